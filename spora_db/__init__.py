@@ -1,0 +1,1 @@
+"""Ask a folder of histopathology and spatial-proteomics images in SQL, train on the answer."""

@@ -1,0 +1,89 @@
+"""The errors of spora-db: one tree, each also the builtin that callers already catch."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SporaError(Exception):
+    """Base of every error that spora-db raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message itself, also for errors that derive from KeyError (which would quote it)."""
+        return str(self.args[0]) if len(self.args) == 1 else super().__str__()
+
+
+class ArgumentError(SporaError, ValueError):
+    """An argument is out of range, of the wrong form, or contradicts another one."""
+
+
+class UnknownNameError(SporaError, KeyError, ValueError):
+    """A tissue, tile, modality, channel, column, spec, split or label that does not exist; the message lists those that do."""
+
+
+class DatasetNotFoundError(SporaError, FileNotFoundError):
+    """The folder is not a lake or a dataset, or the lake has no dataset of that name."""
+
+
+class ImageNotFoundError(SporaError, FileNotFoundError):
+    """No image file for the tissue, or a chunk of it is absent (a partial download)."""
+
+
+class MaskNotFoundError(SporaError, FileNotFoundError, ValueError):
+    """No mask file for the tissue."""
+
+
+class FileFormatError(SporaError, ValueError):
+    """A file is broken, truncated, hostile or of an unsupported kind."""
+
+
+class TableError(SporaError, ValueError):
+    """A parquet table lacks a column, contradicts another table or repeats a row that must be unique."""
+
+
+class StatisticsNotFoundError(SporaError, LookupError, ValueError):
+    """Standardization asks for statistics that the files do not hold."""
+
+
+class QueryError(SporaError, ValueError):
+    """SQL or a predicate that is refused, does not parse or does not run."""
+
+
+class WriteError(SporaError, OSError):
+    """A file could not be written; nothing half-written is left."""
+
+
+class MissingExtraError(SporaError, ImportError):
+    """An optional dependency is absent; the message names the extra to install."""
+
+
+def unknown(kind: str, name: object, available: Iterable[object], *, where: str = "") -> UnknownNameError:
+    """Build the error for a name that does not exist: the name, near ones, and the existing ones.
+
+    Parameters
+    ----------
+    kind
+        What was looked for, in the singular: ``"modality"``, ``"tissue"``, ``"column"``.
+    name
+        The name received.
+    available
+        The names that exist; at most 20 are listed.
+    where
+        Where it was looked for, such as a file or a dataset.
+
+    Examples
+    --------
+    >>> print(unknown("modality", "icm", ["codex", "he", "imc"], where="dataset 'cohort'"))
+    Unknown modality 'icm' in dataset 'cohort'. Did you mean 'imc'? Available: codex, he, imc.
+    """
+    names = sorted({str(item) for item in available})
+    folded = {item.casefold(): item for item in names}
+    near = [folded[match] for match in difflib.get_close_matches(str(name).casefold(), list(folded), n=3)]
+    message = f"Unknown {kind} {str(name)!r}" + (f" in {where}" if where else "") + "."
+    if near:
+        message += " Did you mean " + " or ".join(repr(item) for item in near) + "?"
+    if names:
+        more = f", ... ({len(names)} in all)" if len(names) > 20 else ""
+        message += " Available: " + ", ".join(names[:20]) + more + "."
+    else:
+        message += f" There is no {kind} here."
+    return UnknownNameError(message)

@@ -1,0 +1,1 @@
+"""Reading regions of OME-Zarr and OME-TIFF images."""

@@ -1,0 +1,1 @@
+"""numba loops: typed arrays in, ``out`` filled; checks live in the callers."""

@@ -1,0 +1,1 @@
+"""Torch datasets, samplers and collates; the only package that imports torch."""
