@@ -11,7 +11,7 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/.installed
-	$(BIN)/spora-db demo demo
+	$(BIN)/spora-db demo demo --overwrite
 
 test: .venv/.installed
 	$(BIN)/ruff check .

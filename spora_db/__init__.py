@@ -1,1 +1,83 @@
-"""Ask a folder of histopathology and spatial-proteomics images in SQL, train on the answer."""
+"""Ask a folder of histopathology and spatial-proteomics images in SQL, train on the answer.
+
+>>> from spora_db import SporaQuery
+>>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0).where("split = 'train'")
+
+Names are imported when first used, so that ``import spora_db`` is quick and torch is loaded by those who train.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spora_db.catalog import Catalog
+    from spora_db.errors import SporaError
+    from spora_db.filters import FilterFactory
+    from spora_db.images import open_image, read_region
+    from spora_db.loading.collates import collate_list
+    from spora_db.loading.dataset import PlanDataset
+    from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
+    from spora_db.plan import Plan
+    from spora_db.published_tiling import Tile, best_mask_tiling_try_to_stop, get_grid_tile
+    from spora_db.query import SporaQuery
+    from spora_db.specs import register_standardizer
+    from spora_db.standardizer import build_standardizer
+    from spora_db.tiling import tile_grid, tile_mask
+
+__all__ = [
+    "Catalog",
+    "FilterFactory",
+    "Plan",
+    "PlanDataset",
+    "SporaError",
+    "SporaQuery",
+    "Tile",
+    "best_mask_tiling_try_to_stop",
+    "build_standardizer",
+    "collate_list",
+    "get_grid_tile",
+    "load_label_mask",
+    "load_mask",
+    "load_tissue_mask",
+    "open_image",
+    "read_region",
+    "register_standardizer",
+    "tile_grid",
+    "tile_mask",
+]
+
+_HOMES = {
+    "Catalog": "catalog",
+    "FilterFactory": "filters",
+    "Plan": "plan",
+    "PlanDataset": "loading.dataset",
+    "SporaError": "errors",
+    "SporaQuery": "query",
+    "Tile": "published_tiling",
+    "best_mask_tiling_try_to_stop": "published_tiling",
+    "build_standardizer": "standardizer",
+    "collate_list": "loading.collates",
+    "get_grid_tile": "published_tiling",
+    "load_label_mask": "masks",
+    "load_mask": "masks",
+    "load_tissue_mask": "masks",
+    "open_image": "images",
+    "read_region": "images",
+    "register_standardizer": "specs",
+    "tile_grid": "tiling",
+    "tile_mask": "tiling",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'spora_db' has no attribute {name!r}")
+    value = getattr(import_module(f"spora_db.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+    return sorted({*globals(), *__all__})

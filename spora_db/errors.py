@@ -17,7 +17,7 @@ class ArgumentError(SporaError, ValueError):
 
 
 class UnknownNameError(SporaError, KeyError, ValueError):
-    """A tissue, tile, modality, channel, column, spec, split or label that does not exist; the message lists those that do."""
+    """A tissue, modality, channel, column, spec, ... that does not exist; the message lists those that do."""
 
 
 class DatasetNotFoundError(SporaError, FileNotFoundError):

@@ -1,1 +1,24 @@
-"""Reading regions of OME-Zarr and OME-TIFF images."""
+"""Reading regions of OME-Zarr and OME-TIFF images, and writing them."""
+
+from spora_db.images.base import Block, ImageHeader, ImageReader, Overlap, overlap, read_region
+from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache_bytes
+from spora_db.images.opening import close_images, image_header, open_image
+from spora_db.images.write import write_ometiff, write_omezarr
+
+__all__ = [
+    "Block",
+    "CacheInfo",
+    "ImageHeader",
+    "ImageReader",
+    "Overlap",
+    "cache_info",
+    "clear_cache",
+    "close_images",
+    "image_header",
+    "open_image",
+    "overlap",
+    "read_region",
+    "set_cache_bytes",
+    "write_ometiff",
+    "write_omezarr",
+]

@@ -1,0 +1,37 @@
+"""The ``spora-db`` command: thin commands over the library; errors are one line, never a traceback."""
+
+import sys
+
+import typer
+
+from spora_db.cli import explore, make, show
+from spora_db.errors import SporaError
+
+app = typer.Typer(
+    name="spora-db",
+    help="Ask a folder of histopathology and spatial-proteomics images in SQL, train on the answer.\n\n"
+    "Start with:  spora-db demo my-lake   then   spora-db info my-lake",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(show.demo)
+app.command()(explore.info)
+app.command()(explore.sql)
+app.command()(make.tile)
+app.command()(make.standardize)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 for success, 1 for a failure that is explained, 2 for wrong usage."""
+    try:
+        app()
+    except SporaError as error:
+        sys.stderr.write(f"spora-db: {error}\n")
+        sys.exit(1)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        sys.exit(141)
+    except KeyboardInterrupt:
+        sys.stderr.write("spora-db: interrupted\n")
+        sys.exit(130)

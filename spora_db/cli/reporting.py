@@ -1,0 +1,60 @@
+"""Tells what a run over a lake did: a table on a terminal, a line per dataset elsewhere, failures on standard error."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from spora_db.jobs import DatasetReport, Report
+
+SHOWN_FAILURES = 20
+
+
+def show_report(report: "Report") -> None:
+    """Write what became of every dataset to standard output."""
+    rows = [_row(part) for part in report.datasets]
+    names = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    if sys.stdout.isatty():
+        table = Table(header_style="bold")
+        for name in names:
+            table.add_column(name, justify="right" if name in ("tissues", "tiles") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(row[name] for name in names))
+        console.print(table)
+    else:
+        for row in rows:
+            rest = ", ".join(f"{name} {row[name]}" for name in names if name not in ("dataset", "state") and row[name])
+            console.print(f"{row['dataset']}: {row['state']}, {rest}", highlight=False, markup=False)
+    for name, reason in report.skipped.items():
+        console.print(f"{name}: left out, {reason}", highlight=False, markup=False)
+    for part in report.datasets:
+        if part.note:
+            console.print(f"{part.dataset}: {part.note}", highlight=False, markup=False)
+
+
+def _row(part: "DatasetReport") -> dict[str, str]:
+    summary, slowest = part.summary, part.slowest
+    coverage = f"{summary['coverage_mean']:.3f} ± {summary['coverage_sd']:.3f}" if "coverage_mean" in summary else ""
+    return {
+        "dataset": part.dataset,
+        "state": part.state,
+        "tissues": str(part.tissues) if part.tissues else "",
+        "failed": str(len(part.failures)) if part.failures else "",
+        "tiles": str(summary["tiles"]) if "tiles" in summary else "",
+        "coverage": coverage,
+        "channels": str(summary["channels"]) if "channels" in summary else "",
+        "slowest": f"{slowest.tissue_id} ({slowest.seconds:.2f} s)" if slowest else "",
+        "files": " ".join(str(path) for path in part.files[-1:]) if part.state == "written" else "",
+    }
+
+
+def show_failures(report: "Report") -> None:
+    """Write the tissues without a result and why to standard error."""
+    failures = report.failures
+    for (dataset, tissue), reason in list(failures.items())[:SHOWN_FAILURES]:
+        sys.stderr.write(f"spora-db: {dataset}{'/' if tissue else ''}{tissue} failed: {reason}\n")
+    if len(failures) > SHOWN_FAILURES:
+        sys.stderr.write(f"spora-db: and {len(failures) - SHOWN_FAILURES} more failures\n")

@@ -1,0 +1,131 @@
+"""``spora-db demo``: a lake made, tiled, standardized, queried, loaded and drawn, in under a minute."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+if TYPE_CHECKING:
+    from spora_db.plot import TissueView
+    from spora_db.query import SporaQuery
+
+SPEC = "quantile_clipping_log1p/uq_0.99_image"
+TILE_SIZE = 128
+MPP = 1.0
+BATCH = 12
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the demo lake.")] = Path("demo"),
+    *,
+    seed: Annotated[int, typer.Option(help="Another seed draws another lake.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo lake in DIR.")] = False,
+) -> None:
+    """Make a demo lake and walk through it: tile, standardize, query, load a batch, draw it.
+
+    Example:  spora-db demo my-lake
+    """
+    from rich.console import Console
+
+    from spora_db.cli.explore import info
+    from spora_db.cli.make import standardize, tile
+    from spora_db.demo import write_demo_lake
+
+    console = Console()
+    started = time.perf_counter()
+    with console.status("Writing two synthetic cohorts, IMC and CODEX, each with H&E ..."):
+        write_demo_lake(folder, seed=seed, overwrite=overwrite)
+    console.print(f"[bold]Wrote[/bold] two synthetic cohorts to {folder}")
+    tile(folder, tile_size=TILE_SIZE, mpp=MPP)
+    for modality in ("imc", "codex"):
+        standardize(folder, modality=modality, mpp=MPP, method=SPEC.split("/")[0])
+    info(folder)
+    query = cohort_query(folder)
+    console.print(f"\n[bold]A cohort query[/bold] selects {query.count()} of all tiles:\n")
+    console.print(query.sql(), highlight=False, style="cyan")
+    batch = load_batch(query)
+    picture = draw_batch(batch, folder, folder / "cohort.png")
+    console.print(f"\n[bold]Loaded[/bold] a batch of {len(batch)} places with two workers and drew it: {picture}")
+    console.print(
+        f"Done in {time.perf_counter() - started:.0f} s. Next:  spora-db sql {folder} \"SELECT * FROM markers\"", highlight=False
+    )
+
+
+def cohort_query(folder: Path) -> "SporaQuery":
+    """Return the query of the demonstration: tumour tiles of both technologies, H&E beside, evenly from both cohorts."""
+    from spora_db.query import SporaQuery
+
+    return (
+        SporaQuery(folder)
+        .modality(("imc", "codex"), "he")
+        .tiles(size=TILE_SIZE, mpp=MPP)
+        .where("split = 'train'")
+        .channels(kind="uniprot_filtered", require=["CD20", "P01732"])
+        .standardize({"imc": SPEC, "codex": SPEC, "he": "imagenet"})
+        .sample(BATCH, by="dataset", seed=0)
+    )
+
+
+def load_batch(query: "SporaQuery") -> list[dict[str, Any]]:
+    """Load the query's tiles as one batch, through a DataLoader with two workers."""
+    from torch.utils.data import DataLoader
+
+    from spora_db.loading.collates import collate_list
+
+    loader = DataLoader(query.to_torch(), batch_size=BATCH, num_workers=2, collate_fn=collate_list)
+    batch: list[dict[str, Any]] = next(iter(loader))
+    return batch
+
+
+def draw_batch(batch: list[dict[str, Any]], folder: Path, path: Path) -> Path:
+    """Draw the batch as a contact sheet below one tissue of each cohort that it shows."""
+    from spora_db.plot import cohort_sheet
+
+    first = {next(iter(places.values()))["dataset"]: next(iter(places)) for places in reversed(batch)}
+    tissues = {places[modality]["dataset"]: places[modality]["tissue_id"] for places in reversed(batch) for modality in places}
+    views = [
+        tissue_view(folder, dataset=dataset, modality=first[dataset], tissue_id=tissue)
+        for dataset, tissue in sorted(tissues.items())
+    ]
+    cohort_sheet(
+        batch,
+        views,
+        title="One batch from two cohorts with different panels",
+        subtitle=f"{TILE_SIZE} px tiles at {MPP} microns per pixel, standardized with {SPEC}; H&E of the same place beside",
+        mpp=MPP,
+        path=path,
+    )
+    return path
+
+
+def tissue_view(folder: Path, *, dataset: str, modality: str, tissue_id: str) -> "TissueView":
+    """Load one whole tissue with its mask and tiles, ready to be drawn."""
+    from spora_db.catalog import Catalog
+    from spora_db.masks import load_tissue_mask
+    from spora_db.plot import TissueView
+    from spora_db.query import SporaQuery
+
+    tissue = SporaQuery.from_arrow(folder, pa.table({"dataset": [dataset], "tissue_id": [tissue_id]}))
+    sample = tissue.modality(modality).tissues(mpp=MPP).standardize(SPEC).to_torch()[0]
+    where = "WHERE dataset = $dataset AND tissue_id = $tissue AND mpp = $mpp"
+    values = {"dataset": dataset, "tissue": tissue_id, "mpp": MPP}
+    with Catalog(folder) as catalog:
+        mask = catalog.sql(f"SELECT path FROM masks {where} AND kind = 'tissue'", values).fetchall()
+        tiles = catalog.sql(
+            f'SELECT "row", col FROM tile_coordinates {where} AND tile_size = $size', {**values, "size": TILE_SIZE}
+        ).fetchall()
+    return TissueView(
+        image=sample["image"].numpy(),
+        dataset=dataset,
+        tissue_id=tissue_id,
+        modality=modality,
+        channel_names=tuple(sample["channel_names"]),
+        uniprot_ids=tuple(sample["uniprot_ids"]),
+        mask=load_tissue_mask(folder / mask[0][0]),
+        tiles=np.array(tiles),
+        tile_size=TILE_SIZE,
+        mpp=MPP,
+    )

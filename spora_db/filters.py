@@ -1,0 +1,218 @@
+"""Filters after standardization: Gaussian blur and median, per channel, with chosen sizes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError, unknown
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Padding: TypeAlias = Literal["reflect", "replicate", "constant"]
+
+PADDINGS: Final[dict[str, int]] = {"reflect": 0, "replicate": 1, "constant": 2}
+PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "gaussian_blur": {"kernel_size": 3, "sigma": 1.0, "padding": "reflect"},
+    "median_filter": {"kernel_size": 3, "padding": "reflect"},
+}
+ALIASES: Final = {"gaussian": "gaussian_blur", "median": "median_filter"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """One filter with its parameters.
+
+    Parameters
+    ----------
+    name
+        ``"gaussian_blur"`` or ``"median_filter"``.
+    kernel_size
+        Height and width of the window in pixels; odd.
+    sigma
+        Standard deviation of the Gaussian in pixels; unused by the median.
+    padding
+        What lies outside the plane: ``"reflect"``, ``"replicate"`` or ``"constant"`` (zero).
+
+    Examples
+    --------
+    >>> Filter(name="median_filter", kernel_size=5).margin
+    2
+    """
+
+    name: str
+    kernel_size: int = 3
+    sigma: float = 1.0
+    padding: Padding = "reflect"
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that mean nothing."""
+        if self.name not in PARAMETERS:
+            raise unknown("filter", self.name, PARAMETERS)
+        if isinstance(self.kernel_size, bool) or not isinstance(self.kernel_size, int | np.integer):
+            message = f"kernel_size of {self.name} must be an odd number of pixels; got {self.kernel_size!r}."
+            raise ArgumentError(message)
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            message = f"kernel_size of {self.name} must be odd and positive; got {self.kernel_size}."
+            raise ArgumentError(message)
+        if not (np.isfinite(self.sigma) and self.sigma > 0):
+            message = f"sigma of {self.name} must be a positive number of pixels; got {self.sigma}."
+            raise ArgumentError(message)
+        if self.padding not in PADDINGS:
+            raise unknown("padding", self.padding, PADDINGS, where=f"filter {self.name!r}")
+
+    @property
+    def margin(self) -> int:
+        """How far the filter sees, in pixels."""
+        return self.kernel_size // 2
+
+    def weights(self) -> Floats:
+        """Return the Gaussian's weights along one axis, float32 of shape (kernel_size,), with sum 1."""
+        offsets = np.arange(self.kernel_size, dtype=np.float64) - self.margin
+        weights = np.exp(-0.5 * (offsets / self.sigma) ** 2)
+        normal: Floats = (weights / weights.sum()).astype(np.float32)
+        return normal
+
+    def run(self, planes: Floats) -> None:
+        """Filter float32 planes of shape (C, H, W) in place.
+
+        Raises
+        ------
+        ArgumentError
+            If the planes are too small to be reflected.
+        """
+        from spora_db.kernels.filters import blur_plane, median_plane, pad_plane
+
+        _, height, width = planes.shape
+        margin = self.margin
+        if self.padding == "reflect" and min(height, width) <= margin:
+            message = (
+                f"Planes of {height} x {width} pixels are too small for a {self.name} of kernel_size "
+                f"{self.kernel_size}: reflecting needs more than {margin} pixels each way."
+            )
+            raise ArgumentError(message)
+        padded = np.empty((height + 2 * margin, width + 2 * margin), np.float32)
+        result = np.empty((height, width), np.float32)
+        between = np.empty((padded.shape[0], width), np.float32)
+        window = np.empty(self.kernel_size**2, np.float32)
+        weights = self.weights()
+        for plane in planes:
+            pad_plane(plane, margin, PADDINGS[self.padding], padded)
+            if self.name == "gaussian_blur":
+                blur_plane(padded, weights, between, result)
+            else:
+                median_plane(padded, self.kernel_size, window, result)
+            plane[...] = result
+
+
+@dataclass(frozen=True, slots=True)
+class FilterFactory:
+    """A sequence of filters, applied in their order to every channel.
+
+    Parameters
+    ----------
+    filters_to_apply
+        Names: ``"gaussian_blur"``, ``"median_filter"``.
+    filter_params
+        Parameters by name of filter: ``{"gaussian_blur": {"kernel_size": 5, "sigma": 2.0}}``.
+
+    Raises
+    ------
+    UnknownNameError
+        For a filter or parameter that does not exist.
+    ArgumentError
+        For a parameter out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> factory = FilterFactory(["median_filter"])
+    >>> spot = np.zeros((1, 3, 3), np.float32)
+    >>> spot[0, 1, 1] = 9.0
+    >>> float(factory.apply_filters(spot).max())
+    0.0
+    """
+
+    filters_to_apply: Sequence[str] = ()
+    filter_params: Mapping[str, Mapping[str, Any]] | None = None
+    filters: tuple[Filter, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Build the filters; the sequence may be any, a name alone is refused."""
+        if isinstance(self.filters_to_apply, str):
+            message = f"filters must be a sequence of names, such as [{self.filters_to_apply!r}]; got a text."
+            raise ArgumentError(message)
+        names = [ALIASES.get(name, name) for name in self.filters_to_apply]
+        params = {ALIASES.get(name, name): dict(given) for name, given in (self.filter_params or {}).items()}
+        for name in (*names, *params):
+            if name not in PARAMETERS:
+                raise unknown("filter", name, PARAMETERS)
+            for parameter in params.get(name, {}):
+                if parameter not in PARAMETERS[name]:
+                    raise unknown("filter parameter", parameter, PARAMETERS[name], where=f"filter {name!r}")
+        built = tuple(Filter(name=name, **{**PARAMETERS[name], **params.get(name, {})}) for name in names)
+        object.__setattr__(self, "filters", built)
+
+    @property
+    def margin(self) -> int:
+        """How many pixels around a region the filters see together: the margin that ``halo`` reads."""
+        return sum(item.margin for item in self.filters)
+
+    def apply_in_place(self, planes: Floats) -> None:
+        """Filter float32 planes of shape (C, H, W) in place."""
+        for item in self.filters:
+            item.run(planes)
+
+    def apply_filters(self, x: Any) -> Any:  # noqa: ANN401
+        """Return the filtered image; the argument is left as it is.
+
+        Parameters
+        ----------
+        x
+            Array or tensor of shape (C, H, W) or (H, W).
+
+        Returns
+        -------
+        float32 of the same shape: a tensor for a tensor, an array otherwise
+        """
+        source = np.asarray(x)
+        planes = np.array(source, dtype=np.float32, copy=True, order="C")
+        if planes.ndim not in (2, 3):
+            message = f"Filters need an image of shape (C, H, W) or (H, W); got {source.shape}."
+            raise ArgumentError(message)
+        self.apply_in_place(planes if planes.ndim == 3 else planes[None])
+        return like(x, planes)
+
+
+def build_filters(
+    filter_list: Sequence[str] | None, filter_params: Mapping[str, Mapping[str, Any]] | None = None
+) -> FilterFactory | None:
+    """Return the filters of a list of names, None for an empty list.
+
+    Parameters
+    ----------
+    filter_list
+        Names in order; any sequence.
+    filter_params
+        Parameters by name.
+
+    Examples
+    --------
+    >>> build_filters(("gaussian_blur", "median_filter")).margin
+    2
+    >>> build_filters([]) is None
+    True
+    """
+    if not filter_list and not filter_params:
+        return None
+    return FilterFactory(filter_list or (), filter_params)
+
+
+def like(original: Any, result: Floats) -> Any:  # noqa: ANN401
+    """Return ``result`` as a tensor where ``original`` is one (torch is then imported already), else as it is."""
+    if type(original).__module__.partition(".")[0] != "torch":
+        return result
+    import torch
+
+    return cast(Any, torch.from_numpy(result))

@@ -1,0 +1,205 @@
+"""What an image is to the rest of the package: a shape, and decoded blocks of any region of any of its pages."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError
+
+Pages: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
+MissingChunks: TypeAlias = Literal["error", "zeros"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A decoded piece of an image that lies in a requested region.
+
+    Attributes
+    ----------
+    pixels
+        Array of shape (k, h, w), native byte order; often a view into a cached chunk, so never written to.
+    slots
+        int64 array of shape (k,): the positions of the k planes in the *requested* list of pages.
+    row, col
+        Where ``pixels[:, 0, 0]`` belongs in the requested region, in pixels from its top-left corner.
+    """
+
+    pixels: npt.NDArray[Any]
+    slots: npt.NDArray[np.int64]
+    row: int
+    col: int
+
+
+class ImageHeader(NamedTuple):
+    """What a file says about its image without a pixel being decoded."""
+
+    format: Literal["ome-zarr", "ome-tiff"]
+    channels: int
+    height: int
+    width: int
+    dtype: np.dtype[Any]
+
+
+class ImageReader(Protocol):
+    """An open image: regions of chosen pages, one decode per touched chunk. Readers may be shared between threads."""
+
+    @property
+    def path(self) -> Path:
+        """The image's file or folder."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Pages, height and width in pixels."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the pixels as delivered: native byte order; bool comes as uint8, float16 as float32."""
+
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """Height and width in pixels of what is decoded at once."""
+
+    def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
+        """Decode a region inside the image; the blocks cover every requested (page, pixel) exactly once."""
+
+    def close(self) -> None:
+        """Release the file; the reader opens it again when asked for pixels."""
+
+
+class Overlap(NamedTuple):
+    """The part of a requested region that lies in the image, and where it goes in the region."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+    out_row: int
+    out_col: int
+
+
+def overlap(
+    shape: tuple[int, int, int], *, row: int, col: int, height: int, width: int, pad: bool = False, path: object = None
+) -> Overlap | None:
+    """Return the part of a region that lies in an image of ``shape``, or None where they do not meet.
+
+    Raises
+    ------
+    ArgumentError
+        The region is empty, or crosses the image's edge without ``pad``.
+
+    Examples
+    --------
+    >>> overlap((3, 100, 80), row=90, col=70, height=20, width=20, pad=True)
+    Overlap(row=90, col=70, height=10, width=10, out_row=0, out_col=0)
+    """
+    if height < 1 or width < 1:
+        raise ArgumentError(f"A region has at least one pixel; received height={height}, width={width}.")
+    top, left = max(row, 0), max(col, 0)
+    bottom, right = min(row + height, shape[1]), min(col + width, shape[2])
+    inside = row >= 0 and col >= 0 and row + height <= shape[1] and col + width <= shape[2]
+    if not inside and not pad:
+        raise ArgumentError(
+            f"The region of rows {row} to {row + height} and cols {col} to {col + width} is not inside the image "
+            f"{'' if path is None else f'{path} '}of {shape[1]} rows and {shape[2]} cols. "
+            "Ask for a region inside it, or pass pad=True to have the rest filled with zeros."
+        )
+    if bottom <= top or right <= left:
+        return None
+    return Overlap(top, left, bottom - top, right - left, top - row, left - col)
+
+
+def check_pages(pages: Pages | None, count: int, path: object) -> npt.NDArray[np.int64]:
+    """Return the pages asked for as int64, all of them for None.
+
+    Raises
+    ------
+    ArgumentError
+        No page, a page that is not an integer, or one that the image does not have.
+    """
+    if pages is None:
+        return np.arange(count, dtype=np.int64)
+    given = np.asarray(pages)
+    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu":
+        raise ArgumentError(
+            f"Pages are a non-empty list of integers from 0 to {count - 1} for the image {path}; received {pages!r}."
+        )
+    given = given.astype(np.int64, copy=False)
+    if int(given.min()) < 0 or int(given.max()) >= count:
+        bad = given[(given < 0) | (given >= count)].tolist()
+        raise ArgumentError(
+            f"The image {path} has pages 0 to {count - 1}; received {bad[:10]}. "
+            "Its channels.parquet may list more channels than the image holds."
+        )
+    return given
+
+
+def read_region(
+    reader: ImageReader,
+    pages: Pages | None = None,
+    *,
+    row: int = 0,
+    col: int = 0,
+    height: int | None = None,
+    width: int | None = None,
+    pad: bool = False,
+) -> npt.NDArray[Any]:
+    """Read a region of chosen pages into one array.
+
+    Parameters
+    ----------
+    reader
+        An image from :func:`spora_db.images.open_image`.
+    pages
+        Positions of channels in the file, in the order wanted, repeats allowed; all pages by default.
+    row, col
+        Top-left corner in pixels. Negative only with ``pad``.
+    height, width
+        Size in pixels; by default to the image's edge.
+    pad
+        Fill what lies outside the image with zeros instead of refusing.
+
+    Returns
+    -------
+    numpy.ndarray
+        Array of shape (pages, height, width) in the reader's dtype, a copy that the caller owns.
+
+    Raises
+    ------
+    ArgumentError
+        A page that does not exist, or a region that is empty or crosses the edge without ``pad``.
+    ImageNotFoundError
+        A chunk of the region is absent on disk.
+    FileFormatError
+        A chunk of the region is broken.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spora_db.images import open_image, write_omezarr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     image = np.arange(2 * 20 * 30, dtype=np.uint16).reshape(2, 20, 30)
+    ...     path = write_omezarr(Path(folder) / "a.ome.zarr", image, mpp=1.0)
+    ...     read_region(open_image(path), [1], row=19, col=28, height=2, width=3, pad=True)
+    array([[[1198, 1199,    0],
+            [   0,    0,    0]]], dtype=uint16)
+    """
+    count, full_height, full_width = reader.shape
+    wanted = check_pages(pages, count, reader.path)
+    height = full_height - row if height is None else height
+    width = full_width - col if width is None else width
+    part = overlap(reader.shape, row=row, col=col, height=height, width=width, pad=pad, path=reader.path)
+    shape = (len(wanted), height, width)
+    if part is None:
+        return np.zeros(shape, reader.dtype)
+    covered = (part.height, part.width) == (height, width)
+    out = np.empty(shape, reader.dtype) if covered else np.zeros(shape, reader.dtype)
+    for block in reader.blocks(wanted, part.row, part.col, part.height, part.width):
+        top, left = part.out_row + block.row, part.out_col + block.col
+        _, block_height, block_width = block.pixels.shape
+        for plane, slot in zip(block.pixels, block.slots.tolist(), strict=True):
+            out[slot, top : top + block_height, left : left + block_width] = plane
+    return out

@@ -1,0 +1,136 @@
+"""Decoding only the planes asked for of a blosc chunk that holds many: blosc's blocks can be taken out.
+
+A blosc buffer is a header of 16 bytes (version, codec version, flags, typesize, then nbytes, blocksize and cbytes as
+int32), one int32 offset per block, and the blocks. Every block is compressed and shuffled by itself, so the wanted
+ones, set behind a header of their own, are a valid buffer, which blosc's own C decoder reads: 0.25 ms for 3 planes of
+256 x 256 float32 against 3.9 ms for the 43 of the chunk (tests/benchmarks/test_images.py).
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.images.chunk_codecs import Bytes, ChunkError, decode_chunk
+
+HEADER = struct.Struct("<BBBBiii")
+VERSION = 2  # of the format of blosc 1; any other buffer is decoded whole
+UNCOMPRESSED = 0x2
+PEEK = 4096
+GAP = 16384  # bytes: reading over a smaller gap costs less than another call
+Read = Callable[[int, int], bytes]
+
+
+def decode_planes(
+    read: Read, size: int, *, planes: npt.NDArray[np.int64], plane_bytes: int, chunk_bytes: int
+) -> Bytes | None:
+    """Decode planes of a chunk of equal planes, or return None where that saves nothing.
+
+    Parameters
+    ----------
+    read
+        Gives bytes of the encoded chunk by (offset, size).
+    size
+        Bytes of the encoded chunk.
+    planes
+        Sorted positions of the planes wanted.
+    plane_bytes, chunk_bytes
+        Decoded bytes of one plane and of all.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        uint8 array of shape (planes, plane_bytes).
+
+    Raises
+    ------
+    ChunkError
+        The buffer contradicts itself or does not decode.
+    """
+    head = read(0, min(size, PEEK))
+    if len(head) < HEADER.size:
+        raise ChunkError(f"it has {size} bytes, too few for blosc's header")
+    version, codec_version, flags, typesize, nbytes, blocksize, cbytes = HEADER.unpack_from(head)
+    if version != VERSION:
+        return None
+    if nbytes != chunk_bytes or cbytes > size or cbytes < HEADER.size or not 0 < blocksize <= nbytes:
+        raise ChunkError(
+            f"its blosc header says {nbytes} bytes in blocks of {blocksize}, {cbytes} compressed, "
+            f"but the chunk has {chunk_bytes}, {size} compressed"
+        )
+    if flags & UNCOMPRESSED:
+        if cbytes < HEADER.size + nbytes:
+            raise ChunkError("its blosc header says uncompressed, but bytes are missing")
+        return _stored_planes(read, planes, plane_bytes)
+    count = -(-nbytes // blocksize)
+    first, last = planes * plane_bytes // blocksize, ((planes + 1) * plane_bytes - 1) // blocksize
+    blocks = _covered(first, last, count)
+    if len(blocks) == count:
+        return None
+    table_end = HEADER.size + 4 * count
+    if table_end > cbytes:
+        raise ChunkError(f"its {cbytes} bytes are too few for the offsets of {count} blocks")
+    if table_end > len(head):
+        head = read(0, table_end)
+    starts = np.frombuffer(head, "<i4", count, HEADER.size).astype(np.int64)
+    order = np.sort(starts)
+    ends = np.append(order[1:], cbytes)[np.searchsorted(order, starts)]  # threads may have written blocks in any order
+    if order[0] < table_end or int(ends.max()) > cbytes or bool((ends <= starts).any()):
+        raise ChunkError("its block offsets contradict its size")
+    pieces = _read_pieces(read, starts[blocks], ends[blocks], whole=size)
+    tail = nbytes - (count - 1) * blocksize
+    decoded = (len(blocks) - 1) * blocksize + (tail if blocks[-1] == count - 1 else blocksize)
+    lengths = (ends - starts)[blocks]
+    offsets = HEADER.size + 4 * len(blocks) + np.concatenate(([0], np.cumsum(lengths)))
+    header = HEADER.pack(version, codec_version, flags, typesize, decoded, blocksize, int(offsets[-1]))
+    buffer = b"".join([header, offsets[:-1].astype("<i4").tobytes(), *pieces])
+    result = decode_chunk(buffer, ("blosc",), decoded)
+    at = np.searchsorted(blocks, first) * blocksize + planes * plane_bytes - first * blocksize
+    if bool((np.diff(at) == plane_bytes).all()):
+        return result[at[0] : at[-1] + plane_bytes].reshape(len(planes), plane_bytes)
+    return np.stack([result[start : start + plane_bytes] for start in at.tolist()])
+
+
+def _covered(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Return the sorted blocks from ``first`` to ``last`` of every plane; a shorter last block is never left alone."""
+    marked = np.zeros(count, bool)
+    for start, stop in zip(first.tolist(), last.tolist(), strict=True):
+        marked[start : stop + 1] = True
+    if marked[-1] and count > 1 and np.count_nonzero(marked) == 1:
+        marked[-2] = True
+    return np.flatnonzero(marked)
+
+
+def _read_pieces(read: Read, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], *, whole: int) -> list[Any]:
+    """Read byte ranges: all at once where they are most of the chunk, else merged over small gaps."""
+    if int((ends - starts).sum()) * 2 > whole:
+        low, high = int(starts.min()), int(ends.max())
+        view = memoryview(read(low, high - low))
+        return [view[a - low : b - low] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    pieces: list[Any] = [b""] * len(starts)
+    order = np.argsort(starts).tolist()
+    group: list[int] = []
+    for position in [*order, -1]:
+        if group and (position < 0 or starts[position] - ends[group[-1]] > GAP):
+            low, high = int(starts[group[0]]), int(ends[group[-1]])
+            view = memoryview(read(low, high - low))
+            for member in group:
+                pieces[member] = view[int(starts[member]) - low : int(ends[member]) - low]
+            group = []
+        group.append(position)
+    return pieces
+
+
+def _stored_planes(read: Read, planes: npt.NDArray[np.int64], plane_bytes: int) -> Bytes:
+    """Read planes of a chunk that blosc kept uncompressed."""
+    return read_planes(lambda offset, size: read(HEADER.size + offset, size), planes, plane_bytes)
+
+
+def read_planes(read: Read, planes: npt.NDArray[np.int64], plane_bytes: int) -> Bytes:
+    """Read planes that lie uncompressed one after another: uint8 array of shape (planes, plane_bytes)."""
+    out = np.empty((len(planes), plane_bytes), np.uint8)
+    for row, plane in zip(out, planes.tolist(), strict=True):
+        row[:] = np.frombuffer(read(plane * plane_bytes, plane_bytes), np.uint8)
+    return out

@@ -1,0 +1,159 @@
+"""Reading regions of OME-TIFF images: only the segments touched, of the pages asked for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from spora_db.errors import FileFormatError, ImageNotFoundError
+from spora_db.images.base import Block, MissingChunks, Pages, check_pages
+from spora_db.images.cache import CHUNKS, OWNERS
+from spora_db.images.failures import DECODE_FAILURES
+from spora_db.images.files import FILES, OpenFile, broken
+from spora_db.images.page_groups import PageGroup, group_pages
+from spora_db.images.pixels import Pixels, deliver, delivered
+from spora_db.images.tiff_layout import PageTable, TiffLayout, read_layout
+
+
+class OmeTiffReader:
+    """An OME-TIFF or plain TIFF image: tiles or strips, planar or interleaved, any codec that tifffile knows.
+
+    Pages are channels; a page of several samples (RGB) gives one channel per sample; of a pyramid, level 0 is read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    missing_chunks
+        What a segment without bytes is: an error, or the file's no-data value (zeros), as sparse files mean it.
+
+    Raises
+    ------
+    ImageNotFoundError
+        There is no such file.
+    FileFormatError
+        It is no TIFF, is cut short or contradicts itself, or its image is not (C, H, W).
+    """
+
+    format: Final = "ome-tiff"
+
+    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error") -> None:
+        self.path = path
+        self._missing = missing_chunks
+        self._owner = next(OWNERS)
+        self._name = str(path)
+        self._layout: TiffLayout = read_layout(path)
+        self.shape = self._layout.shape
+        self.dtype: np.dtype[Any] = delivered(self._layout.stored)
+        self.chunks = (min(self._layout.segment[0], self.shape[1]), min(self._layout.segment[1], self.shape[2]))
+        self.files = (path,)
+
+    def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
+        """Decode a region inside the image, segment by segment; see :class:`spora_db.images.ImageReader`."""
+        wanted = check_pages(pages, self.shape[0], self.path)
+        layout = self._layout
+        file = self._open()
+        for group in group_pages(wanted, 1 if layout.planar else layout.samples):
+            page, sample = divmod(group.chunk, layout.samples) if layout.planar else (group.chunk, 0)
+            table = layout.pages[page]
+            if table.raw_offset >= 0:
+                yield from self._raw(file, group, table.raw_offset, sample, (row, col, height, width))
+                continue
+            first = sample * layout.grid[0] * layout.grid[1]
+            tall, wide = layout.segment
+            for down in range(row // tall, (row + height - 1) // tall + 1):
+                top, bottom = max(row, down * tall), min(row + height, (down + 1) * tall)
+                for across in range(col // wide, (col + width - 1) // wide + 1):
+                    left, right = max(col, across * wide), min(col + width, (across + 1) * wide)
+                    planes = self._segment(file, page, first + down * layout.grid[1] + across, table)
+                    rows = slice(top - down * tall, bottom - down * tall)
+                    cols = slice(left - across * wide, right - across * wide)
+                    for source, slots in group.from_whole:
+                        yield Block(pixels=planes[source, rows, cols], slots=slots, row=top - row, col=left - col)
+
+    def _open(self) -> OpenFile:
+        """Return the file, refusing one that is no longer what the tables were read from."""
+        try:
+            file = FILES.get(self._owner, self._name)
+        except FileNotFoundError as error:
+            raise ImageNotFoundError(f"The image {self.path} was there when it was opened and is gone now.") from error
+        except OSError as error:
+            raise broken(self.path, str(error), expected="a TIFF file", remedy="Check the disk.") from error
+        if file.signature != self._layout.signature:
+            FILES.forget(self._owner)
+            raise FileFormatError(
+                f"The image {self.path} was written again since it was opened. Open it again with open_image."
+            )
+        return file
+
+    def _segment(self, file: OpenFile, page: int, index: int, table: PageTable) -> Pixels:
+        """Return one tile or strip as (samples, rows, cols), from the cache or the file."""
+        key = (self._owner, "segment", page, index)
+        planes = CHUNKS.get(key)
+        if planes is not None:
+            return planes
+        layout = self._layout
+        offset, size = int(table.offsets[index]), int(table.sizes[index])
+        if size == 0:
+            if self._missing == "error":
+                raise ImageNotFoundError(
+                    f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. Copy or "
+                    "download it again, or, where empty segments are meant, pass missing_chunks='zeros'."
+                )
+            samples = 1 if layout.planar else layout.samples
+            return np.broadcast_to(deliver(np.asarray(layout.nodata, layout.stored)), (samples, *layout.segment))
+        data = file.read(offset, size)
+        try:
+            shared = {"jpegtables": table.jpeg_tables, "jpegheader": layout.jpeg_header} if layout.is_jpeg else {}
+            decoded = layout.decode(data, index, **shared)[0]
+            if decoded.dtype == np.uint8 and layout.stored == np.bool_:
+                decoded = decoded.view(np.bool_)  # fax codecs
+            if decoded.dtype != layout.stored.newbyteorder("="):
+                raise TypeError(f"it decodes to {decoded.dtype}, not {layout.stored}")
+            planes = deliver(decoded[0].transpose(2, 0, 1))
+        except DECODE_FAILURES as error:
+            raise broken(
+                self.path,
+                f"segment {index} of page {page} ({size} bytes at {offset}) does not decode: {error}",
+                expected=f"{layout.segment[0]} x {layout.segment[1]} pixels of {layout.stored}",
+            ) from error
+        self._check_size(planes, index, page)
+        CHUNKS.put(key, planes)
+        return planes
+
+    def _check_size(self, planes: Pixels, index: int, page: int) -> None:
+        """Refuse a segment that is smaller than the part of the image that it covers."""
+        down, across = divmod(index % (self._layout.grid[0] * self._layout.grid[1]), self._layout.grid[1])
+        tall, wide = self._layout.segment
+        needed = (min(tall, self.shape[1] - down * tall), min(wide, self.shape[2] - across * wide))
+        if planes.shape[1] < needed[0] or planes.shape[2] < needed[1]:
+            raise broken(
+                self.path,
+                f"segment {index} of page {page} decodes to {planes.shape[1]} x {planes.shape[2]} pixels",
+                expected=f"{needed[0]} x {needed[1]}",
+            )
+
+    def _raw(
+        self, file: OpenFile, group: PageGroup, start: int, sample: int, region: tuple[int, int, int, int]
+    ) -> Iterator[Block]:
+        """Read rows of an uncompressed page: only the bytes between the region's first and last col where that pays."""
+        row, col, height, width = region
+        layout = self._layout
+        samples = 1 if layout.planar else layout.samples
+        pixel = samples * layout.stored.itemsize
+        line = self.shape[2] * pixel
+        start += (sample * self.shape[1] + row) * line
+        if 4 * width >= self.shape[2] or height * line <= 2**16:
+            data = np.frombuffer(file.read(start, height * line), layout.stored)
+            lines = data.reshape(height, self.shape[2], samples)[:, col : col + width]
+        else:
+            parts = [file.read(start + index * line + col * pixel, width * pixel) for index in range(height)]
+            lines = np.frombuffer(b"".join(parts), layout.stored).reshape(height, width, samples)
+        planes = deliver(lines.transpose(2, 0, 1))
+        for source, slots in group.from_whole:
+            yield Block(pixels=planes[source], slots=slots, row=0, col=0)
+
+    def close(self) -> None:
+        """Forget the open file; it is opened again when needed."""
+        FILES.forget(self._owner)

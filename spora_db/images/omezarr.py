@@ -1,0 +1,122 @@
+"""Reading regions of OME-Zarr images: only the chunks touched, of blosc chunks only the planes asked for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ImageNotFoundError
+from spora_db.images.base import Block, MissingChunks, Pages, check_pages
+from spora_db.images.cache import CHUNKS, OWNERS
+from spora_db.images.files import FILES
+from spora_db.images.page_groups import PageGroup, Runs, group_pages
+from spora_db.images.pixels import Pixels
+from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place
+from spora_db.images.zarr_layout import ZarrLayout, read_layout
+
+WHOLE = b"all planes"
+
+
+class OmeZarrReader:
+    """An OME-Zarr image of any axis order, Zarr v2 or v3, sharded or not, of any codec that zarr-python knows.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    missing_chunks
+        What an absent chunk file is: an error, or chunks of the fill value (zeros), as Zarr writers mean it that leave
+        out empty chunks.
+
+    Raises
+    ------
+    ImageNotFoundError
+        There is no such folder.
+    FileFormatError
+        Its metadata does not describe an image.
+    """
+
+    format: Final = "ome-zarr"
+
+    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error") -> None:
+        self.path = path
+        self._missing = missing_chunks
+        self._owner = next(OWNERS)
+        self.layout: ZarrLayout = read_layout(path)
+        self.shape = self.layout.image_shape
+        self._store = _store(self.layout, self._owner)
+        self.dtype: np.dtype[Any] = self._store.dtype
+        self._sizes = self._store.sizes
+        self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
+        self.files = self.layout.files
+
+    def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
+        """Decode a region inside the image, chunk by chunk; see :class:`spora_db.images.ImageReader`."""
+        wanted = check_pages(pages, self.shape[0], self.path)
+        depth, tall, wide = self._sizes
+        groups = group_pages(wanted, depth)
+        for chunk_row in range(row // tall, (row + height - 1) // tall + 1):
+            top, bottom = max(row, chunk_row * tall), min(row + height, (chunk_row + 1) * tall)
+            for chunk_col in range(col // wide, (col + width - 1) // wide + 1):
+                left, right = max(col, chunk_col * wide), min(col + width, (chunk_col + 1) * wide)
+                rows = slice(top - chunk_row * tall, bottom - chunk_row * tall)
+                cols = slice(left - chunk_col * wide, right - chunk_col * wide)
+                for group in groups:
+                    planes, runs = self._planes((group.chunk, chunk_row, chunk_col), group)
+                    for source, slots in runs:
+                        yield Block(pixels=planes[source, rows, cols], slots=slots, row=top - row, col=left - col)
+
+    def _planes(self, place: Place, group: PageGroup) -> tuple[Pixels, Runs]:
+        """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
+        source = self._store.locate(place)
+        if source is None:
+            if self._missing == "error":
+                raise ImageNotFoundError(
+                    f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "
+                    "part, or written by a program that leaves out empty chunks. Copy or download it again, or, where "
+                    "empty chunks are meant, pass missing_chunks='zeros'."
+                )
+            return self._store.filled(), group.from_whole
+        if source.size == 0:
+            return self._store.filled(), group.from_whole
+        chunk = (self._owner, place, source.signature)
+        planes = CHUNKS.get((chunk, group.key), (chunk, WHOLE))
+        if planes is None:
+            planes = self._store.decode(source, group.planes)
+            whole = planes.shape[0] != len(group.planes)
+            CHUNKS.put((chunk, WHOLE if whole else group.key), planes)
+        return planes, group.from_wanted if planes.shape[0] == len(group.planes) else group.from_whole
+
+    def close(self) -> None:
+        """Forget the open files of this image; they are opened again when needed."""
+        FILES.forget(self._owner)
+
+
+class Store(Protocol):
+    """What decodes the chunks of one array."""
+
+    sizes: tuple[int, int, int]
+    dtype: np.dtype[Any]
+
+    def path_of(self, place: Place) -> Path:
+        """Return the chunk's file."""
+
+    def locate(self, place: Place) -> ChunkSource | None:
+        """Return where the chunk's bytes are, None where the file is absent."""
+
+    def filled(self) -> Pixels:
+        """Return an empty chunk."""
+
+    def decode(self, source: ChunkSource, planes: npt.NDArray[np.int64]) -> Pixels:
+        """Decode a chunk: the planes alone, or all."""
+
+
+def _store(layout: ZarrLayout, owner: int) -> Store:
+    """Choose who decodes the chunks."""
+    if layout.encoding.unusual is None:
+        return ChunkStore(layout, owner)
+    from spora_db.images.zarr_python import ZarrPythonStore
+
+    return ZarrPythonStore(layout)

@@ -1,0 +1,91 @@
+"""Which decoded planes answer which requested pages: worked out once per list of pages, not once per chunk."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Positions: TypeAlias = npt.NDArray[np.int64]
+Runs: TypeAlias = tuple[tuple[slice, Positions], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageGroup:
+    """The requested pages that lie in one chunk along the channel axis.
+
+    Attributes
+    ----------
+    chunk
+        Position of the chunk along the channel axis.
+    planes
+        Sorted positions within the chunk of the planes to decode, each once.
+    key
+        The same as bytes, for cache keys.
+    from_wanted, from_whole
+        Slices of an array of just those planes, or of all planes of the chunk, with the slots that each slice fills.
+    """
+
+    chunk: int
+    planes: Positions
+    key: bytes
+    from_wanted: Runs
+    from_whole: Runs
+
+
+def group_pages(pages: Positions, depth: int) -> tuple[PageGroup, ...]:
+    """Split ``pages`` into groups by chunks of ``depth`` planes.
+
+    Examples
+    --------
+    >>> [group] = group_pages(np.array([7, 2, 3]), 43)
+    >>> group.planes, group.from_wanted
+    (array([2, 3, 7]), ((slice(0, 3, None), array([1, 2, 0])),))
+    >>> [(source.start, source.stop, slots.tolist()) for source, slots in group.from_whole]
+    [(2, 4, [1, 2]), (7, 8, [0])]
+    """
+    return _grouped(pages.astype(np.int64, copy=False).tobytes(), depth)
+
+
+@lru_cache(maxsize=512)  # a plan has as many lists of pages as its tissues have panels
+def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
+    wanted = np.frombuffer(pages, np.int64)
+    chunk_of = wanted // depth
+    groups = []
+    for chunk in np.unique(chunk_of).tolist():
+        slots = np.flatnonzero(chunk_of == chunk)
+        planes, inverse = np.unique(wanted[slots] % depth, return_inverse=True)
+        from_wanted: list[tuple[slice, Positions]] = []
+        from_whole: list[tuple[slice, Positions]] = []
+        for positions, filled in _rounds(inverse, slots):
+            from_wanted += _runs(positions, filled)
+            from_whole += _runs(planes[positions], filled)
+        groups.append(
+            PageGroup(
+                chunk=chunk,
+                planes=planes,
+                key=planes.tobytes(),
+                from_wanted=tuple(from_wanted),
+                from_whole=tuple(from_whole),
+            )
+        )
+    return tuple(groups)
+
+
+def _rounds(inverse: Positions, slots: Positions) -> list[tuple[Positions, Positions]]:
+    """Return sorted positions and their slots, such that no position repeats within a round."""
+    order = np.argsort(inverse, kind="stable")
+    positions, filled = inverse[order], slots[order]
+    first = np.searchsorted(positions, positions)  # where each position's repeats begin
+    repeat = np.arange(len(positions)) - first
+    return [(positions[repeat == n], filled[repeat == n]) for n in range(int(repeat.max()) + 1)]
+
+
+def _runs(positions: Positions, slots: Positions) -> list[tuple[slice, Positions]]:
+    """Split sorted positions where they are not consecutive."""
+    cuts = np.flatnonzero(np.diff(positions) != 1) + 1
+    starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(positions)]
+    return [
+        (slice(int(positions[a]), int(positions[b - 1]) + 1), slots[a:b]) for a, b in zip(starts, stops, strict=True)
+    ]

@@ -1,0 +1,187 @@
+"""Finding and decoding single chunks of an array: files, shards with their index, byte ranges, codecs."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.images.blosc_planes import decode_planes, read_planes
+from spora_db.images.chunk_codecs import ChunkError, decode_chunk
+from spora_db.images.files import FILES, OpenFile, Signature, broken, describe, signature
+from spora_db.images.pixels import Pixels, deliver, delivered
+from spora_db.images.zarr_layout import ZarrLayout
+from spora_db.kernels.checksum import crc32c
+
+Place: TypeAlias = tuple[int, int, int]
+EMPTY = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkSource:
+    """Where one chunk's bytes lie now; ``size`` is 0 for a chunk that its shard says is empty."""
+
+    place: Place
+    path: str
+    signature: Signature
+    offset: int
+    size: int
+
+
+class ChunkStore:
+    """The chunks of one array, addressed by their place (channel, row, col) in the grid of chunks.
+
+    Chunks come as arrays (planes, rows, cols) of whole chunks: at the image's edge they hold rows and cols beyond it.
+    """
+
+    def __init__(self, layout: ZarrLayout, owner: int) -> None:
+        encoding, axes = layout.encoding, layout.axes
+        self._layout, self._owner = layout, owner
+        self._folder = str(layout.folder)
+        self._indexes: dict[str, tuple[Signature, npt.NDArray[np.uint64]]] = {}
+        self._per_shard = tuple(whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True))
+        self._chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
+        channel = axes.channel
+        depth = 1 if channel is None else encoding.chunk[channel]
+        self.sizes = (depth, encoding.chunk[axes.row], encoding.chunk[axes.col])
+        self.dtype = delivered(encoding.dtype)
+        before = 1 if channel is None else math.prod(encoding.chunk[:channel])
+        planes_apart = encoding.order == "C" and before == 1 and math.prod(encoding.chunk) == math.prod(self.sizes)
+        self._by_plane = depth > 1 and planes_apart and encoding.codecs in ((), ("blosc",))
+
+    def path_of(self, place: Place) -> Path:
+        """Return the file that holds, or should hold, the chunk at ``place``."""
+        return Path(self._file(self._coordinates(place)))
+
+    def locate(self, place: Place) -> ChunkSource | None:
+        """Return where the chunk lies, or None where its file is absent.
+
+        Raises
+        ------
+        FileFormatError
+            The shard's index is broken, or the file is no file.
+        """
+        coordinates = self._coordinates(place)
+        path = self._file(coordinates)
+        try:
+            current = signature(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise broken(path, str(error), expected="a chunk file", remedy="Check the disk and its rights.") from error
+        if not self._layout.encoding.sharded:
+            return ChunkSource(place=place, path=path, signature=current, offset=0, size=current[2])
+        index = self._index(path, current)
+        position = 0
+        for coordinate, per in zip(coordinates, self._per_shard, strict=True):
+            position = position * per + coordinate % per
+        offset, size = index[position].tolist()
+        if (offset, size) == (EMPTY, EMPTY):
+            offset = size = 0
+        elif size == 0 or offset + size > current[2]:
+            raise broken(
+                path,
+                f"its index places chunk {position} at bytes {offset} to {offset + size} of {current[2]}",
+                expected="a whole shard",
+            )
+        return ChunkSource(place=place, path=path, signature=current, offset=offset, size=size)
+
+    def filled(self) -> Pixels:
+        """Return a chunk of the fill value, without memory of its own."""
+        return np.broadcast_to(deliver(np.asarray(self._layout.encoding.fill)), self.sizes)
+
+    def decode(self, source: ChunkSource, planes: npt.NDArray[np.int64]) -> Pixels:
+        """Decode the sorted ``planes`` of a chunk alone where its codec allows, else all its planes.
+
+        Raises
+        ------
+        FileFormatError
+            The bytes do not decode.
+        """
+        try:
+            file = FILES.get(self._owner, source.path, source.signature)
+            if self._by_plane and len(planes) < self.sizes[0]:
+                part = self._decode_planes(file, source, planes)
+                if part is not None:
+                    return part
+            data = file.read(source.offset, source.size)
+            decoded = decode_chunk(data, self._layout.encoding.codecs, self._chunk_bytes)
+        except OSError as error:
+            raise broken(source.path, str(error), expected="a chunk file", remedy="Check the disk.") from error
+        except (ChunkError, MemoryError) as error:
+            head, coding = describe(file.read(0, min(64, file.size))), "+".join(self._layout.encoding.codecs) or "no"
+            raise broken(
+                source.path,
+                f"chunk {source.place} does not decode: {error} (the file: {head})",
+                expected=f"{self._chunk_bytes} bytes of pixels in {coding} coding",
+            ) from error
+        return self._image(decoded)
+
+    def _decode_planes(self, file: OpenFile, source: ChunkSource, planes: npt.NDArray[np.int64]) -> Pixels | None:
+        """Decode some planes of a chunk whose planes lie one after another, where that saves anything."""
+        encoding = self._layout.encoding
+        plane_bytes = self._chunk_bytes // self.sizes[0]
+
+        def read(offset: int, size: int) -> bytes:
+            return file.read(source.offset + offset, size)
+
+        if not encoding.codecs:
+            if source.size != self._chunk_bytes:
+                raise ChunkError(f"it has {source.size} bytes")
+            part = read_planes(read, planes, plane_bytes)
+        else:
+            found = decode_planes(
+                read, source.size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=self._chunk_bytes
+            )
+            if found is None:
+                return None
+            part = found
+        pixels = part.view(encoding.dtype)
+        axes = self._layout.axes
+        if axes.row < axes.col:
+            return deliver(pixels.reshape(len(planes), *self.sizes[1:]))
+        return deliver(pixels.reshape(len(planes), self.sizes[2], self.sizes[1]).swapaxes(1, 2))
+
+    def _image(self, decoded: npt.NDArray[np.uint8]) -> Pixels:
+        """View a chunk's bytes as (planes, rows, cols)."""
+        encoding, axes = self._layout.encoding, self._layout.axes
+        stored = decoded.view(encoding.dtype).reshape(encoding.chunk, order=encoding.order)
+        kept = [axis for axis in (axes.channel, axes.row, axes.col) if axis is not None]
+        others = [axis for axis in range(stored.ndim) if axis not in kept]
+        return deliver(stored.transpose(others + kept)[(0,) * len(others)].reshape(self.sizes))
+
+    def _coordinates(self, place: Place) -> list[int]:
+        """Return the chunk's coordinates along the array's own axes."""
+        coordinates = [0] * len(self._layout.shape)
+        axes = self._layout.axes
+        for axis, coordinate in zip((axes.channel, axes.row, axes.col), place, strict=True):
+            if axis is not None:
+                coordinates[axis] = coordinate
+        return coordinates
+
+    def _file(self, coordinates: list[int]) -> str:
+        """Return the file of the chunk at ``coordinates``."""
+        outer = [coordinate // per for coordinate, per in zip(coordinates, self._per_shard, strict=True)]
+        return f"{self._folder}/{self._layout.encoding.key(outer)}"
+
+    def _index(self, path: str, current: Signature) -> npt.NDArray[np.uint64]:
+        """Return a shard's index of (offset, size), read once for every state of the file."""
+        known = self._indexes.get(path)
+        if known is not None and known[0] == current:
+            return known[1]
+        encoding = self._layout.encoding
+        count = math.prod(self._per_shard)
+        size = 16 * count + (4 if encoding.index_crc else 0)
+        file = FILES.get(self._owner, path, current)
+        if file.size < size:
+            head = describe(file.read(0, min(64, file.size)))
+            raise broken(path, f"{head} and has {file.size} bytes", expected=f"a shard with an index of {size} bytes")
+        data = np.frombuffer(file.read(0 if encoding.index_at == "start" else file.size - size, size), np.uint8)
+        if encoding.index_crc and crc32c(data[:-4]) != int(data[-4:].view("<u4")[0]):
+            head = describe(file.read(0, min(64, file.size)))
+            raise broken(path, f"the checksum of its chunk index is wrong ({head})", expected="a whole shard")
+        index = data[: 16 * count].view("<u8").reshape(count, 2)
+        self._indexes[path] = (current, index)
+        return index

@@ -1,0 +1,195 @@
+"""How an array's chunks are named and encoded, from ``zarr.json`` or ``.zarray``, and what is left to zarr-python."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from spora_db.images.files import broken
+from spora_db.images.zarr_json import sizes
+
+FAST_CODECS = ("blosc", "zstd", "gzip", "zlib", "crc32c")
+V3_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
+V2_TYPES = re.compile(r"[<>|=]([iu][1248]|f[248]|b1)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How one array's pixels become files.
+
+    Attributes
+    ----------
+    dtype
+        The stored type with its byte order.
+    fill
+        The value of chunks that are legitimately not stored.
+    order
+        Whether the last (C) or the first (F) axis varies fastest within a chunk.
+    chunk
+        Shape of what is encoded at once.
+    shard
+        Shape of what one file holds, a whole number of chunks; equal to ``chunk`` without sharding.
+    sharded
+        Whether files begin or end with an index of chunks.
+    codecs
+        Compressors and checksums, in the order in which they were applied.
+    prefix, separator
+        A file's name is ``prefix`` and its chunk coordinates joined by ``separator``.
+    index_at, index_crc
+        Where a shard's index lies, and whether a checksum follows it.
+    unusual
+        Why chunks are decoded by zarr-python instead, or None.
+    """
+
+    dtype: np.dtype[Any]
+    fill: Any
+    order: Literal["C", "F"]
+    chunk: tuple[int, ...]
+    shard: tuple[int, ...]
+    sharded: bool
+    codecs: tuple[str, ...]
+    prefix: str
+    separator: str
+    index_at: Literal["start", "end"]
+    index_crc: bool
+    unusual: str | None
+
+    def key(self, coordinates: Sequence[int]) -> str:
+        """Return the name of the file at ``coordinates`` of the grid of files, relative to the array's folder."""
+        return self.prefix + self.separator.join(map(str, coordinates))
+
+
+def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> Encoding:
+    """Read the encoding from the contents of an array's ``zarr.json``."""
+    name = metadata.get("data_type")
+    if not isinstance(name, str) or not V3_TYPES.fullmatch(name):
+        raise _not_pixels(path, name)
+    grid = _named(metadata.get("chunk_grid"), "chunk_grid", path)
+    naming = _named(metadata.get("chunk_key_encoding"), "chunk_key_encoding", path)
+    separator = naming[1].get("separator", "/" if naming[0] == "default" else ".")
+    if separator not in ("/", ".") or naming[0] not in ("default", "v2"):
+        raise broken(path, f"its chunks are named by {naming!r:.100}", expected="default or v2, with / or .")
+    unusual = None if grid[0] == "regular" else f"chunk grid {grid[0]!r}"
+    if metadata.get("storage_transformers"):
+        unusual = "storage transformers"
+    outer = shape if unusual else _chunk(grid[1], "chunk_shape", shape, path)
+    chunk, sharded, index_at, index_crc = outer, False, "end", False
+    codecs = _codecs(metadata.get("codecs"), path)
+    if len(codecs) == 1 and codecs[0][0] == "sharding_indexed":
+        inner = codecs[0][1]
+        sharded, chunk = True, _chunk(inner, "chunk_shape", shape, path)
+        if any(whole % part for whole, part in zip(outer, chunk, strict=True)):
+            raise broken(path, f"chunks {chunk} do not divide shards {outer}", expected="a whole number of chunks")
+        index = [name for name, _ in _codecs(inner.get("index_codecs"), path)]
+        index_at, index_crc = inner.get("index_location", "end"), index == ["bytes", "crc32c"]
+        if index not in (["bytes"], ["bytes", "crc32c"]) or index_at not in ("start", "end"):
+            unusual = f"a shard index of codecs {index}"
+        codecs = _codecs(inner.get("codecs"), path)
+    names = tuple(name for name, _ in codecs)
+    dtype = np.dtype(name)
+    if names[0] != "bytes" or any(name not in FAST_CODECS for name in names[1:]):
+        unusual = unusual or f"codecs {', '.join(names)}"
+    elif codecs[0][1].get("endian") == "big":
+        dtype = dtype.newbyteorder(">")
+    return Encoding(
+        dtype=dtype,
+        fill=_fill(metadata.get("fill_value"), dtype, path),
+        order="C",
+        chunk=chunk,
+        shard=outer,
+        sharded=sharded,
+        codecs=names[1:],
+        prefix=f"c{separator}" if naming[0] == "default" else "",
+        separator=separator,
+        index_at="start" if index_at == "start" else "end",
+        index_crc=index_crc,
+        unusual=unusual,
+    )
+
+
+def read_v2(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> Encoding:
+    """Read the encoding from the contents of an array's ``.zarray``."""
+    name = metadata.get("dtype")
+    if not isinstance(name, str) or not V2_TYPES.fullmatch(name):
+        raise _not_pixels(path, name)
+    dtype, order = np.dtype(name), metadata.get("order", "C")
+    separator = metadata.get("dimension_separator", ".")
+    if separator not in ("/", ".") or order not in ("C", "F"):
+        raise broken(path, f"order {order!r}, dimension_separator {separator!r}", expected="C or F, and / or .")
+    compressor, unusual = metadata.get("compressor"), "filters" if metadata.get("filters") else None
+    codecs: tuple[str, ...] = ()
+    if compressor is not None:
+        codec = compressor.get("id") if isinstance(compressor, dict) else compressor
+        codecs = (str(codec),)
+        unusual = unusual or (None if codec in FAST_CODECS[:-1] else f"compressor {codec!r:.80}")
+    chunk = _chunk(metadata, "chunks", shape, path)
+    return Encoding(
+        dtype=dtype,
+        fill=_fill(metadata.get("fill_value"), dtype, path),
+        order=order,
+        chunk=chunk,
+        shard=chunk,
+        sharded=False,
+        codecs=codecs,
+        prefix="",
+        separator=separator,
+        index_at="end",
+        index_crc=False,
+        unusual=unusual,
+    )
+
+
+def _named(value: Any, key: str, path: Path) -> tuple[str, Mapping[str, Any]]:  # noqa: ANN401 - any JSON value
+    """Return the name and configuration of one extension point of ``zarr.json``."""
+    if isinstance(value, str):
+        return value, {}
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        configuration = value.get("configuration", {})
+        if isinstance(configuration, dict):
+            return value["name"], configuration
+    raise broken(path, f"{key!r} is {value!r:.100}", expected="a name and a configuration")
+
+
+def _codecs(value: Any, path: Path) -> list[tuple[str, Mapping[str, Any]]]:  # noqa: ANN401 - any JSON value
+    """Return the codecs as names and configurations."""
+    if not isinstance(value, list) or not value:
+        raise broken(path, f"'codecs' is {value!r:.100}", expected="a list of codecs")
+    return [_named(item, "codecs", path) for item in value]
+
+
+def _chunk(document: Mapping[str, Any], key: str, shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    """Return a chunk's shape, checked against the array's."""
+    chunk = sizes(document, key, path)
+    if len(chunk) != len(shape) or 0 in chunk:
+        raise broken(path, f"{key!r} is {chunk} for an array of shape {shape}", expected="one positive size per axis")
+    return chunk
+
+
+def _fill(value: Any, dtype: np.dtype[Any], path: Path) -> Any:  # noqa: ANN401 - any JSON value, any scalar  # noqa: ANN401 - any JSON value
+    """Return the fill value as a scalar of the native type; absent means zero."""
+    native = dtype.newbyteorder("=")
+    try:
+        if value is None:
+            return native.type(0)
+        if isinstance(value, str) and value.startswith("0x"):
+            return np.frombuffer(int(value, 16).to_bytes(native.itemsize, "big"), dtype.newbyteorder(">")).astype(
+                native
+            )[0]
+        if isinstance(value, str) and native.kind != "f":
+            raise ValueError("a text for whole numbers")
+        return native.type(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise broken(path, f"its fill value is {value!r:.80}", expected=f"a value of type {native}") from error
+
+
+def _not_pixels(path: Path, name: object) -> Exception:
+    """Build the error for arrays of text, records, complex numbers and dates."""
+    return broken(
+        path,
+        f"its values are of type {name!r:.80}",
+        expected="whole numbers, floats or bool, as pixels are",
+        remedy="Convert the image to one of these types.",
+    )

@@ -1,0 +1,44 @@
+"""JSON metadata of Zarr stores, read with limits: the files come from anywhere."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spora_db.errors import FileFormatError
+from spora_db.images.files import broken, describe
+
+METADATA_LIMIT = 64 * 2**20
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in ``path``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(METADATA_LIMIT + 1)
+        if len(data) > METADATA_LIMIT:
+            raise broken(path, f"it is larger than {METADATA_LIMIT:,} bytes", expected="Zarr metadata")
+        value = json.loads(data)
+    except OSError as error:
+        raise FileFormatError(
+            f"Could not read {path}: {error.strerror or error}. Check the disk and its rights."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise broken(
+            path, f"{describe(data)}, which is not JSON ({error})", expected="Zarr metadata in JSON"
+        ) from error
+    if not isinstance(value, dict):
+        raise broken(path, f"it holds a JSON {type(value).__name__}", expected="a JSON object")
+    return value
+
+
+def sizes(document: Mapping[str, Any], key: str, path: Path) -> tuple[int, ...]:
+    """Return a list of sizes of the metadata as a tuple."""
+    value = document.get(key)
+    if (
+        not isinstance(value, list)
+        or not value
+        or any(type(size) is not int or not 0 <= size < 2**62 for size in value)
+    ):
+        raise broken(path, f"{key!r} is {value!r:.200}", expected="a list of sizes")
+    return tuple(value)

@@ -1,0 +1,157 @@
+"""What the metadata of an OME-Zarr store says, read once per image: where its array is, how chunks are encoded."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from spora_db.errors import ImageNotFoundError
+from spora_db.images.axes import Axes, default_names, place_axes
+from spora_db.images.files import broken, describe
+from spora_db.images.zarr_encoding import Encoding, read_v2, read_v3
+from spora_db.images.zarr_json import load_json, sizes
+
+CHUNK_LIMIT = 4 * 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZarrLayout:
+    """Everything needed to find and decode a chunk of one array.
+
+    Attributes
+    ----------
+    folder
+        The array's own folder.
+    shape
+        The array as stored, in its own axis order.
+    axes
+        Which of those axes are channel, row and col.
+    encoding
+        Chunk shapes, file names and codecs.
+    files
+        The metadata files this was read from.
+    """
+
+    folder: Path
+    shape: tuple[int, ...]
+    axes: Axes
+    encoding: Encoding
+    files: tuple[Path, ...]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width in pixels."""
+        channel = self.axes.channel
+        return (1 if channel is None else self.shape[channel], self.shape[self.axes.row], self.shape[self.axes.col])
+
+
+def read_layout(path: Path) -> ZarrLayout:
+    """Read the metadata of the OME-Zarr store at ``path``: its first multiscale image at full resolution.
+
+    Raises
+    ------
+    ImageNotFoundError
+        There is nothing at ``path``, or its array's metadata is absent.
+    FileFormatError
+        The metadata is not that of an image with channels, rows and cols.
+    """
+    if not path.is_dir():
+        if path.exists():
+            with path.open("rb") as file:
+                raise broken(path, f"{describe(file.read(64))}", expected="the folder of an OME-Zarr store")
+        raise ImageNotFoundError(f"There is no image at {path}. Check the path, or download the image.")
+    for root in (path / "zarr.json", path / ".zarray", path / ".zgroup"):
+        if root.is_file():
+            break
+    else:
+        raise broken(path, f"it has no metadata file ({_listing(path)})", expected="zarr.json, or .zgroup and .zattrs")
+    attributes, files = _attributes(path, root)
+    is_array = root.name == ".zarray" or (root.name == "zarr.json" and load_json(root).get("node_type") == "array")
+    inner, names = ("", None) if is_array else _multiscale(path, attributes)
+    folder = path / inner if inner else path
+    document = next((folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()), None)
+    if document is None:
+        raise ImageNotFoundError(
+            f"The image {path} has no array at {inner!r}: neither {inner}/zarr.json nor {inner}/.zarray exists "
+            f"({_listing(path)}). It may have been downloaded in part: copy or download it again."
+        )
+    metadata = load_json(document)
+    shape = sizes(metadata, "shape", document)
+    if names is None:
+        names = _dimension_names(metadata) or tuple(default_names(len(shape), path))
+    axes = place_axes(names, shape, path)
+    if 0 in shape:
+        raise broken(document, f"the array has the shape {shape}", expected="at least one pixel in every direction")
+    reading = read_v3 if document.name == "zarr.json" else read_v2
+    encoding = reading(metadata, shape, document)
+    chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
+    if chunk_bytes > CHUNK_LIMIT:
+        raise broken(
+            document,
+            f"one chunk {encoding.chunk} of {encoding.dtype} takes {chunk_bytes:,} bytes",
+            expected=f"at most {CHUNK_LIMIT:,}",
+            remedy="Write it again in smaller chunks.",
+        )
+    return ZarrLayout(folder=folder, shape=shape, axes=axes, encoding=encoding, files=(*files, document))
+
+
+def _attributes(path: Path, root: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]]:
+    """Return the attributes of the root and the files they lie in."""
+    files: tuple[Path, ...] = (root,)
+    if root.name == "zarr.json":
+        value = load_json(root).get("attributes", {})
+    elif (path / ".zattrs").is_file():
+        files += (path / ".zattrs",)
+        value = load_json(path / ".zattrs")
+    else:
+        value = {}
+    if not isinstance(value, dict):
+        raise broken(root, f"its attributes are {value!r:.80}", expected="a JSON object")
+    return value, files
+
+
+def _multiscale(path: Path, attributes: Mapping[str, Any]) -> tuple[str, tuple[str, ...] | None]:
+    """Return the array's path in the store and its axis names; array ``0`` without names where nothing is said."""
+    ome = attributes.get("ome", attributes)
+    multiscales = ome.get("multiscales") if isinstance(ome, dict) else None
+    if multiscales is None:
+        return "0", None
+    try:
+        first = multiscales[0]
+        inner = first["datasets"][0]["path"]
+        named = first.get("axes")
+        if named is None and str(first.get("version")) in ("0.1", "0.2"):
+            named = list("tczyx")  # these versions fix the axes and do not write them
+        if named is None and "coordinateSystems" in first:
+            named = first["coordinateSystems"][0]["axes"]
+        names = None if named is None else tuple(_axis_name(axis) for axis in named)
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
+        raise broken(
+            path, f"its multiscales metadata is incomplete ({error!r})", expected="multiscales[0].datasets[0].path"
+        ) from error
+    parts = PurePosixPath(inner).parts if isinstance(inner, str) else ("..",)
+    if not parts or parts[0].startswith("/") or ".." in parts:
+        raise broken(path, f"its multiscales metadata points to {inner!r}", expected="an array inside the store")
+    return inner, names
+
+
+def _axis_name(axis: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return c, y, x, t, z, or the name an axis was given."""
+    if isinstance(axis, str):
+        return axis.lower()
+    return "c" if axis.get("type") == "channel" else str(axis["name"]).lower()
+
+
+def _dimension_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the names that Zarr v3 itself can give to dimensions, where they name rows and cols."""
+    names = metadata.get("dimension_names")
+    if not isinstance(names, list) or not {"y", "x"} <= {str(name).lower() for name in names}:
+        return None
+    return tuple(str(name).lower() for name in names)
+
+
+def _listing(path: Path) -> str:
+    """Say what a folder holds."""
+    names = sorted(child.name for child in path.iterdir())
+    return "it holds " + (", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing")

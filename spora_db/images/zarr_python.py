@@ -1,0 +1,89 @@
+"""Chunks that only zarr-python decodes: unusual codecs, filters, transposed or nested layouts."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import SporaError
+from spora_db.images.failures import DECODE_FAILURES
+from spora_db.images.files import Signature, broken, signature
+from spora_db.images.pixels import Pixels, deliver, delivered
+from spora_db.images.zarr_chunks import ChunkSource, Place
+from spora_db.images.zarr_layout import ZarrLayout
+
+
+class ZarrPythonStore:
+    """What ``ChunkStore`` does, with zarr-python's own array behind it. It starts zarr's thread; a fork resets that."""
+
+    def __init__(self, layout: ZarrLayout) -> None:
+        import zarr
+
+        self._layout = layout
+        axes = layout.axes
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # codecs outside the specification: they are read all the same
+                self._array: Any = zarr.open_array(layout.folder, mode="r")
+            chunk, shard = tuple(self._array.chunks), tuple(self._array.shards or self._array.chunks)
+            dtype = np.dtype(self._array.dtype)
+        except DECODE_FAILURES as error:
+            raise self._failed(layout.folder, error) from error
+        self._chunk, self._shard = chunk, shard
+        self.sizes = (1 if axes.channel is None else chunk[axes.channel], chunk[axes.row], chunk[axes.col])
+        self.dtype = delivered(dtype)
+
+    def path_of(self, place: Place) -> Path:
+        """Return the file that holds, or should hold, the chunk at ``place``."""
+        outer = [start // size for start, size in zip(self._starts(place), self._shard, strict=True)]
+        return self._layout.folder / self._layout.encoding.key(outer)
+
+    def locate(self, place: Place) -> ChunkSource | None:
+        """Return where the chunk lies, or None where its file is absent."""
+        path = self.path_of(place)
+        try:
+            current: Signature = signature(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return ChunkSource(place=place, path=str(path), signature=current, offset=0, size=max(current[2], 1))
+
+    def filled(self) -> Pixels:
+        """Return a chunk of the fill value, without memory of its own."""
+        return np.broadcast_to(deliver(np.asarray(self._layout.encoding.fill)), self.sizes)
+
+    def decode(self, source: ChunkSource, planes: npt.NDArray[np.int64]) -> Pixels:
+        """Decode all planes of a chunk; at the image's edge the chunk ends there."""
+        selection = tuple(
+            slice(start, min(start + size, length))
+            for start, size, length in zip(self._starts(source.place), self._chunk, self._layout.shape, strict=True)
+        )
+        try:
+            stored = np.asarray(self._array[selection])
+        except SporaError:
+            raise
+        except DECODE_FAILURES as error:
+            raise self._failed(source.path, error) from error
+        axes = self._layout.axes
+        kept = [axis for axis in (axes.channel, axes.row, axes.col) if axis is not None]
+        others = [axis for axis in range(stored.ndim) if axis not in kept]
+        image = stored.transpose(others + kept)[(0,) * len(others)]
+        return deliver(image if axes.channel is not None else image[None])
+
+    def _starts(self, place: Place) -> list[int]:
+        """Return the first element of a chunk along the array's own axes."""
+        starts = [0] * len(self._layout.shape)
+        axes = self._layout.axes
+        for axis, coordinate in zip((axes.channel, axes.row, axes.col), place, strict=True):
+            if axis is not None:
+                starts[axis] = coordinate * self._chunk[axis]
+        return starts
+
+    def _failed(self, path: object, error: Exception) -> Exception:
+        return broken(
+            path,
+            f"zarr-python {type(error).__name__}: {error}",
+            expected="a Zarr array that zarr-python reads",
+            remedy="Copy or download it again, or install what its codecs need.",
+        )

@@ -1,0 +1,236 @@
+"""Many tiles in one picture: the contact sheet of a batch, and the sheet that shows where its tiles come from."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spora_db.channels import is_rgb
+from spora_db.errors import ArgumentError
+from spora_db.plot.batch import (
+    Entry,
+    Sample,
+    caption_of,
+    legend_of,
+    make_entries,
+    panels_of,
+    picture_of,
+    shared_limits,
+    split_samples,
+)
+from spora_db.plot.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, badge, scale_bar, show, wrap_legend
+from spora_db.plot.markers import spell_markers
+from spora_db.plot.overview import TissueView, draw_tissue, modality_name
+
+GAP = 0.06  # inches between the modalities of one tile
+SPACE = 0.24  # inches between tiles
+CAPTION = 0.44  # inches below a tile
+ROW_SPACE = 0.12  # inches between rows of tiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Sizes in inches of a block of tiles."""
+
+    columns: int
+    rows: int
+    panels: int
+    panel: float
+
+    @property
+    def entry(self) -> float:
+        """Width of one tile with all its modalities."""
+        return self.panels * self.panel + (self.panels - 1) * GAP
+
+    @property
+    def width(self) -> float:
+        """Width of the block."""
+        return self.columns * self.entry + (self.columns - 1) * SPACE
+
+    @property
+    def height(self) -> float:
+        """Height of the block."""
+        return self.rows * (self.panel + CAPTION) + (self.rows - 1) * ROW_SPACE
+
+
+def _grid(entries: Sequence[Entry], *, columns: int | None, panel: float, aspect: float) -> Grid:
+    """Choose the number of columns that comes near to the aspect (width by height) and leaves few places empty."""
+    panels = max(len(entry.samples) for entry in entries)
+    count = len(entries)
+
+    def cost(candidate: int) -> float:
+        rows = -(-count // candidate)
+        wide, tall = candidate * (panels * panel + SPACE), rows * (panel + CAPTION + ROW_SPACE)
+        return abs(math.log(wide / tall / aspect)) + 1.5 * (rows * candidate - count) / (rows * candidate)
+
+    best = min(range(1, count + 1), key=cost) if columns is None else max(1, min(columns, count))
+    return Grid(columns=best, rows=-(-count // best), panels=panels, panel=panel)
+
+
+def _draw_entries(
+    page: Page, entries: Sequence[Entry], grid: Grid, *, top: float, mpp: float | None, numbered: bool
+) -> None:
+    limits = shared_limits(entries)
+    for number, entry in enumerate(entries):
+        row, column = divmod(number, grid.columns)
+        left = MARGIN + column * (grid.entry + SPACE)
+        upper = top + row * (grid.panel + CAPTION + ROW_SPACE)
+        for position, (sample, shown) in enumerate(zip(entry.samples, entry.shown, strict=True)):
+            keys = [(str(sample["dataset"]), str(sample["modality"]), channel.name) for channel in shown]
+            bounds = np.array([limits[key] for key in keys]).reshape(-1, 3)
+            picture = picture_of(sample, shown, bounds)
+            axes = page.axes(left + position * (grid.panel + GAP), upper, width=grid.panel, height=grid.panel)
+            show(axes, picture)
+            height, width = picture.shape[:2]
+            resolution = sample.get("mpp", mpp)
+            if resolution is not None and position == 0:
+                scale_bar(
+                    axes, width=width, height=height, mpp=float(resolution), dark=not is_rgb(str(sample["modality"]))
+                )
+            if numbered and position == 0:
+                badge(axes, row=0.035 * height, col=0.035 * width, text=str(number + 1))
+        first, second = caption_of(entry)
+        page.text(left, upper + grid.panel + 0.06, text=first, size=7.5, weight="bold", room=grid.entry)
+        page.text(left, upper + grid.panel + 0.21, text=second, size=6.8, colour=FAINT, room=grid.entry)
+
+
+def _heading(page: Page, title: str | None, subtitle: str | None) -> None:
+    if title:
+        page.text(MARGIN, 0.26, text=title, size=14, weight="bold")
+    if subtitle:
+        page.text(MARGIN, 0.56 if title else 0.3, text=subtitle, size=9, colour=FAINT)
+
+
+def _head(title: str | None, subtitle: str | None) -> float:
+    return MARGIN + (0.32 if title else 0) + (0.28 if subtitle else 0)
+
+
+def contact_sheet(
+    samples: Sequence[Sample],
+    *,
+    channels: Sequence[str] | None = None,
+    columns: int | None = None,
+    title: str | None = None,
+    subtitle: str | None = None,
+    mpp: float | None = None,
+    panel: float = 1.75,
+    path: str | Path | None = None,
+) -> Picture:
+    """Draw a batch: every tile as a marker composite with H&E or IHC beside it, captions and a legend.
+
+    Parameters
+    ----------
+    samples
+        Items of a dataset: each a sample, or a mapping from modality to sample. Contrast limits are percentiles over
+        all tiles of a channel in its dataset, so tiles of one cohort can be compared.
+    channels
+        Names or accessions of at most six channels; default: well-known markers in fixed colours.
+    columns
+        Tiles per row; default: what makes a page of usual proportions.
+    title, subtitle
+        Lines above the tiles.
+    mpp
+        Microns per pixel, for samples without the key ``mpp``; without either no scale bar is drawn.
+    panel
+        Side of one picture in inches.
+    path
+        Where to write the PNG; not written by default.
+
+    Returns
+    -------
+    Picture
+        A matplotlib figure, which notebooks show.
+
+    Raises
+    ------
+    ArgumentError
+        The batch is empty, or an item is not a sample.
+
+    Examples
+    --------
+    >>> sample = {"image": np.eye(32, dtype="float32")[None], "channel_names": ["DAPI"], "dataset": "cohort",
+    ...           "tissue_id": "cohort_0001", "modality": "codex", "tile_id": 0, "row": 0, "col": 0}
+    >>> figure = contact_sheet([sample, sample], title="Two tiles", mpp=1.0)
+    """
+    places = split_samples(samples)
+    entries = make_entries(places, spell_markers(channels, panels_of(places)))
+    grid = _grid(entries, columns=columns, panel=panel, aspect=1.5)
+    head = _head(title, subtitle)
+    width = max(grid.width, 3.6)
+    chips = wrap_legend(legend_of([shown for entry in entries for shown in entry.shown]), room=width)
+    foot = MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
+    page = Page(width=width + 2 * MARGIN, height=head + grid.height + foot)
+    _heading(page, title, subtitle)
+    _draw_entries(page, entries, grid, top=head, mpp=mpp, numbered=False)
+    page.legend(MARGIN, head + grid.height + 0.1, rows=chips)
+    return page.save(path)
+
+
+def cohort_sheet(
+    samples: Sequence[Sample],
+    tissues: Sequence[TissueView],
+    *,
+    channels: Sequence[str] | None = None,
+    columns: int | None = None,
+    title: str | None = None,
+    subtitle: str | None = None,
+    mpp: float | None = None,
+    panel: float = 1.75,
+    path: str | Path | None = None,
+) -> Picture:
+    """Draw a batch below overviews of tissues, in which its tiles are outlined and numbered.
+
+    Parameters
+    ----------
+    samples
+        As for :func:`contact_sheet`; tiles are numbered from 1.
+    tissues
+        The tissues to draw. Those that hold tiles of the batch show where.
+    channels, columns, title, subtitle, mpp, panel, path
+        As for :func:`contact_sheet`.
+
+    Returns
+    -------
+    Picture
+        A matplotlib figure, which notebooks show.
+
+    Raises
+    ------
+    ArgumentError
+        The batch or the list of tissues is empty, or an item is not a sample.
+    """
+    places = split_samples(samples)
+    markers = spell_markers(channels, panels_of(places, tissues))
+    entries = make_entries(places, markers)
+    if not tissues:
+        raise ArgumentError("There are no tissues to draw; use contact_sheet for tiles alone.")
+    grid = _grid(entries, columns=columns, panel=panel, aspect=2.6)
+    head = _head(title, subtitle)
+    width = max(grid.width, 6.0)
+    # All overviews of the row get the same height and fill the width together.
+    ratios = [view.width / view.height for view in tissues]
+    tall = min((width - SPACE * (len(tissues) - 1)) / sum(ratios), 4.2)
+    drawn = [shown for entry in entries for shown in entry.shown] + [view.shown(markers) for view in tissues]
+    chips = wrap_legend(legend_of(drawn), room=width)
+    below = head + tall + CAPTION + 0.25 + LEGEND_ROW * len(chips)
+    page = Page(width=width + 2 * MARGIN, height=below + grid.height + MARGIN)
+    _heading(page, title, subtitle)
+    numbered = {entry.place: str(number) for number, entry in enumerate(entries, start=1) if entry.place}
+    left = MARGIN
+    for view, ratio in zip(tissues, ratios, strict=True):
+        axes = page.axes(left, head, width=tall * ratio, height=tall)
+        marked = {
+            (row, col): label
+            for (dataset, tissue, row, col), label in numbered.items()
+            if (dataset, tissue) == (view.dataset, view.tissue_id)
+        }
+        draw_tissue(axes, view, markers=markers, marked=marked)
+        count = f"  ·  {len(view.tiles)} tiles" if view.tiles is not None else ""
+        page.text(left, head + tall + 0.07, text=view.tissue_id, size=8.5, weight="bold")
+        page.text(left, head + tall + 0.23, text=f"{modality_name(view.modality)}{count}", size=7.5, colour=FAINT)
+        left += tall * ratio + SPACE
+    page.legend(MARGIN, head + tall + CAPTION + 0.12, rows=chips)
+    _draw_entries(page, entries, grid, top=below, mpp=mpp, numbered=True)
+    return page.save(path)

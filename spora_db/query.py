@@ -1,0 +1,339 @@
+"""`SporaQuery`: ask a lake for tiles or tissues, see the SQL, count, and train on the answer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+from sqlglot import exp
+
+from spora_db.catalog import Catalog
+from spora_db.compilation import Compiled, compile_rows
+from spora_db.errors import ArgumentError, unknown
+from spora_db.filters import FilterFactory
+from spora_db.guard_dialect import DIALECT
+from spora_db.layout import parse_mpp
+from spora_db.plan import Plan
+from spora_db.planning import freeze
+from spora_db.resolution import resolve
+from spora_db.selection import (
+    CHANNEL_KINDS,
+    Accessions,
+    ChannelChoice,
+    ChannelKind,
+    MissingModality,
+    Sampling,
+    Selection,
+    StandardizationChoice,
+    StatsLevel,
+)
+from spora_db.specs import parse_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spora_db.loading.dataset import PlanDataset
+
+
+@dataclass(frozen=True, slots=True)
+class SporaQuery:
+    """A question to a lake: which tiles (or tissues), which channels, standardized how.
+
+    A query is a value: every verb returns a new one, and nothing is read before an answer is asked for. It goes
+
+    1. verbs build a `Selection` (plain values),
+    2. `resolve` checks it against the lake (`Catalog`) and fills in what only the lake knows,
+    3. `compile_rows` makes one SELECT with bound parameters (`sql` shows it),
+    4. `freeze` runs it and returns a `Plan` (arrays),
+    5. `to_torch` closes the database and hands the plan to a torch dataset.
+
+    Parameters
+    ----------
+    lake
+        A lake's folder, or one dataset's.
+    selection
+        What to ask for; built by the verbs.
+
+    Examples
+    --------
+    >>> query = (
+    ...     SporaQuery("lake")
+    ...     .modality("imc")
+    ...     .tiles(size=224, mpp=1.0)
+    ...     .where("cancer_type = 'LUAD'")
+    ...     .channels(kind="uniprot_filtered", require=["CD3e", "P01732"])
+    ...     .standardize("quantile_clipping/uq_0.99_image")
+    ...     .sample(10_000, by="dataset", seed=0)
+    ... )
+    >>> query.selection.tile_size
+    224
+    """
+
+    lake: str | Path
+    selection: Selection = field(default_factory=Selection)
+
+    # ---- verbs: each returns a new query ----
+
+    def modality(self, *names: str | tuple[str, ...], missing: MissingModality = "drop") -> "SporaQuery":
+        """Choose the modality; several give, per row, one image each at the same place of the tissue.
+
+        Parameters
+        ----------
+        *names
+            Modalities such as ``"he"``, ``"imc"``, ``"ihc_Ki67"``; letter case does not matter. A tuple names
+            alternatives: ``modality(("imc", "codex"))`` selects the tiles of both, one image each, and
+            ``modality(("imc", "codex"), "he")`` those of either with the H&E beside.
+        missing
+            Whether places that lack one of several modalities are dropped or kept (with what is there).
+        """
+        modalities = tuple((name,) if isinstance(name, str) else tuple(name) for name in names)
+        flat = [name.casefold() for alternatives in modalities for name in alternatives]
+        if not flat or not all(modalities):
+            raise ArgumentError("modality() needs at least one name, such as .modality('imc').")
+        if len(set(flat)) != len(flat):
+            raise ArgumentError(f"modality{names} names a modality twice.")
+        if missing not in ("drop", "keep"):
+            raise unknown("choice of missing=", missing, ("drop", "keep"))
+        return self._with(modalities=modalities, missing_modality=missing)
+
+    def tiles(
+        self, *, size: int | None = None, mpp: float | str | None = None, strategy: str | None = None
+    ) -> "SporaQuery":
+        """Ask for tiles.
+
+        Parameters
+        ----------
+        size
+            Height and width in pixels; may be left out where the lake has one size only.
+        mpp
+            Resolution in microns per pixel, as a number or a folder name (``"1_0mpp"``); may be left out likewise.
+        strategy
+            Name of the tiling, ``"default"`` unless given.
+        """
+        if size is not None and size < 1:
+            raise ArgumentError(f"tiles(size={size}): expected a positive number of pixels.")
+        return self._with(
+            unit="tile",
+            tile_size=size,
+            mpp=None if mpp is None else parse_mpp(mpp),
+            strategy=strategy,
+        )
+
+    def tissues(self, *, mpp: float | str | None = None) -> "SporaQuery":
+        """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel)."""
+        return self._with(unit="tissue", tile_size=None, mpp=None if mpp is None else parse_mpp(mpp))
+
+    def where(self, condition: str) -> "SporaQuery":
+        """Keep rows for which an SQL condition over the columns of `tiles` (or `tissues`) holds; conditions add up.
+
+        Parameters
+        ----------
+        condition
+            Such as ``"cancer_type = 'LUAD' AND age > 60"``; names with other characters in double quotes.
+        """
+        return self._with(conditions=(*self.selection.conditions, condition))
+
+    def split(self, *names: str) -> "SporaQuery":
+        """Keep rows of the named splits, such as ``"train"``."""
+        if not names:
+            raise ArgumentError("split() needs at least one name, such as .split('train').")
+        return self._with(splits=names)
+
+    def select(self, *columns: str) -> "SporaQuery":
+        """Carry further columns, such as a label, into the answer and into every sample."""
+        return self._with(columns=tuple(dict.fromkeys((*self.selection.columns, *columns))))
+
+    def channels(
+        self,
+        *,
+        kind: ChannelKind = "complete",
+        names: Sequence[str] = (),
+        require: Sequence[str] = (),
+        replace_nuclear_uniprot_ids: bool = False,
+        accessions: Accessions = "published",
+    ) -> "SporaQuery":
+        """Choose the channels of multiplex images; they come in panel order.
+
+        Parameters
+        ----------
+        kind
+            ``"complete"`` (measured), ``"qc_filtered"`` (and passing quality control) or ``"uniprot_filtered"`` (and
+            with a UniProt accession).
+        names
+            Deliver only these, by channel name or UniProt accession (an accession matches all its isoforms).
+        require
+            Select only tissues that offer all of these.
+        replace_nuclear_uniprot_ids
+            First give nuclear markers the accession of histone H3 (P68431).
+        accessions
+            Which accessions count: as the published loader accepts them, or the official UniProt pattern.
+        """
+        if kind not in CHANNEL_KINDS:
+            raise unknown("kind of channels", kind, CHANNEL_KINDS)
+        if accessions not in ("published", "uniprot"):
+            raise unknown("accession pattern", accessions, ("published", "uniprot"))
+        for argument, value in (("names", names), ("require", require)):
+            if isinstance(value, str):
+                raise ArgumentError(f"channels({argument}={value!r}): expected a list, such as [{value!r}].")
+        return self._with(
+            channels=ChannelChoice(
+                kind=kind,
+                names=tuple(names),
+                require=tuple(require),
+                replace_nuclear=replace_nuclear_uniprot_ids,
+                accessions=accessions,
+            )
+        )
+
+    def standardize(
+        self,
+        spec: str | Mapping[str, str],
+        *,
+        stats_level: StatsLevel | None = None,
+        use_mean_std: bool = True,
+        disable_quantile_mask: bool = False,
+        quantile_level: StatsLevel | None = None,
+        filters: Sequence[str] | Mapping[str, Mapping[str, float | str]] = (),
+        halo: bool = False,
+    ) -> "SporaQuery":
+        """Choose how pixel values are transformed.
+
+        Parameters
+        ----------
+        spec
+            ``"identity"``, ``"quantile_clipping/uq_0.99_image"``, ``"quantile_clipping_log1p/..."``, for brightfield
+            ``"imagenet"`` or ``"hibou"``; several modalities take a mapping from modality to spec.
+        stats_level
+            Level of means and standard deviations; by default global ones where they exist, else those per image.
+        use_mean_std
+            Whether clipped values are then centred and scaled.
+        disable_quantile_mask
+            Keep channels whose statistics are unusable instead of dropping them; a warning names them.
+        quantile_level
+            Level of the quantiles, for specs of the older form that do not say it.
+        filters
+            Filters run last on multiplex images: names, or a mapping from name to parameters, such as
+            ``{"gaussian_blur": {"kernel_size": 5, "sigma": 2.0}}``.
+        halo
+            Whether filters see the pixels around a tile, as if the whole tissue were filtered.
+        """
+        specs = tuple(spec.items()) if isinstance(spec, Mapping) else ((None, spec),)
+        for _, text in specs:
+            parse_spec(text, quantile_level=quantile_level)
+        if isinstance(filters, str):
+            raise ArgumentError(f"standardize(filters={filters!r}): expected a list, such as [{filters!r}].")
+        parameters = filters if isinstance(filters, Mapping) else {}
+        FilterFactory(list(filters), parameters)
+        return self._with(
+            standardization=StandardizationChoice(
+                specs=specs,
+                stats_level=stats_level,
+                use_mean_std=use_mean_std,
+                disable_quantile_mask=disable_quantile_mask,
+                quantile_level=quantile_level,
+                filters=tuple((name, tuple(sorted(parameters.get(name, {}).items()))) for name in filters),
+                halo=halo,
+            )
+        )
+
+    def sample(self, n: int, *, by: str | Sequence[str] = (), seed: int = 0) -> "SporaQuery":
+        """Draw `n` rows, the same on every machine: by a hash of the row's identity and the seed.
+
+        Parameters
+        ----------
+        n
+            Rows to keep; all rows if there are fewer.
+        by
+            Columns whose groups share the `n` rows equally (a group that runs out leaves its share to the others).
+        seed
+            Another seed draws another sample.
+        """
+        if n < 1:
+            raise ArgumentError(f"sample({n}): expected at least one row.")
+        by = (by,) if isinstance(by, str) else tuple(by)
+        return self._with(sampling=Sampling(n=n, by=by, seed=seed))
+
+    # ---- answers, named by what they return ----
+
+    def sql(self) -> str:
+        """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell."""
+        with self._compiled() as (_, compiled, _):
+            return compiled.text(inline=True)
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        with self._compiled() as (_, compiled, catalog):
+            tree = compiled.tree.copy()
+            tree.set("order", None)
+            counted = exp.select("count(*)").from_(tree.subquery("rows"))
+            return int(catalog.run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
+
+    def to_arrow(self) -> pa.Table:
+        """Return the rows as an Arrow table: the identity columns, then those of `select`, in order of the identity."""
+        with self._compiled() as (_, compiled, catalog):
+            return catalog.run(compiled.text(), compiled.parameters).to_arrow_table()
+
+    def df(self) -> "pd.DataFrame":
+        """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
+        return self.to_arrow().to_pandas()
+
+    def explain(self) -> str:
+        """Return the SQL and DuckDB's plan for it."""
+        with self._compiled() as (_, compiled, catalog):
+            rows = catalog.run("EXPLAIN " + compiled.text(), compiled.parameters).fetchall()
+            return compiled.text(inline=True) + "\n\n" + "\n".join(row[-1] for row in rows)
+
+    def plan(self) -> Plan:
+        """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""
+        with self._compiled() as (selection, compiled, catalog):
+            return freeze(selection, compiled, catalog)
+
+    def to_torch(self, *, missing_chunks: Literal["error", "zeros"] = "error") -> "PlanDataset":
+        """Return a map-style torch dataset of the rows; no database handle goes with it.
+
+        Parameters
+        ----------
+        missing_chunks
+            Whether absent chunks of an image (a partial download) are errors or read as zeros.
+
+        Raises
+        ------
+        QueryError
+            If the query selects no rows.
+        """
+        from spora_db.loading.dataset import PlanDataset
+
+        return PlanDataset(self.plan(), missing_chunks=missing_chunks)
+
+    # ---- other sources of rows ----
+
+    @classmethod
+    def from_sql(cls, lake: str | Path, text: str) -> "SporaQuery":
+        """Ask with a SELECT of your own that yields the identity columns.
+
+        Parameters
+        ----------
+        lake
+            A lake's folder, or one dataset's.
+        text
+            One SELECT over the catalog's relations, with ``dataset`` and ``tissue_id``, for tiles also ``tile_id``,
+            ``row`` and ``col``. Columns ``modality``, ``mpp``, ``strategy`` and ``tile_size`` may be left out where
+            `modality` and `tiles` say them, or the lake leaves no choice.
+        """
+        return cls(lake, Selection(rows_sql=text))
+
+    @classmethod
+    def from_arrow(cls, lake: str | Path, table: pa.Table) -> "SporaQuery":
+        """Ask for rows that another engine selected: an Arrow table with the identity columns, as in `from_sql`."""
+        return cls(lake, Selection(rows_table=table))
+
+    def _with(self, **changes: object) -> "SporaQuery":
+        return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
+
+    @contextmanager
+    def _compiled(self) -> Iterator[tuple[Selection, Compiled, Catalog]]:
+        with Catalog(self.lake) as catalog:
+            resolved = resolve(self.selection, catalog)
+            yield resolved.selection, compile_rows(resolved), catalog

@@ -1,0 +1,99 @@
+"""The answer of a catalog: a DuckDB relation whose every failure is a SporaError."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from spora_db.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+
+class Result:
+    """Rows of a query, fetched when asked for: ``.df()``, ``.arrow()``, ``.fetchall()``.
+
+    Parameters
+    ----------
+    relation
+        The DuckDB relation.
+    guarded
+        Makes the context in which the relation runs: it serializes access to the connection and translates errors.
+    """
+
+    __slots__ = ("_guarded", "_relation")
+
+    def __init__(self, relation: Any, *, guarded: Callable[[], AbstractContextManager[None]]) -> None:
+        self._relation = relation
+        self._guarded = guarded
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._relation.columns)
+
+    @property
+    def types(self) -> list[str]:
+        """DuckDB types of the columns."""
+        return [str(kind) for kind in self._relation.types]
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Return all rows as tuples."""
+        return self._fetch(lambda: self._relation.fetchall())
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Return the first row, or None where there is none."""
+        return self._fetch(lambda: self._relation.limit(1).fetchone())
+
+    def fetchnumpy(self) -> dict[str, Any]:
+        """Return a numpy array per column; masked where there are nulls."""
+        return self._fetch(lambda: self._relation.fetchnumpy())
+
+    def df(self) -> "pd.DataFrame":
+        """Return a pandas DataFrame."""
+        return self._fetch(lambda: self._relation.df())
+
+    def to_arrow_table(self) -> "pa.Table":
+        """Return a pyarrow Table."""
+        return self._fetch(lambda: self._relation.to_arrow_table())
+
+    def arrow(self) -> "pa.Table":
+        """Return a pyarrow Table."""
+        return self.to_arrow_table()
+
+    def pl(self) -> Any:
+        """Return a polars DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If polars is not installed.
+        """
+        try:
+            import polars  # noqa: F401
+        except ImportError as error:
+            message = "Result.pl() needs polars: pip install polars. Without it, use .arrow() or .df()."
+            raise MissingExtraError(message) from error
+        return self._fetch(lambda: self._relation.pl())
+
+    def show(self) -> None:
+        """Print the first rows as a box."""
+        self._fetch(lambda: self._relation.show())
+
+    def explain(self) -> str:
+        """Return DuckDB's plan of the query."""
+        return self._fetch(lambda: str(self._relation.explain()))
+
+    def __repr__(self) -> str:
+        return self._fetch(lambda: repr(self._relation))
+
+    def __len__(self) -> int:
+        """Return the number of rows (runs the query)."""
+        return int(self._fetch(lambda: self._relation.count("*").fetchone()[0]))
+
+    def _fetch(self, fetch: Callable[[], T]) -> T:
+        with self._guarded():
+            return fetch()

@@ -1,0 +1,122 @@
+"""What a query asks for, as plain values: the fields of `SporaQuery`, without any SQL."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from spora_db.specs import Spec, parse_spec
+
+Unit = Literal["tile", "tissue"]
+ChannelKind = Literal["complete", "qc_filtered", "uniprot_filtered"]
+Accessions = Literal["published", "uniprot"]
+StatsLevel = Literal["image", "global"]
+MissingStatistics = Literal["error", "defer"]
+MissingModality = Literal["drop", "keep"]
+
+CHANNEL_KINDS: tuple[ChannelKind, ...] = ("complete", "qc_filtered", "uniprot_filtered")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelChoice:
+    """Which planes of a tissue's image are delivered, always in panel order.
+
+    Attributes
+    ----------
+    kind
+        How far the panel is filtered: measured; and passing quality control; and carrying a UniProt accession.
+    names
+        Channel names or UniProt accessions to deliver; empty for all of the kind.
+    require
+        Names or accessions that a tissue must offer to be selected at all.
+    replace_nuclear
+        Whether nuclear markers take the accession of histone H3 (P68431) first.
+    accessions
+        The accession pattern that decides `uniprot_filtered`.
+    """
+
+    kind: ChannelKind = "complete"
+    names: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    replace_nuclear: bool = False
+    accessions: Accessions = "published"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandardizationChoice:
+    """How pixel values are transformed.
+
+    Attributes
+    ----------
+    specs
+        Pairs of modality and spec; a modality of None stands for all modalities without a pair of their own.
+    stats_level
+        The level of means and standard deviations; None takes global ones where they exist, else per image.
+    use_mean_std
+        Whether values are centred and scaled after clipping.
+    disable_quantile_mask
+        Whether channels without usable statistics are kept (with NaN or huge values) instead of dropped.
+    filters
+        Names of filters applied last to multiplex images, each with its parameters as pairs.
+    halo
+        Whether filters see the pixels around a tile, as if the whole tissue were filtered.
+    quantile_level
+        The level of the quantiles, for specs of the older form that do not say it.
+    missing_statistics
+        Whether statistics that no table has are an error when the plan is made, or left to whoever reads the tissue.
+    """
+
+    specs: tuple[tuple[str | None, str], ...] = ((None, "identity"),)
+    stats_level: StatsLevel | None = None
+    use_mean_std: bool = True
+    disable_quantile_mask: bool = False
+    filters: tuple[tuple[str, tuple[tuple[str, float | str], ...]], ...] = ()
+    halo: bool = False
+    quantile_level: StatsLevel | None = None
+    missing_statistics: MissingStatistics = "error"
+
+    def spec(self, modality: str) -> str:
+        """Return the spec of one modality."""
+        choices = dict(self.specs)
+        return choices[modality] if modality in choices else choices.get(None, "identity")
+
+    def parsed(self, modality: str) -> Spec:
+        """Return the spec of one modality, taken apart."""
+        return parse_spec(self.spec(modality), quantile_level=self.quantile_level)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """A repeatable sample: ``n`` rows, drawn evenly over the groups of ``by``."""
+
+    n: int
+    by: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """All that a `SporaQuery` asks for; every verb returns a new one.
+
+    ``modalities`` holds one entry per image of a row; an entry names the alternatives that may fill it.
+    """
+
+    modalities: tuple[tuple[str, ...], ...] = ()
+    missing_modality: MissingModality = "drop"
+    unit: Unit = "tile"
+    tile_size: int | None = None
+    mpp: float | None = None
+    strategy: str | None = None
+    conditions: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    channels: ChannelChoice = ChannelChoice()
+    standardization: StandardizationChoice = StandardizationChoice()
+    sampling: Sampling | None = None
+    rows_sql: str | None = None
+    rows_table: pa.Table | None = None
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """All modalities asked for, in order: those of one place, each with its alternatives."""
+        return tuple(dict.fromkeys(name for alternatives in self.modalities for name in alternatives))

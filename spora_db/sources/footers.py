@@ -1,0 +1,146 @@
+"""What a parquet file says about itself, and which of its columns mean something.
+
+pandas leaves its index in files: as a column of the index's name, as ``__index_level_0__``, and, after ``reset_index``,
+as ``index`` or ``level_0``. Only the key of a table is ever looked for there; other index columns are dropped.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spora_db.errors import FileFormatError, TableError
+from spora_db.layout import TableFile
+from spora_db.sources.reconcile import duckdb_type
+
+_STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")
+_UNNAMED_INDEX = re.compile(r"__index_level_[0-9]+__")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footer:
+    """The top-level columns of one file: names, DuckDB types, those known to hold no null; and its number of rows."""
+
+    table: TableFile
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    without_nulls: frozenset[int]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileColumn:
+    """One meaningful column of a file: its position, its name and type there, and the name it has in the relation."""
+
+    position: int
+    file_name: str
+    type: str
+    name: str
+
+
+def fold(name: str) -> str:
+    """Fold a name as DuckDB does when it compares names: ASCII letters only.
+
+    Examples
+    --------
+    >>> fold("SMA"), fold("É")
+    ('sma', 'É')
+    """
+    return "".join(character.lower() if character.isascii() else character for character in name)
+
+
+def read_footer(table: TableFile) -> Footer:
+    """Read the footer of one parquet file.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be opened or is no parquet file.
+    """
+    try:
+        with pq.ParquetFile(table.path) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+            types = tuple(duckdb_type(kind) for kind in schema.types)
+            flat = metadata.num_columns == len(schema.names)
+            without_nulls = {
+                column
+                for column in range(metadata.num_columns if flat else 0)
+                if all(
+                    _has_no_null(metadata.row_group(group).column(column)) for group in range(metadata.num_row_groups)
+                )
+            }
+            names = tuple(schema.names)
+            rows = metadata.num_rows
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        message = f"{table.path} cannot be read as parquet: {error}. Download or write the file again."
+        raise FileFormatError(message) from error
+    return Footer(table=table, names=names, types=types, without_nulls=frozenset(without_nulls), rows=rows)
+
+
+def _has_no_null(column: pq.ColumnChunkMetaData) -> bool:
+    statistics = column.statistics
+    return statistics is not None and statistics.has_null_count and statistics.null_count == 0
+
+
+def is_stray(name: str) -> bool:
+    """Tell whether a column is an index that pandas left behind; ``Unnamed: 0`` is not, it is a column of its own."""
+    return _STRAY.fullmatch(name) is not None
+
+
+def key_position(footer: Footer, key: str) -> int:
+    """Return the position of a table's key: a column of that name, else the last unnamed pandas index if it is text.
+
+    Raises
+    ------
+    TableError
+        If the file has neither.
+    """
+    for position, name in enumerate(footer.names):
+        if fold(name) == key:
+            return position
+    for position in reversed(range(len(footer.names))):
+        if _UNNAMED_INDEX.fullmatch(footer.names[position]) and footer.types[position] == "VARCHAR":
+            return position
+    shown = ", ".join(footer.names[:20]) + (", ..." if len(footer.names) > 20 else "")
+    message = (
+        f"{footer.table.path} has no column {key!r}, and no text index in its place. It has: {shown or 'no columns'}."
+    )
+    raise TableError(message)
+
+
+def file_columns(footer: Footer, *, key: str | None, place: Iterable[str], taken: Iterable[str]) -> list[FileColumn]:
+    """List the columns of a file that mean something, under the names they have in the relation.
+
+    Left out are stray index columns and columns that the file's place in the tree already answers (`place`). Of names that
+    differ in case only, the first keeps its name and later ones get ``_2``, ``_3``, ... (the first free in `taken`).
+
+    Parameters
+    ----------
+    footer
+        The file.
+    key
+        The column that identifies a row, which may hide in a pandas index; None where there is none.
+    place
+        Columns taken from the path: a column of that name in the file is not used.
+    taken
+        Folded names of the columns of all files of the relation.
+    """
+    skipped = {fold(name) for name in place}
+    genuine = set(taken)
+    used: set[str] = set()
+    columns: list[FileColumn] = []
+    key_at = key_position(footer, key) if key else None
+    for position, (file_name, type_name) in enumerate(zip(footer.names, footer.types, strict=True)):
+        if position == key_at and key:
+            name = key
+        elif fold(file_name) in skipped or is_stray(file_name):
+            continue
+        else:
+            name, count = file_name, 2
+            while fold(name) in used or (name != file_name and fold(name) in genuine) or fold(name) == key:
+                name, count = f"{file_name}_{count}", count + 1
+        used.add(fold(name))
+        columns.append(FileColumn(position=position, file_name=file_name, type=type_name, name=name))
+    return columns

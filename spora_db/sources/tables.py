@@ -1,0 +1,196 @@
+"""Sources of plain tables, one column per attribute: tissues, cells, channels, tiles.
+
+1. ``footers.read_footer`` reads names and types of each file; ``footers.file_columns`` drops index columns, finds the key.
+2. ``reconcile`` decides the one type that a column has in all cohorts.
+3. Each file becomes a SELECT that takes its columns by position, so that no name in a file can collide or be renamed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from spora_db.errors import TableError
+from spora_db.layout import Lake, TableFile, TableKind
+from spora_db.sources.expressions import cast_to, constant, empty, named, null, position, read_parquet, text
+from spora_db.sources.footers import FileColumn, Footer, file_columns, fold, read_footer
+from spora_db.sources.reconcile import cast, cast_id, common_type, is_known
+from spora_db.sources.source_query import Branch, Origin, SourceQuery
+
+_TEXT = "VARCHAR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """How files of one kind become rows: columns from the path, columns every cohort has, and the rest by name."""
+
+    name: str
+    kind: TableKind
+    place: Mapping[str, str]
+    fixed: Mapping[str, str]
+    required: tuple[str, ...] = ("tissue_id",)
+    ids: tuple[str, ...] = ("tissue_id",)
+    extras: bool = True
+    row_number: str | None = None
+
+
+_PANEL = {"dataset": _TEXT, "modality": _TEXT}
+_TILING = {"dataset": _TEXT, "mpp": "DOUBLE", "strategy": _TEXT, "tile_size": "BIGINT"}
+
+TISSUES = Table(
+    name="source_tissues",
+    kind="tissues",
+    place={"dataset": _TEXT},
+    fixed=dict.fromkeys(("tissue_id", "modality", "patient_id", "specimen_id", "split"), _TEXT),
+    ids=("tissue_id", "patient_id", "specimen_id"),
+)
+CELLS = Table(
+    name="source_cells",
+    kind="cells",
+    place={"dataset": _TEXT},
+    fixed={"tissue_id": _TEXT, "cell_id": "reconciled"},
+    ids=("tissue_id", "patient_id", "specimen_id"),
+)
+CHANNELS = Table(
+    name="source_channels",
+    kind="channels",
+    place=_PANEL,
+    fixed={"channel_name": _TEXT, "uniprot_id": _TEXT, "qc_pass": "BOOLEAN", "is_nuclear_marker": "BOOLEAN"},
+    required=("channel_name",),
+    ids=(),
+    row_number="channel_index",
+)
+TILE_COORDINATES = Table(
+    name="source_tile_coordinates",
+    kind="tile_coordinates",
+    place=_TILING,
+    fixed={"tissue_id": _TEXT, "tile_id": "BIGINT", "row": "BIGINT", "col": "BIGINT"},
+    required=("tissue_id", "tile_id", "row", "col"),
+    extras=False,
+)
+TILE_STATS = Table(name="source_tile_stats", kind="tile_stats", place=_TILING, fixed={"tissue_id": _TEXT})
+
+
+def table(source: Table, lake: Lake) -> SourceQuery:
+    """Read the footers of a source's files and return the SELECT over them.
+
+    Raises
+    ------
+    FileFormatError
+        If a file is no parquet file.
+    TableError
+        If a file lacks a column it must have.
+    """
+    footers = [read_footer(table) for table in lake.tables(source.kind)]
+    folded = {fold(name) for footer in footers for name in footer.names}
+    listed = [
+        (footer, file_columns(footer, key=source.required[0], place=source.place, taken=folded)) for footer in footers
+    ]
+    names, types = _reconcile(source, listed)
+    branches = []
+    origins = []
+    for footer, columns in listed:
+        kept = [column for column in columns if fold(column.name) in names]
+        select = _plain(source, footer, kept, names=names, types=types, lake=lake)
+        branches.append(Branch(files=(footer.table.path,), select=select))
+        origins += [
+            Origin(column=names[fold(c.name)], dataset=footer.table.dataset, file_name=c.file_name, type=c.type)
+            for c in kept
+        ]
+    row_number = {source.row_number: "BIGINT"} if source.row_number else {}
+    typed = {name: types[key] for key, name in names.items() if is_known(types[key])}
+    start = empty({**source.place, **row_number, **typed})
+    listings = (
+        frozenset(["source_images"])
+        if any(select.args.get("joins") for select in (branch.select for branch in branches))
+        else frozenset()
+    )
+    return SourceQuery(empty=start, branches=tuple(branches), origins=tuple(origins), listings=listings)
+
+
+def _reconcile(
+    source: Table, listed: Sequence[tuple[Footer, list[FileColumn]]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the spelling and the type of every column of a source, both by folded name."""
+    names = {name: name for name in source.fixed}
+    found: dict[str, list[str]] = {name: [] for name in source.fixed}
+    for footer, columns in listed:
+        have = {fold(column.name) for column in columns}
+        for name in source.required:
+            if name not in have:
+                message = f"{footer.table.path} has no column {name!r}. It has: {', '.join(footer.names[:20])}."
+                raise TableError(message)
+        for column in columns:
+            if source.extras or fold(column.name) in source.fixed:
+                names.setdefault(fold(column.name), column.name)
+                found.setdefault(fold(column.name), []).append(column.type)
+    types = {key: common_type(kinds) for key, kinds in found.items()}
+    types |= {name: kind for name, kind in source.fixed.items() if kind != "reconciled"}
+    types |= {name: _TEXT for name in source.ids if name in types}
+    return names, types
+
+
+def _plain(
+    source: Table,
+    footer: Footer,
+    columns: Sequence[FileColumn],
+    *,
+    names: Mapping[str, str],
+    types: Mapping[str, str],
+    lake: Lake,
+) -> exp.Select:
+    """Return the SELECT over one file with a column per attribute."""
+    values = {
+        fold(column.name): cast_id(position(column.position), found=column.type)
+        if fold(column.name) in source.ids
+        else cast(position(column.position), wanted=types[fold(column.name)])
+        for column in columns
+    }
+    origin = read_parquet([footer.table.path], width=len(footer.names), row_number=source.row_number is not None)
+    select = exp.Select().from_(origin, copy=False)
+    if source is TISSUES:
+        select = _canonical_modality(select, footer, values, columns, lake)
+    projected = _place(source, footer.table)
+    if source.row_number:
+        projected.append(named(position(len(footer.names)), source.row_number))
+    return select.select(*projected, *(named(value, names[key]) for key, value in values.items()), copy=False)
+
+
+def _canonical_modality(
+    select: exp.Select,
+    footer: Footer,
+    values: dict[str, exp.Expression],
+    columns: Sequence[FileColumn],
+    lake: Lake,
+) -> exp.Select:
+    """Spell the modality as its folder does; a tissue without one gets a row per modality that has an image of it."""
+    dataset = next(item for item in lake.datasets if item.name == footer.table.dataset)
+    column = next((item for item in columns if item.name == "modality"), None)
+    given: exp.Expression = null(_TEXT)
+    if column is not None:
+        stored = cast_to(position(column.position), _TEXT)
+        given = exp.Lower(this=exp.Trim(this=stored))
+        spelled = [name for name in dataset.modalities if name != name.lower()]
+        if spelled:
+            case = exp.Case(this=given)
+            for name in spelled:
+                case = case.when(text(name.lower()), text(name))
+            given = case.else_(given.copy())
+    values["modality"] = given
+    if column is not None and column.position in footer.without_nulls:
+        return select
+    seen = (
+        exp.select(named(exp.column("tissue_id"), "image_tissue_id"), named(exp.column("modality"), "image_modality"))
+        .distinct()
+        .from_("source_images")
+        .where(exp.EQ(this=exp.column("dataset"), expression=text(dataset.name)))
+    )
+    values["modality"] = exp.Coalesce(this=given, expressions=[exp.column("image_modality")])
+    unknown = exp.Case().when(exp.Is(this=given.copy(), expression=exp.Null()), values["tissue_id"].copy())
+    matches = exp.EQ(this=unknown, expression=exp.column("image_tissue_id"))
+    return select.join(seen.subquery("seen"), on=matches, join_type="left").distinct()
+
+
+def _place(source: Table, file: TableFile) -> list[exp.Expression]:
+    """Return what the place of a file in the tree says about its rows."""
+    return [named(constant(getattr(file, name)), name) for name in source.place]

@@ -1,0 +1,95 @@
+"""The SQL texts that ship with the package: where they are, and which relations each one stands on."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import sqlglot
+from sqlglot import exp
+
+from spora_db.errors import QueryError, UnknownNameError, unknown
+
+_EXPLAIN = re.compile(
+    r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE
+)  # sqlglot parses it as an opaque command
+Folder = Literal["views", "macros", "queries", "checks"]
+
+
+@cache
+def sql_folder() -> Path:
+    """Return the folder of SQL files: inside an installed package, or at the top of a checkout.
+
+    Examples
+    --------
+    >>> sorted(path.name for path in sql_folder().iterdir() if path.is_dir())
+    ['checks', 'macros', 'queries', 'views']
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "sql", package.parent / "sql"):
+        if (folder / "views").is_dir():
+            return folder
+    message = (
+        f"The SQL files of spora-db are neither in {package / 'sql'} nor in {package.parent / 'sql'}: install it again."
+    )
+    raise UnknownNameError(message)
+
+
+@cache
+def sql_text(folder: Folder, name: str) -> str:
+    """Return the text of one SQL file.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such file; the message lists those that exist.
+    """
+    path = sql_folder() / folder / f"{name}.sql"
+    known = {file.stem: file for file in path.parent.glob("*.sql")}
+    if name not in known:
+        raise unknown(f"file in sql/{folder}", name, known, where=str(path.parent))
+    return known[name].read_text(encoding="utf-8")
+
+
+@cache
+def statement(folder: Folder, name: str) -> exp.Expression:
+    """Return the parsed text of one SQL file."""
+    return sqlglot.parse_one(sql_text(folder, name), dialect="duckdb")
+
+
+def names_in(tree: exp.Expression) -> frozenset[str]:
+    """Return the relations and functions that a statement names, in lower case; its own CTEs may be among them."""
+    tables = {table.name.lower() for table in tree.find_all(exp.Table)}
+    functions = {call.name.lower() for call in tree.find_all(exp.Anonymous)}
+    return frozenset(tables | functions)
+
+
+def names_in_text(text: str) -> frozenset[str]:
+    """Return the relations and functions that a text names.
+
+    Raises
+    ------
+    QueryError
+        If the text does not parse.
+
+    Examples
+    --------
+    >>> sorted(names_in_text("SELECT n_markers(dataset) FROM tiles JOIN Tissues USING (tissue_id)"))
+    ['n_markers', 'tiles', 'tissues']
+    """
+    explained = _EXPLAIN.match(text)
+    try:
+        trees = sqlglot.parse(text[explained.end() :] if explained else text, dialect="duckdb")
+        return frozenset().union(*(names_in(tree) for tree in trees if tree))
+    except sqlglot.errors.SqlglotError as error:
+        message = f"The SQL does not parse: {error}"
+        raise QueryError(message) from error
+    except RecursionError as error:
+        message = "The SQL is nested too deeply to be parsed."
+        raise QueryError(message) from error
+
+
+@cache
+def needs(folder: Folder, name: str) -> frozenset[str]:
+    """Return the names that one SQL file stands on, its own left out."""
+    return names_in(statement(folder, name)) - {name}

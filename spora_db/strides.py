@@ -1,0 +1,69 @@
+"""Planes as kernels want them: one flat line of memory with strides in elements."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+class FlatPlanes(NamedTuple):
+    """Planes of shape (k, h, w) as one line: pixel (k, r, c) is ``flat[k * plane + r * line + c * step]``."""
+
+    flat: npt.NDArray[Any]
+    plane: int
+    line: int
+    step: int
+
+
+def flat_line(array: npt.NDArray[Any], *, writeable: bool) -> npt.NDArray[Any]:
+    """View the memory from the first to the last element as one line; strides must be positive multiples of the item.
+
+    Parameters
+    ----------
+    array
+        Array of any shape, not empty.
+    writeable
+        Whether the view may be written to.
+    """
+    span = sum((size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)) // array.itemsize
+    return np.lib.stride_tricks.as_strided(array, (span + 1,), (array.itemsize,), writeable=writeable)
+
+
+def flat_planes(pixels: npt.NDArray[Any]) -> FlatPlanes:
+    """View planes as one line for a kernel; layouts and dtypes that numba lacks are copied first.
+
+    numba knows that a one-dimensional contiguous array has unit strides and vectorizes; of a three-dimensional view it
+    does not (8 MB of float32 clipped: 0.4 ms against 9 ms).
+
+    Parameters
+    ----------
+    pixels
+        Array of shape (k, h, w), not empty, any real dtype and strides.
+
+    Returns
+    -------
+    FlatPlanes
+        Native byte order; bool as uint8, float16 and long double as float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rgb = np.zeros((4, 5, 3), np.uint8)
+    >>> flat_planes(rgb.transpose(2, 0, 1))[1:]
+    (1, 15, 3)
+    """
+    if pixels.dtype == bool:
+        pixels = pixels.view(np.uint8)
+    elif pixels.dtype.char in "eg":
+        pixels = pixels.astype(np.float32)
+    elif not pixels.dtype.isnative:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    if (
+        min(pixels.strides) < 0
+        or pixels.strides[2] == 0  # one value in place of a row, as of a chunk that holds the fill value only
+        or any(stride % pixels.itemsize for stride in pixels.strides)
+        or not pixels.flags.aligned
+    ):
+        pixels = np.ascontiguousarray(pixels)
+    plane, line, step = (stride // pixels.itemsize for stride in pixels.strides)
+    return FlatPlanes(flat_line(pixels, writeable=False), plane, line, step if pixels.shape[2] > 1 else 1)

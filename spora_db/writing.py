@@ -1,0 +1,138 @@
+"""Files that appear whole or not at all: a temporary name in the same folder, fsync, rename, fsync of the folder."""
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spora_db.errors import FileFormatError, SporaError, WriteError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METADATA_KEY = "spora_db"
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path to write to; what lies there becomes ``path`` when the block ends without an error.
+
+    The temporary file is hidden, in the folder of ``path`` (which is made if absent) and named by process and chance,
+    so two runs at once never share it. It is gone after an error; a killed process can leave it behind, but never a
+    half-written ``path``.
+
+    Parameters
+    ----------
+    path
+        The file to write. An existing one is replaced, in one step, only by a complete new one.
+
+    Yields
+    ------
+    Path
+        Where to write. It does not exist yet, and must be an ordinary file when the block ends.
+
+    Raises
+    ------
+    WriteError
+        The folder is read-only, the disk is full, or the block raised any other ``OSError``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_path(Path(folder) / "note.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     print([(file.name, file.read_text()) for file in Path(folder).iterdir()])
+    [('note.txt', 'whole')]
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary, os.O_RDWR)
+        temporary.replace(path)
+    except SporaError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WriteError(
+            f"Could not write {path}: {reason}. Nothing half-written is left there. "
+            "Check that the folder can be written to and that the disk has room, then run again."
+        ) from error
+    finally:
+        with contextlib.suppress(
+            OSError
+        ):  # after a success it is gone; after a failure the first error is the one to tell
+            temporary.unlink()
+    with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder; the file itself is whole
+        _sync(path.parent, os.O_RDONLY)
+
+
+def write_parquet(table: "pa.Table", path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write ``table`` to ``path`` atomically, with ``metadata`` as JSON in the file's key-value metadata.
+
+    Parameters
+    ----------
+    table
+        The rows; its schema metadata, such as pandas' index, is kept.
+    path
+        The parquet file, replaced if it exists.
+    metadata
+        How the rows were made: JSON values only. It lies under the key ``spora_db``; :func:`read_provenance` reads it.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    WriteError
+        As :func:`atomic_path`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pyarrow as pa
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = write_parquet(pa.table({"row": [0, 64]}), Path(folder) / "tiles.parquet", metadata={"stride": 64})
+    ...     print(read_provenance(file))
+    {'stride': 64}
+    """
+    import pyarrow.parquet as pq
+
+    kept = dict(table.schema.metadata or {})
+    if metadata is not None:
+        kept[METADATA_KEY.encode()] = json.dumps(metadata, sort_keys=True, allow_nan=False).encode()
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata(kept or None), temporary, compression="zstd", write_page_checksum=True
+        )
+    return Path(path)
+
+
+def read_provenance(path: str | Path) -> dict[str, Any] | None:
+    """Return what :func:`write_parquet` recorded in the file, or None for a file that something else wrote."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        kept = pq.read_metadata(path).metadata or {}
+        text = kept.get(METADATA_KEY.encode())
+        value = None if text is None else json.loads(text)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise FileFormatError(f"Could not read the metadata of {path}: {error}. Expected a parquet file.") from error
+    return value if isinstance(value, dict) else None
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Wait until what ``path`` holds is on the disk."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

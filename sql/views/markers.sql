@@ -1,0 +1,31 @@
+-- purpose: the proteins measured over all cohorts, whatever each panel calls them
+-- grain:   uniprot_id
+-- source:  tissue_channels; channels without an accession of either pattern are no markers
+CREATE VIEW markers AS
+WITH panel AS (
+    SELECT dataset, modality, channel_name, uniprot_id
+    FROM source_channels
+    WHERE regexp_full_match(
+        uniprot_id,
+        '([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?'
+    )
+),
+measuring AS (
+    SELECT DISTINCT panel.uniprot_id, panel.dataset, tissue_channel.tissue_id
+    FROM panel
+    INNER JOIN channels_per_tissue AS tissue_channel USING (dataset, modality, channel_name)
+    WHERE tissue_channel.measured
+),
+counted AS (
+    SELECT uniprot_id, count(*) AS n_tissues FROM measuring GROUP BY uniprot_id
+)
+SELECT
+    panel.uniprot_id,                                                         -- accession, isoform included
+    list_sort(list(DISTINCT panel.channel_name)) AS names,                    -- names that panels use for it, sorted
+    list_sort(list(DISTINCT panel.dataset)) AS datasets,                      -- cohorts with it in a panel, sorted
+    list_sort(list(DISTINCT panel.modality)) AS modalities,                   -- modalities with it in a panel, sorted
+    coalesce(any_value(counted.n_tissues), 0) AS n_tissues                    -- tissues in which it was measured
+FROM panel
+LEFT JOIN counted USING (uniprot_id)
+GROUP BY panel.uniprot_id
+ORDER BY panel.uniprot_id;

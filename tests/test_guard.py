@@ -1,0 +1,921 @@
+"""The guard: what it refuses, what it lets through with its meaning, and DuckDB's own lock without it."""
+
+import itertools
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spora_db.errors import QueryError, SporaError, UnknownNameError
+from spora_db.guard import check_columns, check_predicate, check_select
+from sqlglot import exp
+
+RELATIONS = ("tiles", "tissues", "channels", "secret_free")
+COLUMNS = {
+    "tiles": ["dataset", "tissue_id", "tile_id", "row", "col", "mpp", "X..spots", "CD31+vWF", "info", "values_list"],
+    "tissues": ["dataset", "tissue_id", "cancer_type", "split", "Unnamed: 0", "day"],
+}
+
+# Every statement with the part of the message that says why; each is refused by the guard alone.
+REFUSED = {
+    # files as relations
+    "SELECT * FROM 'secret.parquet'": "file name",
+    'SELECT * FROM "secret.parquet"': "file name",
+    "SELECT * FROM '/etc/passwd'": "file name",
+    "SELECT * FROM \"/etc/passwd\"": "file name",
+    "SELECT * FROM 's3://bucket/x.parquet'": "file name",
+    "SELECT * FROM 'https://example.org/x.csv' AS tiles": "file name",
+    "SELECT * FROM '*.parquet'": "file name",
+    "SELECT * FROM tiles JOIN 'x.csv' USING (a)": "file name",
+    "SELECT * FROM tiles, 'x.json' AS tissues": "file name",
+    "SELECT (SELECT max(a) FROM 'x.parquet') FROM tiles": "file name",
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM 'x.parquet')": "file name",
+    "SELECT * FROM tiles WHERE tile_id IN (SELECT a FROM \"x.parquet\")": "file name",
+    "WITH tiles AS (SELECT * FROM 'x.parquet') SELECT * FROM tiles": "file name",
+    "SELECT * FROM tiles UNION ALL SELECT * FROM 'x.parquet'": "file name",
+    "SELECT * FROM LATERAL (SELECT * FROM 'x.parquet')": "file name",
+    "SELECT * FROM tiles ORDER BY (SELECT a FROM 'x.parquet')": "file name",
+    "SELECT * FROM tiles LIMIT (SELECT a FROM 'x.parquet')": "file name",
+    "SELECT CAST((SELECT a FROM 'x.parquet') AS INT)": "file name",
+    "SELECT [x FOR x IN (SELECT list(a) FROM 'x.parquet')]": "file name",
+    "SELECT list_transform([1], lambda x: (SELECT a FROM 'x.parquet'))": "file name",
+    "SELECT * FROM \"file:x.db\"": "file name",
+    "SELECT * FROM $$x.parquet$$": "",
+    "SELECT * FROM E'x.parquet'": "",
+    # relations that are not the catalog's
+    "SELECT * FROM secret": "Unknown relation 'secret'",
+    "SELECT * FROM tile": "Did you mean 'tiles'",
+    "SELECT * FROM main.tiles": "qualified",
+    "SELECT * FROM memory.main.tiles": "qualified",
+    "SELECT * FROM other.tiles": "qualified",
+    "SELECT * FROM information_schema.tables": "qualified",
+    "SELECT * FROM pg_catalog.pg_class": "qualified",
+    "SELECT * FROM sqlite_master": "Unknown relation",
+    "SELECT * FROM duckdb_settings": "Unknown relation",
+    "SELECT * FROM pg_class": "Unknown relation",
+    "SELECT * FROM recurring.tiles": "qualified",
+    "SELECT * FROM tile\u017f": "Unknown relation",
+    "SELECT * FROM $relation": "",
+    "SELECT * FROM ?": "",
+    "TABLE tiles": "SELECT",
+    "SELECT * FROM (TABLE tiles)": "SELECT",
+    "SELECT * FROM tiles AT (VERSION => 1)": "not part of a query",
+    # CTEs out of scope
+    "SELECT * FROM x, (WITH x AS (SELECT 1) SELECT * FROM x)": "Unknown relation 'x'",
+    "SELECT (WITH x AS (SELECT 1) SELECT 1) FROM x": "Unknown relation 'x'",
+    "WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a": "Unknown relation 'b'",
+    "WITH a AS (SELECT * FROM a) SELECT * FROM a": "Unknown relation 'a'",
+    "WITH \"x.parquet\" AS (SELECT 1) SELECT * FROM \"x.parquet\"": "CTE name",
+    "SELECT * FROM \"x.parquet\", (WITH \"x.parquet\" AS (SELECT 1) SELECT 1)": "file name",
+    # table functions
+    "SELECT * FROM read_parquet('x.parquet')": "READ_PARQUET",
+    "SELECT * FROM parquet_scan('x.parquet')": "",
+    "SELECT * FROM read_csv('x.csv')": "READ_CSV",
+    "SELECT * FROM read_csv_auto('x.csv')": "",
+    "SELECT * FROM read_json('x.json')": "as a relation",
+    "SELECT * FROM read_json_auto('x.json')": "as a relation",
+    "SELECT * FROM read_ndjson_objects('x.json')": "",
+    "SELECT * FROM read_text('/etc/passwd')": "",
+    "SELECT * FROM read_blob('/etc/passwd')": "",
+    "SELECT * FROM read_duckdb('x.db')": "",
+    "SELECT * FROM READ_TEXT ('/etc/passwd')": "",
+    "SELECT * FROM \"read_text\"('/etc/passwd')": "",
+    "SELECT * FROM \"Read_Text\"/**/('/etc/passwd')": "",
+    "SELECT * FROM main.read_text('/etc/passwd')": "",
+    "SELECT * FROM system.main.read_text('/etc/passwd')": "",
+    "SELECT * FROM tiles, LATERAL read_text(tiles.path)": "",
+    "SELECT * FROM tiles, read_text(tiles.path)": "",
+    "SELECT * FROM tiles, LATERAL (SELECT * FROM read_text('/etc/passwd'))": "",
+    "WITH read_text(a) AS (SELECT 1) SELECT * FROM read_text('/etc/passwd')": "",
+    "WITH x AS (SELECT * FROM glob('/etc/*')) SELECT * FROM x": "",
+    "SELECT * FROM glob('/etc/*')": "",
+    "SELECT glob('/etc/*', 'a')": "'glob'",
+    "SELECT * FROM sniff_csv('x.csv')": "",
+    "SELECT * FROM parquet_schema('x.parquet')": "",
+    "SELECT * FROM parquet_metadata('x.parquet')": "",
+    "SELECT * FROM parquet_file_metadata('x.parquet')": "",
+    "SELECT * FROM parquet_kv_metadata('x.parquet')": "",
+    "SELECT * FROM query('SELECT 1')": "",
+    "SELECT * FROM query_table('tiles')": "",
+    "SELECT * FROM query_table(['tiles', 'x.parquet'])": "",
+    "SELECT * FROM json_execute_serialized_sql('{}')": "",
+    "SELECT json_serialize_sql('SELECT 1')": "'json_serialize_sql'",
+    "SELECT * FROM seq_scan('tiles')": "",
+    "SELECT * FROM arrow_scan(1, 2, 3)": "",
+    "SELECT * FROM histogram(tiles, row)": "",
+    "SELECT * FROM histogram_values(tiles, row)": "",
+    "SELECT * FROM summary(tiles)": "",
+    "SELECT * FROM repeat_row(1, num_rows = 3)": "",
+    "SELECT * FROM upper('x')": "as a relation",
+    "SELECT * FROM duckdb_tables()": "",
+    "SELECT * FROM duckdb_secrets()": "",
+    "SELECT * FROM duckdb_settings()": "",
+    "SELECT * FROM duckdb_functions()": "",
+    "SELECT * FROM pragma_table_info('tiles')": "",
+    "SELECT * FROM enable_logging()": "",
+    "SELECT * FROM checkpoint()": "",
+    "SELECT * FROM which_secret('s3://x', 's3')": "",
+    "SELECT * FROM iceberg_scan('x')": "",
+    "SELECT * FROM sqlite_scan('x.db', 't')": "",
+    "SELECT * FROM postgres_query('x', 'SELECT 1')": "",
+    "SELECT * FROM st_read('x.shp')": "",
+    "SELECT * FROM delta_scan('x')": "",
+    # scalar functions
+    "SELECT getenv('HOME')": "'getenv'",
+    "SELECT getvariable('x')": "'getvariable'",
+    "SELECT current_setting('access_mode')": "'current_setting'",
+    "SELECT current_user": "current_user",
+    "SELECT session_user": "session_user",
+    "SELECT user": "user",
+    "SELECT current_query()": "",
+    "SELECT current_schemas(true)": "",
+    "SELECT version()": "'version'",
+    "SELECT setseed(.5)": "'setseed'",
+    "SELECT nextval('s')": "",
+    "SELECT write_log('x')": "",
+    "SELECT sleep_ms(100000)": "",
+    "SELECT pg_sleep(100)": "",
+    "SELECT read_text('/etc/passwd')": "",
+    "SELECT '/etc/passwd'.read_text()": "",
+    "SELECT tiles.path.read_blob() FROM tiles": "",
+    "SELECT main.read_text('x')": "",
+    "SELECT \"getenv\"('HOME')": "getenv",
+    "SELECT unheard_of(1)": "'unheard_of'",
+    "SELECT list_transform(['/etc/passwd'], lambda x: read_text(x))": "",
+    "SELECT * FROM tiles WHERE getenv('HOME') = 'x'": "",
+    "SELECT 1 FROM tiles GROUP BY getenv('HOME')": "",
+    "SELECT sum(1) OVER (ORDER BY getenv('HOME')) FROM tiles": "",
+    "SELECT sum(1) FILTER (WHERE getenv('HOME') = '') FROM tiles": "",
+    "SELECT 1 FROM tiles QUALIFY getenv('HOME') = ''": "",
+    "SELECT * FROM tiles a JOIN tiles b ON getenv('HOME') = ''": "",
+    "SELECT COLUMNS(lambda c: getenv(c) = '') FROM tiles": "",
+    "SELECT CASE WHEN true THEN getenv('HOME') END": "",
+    "SELECT {'a': getenv('HOME')}": "",
+    "SELECT [getenv('HOME')]": "",
+    "SELECT MAP {'a': getenv('HOME')}": "",
+    "SELECT getenv('HOME')::VARCHAR": "",
+    "SELECT 'tiles'::regclass": "",
+    "SELECT 1::unheard_of": "type",
+    # statements
+    "COPY tiles TO 'x.parquet'": "no SELECT",
+    "COPY (SELECT * FROM tiles) TO 'x.csv' (HEADER)": "no SELECT",
+    "COPY tiles FROM 'x.csv'": "no SELECT",
+    "COPY FROM DATABASE a TO b": "",
+    "ATTACH 'x.db' AS x": "no SELECT",
+    "ATTACH DATABASE ':memory:' AS x": "no SELECT",
+    "DETACH x": "no SELECT",
+    "USE x": "no SELECT",
+    "INSTALL httpfs": "",
+    "FORCE INSTALL httpfs FROM 'x'": "",
+    "LOAD httpfs": "",
+    "UPDATE EXTENSIONS": "",
+    "PRAGMA database_list": "no SELECT",
+    "PRAGMA enable_profiling": "no SELECT",
+    "SET enable_external_access = true": "no SELECT",
+    "SET VARIABLE x = 1": "no SELECT",
+    "RESET ALL": "",
+    "CALL pragma_version()": "no SELECT",
+    "EXPORT DATABASE 'x'": "",
+    "IMPORT DATABASE 'x'": "",
+    "CHECKPOINT": "",
+    "VACUUM": "",
+    "ANALYZE": "no SELECT",
+    "BEGIN TRANSACTION": "no SELECT",
+    "COMMIT": "no SELECT",
+    "PREPARE p AS SELECT 1": "",
+    "EXECUTE p": "",
+    "DEALLOCATE p": "",
+    "EXPLAIN SELECT 1": "",
+    "EXPLAIN ANALYZE SELECT 1": "",
+    "CREATE TABLE x AS SELECT 1": "no SELECT",
+    "CREATE OR REPLACE VIEW tiles AS SELECT 1": "no SELECT",
+    "CREATE MACRO f(x) AS x": "no SELECT",
+    "CREATE MACRO tiles() AS TABLE SELECT 1": "",
+    "CREATE SECRET s (TYPE s3)": "",
+    "CREATE TEMP TABLE x (a INT)": "no SELECT",
+    "CREATE SCHEMA x": "no SELECT",
+    "ALTER TABLE tiles ADD COLUMN a INT": "no SELECT",
+    "DROP VIEW tiles": "no SELECT",
+    "TRUNCATE tiles": "no SELECT",
+    "INSERT INTO tiles VALUES (1)": "no SELECT",
+    "UPDATE tiles SET a = 1": "no SELECT",
+    "DELETE FROM tiles": "no SELECT",
+    "MERGE INTO tiles USING tissues ON true WHEN MATCHED THEN DELETE": "no SELECT",
+    "COMMENT ON TABLE tiles IS 'x'": "no SELECT",
+    "WITH x AS (INSERT INTO tiles VALUES (1) RETURNING *) SELECT * FROM x": "INSERT",
+    "WITH x AS (DELETE FROM tiles RETURNING *) SELECT * FROM x": "DELETE",
+    "SELECT * FROM tiles INTO x": "",
+    "SELECT a INTO x FROM tiles": "INTO",
+    "SELECT * FROM tiles FOR UPDATE": "LOCK",
+    "VALUES (1)": "no SELECT",
+    ".read x.sql": "",
+    ".shell ls": "",
+    # second statements
+    "SELECT 1; SELECT 2": "second statement",
+    "SELECT 1;;SELECT 2": "second statement",
+    "SELECT 1; COPY tiles TO 'x'": "second statement",
+    "SELECT 1 --\n; DROP VIEW tiles": "second statement",
+    "SELECT 1 /* ; */; DROP VIEW tiles": "second statement",
+    "SELECT ';'; SELECT 1": "second statement",
+    # forms that are not read
+    "FROM tiles": "SELECT",
+    "FROM tiles SELECT row": "SELECT",
+    "FROM 'x.parquet'": "",
+    "FROM 'x.parquet' SELECT a": "",
+    "(FROM tiles)": "SELECT",
+    "SELECT * FROM (FROM tiles)": "SELECT",
+    "SELECT * FROM (FROM tiles SELECT row)": "SELECT",
+    "SELECT (FROM tiles LIMIT 1)": "SELECT",
+    "WITH a AS (FROM tiles) SELECT * FROM a": "SELECT",
+    "WITH a AS (SELECT 1) FROM a": "SELECT",
+    "SELECT 1 UNION FROM tiles": "SELECT",
+    "SELECT 1 WHERE EXISTS (FROM tiles)": "SELECT",
+    "PIVOT tiles ON row": "no SELECT",
+    "UNPIVOT tiles ON row, col": "no SELECT",
+    "SELECT * FROM tiles PIVOT (sum(row) FOR col IN (1, 2))": "PIVOT",
+    "SELECT * FROM tiles UNPIVOT (v FOR n IN (row, col))": "PIVOT",
+    "SELECT * FROM (PIVOT tiles ON row)": "PIVOT",
+    "SUMMARIZE tiles": "no SELECT",
+    "SUMMARIZE 'x.parquet'": "no SELECT",
+    "SELECT * FROM (SUMMARIZE tiles)": "SUMMARIZE",
+    "DESCRIBE tiles": "no SELECT",
+    "DESCRIBE SELECT * FROM 'x.parquet'": "no SELECT",
+    "SELECT * FROM (DESCRIBE tiles)": "DESCRIBE",
+    "SHOW TABLES": "no SELECT",
+    "SHOW ALL TABLES": "",
+    "SELECT * FROM (SHOW TABLES)": "",
+    "SELECT * FROM (SHOW ALL TABLES)": "",
+    # tricks with text
+    "": "Empty",
+    "   \n\t": "Empty",
+    ";": "Empty",
+    "-- nothing": "Empty",
+    "/* nothing */": "Empty",
+    "SELECT 'abc": "never ends",
+    'SELECT "abc': "never ends",
+    "SELECT 1 /* never": "never ends",
+    "SELECT $$never": "never ends",
+    "SELECT /* /* */ 1": "never ends",
+    "SELECT E'\\x27 FROM read_text('": "",
+    "SELECT E'a\\nb'": "BYTESTRING",
+    "SELECT 1\x00; DROP VIEW tiles": "control character U+0000",
+    "SELECT 'a\x00b'": "control character",
+    "SELECT 'a\ud800'": "control character",
+    "SELECT \u2018a\u2019": "U+2018",
+    "SELECT a\u200bb FROM tiles": "U+200B",
+    "SELECT * FROM \u202eselit": "U+202E",
+    "SELECT * FROM /* tiles */ 'x.parquet'": "file name",
+    "SELECT * FROM tiles -- \n, 'x.parquet'": "file name",
+    "SELECT * FROM /* /* */ tiles */ 'x.parquet'": "file name",
+    "SELECT * FROM tiles /*+ read_text('x') */ , read_text('x')": "",
+    "SELECT * FROM\u00a0read_text('x')": "",
+    "\u017fELECT * FROM 'x.parquet'": "file name",
+    "SELECT 'ab' ^@ 'a'": "starts_with",
+    "SELECT [1] <=> [2]": "IS NOT DISTINCT FROM",
+    "SELECT @ -1": "ABS",
+    "SELECT true AND j -> 'a' FROM tiles": "an arrow beside another operator",
+    "SELECT j ->> 'a' || 'b' FROM tiles": "an arrow beside another operator",
+    "SELECT 1 NOT IN (1, 2) >= 0": "a NOT as an operand",
+    "SELECT X'00'": "",
+    "SELECT b'01'": "",
+    "SELECT N'a'": "NATIONAL",
+    "SELECT 0xFF AS a": "",
+    "SELECT 'a' FROM": "",
+    "SELECT ((1)": "",
+    "hello": "no SELECT",
+    "1 + 1": "no SELECT",
+    "SELECT " + "(" * 3000 + "1" + ")" * 3000: "nested too deeply",
+    "SELECT '" + "a" * 1_000_000 + "'": "characters",
+    "SELECT regclass 'tiles'": "",
+    "SELECT * FROM tiles WHERE row = 1) UNION SELECT * FROM (SELECT 1": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED.items(), ids=[ascii(text[:60]) for text in REFUSED])
+def test_refused_by_the_guard_alone(text, reason):
+    with pytest.raises((QueryError, UnknownNameError)) as caught:
+        check_select(text, relations=RELATIONS)
+    assert reason in str(caught.value)
+
+
+# Valid SQL, ordinary and odd; run on toy relations, what the guard returns gives the rows and names of the original.
+ACCEPTED = [
+    "SELECT * FROM tiles",
+    "select TILE_ID from TILES;",
+    "SELECT dataset, count(*) AS n FROM tiles GROUP BY dataset",
+    "SELECT dataset, count(*) AS n FROM tiles GROUP BY ALL ORDER BY ALL",
+    "SELECT DISTINCT dataset FROM tiles",
+    "SELECT DISTINCT ON (dataset) dataset, tile_id FROM tiles ORDER BY dataset, tile_id DESC",
+    'SELECT "X..spots", "CD31+vWF" FROM tiles',
+    'SELECT "Unnamed: 0", t."Unnamed: 0" + 1 AS "a ""quoted"" name" FROM tissues AS t',
+    'SELECT "row", col, tiles.row FROM tiles WHERE row > 0',
+    "SELECT t FROM tissues AS t",
+    "SELECT * EXCLUDE (info) REPLACE (row + 1 AS row) FROM tiles",
+    "SELECT * RENAME (row AS top) FROM tiles",
+    "SELECT tiles.* FROM tiles",
+    "SELECT COLUMNS('^(row|col)$') FROM tiles",
+    "SELECT COLUMNS(lambda c: c LIKE 'r%') FROM tiles",
+    "SELECT max(COLUMNS(* EXCLUDE (info, values_list))) FROM tiles",
+    "SELECT * FROM tiles JOIN tissues USING (dataset, tissue_id)",
+    "SELECT * FROM tiles NATURAL JOIN tissues",
+    "SELECT * FROM tiles AS a LEFT JOIN tissues AS b ON a.tissue_id = b.tissue_id AND b.split = 'train'",
+    "SELECT * FROM tissues ANTI JOIN tiles USING (tissue_id)",
+    "SELECT * FROM tissues SEMI JOIN tiles USING (tissue_id)",
+    "SELECT a.tile_id, b.day FROM tiles AS a ASOF JOIN tissues AS b ON a.tissue_id = b.tissue_id AND a.row >= b.day2",
+    "SELECT * FROM tissues POSITIONAL JOIN (SELECT tile_id FROM tiles ORDER BY tile_id LIMIT 4) AS p",
+    "SELECT count(*) FROM tiles CROSS JOIN tissues",
+    "SELECT count(*) FROM tiles AS a, tissues AS b WHERE a.tissue_id = b.tissue_id",
+    "SELECT * FROM tissues, LATERAL (SELECT max(row) FROM tiles WHERE tiles.tissue_id = tissues.tissue_id) AS m(top)",
+    "SELECT tile_id, v FROM tiles, unnest(values_list) AS u(v)",
+    "SELECT tile_id, unnest(values_list) AS v FROM tiles",
+    "SELECT unnest([{'a': 1, 'b': 2}, {'a': 3, 'b': 4}], recursive := true)",
+    "SELECT * FROM generate_series(1, 3) AS g(i), range(2) AS r(j), range(0, 10, 5) AS s(k)",
+    "SELECT * FROM unnest([1, 2, 3]) AS u(x)",
+    "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v(number, letter)",
+    "SELECT * FROM json_each('{\"a\": 1}')",
+    "SELECT tile_id, row_number() OVER (PARTITION BY dataset ORDER BY tile_id) AS n FROM tiles",
+    "SELECT tile_id, sum(row) OVER w AS s "
+    "FROM tiles WINDOW w AS (ORDER BY tile_id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)",
+    "SELECT tile_id, sum(row) OVER (ORDER BY tile_id ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS s FROM tiles",
+    "SELECT tile_id, lag(row, 1, 0) OVER (ORDER BY tile_id) AS b FROM tiles",
+    "SELECT tile_id, first_value(row IGNORE NULLS) OVER (ORDER BY tile_id) AS f FROM tiles",
+    "SELECT tile_id FROM tiles QUALIFY row_number() OVER (PARTITION BY tissue_id ORDER BY tile_id) = 1",
+    "SELECT dataset, sum(row) FILTER (WHERE col > 0) AS s FROM tiles GROUP BY dataset HAVING count(*) > 1",
+    "SELECT dataset, tissue_id, count(*) AS n, grouping(dataset) AS g FROM tiles GROUP BY GROUPING SETS ((dataset), "
+    "(tissue_id), ())",
+    "SELECT dataset, tissue_id, count(*) AS n FROM tiles GROUP BY ROLLUP (dataset, tissue_id)",
+    "SELECT dataset, tissue_id, count(*) AS n FROM tiles GROUP BY CUBE (dataset, tissue_id)",
+    "SELECT list_transform(values_list, lambda x: x + row) AS l FROM tiles",
+    "SELECT list_filter(values_list, lambda x, i: i > 1) AS l, list_reduce([1, 2, 3], lambda a, "
+    "b: a * 10 + b) AS r FROM tiles",
+    "SELECT [x * 2 FOR x IN values_list IF x > 1] AS l FROM tiles",
+    "SELECT values_list[1] AS a, values_list[-1] AS b, values_list[1:2] AS c, values_list[:2] AS d FROM tiles",
+    "SELECT info.depth, info['name'], tiles.info.name, (info).depth + 1 AS d FROM tiles",
+    "SELECT {'a': 1, 'b': [1, 2]} AS s, MAP {'k': 1} AS m, struct_pack(a := 1) AS p, (1, 'x') AS t, [1] || [2] AS l",
+    "SELECT upper(dataset) AS u, dataset.upper() AS v, 'x'.concat('y').upper() AS w FROM tiles",
+    "SELECT 7 // 2 AS a, -7 // 2 AS b, 7 / 2 AS c, 7 % 4 AS d, 2 ** 3 AS e, 2 ^ 3 ^ 2 AS f, -2 ** 2 AS g, "
+    "2 * 3 ** 2 AS h",
+    "SELECT 1 << 3 AS a, 6 & 3 AS b, 6 | 1 AS c, ~5 AS d, xor(6, 3) AS e, abs(-3) AS f",
+    "SELECT 'abc' ~ 'a.c' AS a, 'abc' !~ 'x' AS b, 'a' || 'b' ~ 'ab' AS d, NOT 'a' ~ 'b' AS e",
+    "SELECT [1, 2] && [2] AS a, [1, 2] @> [1] AS b, [1] <@ [1, 2] AS c, 1 = ANY([1, 2]) AS e",
+    "SELECT NULL IS DISTINCT FROM 1 AS a, 1 NOT NULL AS b, NULL ISNULL AS c, (1 = 1) IS TRUE AS d",
+    "SELECT 'a' LIKE 'A' AS a, 'a' ILIKE 'A' AS b, 'a%' LIKE 'a#%' ESCAPE '#' AS c, 'ab' SIMILAR TO 'a.' AS d, "
+    "'ab' GLOB 'a*' AS e",
+    "SELECT 2 BETWEEN 1 AND 3 AS a, 2 NOT BETWEEN 3 AND 1 AS b, NOT 1 = 2 AND true OR false AS c",
+    "SELECT CASE WHEN row > 0 THEN 'a' ELSE 'b' END AS a, CASE row WHEN 0 THEN 1 END AS b, if(row > 0, 1, "
+    "2) AS c FROM tiles",
+    "SELECT COALESCE(NULL, 1) AS a, NULLIF(1, 1) AS b, ifnull(NULL, 3) AS c, greatest(1, 2) AS d, least(1, 2) AS e",
+    "SELECT CAST('1' AS INTEGER) AS a, '2'::DOUBLE AS b, TRY_CAST('x' AS INT) AS c, 1.25::DECIMAL(4, 1) AS d, "
+    "[1]::VARCHAR[] AS e",
+    "SELECT TRY(CAST('x' AS INT)) AS a, {'x': 1}::STRUCT(x VARCHAR) AS b, 'a'::ENUM('a', 'b') AS c, 3::HUGEINT AS d",
+    "SELECT day, day + INTERVAL 1 DAY AS b, day - INTERVAL '2 hours' AS c, date_trunc('month', day) AS d FROM tissues",
+    "SELECT extract(year FROM day) AS a, date_part('epoch', day) AS b, date_diff('day', day, "
+    "DATE '2024-03-01') AS c FROM tissues",
+    "SELECT strftime(day, '%Y/%m') AS a, strptime('2024-01-02', '%Y-%m-%d') AS b, year(day) AS c, "
+    "dayname(day) AS d FROM tissues",
+    "SELECT TIMESTAMP '2024-01-02 03:04:05' AS a, make_date(2024, 1, 2) AS b, epoch(TIMESTAMP '2024-01-02') AS c, "
+    "INTERVAL (2) MONTH AS d",
+    "SELECT substring('abcd' FROM 2 FOR 2) AS a, trim(BOTH 'a' FROM 'aba') AS b, position('b' IN 'abc') AS c, "
+    "left('abc', 2) AS d",
+    "SELECT replace('aba', 'a', 'x') AS a, regexp_replace('aba', 'a', 'x', 'g') AS b, regexp_extract('ab12', "
+    "'\\d+') AS c, split_part('a-b', '-', 2) AS d",
+    "SELECT string_split('a,b', ',') AS a, printf('%05d', 42) AS b, format('{} {}', 1, 'x') AS c, concat_ws('-', "
+    "'a', 'b') AS d, lpad('1', 3, '0') AS e",
+    "SELECT 'it''s' AS a, $$it's$$ AS b, $$a\\nb$$ AS n, $tag$a $$ b$tag$ AS c, '-- no comment' AS d, '/* no' AS e, "
+    "'a\\nb' AS f",
+    "SELECT /* outer /* inner */ outer */ 1 AS a -- 'x.parquet'",
+    "SELECT 1_000 AS a, 1e3 AS b, .5 AS c, -1 AS e, +1 AS f",
+    "SELECT 'größe' AS größe, 'µm' AS \"µm\"",
+    "SELECT\u00a0row FROM\u2003tiles",
+    "SELECT x: row, y: col + 1 FROM tiles",
+    "SELECT row, col, FROM tiles",
+    "SELECT json_extract('{\"a\": {\"b c\": 1}}', '$.a.\"b c\"') AS a, '{\"a\": 1}'::JSON -> 'a' AS b, "
+    "'{\"a\": \"x\"}'::JSON ->> '$.a' AS c",
+    "SELECT j ->> 'a.b' AS a, j -> 'a' ->> 'b' AS b, json_type(j -> 'a') AS c, j ->> 'a.b' = '7' AND true AS d "
+    "FROM (SELECT '{\"a.b\": 7, \"a\": {\"b\": 1}}'::JSON) AS t(j)",
+    "SELECT '[1, 2]'::JSON -> 0 AS a, '{\"a\": [5]}'::JSON -> '$.a[0]' AS b, json_array_length('[1, 2]') AS c",
+    "SELECT quantile_cont(row, [.5, .9]) AS a, median(col) AS b, approx_quantile(row, .5) AS c, stddev(row) AS d, "
+    "mad(row) AS e FROM tiles",
+    "SELECT arg_max(tile_id, row) AS a, max_by(tile_id, row) AS b, max(row, 2) AS c, "
+    "first(tile_id ORDER BY tile_id) AS d, count_if(row > 0) AS e FROM tiles",
+    "SELECT string_agg(tile_id::VARCHAR, ',' ORDER BY tile_id DESC) AS a, list(tile_id ORDER BY tile_id) AS b, "
+    "histogram(dataset) AS c FROM tiles",
+    "SELECT mode(dataset) AS a, bool_and(row >= 0) AS b, count(DISTINCT dataset) AS c, sum(DISTINCT row) AS d, "
+    "any_value(dataset) AS e FROM tiles WHERE dataset = 'a'",
+    "SELECT percentile_cont(.5) WITHIN GROUP (ORDER BY row) AS a FROM tiles",
+    "SELECT tile_id FROM tiles WHERE tile_id IN (SELECT max(tile_id) FROM tiles GROUP BY dataset)",
+    "SELECT tile_id FROM tiles AS t WHERE EXISTS (SELECT 1 "
+    "FROM tissues AS s WHERE s.tissue_id = t.tissue_id AND s.split = 'val')",
+    "SELECT tile_id FROM tiles WHERE row > ALL (SELECT day2 FROM tissues WHERE day2 < 3)",
+    "SELECT tile_id FROM tiles WHERE (dataset, tissue_id) IN (SELECT (dataset, tissue_id) FROM tissues)",
+    "SELECT tile_id, (SELECT cancer_type FROM tissues WHERE tissues.tissue_id = tiles.tissue_id) AS c FROM tiles",
+    "WITH a AS (SELECT * FROM tiles), b AS (SELECT count(*) AS n FROM a) SELECT n FROM b",
+    "WITH tiles AS (SELECT 1 AS a) SELECT * FROM tiles",
+    "WITH tiles AS (SELECT * FROM tiles WHERE row = 0) SELECT count(*) FROM tiles",
+    "WITH a(x, y) AS MATERIALIZED (SELECT 1, 2), b AS NOT MATERIALIZED (SELECT x FROM a) SELECT * FROM a, b",
+    "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 4) SELECT * FROM r",
+    "WITH a AS (SELECT 1 AS x) SELECT * FROM a UNION SELECT 2 FROM a",
+    "SELECT * FROM (WITH x AS (SELECT 5 AS v) SELECT * FROM x) AS s",
+    "SELECT dataset FROM tiles EXCEPT SELECT 'a'",
+    "SELECT dataset FROM tiles INTERSECT ALL SELECT dataset FROM tissues",
+    "(SELECT 1 AS a) UNION ALL (SELECT 2 ORDER BY 1 LIMIT 1)",
+    "SELECT 1 AS a UNION ALL BY NAME SELECT 2 AS b",
+    "SELECT tile_id FROM tiles ORDER BY row DESC NULLS FIRST, tile_id LIMIT 2 OFFSET 1",
+    "SELECT tile_id FROM tiles ORDER BY dataset COLLATE NOCASE, tile_id",
+    "SELECT tile_id FROM tiles ORDER BY tile_id LIMIT 50%",
+    "SELECT tile_id FROM tiles ORDER BY #1",
+    "SELECT count(*) AS n FROM tiles TABLESAMPLE reservoir(3 ROWS) REPEATABLE (1)",
+    "SELECT tile_id FROM tiles USING SAMPLE 100%",
+    "SELECT tile_id FROM tiles USING SAMPLE 3 ROWS (reservoir, 42)",
+    "SELECT * FROM (tiles JOIN tissues USING (dataset, tissue_id))",
+    "SELECT * FROM tissues AS t(d, i, c)",
+    "SELECT d.n FROM (SELECT count(*) AS n FROM tiles) AS d",
+    "SELECT typeof(row) AS a, hash('a') = hash('a') AS b, md5('a') AS c FROM tiles LIMIT 1",
+    "SELECT has_all_markers(dataset, 'imc', tissue_id, ['CD3']) AS m, n_markers(dataset, 'imc', "
+    "tissue_id) AS n FROM tiles",
+    "SELECT round(row / 3, 2) AS a, floor(1.5) AS b, ln(1) AS c, log(100) AS d, log2(8) AS e, sqrt(4) AS f, "
+    "trunc(1.7) AS g FROM tiles",
+    "SELECT sum(row)::INT, count(*), avg(row), min(dataset) FROM tiles",
+    "SELECT * FROM tiles WHERE \"X..spots\" > 1 AND NOT (row = 0 OR col = 0)",
+    "SELECT x -> x + 1 FROM (SELECT 1) AS t(x) WHERE false AND x IS NULL LIMIT 0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def toy():
+    connection = duckdb.connect()
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("""
+        CREATE TABLE tiles AS SELECT * FROM (VALUES
+            ('a', 's1', 0, 0, 0, 1.0, 1, 2.5, {'depth': 1, 'name': 'u'}, [1, 2, 3]),
+            ('a', 's1', 1, 0, 8, 1.0, 2, 0.5, {'depth': 2, 'name': 'v'}, [4]),
+            ('a', 's2', 2, 8, 0, 1.0, 3, NULL, {'depth': 3, 'name': 'w'}, []),
+            ('b', 's3', 3, 8, 8, 0.5, NULL, 1.5, NULL, [5, 6])
+        ) AS t(dataset, tissue_id, tile_id, "row", col, mpp, "X..spots", "CD31+vWF", info, values_list);
+        CREATE TABLE tissues AS SELECT * FROM (VALUES
+            ('a', 's1', 'LUAD', 'train', 0, DATE '2024-01-31', 0), ('a', 's2', 'LUSC', 'val', 1, DATE '2023-02-28', 1),
+            ('b', 's3', 'BRCA', 'train', 2, NULL, 2), ('b', 's4', NULL, 'test', 3, DATE '2020-12-01', 9)
+        ) AS t(dataset, tissue_id, cancer_type, split, "Unnamed: 0", day, day2);
+        CREATE MACRO has_all_markers(dataset, modality, tissue_id, markers) AS len(markers) = 1 AND dataset = 'a';
+        CREATE MACRO n_markers(dataset, modality, tissue_id) AS len(tissue_id);
+    """)
+    yield connection
+    connection.close()
+
+
+def answer(connection, text, parameters=None):
+    relation = connection.execute(text, parameters)
+    names = [column[0] for column in relation.description]
+    return names, sorted(map(repr, relation.fetchall()))
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_accepted_with_the_same_rows(toy, text):
+    written = check_select(text, relations=RELATIONS)
+    assert check_select(written, relations=RELATIONS) == written  # what runs is what was checked, and stays so
+    names, rows = answer(toy, text)
+    written_names, written_rows = answer(toy, written)
+    assert written_rows == rows
+    if " AS " in text or "*" in text:
+        assert [name.lower() for name in written_names] == [name.lower() for name in names]
+
+
+ATOMS = ("a", "b", "2", "-1", "s", "'a'", "p", "true", "l", "[1]", "n", "NULL", "d", "INTERVAL 1 DAY")
+INFIX = (
+    *("+", "-", "*", "/", "//", "%", "**", "^", "||", "&", "|", "<<", ">>", "=", "<>", "!=", "<", ">=", "AND", "OR"),
+    *("~", "!~", "IS DISTINCT FROM", "IS NOT DISTINCT FROM", "LIKE", "NOT LIKE", "ILIKE", "GLOB", "SIMILAR TO", "&&"),
+)
+BEFORE = ("", "", "", "-", "NOT ", "~", "+")
+AFTER = ("", "", "", " IS NULL", " IS NOT NULL", "::VARCHAR", "::INT", " IS TRUE", " NOT IN (1, 2)", " BETWEEN 1 AND 3")
+
+
+@st.composite
+def expressions(draw):
+    operands = draw(st.lists(st.tuples(*map(st.sampled_from, (BEFORE, ATOMS, AFTER))), min_size=2, max_size=4))
+    first, *others = ("".join(operand) for operand in operands)
+    return first + "".join(f" {draw(st.sampled_from(INFIX))} {other}" for other in others)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(text=expressions())
+def test_operators_bind_as_duckdb_binds_them(text):
+    query = f"SELECT {text} AS x FROM t"  # without parentheses, so that precedence decides
+    rows = []
+    for candidate in (query, None):
+        try:
+            candidate = candidate or check_select(query, relations=["t"])
+        except QueryError:
+            return
+        try:
+            rows.append(repr(OPERANDS.execute(candidate).fetchall()))
+        except duckdb.Error:
+            if not rows:
+                return  # the original means nothing either
+            rows.append("error")
+    assert rows[1] in (rows[0], "error")
+
+
+OPERANDS = duckdb.connect()
+OPERANDS.execute(
+    "CREATE TABLE t AS SELECT 3 AS a, 2 AS b, 'ab' AS s, true AS p, [1, 2] AS l, NULL::INT AS n, DATE '2024-01-05' d",
+)
+
+# Forbidden cores, and allowed syntax to wrap around them: a query in a query, a query in an expression, and so on.
+CORE_QUERIES = (
+    *(
+        "SELECT * FROM 'x.parquet'",
+        'SELECT * FROM "/etc/passwd"',
+        "FROM 'x.csv'",
+        "SELECT * FROM read_text('/etc/passwd')",
+    ),
+    *("SELECT content FROM Read_Blob('/etc/passwd')", "SELECT * FROM glob('*')", "SELECT * FROM query('SELECT 1')"),
+    *(
+        "SELECT * FROM main.read_csv('x.csv')",
+        "SELECT * FROM tiles, read_json('x')",
+        "SELECT * FROM information_schema.tables",
+    ),
+    *(
+        "SELECT * FROM \"read_parquet\"('x')",
+        "SELECT * FROM parquet_scan(['x'])",
+        "SELECT * FROM s.x",
+        "SUMMARIZE 'x.csv'",
+    ),
+    *(
+        "SELECT * FROM tiles, LATERAL read_text(tiles.path)",
+        "DESCRIBE 'x.csv'",
+        "COPY tiles TO 'x.csv'",
+        'TABLE "x.csv"',
+    ),
+    *("SELECT getenv('HOME')", "SELECT current_setting('home_directory')", "SELECT '/etc/passwd'.read_text()"),
+)
+QUERY_IN_QUERY = (
+    *(
+        "SELECT * FROM ({q}) AS w",
+        "WITH w AS ({q}) SELECT * FROM w",
+        "WITH w AS MATERIALIZED ({q}) SELECT 1 FROM tiles, w",
+    ),
+    *(
+        "SELECT * FROM tiles JOIN ({q}) AS w ON true",
+        "SELECT * FROM tiles, LATERAL ({q}) AS w",
+        "({q}) UNION ALL (SELECT 1)",
+    ),
+    *(
+        "SELECT 1 EXCEPT ({q})",
+        "SELECT ({q}) AS w",
+        "SELECT 1 FROM tiles WHERE EXISTS ({q})",
+        "SELECT 1 WHERE 1 IN ({q})",
+    ),
+    *(
+        "SELECT 1 WHERE 1 = ANY ({q})",
+        "SELECT ARRAY({q})",
+        "SELECT row FROM tiles ORDER BY ({q})",
+        "SELECT 1 LIMIT ({q})",
+    ),
+    *(
+        "SELECT [x FOR x IN ({q})]",
+        "SELECT list_transform([1], lambda x: ({q}))",
+        "SELECT {{'a': ({q})}}",
+        "SELECT ({q})::VARCHAR",
+    ),
+    *(
+        "SELECT CASE WHEN ({q}) THEN 1 END",
+        "SELECT sum(({q})) OVER (PARTITION BY ({q}))",
+        "SELECT max(row) FROM tiles HAVING ({q})",
+    ),
+    *("SELECT * FROM unnest(({q})) AS u(x)", "SELECT * FROM range(({q}))", "SELECT * FROM (VALUES (({q}))) AS v(x)"),
+    *("SELECT row FROM tiles QUALIFY ({q})", "SELECT 1 FROM tiles GROUP BY ({q})", "SELECT /* {q} */ -- tiles\n({q})"),
+    *("WITH RECURSIVE w AS (SELECT 1 UNION ALL ({q})) SELECT * FROM w", "SELECT coalesce(({q}), 1).upper()", "({q})"),
+    *(
+        "SELECT count(*) FILTER (WHERE ({q})) FROM tiles",
+        "SELECT DISTINCT ON (({q})) row FROM tiles",
+        "SELECT \n\t({q})",
+    ),
+)
+
+
+@st.composite
+def smuggled(draw):
+    query = draw(st.sampled_from(CORE_QUERIES))
+    for _ in range(draw(st.integers(0, 4))):
+        query = draw(st.sampled_from(QUERY_IN_QUERY)).format(q=query)
+    change = draw(st.sampled_from(("", "upper", "comments", "spaces", "semicolon")))
+    if change == "upper" and "'" not in query:
+        query = query.upper()
+    elif change == "comments":
+        query = query.replace(" ", " /* a /* b */ c */ ")
+    elif change == "spaces":
+        query = query.replace(" ", "\u00a0\n")
+    elif change == "semicolon":
+        query += ";"
+    return query
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(query=smuggled())
+def test_nothing_forbidden_is_smuggled_in(query):
+    with pytest.raises(SporaError):
+        check_select(query, relations=RELATIONS)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_what_is_wrapped_around_it_is_itself_allowed(data):
+    wrappers = data.draw(st.lists(st.sampled_from(QUERY_IN_QUERY), max_size=3))
+    query = "SELECT 1"
+    for wrapper in wrappers:  # or the test above would show nothing
+        query = wrapper.format(q=query)
+    written = check_select(query, relations=RELATIONS)
+    assert check_select(written, relations=RELATIONS) == written
+
+
+SOUP = (
+    *(
+        "SELECT",
+        "FROM",
+        "tiles",
+        "'x.csv'",
+        '"x.csv"',
+        "(",
+        ")",
+        ",",
+        "*",
+        "WITH",
+        "w",
+        "AS",
+        "read_text",
+        "JOIN",
+        "ON",
+    ),
+    *(
+        "UNION",
+        "ALL",
+        ".",
+        "$$x.csv$$",
+        "--",
+        "/*",
+        "*/",
+        "\n",
+        ";",
+        "LATERAL",
+        "glob",
+        "unnest",
+        "PIVOT",
+        "1",
+        "=",
+        "COPY",
+    ),
+    *(
+        "TO",
+        "query",
+        "VALUES",
+        "E'\\'",
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+        "::",
+        "DESCRIBE",
+        "TABLE",
+        "EXCEPT",
+        "USING",
+        "SAMPLE",
+        "lambda",
+    ),
+)
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(words=st.lists(st.sampled_from(SOUP), max_size=9))
+def test_any_order_of_words_is_refused_or_harmless(words):
+    try:
+        written = check_select("SELECT * FROM " + " ".join(words), relations=RELATIONS)
+    except SporaError:
+        return
+    tokens = written.replace("(", " ( ").split()
+    assert not {"READ_TEXT", "GLOB", "QUERY", "COPY"} & {
+        word.upper().strip('"') for word, after in itertools.pairwise(tokens) if after == "("
+    }
+    assert "FROM 'x.csv'" not in written
+    assert 'FROM "x.csv"' not in written
+    assert 'JOIN "x.csv"' not in written
+
+
+def test_the_error_shows_the_place():
+    text = "SELECT dataset\nFROM tiles\nJOIN read_csv('secret.csv') AS s ON true"
+    with pytest.raises(QueryError) as caught:
+        check_select(text, relations=RELATIONS)
+    lines = str(caught.value).splitlines()
+    assert "line 3, column 6" in lines[0]
+    assert lines[1] == "  JOIN read_csv('secret.csv') AS s ON true"
+    start = lines[2].index("^")
+    assert lines[1][start : lines[2].rindex("^") + 1].startswith("read_csv")
+    assert "relations, CTEs" in lines[3]
+
+
+@pytest.mark.parametrize("text", [None, 3, b"SELECT 1"])
+def test_text_must_be_text(text):
+    with pytest.raises(QueryError, match="must be a str"):
+        check_select(text, relations=RELATIONS)
+
+
+def test_parameters_are_bound(toy):
+    written = check_select("SELECT tile_id FROM tiles WHERE dataset = ? AND row >= ? LIMIT ?", relations=RELATIONS)
+    assert toy.execute(written, ["a", 8, 5]).fetchall() == [(2,)]
+    written = check_select("SELECT tile_id FROM tiles WHERE dataset = $name AND row >= $row", relations=RELATIONS)
+    assert toy.execute(written, {"name": "a", "row": 8}).fetchall() == [(2,)]
+    assert toy.execute(check_select("SELECT $1 + $2 AS s", relations=()), [1, 2]).fetchall() == [(3,)]
+
+
+PREDICATES = {
+    "split = 'train'": 2,
+    "SPLIT = 'train' AND NOT cancer_type = 'LUAD'": 1,
+    '"Unnamed: 0" BETWEEN 1 AND 2': 2,
+    "tissues.split IN ('val', 'test')": 2,
+    "cancer_type IS NULL OR cancer_type LIKE 'LU%'": 3,
+    "list_contains(list_filter(['train', 'val'], lambda s: s <> 'val'), split)": 2,
+    "len([s FOR s IN ['train'] IF s = split]) = 1": 2,
+    "cancer_type.lower() = 'luad'": 1,
+    "tissue_id IN (SELECT tissue_id FROM tiles GROUP BY tissue_id HAVING count(*) > 1)": 1,
+    "EXISTS (SELECT 1 FROM tiles AS t WHERE t.tissue_id = tissues.tissue_id AND t.row > 0)": 2,
+    "day > DATE '2021-01-01' -- recent": 2,
+    "true": 4,
+    "CASE WHEN split = 'val' THEN true ELSE false END": 1,
+    "coalesce(cancer_type, 'none') ~ '^n'": 1,
+    "split = 'train' OR split = 'val'": 3,
+}
+
+
+@pytest.mark.parametrize(("text", "count"), PREDICATES.items())
+def test_predicates_build_into_queries(toy, text, count):
+    tree = check_predicate(text, columns=COLUMNS["tissues"], relations=RELATIONS)
+    query = exp.select("*").from_("tissues").where(tree).where(exp.true())
+    assert len(toy.execute(query.sql(dialect="duckdb")).fetchall()) == count
+    again = check_predicate(tree.sql(dialect="duckdb"), columns=COLUMNS["tissues"], relations=RELATIONS)
+    assert len(toy.execute(exp.select("*").from_("tissues").where(again).sql(dialect="duckdb")).fetchall()) == count
+
+
+REFUSED_PREDICATES = {
+    "": "Empty",
+    "split = 'train';": "semicolon",
+    "split = 'train'; DROP VIEW tiles": "semicolon",
+    "split = 'train') OR (1 = 1": "Unexpected token",
+    "split = 'train' UNION SELECT 1": "Unexpected token",
+    "split = 'train' LIMIT 3": "Unexpected token",
+    "split AS x": "Unexpected token",
+    "split, day": "Unexpected token",
+    "SELECT 1": "Unexpected token",
+    "*": "no condition",
+    "1": "no condition",
+    "'train'": "no condition",
+    "(split, day)": "no condition",
+    "count(*) > 3": "count cannot stand",
+    "row_number() OVER () = 1": "window function",
+    "unnest([1]) = 1": "unnest",
+    "split = 'train' /* never": "never ends",
+    "split = 'train": "never ends",
+    "splitt = 'train'": "Did you mean 'split'",
+    "tissues.splitt = 'train'": "Unknown column",
+    "tile.split = 'train'": "Unknown column 'tile'",
+    "lower(splitt) = 'train'": "Did you mean 'split'",
+    "splitt.lower() = 'train'": "Did you mean 'split'",
+    "list_contains(list_transform(['a'], lambda s: s || splitt), split)": "Did you mean 'split'",
+    "split IN (SELECT a FROM 'x.csv')": "file name",
+    "split IN (SELECT split FROM secret)": "Unknown relation",
+    "split IN (FROM tiles)": "SELECT",
+    "split = getenv('HOME')": "'getenv'",
+    "split = (SELECT content FROM read_text('/etc/passwd'))": "read_text",
+    "EXISTS (SELECT 1 FROM main.tiles)": "qualified",
+    "COPY tiles TO 'x'": "",
+    "split = current_user": "current_user",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED_PREDICATES.items())
+def test_refused_predicates(text, reason):
+    with pytest.raises((QueryError, UnknownNameError)) as caught:
+        check_predicate(text, columns={"tissues": COLUMNS["tissues"]}, relations=RELATIONS)
+    assert reason in str(caught.value)
+
+
+def test_columns_of_several_relations():
+    check_predicate("tiles.dataset = 'a' AND row > 0 AND split = 'train' AND info.depth = 1", columns=COLUMNS)
+    check_predicate('tiles.info.depth = 1 AND TILES."X..spots" > 2', columns=COLUMNS)
+    with pytest.raises(QueryError, match="ambiguous: tiles, tissues") as caught:
+        check_predicate("row > 0 AND dataset = 'a'", columns=COLUMNS)
+    assert "column 13" in str(caught.value)
+    assert "Write tiles.dataset or tissues.dataset" in str(caught.value)
+    with pytest.raises(UnknownNameError, match="Unknown column 'split' in tiles"):
+        check_predicate("tiles.split = 'train'", columns=COLUMNS)
+    tree = check_predicate("row > (SELECT max(anything) FROM tissues)", columns=COLUMNS, relations=RELATIONS)
+    check_columns(tree, columns=COLUMNS)  # the sub-select's columns are DuckDB's to know
+
+
+# What reaches outside the lake or changes the lock, run without the guard against DuckDB's lock alone. {outside} and
+# {lake} are folders; every statement must fail.
+LOCKED = (
+    "SELECT * FROM '{outside}/secret.csv'",
+    'SELECT * FROM "{outside}/secret.parquet"',
+    "FROM '{outside}/secret.json'",
+    "SELECT * FROM '{outside}/*.csv'",
+    "SELECT * FROM read_csv('{outside}/secret.csv')",
+    "SELECT * FROM read_csv_auto('{outside}/secret.csv')",
+    "SELECT * FROM read_parquet('{outside}/secret.parquet')",
+    "SELECT * FROM parquet_scan('{outside}/secret.parquet')",
+    "SELECT * FROM parquet_schema('{outside}/secret.parquet')",
+    "SELECT * FROM parquet_metadata('{outside}/secret.parquet')",
+    "SELECT * FROM parquet_file_metadata('{outside}/secret.parquet')",
+    "SELECT * FROM read_json('{outside}/secret.json')",
+    "SELECT * FROM read_text('{outside}/secret.csv')",
+    "SELECT * FROM read_blob('{outside}/secret.csv')",
+    "SELECT * FROM read_text('{lake}/../outside/secret.csv')",
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM read_text('file:///etc/passwd')",
+    "SELECT * FROM sniff_csv('{outside}/secret.csv')",
+    "SELECT * FROM query('SELECT * FROM read_text(''/etc/passwd'')')",
+    "SELECT * FROM query_table('{outside}/secret.csv')",
+    "SELECT (SELECT content FROM read_text('/etc/passwd'))",
+    "WITH x AS (SELECT * FROM read_text('/etc/passwd')) SELECT * FROM x",
+    "SUMMARIZE '{outside}/secret.csv'",
+    "DESCRIBE SELECT * FROM '{outside}/secret.csv'",
+    "SELECT * FROM 'https://example.org/x.csv'",
+    "SELECT * FROM read_parquet('s3://bucket/x.parquet')",
+    "COPY (SELECT 1) TO '{outside}/new.csv'",
+    "COPY (SELECT 1) TO '{outside}/new.parquet' (FORMAT parquet)",
+    "COPY t FROM '{outside}/secret.csv'",
+    "ATTACH '{outside}/new.db' AS d",
+    "EXPORT DATABASE '{outside}/dump'",
+    "IMPORT DATABASE '{outside}/dump'",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "LOAD '{outside}/x.duckdb_extension'",
+    "SET enable_external_access = true",
+    "SET allowed_directories = ['/']",
+    "SET allowed_paths = ['/etc/passwd']",
+    "SET lock_configuration = false",
+    "SET autoload_known_extensions = true",
+    "RESET enable_external_access",
+    "PRAGMA enable_external_access",
+    "SET home_directory = '/'",
+    "SET temp_directory = '{outside}'",
+    "SET secret_directory = '{outside}'",
+    "SET python_enable_replacements = true",
+    "SELECT * FROM COLUMNS_OF_PYTHON",
+    "SELECT getenv('HOME')",
+)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    root = tmp_path_factory.mktemp("lock").resolve()
+    for folder in ("lake", "outside"):
+        (root / folder).mkdir()
+        (root / folder / "secret.csv").write_text("a\n1\n")
+        (root / folder / "secret.json").write_text('[{"a": 1}]')
+        duckdb.sql("SELECT 1 AS a").write_parquet(str(root / folder / "secret.parquet"))
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t (a INT)")
+    for setting in (
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_community_extensions = false",
+        "python_enable_replacements = false",
+        f"allowed_directories = ['{root}/lake/']",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+    yield connection, root
+    connection.close()
+
+
+@pytest.mark.parametrize("text", LOCKED)
+def test_refused_by_the_lock_alone(locked, text):
+    connection, root = locked
+    COLUMNS_OF_PYTHON = [1]  # noqa: F841 -- a replacement scan would find it
+    before = sorted(path.name for path in (root / "outside").iterdir())
+    with pytest.raises(duckdb.Error):
+        connection.execute(text.format(outside=root / "outside", lake=root / "lake")).fetchall()
+    assert sorted(path.name for path in Path(root / "outside").iterdir()) == before
+
+
+def test_the_lock_leaves_the_lake_readable_and_so_the_guard_must_refuse_writing(locked):
+    connection, root = locked
+    assert connection.execute(f"SELECT a FROM '{root}/lake/secret.csv'").fetchall() == [(1,)]
+    text = f"COPY (SELECT 1) TO '{root}/lake/new.csv'"
+    connection.execute(text)  # seen with DuckDB 2.0: allowed folders may be written
+    assert (root / "lake" / "new.csv").exists()
+    with pytest.raises(QueryError, match="no SELECT"):
+        check_select(text, relations=RELATIONS)
+
+
+def test_every_outside_statement_is_refused_by_the_guard_as_well():
+    for text in LOCKED:
+        with pytest.raises((QueryError, UnknownNameError)):
+            check_select(text.format(outside="/outside", lake="/lake"), relations=RELATIONS)
+
+
+def test_the_tables_are_as_long_as_promised():
+    assert len(REFUSED) >= 120
+    assert len(ACCEPTED) >= 80

@@ -1,0 +1,219 @@
+"""TIFF regions against tifffile, for every layout, codec and region; and what broken files say."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
+from spora_db.images import clear_cache, image_header, open_image, read_region, write_ometiff
+
+CODECS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "deflate": {"compression": "deflate"},
+    "deflate-predictor": {"compression": "deflate", "predictor": True},
+    "lzw": {"compression": "lzw"},
+    "lzw-predictor": {"compression": "lzw", "predictor": True},
+    "zstd": {"compression": "zstd"},
+    "zstd-predictor": {"compression": "zstd", "predictor": True},
+    "lzma": {"compression": "lzma"},
+    "packbits": {"compression": "packbits"},
+    "jpeg2000": {"compression": "jpeg2000", "compressionargs": {"reversible": True}},
+    "jpeg": {"compression": "jpeg"},
+}
+DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "float32", "float64"]
+
+
+def pixels(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.poisson(3.0, shape) * (rng.random(shape) < 0.4)).astype(dtype)
+
+
+def oracle(path: Path) -> np.ndarray:
+    """Return what tifffile reads as (C, H, W)."""
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0].levels[0]
+        image = series.asarray()
+        image = image[..., None, :, :] if series.axes in ("YX", "YXS") and series.axes == "YX" else image
+        return np.moveaxis(image, -1, 0) if series.axes.endswith("YXS") else image
+
+
+def assert_region(path: Path, pages: list[int] | None, box: tuple[int, int, int, int]) -> None:
+    row, col, height, width = box
+    image = oracle(path)
+    got = read_region(open_image(path), pages, row=row, col=col, height=height, width=width)
+    wanted = image[slice(None) if pages is None else pages, row : row + height, col : col + width]
+    assert got.dtype == wanted.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(got, wanted)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> dict[str, Any]:
+    codec = draw(st.sampled_from(sorted(CODECS)))
+    dtypes = {"jpeg": ["uint8"], "jpeg2000": ["uint8", "uint16"]}.get(codec, DTYPES)
+    kind = draw(st.sampled_from(["pages", "pages", "rgb", "rgba", "planar"]))
+    shape = ({"rgb": 3, "rgba": 4, "planar": 3}.get(kind) or draw(st.integers(1, 6)),) + tuple(
+        draw(st.integers(1, 80)) for _ in "hw"
+    )
+    row, col = draw(st.integers(0, shape[1] - 1)), draw(st.integers(0, shape[2] - 1))
+    tiled = {"tile": (draw(st.sampled_from([16, 32])), draw(st.sampled_from([16, 48])))}
+    return {
+        "codec": codec,
+        "kind": kind,
+        "shape": shape,
+        "dtype": draw(st.sampled_from(dtypes)),
+        "cut": draw(st.sampled_from([tiled, tiled, {"rowsperstrip": draw(st.integers(1, 20))}, {}])),
+        "byteorder": draw(st.sampled_from("<>")),
+        "bigtiff": draw(st.booleans()),
+        "ome": draw(st.booleans()),
+        "pages": draw(st.none() | st.lists(st.integers(0, shape[0] - 1), min_size=1, max_size=8)),
+        "box": (row, col, draw(st.integers(1, shape[1] - row)), draw(st.integers(1, shape[2] - col))),
+    }
+
+
+def write(path: Path, case: dict[str, Any]) -> np.ndarray:
+    image = pixels(case["shape"], case["dtype"])
+    interleaved = case["kind"] in ("rgb", "rgba")
+    tifffile.imwrite(
+        path,
+        np.moveaxis(image, 0, -1) if interleaved else image,
+        photometric="minisblack" if case["kind"] == "pages" else "rgb",
+        planarconfig={"planar": "separate", "pages": None}.get(case["kind"], "contig"),
+        metadata={"axes": "YXS" if interleaved else "SYX" if case["kind"] == "planar" else "CYX"},
+        byteorder=case["byteorder"],
+        bigtiff=case["bigtiff"],
+        ome=case["ome"],
+        **case["cut"],
+        **CODECS[case["codec"]],
+    )
+    return image
+
+
+@settings(max_examples=120, deadline=None)
+@given(case=files())
+def test_tiff_equals_tifffile(case: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("a.ome.tif" if case["ome"] else "a.tiff")
+        image = write(path, case)
+        assert_region(path, case["pages"], case["box"])
+        if case["codec"] != "jpeg":
+            np.testing.assert_array_equal(read_region(open_image(path)), image)
+        assert image_header(path) == ("ome-tiff", *image.shape, image.dtype)
+
+
+def test_level_0_of_a_pyramid(tmp_path: Path) -> None:
+    image = pixels((3, 96, 80), "uint16")
+    with tifffile.TiffWriter(tmp_path / "a.ome.tiff") as tiff:
+        tiff.write(image, subifds=2, tile=(32, 32), compression="deflate", metadata={"axes": "CYX"})
+        for step in (2, 4):
+            tiff.write(image[:, ::step, ::step], subfiletype=1, tile=(32, 32), compression="deflate")
+    assert_region(tmp_path / "a.ome.tiff", [2, 0], (10, 20, 70, 33))
+
+
+def test_many_planes_behind_one_page(tmp_path: Path) -> None:
+    image = pixels((5, 40, 30), "uint16")
+    tifffile.imwrite(tmp_path / "shaped.tif", image)
+    tifffile.imwrite(tmp_path / "imagej.tif", image, imagej=True, metadata={"axes": "CYX"})
+    tifffile.imwrite(tmp_path / "one.tif", image, volumetric=False, truncate=True)
+    for name in ("shaped.tif", "imagej.tif", "one.tif"):
+        assert_region(tmp_path / name, [4, 1], (7, 3, 20, 11))
+
+
+def test_narrow_regions_of_long_rows(tmp_path: Path) -> None:
+    image = pixels((2, 20, 9000), "float32")
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack", byteorder=">")
+    np.testing.assert_array_equal(
+        read_region(open_image(tmp_path / "a.tif"), [1], row=2, col=4000, height=17, width=100),
+        image[1:, 2:19, 4000:4100],
+    )
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "ZCYX"])
+def test_other_axes_are_named(tmp_path: Path, axes: str) -> None:
+    shape = (2, 3, 16, 16) if len(axes) == 4 else (3, 16, 16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", pixels(shape, "uint8"), metadata={"axes": axes}, photometric="minisblack")
+    with pytest.raises(FileFormatError, match=f"has the axes {axes[0].lower()}={shape[0]}"):
+        open_image(tmp_path / "a.ome.tif")
+
+
+def test_empty_segments_are_an_error_unless_they_mean_zeros(tmp_path: Path) -> None:
+    image = pixels((2, 64, 64), "uint16") + 1
+    image[1, :32, 32:] = 0
+    tiles = [image[c, r : r + 32, k : k + 32] for c in range(2) for r in (0, 32) for k in (0, 32)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for c in range(2):
+            page = (tile if tile.any() else None for tile in tiles[4 * c : 4 * c + 4])
+            tiff.write(page, shape=(64, 64), dtype="uint16", tile=(32, 32), compression="deflate", metadata=None)
+    np.testing.assert_array_equal(oracle(tmp_path / "a.tif"), image)
+    with pytest.raises(ImageNotFoundError, match=r"segment 1 of page 1.*missing_chunks='zeros'"):
+        read_region(open_image(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif"), row=32), image[:, 32:])
+    np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif", missing_chunks="zeros")), image)
+
+
+def test_a_file_written_again_is_opened_again(tmp_path: Path) -> None:
+    image = pixels((2, 40, 40), "uint16")
+    path = write_ometiff(tmp_path / "a.ome.tiff", image, mpp=1)
+    reader = open_image(path)
+    assert open_image(path) is reader
+    np.testing.assert_array_equal(read_region(reader), image)
+    write_ometiff(path, image[:, :30] + 1, mpp=1)
+    np.testing.assert_array_equal(read_region(open_image(path)), image[:, :30] + 1)
+    reader.close()
+    with pytest.raises(FileFormatError, match="written again"):
+        read_region(reader)
+
+
+@pytest.mark.parametrize("size", [0, 3, 8, 100, 1000, -1])
+def test_a_file_cut_short(tmp_path: Path, size: int) -> None:
+    path = write_ometiff(tmp_path / "a.ome.tiff", pixels((2, 100, 100), "uint16"), mpp=1, tile=32)
+    content = path.read_bytes()
+    path.write_bytes(content[:size])
+    with pytest.raises(FileFormatError, match="is broken"):
+        read_region(open_image(path))
+
+
+def test_what_is_no_tiff_is_described(tmp_path: Path) -> None:
+    for content, says in [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1", "git-lfs"),
+        (b"<html>", "web page"),
+        (b"PK\3\4", "begins with"),
+    ]:
+        (tmp_path / "a.ome.tif").write_bytes(content)
+        with pytest.raises(FileFormatError, match=says):
+            open_image(tmp_path / "a.ome.tif")
+    with pytest.raises(ImageNotFoundError):
+        open_image(tmp_path / "b.tif")
+    (tmp_path / "c.tif").mkdir()
+    with pytest.raises(FileFormatError):
+        open_image(tmp_path / "c.tif")
+    (tmp_path / "d.png").write_bytes(b"")
+    with pytest.raises(FileFormatError, match="no known kind"):
+        open_image(tmp_path / "d.png")
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_no_damage_raises_anything_else(data: st.DataObject) -> None:
+    """Bytes changed anywhere in the file: a SporaError, or pixels, never a crash or another exception."""
+    codec = data.draw(st.sampled_from(["zstd", "deflate", "lzw", "none"]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.ome.tiff"
+        write_ometiff(path, pixels((2, 40, 40), "uint16"), mpp=1, tile=32, compression=codec)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            at = data.draw(st.integers(0, 300) | st.integers(0, len(content) - 1))
+            content[at] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        clear_cache()
+        try:
+            reader = open_image(path)
+            if np.prod(reader.shape, dtype=float) < 1e7:
+                read_region(reader)
+        except SporaError as error:
+            assert str(path) in str(error)  # noqa: PT017 - the message is the point
