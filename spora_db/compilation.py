@@ -1,16 +1,14 @@
 """From a `Selection` to one SELECT: constant SQL fragments joined as sqlglot trees, every value a bound parameter."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlglot import exp, parse_one
-from sqlglot.dialects.dialect import DialectType
 
+from spora_db.binding import Binder, Compiled, Value
 from spora_db.channels import kind_condition, match_condition
 from spora_db.guard_dialect import DIALECT
-from spora_db.selection import Sampling, Selection
-
-Value = str | int | float | list[str]
+from spora_db.sampling import assigned_split, sampled
+from spora_db.selection import Selection
 
 TILE_IDENTITY = ("dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col")
 TISSUE_IDENTITY = ("dataset", "modality", "mpp", "tissue_id")
@@ -33,33 +31,6 @@ HAS_MARKER = """
     )
 """
 PLACE = "base.dataset, base.mpp, base.tissue_id"
-SAMPLE_KEY = "md5(concat_ws('|', 'spora-db/1', CAST($seed AS VARCHAR), base.dataset, base.tissue_id, base.tile_id))"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
-    """One SELECT and the values of its parameters.
-
-    Attributes
-    ----------
-    tree
-        The statement; parameters appear as ``$name``.
-    parameters
-        Parameter name to value.
-    """
-
-    tree: exp.Query
-    parameters: Mapping[str, Value]
-
-    def text(self, *, inline: bool = False, dialect: DialectType = DIALECT) -> str:
-        """Return the SQL text, with parameters as ``$name`` or, `inline`, as escaped literals."""
-        tree = self.tree.transform(self._literal) if inline else self.tree
-        return tree.sql(dialect, pretty=True)
-
-    def _literal(self, node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Placeholder) and node.name in self.parameters:
-            return exp.convert(self.parameters[node.name])
-        return node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,44 +43,17 @@ class Resolved:
         The selection with modality, resolution and tile size known.
     predicates
         Its conditions as checked trees.
+    weight
+        The sampling weight as a checked tree.
     source
         The user's own SELECT of rows, if any, with the names of its columns.
     """
 
     selection: Selection
     predicates: tuple[exp.Expr, ...] = ()
+    weight: exp.Expr | None = None
     source: exp.Query | None = None
     source_columns: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Binder:
-    """Gives each value a parameter of its own while a statement is built."""
-
-    values: dict[str, Value] = field(default_factory=dict)
-
-    def parameter(self, value: Value) -> exp.Placeholder:
-        """Return the placeholder that stands for `value`."""
-        name = f"p{len(self.values)}"
-        self.values[name] = value
-        return exp.Placeholder(this=name)
-
-    def fragment(self, text: str, **values: Value) -> exp.Expr:
-        """Parse a constant SQL fragment and give each of its ``$names`` a parameter."""
-        tree = parse_one(text, dialect=DIALECT)
-        bound = {name: self.parameter(value) for name, value in values.items()}
-
-        def rename(node: exp.Expr) -> exp.Expr:
-            return bound[node.name].copy() if isinstance(node, exp.Placeholder) and node.name in bound else node
-
-        return tree.transform(rename)
-
-    def member(self, column: str, values: Sequence[str], *, table: str = "base") -> exp.Expr:
-        """Return the condition that a column is one of `values`."""
-        name = exp.column(column, table=table)
-        if len(values) == 1:
-            return exp.EQ(this=name, expression=self.parameter(values[0]))
-        return exp.In(this=name, expressions=[self.parameter(value) for value in values])
 
 
 def identity_columns(selection: Selection) -> tuple[str, ...]:
@@ -145,12 +89,30 @@ def compile_rows(resolved: Resolved) -> Compiled:
         first = f"row_number() OVER (PARTITION BY {place} ORDER BY list_position($modalities, base.modality)) = 1"
         query = query.qualify(binder.fragment(first, modalities=list(selection.modality_names)), dialect=DIALECT)
     if selection.sampling is not None:
-        query = _sampled(query, selection.sampling, binder, identity=identity, columns=selection.columns, tiles=tiles)
+        query = sampled(
+            query,
+            selection.sampling,
+            binder,
+            identity=identity,
+            columns=selection.columns,
+            weight=None if resolved.weight is None else _with_tile_count(_on_base(resolved.weight)),
+        )
     return Compiled(tree=query.order_by(*(_column(name) for name in identity)), parameters=binder.values)
 
 
 def _base(resolved: Resolved, binder: Binder) -> exp.Expr:
     """Return the relation that rows are selected from: a view, or the user's rows completed to the full identity."""
+    selection = resolved.selection
+    rows = _rows(resolved, binder)
+    if selection.split_choice is None or not selection.split_choice.fractions:
+        return rows
+    split = exp.alias_(assigned_split(selection.split_choice, binder), "split")
+    own = resolved.source is not None and "split" not in resolved.source_columns
+    everything = exp.Star() if own else exp.Star(except_=[exp.to_identifier("split")])
+    return exp.select(everything, split).from_(exp.alias_(rows, "rows", table=True)).subquery()
+
+
+def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
     selection = resolved.selection
     if resolved.source is None:
         if selection.unit == "tile":
@@ -177,6 +139,14 @@ def _on_base(predicate: exp.Expr) -> exp.Expr:
         if column.table in ("tiles", "tissues") and column.find_ancestor(exp.Query) is None:
             column.set("table", exp.to_identifier("base"))
     return tree
+
+
+def _with_tile_count(weight: exp.Expr) -> exp.Expr:
+    """Let ``n_tiles`` in a weight mean the number of selected rows of the same tissue."""
+    count = parse_one("count(*) OVER (PARTITION BY base.dataset, base.modality, base.tissue_id)", dialect=DIALECT)
+    return weight.transform(
+        lambda node: count.copy() if isinstance(node, exp.Column) and node.name.lower() == "n_tiles" else node
+    )
 
 
 def _conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
@@ -216,31 +186,3 @@ def _exists(text: str, *conditions: exp.Expr) -> exp.Expr:
     assert inner is not None
     inner.where(*conditions, copy=False)
     return exists
-
-
-def _sampled(
-    query: exp.Select,
-    sampling: Sampling,
-    binder: Binder,
-    *,
-    identity: tuple[str, ...],
-    columns: tuple[str, ...],
-    tiles: bool,
-) -> exp.Select:
-    """Keep `n` rows by the hash of their identity; with groups, one of each in turn."""
-    key_text = SAMPLE_KEY if tiles else SAMPLE_KEY.replace(", base.tile_id", "")
-    query = query.select(
-        exp.alias_(binder.fragment(key_text, seed=sampling.seed), "sample_key", quoted=True),
-        *(exp.alias_(_column(name, "base"), f"by_{i}", quoted=True) for i, name in enumerate(sampling.by)),
-    )
-    order: list[exp.Expr] = [_column("sample_key"), *(_column(name) for name in identity)]
-    if sampling.by:
-        window = exp.Window(
-            this=exp.RowNumber(),
-            partition_by=[_column(f"by_{i}") for i in range(len(sampling.by))],
-            order=exp.Order(expressions=[exp.Ordered(this=item.copy()) for item in order]),
-        )
-        order = [window, *order]
-    inner = exp.select(*(_column(name) for name in (*identity, *columns))).from_(query.subquery("rows"))
-    inner = inner.order_by(*order).limit(binder.parameter(sampling.n))
-    return exp.select(*(_column(name) for name in (*identity, *columns))).from_(inner.subquery("sample"))

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 from sqlglot import exp, parse_one
 
+from spora_db.binding import Compiled
 from spora_db.catalog import Catalog
-from spora_db.compilation import Compiled, identity_columns
+from spora_db.compilation import identity_columns
 from spora_db.errors import TableError
 from spora_db.guard_dialect import DIALECT
 from spora_db.plan import ABSENT, Int32, Plan
@@ -121,4 +122,4 @@ def _int32(column: pa.ChunkedArray) -> Int32:
         raise TableError(
             f"{column.null_count} rows of the selection have no tile_id, row or col. Add: WHERE tile_id IS NOT NULL"
         )
-    return column.combine_chunks().to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int32)

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pyarrow as pa
 from sqlglot import exp
 
+from spora_db.binding import Compiled
 from spora_db.catalog import Catalog
-from spora_db.compilation import Compiled, compile_rows
+from spora_db.compilation import compile_rows
 from spora_db.errors import ArgumentError, unknown
 from spora_db.filters import FilterFactory
 from spora_db.guard_dialect import DIALECT
@@ -26,6 +27,7 @@ from spora_db.selection import (
     MissingModality,
     Sampling,
     Selection,
+    SplitChoice,
     StandardizationChoice,
     StatsLevel,
 )
@@ -135,11 +137,42 @@ class SporaQuery:
         """
         return self._with(conditions=(*self.selection.conditions, condition))
 
-    def split(self, *names: str) -> "SporaQuery":
-        """Keep rows of the named splits, such as ``"train"``."""
-        if not names:
+    def split(
+        self,
+        *names: str,
+        by: str | None = None,
+        fractions: Mapping[str, float] | None = None,
+        seed: int = 0,
+        replace: bool = False,
+    ) -> "SporaQuery":
+        """Keep rows of the named splits; with `fractions`, first divide whole groups into splits.
+
+        Parameters
+        ----------
+        *names
+            Splits to keep, such as ``"train"``; all if none is named.
+        by
+            The group that never falls into two splits: ``"patient"``, ``"specimen"``, ``"tissue"`` or a column. Without
+            `fractions`, the cohorts' own splits are checked for it.
+        fractions
+            Shares that add up to 1, such as ``{"train": 0.8, "val": 0.1, "test": 0.1}``. A group's split depends on its
+            name, its dataset and the seed only, so that adding cohorts moves nobody.
+        seed
+            Another seed divides differently.
+        replace
+            Whether splits that a cohort brings along may be replaced.
+        """
+        if not names and by is None:
             raise ArgumentError("split() needs at least one name, such as .split('train').")
-        return self._with(splits=names)
+        if fractions is not None:
+            if by is None:
+                raise ArgumentError("split(fractions=) needs by=, the group that stays together, such as by='patient'.")
+            if any(share <= 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-9:
+                raise ArgumentError(f"split(fractions={dict(fractions)}): expected positive shares that add up to 1.")
+        choice = None
+        if by is not None:
+            choice = SplitChoice(by=by, fractions=tuple((fractions or {}).items()), seed=seed, replace=replace)
+        return self._with(splits=names, split_choice=choice)
 
     def select(self, *columns: str) -> "SporaQuery":
         """Carry further columns, such as a label, into the answer and into every sample."""
@@ -238,22 +271,75 @@ class SporaQuery:
             )
         )
 
-    def sample(self, n: int, *, by: str | Sequence[str] = (), seed: int = 0) -> "SporaQuery":
-        """Draw `n` rows, the same on every machine: by a hash of the row's identity and the seed.
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        fraction: float | None = None,
+        by: str | Sequence[str] = (),
+        quota: Mapping[str, int] | None = None,
+        per_tissue: int | None = None,
+        per_patient: int | None = None,
+        weights: str | None = None,
+        seed: int = 0,
+    ) -> "SporaQuery":
+        """Draw rows, the same on every machine: by a hash of the row's identity and the seed.
+
+        A cohort's own draw does not change when other cohorts are added. Caps come first, then one of `n`, `fraction`
+        and `quota`, or none.
 
         Parameters
         ----------
         n
             Rows to keep; all rows if there are fewer.
+        fraction
+            Share of the rows to keep, in (0, 1]; each row is decided by its own hash, so the number is near the share.
         by
             Columns whose groups share the `n` rows equally (a group that runs out leaves its share to the others).
+        quota
+            Rows to keep of each value of the one column in `by`, such as ``{"LUAD": 500}``; other values are left out.
+        per_tissue, per_patient
+            At most so many rows of each tissue, of each patient.
+        weights
+            SQL expression, not negative: rows are drawn in proportion to it, such as ``"1.0 / n_tiles"``, where
+            ``n_tiles`` is the number of selected rows of the same tissue.
         seed
             Another seed draws another sample.
         """
-        if n < 1:
-            raise ArgumentError(f"sample({n}): expected at least one row.")
         by = (by,) if isinstance(by, str) else tuple(by)
-        return self._with(sampling=Sampling(n=n, by=by, seed=seed))
+        if sum(choice is not None for choice in (n, fraction, quota)) > 1:
+            raise ArgumentError("sample() takes one of n, fraction and quota.")
+        if all(choice is None for choice in (n, fraction, quota, per_tissue, per_patient)):
+            raise ArgumentError(
+                "sample() needs n, fraction, quota, per_tissue or per_patient, such as .sample(10_000)."
+            )
+        counts = {"n": n, "per_tissue": per_tissue, "per_patient": per_patient}
+        counts |= {f"quota[{value!r}]": count for value, count in (quota or {}).items()}
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise ArgumentError(f"sample({name}={count}): expected at least one row.")
+        if fraction is not None and not 0 < fraction <= 1:
+            raise ArgumentError(f"sample(fraction={fraction}): expected a share in (0, 1].")
+        if quota is not None and len(by) != 1:
+            raise ArgumentError(
+                f"sample(quota=) needs the one column that it refers to, such as by='cancer_type'; got {by}."
+            )
+        if weights is not None and n is None and quota is None and per_tissue is None and per_patient is None:
+            raise ArgumentError(
+                "sample(weights=) orders the draw of n, quota, per_tissue or per_patient rows; give one."
+            )
+        return self._with(
+            sampling=Sampling(
+                n=n,
+                fraction=fraction,
+                by=by,
+                quota=tuple((quota or {}).items()),
+                per_tissue=per_tissue,
+                per_patient=per_patient,
+                weights=weights,
+                seed=seed,
+            )
+        )
 
     # ---- answers, named by what they return ----
 
@@ -277,7 +363,7 @@ class SporaQuery:
 
     def df(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
-        return self.to_arrow().to_pandas()
+        return cast("pd.DataFrame", self.to_arrow().to_pandas())
 
     def explain(self) -> str:
         """Return the SQL and DuckDB's plan for it."""

@@ -9,10 +9,10 @@ from sqlglot import exp, parse_one
 from spora_db.catalog import Catalog
 from spora_db.channels import is_rgb
 from spora_db.compilation import Resolved
-from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, unknown
+from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, TableError, unknown
 from spora_db.guard import check_predicate, check_select
 from spora_db.guard_dialect import DIALECT
-from spora_db.selection import Selection
+from spora_db.selection import Selection, SplitChoice
 from spora_db.specs import RGB_PRESETS, Spec
 
 TILINGS = """
@@ -48,19 +48,32 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         selection = _tiling(selection, catalog)
     selection = _resolution(selection, catalog)
     columns = source_columns or _columns(selection, catalog)
-    by = selection.sampling.by if selection.sampling else ()
+    sampling, choice = selection.sampling, selection.split_choice
+    by = sampling.by if sampling else ()
     for name in (*selection.columns, *by, *(("split",) if selection.splits else ())):
         if name not in columns:
             raise unknown("column", name, columns, where=f"the {selection.unit}s selected from")
     predicates = tuple(
         check_predicate(text, columns=columns, relations=catalog.relations) for text in selection.conditions
     )
-    _check_splits(selection.splits, catalog)
+    weight = None
+    if sampling and sampling.weights is not None:
+        weight = check_predicate(sampling.weights, columns=(*columns, "n_tiles"), relations=catalog.relations)
+    if choice is not None:
+        _check_groups(choice, catalog)
+    if choice is None or not choice.fractions:
+        _check_splits(selection.splits, catalog)
+    else:
+        for split in selection.splits:
+            if split not in dict(choice.fractions):
+                raise unknown("split", split, dict(choice.fractions), where="fractions=")
     if selection.channels.require or selection.channels.names:
         _check_markers(selection, catalog)
     for modality in selection.modality_names:
         _check_spec(selection.standardization.parsed(modality), modality)
-    return Resolved(selection=selection, predicates=predicates, source=source, source_columns=source_columns)
+    return Resolved(
+        selection=selection, predicates=predicates, weight=weight, source=source, source_columns=source_columns
+    )
 
 
 def _source(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, tuple[str, ...]]:
@@ -205,6 +218,41 @@ def _check_splits(splits: Sequence[str], catalog: Catalog) -> None:
         for split in splits:
             if split not in existing:
                 raise unknown("split", split, existing, where=f"lake {str(catalog.lake)!r}")
+
+
+def _check_groups(choice: SplitChoice, catalog: Catalog) -> None:
+    """Refuse splits that cannot be group-aware, that leak, or that would silently replace a cohort's own."""
+    column = choice.group_column
+    columns = catalog.columns("tissues")
+    if column not in columns:
+        raise unknown("column", column, columns, where="tissues (split by=)")
+    group = exp.column(column, quoted=True)
+    tissues = exp.select("dataset").from_("tissues").group_by("dataset").order_by("dataset")
+    absent = catalog.run(
+        tissues.select(exp.Count(this=exp.Star())).where(group.is_(exp.null())).sql(DIALECT)
+    ).fetchall()
+    if absent:
+        dataset, count = absent[0]
+        raise TableError(
+            f"{count} rows of {dataset}/metadata/tissues.parquet have no {column}, so a split by {choice.by} could put "
+            f"one {choice.by} on both sides. Fill the column, or use .split(by='tissue')."
+        )
+    if choice.fractions:
+        own = catalog.run(tissues.select("count(DISTINCT split)").where("split IS NOT NULL").sql(DIALECT)).fetchall()
+        if own and not choice.replace:
+            raise QueryError(
+                f"Dataset {own[0][0]!r} has a split column of its own. Use it with .split('train'), "
+                "or replace it knowingly with .split(by=, fractions=, replace=True)."
+            )
+        return
+    leaking = tissues.select(group.copy(), "list(DISTINCT split ORDER BY split)").group_by(group.copy())
+    found = catalog.run(leaking.having("count(DISTINCT split) > 1").sql(DIALECT)).fetchall()
+    if found:
+        dataset, name, splits = found[0]
+        raise TableError(
+            f"{choice.by.capitalize()} {name!r} of dataset {dataset!r} is in several splits: {', '.join(splits)} "
+            f"({len(found)} such groups). Divide anew with .split(by={choice.by!r}, fractions=..., replace=True)."
+        )
 
 
 def _check_markers(selection: Selection, catalog: Catalog) -> None:

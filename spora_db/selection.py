@@ -87,11 +87,61 @@ class StandardizationChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """A repeatable sample: ``n`` rows, drawn evenly over the groups of ``by``."""
+    """A repeatable sample: caps first, then a fraction, a quota per group, or `n` rows drawn evenly over groups.
 
-    n: int
+    Attributes
+    ----------
+    n
+        Rows to keep.
+    fraction
+        Share of rows to keep, in (0, 1].
+    by
+        Columns whose groups share `n` equally, or to whose values `quota` refers.
+    quota
+        Pairs of a group's value and the rows to keep of it; other groups are left out.
+    per_tissue, per_patient
+        At most so many rows of each.
+    weights
+        SQL expression: rows are drawn in proportion to it.
+    seed
+        Another seed draws another sample.
+    """
+
+    n: int | None = None
+    fraction: float | None = None
     by: tuple[str, ...] = ()
+    quota: tuple[tuple[str, int], ...] = ()
+    per_tissue: int | None = None
+    per_patient: int | None = None
+    weights: str | None = None
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitChoice:
+    """How rows are divided into splits: whole groups at a time, by a hash of the group.
+
+    Attributes
+    ----------
+    by
+        ``"patient"``, ``"specimen"``, ``"tissue"`` or a column.
+    fractions
+        Pairs of a split's name and its share; empty where the cohorts' own splits are only checked.
+    seed
+        Another seed divides differently.
+    replace
+        Whether a cohort's own splits may be replaced.
+    """
+
+    by: str
+    fractions: tuple[tuple[str, float], ...] = ()
+    seed: int = 0
+    replace: bool = False
+
+    @property
+    def group_column(self) -> str:
+        """The column that names the group."""
+        return f"{self.by}_id" if self.by in ("patient", "specimen", "tissue") else self.by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +159,7 @@ class Selection:
     strategy: str | None = None
     conditions: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
+    split_choice: SplitChoice | None = None
     columns: tuple[str, ...] = ()
     channels: ChannelChoice = ChannelChoice()
     standardization: StandardizationChoice = StandardizationChoice()

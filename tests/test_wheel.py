@@ -1,0 +1,36 @@
+"""The built wheel, installed alone into an empty environment in another folder, has its SQL and runs the demo."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*command: object, cwd: Path) -> str:
+    done = subprocess.run([str(item) for item in command], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def test_wheel_runs_the_demo_in_an_empty_environment(tmp_path):
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", ROOT, cwd=tmp_path)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    views = {f"spora_db/sql/views/{path.name}" for path in (ROOT / "sql/views").glob("*.sql")}
+    assert views <= names
+    assert {"spora_db/py.typed", "spora_db/cli/__init__.py"} <= names
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run(sys.executable, "-m", "venv", "venv", cwd=elsewhere)
+    pip = [elsewhere / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "torch==2.13.0", wheel, "-c", ROOT / "constraints.txt", cwd=elsewhere)
+    told = run(elsewhere / "venv/bin/spora-db", "demo", "lake", cwd=elsewhere)
+    assert "lung_imc" in told
+    assert (elsewhere / "lake/cohort.png").stat().st_size > 100_000
+    counted = run(
+        elsewhere / "venv/bin/spora-db", "sql", "lake", "SELECT count(*) AS n FROM datasets", "--format", "csv", cwd=elsewhere
+    )
+    assert counted.splitlines()[-1] == "2"
