@@ -1,6 +1,7 @@
 """What all tests share: where the agreed data lies, and a clear reason where it does not."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -32,3 +33,43 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+REFERENCE_SPECS = (
+    ("quantile_clipping/uq_0.99_image", "global"),
+    ("quantile_clipping_log1p/uq_0.99_image", "global"),
+    ("quantile_clipping/uq_0.99_global", "global"),
+    ("quantile_clipping/uq_0.95_lq_0.05_image", "image"),
+)
+
+
+@pytest.fixture(scope="session")
+def reference_lake(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the lake of the golden figures, tiled and with statistics, all by spora-db itself. Do not change it."""
+    from spora_db.jobs import standardize_lake, tile_lake
+    from spora_db.specs import parse_spec
+    from spora_db.tiling import TilingParameters
+
+    root = tmp_path_factory.mktemp("reference") / "lake"
+    dataset = load_module(shared / "reference" / "dataset.py")
+    dataset.build(root, 1)
+    common = {"tile_size": 64, "tolerance": 0.85, "coverage_goal": 1.0, "min_gain_ratio": 0.05}
+    for parameters in (
+        TilingParameters(**common, stride=32),
+        TilingParameters(**common, stride=64, strategy="grid_64"),
+    ):
+        tile_lake(root, mpp=1.0, parameters=parameters)
+    for spec, level in REFERENCE_SPECS:
+        for modality in dataset.MODALITY.values():
+            standardize_lake(root, modality=modality, mpp=1.0, spec=parse_spec(spec), stats_level=level)
+    return root
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which ``spora-db demo demo`` was run, as a newcomer would; do not write into its lake."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    command = [sys.executable, "-c", "from spora_db.cli import main; main()", "demo", "demo"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

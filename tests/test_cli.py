@@ -1,0 +1,99 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from lakes import write_lake
+
+COMMAND = [sys.executable, "-c", "from spora_db.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lake(tmp_path_factory.mktemp("cli") / "lake", tissues=3)
+
+
+def spora(*arguments: object, lake: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200"}
+    environment.pop("SPORA_DATASETS_DIR", None)
+    if lake is not None:
+        environment["SPORA_DATASETS_DIR"] = str(lake)
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["info"], ["sql"], ["tile"], ["standardize"]])
+def test_help_teaches(command):
+    told = spora(*command, "--help").stdout
+    assert "Usage" in told
+    assert "Example" in told or not command
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys\nfrom spora_db.cli import main\nsys.argv = ['spora-db', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'duckdb', 'numba', 'pandas', 'zarr', 'tifffile', 'matplotlib', 'sqlglot'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_info_lists_everything(lake):
+    told = spora("info", lake).stdout
+    for word in ("alpha", "beta", "imc", "he", "ome-zarr", "default", "quantile_clipping/uq_0.99_image"):
+        assert word in told
+
+
+QUERY = "SELECT dataset, count(*) AS n, avg(mpp) AS mpp FROM tiles GROUP BY dataset ORDER BY dataset"
+ROWS = [("alpha", 45, 1.0), ("beta", 45, 1.0)]
+
+
+def test_sql_as_table_csv_json_and_parquet(lake, tmp_path):
+    assert "alpha" in spora("sql", lake, QUERY).stdout
+    lines = spora("sql", lake, QUERY, "--format", "csv").stdout.splitlines()
+    assert [line.replace('"', "").split(",")[:2] for line in lines[1:]] == [["alpha", "45"], ["beta", "45"]]
+    records = json.loads(spora("sql", lake, QUERY, "--format", "json").stdout)
+    assert [tuple(record.values()) for record in records] == ROWS
+    spora("sql", lake, QUERY, "--format", "parquet", "--output", tmp_path / "answer.parquet")
+    assert [tuple(row.values()) for row in pq.read_table(tmp_path / "answer.parquet").to_pylist()] == ROWS
+
+
+def test_sql_takes_the_lake_from_the_environment_and_the_query_from_a_file(lake, tmp_path):
+    (tmp_path / "query.sql").write_text(QUERY)
+    asked = [
+        spora("sql", lake, QUERY, "--format", "csv").stdout,
+        spora("sql", QUERY, "--format", "csv", lake=lake).stdout,
+        spora("sql", lake, "--file", tmp_path / "query.sql", "--format", "csv").stdout,
+    ]
+    assert len(set(asked)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sql", "LAKE", "SELECT agee FROM tissues"], ["agee", "age"]),
+        (["sql", "LAKE", "SELECT * FROM tile"], ["tile", "tiles"]),
+        (["sql", "LAKE", "SELECT * FROM read_csv('/etc/passwd')"], ["read_csv"]),
+        (["sql", "LAKE", "DROP VIEW tiles"], ["SELECT"]),
+        (["sql", "LAKE"], ["No query"]),
+        (["sql", "SELECT 1"], ["SPORA_DATASETS_DIR"]),
+        (["info", "/no/such/lake"], ["/no/such/lake"]),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_1(lake, arguments, words):
+    told = spora(*(str(lake) if item == "LAKE" else item for item in arguments), code=1).stderr
+    assert told.startswith("spora-db: ")
+    assert all(word in told for word in words), told
+
+
+def test_wrong_usage_is_exit_code_2():
+    assert "No such command" in spora("tiles", code=2).stderr
