@@ -52,33 +52,17 @@ def kind_condition(choice: ChannelChoice, *, table: str) -> str:
     return f"{table}.qc_pass AND regexp_full_match({accession(choice, table=table)}, '{pattern}')"
 
 
-def match_condition(choice: ChannelChoice, *, table: str) -> str:
-    """Return the SQL condition that a channel is the ``$marker``: by name or accession, isoform aside."""
-    effective = accession(choice, table=table)
-    return f"({table}.channel_name = $marker OR {effective} = $marker OR split_part({effective}, '-', 1) = $marker)"
-
-
 def panel_select(choice: ChannelChoice) -> exp.Select:
-    """Return the SELECT of all panels, with each channel's effective accession and whether it is chosen.
+    """Return the SELECT of all panels, with each channel's effective accession and whether it is of the chosen kind.
 
     Its columns are ``dataset, modality, channel_index, channel_name, uniprot_id, chosen``. A tissue delivers the chosen
     channels that were measured in it.
     """
-    chosen = _tree(kind_condition(choice, table="c"))
-    if choice.names:
-        match = match_condition(choice, table="c")
-        chosen = exp.and_(chosen, exp.or_(*(_tree(match, marker=name) for name in choice.names)))
+    chosen = exp.maybe_parse(kind_condition(choice, table="c"), dialect=DIALECT)
     return (
         exp.select("c.dataset", "c.modality", "c.channel_index", "c.channel_name")
-        .select(exp.alias_(_tree(accession(choice, table="c")), "uniprot_id"))
+        .select(exp.alias_(exp.maybe_parse(accession(choice, table="c"), dialect=DIALECT), "uniprot_id"))
         .select(exp.alias_(exp.func("coalesce", chosen, exp.false()), "chosen"))
         .from_("channels AS c")
         .order_by("c.dataset", "c.modality", "c.channel_index")
-    )
-
-
-def _tree(text: str, *, marker: str = "") -> exp.Expr:
-    """Parse a constant condition; its ``$marker`` becomes a literal."""
-    return exp.maybe_parse(text, dialect=DIALECT).transform(
-        lambda node: exp.Literal.string(marker) if isinstance(node, exp.Placeholder) else node
     )

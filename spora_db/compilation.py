@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from sqlglot import exp, parse_one
 
 from spora_db.binding import Binder, Compiled, Value
-from spora_db.channels import kind_condition, match_condition
+from spora_db.cells import IDENTITY as CELL_IDENTITY
+from spora_db.cells import CellTable, cell_rows
+from spora_db.coverage_conditions import coverage_conditions
 from spora_db.guard_dialect import DIALECT
+from spora_db.marker_conditions import marker_conditions
+from spora_db.markers import Markers
 from spora_db.sampling import assigned_split, sampled
-from spora_db.selection import Selection
+from spora_db.selection import Selection, Unit
 
 TILE_IDENTITY = ("dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col")
 TISSUE_IDENTITY = ("dataset", "modality", "mpp", "tissue_id")
+IDENTITIES: dict[Unit, tuple[str, ...]] = {"tile": TILE_IDENTITY, "tissue": TISSUE_IDENTITY, "cell": CELL_IDENTITY}
 
 TISSUE_ROWS = """
     SELECT i.dataset, i.modality, i.mpp, i.tissue_id, t.* EXCLUDE (dataset, modality, tissue_id)
@@ -22,12 +27,6 @@ HAS_IMAGE = """
     EXISTS (
         SELECT 1 FROM images AS i
         WHERE i.dataset = base.dataset AND i.mpp = base.mpp AND i.tissue_id = base.tissue_id
-    )
-"""
-HAS_MARKER = """
-    EXISTS (
-        SELECT 1 FROM tissue_channels AS c
-        WHERE c.dataset = base.dataset AND c.tissue_id = base.tissue_id AND c.measured
     )
 """
 PLACE = "base.dataset, base.mpp, base.tissue_id"
@@ -47,6 +46,10 @@ class Resolved:
         The sampling weight as a checked tree.
     source
         The user's own SELECT of rows, if any, with the names of its columns.
+    cells
+        Where cells come from, if they are the rows.
+    markers
+        The channels that the names of markers mean, if any are named.
     """
 
     selection: Selection
@@ -54,11 +57,13 @@ class Resolved:
     weight: exp.Expr | None = None
     source: exp.Query | None = None
     source_columns: tuple[str, ...] = ()
+    cells: CellTable | None = None
+    markers: Markers | None = None
 
 
 def identity_columns(selection: Selection) -> tuple[str, ...]:
     """Return the columns that identify a row: its grain. `modality` is that of the row's first image."""
-    return TILE_IDENTITY if selection.unit == "tile" else TISSUE_IDENTITY
+    return IDENTITIES[selection.unit]
 
 
 def compile_rows(resolved: Resolved) -> Compiled:
@@ -76,16 +81,20 @@ def compile_rows(resolved: Resolved) -> Compiled:
     """
     binder = Binder()
     selection = resolved.selection
-    tiles = selection.unit == "tile"
     identity = identity_columns(selection)
     query = exp.select(*(_column(name, "base") for name in (*identity, *selection.columns))).from_(
         exp.alias_(_base(resolved, binder), "base", table=True)
     )
-    query = query.where(
-        *_conditions(selection, binder), *(_on_base(tree) for tree in resolved.predicates), dialect=DIALECT
-    )
+    predicates = [_on_base(tree, resolved.cells) for tree in resolved.predicates]
+    tissues = [
+        *marker_conditions(selection, resolved.markers, binder),
+        *coverage_conditions(selection, resolved.markers, binder),
+    ]
+    query = query.where(*_conditions(selection, binder), *predicates, *tissues, dialect=DIALECT)
     if len(selection.modalities) > 1 and selection.missing_modality == "keep":
-        place = PLACE + (", base.strategy, base.tile_size, base.tile_id" if tiles else "")
+        place = PLACE + {"tile": ", base.strategy, base.tile_size, base.tile_id", "cell": ", base.cell_id"}.get(
+            selection.unit, ""
+        )
         first = f"row_number() OVER (PARTITION BY {place} ORDER BY list_position($modalities, base.modality)) = 1"
         query = query.qualify(binder.fragment(first, modalities=list(selection.modality_names)), dialect=DIALECT)
     if selection.sampling is not None:
@@ -95,7 +104,7 @@ def compile_rows(resolved: Resolved) -> Compiled:
             binder,
             identity=identity,
             columns=selection.columns,
-            weight=None if resolved.weight is None else _with_tile_count(_on_base(resolved.weight)),
+            weight=None if resolved.weight is None else _with_tile_count(_on_base(resolved.weight, resolved.cells)),
         )
     return Compiled(tree=query.order_by(*(_column(name) for name in identity)), parameters=binder.values)
 
@@ -117,6 +126,9 @@ def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
     if resolved.source is None:
         if selection.unit == "tile":
             return exp.to_table("tiles")
+        if selection.unit == "cell":
+            assert resolved.cells is not None
+            return cell_rows(resolved.cells, size=selection.tile_size or 0, binder=binder)
         return exp.maybe_parse(TISSUE_ROWS, dialect=DIALECT, into=exp.Select).subquery()
     known: dict[str, Value] = {"modality": selection.modalities[0][0], "mpp": selection.mpp or 0.0}
     if selection.unit == "tile":
@@ -132,11 +144,14 @@ def _column(name: str, table: str | None = None) -> exp.Column:
     return exp.column(name, table=table, quoted=True)
 
 
-def _on_base(predicate: exp.Expr) -> exp.Expr:
-    """Let ``tiles.split`` and ``tissues.split`` in a condition mean the row that is selected."""
+def _on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
+    """Let ``tiles.split``, ``tissues.split`` and ``cells.cell_type`` in a condition mean the row that is selected."""
     tree = predicate.copy()
     for column in tree.find_all(exp.Column):
-        if column.table in ("tiles", "tissues") and column.find_ancestor(exp.Query) is None:
+        relations = ("tiles", "tissues") if cells is None else ("cells", "tissues")
+        if column.table in relations and column.find_ancestor(exp.Query) is None:
+            if cells is not None:
+                column.set("this", exp.to_identifier(cells.named(column.table, column.name), quoted=True))
             column.set("table", exp.to_identifier("base"))
     return tree
 
@@ -167,15 +182,6 @@ def _conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
         conditions += [
             _exists(HAS_IMAGE, binder.member("modality", alternatives, table="i")) for alternatives in others
         ]
-    for marker in selection.channels.require:
-        conditions.append(
-            _exists(
-                HAS_MARKER,
-                binder.member("modality", selection.modality_names, table="c"),
-                parse_one(kind_condition(selection.channels, table="c"), dialect=DIALECT),
-                binder.fragment(match_condition(selection.channels, table="c"), marker=marker),
-            )
-        )
     return conditions
 
 

@@ -32,6 +32,10 @@ class MaskNotFoundError(SporaError, FileNotFoundError, ValueError):
     """No mask file for the tissue."""
 
 
+class TilingNotFoundError(SporaError, FileNotFoundError, ValueError):
+    """No tile file of this size, resolution and strategy, or no tile in it."""
+
+
 class FileFormatError(SporaError, ValueError):
     """A file is broken, truncated, hostile or of an unsupported kind."""
 

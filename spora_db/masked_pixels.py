@@ -15,7 +15,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Indices: TypeAlias = npt.NDArray[np.int64]
 Runs: TypeAlias = tuple[Indices, Indices, Indices]
 
-LEAST_SIDE: Final = 256  # smaller chunks are asked for together: a call costs 50 µs, a chunk of 16 x 16 decodes in 5 µs
+LEAST_SIDE: Final = 256  # smaller chunks are asked for together: 1,024 of 16 x 16 take 21 ms so, 29 ms one by one
 
 
 def regions(shape: tuple[int, int], chunks: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:

@@ -41,6 +41,8 @@ class ImagePlan:
         The name of the standardization.
     filters, halo
         Filters to run afterwards, and whether they see the pixels around a region.
+    overhang
+        Whether a region may begin before the image, as that around a cell at its edge does.
     """
 
     reader: ImageReader
@@ -52,6 +54,7 @@ class ImagePlan:
     spec: str
     filters: FilterFactory | None = None
     halo: bool = False
+    overhang: bool = False
 
     def take(self, kept: npt.NDArray[np.bool_]) -> "ImagePlan":
         """Return the plan of some of the C channels: those where the bool array `kept` of shape (C,) is true."""
@@ -69,8 +72,8 @@ class ImagePlan:
         transform = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
         return replace(self, transform=transform, spec="raw", filters=None)
 
-    def read(self, *, row: int, col: int, height: int, width: int) -> Pixels:
-        """Return a region; beyond the image's edge it holds transformed zeros.
+    def read(self, *, row: int, col: int, height: int, width: int, out: Pixels | None = None) -> Pixels:
+        """Return a region, written to `out` where given; beyond the image's edge it holds transformed zeros.
 
         Returns
         -------
@@ -81,17 +84,28 @@ class ImagePlan:
         TableError
             If the region lies outside the image altogether.
         """
+        self.check_region(row=row, col=col, height=height, width=width)
+        return standardize_region(
+            self.reader, self.pages, self.transform, row=row, col=col, height=height, width=width, out=out,
+            pad=True, filters=self.filters, halo=self.halo,
+        )  # fmt: skip
+
+    def check_region(self, *, row: int, col: int, height: int, width: int) -> None:
+        """Refuse a region that lies outside the image altogether or, without `overhang`, begins before it.
+
+        Raises
+        ------
+        TableError
+            For such a region.
+        """
         _, image_height, image_width = self.reader.shape
-        if row < 0 or col < 0 or row >= image_height or col >= image_width:
+        least = (1 - height, 1 - width) if self.overhang else (0, 0)
+        if not (least[0] <= row < image_height and least[1] <= col < image_width):
+            remedy = "Correct the centroids in metadata/cells.parquet." if self.overhang else "Tile the dataset anew."
             raise TableError(
                 f"The tile at row {row}, col {col} of tissue {self.record['tissue_id']!r} lies outside its "
-                f"{self.record['modality']} image {self.reader.path} of {image_height} x {image_width} pixels. "
-                "Tile the dataset anew."
+                f"{self.record['modality']} image {self.reader.path} of {image_height} x {image_width} pixels. {remedy}"
             )
-        return standardize_region(
-            self.reader, self.pages, self.transform, row=row, col=col, height=height, width=width, pad=True,
-            filters=self.filters, halo=self.halo,
-        )  # fmt: skip
 
     def read_whole(self) -> Pixels:
         """Return the whole image, float32 of shape (C, H, W)."""
@@ -135,8 +149,10 @@ class Materializer:
             found = self._images[image] = self._prepare(image)
         return found
 
-    def region(self, image: int, *, row: int, col: int, height: int, width: int) -> Pixels:
-        """Return a standardized region of one image; beyond the image's edge it holds transformed zeros.
+    def region(
+        self, image: int, *, row: int, col: int, height: int, width: int, out: Pixels | None = None
+    ) -> Pixels:
+        """Return a standardized region of one image, written to `out` where given; beyond the edge transformed zeros.
 
         Returns
         -------
@@ -147,7 +163,7 @@ class Materializer:
         TableError
             If the region lies outside the image altogether.
         """
-        return self.image(image).read(row=row, col=col, height=height, width=width)
+        return self.image(image).read(row=row, col=col, height=height, width=width, out=out)
 
     def tissue(self, image: int) -> Pixels:
         """Return one whole standardized image, float32 of shape (C, H, W)."""
@@ -189,6 +205,7 @@ class Materializer:
             spec=text,
             filters=None if is_rgb(record["modality"]) else self._filters,
             halo=plan.standardization.halo,
+            overhang=plan.unit == "cell",
         )
 
 

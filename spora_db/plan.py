@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.sample_cells import PlanCells
+from spora_db.sample_masks import PlanMasks
 from spora_db.selection import StandardizationChoice, Unit
 
 Int32 = npt.NDArray[np.int32]
@@ -62,7 +64,7 @@ class Plan:
     lake
         The lake's folder.
     unit
-        ``"tile"`` or ``"tissue"``.
+        ``"tile"``, ``"tissue"`` or ``"cell"`` (a tile around each cell).
     modalities
         One entry per image of a row, in the order of the query: the modalities that may fill it.
     tile_size
@@ -73,13 +75,16 @@ class Plan:
     image
         int32 array of shape (rows, modalities): positions in `images`, -1 where the modality is absent.
     tile_id, row, col
-        int32 arrays of shape (rows,): the tile and its top-left corner in pixels; -1, 0, 0 for whole tissues.
+        int32 arrays of shape (rows,): the tile (or the cell's label) and its top-left corner in pixels, which may be
+        negative for cells; -1, 0, 0 for whole tissues.
     channels, channel_names, uniprot_ids
         The channels of every image and the texts that they refer to.
     standardization
         The specs and their options.
     columns
         Further columns of the query, row by row.
+    masks, cells
+        The masks and the cells that come with every sample, if asked for.
     hash
         Hexadecimal digest of all the above except the lake's place.
     """
@@ -98,6 +103,8 @@ class Plan:
     uniprot_ids: tuple[str, ...]
     standardization: StandardizationChoice
     columns: pa.Table
+    masks: PlanMasks | None = None
+    cells: PlanCells | None = None
     hash: str = field(default="", compare=False)
 
     def __len__(self) -> int:
@@ -108,6 +115,11 @@ class Plan:
     def nbytes(self) -> int:
         """Bytes of the row index: what grows with the number of rows."""
         return self.image.nbytes + self.tile_id.nbytes + self.row.nbytes + self.col.nbytes
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """All UniProt accessions of the delivered channels, sorted: the default vocabulary of marker indices."""
+        return tuple(self.uniprot_ids[code] for code in np.unique(self.channels.uniprot) if code >= 0)
 
     def identity(self, position: int) -> Mapping[str, object]:
         """Return dataset, tissue, tile and corner of one row, as for an error message or a record."""
@@ -140,6 +152,8 @@ class Plan:
             },
             "images": self.images.select(["dataset", "modality", "mpp", "tissue_id"]).to_pydict(),
             "columns": self.columns.column_names,
+            "masks": None if self.masks is None else self.masks.kinds,
+            "cells": None if self.cells is None else (self.cells.names, self.cells.categories),
         }
         digest.update(json.dumps(head, sort_keys=True).encode())
         for array in (self.image, self.tile_id, self.row, self.col):
@@ -148,6 +162,8 @@ class Plan:
             digest.update(np.ascontiguousarray(getattr(self.channels, item.name)).data)
         for name in self.columns.column_names:
             digest.update(_column_bytes(self.columns.column(name)))
+        for array in () if self.cells is None else self.cells.arrays:
+            digest.update(np.ascontiguousarray(array).data)
         return replace(self, hash=digest.hexdigest())
 
 

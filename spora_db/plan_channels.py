@@ -5,56 +5,26 @@ Texts stay in the panels, which are small; per tissue and channel only numbers l
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from spora_db.catalog import Catalog
 from spora_db.channels import RGB_CHANNELS, is_rgb, panel_select
-from spora_db.errors import StatisticsNotFoundError, TableError
+from spora_db.errors import TableError
 from spora_db.guard_dialect import DIALECT
-from spora_db.plan import Float32, Int32, Int64, PlanChannels
+from spora_db.markers import find_markers
+from spora_db.plan import Int32, Int64, PlanChannels
+from spora_db.plan_statistics import Flags, Found, find_statistics, missing_statistics
 from spora_db.selection import Selection, StandardizationChoice
-from spora_db.specs import Spec
-from spora_db.standardize import usable_channels
-
-Flags = npt.NDArray[np.bool_]
 
 ENTRIES = """
     SELECT p.image, CAST(c.channel_index AS INTEGER) AS channel_index, CAST(coalesce(c.page, -1) AS INTEGER) AS page
     FROM plan_images AS p
     JOIN tissue_channels AS c ON c.dataset = p.dataset AND c.modality = p.modality AND c.tissue_id = p.tissue_id
 """
-STATISTICS = """
-    WITH statistics AS (
-        SELECT dataset, mpp, level, tissue_id, channel_name, "lower", "upper", mean, std
-        FROM standardization_stats
-        WHERE modality = $modality AND spec = $spec
-    ), moment_level AS (
-        SELECT dataset, mpp, CASE WHEN bool_or(level = 'global') THEN 'global' ELSE 'image' END AS level
-        FROM statistics
-        WHERE mean IS NOT NULL AND ($stats_level IS NULL OR level = $stats_level)
-        GROUP BY dataset, mpp
-    )
-    SELECT p.image, CAST(c.channel_index AS INTEGER) AS channel_index,
-        CAST(q."lower" AS FLOAT) AS "lower", CAST(q."upper" AS FLOAT) AS "upper",
-        CAST(m.mean AS FLOAT) AS mean, CAST(m.std AS FLOAT) AS std,
-        q.dataset IS NOT NULL AS in_quantiles, m.dataset IS NOT NULL AS in_moments
-    FROM plan_images AS p
-    JOIN channels AS c ON c.dataset = p.dataset AND c.modality = p.modality
-    LEFT JOIN statistics AS q
-        ON q.dataset = p.dataset AND q.mpp = p.mpp AND q.channel_name = c.channel_name AND q.level = $quantile_level
-        AND coalesce(q.tissue_id, p.tissue_id) = p.tissue_id
-    LEFT JOIN moment_level AS l ON l.dataset = p.dataset AND l.mpp = p.mpp
-    LEFT JOIN statistics AS m
-        ON m.dataset = p.dataset AND m.mpp = p.mpp AND m.channel_name = c.channel_name AND m.level = l.level
-        AND coalesce(m.tissue_id, p.tissue_id) = p.tissue_id
-    WHERE p.modality = $modality
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenChannels:
@@ -130,22 +100,24 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
     with catalog.registered("plan_images", images):
         entries, counts = _entries(images, panels, selection, catalog)
         statistics = np.full((4, len(entries.image)), np.nan, np.float32)
-        keep = np.ones(len(entries.image), np.bool_)
+        keep, known = np.ones((2, len(entries.image)), np.bool_)
         for name in selection.modality_names:
             spec = selection.standardization.parsed(name)
             if spec.needs_statistics:
                 own = np.flatnonzero(modality[entries.image] == name)
-                found, known = _statistics(entries.take(own), spec, name, selection.standardization, catalog)
-                statistics[:, own] = found
-                if selection.standardization.missing_statistics == "error":
-                    _check_known(known, entries.take(own), panels, images, spec, selection.standardization)
-                    keep[own] = _usable(found, spec, selection.standardization)
-    if selection.standardization.disable_quantile_mask and not keep.all():
-        listed = ", ".join(panels.names[code] for code in np.unique(panels.name[entries.place[~keep]]))
+                part, choice = entries.take(own), selection.standardization
+                found = find_statistics(part.image, part.index, modality=name, choice=choice, catalog=catalog)
+                statistics[:, own] = found.values
+                if choice.missing_statistics != "defer":
+                    _check_complete(found, part, panels, images, name, choice)
+                    known[own], keep[own] = found.complete, found.usable
+    if selection.standardization.disable_quantile_mask and not keep[known].all():
+        listed = ", ".join(panels.names[code] for code in np.unique(panels.name[entries.place[~keep & known]]))
         warnings.warn(
             f"Channels without usable statistics are kept and hold NaN or huge values: {listed}", stacklevel=4
         )
         keep[:] = True
+    keep &= known
     entries, statistics = entries.take(np.flatnonzero(keep)), statistics[:, keep]
     offsets = np.zeros(len(images) + 1, np.int64)
     np.cumsum(np.bincount(entries.image, minlength=len(images)), out=offsets[1:])
@@ -175,7 +147,20 @@ def _panels(selection: Selection, catalog: Catalog) -> _Panels:
     names, name = _codes([*table.column("channel_name").to_pylist(), *colours.column("channel_name").to_pylist()])
     accessions, uniprot = _codes([*table.column("uniprot_id").to_pylist(), *colours.column("uniprot_id").to_pylist()])
     chosen = np.array([*table.column("chosen").to_pylist(), *(True for _ in RGB_CHANNELS)], np.bool_)
+    chosen[: len(table)] &= _named(table, selection, catalog)
     return _Panels(start=start, name=name, uniprot=uniprot, chosen=chosen, names=names, accessions=accessions)
+
+
+def _named(table: pa.Table, selection: Selection, catalog: Catalog) -> Flags:
+    """Tell of every channel of all panels whether `names` and `exclude` leave it in."""
+    choice, modalities = selection.channels, [name for name in selection.modality_names if not is_rgb(name)]
+    if not (choice.names or choice.exclude) or not modalities:
+        return np.ones(len(table), np.bool_)
+    markers = find_markers(choice, modalities, catalog)
+    wanted = markers.chosen(choice.names) if choice.names else frozenset(markers.channels)
+    places = {(c.dataset, c.modality, c.channel_index) for c in wanted - markers.chosen(choice.exclude)}
+    keys = zip(*(table.column(name).to_pylist() for name in ("dataset", "modality", "channel_index")), strict=True)
+    return np.array([key in places for key in keys], np.bool_)
 
 
 def _codes(texts: list[str | None]) -> tuple[tuple[str, ...], Int32]:
@@ -226,57 +211,20 @@ def _check_counts(records: list[dict[str, Any]], counts: Int64, brightfield: Fla
         )
 
 
-def _statistics(
-    entries: _Entries, spec: Spec, modality: str, choice: StandardizationChoice, catalog: Catalog
-) -> tuple[Float32, Flags]:
-    """Return lower, upper, mean and std of every entry (4, n), and whether its quantiles and moments are known (2, n)."""
-    parameters = {
-        "modality": modality,
-        "spec": str(spec),
-        "quantile_level": spec.quantile_level,
-        "stats_level": choice.stats_level,
-    }
-    table = catalog.run(STATISTICS, parameters).to_arrow_table()
-    width = int(max(entries.index.max(initial=0), pc.max(table.column("channel_index")).as_py() or 0)) + 1
-    key = table.column("image").to_numpy().astype(np.int64) * width + table.column("channel_index").to_numpy()
-    order = np.argsort(key)
-    found = order[np.searchsorted(key, entries.image * width + entries.index, sorter=order)]
-    values = np.stack([_float32(table.column(name))[found] for name in ("lower", "upper", "mean", "std")])
-    known = np.stack(
-        [table.column(name).to_numpy(zero_copy_only=False)[found] for name in ("in_quantiles", "in_moments")]
-    )
-    return values, known
-
-
-def _float32(column: pa.ChunkedArray) -> Float32:
-    return cast(Float32, column.fill_null(np.nan).to_numpy())
-
-
-def _usable(found: Float32, spec: Spec, choice: StandardizationChoice) -> Flags:
-    lower, upper, mean, std = found
-    return usable_channels(
-        None if spec.lower is None else lower, upper, mean, std, use_mean_std=choice.use_mean_std, method=spec.method
-    )
-
-
-def _check_known(
-    known: Flags, entries: _Entries, panels: _Panels, images: pa.Table, spec: Spec, choice: StandardizationChoice
+def _check_complete(
+    found: Found, entries: _Entries, panels: _Panels, images: pa.Table, modality: str, choice: StandardizationChoice
 ) -> None:
     """Refuse tissues and channels that the spec's tables do not know; a NaN is known, and drops its channel."""
-    in_quantiles, in_moments = known
-    for part, present in (("quantiles", in_quantiles), ("moments", in_moments | (not choice.use_mean_std))):
-        if present.all():
-            continue
-        absent = np.flatnonzero(~present)
-        image = images.slice(int(entries.image[absent[0]]), 1).to_pylist()[0]
-        files = f"{spec.quantile_level}_level_upper_quantiles"
-        if part == "moments":
-            files = f"{choice.stats_level or 'global'}_level_means and stds"
-        raise StatisticsNotFoundError(
-            f"No {files} for channel {panels.names[panels.name[entries.place[absent[0]]]]!r} of tissue "
-            f"{image['tissue_id']!r} under {image['dataset']}/{image['modality']}/.../standardization/{spec} "
-            f"({len(absent)} channels in {len(np.unique(entries.image[absent]))} tissues). What there is: SELECT DISTINCT "
-            "dataset, modality, mpp, spec, level FROM standardization_stats. Make them with: spora-db standardize LAKE "
-            f"--dataset {image['dataset']} --modality {image['modality']} --mpp {image['mpp']} --method {spec.method} "
-            f"--upper-quantile {spec.upper} --quantile-level {spec.quantile_level}"
+    absent = np.flatnonzero(~found.complete)
+    if choice.missing_statistics == "drop_channel":
+        lost = np.setdiff1d(entries.image[absent], entries.image[np.flatnonzero(found.complete)])
+        if not len(lost):
+            return
+        absent = absent[np.isin(entries.image[absent], lost)]
+    if len(absent):
+        first = images.slice(int(entries.image[absent[0]]), 1).to_pylist()[0]
+        first["channel_name"] = panels.names[panels.name[entries.place[absent[0]]]]
+        tissues = len(np.unique(entries.image[absent]))
+        raise missing_statistics(
+            found, first=first, tissues=tissues, spec=choice.parsed(modality), choice=choice
         )

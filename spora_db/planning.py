@@ -8,11 +8,14 @@ from sqlglot import exp, parse_one
 
 from spora_db.binding import Compiled
 from spora_db.catalog import Catalog
+from spora_db.cell_places import repeated_cell
 from spora_db.compilation import identity_columns
 from spora_db.errors import TableError
 from spora_db.guard_dialect import DIALECT
 from spora_db.plan import ABSENT, Int32, Plan
+from spora_db.plan_cells import choose_cells
 from spora_db.plan_channels import choose_channels
+from spora_db.plan_masks import choose_masks
 from spora_db.selection import Selection
 
 IMAGE_ORDER = """
@@ -41,7 +44,9 @@ def freeze(selection: Selection, compiled: Compiled, catalog: Catalog) -> Plan:
     Raises
     ------
     TableError
-        If a selected tissue has no channels, or a row names an image that is not there.
+        If a selected tissue has no channels, a row names an image that is not there, or a cell is repeated.
+    MaskNotFoundError
+        If a selected tissue has no mask of a kind asked for.
     StatisticsNotFoundError
         If the spec's tables are absent or do not know a selected tissue or channel.
     """
@@ -64,6 +69,8 @@ def freeze(selection: Selection, compiled: Compiled, catalog: Catalog) -> Plan:
         uniprot_ids=chosen.accessions,
         standardization=selection.standardization,
         columns=rows.columns,
+        masks=choose_masks(selection, rows.images, catalog),
+        cells=choose_cells(selection, rows.images, catalog),
     ).hashed()
 
 
@@ -85,7 +92,7 @@ def _fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> _
             condition += f" AND {alias}.modality = s.modality"
         query = query.select(f"CAST(coalesce({alias}.image, {ABSENT}) AS INTEGER) AS image_{i}", dialect=DIALECT)
         query = query.join(f"numbered AS {alias}", on=parse_one(condition, dialect=DIALECT), join_type="left")
-    tile = ("tile_id", "row", "col") if "tile_id" in identity_columns(selection) else ()
+    tile = tuple(name for name in identity_columns(selection) if name in ("tile_id", "cell_id", "row", "col"))
     query = query.select(*(f'CAST(s."{name}" AS INTEGER) AS "{name}"' for name in tile), dialect=DIALECT)
     query = query.select(*(exp.column(name, table="s", quoted=True) for name in selection.columns))
     query = query.order_by("image_0", *(exp.column(name, quoted=True) for name in tile), dialect=DIALECT)
@@ -106,20 +113,30 @@ def _fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> _
     renumbered[-1] = ABSENT
     kept = np.flatnonzero(used[:-1])
     images = all_images.take(pa.array(kept)).append_column("image", pa.array(np.arange(len(kept), dtype=np.int32)))
+    if selection.unit == "cell":
+        _check_cells(images, renumbered[image], _int32(table.column("cell_id")))
     empty = np.zeros(len(table), np.int32)
     return _Rows(
         images=images,
         image=np.ascontiguousarray(renumbered[image]),
-        tile_id=_int32(table.column("tile_id")) if tile else empty - np.int32(1),
+        tile_id=_int32(table.column(tile[0])) if tile else empty - np.int32(1),
         row=_int32(table.column("row")) if tile else empty,
         col=_int32(table.column("col")) if tile else empty,
         columns=table.select(list(selection.columns)).combine_chunks(),
     )
 
 
+def _check_cells(images: pa.Table, image: Int32, cell_id: Int32) -> None:
+    """Refuse a cell that is selected twice: rows come sorted by image and cell."""
+    repeated = np.flatnonzero((image[1:] == image[:-1]).all(axis=1) & (cell_id[1:] == cell_id[:-1]))
+    if len(repeated):
+        record = images.slice(int(image[repeated[0]].max()), 1).to_pylist()[0]
+        raise repeated_cell({**record, "cell_id": cell_id[repeated[0]]}, len(repeated))
+
+
 def _int32(column: pa.ChunkedArray) -> Int32:
     if column.null_count:
         raise TableError(
-            f"{column.null_count} rows of the selection have no tile_id, row or col. Add: WHERE tile_id IS NOT NULL"
+            f"{column.null_count} rows of the selection have no tile_id (cell_id), row or col. Leave them out in WHERE."
         )
     return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int32)

@@ -145,7 +145,7 @@ def of_values(values: npt.NDArray[Any], quantiles: tuple[float, ...]) -> Reals:
     result = np.full((len(values), len(quantiles)), np.nan)
     if values.shape[1] == 0:
         return result
-    scratch, counts = np.empty(values.shape[1], np.uint32), np.empty(1 << 12, np.int64)
+    scratch, counts = np.empty(values.shape[1], np.uint32), np.empty(4 << 12, np.int64)
     for channel, row in enumerate(values):
         if row.dtype.kind == "f" and np.isnan(row).any():
             continue

@@ -11,17 +11,22 @@ from sqlglot import exp
 
 from spora_db.binding import Compiled
 from spora_db.catalog import Catalog
-from spora_db.compilation import compile_rows
+from spora_db.cell_places import complete_cells
+from spora_db.compilation import Resolved, compile_rows
 from spora_db.errors import ArgumentError, unknown
 from spora_db.filters import FilterFactory
 from spora_db.guard_dialect import DIALECT
 from spora_db.layout import parse_mpp
+from spora_db.markers import read_aliases
 from spora_db.plan import Plan
 from spora_db.planning import freeze
 from spora_db.resolution import resolve
 from spora_db.selection import (
     CHANNEL_KINDS,
+    MISSING_STATISTICS,
     Accessions,
+    CellChoice,
+    CellSource,
     ChannelChoice,
     ChannelKind,
     MissingModality,
@@ -127,8 +132,77 @@ class SporaQuery:
         """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel)."""
         return self._with(unit="tissue", tile_size=None, mpp=None if mpp is None else parse_mpp(mpp))
 
+    def cells(self, *, size: int, mpp: float | str | None = None, source: CellSource | None = None) -> "SporaQuery":
+        """Ask for cells instead of tiles: one row per cell, a tile of `size` pixels around its centroid.
+
+        Rows carry ``cell_id`` and the tile's top-left corner: ``row`` is the centroid, rounded (halves up), minus
+        ``size // 2``. A tile that crosses the image's edge holds zeros there; ``row`` and ``col`` may be negative.
+        Conditions and `select` know the columns of `cells` and `tissues`; of two of one name, the tissue's is called
+        ``tissue_<name>`` (but ``split``, ``patient_id``, ``specimen_id`` are the tissue's).
+
+        Centroids are pixels of the resolution asked for. They come from the cells table where it has the columns
+        ``centroid_row, centroid_col`` (or ``centroid-0, centroid-1``; ``centroid_0, centroid_1``; ``row, col``;
+        ``Pos_Y, Pos_X``; ``Y_centroid, X_centroid``; ``Location_Center_Y, Location_Center_X``) and the images of the
+        dataset have one resolution. Else `plan` and `to_torch` measure them in the instance masks, which are read once
+        for all selected tissues (progress is logged); until then, ``row`` and ``col`` are NULL in `sql` and `df`.
+
+        Parameters
+        ----------
+        size
+            Height and width of the tile in pixels.
+        mpp
+            Resolution in microns per pixel, as a number or a folder name; may be left out where there is one only.
+        source
+            What says which cells there are: the cells ``"table"``, or the labels of the instance ``"masks"``. By
+            default the table where any dataset has one; a dataset without one then contributes no rows.
+        """
+        if size < 1:
+            raise ArgumentError(f"cells(size={size}): expected a positive number of pixels.")
+        return self._with(
+            unit="cell",
+            tile_size=size,
+            mpp=None if mpp is None else parse_mpp(mpp),
+            strategy=None,
+            cell_source=_checked_source(source),
+        )
+
+    def with_masks(self, *kinds: str) -> "SporaQuery":
+        """Deliver masks with every sample: the same region as its image, zero beyond the image's edge.
+
+        Samples get ``masks``: by kind a tensor of shape (H, W), bool for ``"tissue"``, int32 for labels.
+
+        Parameters
+        ----------
+        *kinds
+            ``"tissue"``, ``"instances"`` (one label per cell), or the name of a cell task. What there is:
+            ``SELECT DISTINCT kind FROM masks``.
+        """
+        if not kinds:
+            raise ArgumentError("with_masks() needs at least one kind, such as .with_masks('tissue').")
+        return self._with(masks=tuple(dict.fromkeys(kinds)))
+
+    def with_cells(self, *columns: str, source: CellSource | None = None) -> "SporaQuery":
+        """Deliver the cells whose centroid lies in the region of a sample.
+
+        Samples get ``cells``: tensors ``cell_id`` (int32), ``row`` and ``col`` (float32, the centroid in pixels from
+        the sample's corner), one of every column asked for, each of shape (n,), ascending by row; and ``categories``,
+        by column the texts that its codes (int32, -1 for null) stand for. Centroids are found as for `cells`.
+
+        Parameters
+        ----------
+        *columns
+            Columns of the cells table, such as ``"cell_type"``: numbers come as they are, anything else as codes.
+        source
+            What says which cells there are, as in `cells`.
+        """
+        given = {"cell_id", "row", "col", "categories"} & set(columns)
+        if given:
+            raise ArgumentError(f"with_cells(): {', '.join(sorted(given))} is there already; name other columns.")
+        choice = CellChoice(columns=tuple(dict.fromkeys(columns)), source=_checked_source(source))
+        return self._with(cells=choice)
+
     def where(self, condition: str) -> "SporaQuery":
-        """Keep rows for which an SQL condition over the columns of `tiles` (or `tissues`) holds; conditions add up.
+        """Keep rows for which an SQL condition over columns of `tiles` (`tissues`, `cells`) holds; conditions add up.
 
         Parameters
         ----------
@@ -184,10 +258,19 @@ class SporaQuery:
         kind: ChannelKind = "complete",
         names: Sequence[str] = (),
         require: Sequence[str] = (),
+        any_of: Sequence[str] = (),
+        at_least: int | None = None,
+        exclude: Sequence[str] = (),
+        aliases: Mapping[str, str | Sequence[str]] | str | Path | None = None,
         replace_nuclear_uniprot_ids: bool = False,
         accessions: Accessions = "published",
     ) -> "SporaQuery":
         """Choose the channels of multiplex images; they come in panel order.
+
+        Markers are named by UniProt accession (of all its isoforms, unless it says one), by channel name, letter case
+        aside where no channel is spelled so, or by an alias. A panel without a channel of the name offers the channels
+        of the protein that the name stands for in other panels. A name that may mean several channels of a panel is an
+        error.
 
         Parameters
         ----------
@@ -195,9 +278,19 @@ class SporaQuery:
             ``"complete"`` (measured), ``"qc_filtered"`` (and passing quality control) or ``"uniprot_filtered"`` (and
             with a UniProt accession).
         names
-            Deliver only these, by channel name or UniProt accession (an accession matches all its isoforms).
+            Deliver only these markers.
         require
-            Select only tissues that offer all of these.
+            Select only tissues that offer all of these markers.
+        any_of
+            Select only tissues that offer any of these markers, or `at_least` so many of them.
+        at_least
+            Without `any_of`: select only tissues that offer at least so many of the channels chosen here (unusable
+            statistics may drop some of them later).
+        exclude
+            Do not deliver these markers.
+        aliases
+            Further names for markers: a mapping from alias to name or accession, or to several in order of preference;
+            or a parquet file with the columns ``alias`` and ``marker``.
         replace_nuclear_uniprot_ids
             First give nuclear markers the accession of histone H3 (P68431).
         accessions
@@ -207,14 +300,21 @@ class SporaQuery:
             raise unknown("kind of channels", kind, CHANNEL_KINDS)
         if accessions not in ("published", "uniprot"):
             raise unknown("accession pattern", accessions, ("published", "uniprot"))
-        for argument, value in (("names", names), ("require", require)):
+        listed = {"names": names, "require": require, "any_of": any_of, "exclude": exclude}
+        for argument, value in listed.items():
             if isinstance(value, str):
                 raise ArgumentError(f"channels({argument}={value!r}): expected a list, such as [{value!r}].")
+        if at_least is not None and not 1 <= at_least <= (len(set(any_of)) or at_least):
+            raise ArgumentError(f"channels(at_least={at_least}): expected at least 1, at most the number of any_of.")
         return self._with(
             channels=ChannelChoice(
                 kind=kind,
                 names=tuple(names),
                 require=tuple(require),
+                any_of=tuple(any_of),
+                at_least=at_least,
+                exclude=tuple(exclude),
+                aliases=read_aliases(aliases),
                 replace_nuclear=replace_nuclear_uniprot_ids,
                 accessions=accessions,
             )
@@ -230,6 +330,7 @@ class SporaQuery:
         quantile_level: StatsLevel | None = None,
         filters: Sequence[str] | Mapping[str, Mapping[str, float | str]] = (),
         halo: bool = False,
+        missing: Literal["error", "drop_channel", "drop_tissue", "global"] = "error",
     ) -> "SporaQuery":
         """Choose how pixel values are transformed.
 
@@ -251,7 +352,13 @@ class SporaQuery:
             ``{"gaussian_blur": {"kernel_size": 5, "sigma": 2.0}}``.
         halo
             Whether filters see the pixels around a tile, as if the whole tissue were filtered.
+        missing
+            What becomes of channels of a tissue whose statistics no table has (`coverage` lists them): an error; the
+            channel is left out for this tissue; the rows of the tissue are left out; or the cohort's global statistics
+            stand in, quantiles and moments together from the spec of the same name at global level.
         """
+        if missing not in MISSING_STATISTICS:
+            raise unknown("choice of missing=", missing, MISSING_STATISTICS)
         specs = tuple(spec.items()) if isinstance(spec, Mapping) else ((None, spec),)
         for _, text in specs:
             parse_spec(text, quantile_level=quantile_level)
@@ -268,6 +375,7 @@ class SporaQuery:
                 quantile_level=quantile_level,
                 filters=tuple((name, tuple(sorted(parameters.get(name, {}).items()))) for name in filters),
                 halo=halo,
+                missing_statistics=missing,
             )
         )
 
@@ -373,16 +481,27 @@ class SporaQuery:
 
     def plan(self) -> Plan:
         """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""
-        with self._compiled() as (selection, compiled, catalog):
-            return freeze(selection, compiled, catalog)
+        with self._resolved() as (resolved, catalog):
+            resolved = complete_cells(resolved, catalog)
+            return freeze(resolved.selection, compile_rows(resolved), catalog)
 
-    def to_torch(self, *, missing_chunks: Literal["error", "zeros"] = "error") -> "PlanDataset":
+    def to_torch(
+        self,
+        *,
+        missing_chunks: Literal["error", "zeros"] = "error",
+        vocabulary: Sequence[str] | None = None,
+        standardize_on: Literal["cpu", "device"] = "cpu",
+    ) -> "PlanDataset":
         """Return a map-style torch dataset of the rows; no database handle goes with it.
 
         Parameters
         ----------
         missing_chunks
             Whether absent chunks of an image (a partial download) are errors or read as zeros.
+        vocabulary
+            UniProt accessions in the order that ``marker_index`` counts; by default all of the selection, sorted.
+        standardize_on
+            ``"cpu"`` standardizes pixels as they are decoded; ``"device"`` delivers them raw, for `standardize_batch`.
 
         Raises
         ------
@@ -391,7 +510,32 @@ class SporaQuery:
         """
         from spora_db.loading.dataset import PlanDataset
 
-        return PlanDataset(self.plan(), missing_chunks=missing_chunks)
+        return PlanDataset(
+            self.plan(), missing_chunks=missing_chunks, vocabulary=vocabulary, standardize_on=standardize_on
+        )
+
+    def to_spora_dataset(
+        self, *, seed: int | None = None, balance: str | Sequence[str] | None = None
+    ) -> "SporaDataset":
+        """Return the rows as a `SporaDataset`, the published class, which serves the same tiles or tissues.
+
+        Parameters
+        ----------
+        seed
+            Seed of its random draws.
+        balance
+            Columns whose values are drawn equally often.
+
+        Raises
+        ------
+        QueryError
+            If the query selects no rows.
+        ArgumentError
+            If the query makes a choice that the published classes do not have.
+        """
+        from spora_db.datasets.from_query import spora_dataset
+
+        return spora_dataset(self, seed=seed, balance=balance)
 
     # ---- other sources of rows ----
 
@@ -405,7 +549,8 @@ class SporaQuery:
             A lake's folder, or one dataset's.
         text
             One SELECT over the catalog's relations, with ``dataset`` and ``tissue_id``, for tiles also ``tile_id``,
-            ``row`` and ``col``. Columns ``modality``, ``mpp``, ``strategy`` and ``tile_size`` may be left out where
+            ``row`` and ``col``, for cells ``cell_id``, ``row`` and ``col`` (corners of tiles). Columns ``modality``,
+            ``mpp``, ``strategy`` and ``tile_size`` may be left out where
             `modality` and `tiles` say them, or the lake leaves no choice.
         """
         return cls(lake, Selection(rows_sql=text))
@@ -419,7 +564,17 @@ class SporaQuery:
         return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
 
     @contextmanager
-    def _compiled(self) -> Iterator[tuple[Selection, Compiled, Catalog]]:
+    def _resolved(self) -> Iterator[tuple[Resolved, Catalog]]:
         with Catalog(self.lake) as catalog:
-            resolved = resolve(self.selection, catalog)
+            yield resolve(self.selection, catalog), catalog
+
+    @contextmanager
+    def _compiled(self) -> Iterator[tuple[Selection, Compiled, Catalog]]:
+        with self._resolved() as (resolved, catalog):
             yield resolved.selection, compile_rows(resolved), catalog
+
+
+def _checked_source(source: CellSource | None) -> CellSource | None:
+    if source not in (None, "table", "masks"):
+        raise unknown("choice of source=", source, ("table", "masks"))
+    return source

@@ -7,12 +7,16 @@ from typing import Any
 from sqlglot import exp, parse_one
 
 from spora_db.catalog import Catalog
+from spora_db.cells import cell_table
 from spora_db.channels import is_rgb
 from spora_db.compilation import Resolved
 from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, TableError, unknown
 from spora_db.guard import check_predicate, check_select
 from spora_db.guard_dialect import DIALECT
-from spora_db.selection import Selection, SplitChoice
+from spora_db.markers import Markers, find_markers
+from spora_db.plan_cells import check_cells
+from spora_db.plan_masks import check_masks
+from spora_db.selection import Selection, SplitChoice, Unit
 from spora_db.specs import RGB_PRESETS, Spec
 
 TILINGS = """
@@ -26,6 +30,11 @@ TILINGS = """
 """
 
 
+PLACES: dict[Unit, tuple[str, ...]] = {
+    "tile": ("tile_id", "row", "col"),
+    "tissue": (),
+    "cell": ("cell_id", "row", "col"),
+}
 ROWS = "query_rows"
 """The name under which rows of another engine are registered while a query runs."""
 
@@ -47,7 +56,8 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
     elif selection.unit == "tile":
         selection = _tiling(selection, catalog)
     selection = _resolution(selection, catalog)
-    columns = source_columns or _columns(selection, catalog)
+    cells = cell_table(selection.cell_source, catalog) if selection.unit == "cell" and source is None else None
+    columns = source_columns or (cells.columns if cells else _columns(selection, catalog))
     sampling, choice = selection.sampling, selection.split_choice
     by = sampling.by if sampling else ()
     for name in (*selection.columns, *by, *(("split",) if selection.splits else ())):
@@ -67,12 +77,19 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         for split in selection.splits:
             if split not in dict(choice.fractions):
                 raise unknown("split", split, dict(choice.fractions), where="fractions=")
-    if selection.channels.require or selection.channels.names:
-        _check_markers(selection, catalog)
+    markers = _markers(selection, catalog)
     for modality in selection.modality_names:
         _check_spec(selection.standardization.parsed(modality), modality)
+    check_masks(selection, catalog)
+    check_cells(selection, catalog)
     return Resolved(
-        selection=selection, predicates=predicates, weight=weight, source=source, source_columns=source_columns
+        selection=selection,
+        predicates=predicates,
+        weight=weight,
+        source=source,
+        source_columns=source_columns,
+        cells=cells,
+        markers=markers,
     )
 
 
@@ -88,7 +105,7 @@ def _source(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, t
     tree = parse_one(text, dialect=DIALECT)
     assert isinstance(tree, exp.Query)
     columns = tuple(catalog.run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT)).columns)
-    wanted = ["dataset", "tissue_id"] + (["tile_id", "row", "col"] if selection.unit == "tile" else [])
+    wanted = ["dataset", "tissue_id", *PLACES[selection.unit]]
     missing = [name for name in wanted if name not in columns]
     if missing:
         remedy = "" if selection.unit == "tissue" else ", or ask for whole tissues with .tissues()"
@@ -255,22 +272,15 @@ def _check_groups(choice: SplitChoice, catalog: Catalog) -> None:
         )
 
 
-def _check_markers(selection: Selection, catalog: Catalog) -> None:
+def _markers(selection: Selection, catalog: Catalog) -> Markers | None:
+    """Return the channels that the names of markers mean; nothing where no tissue and no channel is chosen by them."""
+    choice = selection.channels
+    if not (choice.names or choice.require or choice.any_of or choice.exclude or choice.at_least):
+        return None
     multiplex = [name for name in selection.modality_names if not is_rgb(name)]
     if not multiplex:
         raise ArgumentError(
-            f"channels(names=, require=) asks for markers, but {', '.join(selection.modality_names)} has no panel: "
-            "its channels are red, green and blue."
+            f"channels() asks for markers, but {', '.join(selection.modality_names)} has no panel: its channels are red, "
+            "green and blue."
         )
-    rows = catalog.run(
-        """
-        SELECT DISTINCT channel_name, uniprot_id FROM channels
-        WHERE list_contains($modalities, modality) ORDER BY ALL
-        """,
-        {"modalities": multiplex},
-    ).fetchall()
-    known = {str(item) for row in rows for item in row if item is not None}
-    known |= {item.split("-")[0] for row in rows if (item := row[1]) is not None}
-    for marker in (*selection.channels.names, *selection.channels.require):
-        if marker not in known and not (selection.channels.replace_nuclear and marker == "P68431"):
-            raise unknown("channel", marker, known, where=f"the panels of {', '.join(multiplex)}")
+    return find_markers(choice, multiplex, catalog)

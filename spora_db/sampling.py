@@ -79,9 +79,13 @@ def sampled(
         clock = exp.select("*", f"{WEIGHTED} AS sample_order", dialect=DIALECT)
         keyed = clock.from_(keyed.select(exp.alias_(exp.cast(weight, "DOUBLE"), "sample_weight")).subquery("keyed"))
         keyed = keyed.where("sample_weight IS NULL OR sample_weight <> 0")
-    order = [exp.column("sample_key" if weight is None else "sample_order")]
-    order += [exp.column(name, quoted=True) for name in ("sample_key", *identity)]
-    capped = exp.select("*").from_(keyed.subquery("keyed"))
+    order: list[exp.Expr] = [exp.column("sample_key")]
+    if weight is not None:
+        order = [exp.column("sample_order"), *order]
+    order += [exp.column(name, quoted=True) for name in identity]
+    capped = keyed
+    if sampling.per_tissue is not None or sampling.per_patient is not None:
+        capped = exp.select("*").from_(keyed.subquery("keyed"))
     for cap, partition in (
         (sampling.per_tissue, ("dataset", "modality", "tissue_id")),
         (sampling.per_patient, ("dataset", "modality", "cap_patient")),

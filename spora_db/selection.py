@@ -7,14 +7,16 @@ import pyarrow as pa
 
 from spora_db.specs import Spec, parse_spec
 
-Unit = Literal["tile", "tissue"]
+Unit = Literal["tile", "tissue", "cell"]
+CellSource = Literal["table", "masks"]
 ChannelKind = Literal["complete", "qc_filtered", "uniprot_filtered"]
 Accessions = Literal["published", "uniprot"]
 StatsLevel = Literal["image", "global"]
-MissingStatistics = Literal["error", "defer"]
+MissingStatistics = Literal["error", "drop_channel", "drop_tissue", "global", "defer"]
 MissingModality = Literal["drop", "keep"]
 
 CHANNEL_KINDS: tuple[ChannelKind, ...] = ("complete", "qc_filtered", "uniprot_filtered")
+MISSING_STATISTICS: tuple[MissingStatistics, ...] = ("error", "drop_channel", "drop_tissue", "global")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,13 @@ class ChannelChoice:
         Channel names or UniProt accessions to deliver; empty for all of the kind.
     require
         Names or accessions that a tissue must offer to be selected at all.
+    any_of, at_least
+        A tissue is selected if it offers `at_least` of the names `any_of` (one unless said), or, without `any_of`,
+        `at_least` channels that would be delivered.
+    exclude
+        Names or accessions that are not delivered.
+    aliases
+        Pairs of a further name and the names or accessions it may stand for, in order of preference.
     replace_nuclear
         Whether nuclear markers take the accession of histone H3 (P68431) first.
     accessions
@@ -38,6 +47,10 @@ class ChannelChoice:
     kind: ChannelKind = "complete"
     names: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    at_least: int | None = None
+    exclude: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()
     replace_nuclear: bool = False
     accessions: Accessions = "published"
 
@@ -63,7 +76,8 @@ class StandardizationChoice:
     quantile_level
         The level of the quantiles, for specs of the older form that do not say it.
     missing_statistics
-        Whether statistics that no table has are an error when the plan is made, or left to whoever reads the tissue.
+        What becomes of statistics that no table has: an error when the plan is made, their channels or tissues are left
+        out, global ones stand in, or they are left to whoever reads the tissue (``"defer"``).
     """
 
     specs: tuple[tuple[str | None, str], ...] = ((None, "identity"),)
@@ -145,6 +159,22 @@ class SplitChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellChoice:
+    """The cells that come with every sample.
+
+    Attributes
+    ----------
+    columns
+        Columns of the cells table that come along.
+    source
+        What says which cells there are; None takes the cells table where any dataset has one, else instance masks.
+    """
+
+    columns: tuple[str, ...] = ()
+    source: CellSource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """All that a `SporaQuery` asks for; every verb returns a new one.
 
@@ -164,6 +194,9 @@ class Selection:
     channels: ChannelChoice = ChannelChoice()
     standardization: StandardizationChoice = StandardizationChoice()
     sampling: Sampling | None = None
+    cell_source: CellSource | None = None
+    masks: tuple[str, ...] = ()
+    cells: CellChoice | None = None
     rows_sql: str | None = None
     rows_table: pa.Table | None = None
 

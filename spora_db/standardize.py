@@ -211,6 +211,8 @@ def standardize_region(
     elif out.shape != shape or out.dtype != np.float32:
         message = f"out must be float32 of shape {shape}; got {out.dtype} of shape {out.shape}."
         raise ArgumentError(message)
+    if not len(pages):
+        return out
     if bottom <= top or right <= left:
         out[:] = _zeros(reader, transform)
     else:

@@ -10,8 +10,10 @@ float32: the leading 16 bits of the keys around each quantile, the other 16 bits
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -181,24 +183,43 @@ def compute_statistics(
     failures: dict[str, str] = {}
     stage: Round | StatisticsResult = first_round(plan)
     while isinstance(stage, Round):
-        partials = []
-        for unit in left:
-            try:
-                partials.append(run_unit(unit, plan=plan, stage=stage))
-            except FAILURES as error:
-                failures[unit.tissue_id] = " ".join(f"{error}".split()) or type(error).__name__
-            if progress is not None:
-                progress(unit.tissue_id)
-        if failures and (not keep_going or not partials):
-            _raise(failures, len(ids), partials)
-        left = [unit for unit in left if unit.tissue_id not in failures]
-        stage = next_round(plan, stage, partials)
+        with tempfile.TemporaryDirectory(prefix="spora-db-") as folder:
+            partials = _PartialsOnDisk(Path(folder))
+            for unit in left:
+                try:
+                    partials.add(run_unit(unit, plan=plan, stage=stage))
+                except FAILURES as error:
+                    failures[unit.tissue_id] = " ".join(f"{error}".split()) or type(error).__name__
+                if progress is not None:
+                    progress(unit.tissue_id)
+            left = [unit for unit in left if unit.tissue_id not in failures]
+            if failures and not (keep_going and left):
+                _raise(failures, total=len(ids))
+            stage = next_round(plan, stage, partials)
     return stage.with_failures(failures)
 
 
-def _raise(failures: Mapping[str, str], total: int, partials: Sequence[Partial]) -> None:
+class _PartialsOnDisk:
+    """Partials that are loaded one at a time: counts of 2,000 tissues do not fit into memory together."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._kept = folder, list[tuple[str, Mapping[str, Any]]]()
+
+    def add(self, partial: Partial) -> None:
+        with (self._folder / f"{len(self._kept)}.npz").open("wb") as file:
+            np.savez(file, **partial.arrays)  # type: ignore[arg-type]
+        self._kept.append((partial.tissue_id, partial.record))
+
+    def __iter__(self) -> Iterator[Partial]:
+        for number, (tissue_id, record) in enumerate(self._kept):
+            with np.load(self._folder / f"{number}.npz", allow_pickle=False) as arrays:
+                yield Partial(tissue_id=tissue_id, arrays=dict(arrays), record=record)
+
+
+def _raise(failures: Mapping[str, str], *, total: int) -> NoReturn:
     reasons = "\n".join(f"  {tissue_id}: {reason}" for tissue_id, reason in sorted(failures.items()))
-    message = f"Statistics failed for {len(failures)} of {total} tissues ({len(partials)} are done):\n{reasons}"
+    done = total - len(failures)
+    message = f"Statistics failed for {len(failures)} of {total} tissues ({done} are done):\n{reasons}"
     raise SporaError(message)
 
 

@@ -44,7 +44,7 @@ def test_a_tile_is_the_pixels_at_its_place(query):
         assert sample["image"].is_contiguous()
         assert np.array_equal(sample["image"].numpy(), raw(sample))
     assert set(sample) == {
-        "image", "channel_names", "uniprot_ids", "dataset", "tissue_id", "modality", "mpp", "tile_id", "row", "col", "spec",
+        "image", "channel_names", "uniprot_ids", "marker_index", "dataset", "tissue_id", "modality", "mpp", "tile_id", "row", "col", "spec",
     }  # fmt: skip
     with pytest.raises(IndexError):
         dataset[72]

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from spora_db.cli import explore, make, show
+from spora_db.cli import check, explore, make, show
 from spora_db.errors import SporaError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command()(explore.info)
 app.command()(explore.sql)
 app.command()(make.tile)
 app.command()(make.standardize)
+app.command()(check.validate)
 
 
 def main() -> None:

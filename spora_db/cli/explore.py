@@ -47,11 +47,24 @@ EMPTY = {
 }
 
 
-def info(lake: Lake) -> None:
+def info(
+    lake: Lake,
+    *,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Show how every tiling and every table of statistics was made.")
+    ] = False,
+) -> None:
     """Show what a lake holds: datasets, images, panels, tilings, standardizations.
 
-    Example:  spora-db info my-lake
+    Examples:  spora-db info my-lake
+
+    spora-db info my-lake --provenance
     """
+    if provenance:
+        from spora_db.cli.reporting import show_provenance
+
+        show_provenance(lake)
+        return
     from rich.console import Console
 
     from spora_db.catalog import Catalog

@@ -1,7 +1,10 @@
 """Tells what a run over a lake did: a table on a terminal, a line per dataset elsewhere, failures on standard error."""
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -58,3 +61,30 @@ def show_failures(report: "Report") -> None:
         sys.stderr.write(f"spora-db: {dataset}{'/' if tissue else ''}{tissue} failed: {reason}\n")
     if len(failures) > SHOWN_FAILURES:
         sys.stderr.write(f"spora-db: and {len(failures) - SHOWN_FAILURES} more failures\n")
+
+
+def show_provenance(lake: Path) -> None:
+    """Write to standard output how every tiling and every table of statistics of a lake was made."""
+    from spora_db.layout import scan
+    from spora_db.writing import read_provenance
+
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    scanned = scan(lake)
+    tables = [*scanned.tables("tile_coordinates"), *scanned.tables("statistics")]
+    for table in sorted(tables, key=lambda table: table.path):
+        record = read_provenance(table.path)
+        console.print(table.path.relative_to(scanned.root).as_posix(), style="bold", highlight=False, markup=False)
+        if record is None:
+            console.print("  not recorded: another program wrote this file", highlight=False)
+        for name, value in _flat(record or {}):
+            console.print(f"  {name}: {value}", highlight=False, markup=False)
+    if not tables:
+        console.print("no tiling and no statistics yet")
+
+
+def _flat(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the entries of a record, those of ``parameters`` among them, as text."""
+    parameters = record.get("parameters")
+    inner = parameters if isinstance(parameters, dict) else {}
+    entries = {**{name: value for name, value in record.items() if name != "parameters"}, **inner}
+    return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in entries.items()]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SPEC = "quantile_clipping_log1p/uq_0.99_image"
 TILE_SIZE = 128
 MPP = 1.0
+TOLERANCE = 0.4
 BATCH = 12
 
 
@@ -39,9 +40,9 @@ def demo(
     with console.status("Writing two synthetic cohorts, IMC and CODEX, each with H&E ..."):
         write_demo_lake(folder, seed=seed, overwrite=overwrite)
     console.print(f"[bold]Wrote[/bold] two synthetic cohorts to {folder}")
-    tile(folder, tile_size=TILE_SIZE, mpp=MPP)
+    tile(folder, tile_size=TILE_SIZE, mpp=str(MPP), tolerance=TOLERANCE)
     for modality in ("imc", "codex"):
-        standardize(folder, modality=modality, mpp=MPP, method=SPEC.split("/")[0])
+        standardize(folder, modality=modality, mpp=str(MPP), method=SPEC.split("/")[0])
     info(folder)
     query = cohort_query(folder)
     console.print(f"\n[bold]A cohort query[/bold] selects {query.count()} of all tiles:\n")
@@ -50,12 +51,13 @@ def demo(
     picture = draw_batch(batch, folder, folder / "cohort.png")
     console.print(f"\n[bold]Loaded[/bold] a batch of {len(batch)} places with two workers and drew it: {picture}")
     console.print(
-        f"Done in {time.perf_counter() - started:.0f} s. Next:  spora-db sql {folder} \"SELECT * FROM markers\"", highlight=False
+        f'Done in {time.perf_counter() - started:.0f} s. Next:  spora-db sql {folder} "SELECT * FROM markers"',
+        highlight=False,
     )
 
 
 def cohort_query(folder: Path) -> "SporaQuery":
-    """Return the query of the demonstration: tumour tiles of both technologies, H&E beside, evenly from both cohorts."""
+    """Return the demonstration's query: tiles of both technologies, H&E beside, evenly from both cohorts."""
     from spora_db.query import SporaQuery
 
     return (
@@ -63,7 +65,7 @@ def cohort_query(folder: Path) -> "SporaQuery":
         .modality(("imc", "codex"), "he")
         .tiles(size=TILE_SIZE, mpp=MPP)
         .where("split = 'train'")
-        .channels(kind="uniprot_filtered", require=["CD20", "P01732"])
+        .channels(kind="uniprot_filtered", require=["CD20", "P01732"], replace_nuclear_uniprot_ids=True)
         .standardize({"imc": SPEC, "codex": SPEC, "he": "imagenet"})
         .sample(BATCH, by="dataset", seed=0)
     )
@@ -85,16 +87,19 @@ def draw_batch(batch: list[dict[str, Any]], folder: Path, path: Path) -> Path:
     from spora_db.plot import cohort_sheet
 
     first = {next(iter(places.values()))["dataset"]: next(iter(places)) for places in reversed(batch)}
-    tissues = {places[modality]["dataset"]: places[modality]["tissue_id"] for places in reversed(batch) for modality in places}
+    tissues = {
+        places[modality]["dataset"]: places[modality]["tissue_id"] for places in reversed(batch) for modality in places
+    }
     views = [
-        tissue_view(folder, dataset=dataset, modality=first[dataset], tissue_id=tissue)
+        tissue_view(folder, dataset=dataset, modality=modality, tissue_id=tissue)
         for dataset, tissue in sorted(tissues.items())
+        for modality in (first[dataset], "he")
     ]
     cohort_sheet(
         batch,
         views,
         title="One batch from two cohorts with different panels",
-        subtitle=f"{TILE_SIZE} px tiles at {MPP} microns per pixel, standardized with {SPEC}; H&E of the same place beside",
+        subtitle=f"{TILE_SIZE} px tiles at {MPP} microns per pixel, standardized with {SPEC}; H&E of the same place",
         mpp=MPP,
         path=path,
     )
@@ -109,7 +114,8 @@ def tissue_view(folder: Path, *, dataset: str, modality: str, tissue_id: str) ->
     from spora_db.query import SporaQuery
 
     tissue = SporaQuery.from_arrow(folder, pa.table({"dataset": [dataset], "tissue_id": [tissue_id]}))
-    sample = tissue.modality(modality).tissues(mpp=MPP).standardize(SPEC).to_torch()[0]
+    spec = "imagenet" if modality == "he" else SPEC
+    sample = tissue.modality(modality).tissues(mpp=MPP).standardize(spec).to_torch()[0]
     where = "WHERE dataset = $dataset AND tissue_id = $tissue AND mpp = $mpp"
     values = {"dataset": dataset, "tissue": tissue_id, "mpp": MPP}
     with Catalog(folder) as catalog:
@@ -124,6 +130,7 @@ def tissue_view(folder: Path, *, dataset: str, modality: str, tissue_id: str) ->
         modality=modality,
         channel_names=tuple(sample["channel_names"]),
         uniprot_ids=tuple(sample["uniprot_ids"]),
+        spec=spec,
         mask=load_tissue_mask(folder / mask[0][0]),
         tiles=np.array(tiles),
         tile_size=TILE_SIZE,

@@ -33,7 +33,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.1f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.6g}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)

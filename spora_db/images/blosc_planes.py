@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.images.chunk_codecs import Bytes, ChunkError, decode_chunk
+from spora_db.images.buffers import BUFFERS, Bytes
+from spora_db.images.chunk_codecs import ChunkError, decode_chunk
 
 HEADER = struct.Struct("<BBBBiii")
 VERSION = 2  # of the format of blosc 1; any other buffer is decoded whole
@@ -130,7 +131,7 @@ def _stored_planes(read: Read, planes: npt.NDArray[np.int64], plane_bytes: int) 
 
 def read_planes(read: Read, planes: npt.NDArray[np.int64], plane_bytes: int) -> Bytes:
     """Read planes that lie uncompressed one after another: uint8 array of shape (planes, plane_bytes)."""
-    out = np.empty((len(planes), plane_bytes), np.uint8)
+    out = BUFFERS.take(len(planes) * plane_bytes).reshape(len(planes), plane_bytes)
     for row, plane in zip(out, planes.tolist(), strict=True):
         row[:] = np.frombuffer(read(plane * plane_bytes, plane_bytes), np.uint8)
     return out

@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError
+from spora_db.images.buffers import BUFFERS
 
 DEFAULT_BYTES = 256 * 2**20
 OWNERS = itertools.count()  # numbers that tell the chunks and files of one reader from those of all others
@@ -75,13 +76,15 @@ class ChunkCache:
             old = self._entries.pop(key, None)
             self._held += array.nbytes - (0 if old is None else old.nbytes)
             self._entries[key] = array
-            self._shrink()
+            dropped = self._shrink()
+        BUFFERS.give(dropped)
 
     def resize(self, limit: int) -> None:
         """Change the limit, forgetting what no longer fits."""
         with self._lock:
             self._limit = limit
-            self._shrink()
+            dropped = self._shrink()
+        BUFFERS.give(dropped)
 
     def info(self) -> CacheInfo:
         """Return the counters."""
@@ -95,9 +98,13 @@ class ChunkCache:
                 entries=len(self._entries),
             )
 
-    def _shrink(self) -> None:
+    def _shrink(self) -> list[npt.NDArray[Any]]:
+        """Take out the least recently used arrays until the rest fits."""
+        dropped = []
         while self._held > self._limit:
-            self._held -= self._entries.popitem(last=False)[1].nbytes
+            dropped.append(self._entries.popitem(last=False)[1])
+            self._held -= dropped[-1].nbytes
+        return dropped
 
 
 CHUNKS = ChunkCache(DEFAULT_BYTES)

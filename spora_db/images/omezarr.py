@@ -85,7 +85,7 @@ class OmeZarrReader:
         planes = CHUNKS.get((chunk, group.key), (chunk, WHOLE))
         if planes is None:
             planes = self._store.decode(source, group.planes)
-            whole = planes.shape[0] != len(group.planes)
+            whole = planes.shape[0] != len(group.planes) or planes.shape[0] == self._sizes[0]
             CHUNKS.put((chunk, WHOLE if whole else group.key), planes)
         return planes, group.from_wanted if planes.shape[0] == len(group.planes) else group.from_whole
 

@@ -1,7 +1,10 @@
 """Where the pixels of a TIFF image lie, read once with tifffile: after that no page object and no lock is needed."""
 
+import contextlib
+import logging
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -99,12 +102,41 @@ def read_layout(path: Path) -> TiffLayout:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path, _multifile=False) as tiff:
-            return _layout(path, tiff, current)
+        with _lost_tags() as lost, tifffile.TiffFile(path, _multifile=False) as tiff:
+            layout = _layout(path, tiff, current)
+        if lost:
+            raise broken(path, f"tifffile says {lost[0]:.150}", expected="tags inside the file")
+        return layout
     except SporaError:
         raise
     except DECODE_FAILURES as error:
         raise broken(path, f"{type(error).__name__}: {error}", expected="a TIFF file that tifffile reads") from error
+
+
+class _TagFailures(logging.Handler):
+    """Collects what tifffile only logs: tags whose values lie beyond the end of the file."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a failed tag of this thread's file."""
+        if record.thread == self._thread and "TiffTag.fromfile" in record.getMessage():
+            self.messages.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _lost_tags() -> Iterator[list[str]]:
+    """Give a list that fills with the tags that tifffile could not read and left out."""
+    handler = _TagFailures()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        logger.removeHandler(handler)
 
 
 def _layout(path: Path, tiff: "TiffFile", current: Signature) -> TiffLayout:

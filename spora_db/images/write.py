@@ -148,6 +148,8 @@ def write_ometiff(
     """
     path = Path(path)
     _check(image, mpp=mpp, channel_names=channel_names)
+    if (image.dtype.itemsize == 8 and image.dtype.kind != "f") or image.dtype == np.float16:
+        raise ArgumentError(f"OME-TIFF has no pixels of type {image.dtype}. Convert the image, or write OME-Zarr.")
     if tile < 16 or tile % 16:
         raise ArgumentError(f"A TIFF tile is a multiple of 16 pixels; received {tile}.")
     if photometric == "rgb" and image.shape[0] not in (3, 4):

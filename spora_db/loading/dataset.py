@@ -1,13 +1,24 @@
 """A plan as a map-style torch dataset."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from spora_db.errors import QueryError
-from spora_db.materialize import Materializer
+from spora_db.errors import QueryError, unknown
+from spora_db.loading.beside import beside, number
+from spora_db.loading.memory import Memory, batch_memory
+from spora_db.loading.raw import check_device_formula, raw_region, statistics
+from spora_db.loading.sharing import PlanHandle
+from spora_db.loading.vocabulary import marker_numbers
+from spora_db.materialize import ImagePlan, Materializer
 from spora_db.plan import ABSENT, Plan
+
+if TYPE_CHECKING:
+    from spora_db.loading.explain import Explanation
+    from spora_db.loading.loader import TileLoader
 
 Sample = dict[str, Any]
 
@@ -17,7 +28,7 @@ class PlanDataset(Dataset[Sample]):
 
     It goes
 
-    1. `plan` (arrays; crosses process borders),
+    1. `plan` (arrays; crosses process borders as one shared memory file),
     2. position -> image number, row, col (arrays),
     3. image number -> open reader, pages, transform (`Materializer`, one per process, made on first use),
     4. region -> float32 tensor of shape (C, H, W), decoded and standardized in one pass.
@@ -28,22 +39,48 @@ class PlanDataset(Dataset[Sample]):
         The frozen plan of a query.
     missing_chunks
         Whether absent chunks of an image (a partial download) are errors or read as zeros.
+    vocabulary
+        UniProt accessions in the order that `marker_index` counts; by default all of the selection, sorted.
+    standardize_on
+        Where pixels are standardized: as they are decoded (``"cpu"``), or by `standardize_batch` (``"device"``), in
+        which case samples hold raw pixels and the numbers of the formula.
 
     Raises
     ------
     QueryError
         If the plan has no rows.
+    ArgumentError
+        If the vocabulary lacks an accession of a selected channel, or ``"device"`` cannot compute the spec.
     """
 
-    def __init__(self, plan: Plan, *, missing_chunks: Literal["error", "zeros"] = "error") -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        missing_chunks: Literal["error", "zeros"] = "error",
+        vocabulary: Sequence[str] | None = None,
+        standardize_on: Literal["cpu", "device"] = "cpu",
+    ) -> None:
         if len(plan) == 0:
             raise QueryError(
                 f"The query selects no {plan.unit}s in {plan.lake}. "
                 "Look at query.sql() and loosen a condition; query.count() tells when it selects some."
             )
-        self.plan = plan
+        if standardize_on not in ("cpu", "device"):
+            raise unknown("choice of standardize_on=", standardize_on, ("cpu", "device"))
+        if standardize_on == "device":
+            check_device_formula(plan)
+        self._handle = PlanHandle(plan)
         self.missing_chunks: Literal["error", "zeros"] = missing_chunks
+        self.standardize_on: Literal["cpu", "device"] = standardize_on
+        self.vocabulary = plan.vocabulary if vocabulary is None else tuple(vocabulary)
+        self._markers = marker_numbers(plan, self.vocabulary)
         self._materializer: Materializer | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan; its arrays are shared with worker processes."""
+        return self._handle.plan
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -61,14 +98,43 @@ class PlanDataset(Dataset[Sample]):
         -------
         dict
             ``image`` (float32 tensor of shape (C, H, W)), ``channel_names``, ``uniprot_ids`` (None where a channel has
-            none), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id``, ``row``, ``col``, ``spec``, and the
-            query's further columns. A query for several modalities gives a dict of such dicts by modality.
+            none), ``marker_index`` (int64 tensor of shape (C,): positions in `vocabulary`, -1 where a channel has no
+            accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id``, ``row``, ``col``, ``spec``, and
+            the query's further columns. With ``standardize_on="device"``, ``image`` has the file's type, and
+            ``statistics`` and ``method`` say what `standardize_batch` computes. A query for several modalities gives a
+            dict of such dicts by modality.
         """
-        if not -len(self) <= position < len(self):
-            raise IndexError(f"position {position} is out of range for {len(self)} rows")
-        position %= len(self)
-        samples = [self._sample(position, int(image)) for image in self.plan.image[position] if image != ABSENT]
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Sample]:
+        """Return several samples, whose images lie one after another in memory where they can: what loaders call."""
+        for position in positions:
+            if not -len(self) <= position < len(self):
+                raise IndexError(f"position {position} is out of range for {len(self)} rows")
+        rows = np.asarray(positions, np.int64) % len(self)
+        memory = batch_memory(self, rows)
+        return [self._place(int(row), [part[i] for part in memory]) for i, row in enumerate(rows)]
+
+    def _place(self, position: int, memory: list[Memory]) -> Sample:
+        """Return the sample of one row: a sample, or one per modality where the query names several."""
+        samples = [
+            self._sample(position, int(image), out)
+            for image, out in zip(self.plan.image[position], memory, strict=True)
+            if image != ABSENT
+        ]
         return {sample["modality"]: sample for sample in samples} if len(self.plan.modalities) > 1 else samples[0]
+
+    def loader(self, batch_size: int = 32, **options: Any) -> "TileLoader":
+        """Return a DataLoader with the sampler, collate and workers for this dataset; see `TileLoader`."""
+        from spora_db.loading.loader import TileLoader
+
+        return TileLoader(self, batch_size, **options)
+
+    def explain(self, *, batch_size: int = 32, seconds: float = 1.0) -> "Explanation":
+        """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`."""
+        from spora_db.loading.explain import explain
+
+        return explain(self, batch_size=batch_size, seconds=seconds)
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over the plan only: open files stay in the process that opened them."""
@@ -81,25 +147,38 @@ class PlanDataset(Dataset[Sample]):
             self._materializer = Materializer(self.plan, missing_chunks=self.missing_chunks)
         return self._materializer
 
-    def _sample(self, position: int, image: int) -> Sample:
+    def _pixels(self, source: ImagePlan, image: int, *, row: int, col: int, out: Memory) -> torch.Tensor:
+        size = self.plan.tile_size
+        if self.plan.unit == "tissue":
+            _, height, width = source.reader.shape
+        else:
+            height = width = size
+        target = None if out is None else out.numpy()
+        if self.standardize_on == "device":
+            return torch.from_numpy(raw_region(source, row=row, col=col, height=height, width=width, out=target))
+        return torch.from_numpy(
+            self.materializer.region(image, row=row, col=col, height=height, width=width, out=target)
+        )
+
+    def _sample(self, position: int, image: int, out: Memory = None) -> Sample:
         plan, source = self.plan, self.materializer.image(image)
         row, col = int(plan.row[position]), int(plan.col[position])
-        if plan.unit == "tissue":
-            pixels = self.materializer.tissue(image)
-        else:
-            size = plan.tile_size
-            pixels = self.materializer.region(image, row=row, col=col, height=size, width=size)
+        channels = slice(int(plan.channels.offsets[image]), int(plan.channels.offsets[image + 1]))
+        pixels = self._pixels(source, image, row=row, col=col, out=out)
         return {
-            "image": torch.from_numpy(pixels),
+            "image": pixels if out is None else out,
             "channel_names": list(source.channel_names),
             "uniprot_ids": list(source.uniprot_ids),
+            "marker_index": torch.from_numpy(self._markers[plan.channels.uniprot[channels]]),
             "dataset": source.record["dataset"],
             "tissue_id": source.record["tissue_id"],
             "modality": source.record["modality"],
             "mpp": source.record["mpp"],
-            "tile_id": int(plan.tile_id[position]),
+            **number(plan, position),
             "row": row,
             "col": col,
             "spec": source.spec,
+            **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
+            **(statistics(source.transform) if self.standardize_on == "device" else {}),
             **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
         }

@@ -1,19 +1,38 @@
 """The typed relations that ``sql/views`` stand on, whatever quirks the files have: one SELECT over all files of a kind.
 
-``SOURCES`` come from parquet files, ``LISTINGS`` from folders. All SQL text is built from sqlglot expressions: no name or
-path of a file is ever pasted into SQL.
+``SOURCES`` come from parquet files, ``LISTINGS`` from folders. All SQL text is built from sqlglot expressions: no name
+or path of a file is ever pasted into SQL.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from spora_db.layout import Lake
+from spora_db.sources.expressions import path_list
+from spora_db.sources.footers import verify_pages
 from spora_db.sources.listings import LISTINGS, listing_query, listing_table
-from spora_db.sources.source_query import Branch, Origin, SourceQuery
+from spora_db.sources.source_query import Branch, Origin, SourceQuery, signature
 from spora_db.sources.tables import CELLS, CHANNELS, TILE_COORDINATES, TILE_STATS, TISSUES, table
 from spora_db.sources.wide import panel_columns, panels, statistics
 
-__all__ = ["LISTINGS", "SOURCES", "Branch", "Origin", "SourceQuery", "listing_query", "listing_table"]
+__all__ = [
+    "LISTINGS",
+    "SOURCES",
+    "Branch",
+    "Origin",
+    "SourceQuery",
+    "allowed_paths",
+    "listing_query",
+    "listing_table",
+    "signature",
+    "verify_pages",
+]
+
+
+def allowed_paths(lake: Lake) -> str:
+    """Return the files that DuckDB may open, as the text of its setting ``allowed_paths``."""
+    return path_list(file.path for dataset in lake.datasets for file in dataset.tables)
+
 
 SOURCES: Mapping[str, Callable[[Lake], SourceQuery]] = {
     **{source.name: partial(table, source) for source in (TISSUES, CELLS, CHANNELS, TILE_COORDINATES, TILE_STATS)},

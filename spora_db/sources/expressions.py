@@ -1,11 +1,13 @@
 """The sqlglot expressions that sources are made of: literals, columns by position, readers of files, unions."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from sqlglot import exp
+
+from spora_db.errors import FileFormatError
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -13,15 +15,33 @@ _GLOB = re.compile(r"[*?\[]")
 def literal_glob(path: Path | str) -> str:
     r"""Return the pattern that matches exactly one path: DuckDB reads every path as a glob pattern.
 
+    Raises
+    ------
+    FileFormatError
+        If the path holds a backslash and a glob character: no pattern of DuckDB matches it.
+
     Examples
     --------
     >>> literal_glob("lake/a[1]/b*.parquet"), literal_glob("lake/plain.parquet")
     ('lake/a[[]1]/b[*].parquet', 'lake/plain.parquet')
     """
-    text = str(path)
-    if not _GLOB.search(text):
-        return text
-    return _GLOB.sub(lambda match: f"[{match[0]}]", text.replace("\\", "\\\\"))
+    plain = str(path)
+    if not _GLOB.search(plain):
+        return plain
+    if "\\" in plain:
+        message = f"{plain} cannot be opened: no DuckDB pattern has a backslash beside one of '*?['. Rename the folder."
+        raise FileFormatError(message)
+    return _GLOB.sub(lambda match: f"[{match[0]}]", plain)
+
+
+def path_list(paths: Iterable[Path]) -> str:
+    """Return files as DuckDB's setting ``allowed_paths`` wants them: as given, resolved, and as patterns of both.
+
+    Files and not folders: within an allowed folder, ``link/../x`` reaches beside the target of a symbolic link (2.0).
+    """
+    forms = {form for path in paths for form in (str(path), str(path.resolve()))}
+    patterns = {literal_glob(form) for form in forms if "\\" not in form}
+    return text_list(sorted(forms | patterns)).sql("duckdb")
 
 
 def text(value: str) -> exp.Literal:

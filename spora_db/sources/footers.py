@@ -5,8 +5,10 @@ as ``index`` or ``level_0``. Only the key of a table is ever looked for there; o
 """
 
 import re
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from spora_db.errors import FileFormatError, TableError
 from spora_db.layout import TableFile
 from spora_db.sources.reconcile import duckdb_type
 
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")
 _UNNAMED_INDEX = re.compile(r"__index_level_[0-9]+__")
 
@@ -48,7 +51,7 @@ def fold(name: str) -> str:
     >>> fold("SMA"), fold("É")
     ('sma', 'É')
     """
-    return "".join(character.lower() if character.isascii() else character for character in name)
+    return name.translate(_LOWER)
 
 
 def read_footer(table: TableFile) -> Footer:
@@ -113,8 +116,8 @@ def key_position(footer: Footer, key: str) -> int:
 def file_columns(footer: Footer, *, key: str | None, place: Iterable[str], taken: Iterable[str]) -> list[FileColumn]:
     """List the columns of a file that mean something, under the names they have in the relation.
 
-    Left out are stray index columns and columns that the file's place in the tree already answers (`place`). Of names that
-    differ in case only, the first keeps its name and later ones get ``_2``, ``_3``, ... (the first free in `taken`).
+    Left out are stray index columns and columns that the file's place in the tree already answers (`place`). Of names
+    that differ in case only, the first keeps its name and later ones get ``_2``, ``_3``, ... (the first free).
 
     Parameters
     ----------
@@ -144,3 +147,20 @@ def file_columns(footer: Footer, *, key: str | None, place: Iterable[str], taken
         used.add(fold(name))
         columns.append(FileColumn(position=position, file_name=file_name, type=type_name, name=name))
     return columns
+
+
+def verify_pages(path: Path) -> None:
+    """Read a file once, comparing every page that has a checksum with it: DuckDB does not (2.0).
+
+    Raises
+    ------
+    FileFormatError
+        If a page is not what was written.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches():
+                pass
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        message = f"{path} cannot be read: {error}. Download or write the file again."
+        raise FileFormatError(message) from error

@@ -52,8 +52,13 @@ def _files(name: str, lake: Lake) -> Iterator[_Files]:
             for folder in dataset.image_folders:
                 prefix = folder.path.relative_to(lake.root).as_posix() + "/"
                 for suffix, image_format, ids in list_images(folder):
-                    place = {"dataset": dataset.name, "modality": folder.modality, "mpp": folder.mpp}
-                    yield _Files(place={**place, "format": image_format}, prefix=prefix, suffix=suffix, tissue_ids=ids)
+                    place: dict[str, str | float] = {
+                        "dataset": dataset.name,
+                        "modality": folder.modality,
+                        "mpp": folder.mpp,
+                        "format": image_format,
+                    }
+                    yield _Files(place=place, prefix=prefix, suffix=suffix, tissue_ids=ids)
         else:
             for masks in dataset.mask_folders:
                 prefix = masks.path.relative_to(lake.root).as_posix() + "/"

@@ -1,5 +1,6 @@
 """What a source is: SELECTs over files, joined by name below a typed empty one; and where its columns come from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ class Branch:
     files: tuple[Path, ...]
     select: exp.Select
 
+    def sql(self) -> str:
+        """Return the text of the SELECT."""
+        return self.select.sql("duckdb")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceQuery:
@@ -35,6 +40,24 @@ class SourceQuery:
     origins: tuple[Origin, ...] = ()
     listings: frozenset[str] = frozenset()
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read."""
+        return tuple(path for branch in self.branches for path in branch.files)
+
     def sql(self) -> str:
         """Return the text of one SELECT over all files."""
-        return union([self.empty, *(branch.select for branch in self.branches)]).sql("duckdb", copy=False)
+        return union([self.empty, *(branch.select for branch in self.branches)]).sql("duckdb")
+
+
+def signature(files: Iterable[Path]) -> tuple[tuple[int, int, int] | None, ...]:
+    """Return what changes when a file is written again: its time, size and inode; None where it is gone."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in files:
+        try:
+            state = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
+    return tuple(found)

@@ -1,6 +1,6 @@
 """Sources of plain tables, one column per attribute: tissues, cells, channels, tiles.
 
-1. ``footers.read_footer`` reads names and types of each file; ``footers.file_columns`` drops index columns, finds the key.
+1. ``read_footer`` reads names and types of each file; ``file_columns`` drops index columns and finds the key.
 2. ``reconcile`` decides the one type that a column has in all cohorts.
 3. Each file becomes a SELECT that takes its columns by position, so that no name in a file can collide or be renamed.
 """

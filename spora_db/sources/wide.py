@@ -1,7 +1,7 @@
 """Sources of wide files, one column per channel: which channels were measured, and standardization statistics.
 
-A row of such a file becomes one row with all its channels in it, as bits or as a list, beside the names of the columns. The
-views take them apart again: by position, so that names that differ in case only stay two channels.
+A row of such a file becomes one row with all its channels in it, as bits or as a list, beside the names of the columns.
+The views take them apart again: by position, so that names that differ in case only stay two channels.
 """
 
 import re
@@ -80,12 +80,12 @@ def panels(lake: Lake) -> SourceQuery:
     for table in lake.tables("panels"):
         wide = _open(table)
         flags = named(_values(wide, "BOOLEAN"), "flags")
-        inner = read_parquet([table.path], width=len(wide.footer.names))
-        inner = exp.Select().select(named(wide.tissue_id, "tissue_id"), flags, copy=False).from_(inner, copy=False)
+        origin = read_parquet([table.path], width=len(wide.footer.names))
+        inner = exp.Select().select(named(wide.tissue_id, "tissue_id"), flags, copy=False).from_(origin, copy=False)
         known = exp.EQ(this=call("list_count", exp.column("flags")), expression=call("len", exp.column("flags")))
         digits = call("array_to_string", cast_to(exp.column("flags"), "UTINYINT[]"), text(""))
         bits = exp.Case().when(known, cast_to(digits, "BIT"), copy=False) if wide.channels else null("BIT")
-        columns = [named(constant(getattr(table, name)), name) for name in _PANEL]
+        columns: list[exp.Expression] = [named(constant(getattr(table, name)), name) for name in _PANEL]
         columns += [exp.column(identifier("tissue_id")), named(bits, "measured")]
         select = exp.Select().select(*columns, copy=False).from_(inner.subquery("wide", copy=False), copy=False)
         branches.append(Branch(files=(table.path,), select=select))

@@ -1,7 +1,6 @@
 """A lake of metadata only, at scale: opening, cohort queries and tiles, each against the bare DuckDB join."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from spora_db.catalog import Catalog
 
 COHORT_QUERY = """
@@ -108,19 +106,19 @@ def write_lake(root: Path, size: Size) -> Path:
 
 
 @pytest.fixture(scope="module", params=[SMALL, pytest.param(FULL, marks=pytest.mark.slow)], ids=["small", "full"])
-def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake of one size."""
-    yield write_lake(tmp_path_factory.mktemp("lake"), request.param)
+    return write_lake(tmp_path_factory.mktemp("lake"), request.param)
 
 
-def timed(label: str, action, repeat: int = 1):  # noqa: ANN001, ANN201
+def timed(label: str, action, repeat: int = 1):
     """Print the first and the best of the later times of an action; return the best."""
     times = []
     for _ in range(1 + repeat):
         start = time.perf_counter()
         answer = action()
         times.append(time.perf_counter() - start)
-    print(f"{label}: first {times[0]:.3f} s, again {min(times[1:]):.3f} s, answer {str(answer)[:80]}")  # noqa: T201
+    print(f"{label}: first {times[0]:.3f} s, again {min(times[1:]):.3f} s, answer {str(answer)[:80]}")
     return min(times[1:])
 
 
@@ -138,5 +136,5 @@ def test_scale(lake: Path) -> None:
         }
         views = timed("tiles, views", lambda: catalog.sql(TILES_QUERY).fetchall(), 3)
         plain = timed("tiles, bare join", lambda: bare.execute(BARE_JOIN, files).fetchall(), 3)
-        print(f"tiles: views / bare join = {views / plain:.2f}")  # noqa: T201
+        print(f"tiles: views / bare join = {views / plain:.2f}")
         assert catalog.sql(TILES_QUERY).fetchall() == bare.execute(BARE_JOIN, files).fetchall()

@@ -8,7 +8,7 @@ from typing import Literal
 import sqlglot
 from sqlglot import exp
 
-from spora_db.errors import QueryError, UnknownNameError, unknown
+from spora_db.errors import QueryError, unknown
 
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE
@@ -25,14 +25,14 @@ def sql_folder() -> Path:
     >>> sorted(path.name for path in sql_folder().iterdir() if path.is_dir())
     ['checks', 'macros', 'queries', 'views']
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "sql", package.parent / "sql"):
         if (folder / "views").is_dir():
             return folder
     message = (
         f"The SQL files of spora-db are neither in {package / 'sql'} nor in {package.parent / 'sql'}: install it again."
     )
-    raise UnknownNameError(message)
+    raise QueryError(message)
 
 
 @cache
@@ -52,12 +52,12 @@ def sql_text(folder: Folder, name: str) -> str:
 
 
 @cache
-def statement(folder: Folder, name: str) -> exp.Expression:
+def statement(folder: Folder, name: str) -> exp.Expr:
     """Return the parsed text of one SQL file."""
     return sqlglot.parse_one(sql_text(folder, name), dialect="duckdb")
 
 
-def names_in(tree: exp.Expression) -> frozenset[str]:
+def names_in(tree: exp.Expr) -> frozenset[str]:
     """Return the relations and functions that a statement names, in lower case; its own CTEs may be among them."""
     tables = {table.name.lower() for table in tree.find_all(exp.Table)}
     functions = {call.name.lower() for call in tree.find_all(exp.Anonymous)}

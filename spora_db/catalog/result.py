@@ -1,5 +1,6 @@
 """The answer of a catalog: a DuckDB relation whose every failure is a SporaError."""
 
+import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,7 @@ from spora_db.errors import MissingExtraError
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from duckdb import DuckDBPyRelation
 
 T = TypeVar("T")
 
@@ -26,7 +28,7 @@ class Result:
 
     __slots__ = ("_guarded", "_relation")
 
-    def __init__(self, relation: Any, *, guarded: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, relation: "DuckDBPyRelation", *, guarded: Callable[[], AbstractContextManager[None]]) -> None:
         self._relation = relation
         self._guarded = guarded
 
@@ -46,7 +48,8 @@ class Result:
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """Return the first row, or None where there is none."""
-        return self._fetch(lambda: self._relation.limit(1).fetchone())
+        rows: list[tuple[Any, ...]] = self._fetch(lambda: self._relation.limit(1).fetchall())
+        return rows[0] if rows else None
 
     def fetchnumpy(self) -> dict[str, Any]:
         """Return a numpy array per column; masked where there are nulls."""
@@ -54,7 +57,8 @@ class Result:
 
     def df(self) -> "pd.DataFrame":
         """Return a pandas DataFrame."""
-        return self._fetch(lambda: self._relation.df())
+        frame: pd.DataFrame = self._fetch(lambda: self._relation.df())
+        return frame
 
     def to_arrow_table(self) -> "pa.Table":
         """Return a pyarrow Table."""
@@ -64,7 +68,7 @@ class Result:
         """Return a pyarrow Table."""
         return self.to_arrow_table()
 
-    def pl(self) -> Any:
+    def pl(self) -> object:
         """Return a polars DataFrame.
 
         Raises
@@ -73,7 +77,7 @@ class Result:
             If polars is not installed.
         """
         try:
-            import polars  # noqa: F401
+            importlib.import_module("polars")
         except ImportError as error:
             message = "Result.pl() needs polars: pip install polars. Without it, use .arrow() or .df()."
             raise MissingExtraError(message) from error
@@ -88,11 +92,12 @@ class Result:
         return self._fetch(lambda: str(self._relation.explain()))
 
     def __repr__(self) -> str:
+        """Return the first rows as a box."""
         return self._fetch(lambda: repr(self._relation))
 
     def __len__(self) -> int:
         """Return the number of rows (runs the query)."""
-        return int(self._fetch(lambda: self._relation.count("*").fetchone()[0]))
+        return int(self._fetch(lambda: self._relation.shape[0]))
 
     def _fetch(self, fetch: Callable[[], T]) -> T:
         with self._guarded():

@@ -1,0 +1,7 @@
+"""A lake's files as SQL relations: the only package that owns a DuckDB connection."""
+
+from spora_db.catalog.database import MACROS, VIEWS
+from spora_db.catalog.interface import Catalog
+from spora_db.catalog.result import Result
+
+__all__ = ["MACROS", "VIEWS", "Catalog", "Result"]

@@ -1,0 +1,91 @@
+"""What a catalog says about itself: the types of its columns with their origins, its script, its contradictions."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import pyarrow as pa
+
+from spora_db.catalog.result import Result
+from spora_db.catalog.sql_files import sql_text
+from spora_db.errors import SporaError, TableError
+from spora_db.layout import Lake
+from spora_db.sources import LISTINGS, SOURCES, Origin, listing_query
+
+CHECKS: Mapping[str, tuple[str, ...]] = {
+    "tissues": ("tissue_rows",),
+    "tissue_channels": ("panel_names", "panel_rows"),
+    "markers": ("panel_names", "panel_rows"),
+    "tile_coordinates": ("tile_rows",),
+}
+"""The files of ``sql/checks`` that concern a relation; each is a SELECT that returns no rows where all is well."""
+
+CHECKED_AT_FIRST_USE = ("tissues", "tissue_channels", "markers")
+"""Relations whose checks always run; ``tile_rows`` groups every tile (0.7 s for 5 million) and runs when asked for."""
+
+
+def raise_contradiction(rows: Sequence[tuple[str | None, ...]]) -> None:
+    """Raise for the first row of a check: (dataset, modality, name, problem).
+
+    Raises
+    ------
+    TableError
+        If there is a row.
+    """
+    if rows:
+        dataset, modality, name, problem = rows[0]
+        more = f" ({len(rows)} such contradictions)" if len(rows) > 1 else ""
+        place = f"{dataset}/{modality}" if modality else dataset
+        message = f"{place}: {name!r} {problem}{more}. Correct the file."
+        raise TableError(message)
+
+
+def schema_table(
+    relations: Iterable[str], *, describe: Callable[[str], Result], origins: Callable[[str], Iterable[Origin]]
+) -> pa.Table:
+    """Return ``relation, column, type, cohorts, problem``, a row per column; a broken relation has its problem.
+
+    Parameters
+    ----------
+    relations
+        Names of the relations.
+    describe
+        Returns a result with the columns of a relation; it may raise.
+    origins
+        Returns where the columns of a relation come from.
+    """
+    rows: list[tuple[str, str | None, str | None, str | None, str | None]] = []
+    for relation in relations:
+        try:
+            described = describe(relation)
+        except SporaError as error:
+            rows.append((relation, None, None, None, str(error)))
+            continue
+        cohorts = _cohorts(origins(relation))
+        found = zip(described.columns, described.types, strict=True)
+        rows.extend((relation, column, kind, cohorts.get(column), None) for column, kind in found)
+    names = ("relation", "column", "type", "cohorts", "problem")
+    return pa.table({name: pa.array([row[index] for row in rows], pa.string()) for index, name in enumerate(names)})
+
+
+def _cohorts(origins: Iterable[Origin]) -> dict[str, str]:
+    """Return, for columns whose type or name differs between files, what each dataset has."""
+    found: dict[str, list[Origin]] = {}
+    for origin in origins:
+        found.setdefault(origin.column, []).append(origin)
+    return {
+        column: ", ".join(
+            dict.fromkeys(
+                f"{o.dataset}: {o.type}" + (f" {o.file_name!r}" if o.file_name != column else "") for o in here
+            )
+        )
+        for column, here in found.items()
+        if len({o.type for o in here}) > 1 or any(o.file_name != column for o in here)
+    }
+
+
+def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str]) -> str:
+    """Return the script that makes all relations and macros in any DuckDB."""
+    parts = [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
+    parts += [f"CREATE VIEW {name} AS\n{build(folders).sql()};" for name, build in SOURCES.items()]
+    parts += [sql_text("views", name) for name in views]
+    parts += [sql_text("macros", name) for name in macros]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"

@@ -1,0 +1,198 @@
+"""The catalog: a lake's files as SQL relations, read-only. What users and queries see of the database."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn, Self
+
+import pyarrow as pa
+
+from spora_db.catalog.database import MACROS, VIEWS, Database, Parameters
+from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
+from spora_db.catalog.result import Result
+from spora_db.errors import unknown
+from spora_db.guard import check_select
+from spora_db.layout import scan
+from spora_db.sources import verify_pages
+
+
+class Catalog:
+    """A lake as a read-only database.
+
+    Parameters
+    ----------
+    lake
+        A lake, or one dataset's folder.
+    memory_limit
+        The most memory DuckDB may take, such as ``"4GB"``; None leaves DuckDB's own limit (80 % of the machine).
+    threads
+        Number of threads; None takes one per core.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such folder, or no dataset in it.
+    ArgumentError
+        If DuckDB refuses a limit.
+
+    Notes
+    -----
+    The connection lives in memory and is closed to everything outside: DuckDB may open the parquet files that were
+    listed at opening and nothing else, loads no extension, sees no Python variable, and its settings are locked.
+    Folders are listed once; a parquet file that is written again is read again.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pathlib.Path(folder, "cohort", "imc", "1_0mpp", "images").mkdir(parents=True)
+    ...     with Catalog(folder) as catalog:
+    ...         catalog.sql("SELECT dataset, modalities, n_images FROM datasets").fetchall()
+    [('cohort', ['imc'], 0)]
+    """
+
+    def __init__(
+        self, lake: str | os.PathLike[str], *, memory_limit: str | None = None, threads: int | None = None
+    ) -> None:
+        self._folders = scan(lake)
+        self._database = Database(self._folders, limits={"memory_limit": memory_limit, "threads": threads})
+
+    @property
+    def lake(self) -> Path:
+        """The folder that ``path`` in ``images``, ``masks`` and ``datasets`` is relative to."""
+        return self._folders.root
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """Names of the relations, in the order in which they build on each other."""
+        return VIEWS
+
+    def sql(self, text: str, params: Parameters = None) -> Result:
+        """Answer one SELECT of a user over the relations.
+
+        Parameters
+        ----------
+        text
+            One SELECT; ``?`` or ``$name`` stand for values.
+        params
+            The values, in order or by name.
+
+        Returns
+        -------
+        Result
+            Behaves like a DuckDB relation: ``.df()``, ``.arrow()``, ``.fetchall()``, ``.columns``, ``.show()``.
+
+        Raises
+        ------
+        QueryError
+            If the text is refused, does not parse or does not run.
+        UnknownNameError
+            For a relation or column that does not exist; the message lists near ones.
+        FileFormatError
+            If a file that the answer needs is broken.
+        TableError
+            If a table contradicts itself or another one.
+        """
+        return self.run(check_select(text, relations=VIEWS), params)
+
+    def run(self, text: str, params: Parameters = None) -> Result:
+        """Run SQL that spora-db wrote itself: as `sql`, without the guard."""
+        return self._database.run(text, params)
+
+    def columns(self, relation: str) -> tuple[str, ...]:
+        """Return the names of a relation's columns.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such relation.
+        """
+        return tuple(self._describe(relation).columns)
+
+    def schema(self) -> Result:
+        """Describe every column of every relation.
+
+        Returns
+        -------
+        Result
+            ``relation, column, type, cohorts, problem``: ``cohorts`` lists, where types were reconciled or a name had
+            to change, what each dataset has; ``problem`` is the error of a relation that cannot be read.
+        """
+        table = schema_table(VIEWS, describe=self._describe, origins=self._database.origins)
+        return self._database.show(table)
+
+    def ddl(self) -> str:
+        """Return the script that makes all relations in any DuckDB: paste it into its shell.
+
+        Images and masks are listed in the script; parquet files are read from where they are, by whoever runs it.
+        """
+        return script(self._folders, views=VIEWS, macros=MACROS)
+
+    def check(self, *relations: str) -> None:
+        """Check the files that relations stand on, those of all relations where none is named.
+
+        Every page of every file is read and compared with its checksum where it has one; rows that must be unique are;
+        the panels and the measured channels name the same channels. `sql` does the cheap part of this at first use.
+
+        Raises
+        ------
+        FileFormatError
+            At the first file that is broken.
+        TableError
+            At the first contradiction: a name in one table and not in the other, a row that must be unique repeated.
+        """
+        for path in self._database.files(relations or VIEWS):
+            verify_pages(path)
+        for name in dict.fromkeys(check for relation in relations or CHECKS for check in CHECKS.get(relation, ())):
+            raise_contradiction(self._database.check_rows(name))
+
+    def check_channels(self, modality: str | None = None) -> None:
+        """Check that the panels and the measured channels of a modality (of all) name the same channels.
+
+        Raises
+        ------
+        TableError
+            If a name is in one table and not in the other, or repeated.
+        """
+        for name in CHECKS["tissue_channels"]:
+            raise_contradiction([row for row in self._database.check_rows(name) if modality in (None, row[1])])
+
+    def register(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table readable as a relation of `run`, without copying it."""
+        self._database.register(name, table)
+
+    @contextlib.contextmanager
+    def registered(self, name: str, table: pa.Table) -> Iterator[None]:
+        """Make an Arrow table readable as a relation of `run` within a ``with`` block."""
+        self.register(name, table)
+        try:
+            yield
+        finally:
+            self._database.unregister(name)
+
+    def close(self) -> None:
+        """Close the connection. Closing twice is no error."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        """Return the catalog itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Return the lake and its datasets."""
+        return f"Catalog({str(self.lake)!r}: {', '.join(dataset.name for dataset in self._folders.datasets)})"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: no database handle reaches a worker."""
+        message = "A Catalog cannot be pickled: it owns a database connection. Hand over the path of the lake instead."
+        raise TypeError(message)
+
+    def _describe(self, relation: str) -> Result:
+        if relation not in VIEWS:
+            raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
+        return self.run(f"SELECT * FROM {relation} LIMIT 0")

@@ -1,0 +1,121 @@
+"""Names of folders and files to (modality, mpp, strategy, tile size, spec) and back."""
+
+import re
+from decimal import Decimal
+from numbers import Real
+from pathlib import Path
+from typing import Literal
+
+from spora_db.errors import ArgumentError
+
+MULTIPLEX_MODALITIES = ("codex", "cycif", "imc", "mibi")
+IMAGE_SUFFIXES = {".ome.zarr": "ome-zarr", ".ome.tiff": "ome-tiff", ".ome.tif": "ome-tiff"}
+
+MPP_FOLDER = re.compile(r"([0-9]+)_([0-9]+)mpp")
+_MPP_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def parse_mpp(value: float | int | str) -> float:
+    """Read a resolution in microns per pixel: a number, ``"1.0"`` or the folder name ``"1_0mpp"``.
+
+    Raises
+    ------
+    ArgumentError
+        If the value is none of these, or not above zero.
+
+    Examples
+    --------
+    >>> parse_mpp(1), parse_mpp("0.65"), parse_mpp("0_37744mpp")
+    (1.0, 0.65, 0.37744)
+    """
+    number: float | None = None
+    if isinstance(value, str):
+        if match := MPP_FOLDER.fullmatch(value):
+            number = float(f"{match[1]}.{match[2]}")
+        elif _MPP_NUMBER.fullmatch(value):
+            number = float(value)
+    elif isinstance(value, Real) and not isinstance(value, bool):
+        number = float(str(value))  # through text: numpy.float32(0.65) means 0.65, not 0.64999998
+    if number is None or not 0 < number < float("inf"):
+        message = f"mpp {value!r} is not a resolution: give microns per pixel as 0.5, '0.5' or '0_5mpp'."
+        raise ArgumentError(message)
+    return number
+
+
+def mpp_folder(mpp: float | int | str) -> str:
+    """Return the folder name of a resolution.
+
+    Examples
+    --------
+    >>> mpp_folder(1), mpp_folder("1.0"), mpp_folder(0.37744)
+    ('1_0mpp', '1_0mpp', '0_37744mpp')
+    """
+    text = format(Decimal(repr(parse_mpp(mpp))), "f")
+    return (text if "." in text else f"{text}.0").replace(".", "_") + "mpp"
+
+
+def modality_folder(modality: str) -> str:
+    """Return a modality's folder below its dataset: ``ihc_Ki67`` lies in ``ihc/ihc_Ki67``.
+
+    Examples
+    --------
+    >>> modality_folder("imc"), modality_folder("ihc_Ki67")
+    ('imc', 'ihc/ihc_Ki67')
+    """
+    if modality == "he" or modality in MULTIPLEX_MODALITIES:
+        return modality
+    if modality.startswith("ihc_") and len(modality) > len("ihc_"):
+        return f"ihc/{check_name(modality, kind='modality')}"
+    message = f"Modality {modality!r} has no folder: it must be he, ihc_<marker>, {', '.join(MULTIPLEX_MODALITIES)}."
+    raise ArgumentError(message)
+
+
+def check_name(name: str, *, kind: str = "tissue_id") -> str:
+    """Return a name that may become a part of a path, unchanged; refuse one that would leave its folder.
+
+    Examples
+    --------
+    >>> check_name("cohort_0001")
+    'cohort_0001'
+    >>> check_name("../../x")
+    Traceback (most recent call last):
+    spora_db.errors.ArgumentError: The tissue_id '../../x' is refused: it cannot name a file inside its folder...
+    """
+    if not name or name.startswith(".") or any(character in name for character in "/\\\0"):
+        message = (
+            f"The {kind} {name!r} is refused: it cannot name a file inside its folder (no '/', '\\', leading '.')."
+        )
+        raise ArgumentError(message)
+    return name
+
+
+def image_folder(dataset: Path, modality: str, *, mpp: float | str) -> Path:
+    """Return the folder of a modality's images at a resolution, whether it exists or not."""
+    return dataset / modality_folder(modality) / mpp_folder(mpp) / "images"
+
+
+def mask_folder(dataset: Path, kind: str, *, mpp: float | str) -> Path:
+    """Return the folder of masks of a kind (``tissue``, ``instances`` or a cell task) at a resolution."""
+    base = dataset / "segmentations" / mpp_folder(mpp)
+    return base / "tissue_masks" if kind == "tissue" else base / "cell_masks" / check_name(kind, kind="mask kind")
+
+
+def tile_file(
+    dataset: Path, table: Literal["tile_coordinates", "tile_stats"], *, mpp: float | str, strategy: str, tile_size: int
+) -> Path:
+    """Return the path of a tiling's coordinates or report.
+
+    Examples
+    --------
+    >>> tile_file(Path("cohort"), "tile_coordinates", mpp=1, strategy="default", tile_size=224).as_posix()
+    'cohort/tiling/1_0mpp/default/224_tile_coordinates.parquet'
+    """
+    folder = dataset / "tiling" / mpp_folder(mpp) / check_name(strategy, kind="strategy")
+    return folder / f"{int(tile_size)}_{table}.parquet"
+
+
+def spec_folder(dataset: Path, modality: str, *, mpp: float | str, spec: str) -> Path:
+    """Return the folder of a standardization spec such as ``quantile_clipping/uq_0.99_image``."""
+    method, _, quantiles = spec.partition("/")
+    parts = check_name(method, kind="spec"), check_name(quantiles, kind="spec")
+    return dataset / modality_folder(modality) / mpp_folder(mpp) / "standardization" / parts[0] / parts[1]

@@ -1,0 +1,14 @@
+-- purpose: a uniprot_id is an accession, or absent
+-- grain:   one row per contradiction; no rows where all is well
+-- source:  source_channels
+SELECT
+    dataset,                                                      -- name of the dataset's folder
+    modality,                                                     -- multiplex modality
+    channel_name AS name,                                         -- the channel
+    'has the uniprot_id ' || uniprot_id || ', no UniProt accession' AS problem  -- what is wrong, about the name
+FROM source_channels
+WHERE NOT regexp_full_match(
+    uniprot_id,
+    '([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?'
+)
+ORDER BY dataset, modality, channel_index;

@@ -1,0 +1,14 @@
+-- purpose: every image has a tissue mask at its resolution
+-- grain:   one row per contradiction; no rows where all is well
+-- source:  source_images, source_masks
+SELECT
+    dataset,                                 -- name of the dataset's folder
+    modality,                                -- modality of the images
+    mpp,                                     -- resolution of the images, microns per pixel
+    count(*) || ' images' AS name,          -- how many
+    'have no tissue mask: ' || array_to_string(list_sort(list(tissue_id))[:3], ', ') || if(count(*) > 3, ', ...', '')
+        AS problem                           -- what is wrong, as a sentence about the name
+FROM source_images
+ANTI JOIN (SELECT dataset, mpp, tissue_id FROM source_masks WHERE kind = 'tissue') AS masked USING (dataset, mpp, tissue_id)
+GROUP BY dataset, modality, mpp
+ORDER BY dataset, modality, mpp;

@@ -1,0 +1,13 @@
+-- purpose: a patient's tissues are in one split
+-- grain:   one row per contradiction; no rows where all is well
+-- source:  source_tissues
+SELECT
+    dataset,                           -- name of the dataset's folder
+    CAST(NULL AS VARCHAR) AS modality,  -- tissues of all modalities
+    patient_id AS name,                -- the patient
+    'has tissues in the splits ' || string_agg(DISTINCT split, ', ' ORDER BY split) AS problem  -- what is wrong
+FROM source_tissues
+WHERE patient_id IS NOT NULL
+GROUP BY dataset, patient_id
+HAVING count(DISTINCT split) > 1
+ORDER BY dataset, name;

@@ -1,0 +1,187 @@
+"""Reading tiles against plain zarr-python and against the bare codecs, each ratio taken in one run."""
+
+import time
+from collections import deque
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from spora_db.images import cache_info, clear_cache, open_image, read_region, set_cache_bytes, write_omezarr
+from spora_db.images.cache import DEFAULT_BYTES
+from spora_db.standardize import Transform, standardize_region
+
+CHANNELS, HEIGHT, WIDTH, TILE = 43, 1000, 1100, 224
+RNG = np.random.default_rng(0)
+FORTY, THREE = np.sort(RNG.permutation(CHANNELS)[:40]), np.array([3, 17, 40])
+TILES = [(int(RNG.integers(2)), int(RNG.integers(HEIGHT - TILE)), int(RNG.integers(WIDTH - TILE))) for _ in range(12)]
+
+
+def tissue(seed):
+    """Cells with counts per channel, sparse background: compresses like imaging mass cytometry."""
+    rng = np.random.default_rng(seed)
+    seeds = rng.random((HEIGHT // 8, WIDTH // 8)) < 0.6
+    labels = np.where(seeds, np.arange(1, seeds.size + 1).reshape(seeds.shape), 0)
+    labels = np.pad(
+        labels.repeat(8, 0).repeat(8, 1), ((0, HEIGHT - 8 * seeds.shape[0]), (0, WIDTH - 8 * seeds.shape[1]))
+    )
+    image = np.empty((CHANNELS, HEIGHT, WIDTH), np.float32)
+    for plane in image:
+        level = rng.lognormal(0.5, 1.0, seeds.size + 1) * (rng.random(seeds.size + 1) < 0.35)
+        level[0] = 0.05
+        plane[:] = rng.poisson(level[labels])
+    return image
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lake")
+    images = [tissue(seed) for seed in range(2)]
+    for number, image in enumerate(images):
+        write_omezarr(folder / f"{number}.ome.zarr", image, mpp=1)
+        tifffile.imwrite(
+            folder / f"{number}.ome.tiff",
+            image,
+            tile=(256, 256),
+            compression="zstd",
+            photometric="minisblack",
+            ome=True,
+        )
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_cache():
+    set_cache_bytes(0)
+    yield
+    clear_cache()
+    set_cache_bytes(DEFAULT_BYTES)
+
+
+def seconds(*works, rounds=3):
+    """Return the best seconds per tile of each work: works take turns and hold their last 8 tiles, as a batch does."""
+    best = np.full(len(works), np.inf)
+    for _ in range(rounds):
+        for place, work in enumerate(works):
+            batch = deque(maxlen=8)
+            start = time.perf_counter()
+            for tile in TILES:
+                batch.append(work(*tile))
+            best[place] = min(best[place], (time.perf_counter() - start) / len(TILES))
+    return best
+
+
+def transform(count):
+    one = np.ones(count)
+    return Transform(method="quantile_clipping", lower=0 * one, upper=5 * one, mean=one / 4, std=one / 3)
+
+
+def zarr_readers(lake, pages):
+    """Return three ways to a standardized tile: plain zarr-python, ours, and the bare decode of the touched chunks."""
+    import torch
+
+    arrays = [zarr.open_array(lake / f"{number}.ome.zarr" / "0", mode="r") for number in range(2)]
+    made = transform(len(pages))
+    upper, mean, std = (
+        torch.from_numpy(made.upper[:, None, None]),
+        *(torch.from_numpy(a[:, None, None]) for a in (made.mean, made.std)),
+    )
+    shards = {}
+    for number in range(2):
+        for file in (lake / f"{number}.ome.zarr/0/c/0").rglob("*"):
+            if file.is_file():
+                data = file.read_bytes()
+                index = np.frombuffer(data[-16 * 16 - 4 : -4], "<u8").reshape(4, 4, 2)
+                shards[number, int(file.parent.name), int(file.name)] = data, index.astype(np.int64)
+
+    def plain(number, row, col):
+        raw = torch.from_numpy(arrays[number][:, row : row + TILE, col : col + TILE]).float()[pages]
+        scaled = torch.clip(raw, min=torch.zeros_like(upper), max=upper) / (upper + 1e-8)
+        return (scaled - mean) / (std + 1e-8)
+
+    def ours(number, row, col):
+        reader = open_image(lake / f"{number}.ome.zarr")
+        return standardize_region(reader, pages, made, row=row, col=col, height=TILE, width=TILE)
+
+    decoded = np.empty(CHANNELS * 256 * 256 * 4, np.uint8)
+
+    def bare(number, row, col):
+        for down in range(row // 256, (row + TILE - 1) // 256 + 1):
+            for across in range(col // 256, (col + TILE - 1) // 256 + 1):
+                data, index = shards[number, down // 4, across // 4]
+                offset, size = index[down % 4, across % 4]
+                imagecodecs.blosc_decode(data[offset : offset + size], numthreads=1, out=decoded)
+
+    return plain, ours, bare
+
+
+@pytest.mark.parametrize(("pages", "asked"), [(FORTY, "5 x plain"), (THREE, "8 x plain")], ids=["40", "3"])
+def test_random_tiles_of_zarr(benchmark, lake, pages, asked):
+    plain, ours, bare = zarr_readers(lake, pages)
+    np.testing.assert_allclose(ours(*TILES[0]), plain(*TILES[0]), rtol=1e-4, atol=1e-6)
+    benchmark(ours, *TILES[0])
+    slow, fast, floor = seconds(plain, ours, bare)
+    print(
+        f"\nrandom {TILE} tile, {len(pages)} of {CHANNELS} channels, standardized: {1 / fast:.0f} tiles/s, "
+        f"plain / spora-db = {slow / fast:.1f} (asked: {asked}); "
+        f"decode of the touched whole chunks / spora-db = {floor / fast:.2f}"
+    )
+
+
+def test_locality_of_zarr(benchmark, lake):
+    """Every tile of one image, row by row, with the default cache: each chunk is decoded once."""
+    plain, ours, _ = zarr_readers(lake, FORTY)
+    tiles = [(0, row, col) for row in range(0, HEIGHT - TILE, TILE) for col in range(0, WIDTH - TILE, TILE)]
+    set_cache_bytes(DEFAULT_BYTES)
+
+    def epoch(work):
+        clear_cache()
+        start = time.perf_counter()
+        for tile in tiles:
+            work(*tile)
+        return time.perf_counter() - start
+
+    benchmark(epoch, ours)
+    slow, fast = epoch(plain), min(epoch(ours) for _ in range(2))
+    assert cache_info().misses == 16  # the chunks that 4 x 4 tiles touch, each decoded once
+    print(
+        f"\nepoch of {len(tiles)} tiles in order: {len(tiles) / fast:.0f} tiles/s, "
+        f"plain / spora-db = {slow / fast:.1f} (asked: 12 x plain)"
+    )
+
+
+def test_pages_of_tiff(benchmark, lake):
+    """3 of 43 pages against the bare zstd decode of the touched segments."""
+    segments = []
+    for number in range(2):
+        with tifffile.TiffFile(lake / f"{number}.ome.tiff") as tiff:
+            data = (lake / f"{number}.ome.tiff").read_bytes()
+            segments.append(
+                [
+                    [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
+                    for page in tiff.pages
+                ]
+            )
+    across = -(-WIDTH // 256)
+
+    def bare(number, row, col):
+        for page in THREE:
+            for down in range(row // 256, (row + TILE - 1) // 256 + 1):
+                for right in range(col // 256, (col + TILE - 1) // 256 + 1):
+                    imagecodecs.zstd_decode(segments[number][page][down * across + right], out=256 * 256 * 4)
+
+    def ours(number, row, col):
+        return read_region(open_image(lake / f"{number}.ome.tiff"), THREE, row=row, col=col, height=TILE, width=TILE)
+
+    def plain(number, row, col):
+        with tifffile.TiffFile(lake / f"{number}.ome.tiff") as tiff:
+            return np.stack([tiff.pages[int(page)].asarray()[row : row + TILE, col : col + TILE] for page in THREE])
+
+    np.testing.assert_array_equal(ours(*TILES[0]), plain(*TILES[0]))
+    benchmark(ours, *TILES[0])
+    floor, fast, slow = seconds(bare, ours, plain)
+    print(
+        f"\nOME-TIFF, {len(THREE)} of {CHANNELS} pages: {1 / fast:.0f} tiles/s, "
+        f"bare decode / spora-db = {floor / fast:.2f} (asked: 0.7); plain tifffile / spora-db = {slow / fast:.1f}"
+    )

@@ -1,0 +1,132 @@
+"""Statistics of tissues in the published format, as multiples of decoding them once."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from spora_db.images import open_image
+from spora_db.images.cache import DEFAULT_BYTES, set_cache_bytes
+from spora_db.images.write import write_omezarr
+from spora_db.specs import parse_spec
+from spora_db.tissue_statistics import tissue_statistics
+
+CHANNELS, HEIGHT, WIDTH = 20, 1000, 1100
+CHILD = """
+import json, sys
+import numpy as np
+from spora_db.images.base import Block
+from spora_db.specs import parse_spec
+from spora_db.tissue_statistics import tissue_statistics
+
+class Reader:
+    path, chunks = "synthetic", (256, 256)
+    def __init__(self, side, dtype):
+        self.shape, self.dtype = (4, side, side), np.dtype(dtype)
+        self.noise = np.random.default_rng(0).gamma(0.6, 90, (4, 300, 300)).astype(dtype)
+    def blocks(self, pages, row, col, height, width):
+        yield Block(pixels=self.noise[:, :height, :width], slots=np.arange(4), row=0, col=0)
+
+def peak():  # of this process alone: what getrusage tells begins with the parent's peak
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+
+peaks = []
+for side in (1000, int(sys.argv[1])):
+    tissue_statistics(Reader(side, sys.argv[2]), np.ones((side, side), bool), pages=np.arange(4),
+                      spec=parse_spec("quantile_clipping_log1p/uq_0.99_image"), kept_bytes=0)
+    peaks.append(peak())
+print(json.dumps(peaks))
+"""
+
+
+@pytest.fixture(scope="module")
+def tissue(tmp_path_factory):
+    """Cells with Poisson counts, as mass cytometry has them, and a round piece of tissue."""
+    rng = np.random.default_rng(0)
+    levels = rng.lognormal(0, 1, (CHANNELS, HEIGHT // 10, WIDTH // 10)).repeat(10, 1).repeat(10, 2)
+    image = rng.poisson(levels * (rng.random((1, HEIGHT, WIDTH)) < 0.6)).astype(np.float32)
+    rows, cols = np.ogrid[:HEIGHT, :WIDTH]
+    mask = (rows / HEIGHT - 0.5) ** 2 + (cols / WIDTH - 0.5) ** 2 < 0.13
+    path = tmp_path_factory.mktemp("image") / "tissue.ome.zarr"
+    write_omezarr(path, image, mpp=1.0)
+    return open_image(path), mask
+
+
+@pytest.mark.parametrize("method", ["quantile_clipping", "quantile_clipping_log1p"])
+def test_statistics_in_units_of_one_decode(benchmark, capsys, tissue, method):
+    reader, mask = tissue
+    spec, pages = parse_spec(f"{method}/uq_0.99_image"), np.arange(CHANNELS)
+    set_cache_bytes(0)
+    try:
+        times = {"decode": [], "statistics": []}
+        for _ in range(4):
+            start = time.perf_counter()
+            for _ in reader.blocks(pages, 0, 0, HEIGHT, WIDTH):
+                pass
+            middle = time.perf_counter()
+            tissue_statistics(reader, mask, pages=pages, spec=spec)
+            times["decode"].append(middle - start)
+            times["statistics"].append(time.perf_counter() - middle)
+        benchmark.pedantic(tissue_statistics, (reader, mask), {"pages": pages, "spec": spec}, rounds=2)
+    finally:
+        set_cache_bytes(DEFAULT_BYTES)
+    decode, statistics = (min(found[1:]) for found in times.values())
+    with capsys.disabled():
+        ratio = statistics / decode
+        print(f"\n{method}: {1e3 * statistics:.0f} ms, decode {1e3 * decode:.0f} ms, ratio {ratio:.2f} (asked: 2)")
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_memory_of_streaming(capsys, dtype):
+    """A whole slide takes no more memory than a small image, besides its mask."""
+    side = 6000
+    found = subprocess.run([sys.executable, "-c", CHILD, str(side), dtype], capture_output=True, text=True, check=True)
+    small, large = json.loads(found.stdout)
+    with capsys.disabled():
+        added = (large - small) / 1e6
+        print(f"\n{dtype}: {4 * side**2 / 1e6:.0f} Mpixel add {added:.0f} MB, of which the mask {side**2 / 1e6:.0f} MB")
+    assert large - small < 4 * side**2
+
+
+COHORT = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import spora_db.images, spora_db.masks
+from spora_db.images.base import Block
+from spora_db.statistics import StatisticsUnit, compute_statistics
+
+class Reader:
+    path, chunks, shape = "synthetic", (256, 256), (20, 256, 256)
+    def __init__(self, seed, dtype):
+        self.dtype = np.dtype(dtype)
+        self.noise = np.random.default_rng(seed).gamma(0.6, 900, self.shape).astype(dtype)
+    def blocks(self, pages, row, col, height, width):
+        yield Block(pixels=self.noise, slots=np.arange(20), row=0, col=0)
+
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+
+spora_db.images.open_image = lambda path: Reader(int(path.name), sys.argv[2])
+spora_db.masks.load_tissue_mask = lambda path, **_: np.ones((256, 256), bool)
+names, peaks = [str(channel) for channel in range(20)], []
+for tissues in (3, int(sys.argv[1])):
+    units = [StatisticsUnit(tissue_id=str(i), image=Path(str(i)), mask=Path(str(i)),
+                            pages={name: page for page, name in enumerate(names)}) for i in range(tissues)]
+    compute_statistics(units, spec="quantile_clipping/uq_0.99_global", channel_names=names)
+    peaks.append(peak())
+print(json.dumps(peaks))
+"""
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_memory_of_global_quantiles_does_not_grow_with_tissues(capsys, dtype):
+    found = subprocess.run([sys.executable, "-c", COHORT, "40", dtype], capture_output=True, text=True, check=True)
+    few, many = json.loads(found.stdout)
+    with capsys.disabled():
+        print(f"\n{dtype}: 37 more tissues of 1.3 Mpixel add {(many - few) / 1e6:.0f} MB")
+    assert many - few < 30e6

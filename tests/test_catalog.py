@@ -1,0 +1,332 @@
+import importlib.util
+import multiprocessing
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from spora_db.catalog import MACROS, VIEWS, Catalog
+from spora_db.catalog.sql_files import needs, sql_folder, sql_text
+from spora_db.errors import (
+    ArgumentError,
+    DatasetNotFoundError,
+    FileFormatError,
+    MissingExtraError,
+    QueryError,
+    SporaError,
+    TableError,
+    UnknownNameError,
+)
+from spora_db.sources import LISTINGS, SOURCES
+
+from conftest import SHARED
+from lakes import write_lake
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Path:
+    return write_lake(tmp_path_factory.mktemp("catalog") / "lake", tissues=3, size=64)
+
+
+@pytest.fixture
+def catalog(lake):
+    with Catalog(lake) as opened:
+        yield opened
+
+
+def test_every_relation_is_a_file_and_every_file_a_relation():
+    for folder, names in (("views", VIEWS), ("macros", MACROS)):
+        assert {path.stem for path in (sql_folder() / folder).glob("*.sql")} == set(names)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_stands_on_earlier_ones_and_says_what_it_is(name):
+    allowed = {*VIEWS[: VIEWS.index(name)], *SOURCES, *LISTINGS}
+    assert needs("views", name) & {*VIEWS, *SOURCES, *LISTINGS} <= allowed
+    text = sql_text("views", name)
+    assert text.startswith("-- purpose: ")
+    assert "\n-- grain:   " in text
+    assert "\n-- source:  " in text
+    assert f"CREATE VIEW {name} AS" in text
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_output_column_of_a_view_has_a_comment(name):
+    final = sql_text("views", name).split("\nSELECT\n")[-1].split("\nFROM ")[0]
+    lines = [line for line in final.splitlines() if line.startswith("    ") and not line.startswith("     ")]
+    lines = [line for line in lines if not line.strip().startswith(("CASE", "WHEN", "END"))]
+    assert lines
+    assert [line for line in lines if " -- " not in line and not line.endswith("(")] == []
+
+
+def test_a_result_answers_in_every_form(catalog):
+    result = catalog.sql("SELECT dataset, tissue_id FROM tissues WHERE modality = $m ORDER BY ALL", {"m": "imc"})
+    rows = result.fetchall()
+    assert rows[0] == ("alpha", "alpha_0000")
+    assert len(result) == len(rows) == 6
+    assert result.columns == ["dataset", "tissue_id"]
+    assert result.types == ["VARCHAR", "VARCHAR"]
+    assert list(result.df().itertuples(index=False, name=None)) == rows
+    assert isinstance(result.arrow(), pa.Table)
+    assert result.to_arrow_table().to_pylist() == [dict(zip(result.columns, row, strict=True)) for row in rows]
+    assert list(result.fetchnumpy()["tissue_id"]) == [row[1] for row in rows]
+    assert result.fetchone() == rows[0]
+    assert catalog.sql("SELECT * FROM tissues WHERE FALSE").fetchone() is None
+    assert "alpha_0000" in repr(result)
+    assert catalog.sql("SELECT count(*) FROM tissues WHERE modality = ?", ["he"]).fetchall() == [(4,)]
+    assert "TABLE_SCAN" in result.explain() or "PARQUET" in result.explain()
+    if importlib.util.find_spec("polars") is None:
+        with pytest.raises(MissingExtraError, match="polars"):
+            result.pl()
+
+
+def test_queries_may_name_relations_and_macros_in_any_case(catalog):
+    assert catalog.sql("SELECT count(*) FROM TISSUES").fetchall() == [(10,)]
+    assert catalog.sql("SELECT Has_All_Markers('alpha', 'imc', 'alpha_0000', ['CD8'])").fetchall() == [(True,)]
+
+
+def test_the_parts_in_any_order_of_first_use(lake):
+    for name in reversed(VIEWS):
+        with Catalog(lake) as catalog:
+            assert catalog.sql(f"SELECT count(*) FROM {name}").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("SELECT tissue FROM tissues", UnknownNameError, "Did you mean 'tissue_id'"),
+        ("SELECT t.tisue_id FROM tiles AS t", UnknownNameError, "Did you mean 'tissue_id'"),
+        ("SELECT * FROM tisues", UnknownNameError, "Did you mean 'tissues'"),
+        ("SELECT dataset FROM tissues, images", QueryError, "[Aa]mbiguous"),
+        ("SELECT CAST(tissue_id AS INTEGER) FROM tissues", QueryError, "alpha_0000"),
+        ("SELECT * FROM tissues WHERE", QueryError, None),
+        ("SELECT $x FROM tissues", QueryError, None),
+        ("SELECT error('x') FROM tissues", QueryError, None),
+    ],
+)
+def test_every_failure_is_ours_and_says_what_exists(catalog, text, error, message):
+    with pytest.raises(error, match=message):
+        catalog.sql(text).fetchall()
+    assert catalog.sql("SELECT count(*) FROM tissues").fetchall() == [(10,)]
+
+
+def test_an_error_of_a_query_does_not_blame_a_file(catalog):
+    with pytest.raises(QueryError) as caught:
+        catalog.sql("SELECT CAST(split AS INTEGER) FROM tissues").df()
+    assert not isinstance(caught.value, FileFormatError)
+
+
+OUTSIDE = [
+    "SELECT * FROM read_csv('{secret}')",
+    "SELECT * FROM read_text('{secret}')",
+    "SELECT * FROM read_parquet('{secret}')",
+    "SELECT * FROM '{secret}'",
+    "SELECT * FROM read_parquet('{lake}/alpha/metadata/../../../secret.parquet')",
+    "SELECT * FROM read_parquet('{lake}/link/../secret.parquet')",
+    "SELECT * FROM read_parquet('{lake}/*/metadata/*.parquet')",
+    "SELECT * FROM glob('{lake}/*')",
+    "SELECT * FROM parquet_schema('{secret}')",
+    "COPY (SELECT 1) TO '{outside}/written.csv'",
+    "COPY (SELECT 1) TO '{lake}/written.csv'",
+    "ATTACH '{outside}/x.db'",
+    "ATTACH '{lake}/x.db'",
+    "EXPORT DATABASE '{outside}/export'",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "SELECT * FROM read_csv('http://127.0.0.1:1/x.csv')",
+    "SET enable_external_access = true",
+    "SET allowed_paths = ['/']",
+    "SET lock_configuration = false",
+    "RESET lock_configuration",
+    "PRAGMA enable_external_access",
+    "SET threads = 1",
+    "SELECT * FROM python_variable",
+    "SELECT getenv('HOME')",
+]
+
+
+@pytest.mark.parametrize("statement", OUTSIDE)
+def test_the_database_is_closed_even_without_the_guard(tmp_path, statement):
+    python_variable = pd.DataFrame({"secret": [1]})
+    outside = tmp_path / "outside"
+    (outside / "target").mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1]}), outside / "secret.parquet")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "secret.parquet")
+    lake = tmp_path / "lake"
+    (lake / "alpha/metadata").mkdir(parents=True)
+    pq.write_table(pa.table({"tissue_id": ["t"]}), lake / "alpha/metadata/tissues.parquet")
+    pq.write_table(pa.table({"tissue_id": ["t"]}), lake / "alpha/metadata/other.parquet")
+    (lake / "link").symlink_to(outside / "target")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    text = statement.format(secret=outside / "secret.parquet", outside=outside, lake=lake)
+    with Catalog(lake) as catalog:
+        with pytest.raises(duckdb.Error):
+            catalog._database._open().execute(text).fetchall()
+        with pytest.raises(SporaError):
+            catalog.sql(text).fetchall()
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    assert len(python_variable) == 1
+
+
+def test_limits(lake):
+    with Catalog(lake, memory_limit="100MB", threads=1) as catalog:
+        assert catalog.sql("SELECT count(*) FROM tiles").fetchall()
+        values = dict(catalog.run("SELECT name, value FROM duckdb_settings()").fetchall())
+    assert values["threads"] == "1"
+    assert values["memory_limit"].startswith("95.3")
+    for limits in ({"memory_limit": "many"}, {"threads": 0}):
+        with pytest.raises(ArgumentError):
+            Catalog(lake, **limits)
+
+
+def test_a_catalog_stays_in_its_process(lake, catalog):
+    with pytest.raises(TypeError, match="path of the lake"):
+        pickle.dumps(catalog)
+    catalog.sql("SELECT * FROM tiles").fetchall()
+    if "fork" in multiprocessing.get_all_start_methods():
+        receive, send = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                catalog.sql("SELECT 1")
+            except QueryError as error:
+                os.write(send, str(error).encode())
+            catalog.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert "fork" in os.read(receive, 1000).decode()
+        os.close(receive)
+        os.close(send)
+    catalog.close()
+    catalog.close()
+    with pytest.raises(QueryError, match="closed"):
+        catalog.sql("SELECT * FROM tiles")
+
+
+def test_threads_may_share_a_catalog(lake, catalog):
+    answers = []
+
+    def ask(name):
+        answers.extend(catalog.sql(f"SELECT count(*) FROM {name}").fetchall()[0] for _ in range(5))
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in ("tiles", "tissues", "tissue_channels", "images")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 20
+
+
+def test_registered_tables_live_as_long_as_asked(catalog):
+    table = pa.table({"tissue_id": ["alpha_0001"]})
+    with catalog.registered("mine", table):
+        assert catalog.run("SELECT count(*) FROM tissues JOIN mine USING (tissue_id)").fetchall() == [(2,)]
+        with pytest.raises(UnknownNameError):
+            catalog.sql("SELECT * FROM mine")
+    with pytest.raises(UnknownNameError, match="mine"):
+        catalog.run("SELECT * FROM mine").fetchall()
+    catalog.register("mine", table)
+    assert catalog.run("SELECT * FROM mine").fetchall() == [("alpha_0001",)]
+
+
+def test_explain(catalog):
+    assert "PARQUET" in catalog.run("EXPLAIN SELECT * FROM tissues").fetchall()[0][1].upper()
+
+
+def lakes():
+    built = [SHARED / "data" / "cords2024cancer", SHARED / "data" / "real_lake"]
+    return [pytest.param(path, id=path.name) for path in built]
+
+
+@pytest.mark.parametrize("path", lakes())
+def test_the_script_makes_the_same_relations_in_a_bare_database(shared, path):
+    assert_same_in_bare_database(path)
+
+
+def test_the_script_of_a_made_lake(lake):
+    assert_same_in_bare_database(lake)
+
+
+def assert_same_in_bare_database(path):
+    with Catalog(path) as catalog, duckdb.connect() as bare:
+        bare.execute(catalog.ddl())
+        for name in VIEWS:
+            everything = f"SELECT * FROM {name} ORDER BY ALL"
+            assert bare.sql(everything).to_arrow_table().equals(catalog.run(everything).to_arrow_table()), name
+        macro = (
+            "SELECT tissue_id, n_markers(dataset, modality, tissue_id, ['CD3e', 'P01732']) FROM tissues ORDER BY 1, 2"
+        )
+        assert bare.sql(macro).fetchall() == catalog.run(macro).fetchall()
+
+
+def test_schema_names_what_was_reconciled(shared):
+    with Catalog(shared / "data" / "real_lake") as catalog:
+        schema = catalog.schema().df()
+        assert catalog.columns("tissues")[:6] == (
+            "dataset",
+            "tissue_id",
+            "modality",
+            "patient_id",
+            "specimen_id",
+            "split",
+        )
+        with pytest.raises(UnknownNameError, match="tiles"):
+            catalog.columns("tilez")
+    assert set(schema.relation) == set(VIEWS)
+    grade = schema[(schema.relation == "tissues") & (schema.column == "grade")].iloc[0]
+    assert grade.type == "VARCHAR"
+    assert grade.cohorts == "breast_imc: DOUBLE, lymph_codex: NULL, skin_he: VARCHAR"
+    assert schema.problem.isna().all()
+
+
+def test_a_lake_is_where_its_folder_is(lake, tmp_path, monkeypatch):
+    with Catalog(lake / "alpha") as one, Catalog(lake) as all_of_them:
+        text = "SELECT * FROM tiles WHERE dataset = 'alpha' ORDER BY ALL"
+        assert one.sql(text).to_arrow_table().equals(all_of_them.sql(text).to_arrow_table())
+        assert one.lake == all_of_them.lake == lake
+    monkeypatch.chdir(lake)
+    with Catalog("alpha") as relative:
+        assert relative.sql(text).fetchall()
+        monkeypatch.chdir(tmp_path)
+        assert relative.sql(text).fetchall()
+    with pytest.raises(DatasetNotFoundError):
+        Catalog(tmp_path)
+
+
+def test_a_file_that_is_written_again_is_read_again(tmp_path):
+    (tmp_path / "d/metadata").mkdir(parents=True)
+    path = tmp_path / "d/metadata/tissues.parquet"
+    pq.write_table(pa.table({"tissue_id": ["a"], "x": [1], "y": ["one"]}), path)
+    with Catalog(tmp_path) as catalog:
+        assert catalog.sql("SELECT tissue_id, x, y FROM tissues").fetchall() == [("a", 1, "one")]
+        pq.write_table(pa.table({"y": ["two", "three"], "z": [0, 0], "tissue_id": ["a", "b"], "x": [7, 8]}), path)
+        assert catalog.sql("SELECT tissue_id, x, y FROM tissues").fetchall() == [("a", 7, "two"), ("b", 8, "three")]
+        assert "z" in catalog.columns("tiles")
+        path.write_bytes(b"broken")
+        with pytest.raises(FileFormatError, match=r"tissues\.parquet"):
+            catalog.sql("SELECT * FROM tissues")
+        path.unlink()
+        with pytest.raises(FileFormatError, match=r"tissues\.parquet"):
+            catalog.sql("SELECT * FROM tissues")
+        pq.write_table(pa.table({"tissue_id": ["c"]}), path)
+        assert catalog.sql("SELECT tissue_id FROM tissues").fetchall() == [("c",)]
+
+
+def test_checks_ask_for_all_tables(catalog, tmp_path):
+    catalog.check()
+    catalog.check("tiles", "tissues")
+    catalog.check_channels()
+    folder = tmp_path / "d/tiling/1_0mpp/default"
+    folder.mkdir(parents=True)
+    (tmp_path / "d/metadata").mkdir()
+    table = pa.table({"tissue_id": ["a", "a"], "tile_id": [0, 0], "row": [0, 1], "col": [0, 0]})
+    pq.write_table(table, folder / "64_tile_coordinates.parquet")
+    with Catalog(tmp_path) as broken:
+        assert len(broken.sql("SELECT * FROM tile_coordinates")) == 2
+        with pytest.raises(TableError, match="2 rows with tile_id 0"):
+            broken.check()
