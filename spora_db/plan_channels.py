@@ -26,6 +26,7 @@ ENTRIES = """
     JOIN tissue_channels AS c ON c.dataset = p.dataset AND c.modality = p.modality AND c.tissue_id = p.tissue_id
 """
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenChannels:
     """The channels of all images of a plan, and the texts that their codes stand for.
@@ -225,6 +226,4 @@ def _check_complete(
         first = images.slice(int(entries.image[absent[0]]), 1).to_pylist()[0]
         first["channel_name"] = panels.names[panels.name[entries.place[absent[0]]]]
         tissues = len(np.unique(entries.image[absent]))
-        raise missing_statistics(
-            found, first=first, tissues=tissues, spec=choice.parsed(modality), choice=choice
-        )
+        raise missing_statistics(found, first=first, tissues=tissues, spec=choice.parsed(modality), choice=choice)

@@ -5,9 +5,6 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from lakes import coordinates_image, write_zarr
-from published_lake import write_published_lake
-
 from spora_db.datasets import (
     ComposedImagingDataset,
     HEImagingDataset,
@@ -27,6 +24,9 @@ from spora_db.errors import (
     TilingNotFoundError,
     UnknownNameError,
 )
+
+from lakes import coordinates_image, write_zarr
+from published_lake import write_published_lake
 
 SPEC = "quantile_clipping/uq_0.99_image"
 
@@ -57,25 +57,50 @@ def spora(lake, names=("alpha", "beta"), **options):
 
 CONSTRUCTIONS = {
     "modality that is none": (lambda lake: imc(lake, modality="imcc"), UnknownNameError, "imc.*phenocycler"),
-    "modality without images": (lambda lake: imc(lake, modality="codex"), UnknownNameError, "codex.*Available: he, ihc_Ki67, imc"),
+    "modality without images": (
+        lambda lake: imc(lake, modality="codex"),
+        UnknownNameError,
+        "codex.*Available: he, ihc_Ki67, imc",
+    ),
     "brightfield as multiplex": (lambda lake: imc(lake, modality="he"), UnknownNameError, "codex, cycif, imc, mibi"),
     "unknown stain": (
         lambda lake: SingleIHCImagingDataset("alpha", path=lake / "alpha", marker_name="CD3", resolution=1),
-        UnknownNameError, "ihc_CD3.*Available: he, ihc_Ki67, imc",
+        UnknownNameError,
+        "ihc_CD3.*Available: he, ihc_Ki67, imc",
     ),
     "unknown resolution": (lambda lake: imc(lake, resolution=0.5), UnknownNameError, "0.5.*Available: 1.0"),
     "no resolution": (lambda lake: imc(lake, resolution="fine"), ArgumentError, "'fine'"),
-    "unknown method": (lambda lake: imc(lake, standardization="clip/uq_0.99_image"), UnknownNameError, "quantile_clipping_log1p"),
-    "spec without tables": (lambda lake: imc(lake, standardization="quantile_clipping/uq_0.5_image"), StatisticsNotFoundError, SPEC),
+    "unknown method": (
+        lambda lake: imc(lake, standardization="clip/uq_0.99_image"),
+        UnknownNameError,
+        "quantile_clipping_log1p",
+    ),
+    "spec without tables": (
+        lambda lake: imc(lake, standardization="quantile_clipping/uq_0.5_image"),
+        StatisticsNotFoundError,
+        SPEC,
+    ),
     "brightfield preset": (lambda lake: imc(lake, standardization="imagenet"), ArgumentError, "RGB"),
     "unknown preset": (lambda lake: he(lake, mean_std_type="image_net"), UnknownNameError, "hibou, identity, imagenet"),
     "unknown split": (lambda lake: imc(lake, split="val"), UnknownNameError, r"val.*tissues\.parquet.*test, train"),
     "unknown label column": (lambda lake: imc(lake, label="lable"), UnknownNameError, "label"),
-    "unknown label": (lambda lake: imc(lake, label="label", labels_to_keep=["x", "w"]), UnknownNameError, "'w'.*x, y, z"),
+    "unknown label": (
+        lambda lake: imc(lake, label="label", labels_to_keep=["x", "w"]),
+        UnknownNameError,
+        "'w'.*x, y, z",
+    ),
     "label list as text": (lambda lake: imc(lake, label="label", labels_to_keep="x"), ArgumentError, r"\['x'\]"),
-    "label type": (lambda lake: imc(lake, label="label", label_type="class"), UnknownNameError, "classification, regression"),
+    "label type": (
+        lambda lake: imc(lake, label="label", label_type="class"),
+        UnknownNameError,
+        "classification, regression",
+    ),
     "texts for regression": (lambda lake: imc(lake, label="label", label_type="regression"), TableError, "not numeric"),
-    "strategy without size": (lambda lake: imc(lake, tile_size=None, tile_strategy="default"), ArgumentError, "tile_size"),
+    "strategy without size": (
+        lambda lake: imc(lake, tile_size=None, tile_strategy="default"),
+        ArgumentError,
+        "tile_size",
+    ),
     "tile size": (lambda lake: imc(lake, tile_size=0), ArgumentError, "positive"),
     "seed": (lambda lake: imc(lake, seed=-1), ArgumentError, "seed"),
     "unknown filter": (lambda lake: imc(lake, filter_list=["blur"]), UnknownNameError, "gaussian_blur, median_filter"),
@@ -83,22 +108,36 @@ CONSTRUCTIONS = {
     "a lake as a dataset": (lambda lake: imc(lake, path=lake), DatasetNotFoundError, "alpha, beta"),
     "composed: modality": (
         lambda lake: ComposedImagingDataset("alpha", path=lake / "alpha", modalities=["he", "codex"], resolution=1),
-        UnknownNameError, "codex.*Available: he, ihc_Ki67, imc",
+        UnknownNameError,
+        "codex.*Available: he, ihc_Ki67, imc",
     ),
     "composed: keywords of no modality": (
         lambda lake: ComposedImagingDataset(
             "alpha", path=lake / "alpha", modalities=["he"], resolution=1, modality_kwargs={"h&e": {}}
         ),
-        UnknownNameError, "h&e",
+        UnknownNameError,
+        "h&e",
     ),
     "spora: cohort": (lambda lake: spora(lake, ["alpha", "gamma"]), DatasetNotFoundError, "gamma"),
     "spora: no cohort": (lambda lake: spora(lake, []), ArgumentError, "at least one"),
     "spora: unit": (lambda lake: spora(lake, sampling_unit="cells"), UnknownNameError, "tiles, tissues"),
-    "spora: tiles without size": (lambda lake: spora(lake, sampling_unit="tiles", tile_size=None), ArgumentError, "tile_size"),
-    "spora: no tile file": (lambda lake: spora(lake, tile_size=64), TilingNotFoundError, r"64_tile_coordinates\.parquet.*spora-db tile"),
+    "spora: tiles without size": (
+        lambda lake: spora(lake, sampling_unit="tiles", tile_size=None),
+        ArgumentError,
+        "tile_size",
+    ),
+    "spora: no tile file": (
+        lambda lake: spora(lake, tile_size=64),
+        TilingNotFoundError,
+        r"64_tile_coordinates\.parquet.*spora-db tile",
+    ),
     "spora: balance": (lambda lake: spora(lake, balance="diagnosis"), UnknownNameError, "cancer_type"),
-    "spora: modalities that nobody has": (lambda lake: spora(lake, modalities=["codex"]), DatasetNotFoundError, "codex"),
-}  # fmt: skip
+    "spora: modalities that nobody has": (
+        lambda lake: spora(lake, modalities=["codex"]),
+        DatasetNotFoundError,
+        "codex",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", CONSTRUCTIONS)
@@ -112,17 +151,29 @@ def test_a_wrong_argument_is_an_error_that_lists_what_exists(lake, case):
 ACCESSES = {
     "unknown tissue": (lambda d: d.get_tissue("alpha_0009"), UnknownNameError, "alpha_0009.*alpha_0000, alpha_0001"),
     "path as tissue": (lambda d: d.get_tissue("../alpha_0000"), SporaError, "alpha_0000"),
-    "unknown tile": (lambda d: d.get_tile("alpha_0000", 9), UnknownNameError, r"'9'.*32_tile_coordinates\.parquet.*Available: 0, 1"),
+    "unknown tile": (
+        lambda d: d.get_tile("alpha_0000", 9),
+        UnknownNameError,
+        r"'9'.*32_tile_coordinates\.parquet.*Available: 0, 1",
+    ),
     "negative tile": (lambda d: d.get_tile("alpha_0000", -1), UnknownNameError, "'-1'"),
-    "tile of unknown tissue": (lambda d: d.get_tile("alpha_0009", 0), UnknownNameError, r"alpha_0009.*32_tile_coordinates"),
+    "tile of unknown tissue": (
+        lambda d: d.get_tile("alpha_0009", 0),
+        UnknownNameError,
+        r"alpha_0009.*32_tile_coordinates",
+    ),
     "place outside": (lambda d: d.get_tile_by_coordinates("alpha_0000", 96, 0), TableError, "outside.*96 x 96"),
     "place before": (lambda d: d.get_tile_by_coordinates("alpha_0000", -1, 0), TableError, "row -1"),
-    "kind": (lambda d: d.get_tissue("alpha_0000", kind="filtered"), UnknownNameError, "complete, qc_filtered, uniprot_filtered"),
+    "kind": (
+        lambda d: d.get_tissue("alpha_0000", kind="filtered"),
+        UnknownNameError,
+        "complete, qc_filtered, uniprot_filtered",
+    ),
     "image mode": (lambda d: d.get_tissue("alpha_0000", image_mode="CWH"), UnknownNameError, "CHW, HWC"),
     "kind of ids": (lambda d: d.get_tissue_ids("uniprot_filtered"), UnknownNameError, "all, modality"),
     "mask of unknown tissue": (lambda d: d.get_tissue_mask("alpha_0009"), UnknownNameError, "alpha_0009"),
     "cell task": (lambda d: d.get_cell_task_mask("alpha_0000", "typs"), UnknownNameError, "Did you mean 'types'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ACCESSES)

@@ -182,7 +182,8 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     root = write_masks(tmp_path / "lake", tissues=3, size=60)
     script = tmp_path / "run.py"
     script.write_text(
-        "from spora_db.jobs import engines, tile_lake\nengines.SECONDS_HERE = 0.0\nfrom spora_db.tiling_parameters import TilingParameters\n"
+        "from spora_db.jobs import engines, tile_lake\nengines.SECONDS_HERE = 0.0\n"
+        "from spora_db.tiling_parameters import TilingParameters\n"
         f"tile_lake({str(root)!r}, mpp=1.0, parameters=TilingParameters(tile_size=32), jobs=2)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)

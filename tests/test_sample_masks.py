@@ -182,7 +182,7 @@ def test_the_plan_says_which_masks_and_where(lake, masks, own):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_read_masks_without_the_lake(lake, masks, method):
-    dataset = SporaQuery(lake).modality("imc").tiles(size=32).sample(12).with_masks(*KINDS).to_torch()
+    dataset = SporaQuery(lake).modality("imc").tiles(size=32).sample(12).with_masks(*KINDS).with_cells().to_torch()
     alone = [dataset[i] for i in range(12)]
     context = multiprocessing.get_context(method)
     loader = DataLoader(
@@ -191,6 +191,7 @@ def test_workers_read_masks_without_the_lake(lake, masks, method):
     found = [sample for batch in loader for sample in batch]
     for one, other in zip(found, alone, strict=True):
         assert all(torch.equal(one["masks"][kind], other["masks"][kind]) for kind in KINDS)
+        assert torch.equal(one["cells"]["cell_id"], other["cells"]["cell_id"])
 
 
 def test_a_forked_child_starts_without_masks(lake, masks):

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from conftest import MISSING, SHARED
-from lakes import coordinates_image, write_lake, write_zarr
-from typer.testing import CliRunner
-
 from spora_db.catalog.sql_files import names_in_text, sql_folder
 from spora_db.cli import app
 from spora_db.errors import DatasetNotFoundError, UnknownNameError
 from spora_db.images import write_ometiff
 from spora_db.validation import RULES, SEVERITIES, Finding, count, validate
+from typer.testing import CliRunner
+
+from conftest import MISSING, SHARED
+from lakes import coordinates_image, write_lake, write_zarr
 
 TISSUES = "metadata/tissues.parquet"
 CELLS = "metadata/cells.parquet"
@@ -252,7 +252,8 @@ FAULTS = [
     ("tissue_modalities", f"alpha/{TISSUES}", "'mibi'", False, put(TISSUES, "mibi", at=0, column="modality")),
     ("split_patients", f"alpha/{TISSUES}", "'p0' has tissues in the splits test, train", False,
      put(TISSUES, "test", at=0, column="split")),
-    ("hostile_ids", "alpha", "in 32_tile_coordinates.parquet", False, put(TILES, "a/../../b", at=0, column="tissue_id")),
+    ("hostile_ids", "alpha", "in 32_tile_coordinates.parquet", False,
+     put(TILES, "a/../../b", at=0, column="tissue_id")),
     ("channel_rows", f"alpha/{CHANNELS}", "no qc_pass", False, put(CHANNELS, None, at=0, column="qc_pass")),
     ("channel_rows", f"alpha/{CHANNELS}", "missing channel_name in row 2", False,
      put(CHANNELS, None, at=2, column="channel_name")),
@@ -356,7 +357,7 @@ def test_folders_of_the_lake_that_are_no_dataset_are_notes(alpha):
 
 def test_a_name_that_is_no_text_is_found(alpha, clean):
     shutil.copytree(clean / "alpha", alpha.with_name("beta"))
-    os.mkdir(os.fsencode(alpha / "tiling") + b"/\xff")
+    (alpha / "tiling" / os.fsdecode(b"\xff")).mkdir()
     findings = validate(alpha.parent)
     assert [(item.severity, item.dataset, item.rule) for item in findings] == [("error", "alpha", "folder_names")]
 

@@ -95,7 +95,7 @@ def collate_packed(samples: Sequence[Sample]) -> Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class collate_panel:  # noqa: N801 - used as the function that it makes, like the other collates
+class collate_panel:
     """Make a collate that delivers fixed channels, with a mask of those that a sample has.
 
     Parameters
@@ -201,7 +201,7 @@ def _packed(samples: Sequence[Sample]) -> Batch:
     packed = _consecutive(images)
     if packed is None:
         packed = allocate((sum(counts), height, width), dtype)
-        for target, image in zip(packed.split(counts), images, strict=True):
+        for target, image in zip(torch.split(packed, counts), images, strict=True):
             target.copy_(image)
     ends = torch.tensor([0, *counts]).cumsum(0).to(torch.int32)
     batch = {**_others(samples), "image": packed, "cu_seqlens": ends, "max_seqlen": max(counts)}
@@ -246,10 +246,12 @@ def _others(samples: Sequence[Sample]) -> Batch:
     """Return the fields that do not belong to channels."""
     own = {"image", *(name for name in PER_CHANNEL if name in samples[0])}
     names = dict.fromkeys(name for sample in samples for name in sample if name not in own)
-    return {name: _joined([sample.get(name) for sample in samples]) for name in names}
+    fields = {name: [sample.get(name) for sample in samples] for name in names}
+    # As many cells in all samples of a batch are chance: they stay a list, whatever their number.
+    return {name: values if name == "cells" else _joined(values) for name, values in fields.items()}
 
 
-def _joined(values: Sequence[Any]) -> Any:
+def _joined(values: Sequence[Any]) -> object:
     """Return tensors of one shape as one tensor, mappings joined field by field, everything else as a list."""
     first = values[0]
     if all(isinstance(value, torch.Tensor) for value in values):

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from spora_db.errors import QueryError, unknown
 from spora_db.loading.beside import beside, number
 from spora_db.loading.memory import Memory, batch_memory
+from spora_db.loading.order import Shuffle
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sharing import PlanHandle
 from spora_db.loading.vocabulary import marker_numbers
@@ -17,8 +18,10 @@ from spora_db.materialize import ImagePlan, Materializer
 from spora_db.plan import ABSENT, Plan
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from spora_db.loading.explain import Explanation
-    from spora_db.loading.loader import TileLoader
+    from spora_db.loading.loader import CollateChoice, StartMethod, TileLoader
 
 Sample = dict[str, Any]
 
@@ -99,10 +102,11 @@ class PlanDataset(Dataset[Sample]):
         dict
             ``image`` (float32 tensor of shape (C, H, W)), ``channel_names``, ``uniprot_ids`` (None where a channel has
             none), ``marker_index`` (int64 tensor of shape (C,): positions in `vocabulary`, -1 where a channel has no
-            accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id``, ``row``, ``col``, ``spec``, and
-            the query's further columns. With ``standardize_on="device"``, ``image`` has the file's type, and
-            ``statistics`` and ``method`` say what `standardize_batch` computes. A query for several modalities gives a
-            dict of such dicts by modality.
+            accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id`` (for cells -1, and
+            ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns and, where asked for, ``masks`` and
+            ``cells`` (see `spora_db.loading.beside.beside`). With
+            ``standardize_on="device"``, ``image`` has the file's type, and ``statistics`` and ``method`` say what
+            `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality.
         """
         return self.__getitems__([position])[0]
 
@@ -124,11 +128,59 @@ class PlanDataset(Dataset[Sample]):
         ]
         return {sample["modality"]: sample for sample in samples} if len(self.plan.modalities) > 1 else samples[0]
 
-    def loader(self, batch_size: int = 32, **options: Any) -> "TileLoader":
-        """Return a DataLoader with the sampler, collate and workers for this dataset; see `TileLoader`."""
-        from spora_db.loading.loader import TileLoader
+    def loader(
+        self,
+        batch_size: int = 32,
+        *,
+        num_workers: int = 0,
+        collate: "CollateChoice" = "padded",
+        shuffle: Shuffle = "locality",
+        seed: int = 0,
+        weights: "str | npt.ArrayLike | None" = None,
+        balance_by: Sequence[str] = (),
+        replacement: bool | None = None,
+        num_samples: int | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        drop_last: bool = False,
+        lanes: int = 4,
+        interleave: int = 4,
+        cache_bytes: int = 2**31,
+        start_method: "StartMethod | None" = None,
+        prefetch: int = 2,
+        timeout: float = 0,
+        pin_memory: bool | None = None,
+    ) -> "TileLoader":
+        """Return a DataLoader with the order, collate and workers that fit this dataset.
 
-        return TileLoader(self, batch_size, **options)
+        Parameters
+        ----------
+        batch_size
+            Rows of a batch on this rank.
+        num_workers, collate, cache_bytes, start_method, prefetch, timeout, pin_memory
+            How batches are read; see `TileLoader`.
+        shuffle, seed, weights, balance_by, replacement, num_samples, lanes, interleave
+            The order; see `TileSampler`.
+        rank, world_size
+            This process among those that share the epoch; by default those of ``torch.distributed`` where it is
+            initialized, else one alone.
+        drop_last
+            Whether rows that fill no batch, or no round of the ranks, are left out.
+        """
+        from spora_db.loading.loader import TileLoader, own_rank
+        from spora_db.loading.sampler import TileSampler
+
+        rank, world_size = own_rank(rank, world_size)
+        tiles = TileSampler(
+            self, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, weights=weights, balance_by=balance_by,
+            replacement=replacement, num_samples=num_samples, drop_last=drop_last, block=batch_size, lanes=lanes,
+            interleave=interleave,
+        )  # fmt: skip
+        return TileLoader(
+            tiles, batch_size=batch_size, collate=collate, num_workers=num_workers, drop_last=drop_last,
+            cache_bytes=cache_bytes, start_method=start_method, prefetch=prefetch, timeout=timeout,
+            pin_memory=pin_memory,
+        )  # fmt: skip
 
     def explain(self, *, batch_size: int = 32, seconds: float = 1.0) -> "Explanation":
         """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`."""

@@ -1,0 +1,78 @@
+"""Where the cells of an instance mask lie: the centroid of every label."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Centroids:
+    """The cells of one instance mask, ascending by label.
+
+    Attributes
+    ----------
+    cell_id
+        int32 array of shape (n,): the labels.
+    row, col
+        float64 arrays of shape (n,): means of the rows and columns of a label's pixels; a pixel's own place counts as
+        its centre.
+    size
+        int64 array of shape (n,): pixels of the label.
+    """
+
+    cell_id: npt.NDArray[np.int32]
+    row: npt.NDArray[np.float64]
+    col: npt.NDArray[np.float64]
+    size: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self.cell_id)
+
+
+def mask_centroids(mask: npt.NDArray[np.int32]) -> Centroids:
+    """Measure the centroid of every label of an instance mask.
+
+    Parameters
+    ----------
+    mask
+        int32 array of shape (H, W): 0 for background, one positive label per cell.
+
+    Returns
+    -------
+    Centroids
+        Exact up to the one division in float64.
+
+    Raises
+    ------
+    ArgumentError
+        If the mask is not int32 of two dimensions, or holds a negative label.
+
+    Examples
+    --------
+    >>> found = mask_centroids(np.array([[0, 7, 7], [0, 7, 7], [2, 0, 0]], np.int32))
+    >>> found.cell_id.tolist(), found.row.tolist(), found.col.tolist()
+    ([2, 7], [2.0, 0.5], [0.0, 1.5])
+    """
+    if mask.ndim != 2 or mask.dtype != np.int32:
+        raise ArgumentError(f"Expected an int32 mask of shape (H, W); got {mask.dtype} of shape {mask.shape}.")
+    if mask.size and int(mask.min()) < 0:
+        raise ArgumentError(f"The mask holds the label {int(mask.min())}; expected 0 for background and labels > 0.")
+    from spora_db.kernels.cells import label_sums
+
+    names: npt.NDArray[np.int32] | None = None
+    labels = np.ascontiguousarray(mask)
+    if mask.size and int(mask.max()) > max(mask.size, 2**20):  # labels are sparse: tables of their range would not fit
+        names, places = np.unique(labels, return_inverse=True)
+        labels = places.reshape(mask.shape).astype(np.int32) + np.int32(int(names[0]) > 0)
+        names = names if int(names[0]) == 0 else np.concatenate([np.zeros(1, np.int32), names])
+    most = int(labels.max()) if labels.size else 0
+    count, rows, cols = np.zeros((3, most + 1), np.int64)
+    label_sums(labels, count, rows, cols)
+    found = np.flatnonzero(count)
+    size = count[found]
+    cell_id = found.astype(np.int32) if names is None else names[found]
+    return Centroids(cell_id=cell_id, row=rows[found] / size, col=cols[found] / size, size=size)

@@ -1,0 +1,55 @@
+"""What comes beside the image of a sample: its number, the masks of the same region, the cells in it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spora_db.materialize import ImagePlan
+from spora_db.plan import Plan
+
+
+def number(plan: Plan, position: int) -> dict[str, int]:
+    """Return what numbers a sample in its tissue: ``tile_id``, and for cells ``cell_id`` (then ``tile_id`` is -1)."""
+    own = int(plan.tile_id[position])
+    return {"tile_id": -1, "cell_id": own} if plan.unit == "cell" else {"tile_id": own}
+
+
+def beside(plan: Plan, source: ImagePlan, image: int, *, row: int, col: int, height: int, width: int) -> dict[str, Any]:
+    """Return the fields ``masks`` and ``cells`` of a sample, as far as the plan has them.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    source, image
+        The open image, and its position among the images of the plan.
+    row, col, height, width
+        The sample's region, in pixels.
+
+    Returns
+    -------
+    dict
+        ``masks``: by kind a tensor of shape (height, width), bool for ``"tissue"``, int32 for all others; zero beyond
+        the image's edge. ``cells``: tensors of shape (n,) by name, as `PlanCells.within` gives them, and
+        ``categories``: by column the texts that its codes stand for.
+    """
+    found: dict[str, Any] = {}
+    if plan.masks is not None:
+        _, image_height, image_width = source.reader.shape
+        masks = plan.masks.read(
+            image,
+            lake=Path(plan.lake),
+            shape=(image_height, image_width),
+            image_path=source.reader.path,
+            row=row,
+            col=col,
+            height=height,
+            width=width,
+        )
+        found["masks"] = {kind: torch.from_numpy(mask) for kind, mask in masks.items()}
+    if plan.cells is not None:
+        cells = plan.cells.within(image, row=row, col=col, height=height, width=width)
+        found["cells"] = {name: torch.from_numpy(values) for name, values in cells.items()}
+        found["cells"]["categories"] = dict(plan.cells.texts)
+    return found

@@ -1,0 +1,147 @@
+"""What reading rows in some order decodes: a cache of chunks followed tile by tile, without reading a pixel."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from spora_db.images import cache_info
+from spora_db.images.base import MissingChunks
+from spora_db.loading.dataset import PlanDataset
+from spora_db.materialize import ImagePlan
+from spora_db.plan import ABSENT
+
+Chunk: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageKind:
+    """What images of one dataset and modality have in common, seen in one of them.
+
+    Attributes
+    ----------
+    chunk
+        Height and width of a chunk in pixels.
+    chunk_bytes
+        Bytes of pixels that one chunk decodes to, for the channels that the plan delivers.
+    itemsize
+        Bytes of one pixel of one channel.
+    stored_share
+        Bytes on disk per byte of pixels.
+    """
+
+    chunk: tuple[int, int]
+    chunk_bytes: int
+    itemsize: int
+    stored_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What some rows cost: bytes of pixels decoded and delivered (in the file's type), and bytes read from disk."""
+
+    rows: int
+    decoded: int
+    delivered: int
+    stored: int
+
+    @property
+    def amplification(self) -> float:
+        """Bytes of pixels decoded per byte of raw pixels delivered."""
+        return self.decoded / max(self.delivered, 1)
+
+
+class CostModel:
+    """Follows which chunks rows touch; opens one image per dataset and modality.
+
+    Parameters
+    ----------
+    dataset
+        The dataset; of tiles.
+    """
+
+    def __init__(self, dataset: PlanDataset) -> None:
+        self.dataset = dataset
+        self._kinds: dict[tuple[str, str], ImageKind] = {}
+
+    @cached_property
+    def _names(self) -> list[tuple[str, str]]:
+        images = self.dataset.plan.images
+        return list(zip(images.column("dataset").to_pylist(), images.column("modality").to_pylist(), strict=True))
+
+    def kind(self, image: int) -> ImageKind:
+        """Return what is known of an image's kind, probing the first of a kind with one chunk."""
+        name = self._names[image]
+        if name not in self._kinds:
+            self._kinds[name] = _probe(self.dataset.materializer.image(image), self.dataset.missing_chunks)
+        return self._kinds[name]
+
+    def follow(self, streams: Iterable[Iterable[int]], *, cache_bytes: int) -> Cost:
+        """Return what processes decode that read one stream of rows each.
+
+        Parameters
+        ----------
+        streams
+            Rows of each process in order.
+        cache_bytes
+            Bytes of decoded chunks that each process keeps.
+        """
+        rows, decoded, delivered, stored = 0, 0, 0, 0.0
+        tile, offsets = self.dataset.plan.tile_size, self.dataset.plan.channels.offsets
+        for stream in streams:
+            cache: OrderedDict[Chunk, int] = OrderedDict()
+            held = 0
+            for row in stream:
+                rows += 1
+                for image, kind, chunk in self._touched(row):
+                    delivered += 0 if chunk else int(offsets[image + 1] - offsets[image]) * tile**2 * kind.itemsize
+                    key = (image, *chunk)
+                    if chunk and key in cache:
+                        cache.move_to_end(key)
+                    elif chunk:
+                        decoded += kind.chunk_bytes
+                        stored += kind.chunk_bytes * kind.stored_share
+                        cache[key] = kind.chunk_bytes
+                        held += kind.chunk_bytes
+                        while held > cache_bytes:
+                            held -= cache.popitem(last=False)[1]
+        return Cost(rows=rows, decoded=decoded, delivered=delivered, stored=int(stored))
+
+    def _touched(self, row: int) -> Iterator[tuple[int, ImageKind, tuple[int, ...]]]:
+        """Yield each image of a row once with an empty tuple, then each of the chunks that its tile touches."""
+        plan = self.dataset.plan
+        top, left, last = int(plan.row[row]), int(plan.col[row]), plan.tile_size - 1
+        for image in plan.image[row].tolist():
+            if image == ABSENT:
+                continue
+            kind = self.kind(image)
+            tall, wide = kind.chunk
+            yield image, kind, ()
+            for down in range(top // tall, (top + last) // tall + 1):
+                for across in range(left // wide, (left + last) // wide + 1):
+                    yield image, kind, (down, across)
+
+
+def _probe(source: ImagePlan, missing_chunks: MissingChunks) -> ImageKind:
+    """Decode one pixel with a reader of its own, whose chunks no cache holds yet."""
+    reader = source.reader
+    fresh = type(reader)(reader.path, missing_chunks=missing_chunks)  # type: ignore[call-arg]
+    before = cache_info().bytes_decoded
+    for _ in fresh.blocks(source.pages, 0, 0, 1, 1):
+        pass
+    decoded = cache_info().bytes_decoded - before
+    fresh.close()
+    itemsize = reader.dtype.itemsize
+    if decoded == 0:  # not compressed: only what is asked for is read
+        decoded = len(source.pages) * math.prod(reader.chunks) * itemsize
+    path, (channels, *size) = reader.path, reader.shape
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    whole = channels * itemsize * math.prod(-(-n // part) * part for n, part in zip(size, reader.chunks, strict=True))
+    return ImageKind(
+        chunk=reader.chunks,
+        chunk_bytes=decoded,
+        itemsize=itemsize,
+        stored_share=sum(file.stat().st_size for file in files) / whole,
+    )

@@ -1,0 +1,118 @@
+"""Standardization on the device that trains: the formula of the CPU path, on batches of raw pixels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import torch
+
+from spora_db.errors import ArgumentError
+
+T = TypeVar("T")
+Batch = TypeVar("Batch", dict[str, Any], list[dict[str, Any]])
+
+
+def standardize_batch(batch: Batch, device: torch.device | str) -> Batch:
+    """Move a batch of raw pixels to a device and standardize it there.
+
+    The values are those of the CPU path to 1e-5; what crosses the bus is the file's own type (uint8, uint16, float32).
+
+    Parameters
+    ----------
+    batch
+        What a collate made of a dataset with ``standardize_on="device"``: padded, packed, of a fixed panel, a list of
+        samples, or any of these by modality.
+    device
+        Such as ``"cuda"``.
+
+    Returns
+    -------
+    dict or list
+        The batch with ``image`` as float32, without ``statistics`` and ``method``; all tensors on the device.
+
+    Raises
+    ------
+    ArgumentError
+        If the batch carries no statistics.
+
+    Examples
+    --------
+    >>> sample = {
+    ...     "image": torch.tensor([[[0, 4, 9]]], dtype=torch.uint8),
+    ...     "statistics": torch.tensor([[0.0, 8.0, 0.125, -0.5]]),
+    ...     "method": "quantile_clipping",
+    ... }
+    >>> standardize_batch(sample, "cpu")["image"].tolist()
+    [[[-0.5, 0.0, 0.5]]]
+    """
+    target = torch.device(device)
+    if isinstance(batch, list):
+        return [_standardized(part, target) for part in batch]
+    return _standardized(batch, target)
+
+
+def _standardized(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    if "image" not in batch:
+        return {
+            name: _standardized(part, device) if isinstance(part, Mapping) and "image" in part else _moved(part, device)
+            for name, part in batch.items()
+        }
+    if "statistics" not in batch:
+        raise ArgumentError("The batch has no statistics. Make its dataset with .to_torch(standardize_on='device').")
+    moved = {name: _moved(value, device) for name, value in batch.items() if name not in ("statistics", "method")}
+    methods = [batch["method"]] if isinstance(batch["method"], str) else list(batch["method"])
+    image, statistics = moved["image"], _moved(batch["statistics"], device)
+    if len(set(methods)) == 1:
+        moved["image"] = apply_formula(image, statistics, methods[0])
+    else:
+        moved["image"] = _mixed(image, statistics, methods, batch.get("cu_seqlens"))
+    return moved
+
+
+def _mixed(
+    image: torch.Tensor, statistics: torch.Tensor, methods: Sequence[str], cu_seqlens: torch.Tensor | None
+) -> torch.Tensor:
+    """Standardize a batch whose samples use several methods, one method after the other."""
+    image = image.to(torch.float32)
+    result = torch.empty_like(image)
+    lengths = [1] * len(methods) if cu_seqlens is None else cu_seqlens.diff().tolist()
+    owner = [method for method, length in zip(methods, lengths, strict=True) for _ in range(length)]
+    for method in dict.fromkeys(methods):
+        own = torch.tensor([item == method for item in owner], device=image.device)
+        result[own] = apply_formula(image[own], statistics[own], method)
+    return result
+
+
+def apply_formula(image: torch.Tensor, statistics: torch.Tensor, method: str) -> torch.Tensor:
+    """Return ``(f(clip(x, lower, upper)) - lower) * scale + offset`` of raw pixels.
+
+    Parameters
+    ----------
+    image
+        Raw pixels of shape (..., H, W).
+    statistics
+        float32 tensor of shape (..., 4): lower, upper, scale, offset of each plane.
+    method
+        The sample's method: for ``"identity"`` pixels are only converted; for ``"quantile_clipping_log1p"`` f is log1p
+        and lower is not subtracted.
+
+    Returns
+    -------
+    float32 tensor of the image's shape
+    """
+    pixels = image.to(torch.float32)
+    if method == "identity":
+        return pixels
+    lower, upper, scale, offset = statistics[..., None, None].unbind(-3)
+    clipped = torch.clamp(pixels, lower, upper)
+    if method == "quantile_clipping_log1p":
+        return clipped.log1p_().mul_(scale).add_(offset)
+    return clipped.sub_(lower).mul_(scale).add_(offset)
+
+
+def _moved(value: T, device: torch.device) -> T:
+    """Return a value with its tensors on the device."""
+    if isinstance(value, torch.Tensor):
+        return cast(T, value.to(device, non_blocking=True))
+    if isinstance(value, Mapping):
+        return cast(T, {name: _moved(part, device) for name, part in value.items()})
+    return value

@@ -1,0 +1,96 @@
+"""What an epoch costs, before it starts."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spora_db.images import cache_info
+from spora_db.loading.costs import CostModel
+from spora_db.loading.panel_batches import panel_numbers
+from spora_db.loading.report import FOLLOWED
+from spora_db.loading.sampler import TileSampler
+from spora_db.loading.weights import first_images
+
+if TYPE_CHECKING:
+    from spora_db.loading.dataset import PlanDataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The size and the price of an epoch in locality order.
+
+    Attributes
+    ----------
+    rows, tissues, panels
+        Rows; tissue images that rows start from; different sets of channels.
+    delivered, decoded, read
+        Bytes per epoch: of pixels in the file's type delivered, decoded, and read from disk. None for whole tissues.
+    amplification
+        Bytes decoded per byte delivered.
+    rows_per_second
+        Rows that one worker yields per second, from a probe.
+    probed
+        Rows of the probe.
+    """
+
+    rows: int
+    tissues: int
+    panels: int
+    delivered: int | None
+    decoded: int | None
+    read: int | None
+    amplification: float | None
+    rows_per_second: float
+    probed: int
+
+    def __str__(self) -> str:
+        """Return a few lines."""
+        lines = [f"{self.rows:,} rows of {self.tissues:,} tissues, {self.panels:,} panels"]
+        if self.delivered is not None and self.decoded is not None and self.read is not None:
+            sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.read, self.decoded, self.delivered)]
+            lines.append(f"an epoch reads {sizes[0]}, decodes {sizes[1]}, delivers {sizes[2]}")
+            lines.append(f"bytes decoded per byte delivered: {self.amplification:.2f}")
+        lines.append(f"one worker: {self.rows_per_second:,.1f} rows/s (probe of {self.probed} rows)")
+        return "\n".join(lines)
+
+
+def explain(dataset: "PlanDataset", *, batch_size: int = 32, seconds: float = 1.0) -> Explanation:
+    """Return what an epoch in locality order costs.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    batch_size
+        Rows of a batch.
+    seconds
+        How long rows are read to measure the speed of one worker; reads a batch at least.
+    """
+    plan = dataset.plan
+    sampler = TileSampler(dataset, block=batch_size)
+    order = sampler.order()
+    cost = None
+    if plan.unit != "tissue":
+        limit = cache_info().bytes_limit
+        cost = CostModel(dataset).follow([order[:FOLLOWED].tolist()], cache_bytes=limit)
+    dataset[int(order[0])]  # kernels and the first file are not part of the speed
+    start, probed = time.perf_counter(), 0
+    while probed < len(order) and (probed == 0 or time.perf_counter() - start < seconds):
+        few = order[probed : probed + min(batch_size, 4)].tolist()
+        dataset.__getitems__(few)
+        probed += len(few)
+    elapsed = time.perf_counter() - start
+    scale = 1.0 if cost is None else len(order) / cost.rows
+    return Explanation(
+        rows=len(plan),
+        tissues=len(np.unique(first_images(plan))),
+        panels=len(np.unique(panel_numbers(plan))),
+        delivered=None if cost is None else int(cost.delivered * scale),
+        decoded=None if cost is None else int(cost.decoded * scale),
+        read=None if cost is None else int(cost.stored * scale),
+        amplification=None if cost is None else cost.amplification,
+        rows_per_second=probed / elapsed,
+        probed=probed,
+    )

@@ -1,0 +1,119 @@
+"""Memory for batches: the images of a batch one after another, in memory that needs no copy, nor clearing if it can.
+
+A batch of 32 tiles of 40 channels takes 257 MB. Fresh memory of that size is cleared by the kernel page by page, which
+takes longer than standardizing the tiles (measured: 0.12 s against 0.01 s for memory used before); `BufferPool`
+therefore hands memory out again once nothing refers to it. Workers use shared memory, which reaches the parent
+without a copy.
+"""
+
+import math
+import weakref
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import get_worker_info
+
+from spora_db.plan import ABSENT
+
+if TYPE_CHECKING:
+    from spora_db.loading.dataset import PlanDataset
+
+Memory: TypeAlias = torch.Tensor | None
+POOLED_FROM = 2**25
+"""Bytes: smaller blocks are recycled by the C library itself."""
+
+
+class BufferPool:
+    """Large buffers that return when the last tensor on them is gone.
+
+    Parameters
+    ----------
+    keep
+        Free buffers that are kept; further ones are given back to the system.
+    """
+
+    def __init__(self, keep: int = 2) -> None:
+        self.keep = keep
+        self.free: list[npt.NDArray[np.uint8]] = []
+
+    def take(self, size: int) -> torch.Tensor:
+        """Return a uint8 tensor of `size` bytes with arbitrary contents."""
+        fitting = [i for i, buffer in enumerate(self.free) if size <= buffer.nbytes <= 2 * size]
+        buffer = self.free.pop(fitting[-1]) if fitting else np.empty(size, np.uint8)
+        lent = buffer[:size]  # torch holds this view while any tensor uses its memory
+        weakref.finalize(lent, self._return, buffer).atexit = False
+        return torch.from_numpy(lent)
+
+    def _return(self, buffer: npt.NDArray[np.uint8]) -> None:
+        self.free.append(buffer)
+        del self.free[: -self.keep]
+
+
+POOL = BufferPool()
+
+
+def batch_memory(dataset: "PlanDataset", rows: npt.NDArray[np.int64]) -> list[list[Memory]]:
+    """Return where the image of each row goes, for each of the plan's modalities; None where it has its own place.
+
+    Tiles are then standardized straight into the batch: collates need not copy them, nor a worker to hand them over.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    rows
+        Rows of its plan.
+    """
+    plan = dataset.plan
+    if plan.unit == "tissue":
+        return [[None] * len(rows) for _ in plan.modalities]
+    parts: list[list[Memory]] = []
+    for images in plan.image[rows].T:
+        present = images != ABSENT
+        counts = np.where(present, plan.channels.offsets[images + 1] - plan.channels.offsets[images], 0)
+        dtypes = {_dtype(dataset, int(image)) for image in images[present]}
+        if len(dtypes) != 1:
+            parts.append([None] * len(rows))
+            continue
+        ends = np.cumsum(counts)
+        whole = allocate((int(ends[-1]), plan.tile_size, plan.tile_size), dtypes.pop())
+        places = zip(ends.tolist(), counts.tolist(), present.tolist(), strict=True)
+        parts.append([whole[end - count : end] if here else None for end, count, here in places])
+    return parts
+
+
+def _dtype(dataset: "PlanDataset", image: int) -> torch.dtype:
+    if dataset.standardize_on == "cpu":
+        return torch.float32
+    return torch_dtype(dataset.materializer.image(image).reader.dtype)
+
+
+def torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
+    """Return torch's name for a numpy dtype.
+
+    Examples
+    --------
+    >>> torch_dtype(np.dtype("uint16"))
+    torch.uint16
+    """
+    return torch.from_numpy(np.empty(0, dtype)).dtype
+
+
+def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Return memory for a batch, with arbitrary contents: in a worker shared with the parent process.
+
+    Examples
+    --------
+    >>> allocate((2, 3), torch.float32).shape
+    torch.Size([2, 3])
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if get_worker_info() is not None:
+        storage = torch.UntypedStorage._new_shared(max(size, 1))  # type: ignore[no-untyped-call]
+        flat = torch.empty(0, dtype=torch.uint8).set_(storage)
+        return flat[:size].view(dtype).view(shape)
+    if size < POOLED_FROM:
+        return torch.empty(shape, dtype=dtype)
+    return POOL.take(size).view(dtype).view(shape)

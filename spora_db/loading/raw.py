@@ -1,0 +1,72 @@
+"""Raw pixels with the numbers of their formula, for standardization on the device."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from spora_db.channels import is_rgb
+from spora_db.errors import ArgumentError
+from spora_db.images.base import overlap, read_region
+from spora_db.materialize import ImagePlan
+from spora_db.plan import Plan
+from spora_db.specs import BUILT_IN
+from spora_db.standardize import Transform
+
+STATISTICS = ("lower", "upper", "scale", "offset")
+"""The four numbers per channel: ``(f(clip(x, lower, upper)) - lower) * scale + offset``, as in `standardize_batch`."""
+
+
+def check_device_formula(plan: Plan) -> None:
+    """Refuse plans whose standardization is not a formula that runs on a device.
+
+    Raises
+    ------
+    ArgumentError
+        If the plan names filters or a registered method.
+    """
+    choice = plan.standardization
+    if choice.filters:
+        names = ", ".join(name for name, _ in choice.filters)
+        raise ArgumentError(
+            f"standardize_on='device' does not run filters ({names}). Leave them out, or standardize on the CPU."
+        )
+    for modality in {name for alternatives in plan.modalities for name in alternatives if not is_rgb(name)}:
+        method = choice.parsed(modality).method
+        if method not in (*BUILT_IN, "identity"):
+            raise ArgumentError(
+                f"standardize_on='device' knows identity, {' and '.join(BUILT_IN)}; {modality} uses the registered "
+                f"method {method!r}. Standardize on the CPU."
+            )
+
+
+def raw_region(
+    source: ImagePlan, *, row: int, col: int, height: int, width: int, out: npt.NDArray[Any] | None
+) -> npt.NDArray[Any]:
+    """Return the raw pixels of a region, in `out` where given; zero beyond the image's edge.
+
+    Raises
+    ------
+    TableError
+        If the region lies outside the image altogether.
+    """
+    source.check_region(row=row, col=col, height=height, width=width)
+    if out is None:
+        return read_region(source.reader, source.pages, row=row, col=col, height=height, width=width, pad=True)
+    inside = overlap(source.reader.shape, row=row, col=col, height=height, width=width, pad=True)
+    assert inside is not None
+    if (inside.height, inside.width) != (height, width):
+        out[:] = 0
+    for block in source.reader.blocks(source.pages, *inside[:4]):
+        _, block_height, block_width = block.pixels.shape
+        top, left = inside.out_row + block.row, inside.out_col + block.col
+        for plane, slot in zip(block.pixels, block.slots.tolist(), strict=True):
+            out[slot, top : top + block_height, left : left + block_width] = plane
+    return out
+
+
+def statistics(transform: Transform) -> dict[str, Any]:
+    """Return a sample's ``statistics`` (float32 tensor of shape (C, 4), see `STATISTICS`) and ``method``."""
+    columns = np.stack(transform.coefficients, axis=1)
+    return {"statistics": torch.from_numpy(columns), "method": transform.method}

@@ -1,0 +1,46 @@
+"""Numbers for markers: the same number for the same protein in every cohort."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError
+from spora_db.plan import Plan
+
+
+def marker_numbers(plan: Plan, vocabulary: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the position in `vocabulary` of every accession that the plan knows.
+
+    Parameters
+    ----------
+    plan
+        The plan; its channels refer to accessions by code.
+    vocabulary
+        UniProt accessions, each once. An isoform that is not in it takes the number of its canonical accession.
+
+    Returns
+    -------
+    int64 array of shape (len(plan.uniprot_ids) + 1,)
+        By code; the last entry, which code -1 finds, is -1: a channel without an accession.
+
+    Raises
+    ------
+    ArgumentError
+        If `vocabulary` repeats an accession or lacks one of the delivered channels.
+    """
+    numbers = {text: number for number, text in enumerate(vocabulary)}
+    if len(numbers) != len(vocabulary):
+        repeated = sorted({text for text in vocabulary if list(vocabulary).count(text) > 1})
+        raise ArgumentError(f"The vocabulary names {', '.join(repeated)} more than once.")
+    found = [numbers.get(text, numbers.get(text.split("-")[0], -1)) for text in plan.uniprot_ids]
+    result = np.array([*found, -1], np.int64)
+    used = np.unique(plan.channels.uniprot)
+    absent = [plan.uniprot_ids[code] for code in used if code >= 0 and result[code] < 0]
+    if absent:
+        listed = ", ".join(absent[:10]) + (f", ... ({len(absent)} in all)" if len(absent) > 10 else "")
+        raise ArgumentError(
+            f"The vocabulary of {len(vocabulary)} accessions lacks {listed}, which selected channels carry. "
+            "Add them, or deliver only what it names: .channels(names=vocabulary)."
+        )
+    return result

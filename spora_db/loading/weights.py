@@ -1,0 +1,99 @@
+"""Weights of rows: from a column of the query, an array, or such that groups weigh the same."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spora_db.errors import ArgumentError, unknown
+from spora_db.plan import ABSENT, Plan
+
+Weights: TypeAlias = npt.NDArray[np.float64]
+IMAGE_COLUMNS = ("dataset", "modality", "mpp", "tissue_id")
+
+
+def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Weights:
+    """Return the weight of every row.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    weights
+        A column that the query selects, or a number per row.
+
+    Raises
+    ------
+    ArgumentError
+        If a weight is missing, negative or infinite, if all are zero, or if there is not one per row.
+    """
+    if isinstance(weights, str):
+        column = plan_column(plan, weights)
+        if not (
+            pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
+        ):
+            raise ArgumentError(f"The weights in column {weights!r} are of type {column.type}; expected numbers.")
+        values: Weights = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    else:
+        values = np.asarray(weights, np.float64)
+    if values.shape != (len(plan),):
+        raise ArgumentError(f"Weights of shape {values.shape} for {len(plan)} rows; expected one per row.")
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(bad):
+        row = dict(plan.identity(int(bad[0])))
+        raise ArgumentError(
+            f"{len(bad)} weights are not finite numbers of at least 0; the first is {values[bad[0]]} of {row}. "
+            "Leave such rows out with .where(...), or give them a weight."
+        )
+    if not (values > 0).any():
+        raise ArgumentError("All weights are 0: there is nothing to draw.")
+    return values.astype(np.float64, copy=False)
+
+
+def balanced_weights(plan: Plan, by: Sequence[str]) -> Weights:
+    """Return weights with which every combination of the values of `by` is drawn equally often; null is a value."""
+    codes = np.zeros(len(plan), np.int64)
+    for name in by:
+        encoded = plan_column(plan, name).dictionary_encode(null_encoding="encode")
+        own = encoded.combine_chunks().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        codes = np.unique(codes * (int(own.max()) + 1) + own, return_inverse=True)[1]
+    return np.asarray(1.0 / np.bincount(codes)[codes])
+
+
+def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
+    """Return a column of a plan, row by row: one that the query selects, or one of the row's first image.
+
+    Raises
+    ------
+    UnknownNameError
+        If the plan has no such column.
+    """
+    if name in plan.columns.column_names:
+        return plan.columns.column(name)
+    if name not in IMAGE_COLUMNS:
+        available = [*plan.columns.column_names, *IMAGE_COLUMNS]
+        raise unknown("column", name, available, where=f"the plan (add it with .select({name!r}))")
+    return pc.take(plan.images.column(name), pa.array(first_images(plan)))
+
+
+def first_images(plan: Plan) -> npt.NDArray[np.int64]:
+    """Return the first image that is present in each row."""
+    image = np.full(len(plan), ABSENT, np.int64)
+    for column in plan.image.T[::-1]:
+        image = np.where(column == ABSENT, image, column)
+    return image
+
+
+def digest(weights: Weights | None) -> str | None:
+    """Return a short text that differs where weights differ; None for none.
+
+    Examples
+    --------
+    >>> digest(np.ones(3)), digest(None)
+    ('15e0d9b6717f8ff8', None)
+    """
+    return None if weights is None else hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()

@@ -1,0 +1,75 @@
+"""A tile through the published classes against the same tile through the query: both read and transform by one code."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from spora_db import MultiplexImagingDataset, SporaQuery
+from spora_db.images.cache import clear_cache
+
+from lakes import write_zarr
+
+SPEC = "quantile_clipping/uq_0.99_image"
+CHANNELS, SIZE, TILE = 40, 1024, 224
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    root = tmp_path_factory.mktemp("speed") / "lake"
+    base, names = root / "cohort", [f"m{i}" for i in range(CHANNELS)]
+    tissues = ["t0", "t1"]
+    spec = base / "imc/1_0mpp/standardization" / SPEC
+    for folder in (base / "metadata", base / "imc/1_0mpp/images", base / "tiling/1_0mpp/default", spec):
+        folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for tissue in tissues:
+        image = rng.gamma(0.6, 5.0, (CHANNELS, SIZE, SIZE)).astype(np.float32)
+        write_zarr(base / f"imc/1_0mpp/images/{tissue}.ome.zarr", image, chunk=256, shard=1024)
+    pd.DataFrame({"tissue_id": tissues, "modality": "imc"}).to_parquet(base / "metadata/tissues.parquet")
+    pd.DataFrame(
+        {"channel_name": names, "qc_pass": True, "uniprot_id": "P01730", "is_nuclear_marker": False}
+    ).to_parquet(base / "imc/channels.parquet")
+    index = pd.Index(tissues, name="tissue_id")
+    pd.DataFrame(True, index=index, columns=names).to_parquet(base / "imc/channels_per_tissue.parquet")
+    pd.DataFrame(20.0, index=index, columns=names).to_parquet(spec / "image_level_upper_quantiles.parquet")
+    for kind in ("means", "stds"):
+        pd.DataFrame([[0.5] * CHANNELS], columns=names).to_parquet(spec / f"global_level_{kind}.parquet")
+    corners = rng.integers(0, SIZE - TILE, (24, 2))
+    tiles = [(tissue, i, *corner) for tissue in tissues for i, corner in enumerate(corners.tolist())]
+    pd.DataFrame(tiles, columns=["tissue_id", "tile_id", "row", "col"]).to_parquet(
+        base / f"tiling/1_0mpp/default/{TILE}_tile_coordinates.parquet"
+    )
+    return root
+
+
+def test_tiles_through_the_classes_against_the_query(lake, benchmark):
+    options = {"resolution": 1, "tile_size": TILE, "verbose": False}
+    classes = MultiplexImagingDataset("cohort", path=lake / "cohort", modality="imc", standardization=SPEC, **options)
+    query = SporaQuery(lake).modality("imc").tiles(size=TILE).standardize(SPEC).to_torch()
+    places = [(t, *corner) for t, corners in classes.tile_coordinates.items() for corner in corners]
+    order = np.random.default_rng(1).permutation(len(places)).tolist()
+
+    def by_class(position):
+        tissue_id, row, col = places[position]
+        return classes.get_tile_by_coordinates(tissue_id=tissue_id, row=row, col=col).image
+
+    def by_query(position):
+        return query[position]["image"]
+
+    def seconds(read):
+        clear_cache()
+        start = time.perf_counter()
+        for position in order:
+            read(position)
+        return time.perf_counter() - start
+
+    assert all(torch.equal(by_class(position), by_query(position)) for position in order[:4])
+    pairs = [(seconds(by_query), seconds(by_class)) for _ in range(5)]
+    through_query, through_class = (min(column) for column in zip(*pairs, strict=True))
+    print(
+        f"\n{TILE} tile, {CHANNELS} channels: query {len(order) / through_query:.1f} tiles/s, "
+        f"published classes {len(order) / through_class:.1f} tiles/s, ratio {through_query / through_class:.2f}"
+    )
+    benchmark.pedantic(by_class, args=(order[0],), rounds=3)

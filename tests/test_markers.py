@@ -1,0 +1,263 @@
+"""Markers named across panels: one protein under several names, one name for several proteins."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from lakes import coordinates_image, write_zarr
+
+from spora_db import Catalog, SporaQuery
+from spora_db.errors import ArgumentError, FileFormatError, SporaError, TableError, UnknownNameError
+from spora_db.markers import PanelChannel, find_marker, read_aliases
+
+PANELS = {
+    "alpha": [("DNA", None), ("CD3e", "P07766"), ("CD8a", "P01732"), ("SMA", "P62736"), ("sma", "P68133")],
+    "beta": [("DAPI", None), ("CD3", "P07766"), ("CD8", "P01732-2"), ("Vimentin", "P08670"), ("NA", "not-an-id")],
+    "gamma": [("Dapi", None), ("cd3E", "P07766"), ("CD45", "P08575-4"), ("CD45RO", "P08575-8"), ("XYZ", "not-an-id")],
+    "delta": [("T", "P07766"), ("CD8x", "P01732"), ("CD3", "P04234"), ("Ki67", "P46013")],
+}
+TISSUES = 3
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four cohorts of three IMC tissues; tissue i lacks every channel whose position is i plus a multiple of 4."""
+    root = tmp_path_factory.mktemp("markers") / "lake"
+    for name, panel in PANELS.items():
+        base, measured, rows = root / name, {}, []
+        for folder in ("metadata", "imc/1_0mpp/images"):
+            (base / folder).mkdir(parents=True)
+        for i in range(TISSUES):
+            tissue = f"{name}_{i}"
+            present = np.arange(len(panel)) % 4 != i + 1
+            measured[tissue] = present
+            write_zarr(base / "imc/1_0mpp/images" / f"{tissue}.ome.zarr", coordinates_image(int(present.sum()), 32, 32))
+            rows.append({"tissue_id": tissue, "patient_id": tissue, "specimen_id": "", "split": "x", "modality": "imc"})
+        pd.DataFrame(rows).to_parquet(base / "metadata/tissues.parquet")
+        channels = pd.DataFrame(panel, columns=["channel_name", "uniprot_id"])
+        channels.assign(qc_pass=channels.index != 3, is_nuclear_marker=channels.index == 0).to_parquet(
+            base / "imc/channels.parquet"
+        )
+        wide = pd.DataFrame.from_dict(measured, orient="index", columns=channels["channel_name"])
+        wide.rename_axis("tissue_id").to_parquet(base / "imc/channels_per_tissue.parquet")
+    return root
+
+
+@pytest.fixture
+def query(lake: Path) -> SporaQuery:
+    return SporaQuery(lake).modality("imc").tissues(mpp=1.0)
+
+
+def panel_channels() -> list[PanelChannel]:
+    return [
+        PanelChannel(dataset=name, modality="imc", channel_index=i, channel_name=channel, uniprot_id=accession)
+        for name, panel in PANELS.items()
+        for i, (channel, accession) in enumerate(panel)
+    ]
+
+
+def measured_names(lake: Path) -> dict[str, set[tuple[str, str]]]:
+    """Return, read by pandas, the (dataset, channel) pairs measured in each tissue."""
+    found = {}
+    for base in lake.iterdir():
+        wide = pd.read_parquet(base / "imc/channels_per_tissue.parquet")
+        for tissue, row in wide.iterrows():
+            found[tissue] = {(base.name, name) for name in wide.columns if row[name]}
+    return found
+
+
+MEANINGS = {
+    # by accession, in every panel, isoforms included unless one is named
+    "P07766": {"alpha CD3e", "beta CD3", "gamma cd3E", "delta T"},
+    "P01732": {"alpha CD8a", "beta CD8", "delta CD8x"},
+    "P01732-2": {"beta CD8"},
+    "P08575": {"gamma CD45", "gamma CD45RO"},
+    # by exact name, then letter case, then the protein of the name elsewhere
+    "SMA": {"alpha SMA"},
+    "sma": {"alpha sma"},
+    "CD8": {"alpha CD8a", "beta CD8", "delta CD8x"},
+    "cd3e": {"alpha CD3e", "beta CD3", "gamma cd3E", "delta T"},
+    "dapi": {"beta DAPI", "gamma Dapi"},
+    "Ki67": {"delta Ki67"},
+    # channels without a proper accession are never the same protein
+    "NA": {"beta NA"},
+}
+
+
+@pytest.mark.parametrize(("name", "meant"), MEANINGS.items())
+def test_a_name_means_these_channels(name, meant):
+    found = find_marker(name, panel_channels())
+    assert {f"{channel.dataset} {channel.channel_name}" for channel in found} == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Sma", ["'SMA' (P62736) in alpha/imc", "'sma' (P68133) in alpha/imc"]),
+        ("CD3", ["P07766", "P04234", "'CD3e' (P07766) in alpha/imc", "accession"]),
+    ],
+)
+def test_ambiguity_lists_the_candidates(query, name, words):
+    with pytest.raises(ArgumentError, match="ambiguous") as caught:
+        query.channels(require=[name]).count()
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_unknown_names_list_near_ones(query):
+    for argument in ("names", "require", "any_of", "exclude"):
+        with pytest.raises(UnknownNameError, match="Vimentin"):
+            query.channels(**{argument: ["Vimentine"]}).count()
+
+
+@pytest.mark.parametrize(
+    ("aliases", "name", "meant"),
+    [
+        ({"CD3": "P07766"}, "CD3", {"alpha CD3e", "beta CD3", "gamma cd3E", "delta CD3"}),
+        ({"T cells": ["CD3e", "CD8a"]}, "t cells", {"alpha CD3e", "beta CD3", "gamma cd3E", "delta T"}),
+        ({"nuclei": ["DNA", "DAPI"]}, "nuclei", {"alpha DNA", "beta DAPI", "gamma Dapi"}),
+    ],
+)
+def test_aliases_come_after_names(aliases, name, meant):
+    found = find_marker(name, panel_channels(), aliases=read_aliases(aliases))
+    assert {f"{channel.dataset} {channel.channel_name}" for channel in found} == meant
+
+
+def test_aliases_of_a_parquet_file_are_those_of_a_dict(query, tmp_path):
+    path = tmp_path / "aliases.parquet"
+    pd.DataFrame({"alias": ["nuclei", "T cells", "nuclei"], "marker": ["DNA", "P07766", "DAPI"]}).to_parquet(path)
+    by_file = query.channels(names=["nuclei"], aliases=path)
+    assert by_file == query.channels(names=["nuclei"], aliases={"nuclei": ["DNA", "DAPI"], "T cells": "P07766"})
+    assert set(by_file.plan().channel_names) >= {"DNA", "DAPI", "Dapi"}
+    with pytest.raises(FileFormatError, match=r"nowhere\.parquet"):
+        query.channels(aliases=tmp_path / "nowhere.parquet")
+    pd.DataFrame({"alias": ["a"], "name": ["b"]}).to_parquet(path)
+    with pytest.raises(TableError, match="'marker'"):
+        query.channels(aliases=path)
+    with pytest.raises(ArgumentError, match="stands for"):
+        query.channels(aliases={"nuclei": []})
+
+
+def offering(lake: Path, name: str) -> set[str]:
+    meant = {tuple(text.split(" ")) for text in MEANINGS[name]}
+    return {tissue for tissue, has in measured_names(lake).items() if has & meant}
+
+
+def selected(query: SporaQuery) -> set[str]:
+    return set(query.df()["tissue_id"])
+
+
+@pytest.mark.parametrize("names", [["P07766"], ["cd3e", "CD8"], ["SMA"], ["P01732-2", "P07766"], ["P08575"]])
+def test_require_and_any_of_against_pandas(lake, query, names):
+    every = [offering(lake, name) for name in names]
+    assert selected(query.channels(require=names)) == set.intersection(*every)
+    assert selected(query.channels(any_of=names)) == set.union(*every)
+
+
+@pytest.mark.parametrize("least", [1, 2, 3, 4])
+def test_at_least_so_many_of_any(lake, query, least):
+    names = ["P07766", "CD8", "P08575", "dapi"]
+    counts = pd.Series([tissue for name in names for tissue in offering(lake, name)]).value_counts()
+    assert selected(query.channels(any_of=names, at_least=least)) == set(counts.index[counts >= least])
+
+
+def test_two_names_of_one_marker_count_once(query):
+    assert query.channels(any_of=["P07766", "cd3e"], at_least=2).count() == 0
+
+
+@pytest.mark.parametrize(
+    ("choice", "dropped"),
+    [({}, set()), ({"exclude": ["P07766"]}, {"CD3e", "CD3", "cd3E", "T"}), ({"names": ["CD8", "SMA"]}, None)],
+)
+@pytest.mark.parametrize("least", [1, 2, 3, 4])
+def test_at_least_so_many_channels(lake, query, choice, dropped, least):
+    asked = query.channels(**choice, at_least=least)
+    expected = set()
+    for tissue, has in measured_names(lake).items():
+        names = {(d, n) for d, n in has if dropped is None or n not in dropped or (d, n) == ("delta", "CD3")}
+        if dropped is None:
+            names &= {tuple(text.split(" ")) for name in choice["names"] for text in MEANINGS[name]}
+        if len(names) >= least:
+            expected.add(tissue)
+    assert selected(asked) == expected
+    plan = asked.plan()
+    assert np.diff(plan.channels.offsets).min(initial=99) >= least
+    assert len(plan) == len(expected)
+
+
+def test_at_least_looks_at_the_kind(query):
+    assert query.channels(kind="uniprot_filtered", at_least=4).count() < query.channels(at_least=4).count()
+
+
+def test_excluded_channels_are_not_delivered(lake, query):
+    plan = query.channels(exclude=["P07766", "SMA", "CD45RO"]).plan()
+    for image, tissue in enumerate(plan.images.column("tissue_id").to_pylist()):
+        start, stop = plan.channels.offsets[image : image + 2]
+        names = [plan.channel_names[code] for code in plan.channels.name[start:stop]]
+        gone = {("alpha", "SMA"), ("gamma", "CD45RO"), *(tuple(t.split(" ")) for t in MEANINGS["P07766"])}
+        assert {(tissue.split("_")[0], name) for name in names} == measured_names(lake)[tissue] - gone
+    assert query.channels(exclude=["CD3e"]).count() == query.count()
+
+
+def test_alternatives_are_looked_at_one_by_one(tmp_path):
+    """A marker of a tissue's CODEX image says nothing of its IMC image."""
+    base = tmp_path / "lake" / "both"
+    for modality, names in (("imc", ["A", "B"]), ("codex", ["A", "C"])):
+        (base / modality / "1_0mpp/images").mkdir(parents=True)
+        write_zarr(base / modality / "1_0mpp/images/t.ome.zarr", coordinates_image(2, 32, 32))
+        pd.DataFrame({"channel_name": names, "qc_pass": True, "uniprot_id": None, "is_nuclear_marker": False}).to_parquet(
+            base / modality / "channels.parquet"
+        )
+        pd.DataFrame([[True, True]], columns=names, index=pd.Index(["t"], name="tissue_id")).to_parquet(
+            base / modality / "channels_per_tissue.parquet"
+        )
+    query = SporaQuery(base.parent).modality(("imc", "codex")).tissues(mpp=1.0)
+    assert query.count() == 2
+    assert query.channels(require=["C"]).df()["modality"].tolist() == ["codex"]
+    assert query.channels(any_of=["B", "C"], at_least=2).count() == 0
+    pair = SporaQuery(base.parent).modality("imc", "codex").tissues(mpp=1.0)
+    assert pair.channels(any_of=["B", "C"], at_least=2).count() == 1
+    overlap = query.panel_overlap()
+    assert overlap.to_dict() == {"both/codex": {"both/codex": 2, "both/imc": 1}, "both/imc": {"both/codex": 1, "both/imc": 2}}
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_macros_mean_the_same_channels(lake, name):
+    with Catalog(lake) as catalog:
+        for macro in ("has_all_markers", "has_any_marker"):
+            text = f"SELECT tissue_id FROM images WHERE {macro}(dataset, modality, tissue_id, ['{name}'])"
+            assert {row[0] for row in catalog.sql(text).fetchall()} == offering(lake, name)
+
+
+def test_n_markers_counts_names(lake):
+    names = ["P07766", "CD8", "P08575", "dapi"]
+    counts = pd.Series([tissue for name in names for tissue in offering(lake, name)]).value_counts()
+    with Catalog(lake) as catalog:
+        text = f"SELECT tissue_id, n_markers(dataset, modality, tissue_id, {names}) AS n FROM images"
+        found = catalog.sql(text).df().set_index("tissue_id")["n"]
+    assert found[found > 0].to_dict() == counts.to_dict()
+    assert (found[~found.index.isin(counts.index)] == 0).all()
+
+
+def test_panel_overlap_counts_shared_proteins(lake, query):
+    overlap = query.panel_overlap()
+    markers = {}
+    for name, panel in PANELS.items():
+        proper = {text: (u or "").split("-")[0] for text, u in panel if u and u != "not-an-id"}
+        markers[name] = {proper.get(text, text.lower()) for text, _ in panel}
+    for one in PANELS:
+        for other in PANELS:
+            assert overlap.loc[one, other] == len(markers[one] & markers[other]), (one, other)
+    assert overlap.index.name == "cohort"
+    fewer = query.channels(kind="uniprot_filtered", exclude=["P07766"]).where("dataset <> 'delta'").panel_overlap()
+    assert list(fewer) == ["alpha", "beta", "gamma"]
+    assert fewer.loc["alpha", "beta"] == 1
+    assert query.where("dataset = 'none'").panel_overlap().empty
+
+
+@pytest.mark.parametrize(
+    "choice", [{"at_least": 0}, {"any_of": ["CD8"], "at_least": 2}, {"any_of": "CD8"}, {"exclude": "CD8"}]
+)
+def test_choices_that_make_no_sense(query, choice):
+    with pytest.raises(SporaError):
+        query.channels(**choice)
