@@ -330,3 +330,14 @@ def test_accesses_of_composed_datasets(lake):
     tissues = spora(lake, tile_size=None)
     with pytest.raises(ArgumentError, match="tile_size"):
         tissues.sample_random_tile()
+
+
+def test_absent_chunks_are_errors_unless_asked_for(own_lake):
+    for dataset, modality in ((imc(own_lake), "imc"), (he(own_lake), "he")):
+        image = own_lake / f"alpha/{modality}/1_0mpp/images/alpha_0000.ome.zarr"
+        for shard in [path for path in image.rglob("*") if path.is_file() and path.suffix != ".json"]:
+            shard.unlink()
+        with pytest.raises(ImageNotFoundError, match="alpha_0000"):
+            dataset.get_tile("alpha_0000", 0)
+    assert (imc(own_lake, missing_chunks="zeros").get_tile("alpha_0000", 0).image == 0).all()
+    assert (he(own_lake, missing_chunks="zeros").get_tile("alpha_0000", 0, preprocess=False).image == 0).all()

@@ -145,13 +145,16 @@ def test_whole_tissues(lake):
     assert "3 tissues" in repr(dataset)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_proper_torch_dataset_in_workers_of_any_kind(many, method):
+def test_a_proper_torch_dataset_in_forked_workers(many):  # spawned ones: test_datasets_right.py
     expected = [many[position] for position in range(0, 72, 9)]
     loader = DataLoader(
-        torch.utils.data.Subset(many, range(0, 72, 9)), batch_size=3, num_workers=2, collate_fn=collate_list,
-        multiprocessing_context=multiprocessing.get_context(method), timeout=120,
-    )  # fmt: skip
+        torch.utils.data.Subset(many, range(0, 72, 9)),
+        batch_size=3,
+        num_workers=2,
+        collate_fn=collate_list,
+        multiprocessing_context=multiprocessing.get_context("fork"),
+        timeout=120,
+    )
     found = [sample for batch in loader for sample in batch]
     for one, two in zip(found, expected, strict=True):
         assert one["tissue_id"] == two["tissue_id"]

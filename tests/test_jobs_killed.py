@@ -57,10 +57,10 @@ def test_killed_statistics_resume_to_the_same_bytes_thirty_times(tmp_path, seed)
 
 TILING = """
     import sys
-    from spora_db.jobs import tile_lake
-    from spora_db.specs import parse_spec
-from spora_db.tiling_parameters import TilingParameters
+    from spora_db.jobs import engines, tile_lake
+    from spora_db.tiling_parameters import TilingParameters
 
+    engines.SECONDS_HERE = 0.0
     if __name__ == "__main__":
         parameters = TilingParameters(tile_size=32, stride=16, tolerance=0.85, coverage_goal=1.0)
         sys.stdout.write("ready\\n")
@@ -202,7 +202,6 @@ def test_ray_with_two_workers_makes_the_same_bytes(tmp_path):
         from pathlib import Path
         import ray
         from spora_db.jobs import standardize_lake, tile_lake
-        from spora_db.specs import parse_spec
         from spora_db.specs import parse_spec
         from spora_db.tiling_parameters import TilingParameters
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from lakes import coordinates_image, write_zarr
-
 from spora_db import Catalog, SporaQuery
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, TableError, UnknownNameError
 from spora_db.markers import PanelChannel, find_marker, read_aliases
+
+from lakes import coordinates_image, write_zarr
 
 PANELS = {
     "alpha": [("DNA", None), ("CD3e", "P07766"), ("CD8a", "P01732"), ("SMA", "P62736"), ("sma", "P68133")],
@@ -205,9 +205,9 @@ def test_alternatives_are_looked_at_one_by_one(tmp_path):
     for modality, names in (("imc", ["A", "B"]), ("codex", ["A", "C"])):
         (base / modality / "1_0mpp/images").mkdir(parents=True)
         write_zarr(base / modality / "1_0mpp/images/t.ome.zarr", coordinates_image(2, 32, 32))
-        pd.DataFrame({"channel_name": names, "qc_pass": True, "uniprot_id": None, "is_nuclear_marker": False}).to_parquet(
-            base / modality / "channels.parquet"
-        )
+        pd.DataFrame(
+            {"channel_name": names, "qc_pass": True, "uniprot_id": None, "is_nuclear_marker": False}
+        ).to_parquet(base / modality / "channels.parquet")
         pd.DataFrame([[True, True]], columns=names, index=pd.Index(["t"], name="tissue_id")).to_parquet(
             base / modality / "channels_per_tissue.parquet"
         )
@@ -218,7 +218,10 @@ def test_alternatives_are_looked_at_one_by_one(tmp_path):
     pair = SporaQuery(base.parent).modality("imc", "codex").tissues(mpp=1.0)
     assert pair.channels(any_of=["B", "C"], at_least=2).count() == 1
     overlap = query.panel_overlap()
-    assert overlap.to_dict() == {"both/codex": {"both/codex": 2, "both/imc": 1}, "both/imc": {"both/codex": 1, "both/imc": 2}}
+    assert overlap.to_dict() == {
+        "both/codex": {"both/codex": 2, "both/imc": 1},
+        "both/imc": {"both/codex": 1, "both/imc": 2},
+    }
 
 
 @pytest.mark.parametrize("name", MEANINGS)

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lakes import write_lake
-
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.loading.order import (
@@ -22,6 +20,8 @@ from spora_db.loading.order import (
 )
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.sampler import TileSampler
+
+from lakes import write_lake
 
 SHUFFLES = ("locality", "global", "none")
 
@@ -197,7 +197,7 @@ def test_resuming_anywhere_gives_the_rest_exactly(dataset, shuffle, world_size):
             whole.set_epoch(2)
 
 
-@pytest.mark.parametrize("sizes", list(itertools.permutations((1, 2, 4), 2)) + [(3, 5), (4, 4)])
+@pytest.mark.parametrize("sizes", [(1, 2), (1, 4), (2, 1), (2, 4), (4, 1), (4, 2), (3, 5), (4, 4)])
 def test_resuming_on_other_ranks_gives_every_row_once(dataset, sizes):
     before, after = sizes
     whole = TileSampler(dataset, block=2).order().tolist()

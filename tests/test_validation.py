@@ -362,6 +362,17 @@ def test_a_name_that_is_no_text_is_found(alpha, clean):
     assert [(item.severity, item.dataset, item.rule) for item in findings] == [("error", "alpha", "folder_names")]
 
 
+@pytest.mark.parametrize("folder", [IMAGES, MASKS])
+def test_a_file_whose_name_is_no_text_is_found(alpha, folder):
+    (alpha / folder / os.fsdecode(b"\xff.npz")).touch()
+    findings = validate(alpha.parent, deep=True)
+    assert json.dumps([item.reason for item in findings]).isascii()
+    [found] = [item for item in findings if item.severity == "error"]
+    assert (found.rule, found.file, found.reason) == (
+        "folder_names", f"alpha/{folder}", r"The name b'\xff.npz' is no text in UTF-8.",
+    )  # fmt: skip
+
+
 def test_headers_are_sampled_without_deep_and_said_so(alpha, monkeypatch):
     monkeypatch.setattr("spora_db.validation.images.SAMPLE", 2)
     [found] = [item for item in validate(alpha.parent) if item.file.endswith(IMAGES)]

@@ -6,7 +6,8 @@ SELECT
     CAST(NULL AS VARCHAR) AS modality,  -- cells belong to all modalities
     tissue_id AS name,                  -- the tissue
     CASE
-        WHEN tissue_id IS NULL OR cell_id IS NULL THEN 'has ' || count(*) || ' rows without tissue_id or cell_id in cells.parquet'
+        WHEN tissue_id IS NULL OR cell_id IS NULL
+            THEN 'has ' || count(*) || ' rows without tissue_id or cell_id in cells.parquet'
         ELSE 'has ' || count(*) || ' rows with cell_id ' || cell_id || ' in cells.parquet'
     END AS problem                      -- what is wrong, as a sentence about the name
 FROM source_cells

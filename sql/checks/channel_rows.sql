@@ -15,5 +15,6 @@ FROM source_channels
 -- repeated names of a modality with both tables are found by panel_names
 LEFT JOIN (SELECT DISTINCT dataset, modality, TRUE AS has_columns FROM source_panel_columns) USING (dataset, modality)
 GROUP BY dataset, modality, channel_name
-HAVING coalesce(trim(channel_name), '') = '' OR bool_or(qc_pass IS NULL) OR (count(*) > 1 AND bool_and(has_columns IS NULL))
+HAVING coalesce(trim(channel_name), '') = '' OR bool_or(qc_pass IS NULL)
+    OR (count(*) > 1 AND bool_and(has_columns IS NULL))
 ORDER BY dataset, modality, name;

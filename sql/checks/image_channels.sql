@@ -6,8 +6,8 @@ SELECT
     modality,           -- multiplex modality
     mpp,                -- resolution, microns per pixel
     tissue_id AS name,  -- the tissue
-    'has an image of ' || channels || ' channels; expected the ' || bit_count(measured) || ' measured ones or all ' || n_panel
-        || ' of the panel' AS problem  -- what is wrong, as a sentence about the name
+    'has an image of ' || channels || ' channels; expected the ' || bit_count(measured)
+        || ' measured ones or all ' || n_panel || ' of the panel' AS problem  -- what is wrong
 FROM image_headers
 INNER JOIN source_panels USING (dataset, modality, tissue_id)
 INNER JOIN (SELECT dataset, modality, count(*) AS n_panel FROM source_channels GROUP BY ALL) AS panel

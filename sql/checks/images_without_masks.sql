@@ -5,10 +5,11 @@ SELECT
     dataset,                                 -- name of the dataset's folder
     modality,                                -- modality of the images
     mpp,                                     -- resolution of the images, microns per pixel
-    count(*) || ' images' AS name,          -- how many
-    'have no tissue mask: ' || array_to_string(list_sort(list(tissue_id))[:3], ', ') || if(count(*) > 3, ', ...', '')
-        AS problem                           -- what is wrong, as a sentence about the name
+    count(*) || ' images' AS name,            -- how many
+    'have no tissue mask: ' || array_to_string(list_sort(list(tissue_id))[:3], ', ')
+        || if(count(*) > 3, ', ...', '') AS problem  -- what is wrong
 FROM source_images
-ANTI JOIN (SELECT dataset, mpp, tissue_id FROM source_masks WHERE kind = 'tissue') AS masked USING (dataset, mpp, tissue_id)
+ANTI JOIN (SELECT dataset, mpp, tissue_id FROM source_masks WHERE kind = 'tissue') AS masked
+    USING (dataset, mpp, tissue_id)
 GROUP BY dataset, modality, mpp
 ORDER BY dataset, modality, mpp;

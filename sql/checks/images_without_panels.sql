@@ -5,9 +5,9 @@ SELECT
     dataset,                                 -- name of the dataset's folder
     modality,                                -- modality of the images
     mpp,                                     -- resolution of the images, microns per pixel
-    count(*) || ' images' AS name,          -- how many
-    'have no row in channels_per_tissue.parquet: ' || array_to_string(list_sort(list(tissue_id))[:3], ', ') || if(count(*) > 3, ', ...', '')
-        AS problem                           -- what is wrong, as a sentence about the name
+    count(*) || ' images' AS name,            -- how many
+    'have no row in channels_per_tissue.parquet: ' || array_to_string(list_sort(list(tissue_id))[:3], ', ')
+        || if(count(*) > 3, ', ...', '') AS problem  -- what is wrong
 FROM source_images
 ANTI JOIN source_panels USING (dataset, modality, tissue_id)
 -- a modality without the table is found as panel_absent

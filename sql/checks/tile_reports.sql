@@ -1,4 +1,4 @@
--- purpose: tile coordinates and tile statistics are of one run: the same tissues, as many tiles, the size in the file's name
+-- purpose: tile coordinates and tile statistics are of one run: the same tissues, as many tiles
 -- grain:   one row per contradiction; no rows where all is well
 -- source:  source_tile_coordinates, source_tile_stats
 WITH counted AS (
@@ -26,7 +26,8 @@ SELECT
     tissue_id AS name,                  -- the tissue
     CASE
         WHEN n_rows > 1 THEN 'has ' || n_rows || ' rows in the tile statistics'
-        ELSE 'has ' || coalesce(n_tiles, 0) || ' tiles, but its statistics say ' || coalesce(CAST(num_tiles AS VARCHAR), 'nothing')
+        ELSE 'has ' || coalesce(n_tiles, 0) || ' tiles, but its statistics say '
+            || coalesce(CAST(num_tiles AS VARCHAR), 'nothing')
     END AS problem                      -- what is wrong, as a sentence about the name
 FROM counted
 FULL JOIN reported USING (dataset, mpp, strategy, tile_size, tissue_id)

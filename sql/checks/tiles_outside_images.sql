@@ -18,6 +18,9 @@ FROM source_tile_coordinates
 INNER JOIN sized USING (dataset, mpp, tissue_id)
 -- tiles of a grid may cross the edge and are padded; those of the greedy tiling only where the tissue is smaller
 WHERE "row" < 0 OR col < 0 OR "row" >= height OR col >= width
-    OR (strategy = 'default' AND ("row" + tile_size > greatest(height, tile_size) OR col + tile_size > greatest(width, tile_size)))
+    OR (
+        strategy = 'default'
+        AND ("row" + tile_size > greatest(height, tile_size) OR col + tile_size > greatest(width, tile_size))
+    )
 GROUP BY dataset, mpp, strategy, tile_size, tissue_id
 ORDER BY dataset, mpp, strategy, tile_size, name;

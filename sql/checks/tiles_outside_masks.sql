@@ -2,7 +2,8 @@
 -- grain:   one row per contradiction; no rows where all is well
 -- source:  source_tile_coordinates, source_tile_stats
 WITH sized AS (
-    SELECT dataset, mpp, strategy, tile_size, tissue_id, mask_height AS height, mask_width AS width FROM source_tile_stats
+    SELECT dataset, mpp, strategy, tile_size, tissue_id, mask_height AS height, mask_width AS width
+    FROM source_tile_stats
 )
 SELECT
     dataset,                            -- name of the dataset's folder
@@ -18,6 +19,9 @@ FROM source_tile_coordinates
 INNER JOIN sized USING (dataset, mpp, strategy, tile_size, tissue_id)
 -- tiles of a grid may cross the edge and are padded; those of the greedy tiling only where the tissue is smaller
 WHERE "row" < 0 OR col < 0 OR "row" >= height OR col >= width
-    OR (strategy = 'default' AND ("row" + tile_size > greatest(height, tile_size) OR col + tile_size > greatest(width, tile_size)))
+    OR (
+        strategy = 'default'
+        AND ("row" + tile_size > greatest(height, tile_size) OR col + tile_size > greatest(width, tile_size))
+    )
 GROUP BY dataset, mpp, strategy, tile_size, tissue_id
 ORDER BY dataset, mpp, strategy, tile_size, name;

@@ -11,8 +11,8 @@ SELECT
     strategy,                                -- name of the tiling
     tile_size,                               -- side of the tile, pixels
     count(*) || ' tissues' AS name,          -- how many
-    'have tiles but no image: ' || array_to_string(list_sort(list(tissue_id))[:3], ', ') || if(count(*) > 3, ', ...', '')
-        AS problem                           -- what is wrong, as a sentence about the name
+    'have tiles but no image: ' || array_to_string(list_sort(list(tissue_id))[:3], ', ')
+        || if(count(*) > 3, ', ...', '') AS problem  -- what is wrong
 FROM tiled
 ANTI JOIN source_images USING (dataset, mpp, tissue_id)
 -- tissues that exist nowhere are found by tiles_without_tissues

@@ -1,0 +1,91 @@
+"""Mask files of an import: npz, npy, PNG and TIFF, compared with the image that they belong to."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, TableError
+from spora_db.images import open_image, read_region
+from spora_db.images.failures import DECODE_FAILURES
+from spora_db.importing.fields import Field
+from spora_db.masks import load_mask
+
+SUFFIXES: Final = (".npz", ".npy", ".png", ".ome.tiff", ".ome.tif", ".tiff", ".tif")
+ENDINGS: Final = ("", "_mask", "_masks", "-mask", ".mask")
+LIMIT: Final = 2**34
+
+
+def find_mask(folder: Path, tissue_id: str) -> Path:
+    """Return the mask file of a tissue: ``<tissue_id>`` or ``<tissue_id>_mask``, with any of the known suffixes.
+
+    Raises
+    ------
+    MaskNotFoundError
+        There is none.
+    TableError
+        There are several.
+    """
+    if folder.is_file():
+        return folder
+    found = [path for suffix in SUFFIXES for end in ENDINGS if (path := folder / f"{tissue_id}{end}{suffix}").is_file()]
+    if len(found) > 1:
+        raise TableError(f"{folder} has several masks of {tissue_id!r}: {', '.join(p.name for p in found)}. Keep one.")
+    if not found:
+        raise MaskNotFoundError(
+            f"There is no mask of {tissue_id!r} in {folder}. Expected {tissue_id}<suffix> or {tissue_id}_mask<suffix>, "
+            f"with {', '.join(SUFFIXES)}."
+        )
+    return found[0]
+
+
+def read_mask(path: Path, field: Field) -> npt.NDArray[Any]:
+    """Read a mask and compare it with its field; a 2-D array of whole numbers or bool.
+
+    Raises
+    ------
+    FileFormatError
+        It cannot be read, has colours, or is of another size than its image.
+    """
+    try:
+        mask = _read(path)
+    except SporaError:
+        raise
+    except DECODE_FAILURES as error:
+        raise FileFormatError(
+            f"The mask {path} cannot be read: {type(error).__name__}: {error}. Write it again."
+        ) from error
+    if mask.ndim == 3 and mask.shape[0] == 1:
+        mask = mask[0]
+    if mask.ndim != 2 or mask.dtype.kind not in "biuf":
+        raise FileFormatError(f"The mask {path} is {mask.dtype} of shape {mask.shape}; expected one value per pixel.")
+    if mask.shape != (field.height, field.width):
+        raise FileFormatError(
+            f"The mask {path} is {mask.shape[0]} x {mask.shape[1]}, but the image {field.origin} is {field.height} x "
+            f"{field.width} (height x width). Write the mask at the image's resolution, without a margin."
+        )
+    if mask.dtype.kind == "f":
+        whole = mask.astype(np.int64)
+        if not np.array_equal(whole, mask):
+            raise FileFormatError(f"The mask {path} holds values that are no whole numbers. Write labels, or 0 and 1.")
+        mask = whole
+    return mask
+
+
+def _read(path: Path) -> npt.NDArray[Any]:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return load_mask(path)
+    if suffix == ".npy":
+        with path.open("rb") as file:
+            mapped = np.lib.format.open_memmap(path, mode="r") if file.read(6) == b"\x93NUMPY" else None
+        if mapped is None or mapped.nbytes > LIMIT:
+            raise FileFormatError(f"The mask {path} is no plain .npy array. Save it with numpy.save.")
+        return np.array(mapped)
+    if suffix == ".png":
+        import imagecodecs
+
+        decoded: npt.NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+        return decoded
+    return read_region(open_image(path))

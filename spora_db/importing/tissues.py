@@ -1,0 +1,102 @@
+"""Writing one tissue of an import: its image and its masks."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError, FileFormatError
+from spora_db.images import write_ometiff, write_omezarr
+from spora_db.importing.fields import Field
+from spora_db.importing.masks import find_mask, read_mask
+from spora_db.importing.options import ImageChoice, TissueMaskChoice
+from spora_db.importing.tissue_masks import tissue_mask
+from spora_db.layout import MULTIPLEX_MODALITIES, image_folder, mask_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TissueJob:
+    """What is to be written of one field, and where."""
+
+    field: Field
+    pages: tuple[int, ...]
+    names: tuple[str, ...]
+    folder: Path
+    modality: str
+    mpp: float
+    images: ImageChoice
+    masks: Path | None
+    tissue_mask: TissueMaskChoice
+    cell_masks: Path | None
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the image is a colour picture."""
+        return self.modality not in MULTIPLEX_MODALITIES
+
+
+def write_tissue(job: TissueJob) -> None:
+    """Write the image and the masks of one tissue."""
+    tissue = job.field.tissue_id
+    place = image_folder(job.folder, job.modality, mpp=job.mpp)
+    place.mkdir(parents=True, exist_ok=True)
+    needs_pixels = job.images in ("zarr", "tiff") or (job.masks is None and job.tissue_mask == "otsu")
+    pixels = job.field.read(list(job.pages)) if needs_pixels else None
+    if job.images in ("link", "copy"):
+        _take_over(job, place)
+    elif pixels is not None and job.images == "zarr":
+        write_omezarr(place / f"{tissue}.ome.zarr", pixels, mpp=job.mpp, channel_names=job.names)
+    elif pixels is not None:
+        photometric: Any = "rgb" if job.is_rgb else "minisblack"
+        names = None if job.is_rgb else job.names
+        write_ometiff(place / f"{tissue}.ome.tiff", pixels, mpp=job.mpp, channel_names=names, photometric=photometric)
+    if job.masks is not None:
+        mask: npt.NDArray[Any] = read_mask(find_mask(job.masks, tissue), job.field) > 0
+    elif pixels is not None:
+        mask = tissue_mask(pixels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
+    else:
+        mask = np.ones((job.field.height, job.field.width), bool)
+    _write_mask(job, "tissue", mask)
+    if job.cell_masks is not None:
+        path = find_mask(job.cell_masks, tissue)
+        labels = read_mask(path, job.field)
+        if labels.dtype.kind != "b" and (int(labels.min()) < 0 or int(labels.max()) > np.iinfo(np.int32).max):
+            raise FileFormatError(
+                f"The cell mask {path} holds labels from {labels.min()} to {labels.max()}; expected cell numbers of 32 "
+                "bits, 0 for background."
+            )
+        _write_mask(job, "instances", labels.astype(np.int32))
+
+
+def _take_over(job: TissueJob, place: Path) -> None:
+    """Link or copy an image file as it is."""
+    file = job.field.file
+    if file is None:
+        raise ArgumentError(
+            f"{job.field.origin} is a folder of single-channel files, which cannot be linked or copied as one image. "
+            "Use images 'zarr' or 'tiff'."
+        )
+    if job.pages != tuple(range(len(job.field.pages))) and not (job.is_rgb and len(job.field.pages) == 4):
+        raise ArgumentError(
+            f"{file} does not hold the panel's channels in the panel's order (its pages in that order: "
+            f"{', '.join(map(str, job.pages))} of {len(job.field.pages)}), so it cannot be linked or copied as it is. "
+            "Use images 'zarr' or 'tiff', or order the panel as the image."
+        )
+    suffix = ".ome.zarr" if file.is_dir() else ".ome.tiff"
+    target = place / f"{job.field.tissue_id}{suffix}"
+    if job.images == "link":
+        target.symlink_to(Path(os.path.abspath(file)), target_is_directory=file.is_dir())  # noqa: PTH100
+    elif file.is_dir():
+        shutil.copytree(file, target)
+    else:
+        shutil.copyfile(file, target)
+
+
+def _write_mask(job: TissueJob, kind: str, mask: npt.NDArray[Any]) -> None:
+    folder = mask_folder(job.folder, kind, mpp=job.mpp)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / f"{job.field.tissue_id}.npz", mask=mask)

@@ -1,0 +1,115 @@
+"""Validate a lake: folders, tables, relations, headers, and on request every pixel. Reads, never writes."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from spora_db.errors import DatasetNotFoundError, SporaError, unknown
+from spora_db.layout import Dataset, Lake, scan
+from spora_db.validation.findings import Finding, in_order
+from spora_db.validation.folders import check_folders, check_lake_folder
+from spora_db.validation.images import check_pixels, header_table, read_headers
+from spora_db.validation.relations import check_relations
+from spora_db.validation.rules import broken
+from spora_db.validation.tables import check_encoders, check_table
+
+
+def validate(
+    lake: str | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    deep: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Finding, ...]:
+    """Check every rule of the layout.
+
+    Without `deep` all folders are listed, the columns of all tables are checked and the tables compared with each other
+    and with the files on disk; headers are read of at most 100 images per folder, which a note says. With `deep` every
+    pixel of every image and mask and every row of every table is read.
+
+    Parameters
+    ----------
+    lake
+        A lake, or one dataset's folder.
+    dataset
+        Only this dataset.
+    deep
+        Read everything.
+    progress
+        Called in a deep validation with how many of how many files of a dataset are read.
+
+    Returns
+    -------
+    tuple of Finding
+        Errors first, then by dataset, rule and file; of many alike the first ten, and one that counts the others.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the folder does not exist or holds no dataset.
+    UnknownNameError
+        If there is no such dataset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spora_db.demo import write_demo_lake
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lake = write_demo_lake(folder, tissues=1, size=128)
+    ...     findings = validate(lake)
+    >>> sorted({(finding.severity, finding.rule) for finding in findings})
+    [('note', 'statistics_absent')]
+    """
+    scanned, findings = _scan(Path(lake))
+    names = [item.name for item in scanned.datasets]
+    if dataset is not None and dataset not in names:
+        raise unknown("dataset", dataset, names, where=f"lake {str(scanned.root)!r}")
+    given = Path(os.path.abspath(Path(lake).expanduser()))  # noqa: PTH100  (resolve() would follow a link to a dataset)
+    if dataset is None and given == scanned.root:
+        findings += check_lake_folder(scanned.root, {*names, *(finding.dataset for finding in findings)})
+    for item in scanned.datasets:
+        if dataset in (None, item.name):
+            findings += _check(item, scanned.root, deep=deep, progress=progress)
+    return tuple(in_order(findings))
+
+
+def _check(
+    dataset: Dataset, root: Path, *, deep: bool, progress: Callable[[int, int], None] | None
+) -> Iterator[Finding]:
+    """Yield what is wrong with one dataset, the quick rules first."""
+    yield from check_folders(dataset)
+    for table in dataset.tables:
+        yield from check_table(table, root, deep=deep)
+    yield from check_encoders(dataset, root)
+    images, findings = read_headers(dataset, root, deep=deep)
+    yield from findings
+    yield from check_relations(dataset, header_table(images), deep=deep)
+    if deep:
+        yield from check_pixels(dataset, images, root, progress=progress)
+
+
+def _scan(given: Path) -> tuple[Lake, list[Finding]]:
+    """List the datasets of a lake; where one cannot be listed, the others, and a finding."""
+    try:
+        return scan(given), []
+    except DatasetNotFoundError:
+        raise
+    except SporaError as error:
+        failure = error
+    root = Path(os.path.abspath(given.expanduser()))  # noqa: PTH100
+    datasets: list[Dataset] = []
+    findings: list[Finding] = []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        try:
+            datasets += scan(folder).datasets
+        except DatasetNotFoundError:
+            continue
+        except SporaError as error:
+            findings.append(broken("folder_names", str(error), dataset=_text(folder.name), file=_text(folder.name)))
+    if not findings:
+        findings = [broken("folder_names", str(failure), dataset="", file="")]
+    return Lake(root=root, datasets=tuple(item for item in datasets if item.path.parent == root)), findings
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()

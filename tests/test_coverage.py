@@ -1,0 +1,203 @@
+"""Channels without statistics: listed before training, and four explicit ways to go on."""
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from spora_db import SporaQuery
+from spora_db.errors import StatisticsNotFoundError, UnknownNameError
+
+from lakes import PANEL, write_lake
+
+SPEC = "quantile_clipping/uq_0.99_image"
+FOLDER = "imc/1_0mpp/standardization/quantile_clipping"
+NAMES = [channel[0] for channel in PANEL]
+Missing = set[tuple[str, str, str]]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cohorts; alpha has global tables too. Without quantiles: alpha_0001, beta_0003, and Junk in all of beta.
+
+    Without moments: DNA in all of alpha's own spec. Unusable: CD8 of alpha_0000, whose quantile is 0.
+    """
+    root = write_lake(tmp_path_factory.mktemp("coverage") / "lake")
+    for name, tissue in (("alpha", "alpha_0001"), ("beta", "beta_0003")):
+        file = root / name / FOLDER / "uq_0.99_image/image_level_upper_quantiles.parquet"
+        table = pd.read_parquet(file).drop(index=tissue)
+        if name == "alpha":
+            table.loc["alpha_0000", "CD8"] = 0.0
+        else:
+            table = table.drop(columns="Junk")
+        table.to_parquet(file)
+        for kind in ("means", "stds"):
+            file = root / name / FOLDER / f"uq_0.99_image/global_level_{kind}.parquet"
+            pd.read_parquet(file).drop(columns="DNA" if name == "alpha" else "Junk").to_parquet(file)
+    spare = root / "alpha" / FOLDER / "uq_0.99_global"
+    spare.mkdir()
+    for kind, value in (("upper_quantiles", 7_000.0), ("means", 0.3), ("stds", 0.2)):
+        pd.DataFrame([[value] * len(NAMES)], columns=NAMES).to_parquet(spare / f"global_level_{kind}.parquet")
+    return root
+
+
+@pytest.fixture
+def query(lake: Path) -> SporaQuery:
+    return SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
+
+
+def delivered(lake: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield (dataset, tissue, channel) as measured, read by pandas."""
+    for base in sorted(lake.iterdir()):
+        wide = pd.read_parquet(base / "imc/channels_per_tissue.parquet")
+        yield from ((base.name, tissue, name) for tissue, name in product(wide.index, wide) if wide.loc[tissue, name])
+
+
+def gaps(lake: Path) -> dict[tuple[str, str, str], str]:
+    """Return what is wrong with each entry, looked up in the files by pandas: the oracle."""
+    found = {}
+    for dataset, tissue, name in delivered(lake):
+        folder = lake / dataset / FOLDER / "uq_0.99_image"
+        upper = pd.read_parquet(folder / "image_level_upper_quantiles.parquet")
+        means = pd.read_parquet(folder / "global_level_means.parquet")
+        problems = [] if name in upper and tissue in upper.index else ["no quantiles"]
+        problems += [] if name in means else ["no moments"]
+        if not problems and not upper.loc[tissue, name] > 0:
+            problems = ["unusable values"]
+        if problems:
+            found[dataset, tissue, name] = ", ".join(problems)
+    return found
+
+
+def entries(plan) -> dict[tuple[str, str, str], tuple[float, float, float]]:
+    """Return what a plan delivers and with which statistics: (upper, mean, std)."""
+    images = plan.images.to_pylist()
+    return {
+        (image["dataset"], image["tissue_id"], plan.channel_names[plan.channels.name[i]]): (
+            float(plan.channels.upper[i]),
+            float(plan.channels.mean[i]),
+            float(plan.channels.std[i]),
+        )
+        for image, (start, stop) in zip(
+            images, np.column_stack([plan.channels.offsets[:-1], plan.channels.offsets[1:]]), strict=True
+        )
+        for i in range(start, stop)
+    }
+
+
+def test_coverage_lists_what_pandas_misses(lake, query):
+    expected = gaps(lake)
+    frame = query.standardize(SPEC).coverage()
+    assert list(frame) == ["dataset", "modality", "mpp", "tissue_id", "channel_name", "uniprot_id", "spec", "problem"]
+    found = {(r.dataset, r.tissue_id, r.channel_name): r.problem for r in frame.itertuples()}
+    assert found == expected
+    assert set(found.values()) == {"no quantiles", "no moments", "no quantiles, no moments", "unusable values"}
+    assert set(frame["spec"]) == {SPEC}
+    assert frame.set_index("channel_name").loc["CD8", "uniprot_id"].eq("P01732-2").all()
+
+
+def test_coverage_looks_at_what_is_asked(lake, query):
+    expected = gaps(lake)
+    asked = query.where("dataset = 'alpha' AND tissue_id <> 'alpha_0001'").channels(names=["DNA", "CD8"])
+    found = asked.standardize(SPEC).coverage()
+    assert {(r.dataset, r.tissue_id, r.channel_name) for r in found.itertuples()} == {
+        key for key in expected if key[0] == "alpha" and key[1] != "alpha_0001" and key[2] in ("DNA", "CD8")
+    }
+    no_moments = asked.standardize(SPEC, use_mean_std=False).coverage()
+    assert no_moments["channel_name"].tolist() == ["CD8"]
+    assert query.coverage().empty
+    assert len(query.standardize("quantile_clipping/uq_0.5_image").coverage()) == len(list(delivered(lake)))
+    for missing in ("drop_channel", "drop_tissue", "global"):
+        assert len(query.standardize(SPEC, missing=missing).coverage()) == len(expected)
+    pair = SporaQuery(lake).modality("he", "imc").tiles(size=32).standardize({"he": "imagenet", "imc": SPEC})
+    assert set(pair.coverage()["modality"]) == {"imc"}
+
+
+def test_missing_is_an_error_unless_a_choice_is_made(query):
+    with pytest.raises(StatisticsNotFoundError, match=r"coverage\(\)"):
+        query.standardize(SPEC).plan()
+    with pytest.raises(UnknownNameError, match="drop_tissue"):
+        query.standardize(SPEC, missing="ignore")
+    with pytest.raises(UnknownNameError):
+        query.standardize(SPEC, missing="defer")
+
+
+def test_drop_channel_leaves_out_exactly_what_coverage_lists(lake, query):
+    expected = gaps(lake)
+    asked = query.where("tissue_id NOT IN ('alpha_0001', 'beta_0003')").standardize(SPEC, missing="drop_channel")
+    plan = asked.plan()
+    kept = {key for key in delivered(lake) if key not in expected and key[1] not in ("alpha_0001", "beta_0003")}
+    assert set(entries(plan)) == kept
+    assert plan.standardization.missing_statistics == "drop_channel"
+    assert len(plan) == asked.count()
+    with pytest.raises(StatisticsNotFoundError, match="alpha_0001"):  # nothing would be left of it
+        query.standardize(SPEC, missing="drop_channel").plan()
+
+
+@pytest.mark.parametrize("names", [("CD8", "CD3e"), ("DNA", "Bad")])
+def test_drop_tissue_leaves_out_rows_before_sampling(lake, query, names):
+    expected = {key for key, problem in gaps(lake).items() if problem != "unusable values"}
+    lost = {tissue for _, tissue, name in expected if name in names}
+    asked = query.channels(names=names).standardize(SPEC, missing="drop_tissue")
+    assert set(asked.df()["tissue_id"]) == {tissue for _, tissue, _ in delivered(lake)} - lost
+    plan = asked.plan()
+    assert len(plan) == asked.count() == len(asked.df())
+    assert asked.sample(20).count() == 20
+    assert query.standardize(SPEC, missing="drop_tissue").count() == 0
+    both = asked.modality("he", "imc", missing="keep").standardize({"imc": SPEC}, missing="drop_tissue")
+    assert lost.isdisjoint(both.df()["tissue_id"])
+    either = asked.modality(("imc", "he")).standardize({"imc": SPEC}, missing="drop_tissue").df()
+    assert lost.isdisjoint(either.query("modality == 'imc'")["tissue_id"])
+    assert len(either.query("modality == 'he'")) == 6 * 9
+
+
+def test_drop_tissue_knows_the_levels(lake, query):
+    moments = {"stats_level": "image", "missing": "drop_tissue"}
+    assert query.standardize(SPEC, **moments).count() == 0
+    assert query.standardize(SPEC, **moments, use_mean_std=False).df()["tissue_id"].nunique() == 3
+    spare = query.standardize("quantile_clipping/uq_0.99_global", missing="drop_tissue")
+    assert set(spare.df()["dataset"]) == {"alpha"}
+    assert spare.df()["tissue_id"].nunique() == 4
+
+
+def test_global_statistics_stand_in_quantiles_and_moments_together(lake, query):
+    wrong = gaps(lake)
+    alpha = query.where("dataset = 'alpha'").standardize(SPEC, missing="global")
+    found = entries(alpha.plan())
+    assert set(found) == {key for key in delivered(lake) if key[0] == "alpha"} - {("alpha", "alpha_0000", "CD8")}
+    for key, values in found.items():
+        if key[1] == "alpha_0001":
+            assert values == pytest.approx((7_000.0, 0.3, 0.2)), key
+        elif key not in wrong:
+            assert values == pytest.approx((1_000.0 * (NAMES.index(key[2]) + 1), 0.5, 0.25)), key
+    with pytest.raises(StatisticsNotFoundError, match="uq_0.99_global"):
+        query.standardize(SPEC, missing="global").plan()
+
+
+def test_image_level_moments_give_way_to_global_ones(lake, tmp_path):
+    """Moments at image level for one tissue only, beside quantiles for all: the others have none at this level."""
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    folder = root / "alpha" / FOLDER / "uq_0.99_image"
+    for kind, value in (("means", 0.9), ("stds", 0.8)):
+        pd.DataFrame([[value] * 5], columns=NAMES, index=["alpha_0000"]).to_parquet(
+            folder / f"image_level_{kind}.parquet"
+        )
+    query = SporaQuery(root).modality("imc").tissues(mpp=1.0)
+    with pytest.raises(StatisticsNotFoundError, match="means"):
+        query.standardize(SPEC, stats_level="image").plan()
+    some = query.standardize(SPEC, stats_level="image", missing="drop_tissue")
+    assert some.df()["tissue_id"].tolist() == ["alpha_0000"]
+    assert len(some.plan()) == 1
+    found = entries(query.standardize(SPEC, stats_level="image", missing="global").plan())
+    assert {key[1]: values[1:] for key, values in found.items()} == {
+        "alpha_0000": pytest.approx((0.9, 0.8)),
+        **{f"alpha_000{i}": pytest.approx((0.5, 0.25)) for i in (1, 2, 3)},
+    }
+
+
+def test_the_choice_is_part_of_the_plans_hash(query):
+    whole = query.where("tissue_id = 'beta_0000'").channels(names=["CD8"])
+    hashes = {whole.standardize(SPEC, missing=missing).plan().hash for missing in ("error", "drop_channel", "global")}
+    assert len(hashes) == 3

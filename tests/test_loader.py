@@ -1,0 +1,346 @@
+import gc
+import itertools
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from spora_db import SporaQuery
+from spora_db.errors import ArgumentError, UnknownNameError
+from spora_db.images import cache_info, open_image, read_region, set_cache_bytes, write_ometiff
+from spora_db.loading.collates import collate_list, collate_panel
+from spora_db.loading.dataset import PlanDataset
+from spora_db.loading.loader import WorkerError
+from spora_db.loading.memory import POOLED_FROM, BufferPool
+from torch.utils.data import get_worker_info
+
+from lakes import write_lake
+
+METHODS = ("fork", "spawn", "forkserver")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a lake of OME-Zarr in one cohort and OME-TIFF in the other."""
+    root = write_lake(tmp_path_factory.mktemp("loader") / "lake")
+    for path in sorted((root / "beta/imc/1_0mpp/images").iterdir()):
+        image = read_region(open_image(path))
+        shutil.rmtree(path)
+        write_ometiff(path.with_name(path.name.replace(".ome.zarr", ".ome.tiff")), image, mpp=1.0)
+    return root
+
+
+@pytest.fixture(scope="module")
+def dataset(lake):
+    return SporaQuery(lake).modality("imc").tiles(size=32).to_torch()
+
+
+def places(batches):
+    return [
+        place for batch in batches for place in zip(batch["dataset"], batch["tissue_id"], batch["tile_id"], strict=True)
+    ]
+
+
+def pixels(batches):
+    return [zlib.crc32(image.numpy().tobytes()) for batch in batches for image in batch["image"]]
+
+
+# ---- order, workers, state ----
+
+
+@pytest.mark.parametrize("collate", ["padded", "panel"])
+def test_workers_change_nothing(dataset, collate):
+    expected = None
+    for workers in (0, 1, 3):
+        loader = dataset.loader(
+            5, num_workers=workers, start_method="fork", collate=collate, timeout=120 if workers else 0
+        )
+        epochs = [list(loader), list(loader)]
+        found = [(places(epoch), pixels(epoch)) for epoch in epochs]
+        assert loader.epoch == 2
+        assert sorted(found[0][0]) == sorted(found[1][0])
+        assert len(set(found[0][0])) == 72
+        assert found[0][0] != found[1][0]  # also with persistent workers
+        loader.set_epoch(0)
+        assert places(loader) == found[0][0]
+        expected = expected or found
+        assert found == expected
+
+
+@pytest.mark.parametrize("collate", ["packed", "panel"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resuming_after_any_batch(dataset, collate, workers):
+    options = {"num_workers": workers, "collate": collate, "start_method": "fork"}
+    whole = [batch["tile_id"] for batch in dataset.loader(10, **options)]
+    stops = range(len(whole) + 1) if workers == 0 else (0, 1, 4)
+    for stop in stops:
+        loader = dataset.loader(10, **options)
+        got = [batch["tile_id"] for batch in itertools.islice(loader, stop)]
+        state = json.loads(json.dumps(loader.state_dict()))  # what was delivered, not what workers read ahead
+        resumed = dataset.loader(10, num_workers=0, collate=collate)
+        resumed.load_state_dict(state)
+        assert len(resumed) == len(whole) - stop
+        assert got + [batch["tile_id"] for batch in resumed] == whole
+        assert resumed.epoch == 1
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_ranks_share_an_epoch(dataset, world_size):
+    shares = [places(dataset.loader(9 // world_size, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    assert {len(share) for share in shares} == {72 // world_size}
+    assert sorted(itertools.chain(*shares)) == sorted(
+        places([dataset[i] | {k: [dataset[i][k]] for k in ("dataset", "tissue_id", "tile_id")} for i in range(72)])
+    )
+
+
+def test_weights_and_collates_by_function(dataset):
+    loader = dataset.loader(6, balance_by=["dataset"], num_samples=12, collate=collate_panel(["CD8", "P07766"]))
+    assert [batch["image"].shape for batch in loader] == [(6, 2, 32, 32)] * 2
+    assert all(len(batch) == 6 for batch in dataset.loader(6, collate="list", drop_last=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"batch_size": 0}, ArgumentError, "batch_size=0|block=0"),
+        ({"num_workers": -1}, ArgumentError, "num_workers=-1"),
+        ({"collate": "stack"}, UnknownNameError, "packed, padded, panel"),
+        ({"start_method": "thread"}, UnknownNameError, "forkserver, spawn"),
+        ({"rank": 1}, ArgumentError, "both or neither"),
+    ],
+)
+def test_unusable_arguments(dataset, options, error, match):
+    with pytest.raises(error, match=match):
+        dataset.loader(**options)
+
+
+# ---- start methods ----
+
+UNUSED = """
+import sys, zlib
+from spora_db import SporaQuery
+if __name__ == "__main__":
+    lake, method = sys.argv[1:]
+    dataset = SporaQuery(lake).modality("imc").tiles(size=32).to_torch()
+    loader = dataset.loader(8, num_workers=2, start_method=method, timeout=120)
+    print([zlib.crc32(image.numpy().tobytes()) for batch in loader for image in batch["image"]])
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_start_methods_in_a_parent_that_read_nothing(dataset, lake, method, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(UNUSED)
+    command = [sys.executable, str(script), str(lake), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == pixels(dataset.loader(8))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_start_methods_in_a_parent_that_read_and_queried(dataset, lake, method):
+    assert SporaQuery(lake).modality("imc").tiles(size=32).count() == 72
+    expected = pixels(dataset.loader(8))
+    assert pixels(dataset.loader(8, num_workers=1, start_method=method, timeout=120)) == expected
+
+
+# ---- one plan for all workers ----
+
+
+def grown(plan, rows):
+    """Return a plan of many rows: its own, repeated."""
+    position = np.arange(rows) % len(plan)
+    parts = {name: np.ascontiguousarray(getattr(plan, name)[position]) for name in ("image", "tile_id", "row", "col")}
+    return replace(plan, columns=plan.columns.take(position), **parts)
+
+
+def private_bytes():
+    text = Path("/proc/self/smaps_rollup").read_text()
+    fields = dict(line.split(":") for line in text.splitlines()[1:])
+    return 1024 * sum(int(fields[name].split()[0]) for name in ("Private_Clean", "Private_Dirty"))
+
+
+def measure(dataset, pipe):
+    """Read all rows of the index in a worker, then tell what it holds for itself."""
+    plan = dataset.plan
+    total = int(plan.image.sum() + plan.tile_id.sum() + plan.row.sum() + plan.col.sum())
+    gc.collect()
+    pipe.send((total, private_bytes()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's smaps_rollup")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("rows", [1_000_000, pytest.param(5_000_000, marks=pytest.mark.slow)])
+def test_a_worker_holds_no_copy_of_the_plan(lake, method, rows):
+    plan = SporaQuery(lake).modality("imc").tiles(size=32).select("cancer_type").plan()
+    context, found = multiprocessing.get_context(method), []
+    for size in (len(plan), rows):
+        dataset = PlanDataset(grown(plan, size))
+        ends = context.Pipe()
+        worker = context.Process(target=measure, args=(dataset, ends[1]))
+        worker.start()
+        total, held = ends[0].recv()
+        worker.join(60)
+        assert total == int(sum(getattr(dataset.plan, name).sum() for name in ("image", "tile_id", "row", "col")))
+        found.append(held)
+        nbytes = dataset.plan.nbytes
+    extra = found[1] - found[0]
+    print(f"\n{rows:,} rows, {nbytes / 1e6:.0f} MB of index: a {method} worker holds {extra / 1e6:.1f} MB more")
+    assert extra < 0.15 * nbytes
+
+
+def test_a_plan_by_value_and_by_descriptor_is_the_same(dataset):
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy.plan.hash == dataset.plan.hashed().hash
+    shared = dataset._handle.shared().map()
+    assert shared.hashed().hash == dataset.plan.hash
+    assert not shared.row.flags.writeable
+    assert torch.equal(PlanDataset(shared)[5]["image"], dataset[5]["image"])
+
+
+# ---- leaves ----
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_abandoned_loaders_leave_nothing(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    query = SporaQuery(lake).modality("imc").tiles(size=32)
+
+    def abandon(workers):
+        dataset = query.to_torch()
+        loader = dataset.loader(8, num_workers=workers, start_method="fork")
+        batches = iter(loader)
+        next(batches)
+        dataset._handle.shared()
+
+    for workers in (0, 1):
+        abandon(workers)
+    gc.collect()
+    before = open_files()
+    for i in range(100):
+        abandon(1 if i % 5 == 0 else 0)
+    gc.collect()
+    assert open_files() <= before
+    assert multiprocessing.active_children() == []
+    assert list(tmp_path.iterdir()) == []
+    assert not [name for name in os.listdir("/dev/shm") if f"_{os.getpid()}_" in name]  # noqa: PTH208
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_memory_stays_flat_over_epochs(dataset):
+    before = cache_info().bytes_limit
+    loader = dataset.loader(16, cache_bytes=2**20)
+    sizes = []
+    for _ in range(20):
+        for _batch in loader:
+            pass
+        gc.collect()
+        sizes.append(resident())
+    set_cache_bytes(before)
+    assert loader.epoch == 20
+    assert sizes[-1] - sizes[4] < 2**21
+
+
+def kill_in_worker(samples):
+    if get_worker_info() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return collate_list(samples)
+
+
+def test_a_dead_worker_is_an_error_that_says_so(dataset):
+    loader = dataset.loader(4, num_workers=1, start_method="fork", collate=kill_in_worker)
+    with pytest.raises(WorkerError, match="ended early.*MiB of chunks.*cache_bytes"):
+        list(loader)
+
+
+INTERRUPTED = """
+import sys
+from spora_db import SporaQuery
+if __name__ == "__main__":
+    loader = SporaQuery(sys.argv[1]).modality("imc").tiles(size=32).to_torch().loader(8, num_workers=2)
+    while True:
+        for batch in loader:
+            print(len(batch["image"]), flush=True)
+"""
+
+
+def test_an_interrupted_run_ends_and_leaves_nothing(lake, tmp_path):
+    script, scratch = tmp_path / "train.py", tmp_path / "scratch"
+    script.write_text(INTERRUPTED)
+    scratch.mkdir()
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    run = subprocess.Popen(
+        [sys.executable, str(script), str(lake)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    assert run.stdout is not None
+    assert run.stdout.readline() == "8\n"
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(run.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("worker processes were left")
+    assert list(scratch.rglob("*")) == []
+
+
+# ---- memory of batches ----
+
+
+def test_buffers_return_when_no_tensor_uses_them():
+    pool = BufferPool(keep=1)
+    first = pool.take(POOLED_FROM)
+    place, view = first.data_ptr(), first[10:20]
+    del first
+    gc.collect()
+    assert pool.free == []  # the view still uses it
+    second = pool.take(POOLED_FROM)
+    assert second.data_ptr() != place
+    del view
+    gc.collect()
+    assert len(pool.free) == 1
+    assert pool.take(POOLED_FROM - 5).data_ptr() == place
+    del second
+    gc.collect()
+    assert len(pool.free) <= 1
+
+
+# ---- explain ----
+
+
+def test_explain_says_what_an_epoch_costs(dataset, lake):
+    found = dataset.explain(batch_size=8, seconds=0.1)
+    assert (found.rows, found.tissues, found.panels) == (72, 8, 2)
+    assert found.delivered == sum(int(np.prod(dataset[i]["image"].shape)) * 4 for i in range(72))
+    assert found.decoded >= found.delivered
+    assert found.rows_per_second > 0
+    assert "72 rows of 8 tissues, 2 panels" in str(found)
+    tissues = SporaQuery(lake).modality("imc").tissues().to_torch()
+    assert tissues.explain(seconds=0.01).decoded is None
+    assert "rows/s" in str(tissues.explain(seconds=0.01))
