@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from spora_db.errors import SporaError
     from spora_db.filters import FilterFactory
     from spora_db.images import open_image, read_region
+    from spora_db.importing import import_dataset
+    from spora_db.jobs import standardize_lake, tile_lake
     from spora_db.loading.collates import collate_list
     from spora_db.loading.dataset import PlanDataset
     from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from spora_db.specs import register_standardizer
     from spora_db.standardizer import build_standardizer
     from spora_db.tiling import tile_grid, tile_mask
+    from spora_db.validation import validate
 
 __all__ = [
     "BalancedSampler",
@@ -81,6 +84,7 @@ __all__ = [
     "collate_tissues",
     "get_grid_tile",
     "get_modality_from_str",
+    "import_dataset",
     "is_valid_modality_instance",
     "load_label_mask",
     "load_mask",
@@ -88,8 +92,11 @@ __all__ = [
     "open_image",
     "read_region",
     "register_standardizer",
+    "standardize_lake",
     "tile_grid",
+    "tile_lake",
     "tile_mask",
+    "validate",
 ]
 
 _HOMES = {
@@ -125,6 +132,7 @@ _HOMES = {
     "collate_tissues": "datasets",
     "get_grid_tile": "published_tiling",
     "get_modality_from_str": "datasets",
+    "import_dataset": "importing",
     "is_valid_modality_instance": "datasets",
     "load_label_mask": "masks",
     "load_mask": "masks",
@@ -132,8 +140,11 @@ _HOMES = {
     "open_image": "images",
     "read_region": "images",
     "register_standardizer": "specs",
+    "standardize_lake": "jobs",
     "tile_grid": "tiling",
+    "tile_lake": "jobs",
     "tile_mask": "tiling",
+    "validate": "validation",
 }
 
 

@@ -172,7 +172,7 @@ def test_global_statistics_stand_in_quantiles_and_moments_together(lake, query):
             assert values == pytest.approx((7_000.0, 0.3, 0.2)), key
         elif key not in wrong:
             assert values == pytest.approx((1_000.0 * (NAMES.index(key[2]) + 1), 0.5, 0.25)), key
-    with pytest.raises(StatisticsNotFoundError, match="uq_0.99_global"):
+    with pytest.raises(StatisticsNotFoundError, match=r"uq_0\.99_global"):
         query.standardize(SPEC, missing="global").plan()
 
 

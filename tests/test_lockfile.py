@@ -289,7 +289,7 @@ def test_files_that_are_no_locks(query, tmp_path, change, words):
 
 
 def test_no_lock_at_all(tmp_path):
-    with pytest.raises(LockError, match="query.lock"):
+    with pytest.raises(LockError, match=r"query\.lock"):
         SporaQuery.from_lock(tmp_path / "nowhere.json")
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(FileFormatError, match="no lock"):

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from spora_db.cli import check, explore, make, show
+from spora_db.cli import check, explore, lock, make, show
 from spora_db.errors import SporaError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app.command()(explore.sql)
 app.command()(make.tile)
 app.command()(make.standardize)
 app.command()(check.validate)
+app.command()(lock.diff)
+app.command("import")(check.import_dataset)
 
 
 def main() -> None:

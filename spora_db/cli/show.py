@@ -4,18 +4,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pyarrow as pa
 import typer
 
+from spora_db.demo.lake import MPP
+from spora_db.demo.prepare import SPEC, TILE_SIZE, TOLERANCE
+
 if TYPE_CHECKING:
-    from spora_db.plot import TissueView
     from spora_db.query import SporaQuery
 
-SPEC = "quantile_clipping_log1p/uq_0.99_image"
-TILE_SIZE = 128
-MPP = 1.0
-TOLERANCE = 0.4
+SPECS = {"imc": SPEC, "codex": SPEC, "he": "imagenet"}
 BATCH = 12
 
 
@@ -66,7 +63,7 @@ def cohort_query(folder: Path) -> "SporaQuery":
         .tiles(size=TILE_SIZE, mpp=MPP)
         .where("split = 'train'")
         .channels(kind="uniprot_filtered", require=["CD20", "P01732"], replace_nuclear_uniprot_ids=True)
-        .standardize({"imc": SPEC, "codex": SPEC, "he": "imagenet"})
+        .standardize(SPECS)
         .sample(BATCH, by="dataset", seed=0)
     )
 
@@ -84,14 +81,19 @@ def load_batch(query: "SporaQuery") -> list[dict[str, Any]]:
 
 def draw_batch(batch: list[dict[str, Any]], folder: Path, path: Path) -> Path:
     """Draw the batch as a contact sheet below one tissue of each cohort that it shows."""
-    from spora_db.plot import cohort_sheet
+    from spora_db.plot import cohort_sheet, tissue_view
+    from spora_db.query import SporaQuery
 
     first = {next(iter(places.values()))["dataset"]: next(iter(places)) for places in reversed(batch)}
     tissues = {
         places[modality]["dataset"]: places[modality]["tissue_id"] for places in reversed(batch) for modality in places
     }
     views = [
-        tissue_view(folder, dataset=dataset, modality=modality, tissue_id=tissue)
+        tissue_view(
+            SporaQuery(folder).modality(modality).tiles(size=TILE_SIZE, mpp=MPP).standardize(SPECS[modality]),
+            tissue,
+            dataset=dataset,
+        )
         for dataset, tissue in sorted(tissues.items())
         for modality in (first[dataset], "he")
     ]
@@ -104,35 +106,3 @@ def draw_batch(batch: list[dict[str, Any]], folder: Path, path: Path) -> Path:
         path=path,
     )
     return path
-
-
-def tissue_view(folder: Path, *, dataset: str, modality: str, tissue_id: str) -> "TissueView":
-    """Load one whole tissue with its mask and tiles, ready to be drawn."""
-    from spora_db.catalog import Catalog
-    from spora_db.masks import load_tissue_mask
-    from spora_db.plot import TissueView
-    from spora_db.query import SporaQuery
-
-    tissue = SporaQuery.from_arrow(folder, pa.table({"dataset": [dataset], "tissue_id": [tissue_id]}))
-    spec = "imagenet" if modality == "he" else SPEC
-    sample = tissue.modality(modality).tissues(mpp=MPP).standardize(spec).to_torch()[0]
-    where = "WHERE dataset = $dataset AND tissue_id = $tissue AND mpp = $mpp"
-    values = {"dataset": dataset, "tissue": tissue_id, "mpp": MPP}
-    with Catalog(folder) as catalog:
-        mask = catalog.sql(f"SELECT path FROM masks {where} AND kind = 'tissue'", values).fetchall()
-        tiles = catalog.sql(
-            f'SELECT "row", col FROM tile_coordinates {where} AND tile_size = $size', {**values, "size": TILE_SIZE}
-        ).fetchall()
-    return TissueView(
-        image=sample["image"].numpy(),
-        dataset=dataset,
-        tissue_id=tissue_id,
-        modality=modality,
-        channel_names=tuple(sample["channel_names"]),
-        uniprot_ids=tuple(sample["uniprot_ids"]),
-        spec=spec,
-        mask=load_tissue_mask(folder / mask[0][0]),
-        tiles=np.array(tiles),
-        tile_size=TILE_SIZE,
-        mpp=MPP,
-    )

@@ -12,7 +12,7 @@ from spora_db.images.cache import clear_cache
 from lakes import write_zarr
 
 SPEC = "quantile_clipping/uq_0.99_image"
-CHANNELS, SIZE, TILE = 40, 1024, 224
+CHANNELS, SIZE, TILE = 40, 512, 224
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def lake(tmp_path_factory):
         folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for tissue in tissues:
-        image = rng.gamma(0.6, 5.0, (CHANNELS, SIZE, SIZE)).astype(np.float32)
+        image = rng.poisson(3.0, (CHANNELS, SIZE, SIZE)).astype(np.float32)
         write_zarr(base / f"imc/1_0mpp/images/{tissue}.ome.zarr", image, chunk=256, shard=1024)
     pd.DataFrame({"tissue_id": tissues, "modality": "imc"}).to_parquet(base / "metadata/tissues.parquet")
     pd.DataFrame(
@@ -36,7 +36,7 @@ def lake(tmp_path_factory):
     pd.DataFrame(20.0, index=index, columns=names).to_parquet(spec / "image_level_upper_quantiles.parquet")
     for kind in ("means", "stds"):
         pd.DataFrame([[0.5] * CHANNELS], columns=names).to_parquet(spec / f"global_level_{kind}.parquet")
-    corners = rng.integers(0, SIZE - TILE, (24, 2))
+    corners = rng.integers(0, SIZE - TILE, (12, 2))
     tiles = [(tissue, i, *corner) for tissue in tissues for i, corner in enumerate(corners.tolist())]
     pd.DataFrame(tiles, columns=["tissue_id", "tile_id", "row", "col"]).to_parquet(
         base / f"tiling/1_0mpp/default/{TILE}_tile_coordinates.parquet"

@@ -1,0 +1,147 @@
+"""Which tissues of which datasets a run concerns: from folder listings, at one resolution."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from spora_db.errors import FileFormatError, MaskNotFoundError, unknown
+from spora_db.images import image_header
+from spora_db.layout import Dataset, Lake, check_name, list_images, list_masks, mask_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tissue:
+    """One tissue at one resolution.
+
+    Attributes
+    ----------
+    tissue_id
+        Its name.
+    mask
+        Where its tissue mask is, or would be.
+    images
+        (modality, path) of its images, sorted by modality.
+    """
+
+    tissue_id: str
+    mask: Path
+    images: tuple[tuple[str, Path], ...] = ()
+
+    def image(self, modality: str) -> Path | None:
+        """Return the image of a modality, None where there is none."""
+        return dict(self.images).get(modality)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """The tissues of one dataset at one resolution, sorted by name.
+
+    Attributes
+    ----------
+    dataset
+        Its place in the lake.
+    mpp
+        Microns per pixel.
+    tissues
+        Every tissue with a mask or an image there.
+    masks
+        How many tissue masks there are.
+    """
+
+    dataset: Dataset
+    mpp: float
+    tissues: tuple[Tissue, ...]
+    masks: int
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.dataset.name
+
+
+def select_datasets(lake: Lake, dataset: str | None) -> tuple[Dataset, ...]:
+    """Return the dataset that is asked for, or all.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such dataset.
+    """
+    chosen = tuple(item for item in lake.datasets if dataset in (None, item.name))
+    if not chosen:
+        raise unknown("dataset", dataset, [item.name for item in lake.datasets], where=f"lake {str(lake.root)!r}")
+    return chosen
+
+
+def cohort_of(dataset: Dataset, *, mpp: float) -> Cohort:
+    """List the tissues of a dataset at a resolution.
+
+    Raises
+    ------
+    TableError
+        A tissue has several images in one folder.
+    """
+    images: dict[str, list[tuple[str, Path]]] = {}
+    for folder in dataset.image_folders:
+        if folder.mpp == mpp:
+            for suffix, _, ids in list_images(folder):
+                for tissue in ids:
+                    images.setdefault(tissue, []).append((folder.modality, folder.path / f"{tissue}{suffix}"))
+    masked: set[str] = set()
+    for masks in dataset.mask_folders:
+        if masks.mpp == mpp and masks.kind == "tissue":
+            masked.update(list_masks(masks))
+    folder_of_masks = mask_folder(dataset.path, "tissue", mpp=mpp)
+    tissues = tuple(
+        Tissue(
+            tissue_id=check_name(tissue),
+            mask=folder_of_masks / f"{tissue}.npz",
+            images=tuple(sorted(images.get(tissue, []))),
+        )
+        for tissue in sorted({*images, *masked})
+    )
+    return Cohort(dataset=dataset, mpp=mpp, tissues=tissues, masks=len(masked))
+
+
+def resolutions(lake: Lake) -> str:
+    """Return the resolutions that images or masks of a lake have, for messages."""
+    found = {folder.mpp for dataset in lake.datasets for folder in dataset.image_folders}
+    found |= {folder.mpp for dataset in lake.datasets for folder in dataset.mask_folders}
+    return ", ".join(f"{mpp:g}" for mpp in sorted(found)) or "none"
+
+
+def no_masks(lake: Lake, cohorts: tuple[Cohort, ...], *, mpp: float) -> MaskNotFoundError:
+    """Return the error for a run in which no tissue has a mask."""
+    places = ", ".join(str(mask_folder(cohort.dataset.path, "tissue", mpp=mpp)) for cohort in cohorts[:3])
+    return MaskNotFoundError(
+        f"There is no tissue mask at {mpp:g} mpp in {places or lake.root}. Expected files <tissue_id>.npz with a 2-D "
+        f"array named 'mask'. Images and masks of this lake are at these resolutions: {resolutions(lake)}."
+    )
+
+
+def size_of_images(tissue: Tissue) -> tuple[tuple[int, int] | None, Path | None]:
+    """Return (height, width) of a tissue's images, which all must have, and one of them; Nones where there is none.
+
+    Raises
+    ------
+    FileFormatError
+        Two images differ in size, or one is broken.
+    """
+    sizes = [(path, (header.height, header.width)) for _, path in tissue.images for header in [image_header(path)]]
+    for path, size in sizes[1:]:
+        if size != sizes[0][1]:
+            raise FileFormatError(
+                f"The images of tissue {tissue.tissue_id!r} differ in size (height x width): {sizes[0][0]} is "
+                f"{sizes[0][1][0]} x {sizes[0][1][1]}, {path} is {size[0]} x {size[1]}. At one resolution all must be "
+                "aligned, pixel by pixel."
+            )
+    return (sizes[0][1], sizes[0][0]) if sizes else (None, None)
+
+
+def mask_bytes(path: Path) -> int:
+    """Return how large a mask says that it is when it is unpacked; 0 where it cannot be told."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return min(max((entry.file_size for entry in archive.infolist()), default=0), 2**36)
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # the unit finds out what is wrong with it
+        return 0

@@ -1,0 +1,161 @@
+"""Draws some tissues of a finished tiling with their masks and tiles on one page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spora_db.channels import is_rgb
+from spora_db.errors import ArgumentError
+from spora_db.images import ImageReader, open_image
+from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of, select_datasets
+from spora_db.jobs.panels import Panel, read_panel
+from spora_db.jobs.report import Report
+from spora_db.layout import parse_mpp, scan, tile_file
+from spora_db.masks import load_tissue_mask
+from spora_db.plot.canvas import FAINT, MARGIN, Page
+from spora_db.plot.markers import choose_channels
+from spora_db.plot.overview import TissueView, draw_tissue, modality_name
+from spora_db.tiling_parameters import TilingParameters
+
+MOST = 6  # tissues
+COLUMNS = 3
+PANEL = 3.2  # inches
+CAPTION = 0.55
+SIDE = 900  # pixels; larger tissues are thinned while they are read
+
+
+def draw_preview(
+    lake: str | Path, path: str | Path, *, report: Report, mpp: float | str, parameters: TilingParameters
+) -> Path:
+    """Draw up to six tissues, spread over the datasets of a run, as a PNG.
+
+    Parameters
+    ----------
+    lake
+        As for the run.
+    path
+        The picture, written whole or not at all.
+    report
+        Of the run; tissues are taken from datasets whose tables are in place.
+    mpp, parameters
+        As for the run.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    ArgumentError
+        No dataset of the run has tables.
+    WriteError
+        The picture cannot be written.
+    """
+    done = [part.dataset for part in report.datasets if part.state in ("written", "kept")]
+    scanned = scan(lake)
+    cohorts = [cohort_of(select_datasets(scanned, name)[0], mpp=parse_mpp(mpp)) for name in done]
+    chosen = _spread([(cohort, tissue) for cohort in cohorts for tissue in cohort.tissues if tissue.mask.is_file()])
+    if not chosen:
+        raise ArgumentError("There is no finished tiling to preview.")
+    columns = min(COLUMNS, len(chosen))
+    views = [_view(lake, cohort, tissue, parameters=parameters) for cohort, tissue in chosen]
+    tall = PANEL * max(view.height / max(view.height, view.width) for view in views)
+    rows = -(-len(chosen) // columns)
+    page = Page(
+        width=2 * MARGIN + columns * (PANEL + MARGIN) - MARGIN,
+        height=2 * MARGIN + rows * (tall + CAPTION + MARGIN) - MARGIN,
+    )
+    for number, view in enumerate(views):
+        left = MARGIN + number % columns * (PANEL + MARGIN)
+        top = MARGIN + number // columns * (tall + CAPTION + MARGIN)
+        scale = PANEL / max(view.height, view.width)
+        page.text(left, top, text=view.tissue_id, size=9, weight="bold")
+        caption = (
+            f"{view.dataset}  ·  {modality_name(view.modality)}  ·  {len(view.tiles)} tiles of {parameters.tile_size}"
+        )
+        page.text(left, top + 0.2, text=caption, size=7.5, colour=FAINT)
+        axes = page.axes(left, top + CAPTION - 0.1, width=view.width * scale, height=view.height * scale)
+        draw_tissue(axes, view)
+    page.save(path)
+    return Path(path)
+
+
+def _spread(tissues: Sequence[tuple[Cohort, Tissue]]) -> list[tuple[Cohort, Tissue]]:
+    """Return at most `MOST` tissues, evenly from the first to the last."""
+    if not tissues:
+        return []
+    places = np.unique(np.linspace(0, len(tissues) - 1, min(MOST, len(tissues))).round().astype(int))
+    return [tissues[place] for place in places]
+
+
+def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: TilingParameters) -> TissueView:
+    """Return what is drawn of a tissue, thinned to a size that fits a page."""
+    mask = load_tissue_mask(tissue.mask)
+    step = max(1, -(-max(mask.shape) // SIDE))
+    thin_mask = mask[::step, ::step]
+    images = sorted(tissue.images, key=lambda item: (item[0] != "he", item[0]))  # H&E shows best what is tissue
+    modality: str = "he"
+    names: tuple[str, ...] = ()
+    image: NDArray[Any] = np.where(thin_mask, 200, 245).astype(np.uint8)[None].repeat(3, axis=0)
+    if images:
+        modality, path = images[0]
+        reader = open_image(path)
+        pages = [0, 1, 2] if is_rgb(modality) else []
+        if not pages:
+            panel = read_panel(lake, dataset=cohort.name, modality=modality)
+            names, pages = _shown(panel, tissue.tissue_id, reader)
+        image = _thin(reader, pages, step=step)
+    tiles = _tiles(cohort, tissue.tissue_id, parameters=parameters)
+    return TissueView(
+        image=image,
+        dataset=cohort.name,
+        tissue_id=tissue.tissue_id,
+        modality=modality,
+        channel_names=names,
+        mask=thin_mask,
+        tiles=(tiles / step).round().astype(np.int64),
+        tile_size=round(parameters.tile_size / step),
+        mpp=cohort.mpp * step,
+    )
+
+
+def _shown(panel: Panel, tissue_id: str, reader: ImageReader) -> tuple[tuple[str, ...], list[int]]:
+    """Return the channels that tell most at a glance, with their pages."""
+    pages = panel.pages(tissue_id, count=reader.shape[0], image=reader.path)
+    ids = dict(zip(panel.names, panel.uniprot_ids, strict=True))
+    names = tuple(pages)
+    shown = tuple(names[item.index] for item in choose_channels(names, [ids[name] for name in names]))
+    return shown, [pages[name] for name in shown]
+
+
+def _thin(reader: ImageReader, pages: Sequence[int], *, step: int) -> NDArray[Any]:
+    """Read every ``step``-th pixel of some pages, a band of chunks at a time."""
+    _, height, width = reader.shape
+    out = np.empty((len(pages), -(-height // step), -(-width // step)), reader.dtype)
+    band = max(reader.chunks[0], 1)
+    for row in range(0, height, band):
+        for block in reader.blocks(pages, row, 0, min(band, height - row), width):
+            top, left = row + block.row, block.col
+            first, start = -top % step, -left % step
+            pixels = block.pixels[:, first::step, start::step]
+            to_row, to_col = (top + first) // step, (left + start) // step
+            out[block.slots, to_row : to_row + pixels.shape[1], to_col : to_col + pixels.shape[2]] = pixels
+    return out
+
+
+def _tiles(cohort: Cohort, tissue_id: str, *, parameters: TilingParameters) -> NDArray[np.int64]:
+    import pyarrow.parquet as pq
+
+    path = tile_file(
+        cohort.dataset.path,
+        "tile_coordinates",
+        mpp=cohort.mpp,
+        strategy=parameters.strategy,
+        tile_size=parameters.tile_size,
+    )
+    table = pq.read_table(path, columns=["row", "col"], filters=[("tissue_id", "=", tissue_id)])
+    return np.stack([table.column(name).to_numpy() for name in ("row", "col")], axis=1)

@@ -1,0 +1,187 @@
+"""Puts finished files in their final place: all complete beforehand, by rename, one run at a time."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from spora_db.errors import FileFormatError, WriteError
+from spora_db.jobs.work_folder import LOCK, WorkFolder, package_version
+from spora_db.writing import read_provenance
+
+Standing: TypeAlias = Literal["absent", "same", "different"]
+Signature: TypeAlias = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The files that a run makes, in the order in which they appear; the last one is looked for by readers.
+
+    Attributes
+    ----------
+    files
+        Final paths, all in one folder.
+    provenance
+        What is recorded in the last of them.
+    """
+
+    files: tuple[Path, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def main(self) -> Path:
+        """The file that is put in place last."""
+        return self.files[-1]
+
+    def standing(self) -> Standing:
+        """Tell whether the target is there, and whether it was made in the way that is asked for now."""
+        if not self.main.exists():
+            return "absent"
+        try:
+            return "same" if read_provenance(self.main) == dict(self.provenance) else "different"
+        except FileFormatError:
+            return "different"
+
+    def signature(self) -> Signature:
+        """Return what changes when another run puts its own files in place."""
+        try:
+            status = self.main.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def provenance(made: str, parameters: Mapping[str, Any], *, tissues: int) -> dict[str, Any]:
+    """Return what is recorded in a file: what it is, how it was made and of how many tissues. JSON values only."""
+    return {
+        "made": made,
+        "parameters": dict(parameters),
+        "spora_db": package_version(),
+        "tissues": tissues,
+        "failed": [],
+    }
+
+
+def exists_error(target: Target) -> WriteError:
+    """Return the error for a target that is there already, saying how it was made."""
+    how = {
+        "same": "made with the same parameters",
+        "different": "made with other parameters, or by another program",
+    }.get(target.standing(), "made by another run just now")
+    return WriteError(
+        f"{target.main} exists already, {how}. It was left as it is; to replace it, run again with --overwrite "
+        "(overwrite=True)."
+    )
+
+
+def publish(
+    target: Target,
+    *,
+    work: WorkFolder,
+    write: Callable[[Path], Sequence[Path]],
+    before: Signature,
+    overwrite: bool,
+) -> bool:
+    """Write the files of a target in the work folder and rename them into place, the last one last.
+
+    Parameters
+    ----------
+    target
+        What to make.
+    work
+        The run's work folder, on the same file system; removed in the end.
+    write
+        Given a folder, writes all files there, and returns them in the order of ``target.files``.
+    before
+        The target's signature when the run began.
+    overwrite
+        Whether a target that was there before the run is replaced.
+
+    Returns
+    -------
+    bool
+        False where another run made the same files in the meantime, and those were kept.
+
+    Raises
+    ------
+    WriteError
+        The disk is full, or the target exists and may not be replaced.
+    """
+    with _one_at_a_time(work.path.parent):
+        first = work.committing or target.signature() == (before if overwrite else None)
+        if first:
+            _rename(target, work=work, write=write)
+        elif target.standing() != "same":
+            raise exists_error(target)
+        work.remove()
+    work.sweep()
+    return first
+
+
+def _rename(target: Target, *, work: WorkFolder, write: Callable[[Path], Sequence[Path]]) -> None:
+    staged = work.path / f".staged-{os.getpid()}"
+    try:
+        files = write(staged)
+        target.main.parent.mkdir(parents=True, exist_ok=True)
+        work.mark_committing()
+        for file, final in zip(files, target.files, strict=True):
+            file.replace(final)
+        _sync_folder(target.main.parent)
+    except OSError as error:
+        if isinstance(error, WriteError):
+            raise
+        raise WriteError(f"Could not write {target.main}: {error.strerror or error}.") from error
+    finally:
+        _clear(staged)
+
+
+def _clear(staged: Path) -> None:
+    with contextlib.suppress(OSError):
+        for file in staged.iterdir():
+            file.unlink()
+        staged.rmdir()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold a lock that the system releases with the process, so that a killed run never blocks the next one."""
+    import fcntl
+
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / LOCK
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:  # the folder was removed by a run that has just ended
+            continue
+        except OSError as error:
+            raise WriteError(f"Could not write {path}: {error.strerror or error}.") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:  # a file system without locks; renames of equal files do no harm
+                if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL):
+                    raise
+            try:
+                current = path.stat()
+            except FileNotFoundError:
+                continue
+            held = os.fstat(descriptor)
+            if (held.st_ino, held.st_dev) != (current.st_ino, current.st_dev):
+                continue  # the holder before us removed the file: lock the one that is there now
+            yield
+            return
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,300 @@
+"""Computes the statistics of whole lakes: one unit per tissue and round, each dataset's tables at the end."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from spora_db.channels import is_rgb
+from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
+from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions, select_datasets
+from spora_db.jobs.earlier_quantiles import check_same
+from spora_db.jobs.engines import Engine
+from spora_db.jobs.gathering import (
+    DatasetRun,
+    Gathered,
+    Options,
+    blocked,
+    check_wanted,
+    describe,
+    finish,
+    gather,
+    unfinished,
+)
+from spora_db.jobs.panels import Panel, read_panel
+from spora_db.jobs.progress import Progress, Quiet
+from spora_db.jobs.publishing import Target, provenance
+from spora_db.jobs.report import DatasetReport, Report
+from spora_db.jobs.statistics_unit import PassUnit
+from spora_db.jobs.units import Outcome, Shard
+from spora_db.jobs.work_folder import WorkFolder, file_state
+from spora_db.layout import Lake, parse_mpp, scan, spec_folder
+from spora_db.specs import Spec, registered
+from spora_db.statistics import Partial, Round, StatisticsPlan, StatisticsResult, first_round, next_round
+from spora_db.tissue_statistics import asked_quantiles
+from spora_db.writing import write_parquet
+
+StatsLevel: TypeAlias = Literal["image", "global", "both"]
+
+SLACK_BYTES = 64 * 2**20
+CHANNEL_BYTES = 4 * 2**16 * 8  # counts of four prefixes
+
+
+def standardize_lake(
+    lake: str | Path,
+    *,
+    modality: str,
+    mpp: float | str,
+    spec: Spec,
+    stats_level: StatsLevel = "global",
+    dataset: str | None = None,
+    jobs: int = 1,
+    engine: Engine = "local",
+    shard: Shard | None = None,
+    merge: bool = False,
+    overwrite: bool = False,
+    keep_going: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Compute quantiles, means and standard deviations of a modality, and write each dataset's tables.
+
+    Quantiles are exact, also over all tissues; memory does not grow with their number. A tissue without a mask, or one
+    that cannot be read, is a failure and never left out in silence.
+
+    Parameters
+    ----------
+    lake
+        A lake, or one dataset's folder.
+    modality
+        One with a panel: imc, codex, cycif or mibi.
+    mpp
+        Resolution of images and masks, in microns per pixel.
+    spec
+        Method, quantiles and their level.
+    stats_level
+        The level of means and standard deviations.
+    dataset
+        Only this one; all that have images of the modality at this resolution by default.
+    jobs, engine, shard, merge, overwrite, keep_going, progress
+        As :func:`spora_db.jobs.tile.tile_lake`. Global quantiles of float images take three rounds, each over all
+        tissues: run the shards three times, or let ``merge`` do the rounds that are left.
+
+    Returns
+    -------
+    Report
+        Per dataset the outcome of every tissue, the failures with their reasons, and the files.
+
+    Raises
+    ------
+    ImageNotFoundError
+        No dataset has such images.
+    ArgumentError
+        The modality or the spec has no statistics, or arguments contradict each other.
+    WriteError
+        The tables exist already; the lake is read-only; the disk is full.
+    """
+    options = Options(
+        jobs=jobs,
+        engine=engine,
+        shard=shard,
+        merge=merge,
+        overwrite=overwrite,
+        keep_going=keep_going,
+        progress=progress or Quiet(),
+    )
+    if is_rgb(modality):
+        raise ArgumentError(
+            f"Modality {modality!r} needs no statistics: brightfield images are standardized by the presets "
+            "'imagenet', 'hibou' or 'identity'."
+        )
+    asked_quantiles(spec)
+    registered(spec.method)
+    scanned = scan(lake)
+    resolution = parse_mpp(mpp)
+    cohorts = [_with_images(cohort_of(item, mpp=resolution), modality) for item in select_datasets(scanned, dataset)]
+    if not any(cohort.tissues for cohort in cohorts):
+        raise _no_images(scanned, modality, resolution)
+    planned = [
+        _plan(lake, cohort, modality=modality, spec=spec, stats_level=stats_level, options=options)
+        for cohort in cohorts
+        if cohort.tissues
+    ]
+    check_wanted([item.run for item in planned])
+    skipped = {cohort.name: f"no {modality} images at {resolution:g} mpp" for cohort in cohorts if not cohort.tissues}
+    return Report(datasets=tuple(item.run.complete(partial(_standardize, item)) for item in planned), skipped=skipped)
+
+
+def _with_images(cohort: Cohort, modality: str) -> Cohort:
+    return replace(cohort, tissues=tuple(tissue for tissue in cohort.tissues if tissue.image(modality) is not None))
+
+
+def _no_images(lake: Lake, modality: str, mpp: float) -> ImageNotFoundError:
+    there = sorted({name for dataset in lake.datasets for name in dataset.modalities})
+    return ImageNotFoundError(
+        f"There is no {modality} image at {mpp:g} mpp in {lake.root}. It has the modalities "
+        f"{', '.join(there) or 'none'} and the resolutions {resolutions(lake)}."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """The statistics of one dataset.
+
+    Attributes
+    ----------
+    run
+        Its files and work folder.
+    units
+        A unit per tissue of the first round.
+    plan
+        What is computed.
+    folder
+        Where the tables go.
+    levels
+        Levels of means and standard deviations.
+    absent
+        How many tissues have channels in the tables but no image here.
+    """
+
+    run: DatasetRun
+    units: tuple[PassUnit, ...]
+    plan: StatisticsPlan
+    folder: Path
+    levels: tuple[str, ...]
+    absent: int
+
+
+def _plan(
+    lake: str | Path, cohort: Cohort, *, modality: str, spec: Spec, stats_level: StatsLevel, options: Options
+) -> _Planned:
+    levels = ("image", "global") if stats_level == "both" else (stats_level,)
+    folder = spec_folder(cohort.dataset.path, modality, mpp=cohort.mpp, spec=str(spec))
+    quantiles = [f"{spec.quantile_level}_level_upper_quantiles"]
+    quantiles += [] if spec.lower is None else [f"{spec.quantile_level}_level_lower_quantiles"]
+    moments = [f"{level}_level_{kind}" for level in levels for kind in ("means", "stds")]
+    paths = {name: folder / f"{name}.parquet" for name in (*quantiles, *moments)}
+    if not options.overwrite:  # the quantiles may be there from a run for the other level; they are checked, and kept
+        paths = {name: path for name, path in paths.items() if name in moments or not path.exists()}
+    record = {
+        "spec": str(spec),
+        "method": spec.method,
+        "upper_quantile": spec.upper,
+        "lower_quantile": spec.lower,
+        "quantile_level": spec.quantile_level,
+        "stats_levels": list(levels),
+        "modality": modality,
+        "mpp": cohort.mpp,
+    }
+    panel = read_panel(lake, dataset=cohort.name, modality=modality)
+    target = Target(
+        files=tuple(paths.values()), provenance=provenance("statistics", record, tissues=len(cohort.tissues))
+    )
+    work = WorkFolder.beside(folder, parameters=record)
+    run = DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.signature())
+    plan = StatisticsPlan(spec=spec, channel_names=panel.names)
+    units = tuple(_units(cohort, modality, panel=panel, plan=plan, work=work))
+    absent = len(set(panel.measured) - {unit.tissue_id for unit in units})
+    return _Planned(run=run, units=units, plan=plan, folder=folder, levels=levels, absent=absent)
+
+
+def _units(
+    cohort: Cohort, modality: str, *, panel: Panel, plan: StatisticsPlan, work: WorkFolder
+) -> Iterator[PassUnit]:
+    stage, function = first_round(plan), registered(plan.spec.method)
+    for tissue in cohort.tissues:
+        image = tissue.image(modality)
+        assert image is not None
+        positions = panel.measured.get(tissue.tissue_id)
+        inputs = [file_state(tissue.mask), file_state(image), list(panel.names), positions]
+        mask = mask_bytes(tissue.mask)
+        held = min(plan.kept_bytes, 4 * mask * len(panel.names))
+        yield PassUnit(
+            tissue_id=tissue.tissue_id,
+            image=image,
+            mask=tissue.mask,
+            positions=positions,
+            plan=plan,
+            stage=stage,
+            function=function,
+            result=work.result(tissue.tissue_id, inputs=inputs),
+            memory=3 * mask + 2 * held + SLACK_BYTES + len(panel.names) * CHANNEL_BYTES,
+        )
+
+
+def _standardize(planned: _Planned) -> DatasetReport:
+    """Compute one dataset's statistics, round after round, as far as this run may go."""
+    run, plan, options = planned.run, planned.plan, planned.run.options
+    units, gathered = list(planned.units), Gathered(results={})
+    stage: Round | StatisticsResult = first_round(plan)
+    while isinstance(stage, Round):
+        units = [_in_round(unit, stage, run.work) for unit in units if unit.tissue_id not in gathered.failures]
+        title = f"standardize {run.dataset}" + (f", round {stage.number + 1}" if stage.number else "")
+        found = gather(units, run, title=title, compute=stage.number > 0 or not options.merge)
+        gathered = _added(gathered, found)
+        report = blocked(gathered, run)
+        if report is not None:
+            return report
+        try:
+            stage = next_round(plan, stage, _Partials(gathered))
+        except (ArgumentError, FileFormatError) as error:
+            return describe(run, gathered, state="failed", note=str(error))
+    return unfinished(gathered, run) or _write(planned, stage, gathered)
+
+
+def _in_round(unit: PassUnit, stage: Round, work: WorkFolder) -> PassUnit:
+    """Return a unit's work in a later round; what the rounds before found is part of what it reads."""
+    if stage.number == 0:
+        return unit
+    inputs = [unit.result.name, stage.kind, stage.number, dict(stage.state)]
+    return replace(unit, stage=stage, result=work.result(unit.tissue_id, inputs=inputs))
+
+
+class _Partials:
+    """The partials of a round, read anew each time they are gone through: memory is that of one tissue."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self._gathered = gathered
+
+    def __iter__(self) -> Iterator[Partial]:
+        for tissue, result in self._gathered.load():
+            yield Partial(tissue_id=tissue, arrays=result.arrays, record=result.record)
+
+
+def _added(before: Gathered, found: Gathered) -> Gathered:
+    """Return the state after one more round: its results, and the work of all rounds."""
+    outcomes = {outcome.tissue_id: outcome for outcome in before.outcomes}
+    for outcome in found.outcomes:
+        known = outcomes.get(outcome.tissue_id, Outcome(tissue_id=outcome.tissue_id, reused=True))
+        outcomes[outcome.tissue_id] = replace(
+            outcome,
+            seconds=known.seconds + outcome.seconds,
+            pixels=known.pixels + outcome.pixels,
+            reused=known.reused and outcome.reused,
+        )
+    return Gathered(
+        results=found.results,
+        outcomes=tuple(outcomes[tissue] for tissue in sorted(outcomes)),
+        failures={**before.failures, **found.failures},
+        missing=found.missing,
+    )
+
+
+def _write(planned: _Planned, result: StatisticsResult, gathered: Gathered) -> DatasetReport:
+    """Write the tables, after a look at quantiles that are there already."""
+    tables = result.tables(stats_levels=planned.levels)
+    files = planned.run.target.files
+    for name, table in tables.items():
+        path = planned.folder / name
+        if path not in files:
+            check_same(path, table)
+
+    def write(folder: Path, record: Mapping[str, Any]) -> Sequence[Path]:
+        return [write_parquet(tables[path.name], folder / path.name, metadata=record) for path in files]
+
+    summary = {"channels": len(result.channel_names)}
+    report = finish(gathered, planned.run, write=write, summary=summary)
+    if planned.absent and not report.note:
+        note = f"{planned.absent} more tissues have a row in channels_per_tissue.parquet, but no image here"
+        report = replace(report, note=note)
+    return report

@@ -1,0 +1,208 @@
+"""A hidden folder beside a target where the results of units lie until all are there: a killed run resumes from it.
+
+``<folder>/.<target>.work/<fingerprint of the parameters>/<digest of the tissue and of what is read>.npz``
+
+Results appear whole or not at all. Parameters and inputs are in the names, so results of other parameters, or of a mask
+that has changed since, are never mixed in. Several runs and shards may fill one folder at the same time: whatever they
+write under one name is the same.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spora_db.errors import FileFormatError, WriteError
+from spora_db.writing import atomic_path
+
+FORMAT = 1  # of the files in the folder; raised when they change, so that old ones are not taken for new ones
+COMMITTING = "committing"
+TRASH = ".trash-"
+LOCK = "lock"
+
+
+@cache
+def package_version() -> str:
+    """Return the version of spora-db, ``"unknown"`` for a checkout that is not installed."""
+    try:
+        return version("spora-db")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def fingerprint(value: object) -> str:
+    """Return 16 hexadecimal digits that stand for a JSON value, this version of the package included.
+
+    Examples
+    --------
+    >>> fingerprint({"stride": 64}) == fingerprint({"stride": 64}), fingerprint({"stride": 64}) == fingerprint({})
+    (True, False)
+    """
+    text = json.dumps([FORMAT, package_version(), value], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_state(path: Path) -> list[object]:
+    """Return what changes when a file, or anything in a folder, is written: names, sizes and modification times.
+
+    A path that does not exist has a state too, the same for all such paths.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return [path.name, None]
+    if not path.is_dir():
+        return [path.name, status.st_size, status.st_mtime_ns]
+    digest = hashlib.sha256()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            found = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  (a store has up to 100,000 files)
+            digest.update(f"{os.path.relpath(folder, path)}/{name} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return [path.name, digest.hexdigest()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkFolder:
+    """Where the results of one run's units lie.
+
+    Attributes
+    ----------
+    path
+        The folder, named by the fingerprint of the parameters, inside the hidden folder beside the target.
+    """
+
+    path: Path
+
+    @classmethod
+    def beside(cls, target: Path, *, parameters: Mapping[str, Any]) -> "WorkFolder":
+        """Return the work folder of a target (a file or a folder), whether it exists or not.
+
+        Examples
+        --------
+        >>> folder = WorkFolder.beside(Path("tiling/224_tile_coordinates.parquet"), parameters={"stride": 112})
+        >>> folder.path.parent.as_posix()
+        'tiling/.224_tile_coordinates.work'
+        """
+        name = target.name.removesuffix(".parquet")
+        return cls(path=target.parent / f".{name}.work" / fingerprint(dict(parameters)))
+
+    def result(self, tissue_id: str, *, inputs: object, stage: str = "") -> Path:
+        """Return the file for the result of a tissue that is computed from ``inputs`` (JSON values)."""
+        return self.path / f"{fingerprint([tissue_id, inputs, stage])}.npz"
+
+    def open(self) -> None:
+        """Make the folder, and find out now whether it can be written to.
+
+        Raises
+        ------
+        WriteError
+            The lake is read-only, or the disk is full.
+        """
+        probe = self.path / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"x")
+            probe.unlink()
+        except OSError as error:
+            raise WriteError(
+                f"Could not write in {self.path.parent.parent}: {error.strerror or error}. Results are written beside "
+                "the lake's files; make the folder writable, or work on a copy of the lake."
+            ) from error
+
+    @property
+    def used(self) -> bool:
+        """Whether an earlier run left results here, or another run is at work."""
+        return self.path.is_dir()
+
+    @property
+    def committing(self) -> bool:
+        """Whether a run was killed while it put the final files in place."""
+        return (self.path / COMMITTING).is_file()
+
+    def mark_committing(self) -> None:
+        """Note that all results are here and the final files are about to be put in place."""
+        with atomic_path(self.path / COMMITTING) as temporary:
+            temporary.write_bytes(b"")
+
+    def record_failure(self, tissue_id: str, reason: str | None) -> None:
+        """Note why a tissue has no result, for the step that merges shards; None forgets it."""
+        path = self.path / f"failed-{fingerprint(tissue_id)}.json"
+        if reason is None:
+            path.unlink(missing_ok=True)
+            return
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps({"tissue_id": tissue_id, "reason": reason}), encoding="utf-8")
+
+    def failures(self) -> dict[str, str]:
+        """Return the reasons that any run or shard noted, by tissue."""
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("failed-*.json")]
+        return {entry["tissue_id"]: entry["reason"] for entry in found}
+
+    def remove(self) -> None:
+        """Delete the results in one step, so that a run that is killed meanwhile leaves all of them or none."""
+        trash = self.path.parent / f"{TRASH}{os.getpid()}-{secrets.token_hex(4)}"
+        with contextlib.suppress(OSError):  # another run was quicker
+            self.path.rename(trash)
+
+    def sweep(self) -> bool:
+        """Clear away what finished runs left, and the hidden folder itself; tell whether it was there and is gone.
+
+        Results of unfinished runs stay.
+        """
+        around = self.path.parent
+        if not around.is_dir():
+            return False
+        for leftover in around.glob(f"{TRASH}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if [entry.name for entry in around.iterdir()] in ([], [LOCK]):
+                (around / LOCK).unlink(missing_ok=True)
+                around.rmdir()
+        return not around.exists()
+
+    def others(self) -> list[Path]:
+        """Return work folders of the same target with other parameters: of unfinished runs, or of runs at work."""
+        around = self.path.parent
+        found: Iterable[Path] = around.iterdir() if around.is_dir() else ()
+        return sorted(path for path in found if path != self.path and not path.name.startswith(".") and path.is_dir())
+
+
+def write_result(path: Path, *, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
+    """Write arrays and a record of JSON values as one file, whole or not at all."""
+    text = json.dumps(record, sort_keys=True).encode()
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, record=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+
+
+def read_result(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return what `write_result` wrote; nothing in the file is executed.
+
+    Raises
+    ------
+    FileFormatError
+        The file was damaged after it was written.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        record = json.loads(arrays.pop("record").tobytes())
+    except FileNotFoundError:
+        raise
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise FileFormatError(
+            f"The intermediate result {path} is damaged ({error}). Delete it and run again: it is computed anew."
+        ) from error
+    return arrays, record
