@@ -1,0 +1,190 @@
+"""The values of the published classes: tissues and masks as they are delivered, beside the modalities."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from spora_db.datasets.modalities import (
+    MULTIPLEX_MODALITIES,
+    CODEXModality,
+    CycIFModality,
+    HEModality,
+    IHCModality,
+    IMCModality,
+    MIBIModality,
+    Modality,
+    ModKey,
+    MultiplexModality,
+    get_modality_from_str,
+    is_valid_modality_instance,
+    modality_name,
+)
+from spora_db.errors import unknown
+
+__all__ = [
+    "MULTIPLEX_MODALITIES", "BoolMask", "BrightfieldTissue", "CODEXModality", "CellMask", "ComposedTissue",
+    "CycIFModality", "Extent", "HEModality", "HETissue", "IHCModality", "IHCTissue", "IMCModality", "ImageMode",
+    "MIBIModality", "ModKey", "Modality", "MultiplexModality", "MultiplexTissue", "Texts", "Tissue", "TissueMask",
+    "get_modality_from_str", "is_valid_modality_instance", "modality_name", "texts", "to_mode",
+]  # fmt: skip
+
+ImageMode: TypeAlias = Literal["CHW", "HWC"]
+Extent: TypeAlias = Literal["tissue", "tile"]
+BoolMask: TypeAlias = npt.NDArray[np.bool_]
+Texts: TypeAlias = npt.NDArray[np.object_]
+
+IMAGE_MODES: tuple[ImageMode, ...] = get_args(ImageMode)
+
+
+@dataclass(kw_only=True)
+class BrightfieldTissue:
+    """A whole image of three colours or a tile of it.
+
+    Attributes
+    ----------
+    image
+        float32 CPU tensor of shape (3, H, W), or (H, W, 3) for ``image_mode="HWC"``.
+    tissue_id
+        The tissue.
+    channels
+        The colours, in order.
+    kind
+        ``"tissue"`` or ``"tile"``.
+    """
+
+    image: torch.Tensor
+    tissue_id: str
+    channels: str = "RGB"
+    kind: Extent = "tissue"
+
+
+@dataclass(kw_only=True)
+class HETissue(BrightfieldTissue):
+    """A whole H&E image or a tile of it; attributes as :class:`BrightfieldTissue`."""
+
+
+@dataclass(kw_only=True)
+class IHCTissue(BrightfieldTissue):
+    """A whole IHC image or a tile of it; attributes as :class:`BrightfieldTissue`, and the marker.
+
+    Attributes
+    ----------
+    marker
+        The stained marker, such as ``"Ki67"``.
+    """
+
+    marker: str = ""
+
+
+@dataclass(kw_only=True)
+class MultiplexTissue:
+    """A whole multiplex image or a tile of it. Its arrays are its own: changing them changes nothing else.
+
+    Attributes
+    ----------
+    image
+        float32 CPU tensor of shape (C, H, W), or (H, W, C) for ``image_mode="HWC"``.
+    tissue_id
+        The tissue.
+    kind
+        ``"tissue"`` or ``"tile"``.
+    measured_mask
+        bool array of shape (panel,): the channels of the panel that were measured in this tissue.
+    image_loading_mask
+        bool array of shape (measured,) with C true entries: the measured channels that `image` holds.
+    channel_names
+        object array of shape (C,): their names.
+    uniprot_ids
+        object array of shape (C,): their UniProt accessions, None where a channel has none; None if not wanted.
+    """
+
+    image: torch.Tensor
+    tissue_id: str
+    kind: Extent = "tissue"
+    measured_mask: BoolMask | None
+    image_loading_mask: BoolMask | None
+    channel_names: Texts | None = None
+    uniprot_ids: Texts | None = None
+
+
+Tissue: TypeAlias = BrightfieldTissue | MultiplexTissue
+
+
+@dataclass(kw_only=True)
+class ComposedTissue:
+    """The images of all modalities of a tissue, or a tile of each at the same place.
+
+    Attributes
+    ----------
+    tissue_id
+        The tissue.
+    modalities
+        Modality to its tissue or tile.
+    """
+
+    tissue_id: str
+    modalities: dict[str, Tissue]
+
+
+@dataclass(kw_only=True)
+class TissueMask:
+    """Where the tissue is.
+
+    Attributes
+    ----------
+    mask
+        bool array of shape (H, W).
+    tissue_id
+        The tissue.
+    """
+
+    mask: BoolMask
+    tissue_id: str
+
+
+@dataclass(kw_only=True)
+class CellMask:
+    """The cells of a tissue, by instance or by class.
+
+    Attributes
+    ----------
+    mask
+        int32 tensor of shape (H, W), 0 for background.
+    tissue_id
+        The tissue.
+    mapping
+        Class id to name, for cell tasks.
+    """
+
+    mask: torch.Tensor
+    tissue_id: str
+    mapping: dict[int, str] | None = None
+
+
+def to_mode(image: torch.Tensor, image_mode: str) -> torch.Tensor:
+    """Return an image of shape (C, H, W) as it is, or for ``"HWC"`` a view of shape (H, W, C).
+
+    Raises
+    ------
+    UnknownNameError
+        For any other mode.
+    """
+    if image_mode not in IMAGE_MODES:
+        raise unknown("image_mode", image_mode, IMAGE_MODES)
+    return image if image_mode == "CHW" else image.permute(1, 2, 0)
+
+
+def texts(items: list[Any]) -> Texts:
+    """Return texts and Nones as an object array, made anew.
+
+    Examples
+    --------
+    >>> texts(["CD3e", None])
+    array(['CD3e', None], dtype=object)
+    """
+    array = np.empty(len(items), object)
+    array[:] = items
+    return cast("Texts", array)

@@ -1,0 +1,114 @@
+"""Masks, cells and patients of a dataset of one modality."""
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from spora_db.datasets._types import CellMask, TissueMask
+from spora_db.datasets.mask_files import INSTANCES, MaskFiles
+
+
+class _Host(Protocol):
+    """What the methods here need of the dataset they belong to."""
+
+    _masks: MaskFiles
+
+    def _frame(self, tissue_id: str) -> tuple[tuple[int, int] | None, Path | None]: ...
+
+
+class MaskAccess:
+    """The methods that give masks; part of :class:`BaseImagingDataset`."""
+
+    def get_tissue_mask(self: _Host, tissue_id: str) -> TissueMask:
+        """Return where the tissue is.
+
+        Parameters
+        ----------
+        tissue_id
+            The tissue.
+
+        Returns
+        -------
+        TissueMask
+            ``mask`` is a bool array of shape (H, W), that of the image.
+
+        Raises
+        ------
+        MaskNotFoundError
+            If there is no such file; it is a ValueError and a FileNotFoundError.
+        FileFormatError
+            If the mask cannot be read, or has another size than the image.
+        """
+        shape, image = self._frame(str(tissue_id))
+        return TissueMask(mask=self._masks.tissue(str(tissue_id), shape=shape, image=image), tissue_id=tissue_id)
+
+    def get_cell_instance_mask(
+        self: _Host,
+        tissue_id: str,
+        use_instances_from_virtues: bool = False,  # noqa: FBT001, FBT002 - the published signature
+    ) -> CellMask:
+        """Return the cells: one number per cell, 0 for background.
+
+        Parameters
+        ----------
+        tissue_id
+            The tissue.
+        use_instances_from_virtues
+            Read ``cell_masks/instances_virtues`` instead of ``cell_masks/instances``.
+
+        Returns
+        -------
+        CellMask
+            ``mask`` is an int32 tensor of shape (H, W).
+
+        Raises
+        ------
+        MaskNotFoundError
+            If there is no such file; it is a ValueError and a FileNotFoundError.
+        FileFormatError
+            If the mask cannot be read, or has another size than the image.
+        """
+        shape, image = self._frame(str(tissue_id))
+        kind = INSTANCES[1] if use_instances_from_virtues else INSTANCES[0]
+        labels = self._masks.labels(str(tissue_id), kind, shape=shape, image=image)
+        return CellMask(mask=torch.from_numpy(labels), tissue_id=tissue_id)
+
+    def get_cell_task_mask(self: _Host, tissue_id: str, mask_type: str) -> CellMask:
+        """Return the class of every pixel's cell, 0 for background.
+
+        Parameters
+        ----------
+        tissue_id
+            The tissue.
+        mask_type
+            A task of `get_cell_task_mask_types`.
+
+        Returns
+        -------
+        CellMask
+            ``mask`` is an int32 tensor of shape (H, W), ``mapping`` gives class id to name.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such task.
+        MaskNotFoundError
+            If the tissue has no mask of it.
+        TableError, FileFormatError
+            If the mask or ``label_encoder.parquet`` is absent, cannot be read or does not fit.
+        """
+        mapping = self._masks.mapping(mask_type)
+        shape, image = self._frame(str(tissue_id))
+        labels = self._masks.labels(str(tissue_id), mask_type, shape=shape, image=image)
+        return CellMask(mask=torch.from_numpy(labels), tissue_id=tissue_id, mapping=mapping)
+
+    def get_cell_task_mask_types(self: _Host) -> list[str]:
+        """Return the names of the cell tasks, sorted.
+
+        Raises
+        ------
+        MaskNotFoundError
+            If the cohort has no cell masks at this resolution at all.
+        """
+        return self._masks.tasks()

@@ -1,0 +1,133 @@
+"""Drawing rows so that every group comes equally often, whatever its size."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch.utils.data import Sampler
+
+from spora_db.datasets._types import texts
+from spora_db.datasets.indexes import Composed
+from spora_db.errors import ArgumentError, unknown
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Groups:
+    """Rows by group.
+
+    Attributes
+    ----------
+    order
+        int64 array of shape (rows,): positions, group after group.
+    starts
+        int64 array of shape (groups + 1,): group ``g`` owns ``order[starts[g]:starts[g + 1]]``.
+    """
+
+    order: Int64
+    starts: Int64
+
+    def draw(self, stream: np.random.Generator, count: int) -> Int64:
+        """Return positions of `count` rows, with replacement: a group at random, then a row of it."""
+        group = stream.integers(len(self.starts) - 1, size=count)
+        sizes = np.diff(self.starts)[group]
+        chosen: Int64 = self.order[self.starts[group] + stream.integers(sizes)]
+        return chosen
+
+
+def group_rows(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> Groups:
+    """Group rows by columns of their own or of the tissue metadata; without columns they are one group.
+
+    Parameters
+    ----------
+    frame
+        Rows with dataset_name and tissue_id.
+    columns
+        ``"dataset"`` and others. Rows without a value are a group of their own.
+    datasets
+        The cohorts, for their metadata.
+
+    Raises
+    ------
+    UnknownNameError
+        If neither the rows nor any cohort has a column.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"dataset_name": ["a", "a", "a", "b"], "tissue_id": ["0", "1", "2", "3"]})
+    >>> group_rows(rows, ["dataset"], {}).starts
+    array([0, 3, 4])
+    """
+    if not columns:
+        return Groups(order=np.arange(len(frame), dtype=np.int64), starts=np.array([0, len(frame)], np.int64))
+    values = pd.DataFrame({str(number): _values(frame, name, datasets) for number, name in enumerate(columns)})
+    group = values.groupby(list(values.columns), dropna=False, sort=True).ngroup().to_numpy(np.int64)
+    counts = np.bincount(group)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    return Groups(order=np.argsort(group, kind="stable").astype(np.int64), starts=starts)
+
+
+def _values(frame: pd.DataFrame, name: str, datasets: Composed) -> npt.NDArray[np.object_]:
+    """Return a column's value for every row."""
+    own = "dataset_name" if name == "dataset" else name
+    if own in frame.columns:
+        return texts(frame[own].tolist())
+    tables = {key: dataset.all_tissue_metadata for key, dataset in datasets.items()}
+    known = {column for table in tables.values() for column in table.columns}
+    if name not in known:
+        raise unknown("column to balance by", name, {"dataset", *frame.columns, *known}, where="the tissue metadata")
+    found = {
+        (key, tissue): value
+        for key, table in tables.items()
+        if name in table.columns
+        for tissue, value in table[name].dropna().items()
+    }
+    pairs = zip(frame["dataset_name"].tolist(), frame["tissue_id"].tolist(), strict=True)
+    return texts([found.get(pair) for pair in pairs])
+
+
+class BalancedSampler(Sampler[int]):
+    """Positions for a DataLoader, each group drawn equally often, with replacement.
+
+    Parameters
+    ----------
+    groups
+        The rows by group.
+    num_samples
+        How many positions an epoch has.
+    seed
+        The order is a function of (seed, epoch); None draws anew every time.
+
+    Raises
+    ------
+    ArgumentError
+        If `num_samples` is below one.
+
+    Examples
+    --------
+    >>> groups = Groups(order=np.arange(4), starts=np.array([0, 3, 4]))
+    >>> sum(position == 3 for position in BalancedSampler(groups, num_samples=1000, seed=0)) > 400
+    True
+    """
+
+    def __init__(self, groups: Groups, *, num_samples: int, seed: int | None = None) -> None:
+        if num_samples < 1:
+            message = f"num_samples={num_samples}: expected at least one."
+            raise ArgumentError(message)
+        self.groups, self.num_samples, self.seed, self.epoch = groups, num_samples, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of another epoch."""
+        self.epoch = int(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the positions of one epoch."""
+        stream = np.random.default_rng(None if self.seed is None else [self.seed, self.epoch])
+        yield from self.groups.draw(stream, self.num_samples).tolist()
+
+    def __len__(self) -> int:
+        """Return the number of positions in an epoch."""
+        return self.num_samples

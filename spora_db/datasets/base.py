@@ -1,0 +1,237 @@
+"""What all datasets of one modality share: metadata, labels, patients, tiles; no database is left open."""
+
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from spora_db.catalog import Catalog
+from spora_db.datasets import selecting
+from spora_db.datasets._types import ModKey, get_modality_from_str, modality_name
+from spora_db.datasets.access import TissueAccess
+from spora_db.datasets.annotations import MaskAccess
+from spora_db.datasets.draws import Draws
+from spora_db.datasets.frames import check_modality, read_cells, read_tissues, split_rows
+from spora_db.datasets.labels import Labels, apply_labels, label_choice
+from spora_db.datasets.mask_files import MaskFiles
+from spora_db.datasets.patients import PatientMap
+from spora_db.datasets.places import dataset_catalog, dataset_folder, dataset_name
+from spora_db.datasets.reading import freeze_images
+from spora_db.datasets.tiles import TileTable, read_tiles
+from spora_db.errors import ArgumentError
+from spora_db.images.base import MissingChunks
+from spora_db.layout import image_folder, mpp_folder, parse_mpp, tile_file
+from spora_db.query import SporaQuery
+from spora_db.selection import ChannelKind, StandardizationChoice
+
+logger = logging.getLogger(__name__)
+
+
+class BaseImagingDataset(TissueAccess, MaskAccess):
+    """One modality of one cohort: tissues and tiles as tensors, with metadata, labels, masks and patients.
+
+    It goes
+
+    1. tables of the cohort (`Catalog`, closed before the constructor returns) -> DataFrames,
+    2. all images of the modality -> one frozen plan (arrays),
+    3. tissue id, row, col -> pages and transform -> float32 tensor, by the same code as `SporaQuery.to_torch`.
+
+    Objects pickle, and work in DataLoader workers however these are started.
+
+    Parameters
+    ----------
+    name
+        The cohort; its folder unless `path` is given.
+    path
+        The cohort's folder, of any name; by default `name` in the folder that ``SPORA_DATASETS_DIR`` names.
+    modality
+        Such as ``"imc"``, or a modality dataclass.
+    resolution
+        Microns per pixel: 1, 1.0, ``"1.0"`` or ``"1_0mpp"``.
+    tile_size
+        Height and width of tiles in pixels; None for whole tissues only.
+    tile_strategy
+        Name of the tiling, ``"default"`` unless given.
+    split
+        Keep the tissues of this split in the metadata.
+    label
+        Column of the tissue metadata with the labels; tissues without a label are left out of the metadata.
+    labels_to_keep
+        Keep the tissues with these labels; None keeps every label.
+    label_modifying_fn
+        Applied to every kept label.
+    label_type
+        ``"classification"`` or ``"regression"``.
+    load_cell_metadata
+        Whether `cell_metadata` is read.
+    verbose
+        Whether what was found is logged at level INFO.
+    seed
+        For the random tiles that `get_tile` gives where the cohort has no tile file.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are errors or read as zeros.
+    catalog
+        The open catalog of `path`, if there is one; it is not kept.
+
+    Attributes
+    ----------
+    name, path, modality, resolution, mpp, tile_size, tile_strategy, split, label
+        As given; `path` a Path, `modality` a dataclass, `resolution` the folder's name, `mpp` a float.
+    tissue_metadata
+        DataFrame by tissue_id: a row per tissue and modality, after split and labels.
+    tissue_modality_metadata
+        The rows of this modality.
+    cell_metadata
+        DataFrame by tissue_id, a row per cell; None unless asked for.
+    patient_tissue_map
+        Patient id to tissue ids of this modality; found by int and by str.
+    unique_labels, label_encoder
+        The classes in ascending order, and the number of each; the same for every split. None without classes.
+    tile_coordinates
+        Tissue id to list of (row, col), Python ints in the order of tile ids; None where there is no tile file.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such folder.
+    UnknownNameError
+        For a modality, resolution, split, label or column that the cohort does not have.
+    TableError
+        If a table contradicts itself or another one, or ``metadata/tissues.parquet`` is absent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        modality: ModKey,
+        resolution: float | str,
+        path: str | os.PathLike[str] | None = None,
+        tile_size: int | None = None,
+        tile_strategy: str | None = None,
+        split: str | None = None,
+        label: str | None = None,
+        labels_to_keep: Sequence[Any] | None = None,
+        label_modifying_fn: Callable[[Any], Any] | None = None,
+        label_type: Literal["classification", "regression"] = "classification",
+        load_cell_metadata: bool = False,
+        verbose: bool = True,
+        seed: int | None = None,
+        missing_chunks: MissingChunks = "error",
+        catalog: Catalog | None = None,
+    ) -> None:
+        if tile_size is None and tile_strategy is not None:
+            message = f"tile_strategy={tile_strategy!r} without tile_size: give tile_size= too."
+            raise ArgumentError(message)
+        if tile_size is not None and (isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size < 1):
+            message = f"tile_size={tile_size!r}: expected a positive number of pixels, or None."
+            raise ArgumentError(message)
+        self.name = name
+        self.path = dataset_folder(name, path)
+        self.modality = get_modality_from_str(modality) if isinstance(modality, str) else modality
+        self.mpp = parse_mpp(resolution)
+        self.resolution = mpp_folder(self.mpp)
+        self.tile_size = None if tile_size is None else int(tile_size)
+        self.tile_strategy = tile_strategy or "default"
+        self.split = split
+        self.label, self.label_type = label, label_type
+        self.labels_to_keep, self.label_modifying_fn = labels_to_keep, label_modifying_fn
+        self.verbose = verbose
+        self.img_folder = image_folder(self.path, modality_name(self.modality), mpp=self.mpp)
+        self._dataset = dataset_name(self.path)
+        self._label = label_choice(label, labels_to_keep, label_type)
+        self._masks = MaskFiles(dataset=self.path, mpp=self.mpp)
+        self._draws = Draws(seed)
+        self._recipes = {}
+        with dataset_catalog(self.path, catalog) as opened:
+            check_modality(opened, self.modality.name, where=f"dataset {name!r} ({self.path})")
+            self._set_metadata(read_tissues(opened, self.path))
+            self.cell_metadata = read_cells(opened, self.path) if load_cell_metadata else None
+            self._tiles = self._read_tiles(opened)
+            choice = self._read_panel(opened)
+            self._images = freeze_images(self._plan_query(), choice, opened, missing_chunks=missing_chunks)
+        folder = self._masks.folder("tissue")
+        self.tissue_masks_dir: Path | None = folder if folder.is_dir() else None
+        if verbose:
+            logger.info("%r", self)
+
+    def query(self, kind: str | None = None) -> SporaQuery:
+        """Return the query that selects the same tiles (tissues, without a tile size) with the same pixels.
+
+        Parameters
+        ----------
+        kind
+            As `get_tissue`.
+        """
+        query = SporaQuery(self.path).modality(self.modality.name)
+        if self.tile_size is None:
+            query = query.tissues(mpp=self.mpp)
+        else:
+            query = query.tiles(size=self.tile_size, mpp=self.mpp, strategy=self.tile_strategy)
+        query = query.where(selecting.LISTED)
+        if self.split is not None:
+            query = query.split(self.split)
+        if self._label is not None:
+            query = query.where(selecting.labelled(self._label))
+        return self._standardized(query, self._kind(kind))
+
+    def __repr__(self) -> str:
+        """Tell what it is of, and how much there is."""
+        counts = f"n_tissues={len(self.tissue_modality_metadata)}, n_tiles={self._count_tiles()}"
+        return (
+            f"{type(self).__name__}(name={self.name!r}, modality={self.modality.name!r}, "
+            f"resolution={self.resolution!r}, tile_size={self.tile_size!r}, tile_strategy={self.tile_strategy!r}, "
+            f"split={self.split!r}, {counts})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand over tables, plan and paths; images are opened by whoever reads them."""
+        state = {**self.__dict__, "_recipes": {}, "label_modifying_fn": None}
+        state.pop("tile_coordinates", None)
+        return state
+
+    def _set_metadata(self, tissues: pd.DataFrame) -> None:
+        """Apply labels and split, and find the tissues of this modality and of each patient."""
+        file = str(self.path / "metadata" / "tissues.parquet")
+        labels = Labels()
+        if self._label is not None:
+            labelled, labels = apply_labels(tissues, self._label, self.label_modifying_fn, where=file)
+            split_rows(tissues, self.split, where=file)
+            split = None if labelled.empty or self.split is None else self.split
+            tissues = labelled if split is None else labelled[labelled["split"] == split]
+        else:
+            tissues = split_rows(tissues, self.split, where=file)
+        self.unique_labels, self.label_encoder = labels.unique, labels.encoder
+        self.tissue_metadata = tissues
+        self.tissue_modality_metadata = tissues[tissues["modality"] == self.modality.name]
+        patients = self.tissue_modality_metadata["patient_id"]
+        self.patient_tissue_map = PatientMap.of(zip(patients.tolist(), patients.index.tolist(), strict=True))
+
+    def _read_tiles(self, catalog: Catalog) -> TileTable | None:
+        """Read the tile file; None, with a warning in the log, where there is none."""
+        if self.tile_size is None:
+            return None
+        size, strategy = self.tile_size, self.tile_strategy
+        path = tile_file(self.path, "tile_coordinates", mpp=self.mpp, strategy=strategy, tile_size=size)
+        if not path.is_file():
+            logger.warning("There is no %s: get_tile returns random tiles. Make it with `spora-db tile`.", path)
+            return None
+        return read_tiles(catalog, path, dataset=self._dataset, mpp=self.mpp, strategy=strategy, tile_size=size)
+
+    # ---- for the subclasses ----
+
+    @abstractmethod
+    def _read_panel(self, catalog: Catalog) -> StandardizationChoice:
+        """Read what the modality has beside images, and return how its values are transformed."""
+
+    @abstractmethod
+    def _standardized(self, query: SporaQuery, kind: ChannelKind) -> SporaQuery:
+        """Return a query with the channels and the standardization of this dataset."""
+
+    def _plan_query(self) -> SporaQuery:
+        """Return the query for all images that can be read."""
+        return SporaQuery(self.path).modality(self.modality.name).tissues(mpp=self.mpp)

@@ -1,0 +1,243 @@
+"""Several modalities of one cohort under one handle."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from spora_db.catalog import Catalog
+from spora_db.datasets._types import ComposedTissue, ModKey, TissueMask, modality_name
+from spora_db.datasets.base import BaseImagingDataset
+from spora_db.datasets.brightfield import HEImagingDataset, SingleIHCImagingDataset
+from spora_db.datasets.frames import read_cells, read_tissues, split_rows
+from spora_db.datasets.multiplex import MultiplexImagingDataset
+from spora_db.datasets.patients import PatientMap
+from spora_db.datasets.places import dataset_catalog, dataset_folder
+from spora_db.datasets.queries import merged_query
+from spora_db.errors import unknown
+from spora_db.layout import mpp_folder, parse_mpp
+from spora_db.query import SporaQuery
+
+Options = Mapping[str, Mapping[str, Any]]
+
+
+class ComposedImagingDataset:
+    """Several modalities of one cohort: the same tissues and tiles, an image of each modality.
+
+    Parameters
+    ----------
+    name, path, resolution, tile_size, tile_strategy, split, load_cell_metadata, verbose, seed, catalog
+        As :class:`BaseImagingDataset`.
+    modalities
+        Names or modality dataclasses; ``"ihc"`` stands for all IHC stains of the cohort.
+    modality_kwargs
+        Further keywords of each modality's own class, by modality (``"ihc"`` for all stains); modalities that are not
+        asked for may be among the keys.
+
+    Attributes
+    ----------
+    modalities
+        Names, in the order asked for.
+    all_tissue_ids
+        The tissues of any of these modalities, sorted.
+    all_tissue_metadata
+        DataFrame by tissue_id: a row per tissue and modality.
+    cell_metadata
+        DataFrame by tissue_id; None unless asked for.
+    patient_tissue_map
+        Patient id to tissue ids; found by int and by str.
+
+    Raises
+    ------
+    DatasetNotFoundError, UnknownNameError, TableError
+        As :class:`BaseImagingDataset`.
+    TypeError
+        For keywords that a modality's class does not have.
+
+    Examples
+    --------
+    >>> ComposedImagingDataset("cohort", path="no/such/folder", modalities=["he", "imc"], resolution=1)
+    Traceback (most recent call last):
+    spora_db.errors.DatasetNotFoundError: Dataset 'cohort': no folder no/such/folder. ...
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        modalities: ModKey | Iterable[ModKey],
+        resolution: float | str,
+        tile_size: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        verbose: bool = True,
+        load_cell_metadata: bool = False,
+        tile_strategy: str | None = None,
+        split: str | None = None,
+        modality_kwargs: Options | None = None,
+        seed: int | None = None,
+        catalog: Catalog | None = None,
+    ) -> None:
+        self.name, self.path = name, dataset_folder(name, path)
+        self.verbose, self.split = verbose, split
+        self.tile_size, self.tile_strategy = tile_size, tile_strategy
+        self.mpp = parse_mpp(resolution)
+        self.resolution = mpp_folder(self.mpp)
+        options = {modality_name(key): dict(given) for key, given in (modality_kwargs or {}).items()}
+        common = {
+            "path": self.path, "resolution": resolution, "tile_size": tile_size, "tile_strategy": tile_strategy,
+            "split": split, "verbose": verbose, "seed": seed,
+        }  # fmt: skip
+        self._unimodal: dict[str, BaseImagingDataset] = {}
+        with dataset_catalog(self.path, catalog) as opened:
+            for key in _expanded(modalities, opened, where=f"dataset {name!r} ({self.path})"):
+                own = {**(options.get("ihc", {}) if key.startswith("ihc_") else {}), **options.get(key, {})}
+                self._unimodal[key] = _class_of(key)(name, **common, **own, catalog=opened)
+            tissues = split_rows(read_tissues(opened, self.path), split, where=str(self.path / "metadata"))
+            self.cell_metadata = read_cells(opened, self.path) if load_cell_metadata else None
+        self.modalities = list(self._unimodal)
+        self._modalities_of: dict[str, list[str]] = {}
+        for key, dataset in self._unimodal.items():
+            for tissue_id in dataset.get_tissue_ids():
+                self._modalities_of.setdefault(tissue_id, []).append(key)
+        self.all_tissue_ids = sorted(self._modalities_of)
+        listed = tissues["modality"].isin(self.modalities) & tissues.index.isin(self.all_tissue_ids)
+        self.all_tissue_metadata = tissues[listed]
+        patients = self.all_tissue_metadata["patient_id"]
+        self.patient_tissue_map = PatientMap.of(zip(patients.tolist(), patients.index.tolist(), strict=True))
+
+    def get_dataset(self, modality: ModKey) -> Any:  # noqa: ANN401 - of the modality's class
+        """Return the dataset of one modality.
+
+        Raises
+        ------
+        UnknownNameError
+            If it is not part of this one; it is a KeyError and a ValueError.
+        """
+        key = modality_name(modality)
+        if key not in self._unimodal:
+            raise unknown("modality", key, self._unimodal, where=f"composed dataset {self.name!r}")
+        return self._unimodal[key]
+
+    def get_available_modalities(self) -> list[str]:
+        """Return the names of the modalities."""
+        return list(self.modalities)
+
+    def get_tissue_ids(self, modality: ModKey | None = None) -> list[str]:
+        """Return the tissues of one modality, or of any."""
+        return list(self.all_tissue_ids if modality is None else self.get_dataset(modality).get_tissue_ids())
+
+    def get_modalities_of_tissue(self, tissue_id: str) -> list[str]:
+        """Return the modalities that a tissue has.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such tissue.
+        """
+        if str(tissue_id) not in self._modalities_of:
+            raise unknown("tissue", tissue_id, self._modalities_of, where=f"composed dataset {self.name!r}")
+        return list(self._modalities_of[str(tissue_id)])
+
+    def get_unimodal_tissue(
+        self, tissue_id: str, modality: ModKey, kind: str = "uniprot_filtered",
+        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
+    ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
+        """Return a whole tissue of one modality; see :meth:`BaseImagingDataset.get_tissue`."""
+        return self.get_dataset(modality).get_tissue(tissue_id, kind, preprocess, image_mode)
+
+    def get_unimodal_tissue_mask(self, tissue_id: str, modality: ModKey) -> TissueMask:
+        """Return the tissue mask, checked against the image of one modality."""
+        mask: TissueMask = self.get_dataset(modality).get_tissue_mask(tissue_id)
+        return mask
+
+    def get_unimodal_tissue_size(self, tissue_id: str, modality: ModKey) -> tuple[int, int, int]:
+        """Return (planes, height, width) of the image of one modality."""
+        planes, height, width = self.get_dataset(modality)._get_tissue_size(tissue_id)
+        return planes, height, width
+
+    def get_unimodal_tile(
+        self, tissue_id: str, tile_id: int, modality: ModKey, kind: str = "uniprot_filtered",
+        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
+    ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
+        """Return a tile of one modality; see :meth:`BaseImagingDataset.get_tile`."""
+        return self.get_dataset(modality).get_tile(tissue_id, tile_id, kind, image_mode, preprocess)
+
+    def get_composed_tissue(
+        self, tissue_id: str, kind: str = "uniprot_filtered",
+        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
+    ) -> ComposedTissue:  # fmt: skip
+        """Return a whole tissue in every modality it has; see :meth:`BaseImagingDataset.get_tissue`."""
+        return self._compose(tissue_id, lambda dataset: dataset.get_tissue(tissue_id, kind, preprocess, image_mode))
+
+    def get_composed_tile(
+        self, tissue_id: str, tile_id: int, kind: str = "uniprot_filtered",
+        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
+    ) -> ComposedTissue:  # fmt: skip
+        """Return a tile in every modality the tissue has, all at one place; see :meth:`BaseImagingDataset.get_tile`."""
+        first = self.get_dataset(self.get_modalities_of_tissue(tissue_id)[0])
+        row, col = first.corner(tissue_id, tile_id)
+        return self.get_composed_tile_by_coordinates(tissue_id, row, col, kind, preprocess, image_mode)
+
+    def get_composed_tile_by_coordinates(
+        self, tissue_id: str, row: int, col: int, kind: str = "uniprot_filtered",
+        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - as its siblings
+    ) -> ComposedTissue:  # fmt: skip
+        """Return the tile at a place in every modality; see :meth:`BaseImagingDataset.get_tile_by_coordinates`."""
+        return self._compose(
+            tissue_id,
+            lambda dataset: dataset.get_tile_by_coordinates(tissue_id, row, col, kind, image_mode, preprocess),
+        )
+
+    def get_composed_tissue_by_patient(
+        self, patient_id: int | str, kind: str = "uniprot_filtered",
+        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
+    ) -> list[ComposedTissue]:  # fmt: skip
+        """Return the tissues of a patient, an int or a str; an empty list for a patient without any."""
+        tissue_ids = self.patient_tissue_map.get(patient_id, [])
+        return [self.get_composed_tissue(tissue_id, kind, preprocess, image_mode) for tissue_id in tissue_ids]
+
+    def query(self, kind: str = "uniprot_filtered") -> SporaQuery:
+        """Return the query that selects the same tiles (tissues, without a tile size), each with all its modalities.
+
+        Raises
+        ------
+        ArgumentError
+            If options of the modalities differ that a query has only once; ask `get_dataset(modality).query()` then.
+        """
+        return merged_query(self.path, list(self._unimodal.values()), kind)
+
+    def __repr__(self) -> str:
+        """Tell what it is of, and how much there is."""
+        return (
+            f"{type(self).__name__}(name={self.name!r}, modalities={self.modalities!r}, "
+            f"resolution={self.resolution!r}, tile_size={self.tile_size!r}, split={self.split!r}, "
+            f"n_tissues={len(self.all_tissue_ids)})"
+        )
+
+    def _compose(self, tissue_id: str, get: Callable[[Any], Any]) -> ComposedTissue:
+        keys = self.get_modalities_of_tissue(tissue_id)
+        return ComposedTissue(tissue_id=tissue_id, modalities={key: get(self._unimodal[key]) for key in keys})
+
+
+def _class_of(modality: str) -> Callable[..., BaseImagingDataset]:
+    """Return what makes the dataset of one modality, from a name and keywords."""
+    if modality == "he":
+        return HEImagingDataset
+    if modality.startswith("ihc_"):
+        return partial(SingleIHCImagingDataset, marker_name=modality)
+    return partial(MultiplexImagingDataset, modality=modality)
+
+
+def _expanded(modalities: ModKey | Iterable[ModKey], catalog: Catalog, *, where: str) -> list[str]:
+    """Return the names asked for, each once; ``ihc`` becomes all stains that have images."""
+    asked = [modalities] if isinstance(modalities, str) or not isinstance(modalities, Iterable) else modalities
+    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    names: list[str] = []
+    for name in map(modality_name, asked):
+        stains = [item for item in existing if item.startswith("ihc_")]
+        if name == "ihc" and not stains:
+            raise unknown("modality", name, existing, where=where)
+        names += stains if name == "ihc" else [name]
+    if not names:
+        raise unknown("modality", "(none)", existing, where=where)
+    return list(dict.fromkeys(names))

@@ -1,0 +1,131 @@
+"""The tables of one cohort as DataFrames, read from the catalog's relations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from spora_db.catalog import Catalog
+from spora_db.channels import panel_select
+from spora_db.datasets._types import BoolMask
+from spora_db.errors import TableError, unknown
+from spora_db.guard_dialect import DIALECT
+from spora_db.selection import CHANNEL_KINDS, ChannelChoice, ChannelKind
+
+TISSUES = "SELECT * FROM tissues ORDER BY tissue_id, modality"
+CELLS = "SELECT * FROM cells ORDER BY tissue_id, cell_id"
+CHANNELS = """
+    SELECT * EXCLUDE (dataset, modality, channel_index) FROM channels WHERE modality = $modality ORDER BY channel_index
+"""
+MEASURED = """
+    SELECT tissue_id, channel_index, measured FROM tissue_channels WHERE modality = $modality
+    ORDER BY tissue_id, channel_index
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Panel:
+    """The panel of a modality, and what was measured of it.
+
+    Attributes
+    ----------
+    channels
+        DataFrame in panel order: channel_name, uniprot_id (as delivered), qc_pass, is_nuclear_marker, own columns.
+    measured
+        bool DataFrame: a row per tissue, a column per channel in panel order.
+    kinds
+        Kind to the channels of it, bool array of shape (panel,), before asking what was measured.
+    """
+
+    channels: pd.DataFrame
+    measured: pd.DataFrame
+    kinds: dict[ChannelKind, BoolMask]
+
+
+def read_tissues(catalog: Catalog, folder: Path) -> pd.DataFrame:
+    """Return the tissue metadata by tissue_id, a row per tissue and modality.
+
+    Raises
+    ------
+    TableError
+        If the cohort has no ``metadata/tissues.parquet``.
+    """
+    return _by_tissue(catalog, TISSUES, folder / "metadata" / "tissues.parquet")
+
+
+def read_cells(catalog: Catalog, folder: Path) -> pd.DataFrame:
+    """Return the cells by tissue_id.
+
+    Raises
+    ------
+    TableError
+        If the cohort has no ``metadata/cells.parquet``.
+    """
+    return _by_tissue(catalog, CELLS, folder / "metadata" / "cells.parquet")
+
+
+def _by_tissue(catalog: Catalog, text: str, path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        message = f"There is no {path}, the table that this dataset is read from."
+        raise TableError(message)
+    return catalog.run(text).df().set_index("tissue_id")
+
+
+def check_modality(catalog: Catalog, modality: str, *, where: str) -> None:
+    """Refuse a modality without an image in the cohort; the error lists those that have one."""
+    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    if modality not in existing:
+        raise unknown("modality", modality, existing, where=where)
+
+
+def split_rows(tissues: pd.DataFrame, split: str | None, *, where: str) -> pd.DataFrame:
+    """Return the rows of a split, all rows for None; an unknown split is an error that lists the existing ones."""
+    if split is None:
+        return tissues
+    existing = tissues["split"].dropna().unique().tolist()
+    if split not in existing:
+        raise unknown("split", split, existing, where=where)
+    return tissues[tissues["split"] == split]
+
+
+def read_panel(catalog: Catalog, modality: str, folder: Path, *, replace_nuclear: bool) -> Panel:
+    """Return the panel of a modality.
+
+    Parameters
+    ----------
+    catalog
+        The open catalog of one dataset.
+    modality
+        A multiplex modality.
+    folder
+        Its folder, for errors.
+    replace_nuclear
+        Whether nuclear markers take the accession of histone H3.
+
+    Raises
+    ------
+    TableError
+        If channels.parquet is absent or empty, or contradicts channels_per_tissue.parquet.
+    """
+    channels = catalog.run(CHANNELS, {"modality": modality}).df()
+    if channels.empty:
+        message = f"There are no channels in {folder / 'channels.parquet'}: the panel of {modality} is not known."
+        raise TableError(message)
+    choices = [ChannelChoice(kind=kind, replace_nuclear=replace_nuclear) for kind in CHANNEL_KINDS]
+    parts = [f"SELECT {number} AS kind, * FROM ({panel_select(c).sql(DIALECT)})" for number, c in enumerate(choices)]
+    text = f"SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE modality = $modality ORDER BY kind, channel_index"
+    table = catalog.run(text, {"modality": modality}).to_arrow_table()
+    chosen = np.array(table.column("chosen").to_pylist(), np.bool_).reshape(len(choices), len(channels))
+    kinds: dict[ChannelKind, BoolMask] = dict(zip(CHANNEL_KINDS, chosen, strict=True))
+    channels["uniprot_id"] = pd.Series(table.column("uniprot_id").to_pylist()[: len(channels)], dtype=object)
+    found = catalog.run(MEASURED, {"modality": modality}).to_arrow_table()
+    ids = found.column("tissue_id").to_pylist()[:: len(channels)]
+    values = found.column("measured").fill_null(pa.scalar(value=False)).to_numpy(zero_copy_only=False)
+    measured = pd.DataFrame(
+        values.astype(np.bool_).reshape(len(ids), len(channels)),
+        index=pd.Index(ids, name="tissue_id", dtype=object),
+        columns=pd.Index(channels["channel_name"].tolist(), dtype=object),
+    )
+    return Panel(channels=channels, measured=measured, kinds=kinds)

@@ -1,0 +1,83 @@
+"""From a query to a `SporaDataset` that serves its rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from spora_db.catalog import Catalog
+from spora_db.channels import is_rgb
+from spora_db.compilation import compile_rows
+from spora_db.datasets.spora import SporaDataset
+from spora_db.errors import ArgumentError, QueryError
+from spora_db.query import SporaQuery
+from spora_db.resolution import resolve
+from spora_db.selection import Selection
+
+
+def spora_dataset(
+    query: SporaQuery, *, seed: int | None = None, balance: str | Sequence[str] | None = None
+) -> SporaDataset:
+    """Return the rows of a query as a `SporaDataset`; see :meth:`SporaQuery.to_spora_dataset`."""
+    with Catalog(query.lake) as catalog:
+        resolved = resolve(query.selection, catalog)
+        compiled = compile_rows(resolved)
+        table = catalog.run(compiled.text(), compiled.parameters).to_arrow_table()
+        lake = catalog.lake
+    selection = resolved.selection
+    if not len(table):
+        message = f"The query selects no {selection.unit}s in {lake}. Loosen a condition."
+        raise QueryError(message)
+    _check_expressible(selection)
+    columns = {"dataset": "dataset_name", "tissue_id": "tissue_id"}
+    if selection.unit == "tile":
+        columns |= {name: name for name in ("tile_id", "row", "col")}
+    rows = pa.table({name: table.column(old) for old, name in columns.items()}).to_pandas().drop_duplicates()
+    return SporaDataset(
+        sorted(set(rows["dataset_name"])),
+        datasets_dir=lake,
+        modalities=selection.modality_names,
+        resolution=selection.mpp or 1.0,
+        tile_size=selection.tile_size if selection.unit == "tile" else None,
+        tile_strategy=selection.strategy or "default",
+        modality_kwargs={name: _keywords(selection, name) for name in selection.modality_names},
+        kind=selection.channels.kind,
+        seed=seed,
+        balance=balance,
+        rows=rows,
+    )
+
+
+def _check_expressible(selection: Selection) -> None:
+    """Refuse choices that the published classes do not have."""
+    channels, missing = selection.channels, selection.standardization.missing_statistics
+    for what, chosen in (
+        ("cells()", selection.unit == "cell"),
+        ("with_masks()", selection.masks),
+        ("with_cells()", selection.cells),
+        (f"channels(names={list(channels.names)})", channels.names),
+        (f"channels(exclude={list(channels.exclude)})", channels.exclude),
+        (f"standardize(missing={missing!r})", missing in ("drop_channel", "global")),
+        (f"channels(accessions={channels.accessions!r})", channels.accessions != "published"),
+    ):
+        if chosen:
+            message = f"{what} has no counterpart in SporaDataset; use to_torch() instead."
+            raise ArgumentError(message)
+
+
+def _keywords(selection: Selection, modality: str) -> dict[str, Any]:
+    """Return the keywords of a modality's class that stand for the choices of a query."""
+    choice = selection.standardization
+    if is_rgb(modality):
+        return {"mean_std_type": choice.spec(modality)}
+    return {
+        "standardization": choice.spec(modality),
+        "stats_level": choice.stats_level,
+        "use_mean_std": choice.use_mean_std,
+        "disable_quantile_mask": choice.disable_quantile_mask,
+        "quantile_level": choice.quantile_level,
+        "filter_list": [name for name, _ in choice.filters],
+        "filter_params": {name: dict(pairs) for name, pairs in choice.filters},
+        "halo": choice.halo,
+        "replace_nuclear_uniprot_ids": selection.channels.replace_nuclear,
+    }

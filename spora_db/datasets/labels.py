@@ -1,0 +1,137 @@
+"""Labels of tissues: which are kept, what they become, and the number of each class."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spora_db.errors import ArgumentError, TableError, unknown
+
+LabelType: TypeAlias = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelChoice:
+    """What is asked of the labels.
+
+    Attributes
+    ----------
+    column
+        The column of the tissue metadata that holds them.
+    keep
+        The values to keep, as the table holds them; None for all.
+    kind
+        ``"classification"`` or ``"regression"``.
+    """
+
+    column: str
+    keep: tuple[Any, ...] | None = None
+    kind: LabelType = "classification"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """The classes of a cohort, the same for every split of it.
+
+    Attributes
+    ----------
+    unique
+        object array of shape (classes,): the labels in ascending order; None for regression.
+    encoder
+        Label to its position in `unique`; None for regression.
+    """
+
+    unique: npt.NDArray[np.object_] | None = None
+    encoder: dict[Any, int] | None = None
+
+
+def label_choice(label: str | None, keep: Iterable[Any] | None, label_type: str) -> LabelChoice | None:
+    """Check the label arguments of a dataset; None where no label is asked for.
+
+    Raises
+    ------
+    ArgumentError, UnknownNameError
+        For a label type that does not exist, a text in place of a list, or choices without a label.
+    """
+    if label_type not in get_args(LabelType):
+        raise unknown("label_type", label_type, get_args(LabelType))
+    if label is None:
+        if keep is not None:
+            message = "labels_to_keep needs label=, the column that holds the labels."
+            raise ArgumentError(message)
+        return None
+    if isinstance(keep, str):
+        message = f"labels_to_keep={keep!r}: expected a list, such as [{keep!r}]."
+        raise ArgumentError(message)
+    kept = None if keep is None else tuple(keep)
+    return LabelChoice(column=label, keep=kept, kind="regression" if label_type == "regression" else "classification")
+
+
+def apply_labels(
+    tissues: pd.DataFrame, choice: LabelChoice, modify: Callable[[Any], Any] | None, *, where: str
+) -> tuple[pd.DataFrame, Labels]:
+    """Keep the tissues with a wanted label, and number the classes.
+
+    Parameters
+    ----------
+    tissues
+        The metadata of the whole cohort, whatever the split.
+    choice
+        What is asked for.
+    modify
+        Applied to every kept label.
+    where
+        The file, for errors.
+
+    Returns
+    -------
+    tuple
+        The rows that have a wanted label, with that column modified, and the classes.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column, or a label to keep does not occur in it.
+    TableError
+        If a label for regression is not a number.
+    """
+    if choice.column not in tissues.columns:
+        raise unknown("label column", choice.column, tissues.columns, where=where)
+    column = tissues[choice.column]
+    wanted = column.notna()
+    if choice.keep is not None:
+        known = column.dropna().unique().tolist()
+        for label in choice.keep:
+            if label not in known:
+                raise unknown("label", label, known, where=f"column {choice.column!r} of {where}")
+        wanted &= column.isin(choice.keep)
+    kept = tissues[wanted].copy()
+    values = [_plain(value) for value in kept[choice.column].tolist()]
+    if modify is not None:
+        values = [modify(value) for value in values]
+    if choice.kind == "regression":
+        kept[choice.column] = _numbers(values, choice.column, where)
+        return kept, Labels()
+    kept[choice.column] = pd.Series(values, index=kept.index, dtype=None if values else object)
+    unique = sorted(dict.fromkeys(values), key=lambda value: (type(value).__name__, value))
+    array = np.empty(len(unique), object)
+    array[:] = unique
+    return kept, Labels(unique=array, encoder={label: number for number, label in enumerate(unique)})
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - labels are of any type
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _numbers(values: Sequence[Any], column: str, where: str) -> npt.NDArray[np.float64]:
+    try:
+        return np.array([float(value) for value in values], np.float64)
+    except (TypeError, ValueError) as error:
+        message = (
+            f"Label {column!r} of {where} is not numeric ({error}); use label_type='classification', or a "
+            "label_modifying_fn that returns numbers."
+        )
+        raise TableError(message) from error

@@ -1,0 +1,102 @@
+"""The masks of a cohort at one resolution: tissue, cell instances, cell tasks. Every missing file is an error."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, unknown
+from spora_db.layout import check_name, mask_folder
+from spora_db.masks import load_label_mask, load_tissue_mask
+
+INSTANCES = ("instances", "instances_virtues")
+Size = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskFiles:
+    """Where the masks of a cohort lie.
+
+    Attributes
+    ----------
+    dataset
+        The cohort's folder.
+    mpp
+        Resolution in microns per pixel.
+    """
+
+    dataset: Path
+    mpp: float
+
+    def folder(self, kind: str) -> Path:
+        """Return the folder of masks of a kind: ``"tissue"``, ``"instances"`` or a cell task."""
+        return mask_folder(self.dataset, kind, mpp=self.mpp)
+
+    def tissue(self, tissue_id: str, *, shape: Size, image: Path | None) -> npt.NDArray[np.bool_]:
+        """Return a tissue mask, bool of shape (H, W), after checking it against its image's size."""
+        path = self.folder("tissue") / f"{check_name(tissue_id)}.npz"
+        if not path.is_file():
+            message = (
+                f"Tissue {tissue_id!r} has no tissue mask: there is no {path}. Make one, or use "
+                "np.ones(size, bool) if the whole image is tissue."
+            )
+            raise MaskNotFoundError(message)
+        return load_tissue_mask(path, shape=shape, image=image)
+
+    def labels(self, tissue_id: str, kind: str, *, shape: Size, image: Path | None) -> npt.NDArray[np.int32]:
+        """Return a mask of cells, int32 of shape (H, W), after checking it against its image's size."""
+        path = self.folder(kind) / f"{check_name(tissue_id)}.npz"
+        if not path.is_file():
+            message = f"Tissue {tissue_id!r} has no cell mask {kind!r}: there is no {path}."
+            raise MaskNotFoundError(message)
+        return load_label_mask(path, shape=shape, image=image)
+
+    def tasks(self) -> list[str]:
+        """Return the names of the cell tasks, sorted.
+
+        Raises
+        ------
+        MaskNotFoundError
+            If the cohort has no cell masks at this resolution at all.
+        """
+        folder = self.folder("instances").parent
+        if not folder.is_dir():
+            message = f"{self.dataset.name} has no cell masks at {self.mpp} mpp: there is no folder {folder}."
+            raise MaskNotFoundError(message)
+        return sorted(child.name for child in folder.iterdir() if child.is_dir() and child.name not in INSTANCES)
+
+    def mapping(self, task: str) -> dict[int, str]:
+        """Return the classes of a cell task, id to name.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such task.
+        TableError, FileFormatError
+            If its label encoder is absent, lacks a column, repeats an id, or cannot be read.
+        """
+        tasks = self.tasks()
+        if task not in tasks:
+            raise unknown("cell task", task, tasks, where=str(self.folder("instances").parent))
+        path = self.folder(task) / "label_encoder.parquet"
+        if not path.is_file():
+            message = f"Cell task {task!r} has no {path}, the table (id, name) of its classes."
+            raise TableError(message)
+        try:
+            with pq.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                if not {"id", "name"} <= set(names):
+                    message = f"{path} must have columns id and name; it has {', '.join(names)}."
+                    raise TableError(message)
+                rows = file.read(columns=["id", "name"]).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            message = f"{path} cannot be read as parquet: {error}."
+            raise FileFormatError(message) from error
+        mapping = {int(row["id"]): str(row["name"]) for row in rows}
+        if len(mapping) != len(rows):
+            message = f"{path} repeats an id: {len(rows)} rows, {len(mapping)} ids."
+            raise TableError(message)
+        return mapping

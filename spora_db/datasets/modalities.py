@@ -1,0 +1,158 @@
+"""Modalities: their names, and their folders below a dataset."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from spora_db.errors import ArgumentError, UnknownNameError, unknown
+
+
+@dataclass(kw_only=True)
+class HEModality:
+    """Haematoxylin and eosin: a brightfield image of three colours.
+
+    Attributes
+    ----------
+    name
+        The modality's name.
+    canonical_dir
+        Its folder below the dataset.
+    """
+
+    name: str = "he"
+    canonical_dir: str = "he"
+
+
+@dataclass(kw_only=True)
+class IHCModality:
+    """One immunohistochemical stain: a brightfield image of three colours.
+
+    Attributes
+    ----------
+    name
+        ``ihc_<marker>``.
+    canonical_dir
+        Its folder below the dataset, ``ihc/ihc_<marker>`` unless given.
+
+    Examples
+    --------
+    >>> IHCModality(name="ihc_Ki67")
+    IHCModality(name='ihc_Ki67', canonical_dir='ihc/ihc_Ki67')
+    """
+
+    name: str = "ihc"
+    canonical_dir: str = ""
+
+    def __post_init__(self) -> None:
+        """Derive the folder from the name."""
+        self.canonical_dir = self.canonical_dir or f"ihc/{self.name}"
+
+    @property
+    def marker(self) -> str:
+        """The stained marker, ``Ki67`` of ``ihc_Ki67``."""
+        return self.name.removeprefix("ihc_")
+
+
+@dataclass(kw_only=True)
+class IMCModality:
+    """Imaging mass cytometry; attributes as :class:`HEModality`."""
+
+    name: str = "imc"
+    canonical_dir: str = "imc"
+
+
+@dataclass(kw_only=True)
+class CODEXModality:
+    """CODEX, also sold as PhenoCycler; attributes as :class:`HEModality`, and `alt_name`, its other name."""
+
+    name: str = "codex"
+    alt_name: str = "phenocycler"
+    canonical_dir: str = "codex"
+
+
+@dataclass(kw_only=True)
+class CycIFModality:
+    """Cyclic immunofluorescence; attributes as :class:`HEModality`."""
+
+    name: str = "cycif"
+    canonical_dir: str = "cycif"
+
+
+@dataclass(kw_only=True)
+class MIBIModality:
+    """Multiplexed ion beam imaging; attributes as :class:`HEModality`."""
+
+    name: str = "mibi"
+    canonical_dir: str = "mibi"
+
+
+MultiplexModality: TypeAlias = IMCModality | CODEXModality | CycIFModality | MIBIModality
+Modality: TypeAlias = HEModality | IHCModality | MultiplexModality
+ModKey: TypeAlias = str | Modality
+
+
+MULTIPLEX_MODALITIES: dict[str, type[MultiplexModality]] = {
+    "imc": IMCModality,
+    "codex": CODEXModality,
+    "cycif": CycIFModality,
+    "mibi": MIBIModality,
+}
+ALIASES = {"phenocycler": "codex"}
+
+
+def get_modality_from_str(modality_str: str) -> Modality:
+    """Return the modality of a name; letter case does not matter, except in an IHC marker.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such modality; the message lists those there are.
+
+    Examples
+    --------
+    >>> get_modality_from_str("PhenoCycler").canonical_dir
+    'codex'
+    >>> get_modality_from_str("ihc_Ki67").canonical_dir
+    'ihc/ihc_Ki67'
+    """
+    folded = ALIASES.get(modality_str.casefold(), modality_str.casefold())
+    if folded in MULTIPLEX_MODALITIES:
+        return MULTIPLEX_MODALITIES[folded]()
+    if folded == "he":
+        return HEModality()
+    if folded == "ihc":
+        return IHCModality()
+    if folded.startswith("ihc_"):
+        return IHCModality(name=f"ihc_{modality_str[len('ihc_') :]}")
+    raise unknown_modality(modality_str)
+
+
+def is_valid_modality_instance(obj: object) -> bool:
+    """Tell whether an object is one of the modality dataclasses.
+
+    Examples
+    --------
+    >>> is_valid_modality_instance(IMCModality()), is_valid_modality_instance("imc")
+    (True, False)
+    """
+    return isinstance(obj, Modality)
+
+
+def modality_name(modality: ModKey) -> str:
+    """Return the name of a modality given by name or as its dataclass, in the folder's spelling.
+
+    Examples
+    --------
+    >>> modality_name("CODEX"), modality_name(IMCModality())
+    ('codex', 'imc')
+    """
+    if isinstance(modality, str):
+        return get_modality_from_str(modality).name
+    if not is_valid_modality_instance(modality):
+        message = f"A modality is a name such as 'imc' or a modality dataclass; got {modality!r}."
+        raise ArgumentError(message)
+    return modality.name
+
+
+def unknown_modality(name: object) -> UnknownNameError:
+    """Build the error for a name that is no modality."""
+    return unknown("modality", name, ("he", "ihc_<marker>", *MULTIPLEX_MODALITIES, *ALIASES))

@@ -1,0 +1,71 @@
+"""Where datasets lie: a given path, or the folder that SPORA_DATASETS_DIR names (the only look at the environment)."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spora_db.catalog import Catalog
+from spora_db.errors import DatasetNotFoundError
+
+VARIABLE = "SPORA_DATASETS_DIR"
+
+
+def datasets_root(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of datasets: the one given, else that of the environment.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If neither is set.
+    """
+    if given is not None:
+        return Path(given).expanduser()
+    if not os.environ.get(VARIABLE):
+        message = f"Where are the datasets? Give a path, or set the environment variable {VARIABLE} to their folder."
+        raise DatasetNotFoundError(message)
+    return Path(os.environ[VARIABLE]).expanduser()
+
+
+def dataset_folder(name: str, path: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of one dataset: the path given (its name may differ), else `name` below the default root.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such folder.
+    """
+    folder = Path(path).expanduser() if path is not None else datasets_root() / name
+    if not folder.is_dir():
+        message = (
+            f"Dataset {name!r}: no folder {folder}. Give path=, or set {VARIABLE} to the folder that holds {name!r}."
+        )
+        raise DatasetNotFoundError(message)
+    return folder
+
+
+@contextmanager
+def dataset_catalog(folder: Path, catalog: Catalog | None) -> Iterator[Catalog]:
+    """Give an open catalog of one dataset's folder: the one that is open already, else one closed afterwards.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the folder is a lake of several datasets.
+    """
+    if catalog is not None:
+        yield catalog
+        return
+    with Catalog(folder) as opened:
+        names = [row[0] for row in opened.run("SELECT dataset FROM datasets ORDER BY 1").fetchall()]
+        if names != [dataset_name(folder)]:
+            message = (
+                f"{folder} is a folder of datasets ({', '.join(names)}), not one dataset. Give path= of one of them."
+            )
+            raise DatasetNotFoundError(message)
+        yield opened
+
+
+def dataset_name(folder: Path) -> str:
+    """Return the name that the catalog gives the dataset of a folder."""
+    return Path(os.path.abspath(folder)).name  # noqa: PTH100 - as layout.scan: resolve() would rename a symbolic link

@@ -1,0 +1,82 @@
+"""Tissues and tiles drawn at random from the rows of a `SporaDataset`."""
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+from spora_db.datasets.balance import BalancedSampler, Groups, group_rows
+from spora_db.datasets.draws import Draws
+from spora_db.datasets.indexes import Composed, Rows
+from spora_db.errors import ArgumentError
+
+Unit = Literal["tissues", "tiles"]
+Mode = tuple[str, bool, str]
+"""Kind, preprocess, image_mode."""
+Sample = dict[str, Any]
+
+
+class RandomSamples(ABC):
+    """The methods that draw; part of :class:`SporaDataset`, which sets the attributes."""
+
+    datasets: Composed
+    sampling_unit: Unit
+    balance: tuple[str, ...]
+    kind: str
+    preprocess: bool
+    image_mode: str
+    _rows: dict[Unit, Rows]
+    _draws: Draws
+    _groups: dict[Unit, Groups]
+
+    def sample_random(
+        self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
+    ) -> Sample:
+        """Return a random tile or tissue, whichever this dataset is of; see `seed` and `balance`."""
+        return self._random(self.sampling_unit, self._mode(kind, image_mode, preprocess=preprocess))
+
+    def sample_random_tissue(
+        self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
+    ) -> Sample:
+        """Return a random tissue; see `seed` and `balance`."""
+        return self._random("tissues", self._mode(kind, image_mode, preprocess=preprocess))
+
+    def sample_random_tile(
+        self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
+    ) -> Sample:
+        """Return a random tile; see `seed` and `balance`.
+
+        Raises
+        ------
+        ArgumentError
+            If this dataset is of tissues.
+        """
+        return self._random("tiles", self._mode(kind, image_mode, preprocess=preprocess))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `sample_random` and its siblings draw another epoch's samples, here and in workers to come."""
+        self._draws.set_epoch(epoch)
+
+    def sampler(self, num_samples: int | None = None) -> BalancedSampler:
+        """Return a sampler for a DataLoader: positions drawn as by `balance`, by default as many as there are rows."""
+        groups = self._grouped(self.sampling_unit)
+        count = len(groups.order) if num_samples is None else num_samples
+        return BalancedSampler(groups, num_samples=count, seed=self._draws.seed)
+
+    def _grouped(self, unit: Unit) -> Groups:
+        """Return the rows by the groups of `balance`, found when first drawn from."""
+        if unit not in self._groups:
+            if unit not in self._rows:
+                message = "This SporaDataset is of tissues; tiles need tile_size= and sampling_unit='tiles'."
+                raise ArgumentError(message)
+            self._groups[unit] = group_rows(self._rows[unit].frame, self.balance, self.datasets)
+        return self._groups[unit]
+
+    def _random(self, unit: Unit, mode: Mode) -> Sample:
+        return self._sample(unit, int(self._grouped(unit).draw(self._draws.stream(), 1)[0]), mode)
+
+    def _mode(self, kind: str | None, image_mode: str | None, *, preprocess: bool | None) -> Mode:
+        """Fill in what is delivered unless a call says otherwise."""
+        return kind or self.kind, self.preprocess if preprocess is None else preprocess, image_mode or self.image_mode
+
+    @abstractmethod
+    def _sample(self, unit: Unit, position: int, mode: Mode) -> Sample:
+        """Return the tile or tissue of one row."""

@@ -1,0 +1,61 @@
+"""The images of one modality of a cohort, found by tissue and read through a frozen plan: arrays and paths only."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spora_db.catalog import Catalog
+from spora_db.compilation import compile_rows
+from spora_db.images.base import MissingChunks
+from spora_db.materialize import ImagePlan, Materializer
+from spora_db.plan import Plan
+from spora_db.planning import freeze
+from spora_db.query import SporaQuery
+from spora_db.resolution import resolve
+from spora_db.selection import StandardizationChoice
+
+
+class PlanImages:
+    """Images by tissue id; each process opens its own files.
+
+    Parameters
+    ----------
+    plan
+        A plan whose rows are whole tissues of one modality.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are errors or read as zeros.
+    """
+
+    def __init__(self, plan: Plan, *, missing_chunks: MissingChunks = "error") -> None:
+        self.plan = plan
+        self.missing_chunks: MissingChunks = missing_chunks
+        self.numbers: dict[str, int] = {
+            tissue_id: number for number, tissue_id in enumerate(plan.images.column("tissue_id").to_pylist())
+        }
+        self._materializer: Materializer | None = None
+
+    def image(self, number: int) -> ImagePlan:
+        """Return what is read from one image: all measured channels, with the transform of each."""
+        if self._materializer is None:
+            self._materializer = Materializer(self.plan, missing_chunks=self.missing_chunks)
+        return self._materializer.image(number)
+
+    def path(self, number: int) -> Path:
+        """Return the file of one image."""
+        return self.plan.image_path(number)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand over the plan; open files stay in the process that opened them."""
+        return {**self.__dict__, "_materializer": None}
+
+
+def freeze_images(
+    query: SporaQuery, choice: StandardizationChoice, catalog: Catalog, *, missing_chunks: MissingChunks
+) -> PlanImages:
+    """Freeze a query for whole tissues on a catalog that is open already.
+
+    Statistics that a tissue lacks stay open: they are an error when that tissue is read, not for the whole cohort.
+    """
+    choice = replace(choice, missing_statistics="defer")
+    resolved = resolve(replace(query.selection, standardization=choice), catalog)
+    return PlanImages(freeze(resolved.selection, compile_rows(resolved), catalog), missing_chunks=missing_chunks)

@@ -1,0 +1,182 @@
+"""Tiles per second of the loader against plain zarr-python and torch, in one run; ratios are what counts."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import zarr
+from spora_db import SporaQuery, tile_mask
+from spora_db.images import cache_info, clear_cache, open_image, set_cache_bytes
+from spora_db.loading.dataset import PlanDataset
+from spora_db.loading.device import standardize_batch
+from spora_db.masks import load_mask
+from spora_db.standardize import standardize_block
+
+from conftest import SHARED, load_module
+
+SPEC = "quantile_clipping_log1p/uq_0.99_global"
+UPPER, MEAN, STD = 20.0, 0.5, 0.6
+THREE = ["CD3", "CD20", "SMA"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
+
+def write_lake(root: Path, tissues: int) -> Path:
+    """Write the published format with a greedy tiling of 224 pixels and one set of statistics."""
+    load_module(SHARED / "bench" / "make_lake.py").make(root, tissues, 1000, 1100)
+    base, rows = root / "synth", []
+    for path in sorted((base / "segmentations/1_0mpp/tissue_masks").iterdir()):
+        tiles = tile_mask(load_mask(path), tile_size=224, stride=112, tolerance=0.85, coverage_goal=1.0).tiles
+        rows += [{"tissue_id": path.stem, "tile_id": i, "row": r, "col": c} for i, (r, c) in enumerate(tiles.tolist())]
+    (base / "tiling/1_0mpp/default").mkdir(parents=True)
+    pd.DataFrame(rows).to_parquet(base / "tiling/1_0mpp/default/224_tile_coordinates.parquet")
+    names = pd.read_parquet(base / "imc/channels.parquet").channel_name.tolist()
+    folder = base / "imc/1_0mpp/standardization" / SPEC
+    folder.mkdir(parents=True)
+    for kind, value in (("upper_quantiles", UPPER), ("means", MEAN), ("stds", STD)):
+        pd.DataFrame([[value] * len(names)], columns=names).to_parquet(folder / f"global_level_{kind}.parquet")
+    return root
+
+
+@pytest.fixture(scope="module", params=[4, pytest.param(16, marks=pytest.mark.slow)], ids=["4", "16"])
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
+    """Return a lake of a few tissues of 43 x 1000 x 1100 float32."""
+    assert shared
+    return write_lake(tmp_path_factory.mktemp("loading") / "lake", request.param)
+
+
+@pytest.fixture(autouse=True)
+def own_cache() -> Iterator[None]:
+    """Give the cache its limit back."""
+    before = cache_info().bytes_limit
+    torch.set_num_threads(1)
+    yield
+    set_cache_bytes(before)
+    clear_cache()
+
+
+def make_query(lake: Path) -> SporaQuery:
+    """Ask for the 40 channels with accessions, standardized."""
+    return SporaQuery(lake).modality("imc").tiles(size=224).channels(kind="uniprot_filtered").standardize(SPEC)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The peer: zarr-python reads the region, torch standardizes it."""
+
+    dataset: PlanDataset
+
+    def __call__(self, row: int) -> torch.Tensor:
+        """Return a tile."""
+        plan = self.dataset.plan
+        source = self.dataset.materializer.image(int(plan.image[row, 0]))
+        array = zarr.open_array(source.reader.path / "0", mode="r")
+        top, left = int(plan.row[row]), int(plan.col[row])
+        tile = torch.from_numpy(array[:, top : top + 224, left : left + 224][source.pages])
+        return (torch.log1p(torch.clamp(tile, 0, UPPER)) - MEAN) / (STD + 1e-8)
+
+
+def rate(read: Callable[[int], object], rows: list[int]) -> float:
+    """Return tiles per second."""
+    start = time.perf_counter()
+    for row in rows:
+        read(row)
+    return len(rows) / (time.perf_counter() - start)
+
+
+def in_turn(reads: dict[str, Callable[[int], object]], rows: list[int], turns: int = 4) -> dict[str, float]:
+    """Return tiles per second of each, measured in turn so that a busy machine slows all alike; the median turn."""
+    found: dict[str, list[float]] = {name: [] for name in reads}
+    for name, read in reads.items():
+        rate(read, rows[:2])
+        assert name
+    for part in np.array_split(rows, turns):
+        for name, read in reads.items():
+            found[name].append(rate(read, part.tolist()))
+    return {name: float(np.median(rates)) for name, rates in found.items()}
+
+
+@pytest.mark.parametrize(("names", "asked"), [([], 5), (THREE, 8)], ids=["40", "3"])
+def test_random_tiles(lake: Path, names: list[str], asked: float) -> None:
+    """A random tile, nothing cached: against plain, and against decoding its chunks plus one fused pass."""
+    query = make_query(lake)
+    if names:
+        panel = pd.read_parquet(lake / "synth/imc/channels.parquet")
+        query = query.channels(names=panel.channel_name[panel.uniprot_id.notna()].tolist()[5:30:10][:3])
+    dataset = query.to_torch()
+    plain = Plain(dataset)
+    rows = np.random.default_rng(0).permutation(len(dataset))[:24].tolist()
+    for row in rows[:3]:
+        assert (plain(row) - dataset[row]["image"]).abs().max() < 1e-4
+    set_cache_bytes(0)
+
+    def bound(row: int) -> None:
+        plan = dataset.plan
+        source = dataset.materializer.image(int(plan.image[row, 0]))
+        blocks = list(source.reader.blocks(source.pages, int(plan.row[row]), int(plan.col[row]), 224, 224))
+        out = np.empty((len(source.pages), 224, 224), np.float32)
+        for block in blocks:
+            standardize_block(block.pixels, out[:, block.row :, block.col :], source.transform, block.slots)
+
+    found = in_turn({"plain": plain, "ours": dataset.__getitem__, "bound": bound}, rows)
+    print(
+        f"\nrandom 224 tile, {dataset[0]['image'].shape[0]} of 43 channels: plain {found['plain']:.1f}/s, ours "
+        f"{found['ours']:.1f}/s, decode + pass {found['bound']:.1f}/s; ours / plain = "
+        f"{found['ours'] / found['plain']:.1f} (asked {asked}), ours / bound = {found['ours'] / found['bound']:.2f}"
+    )
+
+
+def epoch_rate(dataset: PlanDataset, **options: object) -> float:
+    """Return tiles per second of an epoch after one that warms up; what the cache holds of it is forgotten."""
+    loader = dataset.loader(32, **options)  # type: ignore[arg-type]
+    for _ in loader:
+        pass
+    clear_cache()
+    start, rows = time.perf_counter(), 0
+    for batch in loader:
+        rows += len(batch["tile_id"])
+    return rows / (time.perf_counter() - start)
+
+
+def test_epoch(lake: Path) -> None:
+    """An epoch in locality order, one process, against plain; two workers against one."""
+    dataset = make_query(lake).to_torch()
+    plain = rate(Plain(dataset), list(range(0, len(dataset), max(len(dataset) // 20, 1))))
+    own = epoch_rate(dataset, lanes=1)
+    shuffled = epoch_rate(dataset, shuffle="global")
+    one, two = (epoch_rate(dataset, num_workers=workers, lanes=2) for workers in (1, 2))
+    print(
+        f"\nepoch of {len(dataset)} tiles: plain {plain:.1f}/s, locality {own:.1f}/s, global {shuffled:.1f}/s; locality / "
+        f"plain = {own / plain:.1f} (asked 12), global / plain = {shuffled / plain:.1f}\n1 worker {one:.1f}/s, 2 workers "
+        f"{two:.1f}/s: ratio {two / one:.2f} (asked 1.8)\n"
+        f"{dataset.loader(32, lanes=2).tiles.report(workers=2)}\n{dataset.explain()}"
+    )
+
+
+def test_on_the_device(lake: Path) -> None:
+    """Raw tiles to the device and standardized there, against the CPU path; the bus carries the file's type."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    query = SporaQuery(lake).modality("he").tiles(size=224).standardize("hibou")
+    here, there = query.to_torch(), query.to_torch(standardize_on="device")
+
+    def raw(row: int) -> torch.Tensor:
+        return standardize_batch(there[row], device)["image"]
+
+    found = in_turn({"cpu": lambda row: here[row]["image"].to(device), "device": raw}, list(range(len(here)))[:60])
+    bus = here[0]["image"].nbytes / there[0]["image"].nbytes
+    print(
+        f"\nH&E on {device}: cpu path {found['cpu']:.0f}/s, raw + device {found['device']:.0f}/s; bus bytes / {bus:.0f}"
+    )
+
+
+def test_next_row(lake: Path, benchmark: Callable[[Callable[[], object]], object]) -> None:
+    """One tile whose chunks are cached: what the loader adds to the fused pass."""
+    dataset = make_query(lake).to_torch()
+    set_cache_bytes(2**30)
+    assert open_image(dataset.plan.image_path(0)).chunks == (256, 256)
+    benchmark(lambda: dataset[0])
