@@ -58,7 +58,7 @@ def panel_select(choice: ChannelChoice) -> exp.Select:
     Its columns are ``dataset, modality, channel_index, channel_name, uniprot_id, chosen``. A tissue delivers the chosen
     channels that were measured in it.
     """
-    chosen = exp.maybe_parse(kind_condition(choice, table="c"), dialect=DIALECT)
+    chosen: exp.Expr = exp.maybe_parse(kind_condition(choice, table="c"), dialect=DIALECT)
     return (
         exp.select("c.dataset", "c.modality", "c.channel_index", "c.channel_name")
         .select(exp.alias_(exp.maybe_parse(accession(choice, table="c"), dialect=DIALECT), "uniprot_id"))

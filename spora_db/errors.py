@@ -52,6 +52,10 @@ class QueryError(SporaError, ValueError):
     """SQL or a predicate that is refused, does not parse or does not run."""
 
 
+class LockError(SporaError, ValueError):
+    """The lake does not give the plan of a lock any more; the message says precisely what differs."""
+
+
 class WriteError(SporaError, OSError):
     """A file could not be written; nothing half-written is left."""
 

@@ -171,7 +171,7 @@ def _codes(texts: list[str | None]) -> tuple[tuple[str, ...], Int32]:
 
 
 def _entries(images: pa.Table, panels: _Panels, selection: Selection, catalog: Catalog) -> tuple[_Entries, Int64]:
-    """Return the chosen and measured channels by image and panel order, and per image the channels measured and in all."""
+    """Return the chosen and measured channels by image and panel order; per image the channels measured and in all."""
     records = images.to_pylist()
     brightfield = np.array([is_rgb(record["modality"]) for record in records], np.bool_)
     colours = len(RGB_CHANNELS)
@@ -206,8 +206,8 @@ def _check_counts(records: list[dict[str, Any]], counts: Int64, brightfield: Fla
     if len(missing):
         first = records[int(missing[0])]
         raise TableError(
-            f"Tissue {first['tissue_id']!r} of dataset {first['dataset']!r} has a {first['modality']} image but no row in "
-            f"{first['dataset']}/{first['modality']}/channels_per_tissue.parquet ({len(missing)} such tissues). "
+            f"Tissue {first['tissue_id']!r} of dataset {first['dataset']!r} has a {first['modality']} image but no row "
+            f"in {first['dataset']}/{first['modality']}/channels_per_tissue.parquet ({len(missing)} such tissues). "
             "Add the row, or leave the tissue out with .where(...)."
         )
 

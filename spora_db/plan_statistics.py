@@ -70,7 +70,7 @@ class Found:
 
     @property
     def complete(self) -> Flags:
-        """bool array of shape (n,): whether all that the spec uses is known."""
+        """Whether all that the spec uses is known: bool array of shape (n,)."""
         return cast(Flags, self.known.all(axis=0))
 
 
@@ -93,13 +93,13 @@ def find_statistics(
     spec = choice.parsed(modality)
     values, known = _fetch(image, index, spec=spec, modality=modality, choice=choice, catalog=catalog)
     if choice.missing_statistics == "global" and not known.all():
-        # Moments belong to the quantiles that pixels were clipped to: both are taken from one table.
+        # Moments belong to the quantiles that pixels were clipped to: both are taken from one spec.
         own = replace(choice, stats_level="global")
         spare = _fetch(image, index, spec=spec, modality=modality, choice=own, catalog=catalog)
         take = known[0] & ~known[1] & spare[1].all(axis=0)
         values[:, take], known[:, take] = spare[0][:, take], spare[1][:, take]
         spare = _fetch(image, index, spec=global_spec(spec), modality=modality, choice=choice, catalog=catalog)
-        take = ~known[0] & spare[1].all(axis=0)
+        take = ~known.all(axis=0) & spare[1].all(axis=0)
         values[:, take], known[:, take] = spare[0][:, take], spare[1][:, take]
     lower, upper, mean, std = values
     usable = usable_channels(
@@ -144,9 +144,9 @@ def missing_statistics(
     channels = int((~found.complete).sum())
     return StatisticsNotFoundError(
         f"No {files} for channel {first['channel_name']!r} of tissue {first['tissue_id']!r} under "
-        f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({channels} channels in {tissues} tissues; "
-        "query.coverage() lists them). What there is: SELECT DISTINCT dataset, modality, mpp, spec, level FROM "
-        "standardization_stats. Choose what becomes of them with standardize(missing='drop_channel', 'drop_tissue' or "
+        f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({channels} channels in {tissues} "
+        "tissues; query.coverage() lists them). What there is: SELECT DISTINCT dataset, modality, mpp, spec, level "
+        "FROM standardization_stats. Choose what becomes of them with standardize(missing='drop_channel', 'drop_tissue' or "
         f"'global'), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
         f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper} "
         f"--quantile-level {spec.quantile_level}"
@@ -156,7 +156,7 @@ def missing_statistics(
 def _fetch(
     image: Int64, index: Int64, *, spec: Spec, modality: str, choice: StandardizationChoice, catalog: Catalog
 ) -> tuple[Float32, Flags]:
-    """Return lower, upper, mean and std of every entry (4, n), and whether its quantiles and moments are known (2, n)."""
+    """Return lower, upper, mean, std of every entry (4, n), and whether its quantiles and moments are known (2, n)."""
     parameters = {
         "modality": modality,
         "spec": str(spec),
@@ -166,11 +166,17 @@ def _fetch(
     table = catalog.run(STATISTICS, parameters).to_arrow_table()
     width = int(max(index.max(initial=0), pc.max(table.column("channel_index")).as_py() or 0)) + 1
     key = table.column("image").to_numpy().astype(np.int64) * width + table.column("channel_index").to_numpy()
+    # A tissue that no quantiles (no means) are given for at all is not in the table, whatever other tables say of it.
+    images = table.column("image").to_numpy()
+    flags = [
+        table.column(name).to_numpy(zero_copy_only=False)
+        & (np.bincount(images, weights=table.column(value).is_valid().to_numpy()) > 0)[images]
+        for name, value in (("in_quantiles", "upper"), ("in_moments", "mean"))
+    ]
     order = np.argsort(key)
     found = order[np.searchsorted(key, image * width + index, sorter=order)]
     values = np.stack([_float32(table.column(name))[found] for name in ("lower", "upper", "mean", "std")])
-    known = [table.column(name).to_numpy(zero_copy_only=False)[found] for name in ("in_quantiles", "in_moments")]
-    return values, np.stack([known[0], known[1] | (not choice.use_mean_std)])
+    return values, np.stack([flags[0][found], flags[1][found] | (not choice.use_mean_std)])
 
 
 def _float32(column: pa.ChunkedArray) -> Float32:

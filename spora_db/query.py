@@ -39,8 +39,12 @@ from spora_db.selection import (
 from spora_db.specs import parse_spec
 
 if TYPE_CHECKING:
+    import anndata as ad
     import pandas as pd
+    import polars as pl
+    import spatialdata as sd
 
+    from spora_db.datasets import SporaDataset
     from spora_db.loading.dataset import PlanDataset
 
 
@@ -451,10 +455,30 @@ class SporaQuery:
 
     # ---- answers, named by what they return ----
 
-    def sql(self) -> str:
-        """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell."""
-        with self._compiled() as (_, compiled, _):
-            return compiled.text(inline=True)
+    def sql(self, *, dialect: Dialect = "duckdb") -> str:
+        """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell.
+
+        Parameters
+        ----------
+        dialect
+            Another engine that has the same relations (``Catalog.ddl(dialect=...)`` makes them there): ``"postgres"``,
+            ``"spark"``, ``"databricks"``, ``"bigquery"`` or ``"snowflake"``. It selects the same rows there, samples
+            included; they come back with `from_arrow`.
+
+        Raises
+        ------
+        QueryError
+            If the query has no translation, such as one over rows of an Arrow table.
+        """
+        with self._compiled() as (selection, compiled, catalog):
+            text = compiled.text(inline=True)
+            if dialect == "duckdb":
+                return text
+            if selection.rows_table is not None:
+                raise QueryError("Rows from an Arrow table are in no other engine: this query has no translation.")
+            named = names_in_text(text)
+            columns = {name: catalog.column_types(name) for name in catalog.relations if name in named}
+            return translate(text, dialect=dialect, columns=columns)
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -473,11 +497,61 @@ class SporaQuery:
         """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
         return cast("pd.DataFrame", self.to_arrow().to_pandas())
 
-    def explain(self) -> str:
-        """Return the SQL and DuckDB's plan for it."""
+    def pl(self) -> "pl.DataFrame":
+        """Return the rows as a polars DataFrame, with the columns of `to_arrow`.
+
+        Raises
+        ------
+        MissingExtraError
+            If polars is not installed.
+        """
+        from spora_db.interop.frames import to_polars
+
+        return to_polars(self.to_arrow())
+
+    def explain(self) -> Explanation:
+        """Return the SQL, DuckDB's plan, the files and row groups that it touches, and its estimate of the rows.
+
+        Printed, it is a text; nothing is run.
+        """
         with self._compiled() as (_, compiled, catalog):
-            rows = catalog.run("EXPLAIN " + compiled.text(), compiled.parameters).fetchall()
-            return compiled.text(inline=True) + "\n\n" + "\n".join(row[-1] for row in rows)
+            return catalog.explain(compiled.text(), compiled.parameters, shown=compiled.text(inline=True))
+
+    def panel_overlap(self) -> "pd.DataFrame":
+        """Return, for every two selected cohorts, the number of markers that both deliver.
+
+        A cohort is a dataset (``dataset/modality`` where several modalities are selected). Proteins are counted by
+        accession, isoforms aside; channels without one by name, letter case aside. The diagonal is each cohort's own.
+
+        Examples
+        --------
+        >>> overlap = SporaQuery("lake").modality("imc").tissues(mpp=1.0).panel_overlap()  # doctest: +SKIP
+        """
+        from spora_db.coverage import panel_overlap
+
+        with Catalog(self.lake) as catalog:
+            return panel_overlap(self.selection, catalog)
+
+    def coverage(self) -> "pd.DataFrame":
+        """List the channels of the selected tissues whose statistics are missing, before training stumbles over them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per tissue and delivered channel without statistics: ``dataset, modality, mpp, tissue_id,
+            channel_name, uniprot_id, spec, problem``. The problem is ``"no quantiles"``, ``"no moments"``, both, or
+            ``"unusable values"``: the tables have them, but not finite or not positive, and the channel is dropped.
+            No rows where all is there, or the spec needs none. Its choice of ``missing=`` is put aside.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).standardize("quantile_clipping/uq_0.99_image")
+        >>> gaps = query.coverage()  # doctest: +SKIP
+        """
+        from spora_db.coverage import coverage
+
+        with Catalog(self.lake) as catalog:
+            return coverage(self.selection, catalog)
 
     def plan(self) -> Plan:
         """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""
@@ -537,7 +611,118 @@ class SporaQuery:
 
         return spora_dataset(self, seed=seed, balance=balance)
 
+    def to_anndata(self, *, modality: str | None = None) -> "ad.AnnData":
+        """Return the cells of the rows as an AnnData of mean marker intensities, from the instance masks.
+
+        A query for tissues gives all cells of their instance masks; one for tiles those whose centroid lies in a tile,
+        each once; one for cells just those. Every cell is measured over all its pixels, standardized as the query says
+        (raw, unless it does), and images are read in bands, so that slides fit into memory.
+
+        Parameters
+        ----------
+        modality
+            Which of the query's modalities is measured; may be left out where only one of them has a panel.
+
+        Returns
+        -------
+        anndata.AnnData
+            ``X`` float32 of shape (cells, markers), NaN where a tissue does not have the marker. ``obs``: ``dataset,
+            tissue_id, modality, cell_id, area`` (pixels), ``row, col`` (centroid, pixels), the columns of `select` and
+            of `with_cells`. ``var``: ``uniprot_id, n_tissues, channel_names``; markers are matched by accession.
+            ``obsm["spatial"]``: float64 of shape (cells, 2), the column, then the row, in microns, as scanpy and
+            squidpy expect. ``uns["spora_db"]``: spec, mpp and plan hash.
+
+        Raises
+        ------
+        MissingExtraError
+            If anndata is not installed: ``pip install "spora-db[anndata]"``.
+        MaskNotFoundError, UnknownNameError
+            If a tissue has no instance mask, or no tissue has.
+        QueryError
+            If the query selects no rows.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).with_cells("cell_type")
+        >>> cells = query.to_anndata()  # doctest: +SKIP
+        """
+        from spora_db.interop.to_anndata import to_anndata
+
+        return to_anndata(self, modality=modality)
+
+    def to_spatialdata(self, *, modality: str | None = None) -> "sd.SpatialData":
+        """Return the tissues of the rows as a SpatialData: an image and a label mask each, and the cells' table.
+
+        Parameters
+        ----------
+        modality
+            As for `to_anndata`, whose table this annotates the masks with.
+
+        Returns
+        -------
+        spatialdata.SpatialData
+            ``images["<tissue>_image"]`` (c, y, x) as the query standardizes them, ``labels["<tissue>_cells"]``, both
+            with a coordinate system ``"microns"``; ``tables["cells"]``. Whole images are held in memory.
+
+        Raises
+        ------
+        MissingExtraError
+            If spatialdata is not installed: ``pip install "spora-db[spatialdata]"``.
+
+        Examples
+        --------
+        >>> tissues = SporaQuery("lake").modality("imc").tissues(mpp=1.0).to_spatialdata()  # doctest: +SKIP
+        """
+        from spora_db.interop.to_spatialdata import to_spatialdata
+
+        return to_spatialdata(self, modality=modality)
+
+    def lock(self, path: str | Path, *, images: bool = False) -> Path:
+        """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
+
+        It holds the choices, the SQL, the versions, the plan's hash, a fingerprint of every parquet file that the plan
+        depends on, and a digest of every tissue's rows, channels and statistics. `from_lock` checks all of it.
+
+        Parameters
+        ----------
+        path
+            The file, such as ``"cohort.lock.json"``; an existing one is replaced.
+        images
+            Whether the images and masks are fingerprinted too, by size and by both ends of their files.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
+        """
+        from spora_db.lockfile import make_lock
+
+        return make_lock(self.lake, self.selection, images=images).write(path)
+
     # ---- other sources of rows ----
+
+    @classmethod
+    def from_lock(cls, path: str | Path, lake: str | Path | None = None) -> "SporaQuery":
+        """Return the query of a lock, whose plan is the same as then.
+
+        Parameters
+        ----------
+        path
+            The lock, as `lock` wrote it.
+        lake
+            Where the lake is now, if it was moved or renamed.
+
+        Raises
+        ------
+        LockError
+            If anything differs: files changed, added or missing, rows gained and lost, channels, statistics. Times of
+            files are no difference. ``spora-db diff`` tells the same without an error.
+        FileFormatError
+            If the file is no lock.
+        """
+        from spora_db.lockfile import query_of_lock
+
+        return cls(*query_of_lock(path, lake=lake))
 
     @classmethod
     def from_sql(cls, lake: str | Path, text: str) -> "SporaQuery":
@@ -559,6 +744,11 @@ class SporaQuery:
     def from_arrow(cls, lake: str | Path, table: pa.Table) -> "SporaQuery":
         """Ask for rows that another engine selected: an Arrow table with the identity columns, as in `from_sql`."""
         return cls(lake, Selection(rows_table=table))
+
+    def _repr_html_(self) -> str:
+        from spora_db.html import query_html
+
+        return query_html(self)
 
     def _with(self, **changes: object) -> "SporaQuery":
         return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]

@@ -280,7 +280,7 @@ def _markers(selection: Selection, catalog: Catalog) -> Markers | None:
     multiplex = [name for name in selection.modality_names if not is_rgb(name)]
     if not multiplex:
         raise ArgumentError(
-            f"channels() asks for markers, but {', '.join(selection.modality_names)} has no panel: its channels are red, "
-            "green and blue."
+            f"channels() asks for markers, but {', '.join(selection.modality_names)} has no panel: its channels are "
+            "red, green and blue."
         )
     return find_markers(choice, multiplex, catalog)

@@ -1,11 +1,11 @@
 """What a query asks for, as plain values: the fields of `SporaQuery`, without any SQL."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from spora_db.specs import Spec, parse_spec
+from spora_db.specs import Spec, parse_spec, registrations, restore_registrations
 
 Unit = Literal["tile", "tissue", "cell"]
 CellSource = Literal["table", "masks"]
@@ -89,6 +89,11 @@ class StandardizationChoice:
     quantile_level: StatsLevel | None = None
     missing_statistics: MissingStatistics = "error"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the functions of registered standardizers, so that workers know them."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return _restored, (values, registrations(text for _, text in self.specs))
+
     def spec(self, modality: str) -> str:
         """Return the spec of one modality."""
         choices = dict(self.specs)
@@ -97,6 +102,11 @@ class StandardizationChoice:
     def parsed(self, modality: str) -> Spec:
         """Return the spec of one modality, taken apart."""
         return parse_spec(self.spec(modality), quantile_level=self.quantile_level)
+
+
+def _restored(values: dict[str, Any], functions: dict[str, Any]) -> StandardizationChoice:
+    restore_registrations(functions)
+    return StandardizationChoice(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
@@ -108,11 +108,24 @@ def registered(method: str) -> Elementwise | None:
     raise _unknown_method(method)
 
 
+def registrations(specs: Iterable[str]) -> dict[str, tuple[tuple[str, str], Elementwise]]:
+    """Return what is registered for the methods of some specs: what another process needs to know of them."""
+    methods = {text.partition("/")[0] for text in specs}
+    return {name: _registered[name] for name in sorted(methods & _registered.keys())}
+
+
+def restore_registrations(found: dict[str, tuple[tuple[str, str], Elementwise]]) -> None:
+    """Register what another process had registered; what this process has registered stays."""
+    for name, registration in found.items():
+        _registered.setdefault(name, registration)
+
+
 def register_standardizer(name: str, transform: Elementwise) -> None:
     """Make ``<name>/uq_..._<level>`` a standardization spec, usable everywhere, statistics included.
 
     Pixels are clipped, then ``transform`` is applied, then mean and standard deviation. Registering holds for the
-    process: a worker started by spawn needs ``transform`` to be importable, as every function that is pickled.
+    process and for the workers that its datasets are handed to; one started by spawn needs ``transform`` to be
+    importable, as every function that is pickled.
 
     Parameters
     ----------

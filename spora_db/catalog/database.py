@@ -70,12 +70,14 @@ class Database:
     """
 
     def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None]) -> None:
+        self.registered: dict[str, pa.Table] = {}
         self._folders = folders
         self._limits = limits
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._made: set[str] = set()
         self._checked: set[str] = set()
+        self._asked: set[str] = set()
         self._sources: dict[str, SourceQuery] = {}
         self._signatures: dict[str, object] = {}
         self._connection: duckdb.DuckDBPyConnection | None = self._connect()
@@ -84,6 +86,7 @@ class Database:
         """Make the relations that a statement names and return its rows."""
         names = names_in_text(text)
         used = self._prepare(names)
+        self._asked |= used
         with self._guarded(names, used):
             relation = self._open().sql(text, params=params or None)
         return Result(relation, guarded=lambda: self._guarded(names, used))
@@ -97,11 +100,13 @@ class Database:
         """Make an Arrow table readable as a relation, without copying it."""
         with self._guarded():
             self._open().register(name, table)
+            self.registered[name] = table
 
     def unregister(self, name: str) -> None:
         """Forget a registered table."""
         with self._guarded():
             self._open().unregister(name)
+            self.registered.pop(name, None)
 
     def origins(self, relation: str) -> list[Origin]:
         """Return where the columns of a relation come from, file by file."""
@@ -112,6 +117,10 @@ class Database:
         """Return the parquet files that relations stand on."""
         used = self._prepare(relations)
         return [path for name in SOURCES if name in used for path in self._sources[name].files]
+
+    def files_used(self) -> frozenset[Path]:
+        """Return the files behind all relations that statements named so far."""
+        return frozenset(path for name in self._asked & self._sources.keys() for path in self._sources[name].files)
 
     def check_rows(self, check: str) -> list[tuple[str | None, ...]]:
         """Return the contradictions that a check finds."""
@@ -159,9 +168,12 @@ class Database:
             return known
         if known is not None:
             self._forget(name)
-        built = SOURCES[name](self._folders)
+        built = self._build(name)
         self._sources[name], self._signatures[name] = built, signature(built.files)
         return built
+
+    def _build(self, name: str) -> SourceQuery:
+        return SOURCES[name](self._folders)
 
     def _forget(self, name: str) -> None:
         """Drop a source and everything that may stand on it."""

@@ -10,10 +10,13 @@ import pyarrow as pa
 
 from spora_db.catalog.database import MACROS, VIEWS, Database, Parameters
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
+from spora_db.catalog.explain import Explanation, explain
+from spora_db.catalog.foreign import foreign_script
 from spora_db.catalog.result import Result
+from spora_db.dialects import Dialect
 from spora_db.errors import unknown
 from spora_db.guard import check_select
-from spora_db.layout import scan
+from spora_db.layout import TableFile, scan
 from spora_db.sources import verify_pages
 
 
@@ -56,7 +59,8 @@ class Catalog:
         self, lake: str | os.PathLike[str], *, memory_limit: str | None = None, threads: int | None = None
     ) -> None:
         self._folders = scan(lake)
-        self._database = Database(self._folders, limits={"memory_limit": memory_limit, "threads": threads})
+        self._limits = {"memory_limit": memory_limit, "threads": threads}
+        self._database = Database(self._folders, limits=self._limits)
 
     @property
     def lake(self) -> Path:
@@ -100,6 +104,25 @@ class Catalog:
         """Run SQL that spora-db wrote itself: as `sql`, without the guard."""
         return self._database.run(text, params)
 
+    def explain(self, text: str, params: Parameters = None, *, shown: str | None = None) -> Explanation:
+        """Say what a statement of `run` will read, without running it: DuckDB's plan, files, row groups, estimate.
+
+        Parameters
+        ----------
+        text, params
+            The statement.
+        shown
+            How it is shown; None shows it as it is.
+        """
+        return explain(
+            text,
+            params,
+            shown=text if shown is None else shown,
+            folders=self._folders,
+            registered=self._database.registered,
+            limits=self._limits,
+        )
+
     def columns(self, relation: str) -> tuple[str, ...]:
         """Return the names of a relation's columns.
 
@@ -122,12 +145,40 @@ class Catalog:
         table = schema_table(VIEWS, describe=self._describe, origins=self._database.origins)
         return self._database.show(table)
 
-    def ddl(self) -> str:
-        """Return the script that makes all relations in any DuckDB: paste it into its shell.
+    def column_types(self, relation: str) -> dict[str, str]:
+        """Return the columns of a relation with their DuckDB types, in order.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such relation.
+        """
+        described = self._describe(relation)
+        return dict(zip(described.columns, described.types, strict=True))
+
+    def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
+        """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.
 
         Images and masks are listed in the script; parquet files are read from where they are, by whoever runs it.
+
+        Parameters
+        ----------
+        dialect
+            ``"spark"`` and ``"databricks"`` read the parquet files as DuckDB does; ``"postgres"``, ``"bigquery"`` and
+            ``"snowflake"`` get empty tables of the same names and columns, to be loaded with
+            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``. There are no
+            macros then.
+        location
+            Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path.
+
+        Raises
+        ------
+        QueryError
+            If a column or a path has no translation.
         """
-        return script(self._folders, views=VIEWS, macros=MACROS)
+        if dialect == "duckdb" and location is None:
+            return script(self._folders, views=VIEWS, macros=MACROS)
+        return foreign_script(dialect, self._folders, relations=VIEWS, columns=self.column_types, location=location)
 
     def check(self, *relations: str) -> None:
         """Check the files that relations stand on, those of all relations where none is named.
@@ -158,6 +209,12 @@ class Catalog:
         for name in CHECKS["tissue_channels"]:
             raise_contradiction([row for row in self._database.check_rows(name) if modality in (None, row[1])])
 
+    def files_used(self) -> tuple[TableFile, ...]:
+        """Return the parquet files behind the relations that were asked so far, by path."""
+        used = self._database.files_used()
+        tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
+        return tuple(sorted(tables, key=lambda table: table.path))
+
     def register(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table readable as a relation of `run`, without copying it."""
         self._database.register(name, table)
@@ -186,6 +243,11 @@ class Catalog:
     def __repr__(self) -> str:
         """Return the lake and its datasets."""
         return f"Catalog({str(self.lake)!r}: {', '.join(dataset.name for dataset in self._folders.datasets)})"
+
+    def _repr_html_(self) -> str:
+        from spora_db.html import catalog_html
+
+        return catalog_html(self)
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: no database handle reaches a worker."""

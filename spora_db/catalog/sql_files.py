@@ -13,7 +13,7 @@ from spora_db.errors import QueryError, unknown
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE
 )  # sqlglot parses it as an opaque command
-Folder = Literal["views", "macros", "queries", "checks"]
+Folder = Literal["views", "macros", "queries", "checks", "portable"]
 
 
 @cache
@@ -23,7 +23,7 @@ def sql_folder() -> Path:
     Examples
     --------
     >>> sorted(path.name for path in sql_folder().iterdir() if path.is_dir())
-    ['checks', 'macros', 'queries', 'views']
+    ['checks', 'macros', 'portable', 'queries', 'views']
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "sql", package.parent / "sql"):

@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spora_db.demo.lake import MPP
-from spora_db.demo.prepare import SPEC, TILE_SIZE, TOLERANCE
-
 if TYPE_CHECKING:
     from spora_db.query import SporaQuery
 
-SPECS = {"imc": SPEC, "codex": SPEC, "he": "imagenet"}
 BATCH = 12
 
 
@@ -31,6 +27,7 @@ def demo(
     from spora_db.cli.explore import info
     from spora_db.cli.make import standardize, tile
     from spora_db.demo import write_demo_lake
+    from spora_db.demo.prepare import MPP, SPEC, TILE_SIZE, TOLERANCE
 
     console = Console()
     started = time.perf_counter()
@@ -55,6 +52,7 @@ def demo(
 
 def cohort_query(folder: Path) -> "SporaQuery":
     """Return the demonstration's query: tiles of both technologies, H&E beside, evenly from both cohorts."""
+    from spora_db.demo.prepare import MPP, SPECS, TILE_SIZE
     from spora_db.query import SporaQuery
 
     return (
@@ -81,6 +79,7 @@ def load_batch(query: "SporaQuery") -> list[dict[str, Any]]:
 
 def draw_batch(batch: list[dict[str, Any]], folder: Path, path: Path) -> Path:
     """Draw the batch as a contact sheet below one tissue of each cohort that it shows."""
+    from spora_db.demo.prepare import MPP, SPEC, SPECS, TILE_SIZE
     from spora_db.plot import cohort_sheet, tissue_view
     from spora_db.query import SporaQuery
 

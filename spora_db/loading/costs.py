@@ -25,7 +25,7 @@ class ImageKind:
     chunk
         Height and width of a chunk in pixels.
     chunk_bytes
-        Bytes of pixels that one chunk decodes to, for the channels that the plan delivers.
+        Bytes of pixels that one chunk decodes to, per channel that the plan delivers.
     itemsize
         Bytes of one pixel of one channel.
     stored_share
@@ -33,7 +33,7 @@ class ImageKind:
     """
 
     chunk: tuple[int, int]
-    chunk_bytes: int
+    chunk_bytes: float
     itemsize: int
     stored_share: float
 
@@ -96,15 +96,17 @@ class CostModel:
             for row in stream:
                 rows += 1
                 for image, kind, chunk in self._touched(row):
-                    delivered += 0 if chunk else int(offsets[image + 1] - offsets[image]) * tile**2 * kind.itemsize
+                    channels = int(offsets[image + 1] - offsets[image])
+                    size = round(channels * kind.chunk_bytes)
+                    delivered += 0 if chunk else channels * tile**2 * kind.itemsize
                     key = (image, *chunk)
                     if chunk and key in cache:
                         cache.move_to_end(key)
                     elif chunk:
-                        decoded += kind.chunk_bytes
-                        stored += kind.chunk_bytes * kind.stored_share
-                        cache[key] = kind.chunk_bytes
-                        held += kind.chunk_bytes
+                        decoded += size
+                        stored += size * kind.stored_share
+                        cache[key] = size
+                        held += size
                         while held > cache_bytes:
                             held -= cache.popitem(last=False)[1]
         return Cost(rows=rows, decoded=decoded, delivered=delivered, stored=int(stored))
@@ -141,7 +143,7 @@ def _probe(source: ImagePlan, missing_chunks: MissingChunks) -> ImageKind:
     whole = channels * itemsize * math.prod(-(-n // part) * part for n, part in zip(size, reader.chunks, strict=True))
     return ImageKind(
         chunk=reader.chunks,
-        chunk_bytes=decoded,
+        chunk_bytes=decoded / len(source.pages),
         itemsize=itemsize,
         stored_share=sum(file.stat().st_size for file in files) / whole,
     )

@@ -12,6 +12,7 @@ from spora_db.loading.beside import beside, number
 from spora_db.loading.memory import Memory, batch_memory
 from spora_db.loading.order import Shuffle
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
+from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
 from spora_db.loading.vocabulary import marker_numbers
 from spora_db.materialize import ImagePlan, Materializer
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from spora_db.loading.explain import Explanation
     from spora_db.loading.loader import CollateChoice, StartMethod, TileLoader
-
-Sample = dict[str, Any]
 
 
 class PlanDataset(Dataset[Sample]):
@@ -126,7 +125,7 @@ class PlanDataset(Dataset[Sample]):
             for image, out in zip(self.plan.image[position], memory, strict=True)
             if image != ABSENT
         ]
-        return {sample["modality"]: sample for sample in samples} if len(self.plan.modalities) > 1 else samples[0]
+        return Sample({item["modality"]: item for item in samples}) if len(self.plan.modalities) > 1 else samples[0]
 
     def loader(
         self,
@@ -217,20 +216,22 @@ class PlanDataset(Dataset[Sample]):
         row, col = int(plan.row[position]), int(plan.col[position])
         channels = slice(int(plan.channels.offsets[image]), int(plan.channels.offsets[image + 1]))
         pixels = self._pixels(source, image, row=row, col=col, out=out)
-        return {
-            "image": pixels if out is None else out,
-            "channel_names": list(source.channel_names),
-            "uniprot_ids": list(source.uniprot_ids),
-            "marker_index": torch.from_numpy(self._markers[plan.channels.uniprot[channels]]),
-            "dataset": source.record["dataset"],
-            "tissue_id": source.record["tissue_id"],
-            "modality": source.record["modality"],
-            "mpp": source.record["mpp"],
-            **number(plan, position),
-            "row": row,
-            "col": col,
-            "spec": source.spec,
-            **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
-            **(statistics(source.transform) if self.standardize_on == "device" else {}),
-            **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
-        }
+        return Sample(
+            {
+                "image": pixels if out is None else out,
+                "channel_names": list(source.channel_names),
+                "uniprot_ids": list(source.uniprot_ids),
+                "marker_index": torch.from_numpy(self._markers[plan.channels.uniprot[channels]]),
+                "dataset": source.record["dataset"],
+                "tissue_id": source.record["tissue_id"],
+                "modality": source.record["modality"],
+                "mpp": source.record["mpp"],
+                **number(plan, position),
+                "row": row,
+                "col": col,
+                "spec": source.spec,
+                **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
+                **(statistics(source.transform) if self.standardize_on == "device" else {}),
+                **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
+            }
+        )

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError
 from spora_db.plot.composite import Floats, as_planes, brightfield, composite, contrast_limits
+from spora_db.plot.contrast import Limits, set_limits
 from spora_db.plot.markers import Markers, Panel, Shown, choose_channels
 from spora_db.plot.overview import TissueView, modality_name
 
@@ -76,15 +78,31 @@ def make_entries(places: Sequence[Sequence[Sample]], markers: Markers | None) ->
     ]
 
 
-def shared_limits(entries: Sequence[Entry]) -> dict[Key, Floats]:
-    """Return contrast limits per dataset, modality and channel name, so that tiles can be compared by eye."""
+def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dict[Key, Floats]:
+    """Return contrast limits per dataset, modality and channel name, so that tiles can be compared by eye.
+
+    Parameters
+    ----------
+    entries
+        All places of the sheet.
+    limits
+        Levels set by the user, which go before those of the pixels.
+    """
     planes: dict[Key, list[Floats]] = {}
     for entry in entries:
         for sample, shown in zip(entry.samples, entry.shown, strict=True):
             for channel in shown:
                 key = (str(sample["dataset"]), str(sample["modality"]), channel.name)
                 planes.setdefault(key, []).append(as_planes(sample["image"])[channel.index][None])
-    return {key: contrast_limits(images)[0] for key, images in planes.items()}
+    found = {key: contrast_limits(images)[0] for key, images in planes.items()}
+    for entry in entries if limits else ():
+        for sample, shown in zip(entry.samples, entry.shown, strict=True):
+            panel = (sample["channel_names"], sample.get("uniprot_ids"))
+            place = (str(sample["dataset"]), str(sample["modality"]))
+            keys = [(*place, channel.name) for channel in shown]
+            levels = np.array([found[key] for key in keys], dtype=np.float32)
+            found.update(zip(keys, set_limits(levels, shown, panel, limits), strict=True))
+    return found
 
 
 def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:

@@ -123,6 +123,17 @@ def spell_markers(channels: Sequence[str] | None, panels: Iterable[Panel]) -> Ma
     return tuple(markers)
 
 
+def find_channel(spellings: Iterable[str], panel: Panel) -> int | None:
+    """Return the position in a panel of the first spelling, a name or an accession, that it holds; None without one.
+
+    Examples
+    --------
+    >>> find_channel(["P01732"], (["DNA1", "CD8a"], [None, "P01732-1"]))
+    1
+    """
+    return _find(spellings, *_panel(*panel))
+
+
 def _panel(names: Sequence[str], ids: Sequence[str | None] | None) -> tuple[list[str], list[str]]:
     """Return folded names and accessions without isoforms."""
     if ids is not None and len(ids) != len(names):

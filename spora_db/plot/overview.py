@@ -26,7 +26,8 @@ from spora_db.plot.canvas import (
     wrap_legend,
 )
 from spora_db.plot.composite import Floats, as_array, brightfield, composite, contrast_limits
-from spora_db.plot.markers import Markers, Shown, choose_channels, spell_markers
+from spora_db.plot.contrast import Limits, check_limits, set_limits
+from spora_db.plot.markers import Markers, Panel, Shown, choose_channels, spell_markers
 
 LARGEST = 900  # a tissue is thinned to at most this many pixels a side before it is drawn
 
@@ -51,6 +52,9 @@ class TissueView:
         Upper left corners (row, col) of shape (n, 2), and the side of the tiles, in pixels of the image.
     mpp
         Microns per pixel; without it no scale bar is drawn.
+    thinned, size
+        Where image and mask were already thinned, for memory: by how many pixels, and the whole tissue's height and
+        width. Tiles are in pixels of the whole tissue.
     """
 
     image: Any
@@ -64,6 +68,8 @@ class TissueView:
     tiles: Any = None
     tile_size: int | None = None
     mpp: float | None = None
+    thinned: int = 1
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a view whose parts contradict each other."""
@@ -86,12 +92,17 @@ class TissueView:
     @property
     def height(self) -> int:
         """Pixels from top to bottom."""
-        return int(self.image.shape[1])
+        return int(self.image.shape[1]) if self.size is None else self.size[0]
 
     @property
     def width(self) -> int:
         """Pixels from left to right."""
-        return int(self.image.shape[2])
+        return int(self.image.shape[2]) if self.size is None else self.size[1]
+
+    @property
+    def panel(self) -> Panel:
+        """The channels of a marker image and their accessions."""
+        return self.channel_names, self.uniprot_ids
 
     @property
     def brightfield(self) -> bool:
@@ -103,7 +114,18 @@ class TissueView:
         return () if self.brightfield else choose_channels(self.channel_names, self.uniprot_ids, markers=markers)
 
 
-def _thin(planes: npt.NDArray[Any], step: int) -> Floats:
+def thin_step(height: int, width: int) -> int:
+    """Return by how many pixels an image of some size is thinned before it is drawn.
+
+    Examples
+    --------
+    >>> thin_step(1_900, 1_000)
+    3
+    """
+    return max(1, -(-max(height, width) // LARGEST))
+
+
+def thin(planes: npt.NDArray[Any], step: int) -> Floats:
     """Average squares of `step` pixels; the last squares repeat the rim."""
     if step == 1:
         return np.asarray(planes, dtype=np.float32)
@@ -119,22 +141,24 @@ def draw_tissue(
     *,
     markers: Markers | None = None,
     marked: dict[tuple[int, int], str] | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Draw a tissue with its outlines; `marked` labels the tiles, by (row, col), to be drawn strongly."""
     image = as_array(view.image)
-    step = max(1, -(-max(view.height, view.width) // LARGEST))
+    step = thin_step(*image.shape[1:])
     shown = view.shown(markers)
     if not view.brightfield:
-        planes = _thin(image[[channel.index for channel in shown]], step)
-        picture = composite(planes, [channel.colour for channel in shown], limits=contrast_limits([planes]))
+        planes = thin(image[[channel.index for channel in shown]], step)
+        bounds = set_limits(contrast_limits([planes]), shown, view.panel, limits)
+        picture = composite(planes, [channel.colour for channel in shown], limits=bounds)
     else:
-        thinned = _thin(image, step)
+        thinned = thin(image, step)
         picture = brightfield(thinned.astype(image.dtype) if image.dtype.kind == "u" else thinned, spec=view.spec)
-    show(axes, picture, step=step)
+    show(axes, picture, step=step * view.thinned)
     axes.set(xlim=(0, view.width), ylim=(view.height, 0))
     outline, strong, fill = ("#ffffff", "#ffffff", PAPER) if not view.brightfield else ("#20242a", "#0b3d91", "#0b3d91")
     if view.mask is not None:
-        mask_outline(axes, np.asarray(view.mask)[::step, ::step] > 0, step=step, colour=outline)
+        mask_outline(axes, np.asarray(view.mask)[::step, ::step] > 0, step=step * view.thinned, colour=outline)
     if view.tiles is not None and view.tile_size is not None:
         corners = np.asarray(view.tiles, dtype=np.int64).reshape(-1, 2)
         tile_outlines(axes, corners, size=view.tile_size, colour=outline, alpha=0.4)
@@ -147,7 +171,12 @@ def draw_tissue(
 
 
 def overview(
-    view: TissueView, *, channels: Sequence[str] | None = None, width: float = 6.5, path: str | Path | None = None
+    view: TissueView,
+    *,
+    channels: Sequence[str] | None = None,
+    limits: Limits | None = None,
+    width: float = 6.5,
+    path: str | Path | None = None,
 ) -> Picture:
     """Draw one tissue with its mask outline (dashed), tile outlines, legend and scale bar.
 
@@ -157,6 +186,8 @@ def overview(
         The tissue.
     channels
         Names or accessions of at most six channels; default: well-known markers.
+    limits
+        By channel, name or accession, the levels shown black and in full colour; default: percentiles of the tissue.
     width
         Of the picture in inches.
     path
@@ -174,7 +205,9 @@ def overview(
     ...                   modality="imc", channel_names=("DAPI",), mask=disc, tiles=[[16, 16]], tile_size=32, mpp=1.0)
     >>> figure = overview(view)
     """
-    markers = spell_markers(channels, [] if view.brightfield else [(view.channel_names, view.uniprot_ids)])
+    panels = [] if view.brightfield else [view.panel]
+    check_limits(limits, panels)
+    markers = spell_markers(channels, panels)
     inner = width - 2 * MARGIN
     chips = wrap_legend([(channel.name, channel.colour) for channel in view.shown(markers)], room=inner)
     height = inner * view.height / view.width
@@ -182,7 +215,7 @@ def overview(
     page = Page(width=width, height=head + height + foot)
     page.text(MARGIN, 0.25, text=view.tissue_id, size=12, weight="bold")
     page.text(MARGIN, 0.52, text=describe(view), size=8.5, colour=FAINT)
-    draw_tissue(page.axes(MARGIN, head, width=inner, height=height), view, markers=markers)
+    draw_tissue(page.axes(MARGIN, head, width=inner, height=height), view, markers=markers, limits=limits)
     page.legend(MARGIN, head + height + 0.2, rows=chips)
     return page.save(path)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +22,17 @@ from spora_db.plot.batch import (
     split_samples,
 )
 from spora_db.plot.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, badge, scale_bar, show, wrap_legend
+from spora_db.plot.contrast import Limits, check_limits
 from spora_db.plot.markers import spell_markers
 from spora_db.plot.overview import TissueView, draw_tissue, modality_name
+from spora_db.plot.sources import samples_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from spora_db.loading.dataset import PlanDataset
+    from spora_db.query import SporaQuery
 
 GAP = 0.06  # inches between the modalities of one tile
 SPACE = 0.24  # inches between tiles
@@ -70,16 +80,23 @@ def _grid(entries: Sequence[Entry], *, columns: int | None, panel: float, aspect
 
 
 def _draw_entries(
-    page: Page, entries: Sequence[Entry], grid: Grid, *, top: float, mpp: float | None, numbered: bool
+    page: Page,
+    entries: Sequence[Entry],
+    grid: Grid,
+    *,
+    top: float,
+    mpp: float | None,
+    numbered: bool,
+    limits: Limits | None,
 ) -> None:
-    limits = shared_limits(entries)
+    found = shared_limits(entries, limits)
     for number, entry in enumerate(entries):
         row, column = divmod(number, grid.columns)
         left = MARGIN + column * (grid.entry + SPACE)
         upper = top + row * (grid.panel + CAPTION + ROW_SPACE)
         for position, (sample, shown) in enumerate(zip(entry.samples, entry.shown, strict=True)):
             keys = [(str(sample["dataset"]), str(sample["modality"]), channel.name) for channel in shown]
-            bounds = np.array([limits[key] for key in keys]).reshape(-1, 3)
+            bounds = np.array([found[key] for key in keys]).reshape(-1, 3)
             picture = picture_of(sample, shown, bounds)
             axes = page.axes(left + position * (grid.panel + GAP), upper, width=grid.panel, height=grid.panel)
             show(axes, picture)
@@ -108,9 +125,11 @@ def _head(title: str | None, subtitle: str | None) -> float:
 
 
 def contact_sheet(
-    samples: Sequence[Sample],
+    samples: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[Sample]",
     *,
+    count: int | None = None,
     channels: Sequence[str] | None = None,
+    limits: Limits | None = None,
     columns: int | None = None,
     title: str | None = None,
     subtitle: str | None = None,
@@ -123,10 +142,15 @@ def contact_sheet(
     Parameters
     ----------
     samples
-        Items of a dataset: each a sample, or a mapping from modality to sample. Contrast limits are percentiles over
-        all tiles of a channel in its dataset, so tiles of one cohort can be compared.
+        A query, of which 12 rows are loaded, taken evenly from the first to the last; its dataset; a batch that a
+        collate made; or items of a dataset, each a sample or a mapping from modality to sample.
+    count
+        How many to draw, where not all of a batch, or 12 of a query.
     channels
         Names or accessions of at most six channels; default: well-known markers in fixed colours.
+    limits
+        By channel, name or accession, the levels shown black and in full colour; default: percentiles over all tiles of
+        a channel in its dataset, so that tiles of one cohort can be compared.
     columns
         Tiles per row; default: what makes a page of usual proportions.
     title, subtitle
@@ -147,6 +171,8 @@ def contact_sheet(
     ------
     ArgumentError
         The batch is empty, or an item is not a sample.
+    QueryError
+        The query selects no rows.
 
     Examples
     --------
@@ -154,7 +180,8 @@ def contact_sheet(
     ...           "tissue_id": "cohort_0001", "modality": "codex", "tile_id": 0, "row": 0, "col": 0}
     >>> figure = contact_sheet([sample, sample], title="Two tiles", mpp=1.0)
     """
-    places = split_samples(samples)
+    places = split_samples(samples_of(samples, count=count))
+    check_limits(limits, panels_of(places))
     entries = make_entries(places, spell_markers(channels, panels_of(places)))
     grid = _grid(entries, columns=columns, panel=panel, aspect=1.5)
     head = _head(title, subtitle)
@@ -163,7 +190,7 @@ def contact_sheet(
     foot = MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
     page = Page(width=width + 2 * MARGIN, height=head + grid.height + foot)
     _heading(page, title, subtitle)
-    _draw_entries(page, entries, grid, top=head, mpp=mpp, numbered=False)
+    _draw_entries(page, entries, grid, top=head, mpp=mpp, numbered=False, limits=limits)
     page.legend(MARGIN, head + grid.height + 0.1, rows=chips)
     return page.save(path)
 
@@ -232,5 +259,5 @@ def cohort_sheet(
         page.text(left, head + tall + 0.23, text=f"{modality_name(view.modality)}{count}", size=7.5, colour=FAINT)
         left += tall * ratio + SPACE
     page.legend(MARGIN, head + tall + CAPTION + 0.12, rows=chips)
-    _draw_entries(page, entries, grid, top=below, mpp=mpp, numbered=True)
+    _draw_entries(page, entries, grid, top=below, mpp=mpp, numbered=True, limits=None)
     return page.save(path)

@@ -5,8 +5,9 @@ The views take them apart again: by position, so that names that differ in case 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlglot import exp
 
@@ -184,3 +185,17 @@ def _statistics_select(group: Sequence[_Wide], names: Sequence[str]) -> exp.Sele
     own = [exp.column(identifier(name), table="listed") for name in ("tissue_id", "channel_values")]
     select = exp.Select().select(*placed, own[0], listed_names, own[1], copy=False)
     return select.from_(listed.subquery("listed", copy=False), copy=False).join(places, on=same_file, copy=False)
+
+
+def wide_files(lake: Lake, kind: Literal["panels", "statistics"]) -> Iterator[tuple[TableFile, str | None, dict[str, str]]]:
+    """Yield the wide files of a lake, each with the column of its tissues, and its channels with their types, in order.
+
+    Raises
+    ------
+    FileFormatError, TableError
+        If a file is broken or no such table.
+    """
+    for table in lake.tables(kind):
+        wide = _open(table)
+        key = None if wide.key_at is None else wide.footer.names[wide.key_at]
+        yield table, key, {name: wide.footer.types[at] for at, name in wide.channels}
