@@ -87,6 +87,8 @@ def test_tissues_and_tiles_of_every_modality(real_lake, modality, mpp, dataset):
     image = np.moveaxis(image, -1, 0) / 255.0 if image.dtype == np.uint8 else image
     assert whole["dataset"] == dataset
     assert np.abs(whole["image"].numpy() - image.astype(np.float32)).max() < 1e-6
-    corner = f"SELECT dataset, tissue_id, 0 AS tile_id, 100 AS \"row\", 37 AS col FROM images WHERE modality = '{modality}'"
+    corner = f"""
+        SELECT dataset, tissue_id, 0 AS tile_id, 100 AS "row", 37 AS col FROM images WHERE modality = '{modality}'
+    """
     tile = SporaQuery.from_sql(real_lake, corner).modality(modality).tiles(size=224, mpp=str(mpp)).to_torch()[0]
     assert torch.equal(tile["image"], whole["image"][:, 100:324, 37:261])

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from spora_db import SporaQuery
-from spora_db.errors import StatisticsNotFoundError, UnknownNameError
 
 from lakes import PANEL, write_lake
+from spora_db import SporaQuery
+from spora_db.errors import StatisticsNotFoundError, UnknownNameError
 
 SPEC = "quantile_clipping/uq_0.99_image"
 FOLDER = "imc/1_0mpp/standardization/quantile_clipping"

@@ -12,6 +12,8 @@ import tempfile
 import time
 import zlib
 from dataclasses import replace
+from multiprocessing import util
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,8 @@ from spora_db.images import cache_info, open_image, read_region, set_cache_bytes
 from spora_db.loading.collates import collate_list, collate_panel
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.loader import WorkerError
-from spora_db.loading.memory import POOLED_FROM, BufferPool
+from spora_db.loading.memory import POOLED_FROM, BufferPool, allocate
+from spora_db.loading.segments import Parcel, SegmentPool
 from torch.utils.data import get_worker_info
 
 from lakes import write_lake
@@ -221,6 +224,7 @@ def open_files():
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
 def test_abandoned_loaders_leave_nothing(lake, tmp_path, monkeypatch):
+    util.get_temp_dir()  # multiprocessing's own, one per process, removed when it ends
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     plan = SporaQuery(lake).modality("imc").tiles(size=32).plan()
 
@@ -331,6 +335,54 @@ def test_buffers_return_when_no_tensor_uses_them():
     del second
     gc.collect()
     assert len(pool.free) <= 1
+
+
+def collate_places(samples):
+    """Make tiles large enough for segments, in several layouts: whole, a part, a transposed view, and a copy."""
+    size, number = 2**18 + len(samples), samples[0]["tile_id"]
+    whole = allocate((2, size), torch.float32)
+    whole[0], whole[1] = torch.arange(size), number
+    return {"image": whole, "tile_id": number, "parts": [whole[1:, 5:9], (whole.T[7],)], "copy": whole[:, :3].clone()}
+
+
+@pytest.mark.parametrize("keep", [1, 12])
+def test_batches_of_workers_are_never_overwritten(dataset, keep):
+    loader = dataset.loader(4, num_workers=1, start_method="fork", collate=collate_places, timeout=120)
+    kept = []
+    for i, batch in enumerate(itertools.chain(loader, itertools.islice(loader, 5), loader)):  # one ends in its midst
+        kept = [*kept, batch][-keep:]
+        for held in kept if i % 8 == 7 else [batch]:
+            number = held["tile_id"]
+            assert torch.equal(held["image"][0, ::101], torch.arange(0, 2**18 + 4, 101, dtype=torch.float32))
+            assert (held["image"][1, ::101] == number).all()
+            assert held["parts"][0].tolist() == [[number] * 4]
+            assert held["parts"][1][0].tolist() == [7, number]
+            assert held["copy"].tolist() == [[0, 1, 2], [number] * 3]
+        del batch, held
+
+
+def test_segments_are_lent_again_when_both_sides_let_go():
+    pool = SegmentPool(limit=2)
+    first = pool.take(100)
+    second = pool.take(100)
+    assert pool.take(100) is None
+    parcel = Parcel({"image": first[:60].view(torch.float32).view(3, 5)}, pool)
+    first[:60].view(torch.float32)[:] = torch.arange(15)
+    arrived = pickle.loads(ForkingPickler.dumps(parcel))
+    assert arrived["image"].tolist() == torch.arange(15.0).view(3, 5).tolist()
+    row = arrived["image"][1]
+    del first, parcel, arrived
+    gc.collect()
+    assert pool.take(100) is None  # the receiver still has a row of it
+    assert row.tolist() == [5, 6, 7, 8, 9]
+    del row
+    gc.collect()
+    third = pool.take(90)
+    assert third is not None
+    del second, third
+    gc.collect()
+    assert pool.take(10_000) is not None  # replaces one that is too small
+    assert len(pool.segments) == 2
 
 
 # ---- explain ----

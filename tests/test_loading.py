@@ -44,7 +44,8 @@ def test_a_tile_is_the_pixels_at_its_place(query):
         assert sample["image"].is_contiguous()
         assert np.array_equal(sample["image"].numpy(), raw(sample))
     assert set(sample) == {
-        "image", "channel_names", "uniprot_ids", "marker_index", "dataset", "tissue_id", "modality", "mpp", "tile_id", "row", "col", "spec",
+        "image", "channel_names", "uniprot_ids", "marker_index", "dataset", "tissue_id", "modality", "mpp", "tile_id",
+        "row", "col", "spec",
     }  # fmt: skip
     with pytest.raises(IndexError):
         dataset[72]
@@ -101,11 +102,13 @@ def test_tiles_across_the_edge_are_padded_with_raw_zeros(lake):
 
 def test_a_tile_outside_the_image_is_an_error_naming_it(lake):
     text = "SELECT 'alpha' AS dataset, 'alpha_0000' AS tissue_id, 0 AS tile_id, 96 AS \"row\", 0 AS col"
-    with pytest.raises(TableError, match="alpha_0000.*outside"):
+    with pytest.raises(TableError, match=r"alpha_0000.*outside"):
         SporaQuery.from_sql(lake, text).modality("imc").tiles(size=32).to_torch()[0]
 
 
-@pytest.mark.parametrize(("spec", "mean", "std"), [("identity", 0, 1), ("imagenet", 0.485, 0.229), ("hibou", 0.7068, 0.195)])
+@pytest.mark.parametrize(
+    ("spec", "mean", "std"), [("identity", 0, 1), ("imagenet", 0.485, 0.229), ("hibou", 0.7068, 0.195)]
+)
 def test_brightfield_presets(lake, spec, mean, std):
     sample = SporaQuery(lake).modality("he").tiles(size=32).standardize(spec).to_torch()[0]
     expected = (coordinates_image(3, 96, 96) % 251)[0, :32, :32] / 255.0

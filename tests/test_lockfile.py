@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
+
+from lakes import write_lake, write_zarr
 from spora_db import SporaQuery
 from spora_db.cli import app
 from spora_db.errors import FileFormatError, LockError
 from spora_db.json_values import from_json, to_json
 from spora_db.lockfile import check_lock, make_lock, read_lock
 from spora_db.selection import Selection
-from typer.testing import CliRunner
-
-from lakes import write_lake, write_zarr
 
 SPEC = "quantile_clipping/uq_0.99_image"
 FOLDER = "imc/1_0mpp/standardization/quantile_clipping/uq_0.99_image"
@@ -77,10 +77,12 @@ def test_a_lock_gives_the_same_query_and_plan(query, tmp_path):
 @pytest.mark.parametrize(
     "build",
     [
-        lambda q: q.modality("imc", ("he",), missing="keep").split("train"),
+        lambda q: q.modality("imc", ("he",), missing="keep").split("train").standardize({"imc": SPEC, "he": "hibou"}),
         lambda q: q.tissues(mpp=1.0).channels(any_of=["CD3e", "CD8"], at_least=2, aliases={"T": ["CD3e", "CD3"]}),
         lambda q: q.sample(10, by=["dataset", "cancer_type"], weights="1.0 / n_tiles", seed=7),
         lambda q: q.sample(quota={"LUAD": 3}, by="cancer_type"),
+        lambda q: q.standardize("identity"),
+        lambda q: q.cells(size=8, source="masks").standardize("identity").where("FALSE"),
         lambda q: q.split(by="patient", fractions={"train": 0.5, "test": 0.5}, replace=True),
         lambda q: q.standardize({"imc": SPEC}, filters={"gaussian_blur": {"kernel_size": 5}}, missing="drop_channel"),
     ],

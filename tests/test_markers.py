@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from lakes import coordinates_image, write_zarr
 from spora_db import Catalog, SporaQuery
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, TableError, UnknownNameError
 from spora_db.markers import PanelChannel, find_marker, read_aliases
-
-from lakes import coordinates_image, write_zarr
 
 PANELS = {
     "alpha": [("DNA", None), ("CD3e", "P07766"), ("CD8a", "P01732"), ("SMA", "P62736"), ("sma", "P68133")],

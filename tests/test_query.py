@@ -66,7 +66,8 @@ def test_where_selects_what_pandas_selects(query, tiles, condition, mask):
 def test_rows_carry_identity_and_selected_columns_in_order(query, tiles):
     frame = query.select("cancer_type", "age").df()
     assert list(frame) == [
-        "dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col", "cancer_type", "age",
+        "dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col",
+        "cancer_type", "age",
     ]  # fmt: skip
     for column in ("row", "col", "cancer_type", "age"):
         assert frame[column].tolist() == tiles[column].tolist()
@@ -183,7 +184,7 @@ def test_sql_runs_as_shown(lake, query, tiles):
 
 
 def test_explain_shows_sql_and_plan(query):
-    text = query.where("age > 50").explain()
+    text = str(query.where("age > 50").explain())
     assert '"age" > 50' in text or "age > 50" in text
     assert "PARQUET" in text.upper()
 

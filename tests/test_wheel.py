@@ -30,7 +30,6 @@ def test_wheel_runs_the_demo_in_an_empty_environment(tmp_path):
     told = run(elsewhere / "venv/bin/spora-db", "demo", "lake", cwd=elsewhere)
     assert "lung_imc" in told
     assert (elsewhere / "lake/cohort.png").stat().st_size > 100_000
-    counted = run(
-        elsewhere / "venv/bin/spora-db", "sql", "lake", "SELECT count(*) AS n FROM datasets", "--format", "csv", cwd=elsewhere
-    )
+    asked = ["sql", "lake", "SELECT count(*) AS n FROM datasets", "--format", "csv"]
+    counted = run(elsewhere / "venv/bin/spora-db", *asked, cwd=elsewhere)
     assert counted.splitlines()[-1] == "2"

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import reduction, util
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import torch
@@ -11,8 +12,10 @@ from torch.utils.data import BatchSampler, DataLoader
 from spora_db.errors import ArgumentError, SporaError, unknown
 from spora_db.images import cache_info, set_cache_bytes
 from spora_db.loading import collates
+from spora_db.loading.memory import SEGMENTS
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.sampler import TileSampler
+from spora_db.loading.segments import Parcel, SegmentPool
 from spora_db.standardize import warm_up
 
 if TYPE_CHECKING:
@@ -31,16 +34,31 @@ class WorkerError(SporaError, RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """What a worker does first: sets its cache's limit and loads the kernels, so that no batch waits for them."""
+    """What a worker does first: sets its limits and loads the kernels, so that no batch waits for them."""
 
     cache_bytes: int
+    segments: int
 
     def __call__(self, worker: int) -> None:
         """Prepare worker number `worker`."""
         set_cache_bytes(self.cache_bytes)
+        if hasattr(reduction, "DupFd"):
+            SEGMENTS[:] = [SegmentPool(self.segments)]
         info = torch.utils.data.get_worker_info()
         assert info is not None
         warm_dataset(cast("PlanDataset", info.dataset))
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """A collate whose batches leave a worker without a copy."""
+
+    collate: Callable[[Sequence[Any]], Any]
+
+    def __call__(self, samples: Sequence[Any]) -> Any:  # noqa: ANN401 - whatever the collate makes
+        """Return the batch, in a worker as a parcel."""
+        batch = self.collate(samples)
+        return Parcel(batch, SEGMENTS[-1]) if SEGMENTS else batch
 
 
 def warm_dataset(dataset: "PlanDataset") -> None:
@@ -126,17 +144,18 @@ class TileLoader(DataLoader[Any]):
         self._delivered, self._batch_rows = 0, batch_size
         options: dict[str, Any] = {}
         if num_workers:
+            util.get_temp_dir()  # for sockets; were it made by a worker, a killed worker would leave it behind
             options = {
                 "persistent_workers": True,
                 "prefetch_factor": prefetch,
                 "multiprocessing_context": multiprocessing.get_context(start_method),
-                "worker_init_fn": WorkerStart(cache_bytes=self.cache_bytes),
+                "worker_init_fn": WorkerStart(cache_bytes=self.cache_bytes, segments=prefetch + 3),
             }
         super().__init__(
             tiles.dataset,
             batch_sampler=self.batches,
             num_workers=num_workers,
-            collate_fn=_collate(collate),
+            collate_fn=HandOver(_collate(collate)),
             pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
             timeout=timeout if num_workers else 0,
             **options,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import get_worker_info
 
+from spora_db.loading.segments import SegmentPool
 from spora_db.plan import ABSENT
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class BufferPool:
 
 
 POOL = BufferPool()
+SEGMENTS: list[SegmentPool] = []
+"""In a worker of a `TileLoader`, its segments."""
+SEGMENT_FROM = 2**20
 
 
 def batch_memory(dataset: "PlanDataset", rows: npt.NDArray[np.int64]) -> list[list[Memory]]:
@@ -111,6 +115,9 @@ def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """
     size = math.prod(shape) * dtype.itemsize
     if get_worker_info() is not None:
+        lent = SEGMENTS[-1].take(size) if SEGMENTS and size >= SEGMENT_FROM else None
+        if lent is not None:
+            return lent.view(dtype).view(shape)
         storage = torch.UntypedStorage._new_shared(max(size, 1))  # type: ignore[no-untyped-call]
         flat = torch.empty(0, dtype=torch.uint8).set_(storage)
         return flat[:size].view(dtype).view(shape)

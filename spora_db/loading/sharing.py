@@ -67,7 +67,7 @@ def share(plan: Plan) -> SharedPlan:
         with part.raw() as view:
             extents.append((size, view.nbytes))
             size = -(-(size + view.nbytes) // ALIGNMENT) * ALIGNMENT
-    descriptor = _memory_file()
+    descriptor = memory_file()
     os.ftruncate(descriptor, max(size, 1))
     with mmap.mmap(descriptor, max(size, 1)) as target:
         for (offset, length), part in zip(extents, parts, strict=True):
@@ -76,9 +76,10 @@ def share(plan: Plan) -> SharedPlan:
     return SharedPlan(descriptor=descriptor, size=size, head=head, extents=tuple(extents))
 
 
-def _memory_file() -> int:
+def memory_file() -> int:
+    """Return the descriptor of a new memory file without a name."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("spora-db-plan", os.MFD_CLOEXEC)
+        return os.memfd_create("spora-db", os.MFD_CLOEXEC)
     with tempfile.TemporaryFile() as file:  # has no name either
         return os.dup(file.fileno())
 

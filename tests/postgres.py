@@ -1,0 +1,91 @@
+"""A private PostgreSQL for one test run: its own folder and socket, no network, gone afterwards."""
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+NULL = "\\N"
+
+
+def binaries() -> Path | None:
+    """Return the folder of PostgreSQL's programs, the newest there is; None where it is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).parent if on_path else None
+
+
+def reason() -> str | None:
+    """Say why there is no PostgreSQL for tests; None where there is."""
+    if binaries() is None:
+        return "needs PostgreSQL (apt-get install postgresql), which is absent"
+    if os.geteuid() == 0 and (shutil.which("runuser") is None or not _has_user("postgres")):
+        return "PostgreSQL does not run as root, and there is no runuser or no user postgres"
+    return None
+
+
+def _has_user(name: str) -> bool:
+    return subprocess.run(["id", name], capture_output=True, check=False).returncode == 0
+
+
+class Postgres:
+    """A running server; `query` asks it in SQL, `copy` loads rows."""
+
+    def __init__(self) -> None:
+        self._programs = binaries()
+        self._folder = Path(tempfile.mkdtemp(prefix="spora-pg-", dir="/tmp"))
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "postgres", "postgres")
+        self._run("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c fsync=off"
+        self._run("pg_ctl", "-D", self._data, "-l", str(self._folder / "log"), "-o", options, "-w", "start")
+
+    @property
+    def _data(self) -> str:
+        return str(self._folder / "data")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        done = subprocess.run(
+            command, cwd="/", text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def psql(self, text: str, *, stdin: str = "") -> str:
+        """Run statements, the rows of the last one as CSV; a failure is a RuntimeError with the server's message."""
+        command = [str(self._programs / "psql"), "-h", str(self._folder), "-U", "postgres", "-d", "postgres"]
+        command += ["-X", "-q", "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1"]
+        done = subprocess.run([*command, "-c", text], input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout
+
+    def query(self, text: str) -> list[tuple[str | None, ...]]:
+        """Return the rows of a SELECT as texts."""
+        rows = list(csv.reader(io.StringIO(self.psql(text))))
+        return [tuple(None if value == NULL else value for value in row) for row in rows[1:]]
+
+    def copy(self, table: str, rows: Iterable[Sequence[object]]) -> None:
+        """Load rows into a table."""
+        text = io.StringIO()
+        writer = csv.writer(text, quoting=csv.QUOTE_MINIMAL)
+        for row in rows:
+            writer.writerow([NULL if value is None else _text(value) for value in row])
+        self.psql(f"COPY \"{table}\" FROM STDIN WITH (FORMAT csv, NULL '{NULL}')", stdin=text.getvalue())
+
+    def stop(self) -> None:
+        """Stop the server and delete its folder."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self._folder)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return "{" + ",".join('"' + str(item).replace('"', '\\"') + '"' for item in value) + "}"
+    return str(value)
