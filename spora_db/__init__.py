@@ -40,8 +40,12 @@ if TYPE_CHECKING:
     from spora_db.images import open_image, read_region
     from spora_db.importing import import_dataset
     from spora_db.jobs import standardize_lake, tile_lake
-    from spora_db.loading.collates import collate_list
+    from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
     from spora_db.loading.dataset import PlanDataset
+    from spora_db.loading.device import standardize_batch
+    from spora_db.loading.loader import TileLoader, WorkerError
+    from spora_db.loading.panel_batches import PanelBatchSampler
+    from spora_db.loading.sampler import TileSampler
     from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
     from spora_db.plan import Plan
     from spora_db.published_tiling import Tile, best_mask_tiling_try_to_stop, get_grid_tile
@@ -70,6 +74,7 @@ __all__ = [
     "MIBIModality",
     "MultiplexImagingDataset",
     "MultiplexTissue",
+    "PanelBatchSampler",
     "Plan",
     "PlanDataset",
     "SingleIHCImagingDataset",
@@ -77,10 +82,16 @@ __all__ = [
     "SporaError",
     "SporaQuery",
     "Tile",
+    "TileLoader",
+    "TileSampler",
     "TissueMask",
+    "WorkerError",
     "best_mask_tiling_try_to_stop",
     "build_standardizer",
     "collate_list",
+    "collate_packed",
+    "collate_padded",
+    "collate_panel",
     "collate_tissues",
     "get_grid_tile",
     "get_modality_from_str",
@@ -92,6 +103,7 @@ __all__ = [
     "open_image",
     "read_region",
     "register_standardizer",
+    "standardize_batch",
     "standardize_lake",
     "tile_grid",
     "tile_lake",
@@ -118,6 +130,7 @@ _HOMES = {
     "MIBIModality": "datasets",
     "MultiplexImagingDataset": "datasets",
     "MultiplexTissue": "datasets",
+    "PanelBatchSampler": "loading.panel_batches",
     "Plan": "plan",
     "PlanDataset": "loading.dataset",
     "SingleIHCImagingDataset": "datasets",
@@ -125,10 +138,16 @@ _HOMES = {
     "SporaError": "errors",
     "SporaQuery": "query",
     "Tile": "published_tiling",
+    "TileLoader": "loading.loader",
+    "TileSampler": "loading.sampler",
     "TissueMask": "datasets",
+    "WorkerError": "loading.loader",
     "best_mask_tiling_try_to_stop": "published_tiling",
     "build_standardizer": "standardizer",
     "collate_list": "loading.collates",
+    "collate_packed": "loading.collates",
+    "collate_padded": "loading.collates",
+    "collate_panel": "loading.collates",
     "collate_tissues": "datasets",
     "get_grid_tile": "published_tiling",
     "get_modality_from_str": "datasets",
@@ -140,6 +159,7 @@ _HOMES = {
     "open_image": "images",
     "read_region": "images",
     "register_standardizer": "specs",
+    "standardize_batch": "loading.device",
     "standardize_lake": "jobs",
     "tile_grid": "tiling",
     "tile_lake": "jobs",

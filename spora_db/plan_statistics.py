@@ -146,8 +146,8 @@ def missing_statistics(
         f"No {files} for channel {first['channel_name']!r} of tissue {first['tissue_id']!r} under "
         f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({channels} channels in {tissues} "
         "tissues; query.coverage() lists them). What there is: SELECT DISTINCT dataset, modality, mpp, spec, level "
-        "FROM standardization_stats. Choose what becomes of them with standardize(missing='drop_channel', 'drop_tissue' or "
-        f"'global'), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
+        "FROM standardization_stats. Choose what becomes of them: standardize(missing='drop_channel', 'drop_tissue' "
+        f"or 'global'), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
         f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper} "
         f"--quantile-level {spec.quantile_level}"
     )

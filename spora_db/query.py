@@ -10,10 +10,11 @@ import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.binding import Compiled
-from spora_db.catalog import Catalog
+from spora_db.catalog import Catalog, Explanation
 from spora_db.cell_places import complete_cells
 from spora_db.compilation import Resolved, compile_rows
-from spora_db.errors import ArgumentError, unknown
+from spora_db.dialects import Dialect
+from spora_db.errors import ArgumentError, QueryError, unknown
 from spora_db.filters import FilterFactory
 from spora_db.guard_dialect import DIALECT
 from spora_db.layout import parse_mpp
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     import polars as pl
     import spatialdata as sd
 
+    from spora_db.audit import Audit
     from spora_db.datasets import SporaDataset
     from spora_db.loading.dataset import PlanDataset
 
@@ -471,14 +473,9 @@ class SporaQuery:
             If the query has no translation, such as one over rows of an Arrow table.
         """
         with self._compiled() as (selection, compiled, catalog):
-            text = compiled.text(inline=True)
-            if dialect == "duckdb":
-                return text
-            if selection.rows_table is not None:
+            if dialect != "duckdb" and selection.rows_table is not None:
                 raise QueryError("Rows from an Arrow table are in no other engine: this query has no translation.")
-            named = names_in_text(text)
-            columns = {name: catalog.column_types(name) for name in catalog.relations if name in named}
-            return translate(text, dialect=dialect, columns=columns)
+            return catalog.translate(compiled.text(inline=True), dialect=dialect)
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -676,6 +673,31 @@ class SporaQuery:
         from spora_db.interop.to_spatialdata import to_spatialdata
 
         return to_spatialdata(self, modality=modality)
+
+    def audit(self, columns: Sequence[str] = (), *, fingerprints: bool = False) -> "Audit":
+        """Look through the selection before training: what it holds, what leaks, what is missing, under which licence.
+
+        Parameters
+        ----------
+        columns
+            What the composition counts by, such as ``["cancer_type", "split"]``; dataset and split unless said.
+        fingerprints
+            Whether images are compared by their pixels, to find one tissue under two names; reads a little of every
+            image, and all of those that look alike.
+
+        Returns
+        -------
+        Audit
+            Prints as text; ``.table(section)``, ``.to_dict()``, ``.save_png(path)``.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> query.audit(columns=["cancer_type"]).save_png("audit.png")  # doctest: +SKIP
+        """
+        from spora_db.audit import make_audit
+
+        return make_audit(self.lake, self.selection, columns=columns, fingerprints=fingerprints)
 
     def lock(self, path: str | Path, *, images: bool = False) -> Path:
         """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.

@@ -22,7 +22,13 @@ def spora(*arguments: object, lake: Path | None = None, code: int = 0) -> subpro
     if lake is not None:
         environment["SPORA_DATASETS_DIR"] = str(lake)
     done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120, check=False
+        [*COMMAND, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -1,7 +1,8 @@
 """A lake's files as SQL relations: the only package that owns a DuckDB connection."""
 
 from spora_db.catalog.database import MACROS, VIEWS
+from spora_db.catalog.explain import Explanation, TouchedFile
 from spora_db.catalog.interface import Catalog
 from spora_db.catalog.result import Result
 
-__all__ = ["MACROS", "VIEWS", "Catalog", "Result"]
+__all__ = ["MACROS", "VIEWS", "Catalog", "Explanation", "Result", "TouchedFile"]

@@ -13,7 +13,8 @@ from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table,
 from spora_db.catalog.explain import Explanation, explain
 from spora_db.catalog.foreign import foreign_script
 from spora_db.catalog.result import Result
-from spora_db.dialects import Dialect
+from spora_db.catalog.sql_files import names_in_text
+from spora_db.dialects import Dialect, check_dialect, translate
 from spora_db.errors import unknown
 from spora_db.guard import check_select
 from spora_db.layout import TableFile, scan
@@ -103,6 +104,31 @@ class Catalog:
     def run(self, text: str, params: Parameters = None) -> Result:
         """Run SQL that spora-db wrote itself: as `sql`, without the guard."""
         return self._database.run(text, params)
+
+    def translate(self, text: str, *, dialect: Dialect) -> str:
+        """Return a statement of `run` in the SQL of another engine that has the same relations (see `ddl`).
+
+        Raises
+        ------
+        QueryError
+            If something in it has no translation; the message names it.
+        """
+        check_dialect(dialect)
+        if dialect == "duckdb":
+            return text
+        named = names_in_text(text)
+        columns = {name: self.column_types(name) for name in VIEWS if name in named}
+        return translate(text, dialect=dialect, columns=columns)
+
+    def explain_sql(self, text: str, params: Parameters = None) -> Explanation:
+        """Say what a user's SELECT (see `sql`) will read, without running it.
+
+        Raises
+        ------
+        QueryError
+            If the text is refused, does not parse or does not run.
+        """
+        return self.explain(check_select(text, relations=VIEWS), params, shown=text)
 
     def explain(self, text: str, params: Parameters = None, *, shown: str | None = None) -> Explanation:
         """Say what a statement of `run` will read, without running it: DuckDB's plan, files, row groups, estimate.

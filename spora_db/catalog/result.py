@@ -51,6 +51,10 @@ class Result:
         rows: list[tuple[Any, ...]] = self._fetch(lambda: self._relation.limit(1).fetchall())
         return rows[0] if rows else None
 
+    def head(self, rows: int) -> "pa.Table":
+        """Return the first rows as a pyarrow Table; the others are not fetched."""
+        return self._fetch(lambda: self._relation.limit(rows).to_arrow_table())
+
     def fetchnumpy(self) -> dict[str, Any]:
         """Return a numpy array per column; masked where there are nulls."""
         return self._fetch(lambda: self._relation.fetchnumpy())

@@ -1,6 +1,7 @@
 """``spora-db info`` and ``spora-db sql``: look at a lake."""
 
 import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -82,46 +83,88 @@ def info(
 
 def sql(
     lake_or_query: Annotated[
-        str,
+        str | None,
         typer.Argument(metavar="[LAKE]", help=f"The lake; left out, {LAKE_VARIABLE} names it.", show_default=False),
-    ],
+    ] = None,
     query: Annotated[
         str | None, typer.Argument(help="One SELECT over the lake's relations.", show_default=False)
     ] = None,
     *,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SELECT from a file.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Read SELECTs from a file, each ended by a semicolon.")
+    ] = None,
+    named: Annotated[
+        str | None, typer.Option("--query", metavar="NAME", help="Run a query that ships with spora-db.")
+    ] = None,
+    list_queries: Annotated[bool, typer.Option("--queries", help="List the queries that ship with spora-db.")] = False,
     output_format: Annotated[Format, typer.Option("--format", help="How the answer is written.")] = Format.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead.")] = None,
 ) -> None:
-    """Answer one SELECT over the lake's relations.
+    """Answer SELECTs over the lake's relations; without one, open a shell (or read them from standard input).
 
     Relations: datasets, tissues, cells, images, masks, channels, channels_per_tissue, tissue_channels, markers,
     tile_coordinates, tile_stats, standardization_stats, tiles.
 
-    Example:  spora-db sql my-lake "SELECT dataset, count(*) FROM tiles GROUP BY dataset"
+    Examples:  spora-db sql my-lake "SELECT dataset, count(*) FROM tiles GROUP BY dataset"
+
+    spora-db sql my-lake   (a shell: .help, .tables, Tab completes)
+
+    spora-db sql my-lake --query panel_overlap --format csv
     """
+    from rich.console import Console
+
     from spora_db.catalog import Catalog
+    from spora_db.cli.shell import Shell, show_queries
     from spora_db.cli.tables import write_answer
 
-    lake, text = _lake_and_query(lake_or_query, query, file)
+    if list_queries:
+        show_queries(Console())
+        return
+    lake, texts = _lake_and_texts(lake_or_query, query, file, named)
     with Catalog(lake) as catalog:
-        table = catalog.sql(text).to_arrow_table()
-    write_answer(table, output_format.value, output)
+        if texts is None:
+            Shell(catalog, Console()).run()
+            return
+        if output is not None and len(texts) > 1:
+            raise ArgumentError(f"--output takes one answer, but there are {len(texts)} statements.")
+        for text in texts:
+            write_answer(catalog.sql(text).to_arrow_table(), output_format.value, output)
 
 
-def _lake_and_query(first: str, second: str | None, file: Path | None) -> tuple[Path, str]:
-    """Tell the lake from the query: both are given, or the lake is in the environment, or the query in a file."""
+def _lake_and_texts(
+    first: str | None, second: str | None, file: Path | None, named: str | None
+) -> tuple[Path, list[str] | None]:
+    """Tell the lake from the statements: from arguments, environment, file or standard input; None means the shell."""
+    if sum(given is not None for given in (second, file, named)) > 1:
+        raise ArgumentError("Give the SELECT either as an argument, with --file or with --query, not several of them.")
+    lake = os.environ.get(LAKE_VARIABLE)
+    if second is None and file is None and named is None and first is not None and not Path(first).is_dir() and lake:
+        first, second = lake, first
+    if first is None and not lake:
+        raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
+    place = Path(first or lake or "")
+    if second is not None:
+        return place, [second]
+    if named is not None:
+        from spora_db.catalog.sql_files import sql_text
+
+        return place, [sql_text("queries", named)]
     if file is not None:
-        if second is not None:
-            raise ArgumentError("Give the SELECT either as an argument or with --file, not both.")
         if not file.is_file():
             raise ArgumentError(f"--file {file}: no such file.")
-        return Path(first), file.read_text(encoding="utf-8")
-    if second is not None:
-        return Path(first), second
-    lake = os.environ.get(LAKE_VARIABLE)
-    if Path(first).is_dir():
-        raise ArgumentError(f'No query given. Example: spora-db sql {first} "SELECT * FROM datasets"')
-    if not lake:
+        return place, _statements(file.read_text(encoding="utf-8"), f"--file {file}")
+    if not place.is_dir() and " " in str(place):
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
-    return Path(lake), first
+    if sys.stdin.isatty():
+        return place, None
+    return place, _statements(sys.stdin.read(), f'standard input. Example: spora-db sql {place} "SELECT 1"')
+
+
+def _statements(text: str, origin: str) -> list[str]:
+    from spora_db.cli.statements import statements
+
+    complete, rest = statements(text)
+    found = [*complete, *([rest] if rest else [])]
+    if not found:
+        raise ArgumentError(f"No query given in {origin}.")
+    return found

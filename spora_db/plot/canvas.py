@@ -43,8 +43,11 @@ class Page:
 
     def __init__(self, *, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Picture(figsize=(width, height), dpi=DPI, facecolor=PAPER)
+        self.figure = Picture(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout="none")
         FigureCanvasAgg(self.figure)
+        # Notebooks cut figures to what is drawn: the page itself is drawn, so that its margins stay.
+        paper = Rectangle((0, 0), 1, 1, facecolor=PAPER, transform=self.figure.transFigure, zorder=-1)
+        self.figure.add_artist(paper)
 
     def axes(self, left: float, top: float, *, width: float, height: float) -> Axes:
         """Add bare axes whose upper left corner is at (left, top)."""

@@ -52,9 +52,9 @@ def choose_channels(
     channel_names, uniprot_ids
         The panel, in the order of the image's planes.
     markers
-        What to show, in the order of the colours: for each marker its spellings, names or UniProt accessions, as
-        :func:`spell_markers` gives them. Without it, well-known markers: nuclei, cytokeratin, T cells, B cells,
-        macrophages, connective tissue.
+        What to show: for each marker its spellings, names or UniProt accessions, as :func:`spell_markers` gives them.
+        Well-known markers keep their colour, the others take those that are left, in order. Without it, the well-known
+        ones: nuclei, cytokeratin, T cells, B cells, macrophages, connective tissue.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def choose_channels(
     names, ids = _panel(channel_names, uniprot_ids)
     if markers is not None and len(markers) > len(PALETTE):
         raise ArgumentError(f"{len(markers)} channels to show; at most {len(PALETTE)} can be told apart.")
-    wanted = SLOTS if markers is None else tuple(zip(PALETTE, markers, strict=False))
+    wanted = SLOTS if markers is None else _coloured(markers)
     shown: list[Shown] = []
     for colour, spellings in wanted:
         found = _find(spellings, names, ids)
@@ -86,6 +86,18 @@ def choose_channels(
         extra = zip(rest[: FEW - len(shown)], free, strict=False)
         shown += [Shown(index=index, name=channel_names[index], colour=colour) for index, colour in extra]
     return tuple(shown)
+
+
+def _coloured(markers: Sequence[Sequence[str]]) -> tuple[tuple[str, Sequence[str]], ...]:
+    """Give every marker a colour: its own if it is well known and the first to ask, else one that is left."""
+    colours: dict[int, str] = {}
+    for number, spellings in enumerate(markers):
+        asked = {_fold(spelling) for spelling in spellings}
+        own = next((colour for colour, known in SLOTS if asked & {_fold(name) for name in known}), None)
+        if own is not None and own not in colours.values():
+            colours[number] = own
+    free = iter([colour for colour in PALETTE if colour not in colours.values()])
+    return tuple((colours.get(number) or next(free), spellings) for number, spellings in enumerate(markers))
 
 
 def spell_markers(channels: Sequence[str] | None, panels: Iterable[Panel]) -> Markers | None:

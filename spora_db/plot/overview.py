@@ -213,8 +213,8 @@ def overview(
     height = inner * view.height / view.width
     head, foot = 0.85, MARGIN + (0.08 + LEGEND_ROW * len(chips) if chips else 0)
     page = Page(width=width, height=head + height + foot)
-    page.text(MARGIN, 0.25, text=view.tissue_id, size=12, weight="bold")
-    page.text(MARGIN, 0.52, text=describe(view), size=8.5, colour=FAINT)
+    page.text(MARGIN, 0.25, text=view.tissue_id, size=12, weight="bold", room=inner)
+    page.text(MARGIN, 0.52, text=describe(view), size=8.5, colour=FAINT, room=inner)
     draw_tissue(page.axes(MARGIN, head, width=inner, height=height), view, markers=markers, limits=limits)
     page.legend(MARGIN, head + height + 0.2, rows=chips)
     return page.save(path)

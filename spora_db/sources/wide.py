@@ -187,7 +187,9 @@ def _statistics_select(group: Sequence[_Wide], names: Sequence[str]) -> exp.Sele
     return select.from_(listed.subquery("listed", copy=False), copy=False).join(places, on=same_file, copy=False)
 
 
-def wide_files(lake: Lake, kind: Literal["panels", "statistics"]) -> Iterator[tuple[TableFile, str | None, dict[str, str]]]:
+def wide_files(
+    lake: Lake, kind: Literal["panels", "statistics"]
+) -> Iterator[tuple[TableFile, str | None, dict[str, str]]]:
     """Yield the wide files of a lake, each with the column of its tissues, and its channels with their types, in order.
 
     Raises

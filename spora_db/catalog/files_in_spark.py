@@ -1,0 +1,204 @@
+"""The relations as Spark views over the lake's parquet files: DuckDB's sources, file by file, in Spark's words.
+
+DuckDB reads columns by position; Spark knows names only, and takes them as the files spell them
+(``spark.sql.caseSensitive``). Wide files become long by ``stack``.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from spora_db.catalog.sql_files import sql_text
+from spora_db.dialects import Dialect, translate
+from spora_db.errors import QueryError
+from spora_db.layout import Lake
+from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
+from spora_db.sources.reconcile import FLOATS
+from spora_db.sources.wide import wide_files
+
+_TABLES = {
+    "tissues": "source_tissues",
+    "cells": "source_cells",
+    "channels": "source_channels",
+    "tile_coordinates": "source_tile_coordinates",
+    "tile_stats": "source_tile_stats",
+}
+_ROW_INDEX = "_metadata.row_index"
+_STATISTICS = {"lower": "lower_quantiles", "upper": "upper_quantiles", "mean": "means", "std": "stds"}
+_GLOB = frozenset("*?[]{}")
+
+
+def spark_views(
+    folders: Lake,
+    relations: Iterable[str],
+    columns: Mapping[str, Mapping[str, str]],
+    *,
+    dialect: Dialect,
+    location: str | None,
+) -> list[str]:
+    """Return the statements that make relations as views over parquet files.
+
+    Parameters
+    ----------
+    folders
+        The lake.
+    relations
+        The relations that stand on files or folders alone.
+    columns
+        The columns of the relations, with their types.
+    dialect
+        Spark or Databricks.
+    location
+        Where the lake lies for the engine, such as ``"s3a://bucket/lake"``; None for its own path.
+
+    Raises
+    ------
+    QueryError
+        If a path holds a character that Spark takes for a pattern.
+    """
+    root = str(folders.root) if location is None else location.rstrip("/")
+    files = _Files(folders=folders, root=root)
+    parts = ["SET spark.sql.caseSensitive = true"]
+    parts += [_view(name, _portable(listing_query(name, folders)), dialect) for name in LISTINGS]
+    for name in relations:
+        known: dict[str, Mapping[str, str]] = {**columns}
+        if name in _TABLES:
+            source = SOURCES[_TABLES[name]](folders)
+            known[_TABLES[name]] = columns[name]
+            parts.append(_view(_TABLES[name], _union(source, files), dialect))
+        if name in ("channels_per_tissue", "standardization_stats"):
+            rows = _panels(files) if name == "channels_per_tissue" else _statistics(files)
+            parts.append(_view(name, rows, dialect))
+        else:
+            parts.append(translate(sql_text("views", name), dialect=dialect, columns=known))
+    return parts
+
+
+class _Files:
+    """Parquet files as relations of Spark."""
+
+    def __init__(self, *, folders: Lake, root: str) -> None:
+        self.folders = folders
+        self._root = root
+
+    def relation(self, path: Path) -> exp.Table:
+        """Return a file as ``parquet.`path```."""
+        place = f"{self._root}/{path.relative_to(self.folders.root).as_posix()}"
+        if _GLOB & set(place):
+            raise QueryError(f"Spark reads {place!r} as a pattern. Rename what has one of * ? [ ] {{ }} in its name.")
+        return exp.Table(this=exp.to_identifier(place, quoted=True), db=exp.to_identifier("parquet"))
+
+
+def _view(name: str, query: exp.Query, dialect: Dialect) -> str:
+    text = exp.Create(kind="VIEW", this=exp.to_table(name), expression=query).sql("duckdb")
+    try:
+        return translate(text, dialect=dialect, columns={})
+    except QueryError as error:
+        raise QueryError(f"{name}: {error}") from error
+
+
+def _portable(query: exp.Query) -> exp.Query:
+    """Drop BY NAME where all operands list the same columns in the same order."""
+    for union in query.find_all(exp.Union):
+        union.set("by_name", None)
+    return query
+
+
+def _union(source: SourceQuery, files: _Files) -> exp.Query:
+    """Return a source with every branch listing all columns, by name instead of by position."""
+    types: dict[str, exp.Expr | None] = {item.alias: item.this for item in source.empty.expressions}
+    for branch in source.branches:
+        types |= {item.alias: types.get(item.alias) for item in branch.select.expressions}
+    selects = [source.empty.copy(), *(_named(branch, files) for branch in source.branches)]
+    for select in selects:
+        have = {item.alias: item for item in select.expressions}
+        listed = [
+            have.get(name) or exp.alias_((kind or exp.null()).copy(), name, quoted=True) for name, kind in types.items()
+        ]
+        select.set("expressions", listed)
+    return _all(selects)
+
+
+def _all(selects: list[exp.Select]) -> exp.Query:
+    """Join SELECTs of the same columns by UNION ALL, as a balanced tree."""
+    level: list[exp.Query] = list(selects)
+    while len(level) > 1:
+        pairs = [level[at : at + 2] for at in range(0, len(level), 2)]
+        level = [exp.union(*pair, distinct=False, copy=False) if len(pair) == 2 else pair[0] for pair in pairs]
+    return level[0]
+
+
+def _named(branch: Branch, files: _Files) -> exp.Select:
+    """Return the SELECT over one file with its columns called by their names in the file."""
+    names = pq.read_schema(branch.files[0]).names
+
+    def replaced(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column) and not node.table and node.name[:1] == "c" and node.name[1:].isdigit():
+            at = int(node.name[1:])
+            if at >= len(names):
+                return exp.Dot.build([exp.to_identifier(part) for part in _ROW_INDEX.split(".")])
+            return exp.column(names[at], quoted=True)
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Anonymous):
+            return files.relation(branch.files[0])
+        return node
+
+    return cast(exp.Select, branch.select.transform(replaced))
+
+
+def _stacked(path: Path, channels: Mapping[str, str], columns: tuple[str, str], files: _Files, kind: str) -> exp.Select:
+    """Return ``stack``: a row per channel of every row of a wide file."""
+    pairs: list[exp.Expr] = [exp.Literal.number(len(channels))]
+    for name, found in channels.items():
+        column = exp.column(name, quoted=True)
+        value: exp.Expr = exp.cast(column, kind)
+        if kind == "BOOLEAN" and found in FLOATS:  # NaN is unknown; Spark would call it true
+            value = exp.Case().when(exp.Not(this=exp.IsNan(this=column.copy())), value)
+        pairs += [exp.Literal.string(name), value]
+    aliases = [exp.to_identifier(name, quoted=True) for name in columns]
+    rows = exp.Aliases(this=exp.Anonymous(this="stack", expressions=pairs), expressions=aliases)
+    return exp.select(rows).from_(files.relation(path))
+
+
+def _panels(files: _Files) -> exp.Query:
+    texts = dict.fromkeys(("dataset", "modality", "tissue_id", "channel_name"), "TEXT")
+    selects = [_empty({**texts, "measured": "BOOLEAN"})]
+    for table, key, channels in wide_files(files.folders, "panels"):
+        place = [_constant(table.dataset, "dataset"), _constant(table.modality, "modality")]
+        select = _stacked(table.path, channels, ("channel_name", "measured"), files, "BOOLEAN")
+        selects.append(select.select(*place, _key(key), *select.expressions, append=False))
+    return _all(selects)
+
+
+def _statistics(files: _Files) -> exp.Query:
+    place = {"dataset": "TEXT", "modality": "TEXT", "mpp": "DOUBLE", "spec": "TEXT", "level": "TEXT"}
+    texts = dict.fromkeys(("statistic", "tissue_id", "channel_name"), "TEXT")
+    selects = [_empty({**place, **texts, "value": "DOUBLE"})]
+    for table, key, channels in wide_files(files.folders, "statistics"):
+        fixed = [_constant(getattr(table, name), name) for name in (*place, "statistic")]
+        select = _stacked(table.path, channels, ("channel_name", "value"), files, "DOUBLE")
+        selects.append(select.select(*fixed, _key(key), *select.expressions, append=False))
+    grain = [*place, "tissue_id", "channel_name"]
+    values = []
+    for name, statistic in _STATISTICS.items():
+        case = exp.Case().when(exp.column("statistic").eq(statistic), exp.column("value"))
+        values.append(exp.alias_(exp.Max(this=case), name, quoted=True))
+    return exp.select(*grain, *values).from_(_all(selects).subquery("listed")).group_by(*grain)
+
+
+def _empty(types: Mapping[str, str]) -> exp.Select:
+    return exp.select(*(exp.alias_(exp.cast(exp.null(), kind), name) for name, kind in types.items())).where(
+        exp.false()
+    )
+
+
+def _constant(value: str | float | None, name: str) -> exp.Expr:
+    literal = exp.cast(exp.convert(value), "DOUBLE") if isinstance(value, float) else exp.convert(value)
+    return exp.alias_(literal, name)
+
+
+def _key(key: str | None) -> exp.Expr:
+    value: exp.Expr = exp.null() if key is None else exp.column(key, quoted=True)
+    return exp.alias_(exp.cast(value, "TEXT"), "tissue_id")

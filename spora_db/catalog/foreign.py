@@ -1,0 +1,98 @@
+"""The relations in another engine: tables to load and views over them, or, for Spark, views over the parquet files."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from sqlglot import exp
+
+from spora_db.catalog.files_in_spark import spark_views
+from spora_db.catalog.sql_files import sql_text
+from spora_db.dialects import Dialect, check_dialect, translate, write
+from spora_db.errors import ArgumentError, QueryError
+from spora_db.layout import Lake
+
+PORTABLE: tuple[Literal["tissue_channels", "markers", "tiles"], ...] = ("tissue_channels", "markers", "tiles")
+"""The relations that stand on others; each has a file in ``sql/portable``."""
+
+_WIDER = {
+    "HUGEINT": "DECIMAL(38, 0)",
+    "UHUGEINT": "DECIMAL(38, 0)",
+    "UBIGINT": "DECIMAL(20, 0)",
+    "UINTEGER": "BIGINT",
+    "USMALLINT": "INTEGER",
+    "UTINYINT": "SMALLINT",
+}
+
+
+def column_type(kind: str) -> exp.DataType:
+    """Return the type that holds a DuckDB type in any engine.
+
+    Raises
+    ------
+    QueryError
+        For structs, maps and unions, which engines disagree about.
+
+    Examples
+    --------
+    >>> column_type("UINTEGER").sql("postgres"), column_type("VARCHAR[]").sql("postgres")
+    ('BIGINT', 'TEXT[]')
+    """
+    if kind.startswith(("STRUCT", "MAP", "UNION")):
+        raise QueryError(f"Columns of type {kind} have no table in another engine.")
+    return exp.DataType.build("VARCHAR" if kind.startswith("ENUM") else _WIDER.get(kind, kind), dialect="duckdb")
+
+
+def foreign_script(
+    dialect: Dialect,
+    folders: Lake,
+    *,
+    relations: tuple[str, ...],
+    columns: Callable[[str], Mapping[str, str]],
+    location: str | None,
+) -> str:
+    """Return the script that makes the relations in another engine.
+
+    Parameters
+    ----------
+    dialect
+        The engine.
+    folders
+        The lake.
+    relations
+        Names of the relations, in the order in which they build on each other.
+    columns
+        Returns the columns of a relation with their types.
+    location
+        Where Spark finds the lake; None for its own path. Other engines read no files.
+
+    Raises
+    ------
+    ArgumentError
+        If a location is given to an engine that does not read the files.
+    QueryError
+        If a column or a path has no translation.
+    """
+    check_dialect(dialect)
+    known = {name: columns(name) for name in relations}
+    base = tuple(name for name in relations if name not in PORTABLE)
+    if dialect in ("spark", "databricks"):
+        parts = spark_views(folders, base, known, dialect=dialect, location=location)
+    elif location is not None:
+        raise ArgumentError(
+            f"ddl(dialect={dialect!r}) makes tables to be loaded, so location={location!r} means nothing."
+        )
+    else:
+        parts = [_table(name, known[name], dialect) for name in base]
+    parts += [translate(sql_text("portable", name), dialect=dialect, columns=known) for name in PORTABLE]
+    return ";\n\n".join(parts) + ";\n"
+
+
+def _table(name: str, columns: Mapping[str, str], dialect: Dialect) -> str:
+    definitions = []
+    for column, kind in columns.items():
+        try:
+            definitions.append(exp.ColumnDef(this=exp.to_identifier(column, quoted=True), kind=column_type(kind)))
+        except QueryError as error:
+            raise QueryError(f"{name}.{column}: {error}") from error
+    schema = exp.Schema(this=exp.to_table(name), expressions=definitions)
+    return write(exp.Create(kind="TABLE", this=schema), dialect)

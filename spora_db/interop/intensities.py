@@ -1,0 +1,102 @@
+"""Mean intensities of cells: the instance mask of an image over its standardized pixels, a band of rows at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.centroids import Centroids, mask_centroids
+from spora_db.errors import ArgumentError, FileFormatError
+from spora_db.kernels.intensities import label_intensities
+
+if TYPE_CHECKING:
+    from spora_db.materialize import ImagePlan
+
+BAND = 512  # rows of an image that are read at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """The cells of one image.
+
+    Attributes
+    ----------
+    centroids
+        Labels, centroids and sizes, ascending by label.
+    means
+        float64 array of shape (cells, C): the mean over a cell's pixels of every plane.
+    """
+
+    centroids: Centroids
+    means: npt.NDArray[np.float64]
+
+
+def mean_intensities(planes: npt.NDArray[np.float32], mask: npt.NDArray[np.int32]) -> Cells:
+    """Measure the cells of an image that lies in memory.
+
+    Parameters
+    ----------
+    planes
+        float32 array of shape (C, H, W).
+    mask
+        int32 array of shape (H, W): 0 for background, one positive label per cell.
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes differ, or the mask is no instance mask.
+
+    Examples
+    --------
+    >>> planes = np.array([[[1, 3, 10]]], np.float32)
+    >>> mean_intensities(planes, np.array([[7, 7, 0]], np.int32)).means.tolist()
+    [[2.0]]
+    """
+    if planes.ndim != 3 or planes.shape[1:] != mask.shape:
+        raise ArgumentError(f"An image of shape {planes.shape} and a mask of shape {mask.shape} do not fit together.")
+    found = mask_centroids(mask)
+    sums = np.zeros((len(found), len(planes)))
+    label_intensities(planes, _places(mask, found), sums)
+    return Cells(centroids=found, means=sums / np.maximum(found.size, 1)[:, None])
+
+
+def image_intensities(source: "ImagePlan", mask: npt.NDArray[np.int32], *, path: Path) -> Cells:
+    """Measure the cells of an image as a plan standardizes it, without holding it in memory.
+
+    Parameters
+    ----------
+    source
+        The open image.
+    mask
+        Its instance mask, int32 of shape (H, W).
+    path
+        The mask's file, for errors.
+
+    Raises
+    ------
+    FileFormatError
+        If the mask holds negative labels.
+    """
+    try:
+        found = mask_centroids(mask)
+    except ArgumentError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+    places = _places(mask, found)
+    sums = np.zeros((len(found), len(source.pages)))
+    _, height, width = source.reader.shape
+    for row in range(0, height, BAND):
+        rows = min(BAND, height - row)
+        planes = source.read(row=row, col=0, height=rows, width=width)
+        label_intensities(np.ascontiguousarray(planes), places[row : row + rows], sums)
+    return Cells(centroids=found, means=sums / np.maximum(found.size, 1)[:, None])
+
+
+def _places(mask: npt.NDArray[np.int32], found: Centroids) -> npt.NDArray[np.int32]:
+    """Return for every pixel the position of its cell among those found, -1 for background."""
+    if len(found) == 0:
+        return np.full(mask.shape, -1, dtype=np.int32)
+    places = np.searchsorted(found.cell_id, mask).astype(np.int32)
+    places[mask == 0] = -1
+    return places

@@ -1,0 +1,203 @@
+"""From a query to a picture of one of its tissues: its channels read in bands, its mask, its tiles."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spora_db.channels import is_rgb
+from spora_db.errors import ArgumentError, MaskNotFoundError, QueryError, unknown
+from spora_db.plot.canvas import Picture
+from spora_db.plot.composite import Floats
+from spora_db.plot.contrast import Limits
+from spora_db.plot.markers import choose_channels, spell_markers
+from spora_db.plot.overview import TissueView, overview, thin, thin_step
+
+if TYPE_CHECKING:
+    from spora_db.materialize import ImagePlan
+    from spora_db.query import SporaQuery
+
+BAND = 1024  # rows of a tissue that are read at a time
+
+
+def tissue(
+    query: "SporaQuery",
+    tissue_id: str | None = None,
+    *,
+    dataset: str | None = None,
+    modality: str | None = None,
+    tiles: bool = True,
+    mask: bool = True,
+    channels: Sequence[str] | None = None,
+    limits: Limits | None = None,
+    width: float = 6.5,
+    path: str | Path | None = None,
+) -> Picture:
+    """Draw a tissue that a query selects, with the outlines of its mask and of the tiles selected.
+
+    Parameters
+    ----------
+    query
+        The query: its resolution, its standardization, and its tiles.
+    tissue_id
+        The tissue; by default the first that the query selects.
+    dataset
+        Its dataset, where several have a tissue of that name.
+    modality
+        One of the query's modalities; by default the first that the tissue has.
+    tiles, mask
+        Whether to outline the query's tiles, and the tissue mask.
+    channels
+        Names or accessions of at most six channels; default: well-known markers in fixed colours.
+    limits
+        By channel, name or accession, the levels shown black and in full colour; default: percentiles of the tissue.
+    width
+        Of the picture in inches.
+    path
+        Where to write the PNG; not written by default.
+
+    Returns
+    -------
+    Picture
+        A matplotlib figure, which notebooks show.
+
+    Raises
+    ------
+    UnknownNameError
+        The query selects no such tissue or channel.
+    MaskNotFoundError
+        The tissue has no mask, and `mask` is on.
+
+    Examples
+    --------
+    >>> query = SporaQuery("demo").modality("imc").tiles(size=128, mpp=1.0)  # doctest: +SKIP
+    >>> tissue(query, "lung_imc_l001_0001", channels=["DNA1", "panCK"])  # doctest: +SKIP
+    """
+    view = tissue_view(query, tissue_id, dataset=dataset, modality=modality, tiles=tiles, mask=mask, channels=channels)
+    return overview(view, channels=channels, limits=limits, width=width, path=path)
+
+
+def tissue_view(
+    query: "SporaQuery",
+    tissue_id: str | None = None,
+    *,
+    dataset: str | None = None,
+    modality: str | None = None,
+    tiles: bool = True,
+    mask: bool = True,
+    channels: Sequence[str] | None = None,
+) -> TissueView:
+    """Load what is drawn of a tissue; arguments as for :func:`tissue`.
+
+    Only the channels shown are read, and thinned while they are read: memory does not grow with the size of a slide.
+    """
+    from spora_db.materialize import Materializer
+
+    rows = _rows_of(query, tissue_id, dataset)
+    first = rows.slice(0, 1).to_pylist()[0]
+    plan = _whole(query, first, modality).plan()
+    source = Materializer(plan).image(0)
+    name = str(source.record["modality"])
+    if not is_rgb(name):
+        panel = (source.channel_names, source.uniprot_ids)
+        shown = choose_channels(*panel, markers=spell_markers(channels, [panel]))
+        kept = np.zeros(len(source.channel_names), dtype=np.bool_)
+        kept[[channel.index for channel in shown]] = True
+        source = source.take(kept)
+    _, height, width = source.reader.shape
+    step = thin_step(height, width)
+    corners: Any = None
+    size: int | None = None
+    if tiles and query.selection.unit != "tissue":
+        own = rows.filter(pc.equal(rows.column("modality"), first["modality"]))
+        corners = np.stack([own.column(axis).to_numpy() for axis in ("row", "col")], axis=1)
+        size = own.column("tile_size")[0].as_py() if "tile_size" in own.column_names else query.selection.tile_size
+    return TissueView(
+        image=_read(source, step),
+        dataset=str(first["dataset"]),
+        tissue_id=str(first["tissue_id"]),
+        modality=name,
+        channel_names=tuple(source.channel_names),
+        uniprot_ids=tuple(source.uniprot_ids),
+        spec=source.spec,
+        mask=_mask(query, source)[::step, ::step] if mask else None,
+        tiles=corners,
+        tile_size=size,
+        mpp=float(source.record["mpp"]),
+        thinned=step,
+        size=(height, width),
+    )
+
+
+def _rows_of(query: "SporaQuery", tissue_id: str | None, dataset: str | None) -> pa.Table:
+    """Return the query's rows of one tissue."""
+    rows = query.to_arrow()
+    known = rows.group_by(["dataset", "tissue_id"]).aggregate([]).to_pylist()
+    if not known:
+        raise QueryError(
+            f"The query selects no {query.selection.unit}s in {query.lake}, so there is no tissue to draw. "
+            "Look at query.sql() and loosen a condition."
+        )
+    if dataset is not None and all(pair["dataset"] != dataset for pair in known):
+        raise unknown("dataset", dataset, [pair["dataset"] for pair in known], where="the query's rows")
+    known = [pair for pair in known if dataset in (None, pair["dataset"])]
+    wanted = sorted(known, key=lambda pair: (pair["dataset"], pair["tissue_id"]))[0]["tissue_id"]
+    wanted = wanted if tissue_id is None else tissue_id
+    owners = sorted(pair["dataset"] for pair in known if pair["tissue_id"] == wanted)
+    if not owners:
+        raise unknown("tissue", wanted, [pair["tissue_id"] for pair in known], where="the query's rows")
+    if len(owners) > 1 and tissue_id is not None:
+        raise ArgumentError(f"Several datasets have a tissue {wanted!r}; pass dataset=, one of {', '.join(owners)}.")
+    own = pc.and_(pc.equal(rows.column("dataset"), owners[0]), pc.equal(rows.column("tissue_id"), wanted))
+    return rows.filter(own)
+
+
+def _whole(query: "SporaQuery", first: dict[str, Any], modality: str | None) -> "SporaQuery":
+    """Return the query for the whole tissue, in one modality."""
+    known = query.selection.modality_names or (str(first["modality"]),)
+    if modality is not None and modality.casefold() not in known:
+        raise unknown("modality", modality, known, where="the query")
+    selection = replace(
+        query.selection,
+        modalities=((modality.casefold() if modality else str(first["modality"]),),),
+        unit="tissue", tile_size=None, mpp=float(first["mpp"]), strategy=None, conditions=(), splits=(),
+        split_choice=None, columns=(), sampling=None, masks=(), cells=None, rows_sql=None, cell_source=None,
+        rows_table=pa.table({"dataset": [first["dataset"]], "tissue_id": [first["tissue_id"]]}),
+    )  # fmt: skip
+    return replace(query, selection=selection)
+
+
+def _read(source: "ImagePlan", step: int) -> Floats:
+    """Read a whole image in bands of whole steps, each thinned."""
+    _, height, width = source.reader.shape
+    band = max(BAND // step, 1) * step
+    parts = [
+        thin(source.read(row=row, col=0, height=min(band, height - row), width=width), step)
+        for row in range(0, height, band)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _mask(query: "SporaQuery", source: "ImagePlan") -> npt.NDArray[np.bool_]:
+    """Load the tissue mask of an image."""
+    from spora_db.catalog import Catalog
+    from spora_db.masks import load_tissue_mask
+
+    record = source.record
+    where = "WHERE kind = 'tissue' AND dataset = $dataset AND tissue_id = $tissue_id AND mpp = $mpp"
+    values = {name: record[name] for name in ("dataset", "tissue_id", "mpp")}
+    with Catalog(query.lake) as catalog:
+        found = catalog.run(f"SELECT path FROM masks {where}", values).fetchall()
+        lake = catalog.lake
+    if not found:
+        raise MaskNotFoundError(
+            f"Tissue {record['tissue_id']!r} of dataset {record['dataset']!r} has no tissue mask at "
+            f"{record['mpp']} mpp to outline. Expected {record['dataset']}/segmentations/<mpp>/tissue_masks/"
+            f"{record['tissue_id']}.npz. Draw without it: mask=False."
+        )
+    return load_tissue_mask(lake / found[0][0], shape=source.reader.shape[1:], image=str(source.reader.path))
