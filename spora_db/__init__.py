@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spora_db.audit import Audit
     from spora_db.catalog import Catalog
     from spora_db.datasets import (
         BalancedSampler,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         get_modality_from_str,
         is_valid_modality_instance,
     )
-    from spora_db.errors import SporaError
+    from spora_db.errors import LockError, SporaError
     from spora_db.filters import FilterFactory
     from spora_db.images import open_image, read_region
     from spora_db.importing import import_dataset
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from spora_db.validation import validate
 
 __all__ = [
+    "Audit",
     "BalancedSampler",
     "BaseImagingDataset",
     "CODEXModality",
@@ -71,6 +73,7 @@ __all__ = [
     "IHCModality",
     "IHCTissue",
     "IMCModality",
+    "LockError",
     "MIBIModality",
     "MultiplexImagingDataset",
     "MultiplexTissue",
@@ -112,6 +115,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Audit": "audit",
     "BalancedSampler": "datasets",
     "BaseImagingDataset": "datasets",
     "CODEXModality": "datasets",
@@ -127,6 +131,7 @@ _HOMES = {
     "IHCModality": "datasets",
     "IHCTissue": "datasets",
     "IMCModality": "datasets",
+    "LockError": "errors",
     "MIBIModality": "datasets",
     "MultiplexImagingDataset": "datasets",
     "MultiplexTissue": "datasets",

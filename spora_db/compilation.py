@@ -8,6 +8,7 @@ from spora_db.binding import Binder, Compiled, Value
 from spora_db.cells import IDENTITY as CELL_IDENTITY
 from spora_db.cells import CellTable, cell_rows
 from spora_db.coverage_conditions import coverage_conditions
+from spora_db.exclusion_conditions import exclusion_conditions
 from spora_db.guard_dialect import DIALECT
 from spora_db.marker_conditions import marker_conditions
 from spora_db.markers import Markers
@@ -89,6 +90,7 @@ def compile_rows(resolved: Resolved) -> Compiled:
     tissues = [
         *marker_conditions(selection, resolved.markers, binder),
         *coverage_conditions(selection, resolved.markers, binder),
+        *exclusion_conditions(selection, binder),
     ]
     query = query.where(*_conditions(selection, binder), *predicates, *tissues, dialect=DIALECT)
     if len(selection.modalities) > 1 and selection.missing_modality == "keep":

@@ -61,15 +61,17 @@ class SporaMagics(Magics):  # type: ignore[misc, unused-ignore]
 
     def _keep(self, name: str, frame: "pd.DataFrame", *, lake: str, text: str) -> None:
         """Set the variables; without the identity columns there is no query, and none of an earlier run stays."""
-        self.shell.user_ns[f"{name}_df"] = frame
+        assert self.shell is not None
+        variables = self.shell.user_ns
+        variables[f"{name}_df"] = frame
         absent = [column for column in IDENTITY if column not in frame.columns]
         if absent:
-            self.shell.user_ns.pop(name, None)
+            variables.pop(name, None)
             sys.stdout.write(
                 f"{name}_df is set; {name}, the query, needs the column{'s' * (len(absent) > 1)} {', '.join(absent)}.\n"
             )
         else:
-            self.shell.user_ns[name] = SporaQuery.from_sql(lake, text)
+            variables[name] = SporaQuery.from_sql(lake, text)
 
     def _lake(self) -> str:
         lake = self.lake or os.environ.get(LAKE_VARIABLE)

@@ -21,6 +21,7 @@ from spora_db.layout import parse_mpp
 from spora_db.markers import read_aliases
 from spora_db.plan import Plan
 from spora_db.planning import freeze
+from spora_db.quarantine import excluded_rows
 from spora_db.resolution import resolve
 from spora_db.selection import (
     CHANNEL_KINDS,
@@ -253,6 +254,34 @@ class SporaQuery:
         if by is not None:
             choice = SplitChoice(by=by, fractions=tuple((fractions or {}).items()), seed=seed, replace=replace)
         return self._with(splits=names, split_choice=choice)
+
+    def exclude(self, rows: object) -> "SporaQuery":
+        """Leave out the rows that a table names, such as those that could not be read; several add up.
+
+        Parameters
+        ----------
+        rows
+            ``catalog.quarantine()``, a pyarrow Table or a DataFrame with ``dataset, tissue_id`` and ``tile_id`` (for
+            cells ``cell_id``). A row without either stands for its whole tissue; in a query for tissues, every row
+            does. Where the table has ``modality``, ``mpp``, ``tile_size``, ``row`` and ``col``, these must agree too:
+            a tile of one tiling does not exclude another's of the same number. Further columns are ignored.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no table.
+        TableError
+            If ``dataset`` or ``tissue_id`` is missing or null.
+
+        Examples
+        --------
+        >>> broken = pa.table({"dataset": ["cohort"], "tissue_id": ["t1"], "tile_id": [3]})
+        >>> query = SporaQuery("lake").tiles(size=224).exclude(broken)
+        """
+        tables = [excluded_rows(rows)]
+        if self.selection.excluded is not None:
+            tables.insert(0, self.selection.excluded)
+        return self._with(excluded=pa.concat_tables(tables))
 
     def select(self, *columns: str) -> "SporaQuery":
         """Carry further columns, such as a label, into the answer and into every sample."""
@@ -562,6 +591,7 @@ class SporaQuery:
         missing_chunks: Literal["error", "zeros"] = "error",
         vocabulary: Sequence[str] | None = None,
         standardize_on: Literal["cpu", "device"] = "cpu",
+        on_error: Literal["raise", "replace"] = "raise",
     ) -> "PlanDataset":
         """Return a map-style torch dataset of the rows; no database handle goes with it.
 
@@ -573,17 +603,23 @@ class SporaQuery:
             UniProt accessions in the order that ``marker_index`` counts; by default all of the selection, sorted.
         standardize_on
             ``"cpu"`` standardizes pixels as they are decoded; ``"device"`` delivers them raw, for `standardize_batch`.
+        on_error
+            What becomes of a row that cannot be read: an error; or another row replaces it, the same on every rank, and
+            it is recorded for `Catalog.quarantine` and `exclude` (see `PlanDataset`).
 
         Raises
         ------
         QueryError
             If the query selects no rows.
+        WriteError
+            If the quarantine cannot be written.
         """
         from spora_db.loading.dataset import PlanDataset
 
         return PlanDataset(
-            self.plan(), missing_chunks=missing_chunks, vocabulary=vocabulary, standardize_on=standardize_on
-        )
+            self.plan(), missing_chunks=missing_chunks, vocabulary=vocabulary, standardize_on=standardize_on,
+            on_error=on_error,
+        )  # fmt: skip
 
     def to_spora_dataset(
         self, *, seed: int | None = None, balance: str | Sequence[str] | None = None

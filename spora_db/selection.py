@@ -188,7 +188,8 @@ class CellChoice:
 class Selection:
     """All that a `SporaQuery` asks for; every verb returns a new one.
 
-    ``modalities`` holds one entry per image of a row; an entry names the alternatives that may fill it.
+    ``modalities`` holds one entry per image of a row; an entry names the alternatives that may fill it. ``excluded``
+    has the columns of `spora_db.quarantine.IDENTITY`.
     """
 
     modalities: tuple[tuple[str, ...], ...] = ()
@@ -209,6 +210,7 @@ class Selection:
     cells: CellChoice | None = None
     rows_sql: str | None = None
     rows_table: pa.Table | None = None
+    excluded: pa.Table | None = None
 
     @property
     def modality_names(self) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlglot
+
+import postgres
+from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.catalog import VIEWS, Catalog
 from spora_db.dialects import DIALECTS, translate
 from spora_db.errors import ArgumentError, QueryError, SporaError, UnknownNameError
-
-import postgres
-from lakes import write_lake
 
 OTHERS = DIALECTS[1:]
 FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3}
@@ -249,7 +249,8 @@ def test_errors_name_what_is_wrong(lake):
 SPARK = """
 import json, sys
 from pyspark.sql import SparkSession
-session = (SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+session = (SparkSession.builder.master("local[1]")
+    .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
     .config("spark.sql.shuffle.partitions", "2").config("spark.sql.warehouse.dir", sys.argv[1]).getOrCreate())
 asked = json.load(sys.stdin)
 for statement in asked["script"].split(";\\n"):

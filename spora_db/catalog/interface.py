@@ -18,6 +18,7 @@ from spora_db.dialects import Dialect, check_dialect, translate
 from spora_db.errors import unknown
 from spora_db.guard import check_select
 from spora_db.layout import TableFile, scan
+from spora_db.quarantine import read_quarantine
 from spora_db.sources import verify_pages
 
 
@@ -240,6 +241,18 @@ class Catalog:
         used = self._database.files_used()
         tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
         return tuple(sorted(tables, key=lambda table: table.path))
+
+    def quarantine(self) -> Result:
+        """Return the rows that ``to_torch(on_error="replace")`` could not read, for `SporaQuery.exclude`.
+
+        Returns
+        -------
+        Result
+            ``dataset, tissue_id, modality, mpp, tile_size, tile_id, cell_id, row, col, error, time`` (UTC, of the first
+            failure); a row each; none where nothing failed. They are kept in a file of the user, see
+            `spora_db.quarantine`.
+        """
+        return self._database.show(read_quarantine(self.lake))
 
     def register(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table readable as a relation of `run`, without copying it."""

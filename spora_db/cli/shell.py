@@ -109,27 +109,26 @@ class Shell:
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Run one thing; an error is shown and forgotten."""
-        started = time.perf_counter()
         try:
             action()
         except SporaError as error:
             self._console.print(str(error), style="red", highlight=False, markup=False)
         except KeyboardInterrupt:
             self._console.print("interrupted", style="red")
-        else:
-            if self._timing:
-                self._console.print(f"{time.perf_counter() - started:.3f} s", style="dim", highlight=False)
 
     def _answer(self, statement: str) -> None:
         """Show the first rows of an answer; only these are fetched."""
+        started = time.perf_counter()
         result = self._catalog.sql(statement)
         self._last = statement
         head = result.head(SHOWN_ROWS + 1)
-        drawn = rich_table(head.slice(0, SHOWN_ROWS))
-        rows = f"{len(head)} rows" if len(head) != 1 else "1 row"
+        drawn = rich_table(head.slice(0, SHOWN_ROWS), width=self._console.width)
+        told = f"{len(head)} row{'' if len(head) == 1 else 's'}"
         if len(head) > SHOWN_ROWS:
-            rows = f"the first {SHOWN_ROWS} rows; .save FILE writes all of them"
-        drawn.caption = rows
+            told = f"the first {SHOWN_ROWS} rows; .save FILE writes all of them"
+        if self._timing:
+            told += f"; {time.perf_counter() - started:.3f} s"
+        drawn.caption = f"{told}\n{drawn.caption}" if drawn.caption else told
         self._console.print(drawn)
 
     def _command(self, line: str) -> None:
@@ -155,7 +154,7 @@ class Shell:
         wanted = [relation in ("", name) for name in schema.column("relation").to_pylist()]
         shown = schema.filter(wanted)
         full = [name for name in shown.column_names if shown.column(name).null_count < len(shown)]
-        self._console.print(rich_table(shown.select(full), rows=len(shown)))
+        self._console.print(rich_table(shown.select(full), rows=len(shown), width=self._console.width))
 
     def _query(self, name: str) -> None:
         self._answer(sql_text("queries", name))
@@ -182,7 +181,7 @@ class Shell:
     def _help(self, _: str) -> None:
         for name, (told, _action) in self._commands.items():
             self._console.print(f"  {name:<9} {told}", highlight=False, markup=False)
-        self._console.print("  SELECT ...;  any query over the relations, on one line or many")
+        self._console.print("  SELECT ...;  any query over the relations, on one line or many", highlight=False)
 
 
 class _LineEditor:

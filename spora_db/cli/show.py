@@ -27,7 +27,8 @@ def demo(
     from spora_db.cli.explore import info
     from spora_db.cli.make import standardize, tile
     from spora_db.demo import write_demo_lake
-    from spora_db.demo.prepare import MPP, SPEC, TILE_SIZE, TOLERANCE
+    from spora_db.demo.lake import MPP
+    from spora_db.demo.prepare import SPEC, TILE_SIZE, TOLERANCE
 
     console = Console()
     started = time.perf_counter()
@@ -52,7 +53,8 @@ def demo(
 
 def cohort_query(folder: Path) -> "SporaQuery":
     """Return the demonstration's query: tiles of both technologies, H&E beside, evenly from both cohorts."""
-    from spora_db.demo.prepare import MPP, SPECS, TILE_SIZE
+    from spora_db.demo.lake import MPP
+    from spora_db.demo.prepare import SPECS, TILE_SIZE
     from spora_db.query import SporaQuery
 
     return (
@@ -79,7 +81,8 @@ def load_batch(query: "SporaQuery") -> list[dict[str, Any]]:
 
 def draw_batch(batch: list[dict[str, Any]], folder: Path, path: Path) -> Path:
     """Draw the batch as a contact sheet below one tissue of each cohort that it shows."""
-    from spora_db.demo.prepare import MPP, SPEC, SPECS, TILE_SIZE
+    from spora_db.demo.lake import MPP
+    from spora_db.demo.prepare import SPEC, SPECS, TILE_SIZE
     from spora_db.plot import cohort_sheet, tissue_view
     from spora_db.query import SporaQuery
 

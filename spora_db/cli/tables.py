@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,19 +15,44 @@ from rich.table import Table
 from spora_db.errors import ArgumentError
 
 SHOWN_ROWS = 40
+LONGEST = 48
 
 
-def rich_table(table: pa.Table, *, title: str | None = None, rows: int = SHOWN_ROWS) -> Table:
-    """Return a table for the terminal: numbers to the right, at most `rows` rows and a line that counts the others."""
+def rich_table(table: pa.Table, *, title: str | None = None, rows: int = SHOWN_ROWS, width: int | None = None) -> Table:
+    """Return a table for the terminal: numbers to the right, at most `rows` rows and a line that counts the others.
+
+    With a `width` in characters, no cell is broken: long ones are cut, and columns that do not fit are only named.
+    """
     drawn = Table(title=title, title_justify="left", header_style="bold", caption_justify="left")
-    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+    records = table.slice(0, rows).to_pylist()
+    cells = {name: [_cell(record[name]) for record in records] for name in table.column_names}
+    shown = table.column_names if width is None else _fitting(cells, width)
+    for name in shown:
+        kind = table.schema.field(name).type
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        drawn.add_column(name, justify="right" if number else "left", overflow="fold")
-    for record in table.slice(0, rows).to_pylist():
-        drawn.add_row(*(_cell(record[name]) for name in table.column_names))
+        cut = {"overflow": "fold"} if width is None else {"overflow": "ellipsis", "no_wrap": True, "max_width": LONGEST}
+        drawn.add_column(name, justify="right" if number else "left", **cut)
+    for row in zip(*(cells[name] for name in shown), strict=True):
+        drawn.add_row(*row)
+    notes = []
     if len(table) > rows:
-        drawn.caption = f"{rows} of {len(table):,} rows; all of them with --format csv"
+        notes.append(f"{rows} of {len(table):,} rows; all of them with --format csv")
+    if len(shown) < table.num_columns:
+        notes.append(f"{len(shown)} of {table.num_columns} columns; also {', '.join(table.column_names[len(shown) :])}")
+    drawn.caption = "\n".join(notes) or None
     return drawn
+
+
+def _fitting(cells: Mapping[str, list[str]], width: int) -> list[str]:
+    """Return the first columns that fit side by side, at least one."""
+    names: list[str] = []
+    used = 1
+    for name, texts in cells.items():
+        used += min(LONGEST, max(map(len, (name, *texts)))) + 3
+        if used > width and names:
+            break
+        names.append(name)
+    return names
 
 
 def _cell(value: object) -> str:
@@ -48,7 +74,8 @@ def write_answer(table: pa.Table, form: str, output: Path | None) -> None:
         If parquet would go to a terminal.
     """
     if form == "table" and output is None:
-        Console().print(rich_table(table))
+        console = Console()
+        console.print(rich_table(table, width=console.width if console.is_terminal else None))
         return
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise ArgumentError("Parquet is not for a terminal; add --output answer.parquet.")

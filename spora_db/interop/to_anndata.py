@@ -126,13 +126,27 @@ def assemble(plan: Plan, measured: list[Measured], anndata: Any) -> Any:  # noqa
         start += count
     frames = [_observations(plan, part) for part in measured]
     obs = pd.concat(frames, ignore_index=True)
-    obs.index = pd.Index(_names(obs), dtype=object)
+    names = pd.Index(_names(obs), dtype=object)
+    obs = _with_objects(obs).set_axis(names)
     mpp = float(plan.images.column("mpp")[0].as_py())
     result = anndata.AnnData(X=values, obs=obs, var=_variables(measured, panels, order))
     result.obsm["spatial"] = obs[["col", "row"]].to_numpy(np.float64) * mpp
     specs = sorted({part.source.spec for part in measured})
     result.uns["spora_db"] = {"spec": ", ".join(specs), "mpp": mpp, "plan_hash": plan.hash, "spatial_unit": "micron"}
     return result
+
+
+def _with_objects(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a table whose texts are categories of Python strings: anndata 0.12 cannot write those of pandas 3."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name, values in frame.items():
+        columns[str(name)] = values
+        if isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(values.dtype):
+            codes, texts = pd.factorize(values.astype(object), sort=True)
+            columns[str(name)] = pd.Categorical.from_codes(codes, pd.Index(texts, dtype=object))
+    return pd.DataFrame(columns)
 
 
 def _names(obs: "pd.DataFrame") -> list[str]:
@@ -187,7 +201,7 @@ def _cell_columns(plan: Plan, part: Measured) -> dict[str, Any]:
             columns[name] = series.to_numpy()
         else:
             codes = series.fillna(-1).to_numpy().astype(np.int64)
-            columns[name] = pd.Categorical.from_codes(codes, list(texts))  # type: ignore[arg-type]
+            columns[name] = pd.Categorical.from_codes(codes, pd.Index(list(texts), dtype=object))
     return columns
 
 
@@ -215,11 +229,9 @@ def _variables(measured: list[Measured], panels: list[list[Marker]], order: list
     index = [
         f"{title} ({marker[1]})" if repeated[title] > 1 else title for title, marker in zip(titles, order, strict=True)
     ]
-    return pd.DataFrame(
-        {
-            "uniprot_id": [accessions[marker] or "" for marker in order],
-            "channel_names": [", ".join(sorted(names[marker])) for marker in order],
-            "n_tissues": [names[marker].total() for marker in order],
-        },
-        index=pd.Index(index, dtype=object),
-    )
+    table = {
+        "uniprot_id": [accessions[marker] or "" for marker in order],
+        "channel_names": [", ".join(sorted(names[marker])) for marker in order],
+        "n_tissues": [names[marker].total() for marker in order],
+    }
+    return _with_objects(pd.DataFrame(table)).set_axis(pd.Index(index, dtype=object))

@@ -1,19 +1,22 @@
 """A plan as a map-style torch dataset."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from spora_db.errors import QueryError, unknown
+from spora_db.errors import QueryError, SporaError, unknown
 from spora_db.loading.beside import beside, number
 from spora_db.loading.memory import Memory, batch_memory
 from spora_db.loading.order import Shuffle
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
+from spora_db.loading.substitutes import Substitutes, Unreadable
 from spora_db.loading.vocabulary import marker_numbers
 from spora_db.materialize import ImagePlan, Materializer
 from spora_db.plan import ABSENT, Plan
@@ -46,6 +49,12 @@ class PlanDataset(Dataset[Sample]):
     standardize_on
         Where pixels are standardized: as they are decoded (``"cpu"``), or by `standardize_batch` (``"device"``), in
         which case samples hold raw pixels and the numbers of the formula.
+    on_error
+        What becomes of a row whose reading ends in a SporaError or OSError: ``"raise"``; or ``"replace"``, and a row of
+        another tissue with the same channels (of any, if there is none) stands in, drawn from the plan's hash and the
+        position alone. What failed is recorded in the quarantine of the lake (`Catalog.quarantine`), with one warning
+        per tissue and process; after 100 failures in a row the last error is raised. Samples then have
+        ``substituted_for``: the position that they stand in for, -1 for their own.
 
     Raises
     ------
@@ -53,6 +62,8 @@ class PlanDataset(Dataset[Sample]):
         If the plan has no rows.
     ArgumentError
         If the vocabulary lacks an accession of a selected channel, or ``"device"`` cannot compute the spec.
+    WriteError
+        If the quarantine cannot be written.
     """
 
     def __init__(
@@ -62,6 +73,7 @@ class PlanDataset(Dataset[Sample]):
         missing_chunks: Literal["error", "zeros"] = "error",
         vocabulary: Sequence[str] | None = None,
         standardize_on: Literal["cpu", "device"] = "cpu",
+        on_error: Literal["raise", "replace"] = "raise",
     ) -> None:
         if len(plan) == 0:
             raise QueryError(
@@ -70,6 +82,8 @@ class PlanDataset(Dataset[Sample]):
             )
         if standardize_on not in ("cpu", "device"):
             raise unknown("choice of standardize_on=", standardize_on, ("cpu", "device"))
+        if on_error not in ("raise", "replace"):
+            raise unknown("choice of on_error=", on_error, ("raise", "replace"))
         if standardize_on == "device":
             check_device_formula(plan)
         self._handle = PlanHandle(plan)
@@ -77,6 +91,7 @@ class PlanDataset(Dataset[Sample]):
         self.standardize_on: Literal["cpu", "device"] = standardize_on
         self.vocabulary = plan.vocabulary if vocabulary is None else tuple(vocabulary)
         self._markers = marker_numbers(plan, self.vocabulary)
+        self._substitutes = Substitutes(plan) if on_error == "replace" else None
         self._materializer: Materializer | None = None
 
     @property
@@ -115,16 +130,36 @@ class PlanDataset(Dataset[Sample]):
             if not -len(self) <= position < len(self):
                 raise IndexError(f"position {position} is out of range for {len(self)} rows")
         rows = np.asarray(positions, np.int64) % len(self)
-        memory = batch_memory(self, rows)
-        return [self._place(int(row), [part[i] for part in memory]) for i, row in enumerate(rows)]
+        memory = self._memory(rows)
+        return [self._readable(int(row), [part[i] for part in memory]) for i, row in enumerate(rows)]
 
-    def _place(self, position: int, memory: list[Memory]) -> Sample:
+    def _memory(self, rows: "npt.NDArray[np.int64]") -> list[list[Memory]]:
+        try:
+            return batch_memory(self, rows)
+        except (SporaError, OSError):  # of a file, which then cannot be read either
+            if self._substitutes is None:
+                raise
+            return [[None] * len(rows) for _ in self.plan.modalities]
+
+    def _readable(self, position: int, memory: list[Memory]) -> Sample:
+        """Return the sample of one row, or of its substitute."""
+        if self._substitutes is None:
+            return self._place(position, memory)
+        nowhere: list[Memory] = [None] * len(memory)
+        try:
+            return self._place(position, memory)
+        except Unreadable:
+            read = partial(self._place, memory=nowhere, substituted_for=position)
+            return self._substitutes.read(self.plan, position, read=read)
+
+    def _place(self, position: int, memory: list[Memory], *, substituted_for: int = -1) -> Sample:
         """Return the sample of one row: a sample, or one per modality where the query names several."""
-        samples = [
-            self._sample(position, int(image), out)
-            for image, out in zip(self.plan.image[position], memory, strict=True)
-            if image != ABSENT
-        ]
+        samples, marked = [], {} if self._substitutes is None else {"substituted_for": substituted_for}
+        for image, out in zip(self.plan.image[position].tolist(), memory, strict=True):
+            if image != ABSENT:
+                spot = self._substitutes and self._substitutes.recorded(self.plan, position, image=image)
+                with spot or nullcontext():
+                    samples.append(Sample({**self._sample(position, image, out), **marked}))
         return Sample({item["modality"]: item for item in samples}) if len(self.plan.modalities) > 1 else samples[0]
 
     def loader(

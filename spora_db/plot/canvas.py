@@ -43,7 +43,8 @@ class Page:
 
     def __init__(self, *, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Picture(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout="none")
+        self.figure = Picture(figsize=(width, height), dpi=DPI, facecolor=PAPER)
+        self.figure.set_layout_engine("none")  # also where matplotlib's settings say otherwise
         FigureCanvasAgg(self.figure)
         # Notebooks cut figures to what is drawn: the page itself is drawn, so that its margins stay.
         paper = Rectangle((0, 0), 1, 1, facecolor=PAPER, transform=self.figure.transFigure, zorder=-1)

@@ -27,7 +27,8 @@ def check_limits(limits: Limits | None, panels: Iterable[Panel]) -> None:
     """
     known = list(panels) if limits else []
     for name, pair in (limits or {}).items():
-        if len(pair) != 2 or not pair[0] < pair[1]:
+        levels = np.asarray(pair, dtype=np.float64)
+        if levels.shape != (2,) or not levels[0] < levels[1]:
             raise ArgumentError(f"limits[{name!r}] is {pair}; expected two levels (black, full colour) that rise.")
         if all(find_channel([name], panel) is None for panel in known):
             every = [channel for names, _ in known for channel in names]

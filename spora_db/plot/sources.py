@@ -74,7 +74,7 @@ def _rows(batch: Mapping[str, Any]) -> list[Sample]:
     if len(getattr(batch["image"], "shape", ())) == 3 and "cu_seqlens" not in batch:
         return [batch]  # a sample, not a batch
     count = len(batch["tissue_id"])
-    samples = []
+    samples: list[Sample] = []
     for row in range(count):
         sample = {
             name: values[row]
@@ -97,5 +97,5 @@ def _rows(batch: Mapping[str, Any]) -> list[Sample]:
 def _is_per_row(values: object, count: int) -> bool:
     if isinstance(values, list):
         return len(values) == count
-    shape = getattr(values, "shape", ())
-    return len(shape) > 0 and shape[0] == count
+    shape = tuple(getattr(values, "shape", ()))
+    return bool(shape) and bool(shape[0] == count)

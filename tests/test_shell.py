@@ -1,0 +1,228 @@
+"""`spora-db sql LAKE` as a shell: driven once on a real terminal, its parts as tables."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lakes import write_lake
+from spora_db.catalog import VIEWS, Catalog
+from spora_db.cli.completion import Completer
+from spora_db.cli.shell import history_path, query_names
+from spora_db.cli.statements import statements
+
+OWN_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+PROGRAM = [sys.executable, "-m", "spora_db.cli"]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lake(tmp_path_factory.mktemp("shell") / "lake", tissues=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "complete", "rest"),
+    [
+        ("", [], ""),
+        (" ;; \n;", [], ""),
+        ("-- nothing\n/* ; */", [], ""),
+        ("SELECT 1", [], "SELECT 1"),
+        ("SELECT 1; SELECT 2 ;", ["SELECT 1", "SELECT 2"], ""),
+        ("SELECT ';' AS a;", ["SELECT ';' AS a"], ""),
+        ("SELECT 'it''s; so' ; x", ["SELECT 'it''s; so'"], "x"),
+        ('SELECT "a;b"";c" FROM t;', ['SELECT "a;b"";c" FROM t'], ""),
+        ("SELECT 1 -- one; two\n, 2;", ["SELECT 1 -- one; two\n, 2"], ""),
+        ("SELECT /* ; */ 1; -- end", ["SELECT /* ; */ 1"], ""),
+        ("SELECT 'open; SELECT 2;", [], "SELECT 'open; SELECT 2;"),
+        ('SELECT 1; SELECT "open;', ["SELECT 1"], 'SELECT "open;'),
+        ("SELECT 1; SELECT /* open;", ["SELECT 1"], "SELECT /* open;"),
+        ("SELECT $$;$$;", ["SELECT $$;$$"], ""),
+    ],
+)
+def test_statements_end_at_semicolons_outside_of_quotes_and_comments(text, complete, rest):
+    assert statements(text) == (complete, rest)
+
+
+@given(st.lists(st.sampled_from(["SELECT 1", "SELECT ';'", 'SELECT "a;"', "SELECT 2 -- ; x\n", "/* ; */ SELECT 3"])))
+def test_statements_split_what_was_joined(parts):
+    assert statements("".join(f"{part} ;\n" for part in parts)) == ([part.strip() for part in parts], "")
+
+
+@pytest.mark.parametrize(
+    ("buffer", "word", "expected"),
+    [
+        (".ta", ".ta", [".tables"]),
+        (".schema ima", "ima", ["images"]),
+        (".timing o", "o", ["off", "on"]),
+        (".tables x", "x", []),
+        ("SELECT * FROM tile_", "tile_", ["tile_coordinates", "tile_stats"]),
+        ("SELECT canc", "canc", []),
+        ("SELECT * FROM tissues\nWHERE canc", "canc", ["cancer_type"]),
+        ("SELECT * FROM tissues WHERE x", "x", ['"X..spots"', "xor("]),
+        ("SELECT * FROM tissues AS t WHERE t.X", "t.X", ['t."X..spots"']),
+        ("SELECT * FROM tissues t WHERE t.pat", "t.pat", ["t.patient_id"]),
+        ("SELECT tiles.ro", "tiles.ro", ['tiles."row"']),
+        ("SELECT u.ro", "u.ro", []),
+        ("SELECT regexp_f", "regexp_f", ["regexp_full_match("]),
+        ("SELEC", "SELEC", ["SELECT"]),
+        ("select 1 from", "whe", ["WHEN", "WHERE"]),
+    ],
+)
+def test_completion(lake, buffer, word, expected):
+    with Catalog(lake) as catalog:
+        after = {".tables": (), ".schema": catalog.relations, ".timing": ("on", "off")}
+        assert Completer(catalog, lambda: after).candidates(buffer, word) == expected
+
+
+def test_completion_survives_a_broken_file(tmp_path):
+    lake = write_lake(tmp_path / "lake", names=("alpha",), tissues=1)
+    (lake / "alpha/metadata/tissues.parquet").write_bytes(b"broken")
+    with Catalog(lake) as catalog:
+        assert Completer(catalog, dict).candidates("SELECT * FROM tissues WHERE canc", "canc") == []
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._end, other = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", OWN_TERMINAL, *command],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(other)
+        self._read = b""
+
+    def wait(self, text: str, seconds: float = 60) -> str:
+        """Return what is written up to and with a text."""
+        deadline = time.monotonic() + seconds
+        while text.encode() not in self._read:
+            assert time.monotonic() < deadline, f"{text!r} did not come: {self._read.decode()}"
+            if select.select([self._end], [], [], 1)[0]:
+                try:
+                    self._read += os.read(self._end, 65_536)
+                except OSError:
+                    raise AssertionError(f"it ended before {text!r}: {self._read.decode()}") from None
+        told, _, self._read = self._read.partition(text.encode())
+        return (told + text.encode()).decode()
+
+    def say(self, text: str, until: str = "spora> ") -> str:
+        os.write(self._end, text.encode())
+        return self.wait(until)
+
+    def leave(self, text: str) -> int:
+        os.write(self._end, text.encode())
+        deadline = time.monotonic() + 60
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if select.select([self._end], [], [], 0.1)[0]:
+                try:
+                    os.read(self._end, 65_536)
+                except OSError:  # nobody is left at the other end
+                    time.sleep(0.1)
+        os.close(self._end)
+        return self._process.wait(timeout=1)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return {**os.environ, "TERM": "dumb", "COLUMNS": "110", "LINES": "50"}
+
+
+def test_a_session_on_a_terminal(lake, state, tmp_path):
+    shell = Terminal([*PROGRAM, "sql", str(lake)], state)
+    assert "2 datasets" in shell.wait("spora> ")
+    listed = shell.say(".tables\n")
+    assert all(name in listed for name in VIEWS)
+    shell.say("SELECT dataset, count(*) AS n\n", until="  ...> ")
+    answer = shell.say("FROM tissues GROUP BY dataset; -- done\n")
+    assert "alpha" in answer
+    assert "2 rows; 0." in answer
+    assert "Did you mean 'age'" in shell.say("SELECT agee FROM tissues;\n")
+    assert "SQL refused" in shell.say("DROP VIEW tiles;\n")
+    assert "cancer_type" in shell.say("SELECT DISTINCT t.age FROM tissues AS t WHERE t.can\t", until="t.cancer_type")
+    assert "60" not in shell.say(" = 'LUAD';\n")
+    assert "VARCHAR" in shell.say(".schema images\n")
+    assert "of 17 columns; also" in shell.say("SELECT * FROM tiles;\n")
+    assert "rows written" in shell.say(f".save {tmp_path / 'tiles.parquet'}\n")
+    shell.say(".timing off\n")
+    assert "2 rows;" not in shell.say("SELECT 1 UNION SELECT 2;\n")
+    assert "Unknown command '.tabels'" in shell.say(".tabels\n")
+    assert "alpha" in shell.say(".query panel_overlap\n")
+    assert "row groups" in shell.say(".explain SELECT max(age) FROM tissues WHERE age > 50;\n")
+    shell.say("SELECT 'open\n", until="  ...> ")
+    time.sleep(0.5)  # Python's readline does not see a signal that comes just before it waits for a key
+    shell.say("\x03")
+    assert shell.leave(".quit\n") == 0
+    assert pq.read_table(tmp_path / "tiles.parquet").num_rows == 90
+    assert history_path() == tmp_path / "state/spora-db/history"
+    lines = history_path().read_text().splitlines()
+    assert "SELECT dataset, count(*) AS n FROM tissues GROUP BY dataset;" in lines
+    assert (history_path().stat().st_mode & 0o777) == 0o600
+
+    again = Terminal([*PROGRAM, "sql", str(lake)], state)
+    again.wait("spora> ")
+    assert ".quit" in again.say("\x1b[A", until=".quit")  # the arrow up brings the last line of the first session
+    assert again.leave("\x15\x04") == 0
+
+
+def piped(*arguments: object, text: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200"}
+    environment.pop("SPORA_DATASETS_DIR", None)
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        input=text,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_statements_come_from_a_pipe_or_a_file(lake, tmp_path):
+    text = "SELECT 1 AS one; -- and\nSELECT dataset FROM datasets ORDER BY 1"
+    (tmp_path / "two.sql").write_text(text)
+    answers = [
+        piped("sql", lake, "--format", "csv", text=text).stdout,
+        piped("sql", lake, "-f", tmp_path / "two.sql", "--format", "csv").stdout,
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0].replace('"', "").split() == ["one", "1", "dataset", "alpha", "beta"]
+    told = piped("sql", lake, "-f", tmp_path / "two.sql", "-o", tmp_path / "x.csv", "--format", "csv", code=1).stderr
+    assert "2 statements" in told
+    assert "No query given" in piped("sql", lake, text=" -- nothing\n", code=1).stderr
+
+
+def test_an_error_in_a_pipe_ends_it(lake):
+    done = piped("sql", lake, "--format", "csv", text="SELECT 1; SELECT agee FROM tissues; SELECT 3;", code=1)
+    assert "agee" in done.stderr
+    assert "3" not in done.stdout
+
+
+def test_named_queries_are_listed_and_run(lake):
+    listed = piped("sql", "--queries").stdout
+    assert all(name in listed for name in query_names())
+    rows = piped("sql", lake, "--query", "panel_overlap", "--format", "csv").stdout.splitlines()
+    assert len(rows) == 5
+    assert "panel_overlap" in piped("sql", lake, "--query", "panel_overlaps", code=1).stderr
+    assert "not several" in piped("sql", lake, "SELECT 1", "--query", "splits", code=1).stderr
