@@ -5,7 +5,6 @@ Texts stay in the panels, which are small; per tissue and channel only numbers l
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +16,9 @@ from spora_db.errors import TableError
 from spora_db.guard_dialect import DIALECT
 from spora_db.markers import find_markers
 from spora_db.plan import Int32, Int64, PlanChannels
+from spora_db.plan_pages import panel_pages
 from spora_db.plan_statistics import Flags, Found, find_statistics, missing_statistics
 from spora_db.selection import Selection, StandardizationChoice
-
-ENTRIES = """
-    SELECT p.image, CAST(c.channel_index AS INTEGER) AS channel_index, CAST(coalesce(c.page, -1) AS INTEGER) AS page
-    FROM plan_images AS p
-    JOIN tissue_channels AS c ON c.dataset = p.dataset AND c.modality = p.modality AND c.tissue_id = p.tissue_id
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,39 +166,34 @@ def _codes(texts: list[str | None]) -> tuple[tuple[str, ...], Int32]:
 
 def _entries(images: pa.Table, panels: _Panels, selection: Selection, catalog: Catalog) -> tuple[_Entries, Int64]:
     """Return the chosen and measured channels by image and panel order; per image the channels measured and in all."""
-    records = images.to_pylist()
-    brightfield = np.array([is_rgb(record["modality"]) for record in records], np.bool_)
+    datasets, modalities = (images.column(name).to_pylist() for name in ("dataset", "modality"))
+    brightfield = np.array([is_rgb(name) for name in modalities], np.bool_)
+    counts = np.zeros((len(images), 2), np.int64)
     colours = len(RGB_CHANNELS)
-    start = np.array(
-        [
-            len(panels.name) - colours if rgb else panels.start.get((record["dataset"], record["modality"]), 0)
-            for record, rgb in zip(records, brightfield, strict=True)
-        ],
-        np.int64,
-    )
-    image = np.repeat(np.flatnonzero(brightfield), colours)
-    index = np.tile(np.arange(colours, dtype=np.int64), int(brightfield.sum()))
-    page, counts = index, np.zeros((len(images), 2), np.int64)
+    rgb = np.flatnonzero(brightfield)
+    parts = [(np.repeat(rgb, colours), np.tile(np.arange(colours), len(rgb)), np.tile(np.arange(colours), len(rgb)))]
     multiplex = [name for name in selection.modality_names if not is_rgb(name)]
-    if multiplex:
-        for name in multiplex:
-            catalog.check_channels(name)
-        table = catalog.run(ENTRIES).to_arrow_table()
-        columns = [table.column(name).to_numpy().astype(np.int64) for name in ("image", "channel_index", "page")]
-        counts[:, 0] = np.bincount(columns[0][columns[2] >= 0], minlength=len(images))
-        counts[:, 1] = np.bincount(columns[0], minlength=len(images))
-        image, index, page = (np.concatenate(pair) for pair in zip((image, index, page), columns, strict=True))
-    _check_counts(records, counts, brightfield)
-    kept = np.flatnonzero((page >= 0) & panels.chosen[start[image] + index])
-    kept = kept[np.lexsort((index[kept], image[kept]))]
-    image, index, page = image[kept], index[kept], page[kept]
+    for name in multiplex:
+        catalog.check_channels(name)
+    start = np.full(len(images), len(panels.name) - colours, np.int64)
+    for panel in panel_pages(catalog) if multiplex else ():
+        first = int(panel.images[0])
+        start[panel.images] = begin = panels.start.get((datasets[first], modalities[first]), 0)
+        counts[panel.images, 0] = panel.measured.sum(axis=1)
+        counts[panel.images, 1] = len(panel.index)
+        parts.append(panel.entries(panels.chosen[begin + panel.index]))
+    _check_counts(images, counts, brightfield)
+    image, index, page = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if (np.diff(image) < 0).any():  # panels come in the order of their images, but brightfield images came first
+        order = np.argsort(image, kind="stable")
+        image, index, page = image[order], index[order], page[order]
     return _Entries(image=image, index=index, page=page, place=start[image] + index), counts
 
 
-def _check_counts(records: list[dict[str, Any]], counts: Int64, brightfield: Flags) -> None:
+def _check_counts(images: pa.Table, counts: Int64, brightfield: Flags) -> None:
     missing = np.flatnonzero((counts[:, 1] == 0) & ~brightfield)
     if len(missing):
-        first = records[int(missing[0])]
+        first = images.slice(int(missing[0]), 1).to_pylist()[0]
         raise TableError(
             f"Tissue {first['tissue_id']!r} of dataset {first['dataset']!r} has a {first['modality']} image but no row "
             f"in {first['dataset']}/{first['modality']}/channels_per_tissue.parquet ({len(missing)} such tissues). "

@@ -7,11 +7,10 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from spora_db.catalog import Catalog
 from spora_db.errors import StatisticsNotFoundError
+from spora_db.plan_values import read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.specs import Spec
 from spora_db.standardize import usable_channels
@@ -20,34 +19,7 @@ Flags = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-# Equal on both sides, so that DuckDB joins by hash: with coalesce(q.tissue_id, p.tissue_id) = p.tissue_id, every
-# channel of a cohort met all its tissues, and time grew with the square of their number.
-STATISTICS = """
-    WITH statistics AS (
-        SELECT dataset, mpp, level, tissue_id, channel_name, "lower", "upper", mean, std
-        FROM standardization_stats
-        WHERE modality = $modality AND spec = $spec
-    ), moment_level AS (
-        SELECT dataset, mpp, CASE WHEN bool_or(level = 'global') THEN 'global' ELSE 'image' END AS level
-        FROM statistics
-        WHERE mean IS NOT NULL AND ($stats_level IS NULL OR level = $stats_level)
-        GROUP BY dataset, mpp
-    )
-    SELECT p.image, CAST(c.channel_index AS INTEGER) AS channel_index,
-        CAST(q."lower" AS FLOAT) AS "lower", CAST(q."upper" AS FLOAT) AS "upper",
-        CAST(m.mean AS FLOAT) AS mean, CAST(m.std AS FLOAT) AS std,
-        q.dataset IS NOT NULL AS in_quantiles, m.dataset IS NOT NULL AS in_moments
-    FROM plan_images AS p
-    JOIN channels AS c ON c.dataset = p.dataset AND c.modality = p.modality
-    LEFT JOIN statistics AS q
-        ON q.dataset = p.dataset AND q.mpp = p.mpp AND q.channel_name = c.channel_name AND q.level = $quantile_level
-        AND coalesce(q.tissue_id, '') = CASE WHEN $quantile_level = 'global' THEN '' ELSE p.tissue_id END
-    LEFT JOIN moment_level AS l ON l.dataset = p.dataset AND l.mpp = p.mpp
-    LEFT JOIN statistics AS m
-        ON m.dataset = p.dataset AND m.mpp = p.mpp AND m.channel_name = c.channel_name AND m.level = l.level
-        AND coalesce(m.tissue_id, '') = CASE WHEN l.level = 'global' THEN '' ELSE p.tissue_id END
-    WHERE p.modality = $modality
-"""
+STATISTICS = (("lower_quantiles", "upper_quantiles"), ("means", "stds"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,27 +129,24 @@ def _fetch(
     image: Int64, index: Int64, *, spec: Spec, modality: str, choice: StandardizationChoice, catalog: Catalog
 ) -> tuple[Float32, Flags]:
     """Return lower, upper, mean, std of every entry (4, n), and whether its quantiles and moments are known (2, n)."""
-    parameters = {
-        "modality": modality,
-        "spec": str(spec),
-        "quantile_level": spec.quantile_level,
-        "stats_level": choice.stats_level,
-    }
-    table = catalog.run(STATISTICS, parameters).to_arrow_table()
-    width = int(max(index.max(initial=0), pc.max(table.column("channel_index")).as_py() or 0)) + 1
-    key = table.column("image").to_numpy().astype(np.int64) * width + table.column("channel_index").to_numpy()
-    # A tissue that no quantiles (no means) are given for at all is not in the table, whatever other tables say of it.
-    images = table.column("image").to_numpy()
-    flags = [
-        table.column(name).to_numpy(zero_copy_only=False)
-        & (np.bincount(images, weights=table.column(value).is_valid().to_numpy()) > 0)[images]
-        for name, value in (("in_quantiles", "upper"), ("in_moments", "mean"))
-    ]
-    order = np.argsort(key)
-    found = order[np.searchsorted(key, image * width + index, sorter=order)]
-    values = np.stack([_float32(table.column(name))[found] for name in ("lower", "upper", "mean", "std")])
-    return values, np.stack([flags[0][found], flags[1][found] | (not choice.use_mean_std)])
-
-
-def _float32(column: pa.ChunkedArray) -> Float32:
-    return cast(Float32, column.fill_null(np.nan).to_numpy())
+    tables = read_values(modality, str(spec), catalog)
+    values = np.full((4, len(image)), np.nan, np.float32)
+    known = np.zeros((2, len(image)), np.bool_)
+    known[1] = not choice.use_mean_std
+    places = list(tables.places)
+    place_of = np.full(int(image.max(initial=-1)) + 1, -1, np.int64)
+    for number, place in enumerate(places):
+        own = tables.places[place]
+        place_of[own[own < len(place_of)]] = number
+    order = np.argsort(place_of[image], kind="stable")
+    cuts = np.searchsorted(place_of[image[order]], np.arange(len(places) + 1))
+    for number, place in enumerate(places):
+        at = order[cuts[number] : cuts[number + 1]]
+        levels = (spec.quantile_level, tables.moment_level(place, choice.stats_level))
+        for half, (level, statistics) in enumerate(zip(levels, STATISTICS, strict=True)):
+            table = tables.levels.get(place, {}).get(level or "")
+            if table is not None:
+                found, there = table.take(statistics, image[at], index[at])
+                values[2 * half : 2 * half + 2, at] = found
+                known[half, at] |= there
+    return values, known

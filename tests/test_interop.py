@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakes import write_lake
@@ -32,6 +32,7 @@ def tissues(demo: Path) -> SporaQuery:
     return SporaQuery(demo).modality(("imc", "codex")).tissues(mpp=1.0)
 
 
+@settings(deadline=None)  # the first example loads the kernel
 @given(st.integers(0, 50), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 5))
 def test_means_are_those_of_numpy(seed: int, channels: int, height: int, width: int, labels: int) -> None:
     rng = np.random.default_rng(seed)

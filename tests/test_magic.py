@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from spora_db import SporaQuery
 
 from lakes import write_lake
+from spora_db import SporaQuery
 
 TILES = "SELECT dataset, tissue_id, tile_id, \"row\", col FROM tiles WHERE modality = 'imc' AND age > 60"
 

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
+
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.plot import (
     Picture,

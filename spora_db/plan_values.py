@@ -1,0 +1,150 @@
+"""The statistics of a spec for the images of a plan, as matrices: a row per image, a column per channel of the tables.
+
+As rows of ``standardization_stats``, 20,000 images of 140 channels took 8.6 s of CPU and 3 GB; as lists they are read
+in a tenth of both.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from spora_db.catalog import Catalog
+
+Float32 = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+Place = tuple[str, float]
+
+GROUPS = """
+    SELECT dataset, mpp, level, any_value(channel_names) AS names,
+        bool_or(statistic = 'means' AND list_count(channel_values) > 0) AS has_means
+    FROM source_statistics
+    WHERE modality = $modality AND spec = $spec
+    GROUP BY dataset, mpp, level
+"""
+# A tissue that two rows of one table name keeps the first that DuckDB meets, as in standardization_stats.
+LISTS = """
+    SELECT s.dataset, s.mpp, s.level, s.statistic, p.image,
+        any_value(CAST(s.channel_values AS FLOAT[])) AS channel_values
+    FROM source_statistics AS s
+    LEFT JOIN plan_images AS p
+        ON p.dataset = s.dataset AND p.modality = s.modality AND p.mpp = s.mpp AND p.tissue_id = s.tissue_id
+    WHERE s.modality = $modality AND s.spec = $spec AND (s.level = 'global' OR p.image IS NOT NULL)
+    GROUP BY s.dataset, s.mpp, s.level, s.statistic, p.image
+    ORDER BY s.dataset, s.mpp, s.level, s.statistic, p.image
+"""
+PANELS = "SELECT dataset, channel_index, channel_name FROM channels WHERE modality = $modality ORDER BY ALL"
+IMAGES = """
+    SELECT dataset, mpp, list(image ORDER BY image) FROM plan_images WHERE modality = $modality GROUP BY dataset, mpp
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelValues:
+    """The tables of one dataset, resolution and level.
+
+    Attributes
+    ----------
+    images
+        int64 array (n,), ascending: images with a row; empty at global level.
+    columns
+        int64 array: by position in the panel the column of its values, -1 where the tables lack the channel.
+    values
+        By statistic, float32 array (n, columns): NaN where unknown. At global level n is 1.
+    """
+
+    images: Int64
+    columns: Int64
+    values: Mapping[str, Float32]
+
+    def take(self, statistics: tuple[str, str], image: Int64, index: Int64) -> tuple[Float32, Flags]:
+        """Return two statistics of entries (2, n), and whether the tables know the entry (n,)."""
+        row = np.zeros(len(image), np.int64)
+        known = self.columns[index] >= 0
+        if len(self.images):
+            row = np.minimum(np.searchsorted(self.images, image), len(self.images) - 1)
+            known = known & (self.images[row] == image)
+        found = np.full((2, len(image)), np.nan, np.float32)
+        for part, statistic in zip(found, statistics, strict=True):
+            if statistic in self.values:
+                part[known] = self.values[statistic][row[known], self.columns[index[known]]]
+        return found, known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecValues:
+    """The tables of one spec: by dataset and resolution, by level."""
+
+    levels: Mapping[Place, Mapping[str, LevelValues]]
+    with_means: Mapping[Place, frozenset[str]]
+    places: Mapping[Place, Int64]
+
+    def moment_level(self, place: Place, wanted: str | None) -> str | None:
+        """Return the level of means and deviations: as wanted, else global where there is one."""
+        found = self.with_means.get(place, frozenset())
+        if wanted is not None:
+            return wanted if wanted in found else None
+        return "global" if "global" in found else "image" if found else None
+
+
+def read_values(modality: str, spec: str, catalog: Catalog) -> SpecValues:
+    """Read the tables of a spec for the registered ``plan_images`` of a modality.
+
+    Parameters
+    ----------
+    modality, spec
+        Which tables.
+    catalog
+        The lake.
+    """
+    asked = {"modality": modality, "spec": spec}
+    panels: dict[str, dict[str, int]] = {}
+    for dataset, index, name in catalog.run(PANELS, {"modality": modality}).fetchall():
+        panels.setdefault(dataset, {})[name] = index
+    names: dict[tuple[str, float, str], list[str]] = {}
+    with_means: dict[Place, frozenset[str]] = {}
+    for dataset, mpp, level, listed, has_means in catalog.run(GROUPS, asked).fetchall():
+        names[dataset, mpp, level] = listed
+        if has_means:
+            with_means[dataset, mpp] = with_means.get((dataset, mpp), frozenset()) | {level}
+    tables: dict[tuple[str, float, str], dict[str, pa.Table]] = {}
+    for table in _runs(catalog.run(LISTS, asked).to_arrow_table()):
+        first = table.slice(0, 1).to_pylist()[0]
+        tables.setdefault((first["dataset"], first["mpp"], first["level"]), {})[first["statistic"]] = table
+    levels: dict[Place, dict[str, LevelValues]] = {}
+    for (dataset, mpp, level), by_statistic in tables.items():
+        found = _level(by_statistic, names[dataset, mpp, level], panels.get(dataset, {}))
+        levels.setdefault((dataset, mpp), {})[level] = found
+    rows = catalog.run(IMAGES, {"modality": modality}).fetchall()
+    places = {(dataset, mpp): np.array(images, np.int64) for dataset, mpp, images in rows}
+    return SpecValues(levels=levels, with_means=with_means, places=places)
+
+
+def _runs(table: pa.Table) -> Iterator[pa.Table]:
+    """Cut a sorted table where dataset, resolution, level or statistic change."""
+    keys = [table.column(name).to_pylist() for name in ("dataset", "mpp", "level", "statistic")]
+    rows = list(zip(*keys, strict=True))
+    cuts = [at for at in range(len(rows)) if at == 0 or rows[at] != rows[at - 1]]
+    for start, end in zip(cuts, [*cuts[1:], len(rows)], strict=True):
+        yield table.slice(start, end - start).combine_chunks()
+
+
+def _level(tables: Mapping[str, pa.Table], names: Sequence[str], panel: Mapping[str, int]) -> LevelValues:
+    """Put the tables of a level side by side; at global level the image is NULL, and there is one row."""
+    columns = np.full(max(panel.values(), default=-1) + 1, -1, np.int64)
+    for at, name in enumerate(names):
+        if name in panel:
+            columns[panel[name]] = at
+    own = {statistic: table.column("image").drop_null().to_numpy() for statistic, table in tables.items()}
+    images = np.unique(np.concatenate(list(own.values()))).astype(np.int64)
+    values = {}
+    for statistic, table in tables.items():
+        lists = table.column("channel_values").combine_chunks()
+        flat = np.asarray(lists.flatten().fill_null(np.nan).to_numpy(zero_copy_only=False), np.float32)
+        matrix = np.full((max(len(images), 1), len(names)), np.nan, np.float32)
+        matrix[np.searchsorted(images, own[statistic]) if len(images) else [0]] = flat.reshape(len(table), -1)
+        values[statistic] = matrix
+    return LevelValues(images=images, columns=columns, values=values)
