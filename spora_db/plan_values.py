@@ -128,7 +128,7 @@ def _runs(table: pa.Table) -> Iterator[pa.Table]:
     keys = [table.column(name).to_pylist() for name in ("dataset", "mpp", "level", "statistic")]
     rows = list(zip(*keys, strict=True))
     cuts = [at for at in range(len(rows)) if at == 0 or rows[at] != rows[at - 1]]
-    for start, end in zip(cuts, [*cuts[1:], len(rows)], strict=True):
+    for start, end in zip(cuts, [*cuts, len(rows)][1:], strict=True):
         yield table.slice(start, end - start).combine_chunks()
 
 
