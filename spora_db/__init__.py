@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         is_valid_modality_instance,
     )
     from spora_db.errors import LockError, SporaError
-    from spora_db.filters import FilterFactory
     from spora_db.images import open_image, read_region
     from spora_db.importing import import_dataset
     from spora_db.jobs import standardize_lake, tile_lake
@@ -49,11 +48,12 @@ if TYPE_CHECKING:
     from spora_db.loading.sampler import TileSampler
     from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
     from spora_db.plan import Plan
-    from spora_db.published_tiling import Tile, best_mask_tiling_try_to_stop, get_grid_tile
     from spora_db.query import SporaQuery
-    from spora_db.specs import register_standardizer
-    from spora_db.standardizer import build_standardizer
+    from spora_db.standardization.filters import FilterFactory
+    from spora_db.standardization.specs import register_standardizer
+    from spora_db.standardization.standardizer import build_standardizer
     from spora_db.tiling import tile_grid, tile_mask
+    from spora_db.tiling.published import Tile, best_mask_tiling_try_to_stop, get_grid_tile
     from spora_db.validation import validate
 
 __all__ = [
@@ -124,7 +124,7 @@ _HOMES = {
     "ComposedImagingDataset": "datasets",
     "ComposedTissue": "datasets",
     "CycIFModality": "datasets",
-    "FilterFactory": "filters",
+    "FilterFactory": "standardization.filters",
     "HEImagingDataset": "datasets",
     "HEModality": "datasets",
     "HETissue": "datasets",
@@ -142,19 +142,19 @@ _HOMES = {
     "SporaDataset": "datasets",
     "SporaError": "errors",
     "SporaQuery": "query",
-    "Tile": "published_tiling",
+    "Tile": "tiling.published",
     "TileLoader": "loading.loader",
     "TileSampler": "loading.sampler",
     "TissueMask": "datasets",
     "WorkerError": "loading.loader",
-    "best_mask_tiling_try_to_stop": "published_tiling",
-    "build_standardizer": "standardizer",
+    "best_mask_tiling_try_to_stop": "tiling.published",
+    "build_standardizer": "standardization.standardizer",
     "collate_list": "loading.collates",
     "collate_packed": "loading.collates",
     "collate_padded": "loading.collates",
     "collate_panel": "loading.collates",
     "collate_tissues": "datasets",
-    "get_grid_tile": "published_tiling",
+    "get_grid_tile": "tiling.published",
     "get_modality_from_str": "datasets",
     "import_dataset": "importing",
     "is_valid_modality_instance": "datasets",
@@ -163,7 +163,7 @@ _HOMES = {
     "load_tissue_mask": "masks",
     "open_image": "images",
     "read_region": "images",
-    "register_standardizer": "specs",
+    "register_standardizer": "standardization.specs",
     "standardize_batch": "loading.device",
     "standardize_lake": "jobs",
     "tile_grid": "tiling",

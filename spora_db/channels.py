@@ -2,7 +2,7 @@
 
 from sqlglot import exp
 
-from spora_db.guard_dialect import DIALECT
+from spora_db.guard.dialect import DIALECT
 from spora_db.selection import Accessions, ChannelChoice
 
 NUCLEAR_ACCESSION = "P68431"

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from spora_db.specs import Spec, parse_spec, registrations, restore_registrations
+from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
 
 Unit = Literal["tile", "tissue", "cell"]
 CellSource = Literal["table", "masks"]

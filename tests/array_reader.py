@@ -1,6 +1,7 @@
 """An image in memory behind the Protocol that files are read through."""
 
 import numpy as np
+
 from spora_db.images.base import Block
 
 

@@ -47,7 +47,7 @@ REFERENCE_SPECS = (
 def reference_lake(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the lake of the golden figures, tiled and with statistics, all by spora-db itself. Do not change it."""
     from spora_db.jobs import standardize_lake, tile_lake
-    from spora_db.specs import parse_spec
+    from spora_db.standardization.specs import parse_spec
     from spora_db.tiling import TilingParameters
 
     root = tmp_path_factory.mktemp("reference") / "lake"

@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from spora_db.errors import SporaError
-from spora_db.jobs import standardize_lake, tile_lake
-from spora_db.specs import parse_spec
-from spora_db.tiling import tile_mask
-from spora_db.tiling_parameters import TilingParameters
 
 from job_lakes import contents, hidden
+from spora_db.errors import SporaError
+from spora_db.jobs import standardize_lake, tile_lake
+from spora_db.standardization.specs import parse_spec
+from spora_db.tiling import tile_mask
+from spora_db.tiling.parameters import TilingParameters
 
 
 def run(what: str, root: Path) -> None:

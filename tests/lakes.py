@@ -65,9 +65,7 @@ def write_lake(root: Path, *, names: tuple[str, ...] = ("alpha", "beta"), tissue
                 write_zarr(base / "he/1_0mpp/images" / f"{tissue}.ome.zarr", rgb)
                 rows.append({**record, "modality": "he"})
             corners = [(r, c) for r in range(0, size, 32) for c in range(0, size, 32)]
-            tiles += [
-                {"tissue_id": tissue, "tile_id": t, "row": r, "col": c} for t, (r, c) in enumerate(corners)
-            ]
+            tiles += [{"tissue_id": tissue, "tile_id": t, "row": r, "col": c} for t, (r, c) in enumerate(corners)]
         pd.DataFrame(rows).to_parquet(base / "metadata/tissues.parquet")
         pd.DataFrame(tiles).to_parquet(base / "tiling/1_0mpp/default/32_tile_coordinates.parquet")
         columns = [channel[0] for channel in PANEL]

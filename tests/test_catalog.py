@@ -10,6 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from conftest import SHARED
+from lakes import write_lake
 from spora_db.catalog import MACROS, VIEWS, Catalog
 from spora_db.catalog.sql_files import needs, sql_folder, sql_text
 from spora_db.errors import (
@@ -23,9 +26,6 @@ from spora_db.errors import (
     UnknownNameError,
 )
 from spora_db.sources import LISTINGS, SOURCES
-
-from conftest import SHARED
-from lakes import write_lake
 
 
 @pytest.fixture(scope="module")

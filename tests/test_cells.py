@@ -11,8 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch.utils.data import DataLoader
+
+from cell_lakes import SIZE, centroids, instance_mask, write_cells, write_mask, write_masks
+from conftest import SHARED
+from lakes import PANEL, coordinates_image, write_lake, write_zarr
 from spora_db import Catalog, SporaQuery, collate_list
-from spora_db.cells import CENTROID_COLUMNS
 from spora_db.centroids import mask_centroids
 from spora_db.errors import (
     ArgumentError,
@@ -22,11 +26,7 @@ from spora_db.errors import (
     TableError,
     UnknownNameError,
 )
-from torch.utils.data import DataLoader
-
-from cell_lakes import SIZE, centroids, instance_mask, write_cells, write_mask, write_masks
-from conftest import SHARED
-from lakes import PANEL, coordinates_image, write_lake, write_zarr
+from spora_db.query.cells import CENTROID_COLUMNS
 
 SPEC = "quantile_clipping/uq_0.99_image"
 

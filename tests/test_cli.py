@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from lakes import write_lake
 
 COMMAND = [sys.executable, "-c", "from spora_db.cli import main; main()"]

@@ -8,11 +8,11 @@ import sys
 
 import pandas as pd
 import pytest
-from spora_db.cli import app
-from spora_db.errors import SporaError
 from typer.testing import CliRunner
 
 from job_lakes import contents, mask_folder, spora_db, write_images, write_masks
+from spora_db.cli import app
+from spora_db.errors import SporaError
 
 TILE = ["tile", "--tile-size", "32", "--mpp", "1.0", "--jobs", "1"]
 STANDARDIZE = ["standardize", "--modality", "imc", "--mpp", "1.0", "--jobs", "1"]

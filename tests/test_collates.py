@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
-
-from lakes import write_lake
 
 PROTEINS = [f"P{i:05d}" for i in range(12)]
 

@@ -2,6 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
+from lakes import PANEL
+from published_lake import CELL_TYPES, cells, write_published_lake
 from spora_db.datasets import (
     BaseImagingDataset,
     CODEXModality,
@@ -17,9 +20,6 @@ from spora_db.datasets import (
 )
 from spora_db.errors import UnknownNameError
 from spora_db.layout import modality_folder
-
-from lakes import PANEL
-from published_lake import CELL_TYPES, cells, write_published_lake
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,9 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+
+from lakes import coordinates_image, write_zarr
+from published_lake import write_published_lake
 from spora_db.datasets import (
     ComposedImagingDataset,
     HEImagingDataset,
@@ -24,9 +27,6 @@ from spora_db.errors import (
     TilingNotFoundError,
     UnknownNameError,
 )
-
-from lakes import coordinates_image, write_zarr
-from published_lake import write_published_lake
 
 SPEC = "quantile_clipping/uq_0.99_image"
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from spora_db.datasets import HEImagingDataset, MultiplexImagingDataset, SingleIHCImagingDataset, SporaDataset
 
 from conftest import SHARED
+from spora_db.datasets import HEImagingDataset, MultiplexImagingDataset, SingleIHCImagingDataset, SporaDataset
 
 FOLDER = SHARED / "reference"
 GOLDEN = json.loads((FOLDER / "loading.json").read_text()) if FOLDER.is_dir() else {"meta": {}}

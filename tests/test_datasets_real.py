@@ -1,6 +1,7 @@
 """A published cohort as released: metadata, cells, masks, tiling and statistics through the classes."""
 
 import pytest
+
 from spora_db.datasets import MultiplexImagingDataset, SingleIHCImagingDataset
 
 

@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lakes import PANEL, coordinates_image, write_zarr
+from published_lake import rgb, write_published_lake
 from spora_db.datasets import (
     ComposedImagingDataset,
     HEImagingDataset,
@@ -15,11 +19,7 @@ from spora_db.datasets import (
     SporaDataset,
 )
 from spora_db.errors import StatisticsNotFoundError
-from spora_db.filters import FilterFactory
-from torch.utils.data import DataLoader, Dataset
-
-from lakes import PANEL, coordinates_image, write_zarr
-from published_lake import rgb, write_published_lake
+from spora_db.standardization.filters import FilterFactory
 
 SPEC = "quantile_clipping/uq_0.99_image"
 NAMES = [channel[0] for channel in PANEL]

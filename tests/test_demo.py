@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
+
 from spora_db.demo import write_demo_lake
 from spora_db.demo.panels import COHORTS, COMPOSITION, LUNG, MARKERS, SPACING, TONSIL, TYPE_NAMES, Cohort
 from spora_db.errors import ArgumentError, WriteError

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
+
+from lakes import write_lake
 from spora_db import SporaQuery, register_standardizer
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
 from spora_db.loading.device import standardize_batch
-from torch.utils.data import DataLoader
-
-from lakes import write_lake
 
 QUANTILES = "quantile_clipping/uq_0.99_image"
 LOG = "quantile_clipping_log1p/uq_0.99_image"

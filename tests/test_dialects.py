@@ -18,7 +18,7 @@ import postgres
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.catalog import VIEWS, Catalog
-from spora_db.dialects import DIALECTS, translate
+from spora_db.catalog.dialects import DIALECTS, translate
 from spora_db.errors import ArgumentError, QueryError, SporaError, UnknownNameError
 
 OTHERS = DIALECTS[1:]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+
 from spora_db.errors import ArgumentError, UnknownNameError
-from spora_db.filters import Filter, FilterFactory, build_filters
+from spora_db.standardization.filters import Filter, FilterFactory, build_filters
 
 MODES = {"reflect": "reflect", "replicate": "edge", "constant": "constant"}
 

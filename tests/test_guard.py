@@ -7,9 +7,10 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
+
 from spora_db.errors import QueryError, SporaError, UnknownNameError
 from spora_db.guard import check_columns, check_predicate, check_select
-from sqlglot import exp
 
 RELATIONS = ("tiles", "tissues", "channels", "secret_free")
 COLUMNS = {

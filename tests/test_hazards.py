@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from conftest import SHARED
 from spora_db.catalog import Catalog
 from spora_db.errors import FileFormatError, SporaError, TableError
 from spora_db.sources.expressions import literal_glob
 from spora_db.sources.reconcile import common_type
-
-from conftest import SHARED
 
 
 def write(path: Path, table: pa.Table | dict | pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ import tifffile
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.images import (
     cache_info,

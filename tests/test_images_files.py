@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from spora_db.errors import FileFormatError, ImageNotFoundError
-from spora_db.images import open_image, read_region
 
 from conftest import SHARED
+from spora_db.errors import FileFormatError, ImageNotFoundError
+from spora_db.images import open_image, read_region
 
 FORMATS, BAD = SHARED / "data" / "formats", SHARED / "data" / "bad"
 METADATA = ("zarr.json", ".zarray", ".zgroup")

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
 from spora_db.images import clear_cache, image_header, open_image, read_region, write_ometiff
 

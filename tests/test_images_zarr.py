@@ -12,9 +12,10 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
+
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError, SporaError
 from spora_db.images import clear_cache, image_header, open_image, read_region, write_omezarr
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 V3_COMPRESSORS: dict[str, Any] = {
     "none": None,

@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 import zarr
+from typer.testing import CliRunner
+
+from lakes import coordinates_image
 from spora_db import Catalog, SporaQuery, errors
 from spora_db.catalog.sql_files import names_in_text
 from spora_db.cli import app
@@ -19,9 +22,6 @@ from spora_db.importing.masks import SUFFIXES
 from spora_db.importing.tissue_masks import smooth, threshold, tissue_mask
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.validation import validate
-from typer.testing import CliRunner
-
-from lakes import coordinates_image
 
 NAMES = ["DNA", "CD3", "CD8", "Ki-67"]
 METALS = ["Ir191", "Er170", "Dy162", "Er168"]

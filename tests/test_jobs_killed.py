@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from job_lakes import contents, hidden, write_images, write_masks
 from spora_db.errors import MissingExtraError
 from spora_db.jobs import engines, standardize_lake, tile_lake
 from spora_db.jobs.engines import run_units
 from spora_db.jobs.units import UnitResult
-from spora_db.specs import parse_spec
-from spora_db.tiling_parameters import TilingParameters
-
-from job_lakes import contents, hidden, write_images, write_masks
+from spora_db.standardization.specs import parse_spec
+from spora_db.tiling.parameters import TilingParameters
 
 KILLER = Path(__file__).with_name("killing.py")
 
@@ -58,7 +58,7 @@ def test_killed_statistics_resume_to_the_same_bytes_thirty_times(tmp_path, seed)
 TILING = """
     import sys
     from spora_db.jobs import engines, tile_lake
-    from spora_db.tiling_parameters import TilingParameters
+    from spora_db.tiling.parameters import TilingParameters
 
     engines.SECONDS_HERE = 0.0
     if __name__ == "__main__":
@@ -183,7 +183,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(
         "from spora_db.jobs import engines, tile_lake\nengines.SECONDS_HERE = 0.0\n"
-        "from spora_db.tiling_parameters import TilingParameters\n"
+        "from spora_db.tiling.parameters import TilingParameters\n"
         f"tile_lake({str(root)!r}, mpp=1.0, parameters=TilingParameters(tile_size=32), jobs=2)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
@@ -202,8 +202,8 @@ def test_ray_with_two_workers_makes_the_same_bytes(tmp_path):
         from pathlib import Path
         import ray
         from spora_db.jobs import standardize_lake, tile_lake
-        from spora_db.specs import parse_spec
-        from spora_db.tiling_parameters import TilingParameters
+        from spora_db.standardization.specs import parse_spec
+        from spora_db.tiling.parameters import TilingParameters
 
         root, how = Path(sys.argv[1]), {"engine": "ray", "jobs": 2, "mpp": 1.0}
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")

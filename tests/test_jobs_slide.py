@@ -21,8 +21,8 @@ CHILD = """
     import json, sys, time
     from pathlib import Path
     from spora_db.jobs import standardize_lake, tile_lake
-    from spora_db.specs import parse_spec
-    from spora_db.tiling_parameters import TilingParameters
+    from spora_db.standardization.specs import parse_spec
+    from spora_db.tiling.parameters import TilingParameters
 
     begun = time.perf_counter()
     if sys.argv[2] == "tile":

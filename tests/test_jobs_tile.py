@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from spora_db.errors import ArgumentError, MaskNotFoundError, UnknownNameError, WriteError
-from spora_db.jobs import Shard, engines, tile_lake
-from spora_db.tiling_parameters import TilingParameters
-from spora_db.writing import read_provenance
 
 from conftest import SHARED, load_module
 from job_lakes import contents, hidden, mask_folder, write_images, write_masks
+from spora_db.errors import ArgumentError, MaskNotFoundError, UnknownNameError, WriteError
+from spora_db.jobs import Shard, engines, tile_lake
+from spora_db.tiling.parameters import TilingParameters
+from spora_db.writing import read_provenance
 
 PARAMETERS = TilingParameters(tile_size=32, stride=16, tolerance=0.85, coverage_goal=1.0)
 
@@ -283,7 +283,7 @@ CHILD = """
     import resource, sys
     from spora_db.errors import WriteError
     from spora_db.jobs import tile_lake
-    from spora_db.tiling_parameters import TilingParameters
+    from spora_db.tiling.parameters import TilingParameters
     limit = int(sys.argv[2])
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spora_db.errors import ArgumentError, FileFormatError, WriteError
 from spora_db.jobs.progress import Lines
 from spora_db.jobs.publishing import _one_at_a_time

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from spora_db.errors import ArgumentError, DatasetNotFoundError, FileFormatError, SporaError, TableError
 from spora_db.layout import (
     ImageFolder,

@@ -19,6 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import get_worker_info
+
+from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.images import cache_info, open_image, read_region, set_cache_bytes, write_ometiff
@@ -27,9 +30,6 @@ from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.loader import WorkerError
 from spora_db.loading.memory import POOLED_FROM, BufferPool, allocate
 from spora_db.loading.segments import Parcel, SegmentPool
-from torch.utils.data import get_worker_info
-
-from lakes import write_lake
 
 METHODS = ("fork", "spawn", "forkserver")
 

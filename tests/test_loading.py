@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lakes import PANEL, coordinates_image, write_lake, write_zarr
 from torch.utils.data import DataLoader
 
+from lakes import PANEL, coordinates_image, write_lake, write_zarr
 from spora_db import Catalog, SporaQuery, collate_list
 from spora_db.errors import ImageNotFoundError, SporaError, TableError
 

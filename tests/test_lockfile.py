@@ -15,8 +15,8 @@ from lakes import write_lake, write_zarr
 from spora_db import SporaQuery
 from spora_db.cli import app
 from spora_db.errors import FileFormatError, LockError
-from spora_db.json_values import from_json, to_json
-from spora_db.lockfile import check_lock, make_lock, read_lock
+from spora_db.lock.json_values import from_json, to_json
+from spora_db.lock.lockfile import check_lock, make_lock, read_lock
 from spora_db.selection import Selection
 
 SPEC = "quantile_clipping/uq_0.99_image"

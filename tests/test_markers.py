@@ -9,7 +9,7 @@ import pytest
 from lakes import coordinates_image, write_zarr
 from spora_db import Catalog, SporaQuery
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, TableError, UnknownNameError
-from spora_db.markers import PanelChannel, find_marker, read_aliases
+from spora_db.query.markers import PanelChannel, find_marker, read_aliases
 
 PANELS = {
     "alpha": [("DNA", None), ("CD3e", "P07766"), ("CD8a", "P01732"), ("SMA", "P62736"), ("sma", "P68133")],

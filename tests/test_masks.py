@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
-from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
 
 from conftest import SHARED
+from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
+from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
 
 ARRAY = np.random.default_rng(0).integers(0, 3, (17, 23))
 FOLDERS = ("bad-zip-for-npz", "npy-ndarray-npy", "npy-numpy-objarr")

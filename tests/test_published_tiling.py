@@ -2,9 +2,10 @@ import inspect
 
 import numpy as np
 import pytest
+
 from spora_db.errors import ArgumentError
-from spora_db.published_tiling import Tile, best_mask_tiling_try_to_stop, get_grid_tile
 from spora_db.tiling import tile_grid, tile_mask
+from spora_db.tiling.published import Tile, best_mask_tiling_try_to_stop, get_grid_tile
 
 MASK = np.random.default_rng(5).random((61, 90)) < 0.8
 

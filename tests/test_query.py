@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from lakes import write_lake
 
+from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError, QueryError, SporaError, StatisticsNotFoundError, UnknownNameError
 

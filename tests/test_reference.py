@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED
 
+from conftest import SHARED
 from spora_db import SporaQuery
 
 MODALITY = {"cohort_a": "imc", "cohort_b": "codex"}

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.loading.order import (
@@ -20,8 +22,6 @@ from spora_db.loading.order import (
 )
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.sampler import TileSampler
-
-from lakes import write_lake
 
 SHUFFLES = ("locality", "global", "none")
 

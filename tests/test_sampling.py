@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from spora_db import SporaQuery
-from spora_db.errors import ArgumentError, QueryError, SporaError, TableError
 
 from lakes import write_lake
+from spora_db import SporaQuery
+from spora_db.errors import ArgumentError, QueryError, SporaError, TableError
 
 
 @pytest.fixture(scope="module")

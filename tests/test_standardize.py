@@ -8,6 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from array_reader import ArrayReader
+from conftest import SHARED, load_module
 from spora_db.errors import (
     ArgumentError,
     FileFormatError,
@@ -15,9 +18,9 @@ from spora_db.errors import (
     TableError,
     UnknownNameError,
 )
-from spora_db.filters import FilterFactory
-from spora_db.specs import _registered
-from spora_db.standardize import (
+from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.specs import _registered
+from spora_db.standardization.standardize import (
     Spec,
     Transform,
     parse_spec,
@@ -28,11 +31,8 @@ from spora_db.standardize import (
     usable_channels,
     warm_up,
 )
-from spora_db.standardizer import build_standardizer
-from spora_db.statistics_tables import load_statistics
-
-from array_reader import ArrayReader
-from conftest import SHARED, load_module
+from spora_db.standardization.standardizer import build_standardizer
+from spora_db.standardization.tables import load_statistics
 
 DTYPES = [
     "uint8",

@@ -11,18 +11,25 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spora_db import quantiles, statistics
-from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownNameError, WriteError
-from spora_db.moments import Moments, MomentSums
-from spora_db.quantiles import DigitCounter, KeyKind, Search
-from spora_db.specs import _registered, parse_spec, register_standardizer
-from spora_db.statistics import StatisticsPlan, StatisticsUnit, compute_statistics, tissue_statistics, write_statistics
-from spora_db.statistics_plan import Round, first_round
-from spora_db.statistics_tables import load_statistics
-from spora_db.writing import read_provenance
 
 from array_reader import ArrayReader
 from conftest import SHARED, load_module
+from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownNameError, WriteError
+from spora_db.standardization.specs import _registered, parse_spec, register_standardizer
+from spora_db.standardization.tables import load_statistics
+from spora_db.statistics import (
+    StatisticsPlan,
+    StatisticsUnit,
+    compute_statistics,
+    quantiles,
+    statistics,
+    tissue_statistics,
+    write_statistics,
+)
+from spora_db.statistics.moments import Moments, MomentSums
+from spora_db.statistics.plan import Round, first_round
+from spora_db.statistics.quantiles import DigitCounter, KeyKind, Search
+from spora_db.writing import read_provenance
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "float32", "float64"]
 SPECS = [

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, WriteError
-from spora_db.tile_tables import merge_tilings, tile_tissues, tile_unit, write_tiles
-from spora_db.tiling_parameters import TilingParameters
-from spora_db.writing import read_provenance
 
 from conftest import load_module
+from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, WriteError
+from spora_db.tiling.parameters import TilingParameters
+from spora_db.tiling.tables import merge_tilings, tile_tissues, tile_unit, write_tiles
+from spora_db.writing import read_provenance
 
 PARAMETERS = TilingParameters(tile_size=16, stride=8, tolerance=0.6)
 

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from spora_db.errors import ArgumentError
-from spora_db.tiling import TilingParameters, check_strategy, tile_grid, tile_mask
 
 from conftest import SHARED, load_module
+from spora_db.errors import ArgumentError
+from spora_db.tiling import TilingParameters, check_strategy, tile_grid, tile_mask
 
 GOLDEN = json.loads((SHARED / "reference/tilings.json").read_text()) if SHARED.is_dir() else {}
 RATIOS = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.85, 0.95, 0.99]
@@ -340,7 +340,7 @@ def test_a_mask_that_is_none_is_refused(tile, mask, message):
 
 def test_more_candidates_than_can_be_ranked_are_refused():
     row = np.lib.stride_tricks.as_strided(np.ones(1, np.uint8), shape=(1, 1), strides=(0, 0))
-    from spora_db.lattice import build_lattice
+    from spora_db.tiling.lattice import build_lattice
 
     starts = np.lib.stride_tricks.as_strided(np.zeros(1, np.int64), shape=(2**33,), strides=(0,))
     with pytest.raises(ArgumentError, match="larger stride"):

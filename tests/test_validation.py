@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from typer.testing import CliRunner
+
+from conftest import MISSING, SHARED
+from lakes import coordinates_image, write_lake, write_zarr
 from spora_db.catalog.sql_files import names_in_text, sql_folder
 from spora_db.cli import app
 from spora_db.errors import DatasetNotFoundError, UnknownNameError
 from spora_db.images import write_ometiff
 from spora_db.validation import RULES, SEVERITIES, Finding, count, validate
-from typer.testing import CliRunner
-
-from conftest import MISSING, SHARED
-from lakes import coordinates_image, write_lake, write_zarr
 
 TISSUES = "metadata/tissues.parquet"
 CELLS = "metadata/cells.parquet"

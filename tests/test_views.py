@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from spora_db.catalog import VIEWS, Catalog
-from spora_db.catalog.sql_files import sql_folder, sql_text
 
 from conftest import load_module
+from spora_db.catalog import VIEWS, Catalog
+from spora_db.catalog.sql_files import sql_folder, sql_text
 
 ACCESSION = re.compile(r"[OPQ][0-9][A-Z0-9]{3}[0-9](-[0-9]+)?")
 

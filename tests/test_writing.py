@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from spora_db.errors import FileFormatError, TableError, WriteError
 from spora_db.writing import atomic_path, read_provenance, write_parquet
 

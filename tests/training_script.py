@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
+
 from spora_db import MultiplexImagingDataset, MultiplexTissue
 from spora_db.datasets import ComposedImagingDataset, SporaDataset
-from torch.utils.data import DataLoader, Dataset
 
 
 class TileBag(Dataset):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from spora_db.catalog import Catalog
 from spora_db.errors import SporaError
-from spora_db.guard_functions import FUNCTIONS, WORDS
+from spora_db.guard.functions import FUNCTIONS, WORDS
 
 DELIMITERS = " \t\n,()=<>+-*/;|"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

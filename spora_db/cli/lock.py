@@ -28,8 +28,8 @@ def diff(
 
     spora-db diff cohort.lock.json --lake /data/moved-lake
     """
-    from spora_db.lock_difference import compare
-    from spora_db.lockfile import check_lock, read_lock
+    from spora_db.lock.difference import compare
+    from spora_db.lock.lockfile import check_lock, read_lock
 
     if other is not None and lake is not None:
         raise ArgumentError("--lake is for comparing one lock with the lake; two locks are compared with each other.")

@@ -93,7 +93,7 @@ def tile(
     then the same with --merge instead of --shard.
     """
     from spora_db.jobs import tile_lake
-    from spora_db.tiling_parameters import TilingParameters, check_strategy
+    from spora_db.tiling.parameters import TilingParameters, check_strategy
 
     is_grid = check_strategy(strategy, grid=grid) == "grid"
     parameters = TilingParameters(
@@ -183,7 +183,7 @@ def standardize(
     spora-db standardize my-lake --modality imc --mpp 1.0 --method quantile_clipping_log1p --quantile-level global
     """
     from spora_db.jobs import standardize_lake
-    from spora_db.specs import Spec
+    from spora_db.standardization.specs import Spec
 
     report = standardize_lake(
         lake,

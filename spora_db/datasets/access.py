@@ -16,7 +16,7 @@ from spora_db.datasets.reading import PlanImages
 from spora_db.datasets.tiles import TileTable
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, unknown
 from spora_db.layout import IMAGE_SUFFIXES
-from spora_db.materialize import REMEMBERED, ImagePlan
+from spora_db.samples.materialize import REMEMBERED, ImagePlan
 from spora_db.selection import CHANNEL_KINDS, ChannelKind
 
 Place = tuple[int, int, int]

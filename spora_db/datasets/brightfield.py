@@ -12,10 +12,10 @@ from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.errors import unknown
 from spora_db.images.base import MissingChunks
-from spora_db.materialize import ImagePlan
 from spora_db.query import SporaQuery
+from spora_db.samples.materialize import ImagePlan
 from spora_db.selection import ChannelKind, StandardizationChoice
-from spora_db.specs import RGB_PRESETS
+from spora_db.standardization.specs import RGB_PRESETS
 
 
 class BrightfieldImagingDataset(BaseImagingDataset):

@@ -11,7 +11,7 @@ from spora_db.catalog import Catalog
 from spora_db.channels import panel_select
 from spora_db.datasets._types import BoolMask
 from spora_db.errors import TableError, unknown
-from spora_db.guard_dialect import DIALECT
+from spora_db.guard.dialect import DIALECT
 from spora_db.selection import CHANNEL_KINDS, ChannelChoice, ChannelKind
 
 TISSUES = "SELECT * FROM tissues ORDER BY tissue_id, modality"

@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.channels import is_rgb
-from spora_db.compilation import compile_rows
 from spora_db.datasets.spora import SporaDataset
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.query import SporaQuery
-from spora_db.resolution import resolve
+from spora_db.query.compilation import compile_rows
+from spora_db.query.resolution import resolve
 from spora_db.selection import Selection
 
 

@@ -23,15 +23,15 @@ from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.datasets.frames import read_panel
 from spora_db.errors import unknown
-from spora_db.filters import PARAMETERS, FilterFactory
 from spora_db.images.base import MissingChunks
-from spora_db.materialize import ImagePlan
 from spora_db.query import SporaQuery
+from spora_db.samples.materialize import ImagePlan
 from spora_db.selection import ChannelKind, StandardizationChoice, StatsLevel
-from spora_db.specs import parse_spec
-from spora_db.standardize import usable_channels
-from spora_db.standardizer import Standardizer, build_standardizer
-from spora_db.statistics_tables import statistics_folder
+from spora_db.standardization.filters import PARAMETERS, FilterFactory
+from spora_db.standardization.specs import parse_spec
+from spora_db.standardization.standardize import usable_channels
+from spora_db.standardization.standardizer import Standardizer, build_standardizer
+from spora_db.standardization.tables import statistics_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

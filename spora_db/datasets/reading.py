@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from spora_db.catalog import Catalog
-from spora_db.compilation import compile_rows
 from spora_db.images.base import MissingChunks
-from spora_db.materialize import ImagePlan, Materializer
 from spora_db.plan import Plan
-from spora_db.planning import freeze
+from spora_db.plan.freezing import freeze
 from spora_db.query import SporaQuery
-from spora_db.resolution import resolve
+from spora_db.query.compilation import compile_rows
+from spora_db.query.resolution import resolve
+from spora_db.samples.materialize import ImagePlan, Materializer
 from spora_db.selection import StandardizationChoice
 
 

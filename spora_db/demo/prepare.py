@@ -37,8 +37,8 @@ def demo_lake(folder: str | Path = "demo", *, seed: int = 0) -> Path:
     >>> lake = demo_lake("demo")  # doctest: +SKIP
     """
     from spora_db.jobs import standardize_lake, tile_lake
-    from spora_db.specs import parse_spec
-    from spora_db.tiling_parameters import TilingParameters
+    from spora_db.standardization.specs import parse_spec
+    from spora_db.tiling.parameters import TilingParameters
 
     lake = Path(folder)
     if not all((lake / cohort.name).is_dir() for cohort in COHORTS):

@@ -12,7 +12,7 @@ from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.kernels.intensities import label_intensities
 
 if TYPE_CHECKING:
-    from spora_db.materialize import ImagePlan
+    from spora_db.samples.materialize import ImagePlan
 
 BAND = 512  # rows of an image that are read at a time
 

@@ -14,8 +14,8 @@ from spora_db.errors import ArgumentError, QueryError
 from spora_db.interop.frames import need
 from spora_db.interop.intensities import Cells, image_intensities
 from spora_db.masks import load_label_mask
-from spora_db.materialize import ImagePlan, Materializer
 from spora_db.plan import Plan
+from spora_db.samples.materialize import ImagePlan, Materializer
 
 if TYPE_CHECKING:
     import anndata as ad

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spora_db.errors import WriteError
-from spora_db.wide_tables import wide_table
+from spora_db.standardization.wide_tables import wide_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

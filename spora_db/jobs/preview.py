@@ -18,7 +18,7 @@ from spora_db.masks import load_tissue_mask
 from spora_db.plot.canvas import FAINT, MARGIN, Page
 from spora_db.plot.markers import choose_channels
 from spora_db.plot.overview import TissueView, draw_tissue, modality_name
-from spora_db.tiling_parameters import TilingParameters
+from spora_db.tiling.parameters import TilingParameters
 
 MOST = 6  # tissues
 COLUMNS = 3

@@ -30,9 +30,9 @@ from spora_db.jobs.statistics_unit import PassUnit
 from spora_db.jobs.units import Outcome, Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import Lake, parse_mpp, scan, spec_folder
-from spora_db.specs import Spec, registered
+from spora_db.standardization.specs import Spec, registered
 from spora_db.statistics import Partial, Round, StatisticsPlan, StatisticsResult, first_round, next_round
-from spora_db.tissue_statistics import asked_quantiles
+from spora_db.statistics.tissue import asked_quantiles
 from spora_db.writing import write_parquet
 
 StatsLevel: TypeAlias = Literal["image", "global", "both"]

@@ -26,8 +26,8 @@ from spora_db.jobs.report import DatasetReport, Report
 from spora_db.jobs.units import Shard, UnitResult, plain
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import mask_folder, parse_mpp, scan, tile_file
-from spora_db.tile_tables import TissueTiling, merge_tilings, tile_unit, write_tiles
 from spora_db.tiling import Tiling, TilingParameters
+from spora_db.tiling.tables import TissueTiling, merge_tilings, tile_unit, write_tiles
 
 TABLES: tuple[Literal["tile_stats"], Literal["tile_coordinates"]] = ("tile_stats", "tile_coordinates")
 ARRAYS = ("tiles", "gains", "valid_ratios")

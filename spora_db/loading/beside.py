@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from spora_db.materialize import ImagePlan
 from spora_db.plan import Plan
+from spora_db.samples.materialize import ImagePlan
 
 
 def number(plan: Plan, position: int) -> dict[str, int]:

@@ -10,8 +10,8 @@ from typing import TypeAlias
 from spora_db.images import cache_info
 from spora_db.images.base import MissingChunks
 from spora_db.loading.dataset import PlanDataset
-from spora_db.materialize import ImagePlan
 from spora_db.plan import ABSENT
+from spora_db.samples.materialize import ImagePlan
 
 Chunk: TypeAlias = tuple[int, ...]
 

@@ -18,8 +18,8 @@ from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
 from spora_db.loading.substitutes import Substitutes, Unreadable
 from spora_db.loading.vocabulary import marker_numbers
-from spora_db.materialize import ImagePlan, Materializer
 from spora_db.plan import ABSENT, Plan
+from spora_db.samples.materialize import ImagePlan, Materializer
 
 if TYPE_CHECKING:
     import numpy.typing as npt

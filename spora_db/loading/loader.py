@@ -16,7 +16,7 @@ from spora_db.loading.memory import SEGMENTS
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.segments import Parcel, SegmentPool
-from spora_db.standardize import warm_up
+from spora_db.standardization.standardize import warm_up
 
 if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset

@@ -9,10 +9,10 @@ import torch
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError
 from spora_db.images.base import overlap, read_region
-from spora_db.materialize import ImagePlan
 from spora_db.plan import Plan
-from spora_db.specs import BUILT_IN
-from spora_db.standardize import Transform
+from spora_db.samples.materialize import ImagePlan
+from spora_db.standardization.specs import BUILT_IN
+from spora_db.standardization.standardize import Transform
 
 STATISTICS = ("lower", "upper", "scale", "offset")
 """The four numbers per channel: ``(f(clip(x, lower, upper)) - lower) * scale + offset``, as in `standardize_batch`."""

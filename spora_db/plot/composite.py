@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, unknown
-from spora_db.specs import RGB_PRESETS
+from spora_db.standardization.specs import RGB_PRESETS
 
 Floats = npt.NDArray[np.float32]
 

@@ -196,10 +196,10 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
 def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
     """Look up the state of every tissue and channel of the query's images."""
     from spora_db.catalog import Catalog
-    from spora_db.compilation import compile_rows
-    from spora_db.coverage import missing_statistics_table
-    from spora_db.resolution import resolve
-    from spora_db.selected_images import delivered_channels, selected_images
+    from spora_db.plan.selected_images import delivered_channels, selected_images
+    from spora_db.query.compilation import compile_rows
+    from spora_db.query.coverage import missing_statistics_table
+    from spora_db.query.resolution import resolve
 
     with Catalog(query.lake) as catalog:
         resolved = resolve(query.selection, catalog)

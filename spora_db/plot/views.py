@@ -19,8 +19,8 @@ from spora_db.plot.markers import choose_channels, spell_markers
 from spora_db.plot.overview import TissueView, overview, thin, thin_step
 
 if TYPE_CHECKING:
-    from spora_db.materialize import ImagePlan
     from spora_db.query import SporaQuery
+    from spora_db.samples.materialize import ImagePlan
 
 BAND = 1024  # rows of a tissue that are read at a time
 
@@ -96,7 +96,7 @@ def tissue_view(
 
     Only the channels shown are read, and thinned while they are read: memory does not grow with the size of a slide.
     """
-    from spora_db.materialize import Materializer
+    from spora_db.samples.materialize import Materializer
 
     rows = _rows_of(query, tissue_id, dataset)
     first = rows.slice(0, 1).to_pylist()[0]

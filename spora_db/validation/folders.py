@@ -19,7 +19,7 @@ from spora_db.layout import (
     parse_mpp,
     spec_folder,
 )
-from spora_db.specs import parse_spec
+from spora_db.standardization.specs import parse_spec
 from spora_db.validation.findings import Finding
 from spora_db.validation.rules import broken
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from spora_db.catalog import Catalog
 
 COHORT_QUERY = """

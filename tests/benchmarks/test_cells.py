@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
-from spora_db import SporaQuery
-from spora_db.centroids import mask_centroids
 
 from cell_lakes import write_cells, write_masks
 from lakes import write_lake
+from spora_db import SporaQuery
+from spora_db.centroids import mask_centroids
 
 
 def seconds(function: Callable[[], object], *, rounds: int = 3) -> float:

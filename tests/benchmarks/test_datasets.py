@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from spora_db import MultiplexImagingDataset, SporaQuery
-from spora_db.images.cache import clear_cache
 
 from lakes import write_zarr
+from spora_db import MultiplexImagingDataset, SporaQuery
+from spora_db.images.cache import clear_cache
 
 SPEC = "quantile_clipping/uq_0.99_image"
 CHANNELS, SIZE, TILE = 40, 512, 224

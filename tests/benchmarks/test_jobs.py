@@ -8,11 +8,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from spora_db.jobs import tile_lake
-from spora_db.tile_tables import tile_tissues
-from spora_db.tiling_parameters import TilingParameters
-
 from job_lakes import mask_folder, write_masks
+from spora_db.jobs import tile_lake
+from spora_db.tiling.parameters import TilingParameters
+from spora_db.tiling.tables import tile_tissues
 
 PARAMETERS = TilingParameters(tile_size=224, stride=112, tolerance=0.85, coverage_goal=1.0)
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 import zarr
 from numcodecs import blosc
+
+from conftest import SHARED, load_module
 from spora_db import SporaQuery, tile_mask
 from spora_db.images import cache_info, clear_cache, open_image, set_cache_bytes
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.device import standardize_batch
 from spora_db.loading.loader import TileLoader
 from spora_db.masks import load_mask
-from spora_db.standardize import standardize_block
-
-from conftest import SHARED, load_module
+from spora_db.standardization.standardize import standardize_block
 
 SPEC = "quantile_clipping_log1p/uq_0.99_global"
 UPPER, MEAN, STD = 20.0, 0.5, 0.6

@@ -4,8 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from spora_db.filters import FilterFactory
-from spora_db.standardize import Transform, standardize_block
+
+from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.standardize import Transform, standardize_block
 
 SHAPE = (40, 224, 224)
 

@@ -7,19 +7,20 @@ import time
 
 import numpy as np
 import pytest
+
 from spora_db.images import open_image
 from spora_db.images.cache import DEFAULT_BYTES, set_cache_bytes
 from spora_db.images.write import write_omezarr
-from spora_db.specs import parse_spec
-from spora_db.tissue_statistics import tissue_statistics
+from spora_db.standardization.specs import parse_spec
+from spora_db.statistics.tissue import tissue_statistics
 
 CHANNELS, HEIGHT, WIDTH = 20, 1000, 1100
 CHILD = """
 import json, sys
 import numpy as np
 from spora_db.images.base import Block
-from spora_db.specs import parse_spec
-from spora_db.tissue_statistics import tissue_statistics
+from spora_db.standardization.specs import parse_spec
+from spora_db.statistics.tissue import tissue_statistics
 
 class Reader:
     path, chunks = "synthetic", (256, 256)

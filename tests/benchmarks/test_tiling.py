@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+
 from spora_db.tiling import tile_mask
 
 KWARGS = {"tile_size": 224, "stride": 112, "tolerance": 0.85, "coverage_goal": 1.0, "min_gain_ratio": 0.05}

@@ -1,0 +1,15 @@
+"""Audits: what a selection holds, and what is wrong with it."""
+
+from spora_db.audit.audit import (
+    MARKS,
+    Audit,
+    Section,
+    make_audit,
+)
+
+__all__ = [
+    "MARKS",
+    "Audit",
+    "Section",
+    "make_audit",
+]

@@ -1,0 +1,126 @@
+"""What an audit concludes from its tables: errors, warnings, and what was checked and is well."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from spora_db.audit.same_pixels import SamePixels
+from spora_db.plan.selected_images import Delivered
+from spora_db.query.markers import ACCESSION
+from spora_db.selection import MissingStatistics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Level = Literal["error", "warning", "ok"]
+ORDER: tuple[Level, ...] = ("error", "warning", "ok")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One conclusion: ``"error"`` spoils training or its evaluation, ``"warning"`` may, ``"ok"`` was checked."""
+
+    level: Level
+    text: str
+
+
+def find(
+    frame: "pd.DataFrame",
+    tables: Mapping[str, "pd.DataFrame"],
+    delivered: Delivered,
+    same: SamePixels | None,
+    *,
+    choice: MissingStatistics,
+) -> tuple[Finding, ...]:
+    """Return the conclusions, errors first.
+
+    Parameters
+    ----------
+    frame
+        Rows by tissue, as `tissue_frame` gives it.
+    tables
+        The tables of the audit by name.
+    delivered
+        The channels of its images.
+    same
+        What the comparison of pixels found, if it was asked for.
+    choice
+        What becomes of missing statistics.
+    """
+    if not len(frame):
+        return (Finding(level="error", text="the query selects no rows"),)
+    findings = [*_leaks(frame, tables["leakage"], same), *_absences(tables["missing"], choice)]
+    if same is not None and same.unreadable:
+        text = f"{_count(len(same.unreadable), 'image')} cannot be read: {same.unreadable[0][1]}"
+        findings.append(Finding(level="error", text=text))
+    unstated = tables["licences"]["dataset"][tables["licences"]["licence"].isna()].tolist()
+    if unstated:
+        findings.append(Finding(level="warning", text=f"no licence is stated for {_listed(unstated)}"))
+    elif len(tables["licences"]):
+        findings.append(Finding(level="ok", text="every cohort states its licence"))
+    if names := _double_names(delivered):
+        text = f"one name for several proteins: {_listed(names)}; ask for them by accession"
+        findings.append(Finding(level="warning", text=text))
+    return tuple(sorted(findings, key=lambda finding: ORDER.index(finding.level)))
+
+
+def _leaks(frame: "pd.DataFrame", leakage: "pd.DataFrame", same: SamePixels | None) -> list[Finding]:
+    findings = []
+    divided = frame["split"].nunique() > 1
+    for group in ("patient", "specimen", "tissue"):
+        leaking = leakage[leakage["group"] == group]
+        names = [f"{dataset} {name}" for dataset, name in zip(leaking["dataset"], leaking["name"], strict=True)]
+        if names:
+            text = f"{_count(len(names), group)} in several splits: {_listed(names)}"
+            findings.append(Finding(level="error", text=text))
+        elif divided and group == "patient":
+            findings.append(Finding(level="ok", text="no patient is in several splits"))
+    twins = leakage[leakage["group"] == "pixels"]
+    for name, splits in zip(twins["name"], twins["splits"], strict=True):
+        apart = f", in the splits {', '.join(splits)}" if len(splits) > 1 else ""
+        level: Level = "error" if apart else "warning"
+        findings.append(Finding(level=level, text=f"one image under several names: {name}{apart}"))
+    if same is not None and not len(twins):
+        findings.append(Finding(level="ok", text="no image is there twice"))
+    unknown = frame[frame["patient_id"].isna() | (frame["patient_id"] == "")]
+    if len(unknown):
+        number = len(unknown.drop_duplicates(["dataset", "tissue_id"]))
+        text = f"{_count(number, 'tissue')} of {_listed(sorted(set(unknown['dataset'])))} without a patient"
+        findings.append(Finding(level="warning", text=f"{text}: leakage cannot be told"))
+    return findings
+
+
+def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Finding]:
+    findings = []
+    for what, part in missing.groupby("what", sort=True):
+        label = f"{what} missing" if ": " not in str(what) else str(what)
+        stops = str(what).startswith("statistics: no") and choice == "error"
+        level: Level = "error" if stops else "warning"
+        where = _listed(
+            [f"{data} {modality}".strip() for data, modality in zip(part["dataset"], part["modality"], strict=True)]
+        )
+        text = f"{label} for {_count(int(part['tissues'].sum()), 'tissue')} ({where})"
+        findings.append(Finding(level=level, text=text))
+    if not len(missing):
+        findings.append(Finding(level="ok", text="no image, mask, tile or statistic is missing"))
+    return findings
+
+
+def _double_names(delivered: Delivered) -> list[str]:
+    """Return channel names that carry different accessions, isoforms aside."""
+    proteins: dict[str, set[str]] = {}
+    chosen = delivered.chosen
+    pairs = set(zip(chosen.channels.name.tolist(), chosen.channels.uniprot.tolist(), strict=True))
+    for name, accession in pairs:
+        text = chosen.accessions[accession] if accession >= 0 else ""
+        if ACCESSION.fullmatch(text):
+            proteins.setdefault(chosen.names[name].lower(), set()).add(text.split("-")[0])
+    return [f"{name} ({', '.join(sorted(ids))})" for name, ids in sorted(proteins.items()) if len(ids) > 1]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(str, names[:4])) + (f", ... ({len(names) - 4} more)" if len(names) > 4 else "")

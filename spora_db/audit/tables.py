@@ -1,0 +1,213 @@
+"""The tables of an audit: who and what is in a selection, what leaks between splits, what is missing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from spora_db.audit.licences import KEYS, licence_of_file
+from spora_db.catalog import Catalog
+from spora_db.errors import unknown
+from spora_db.guard.dialect import DIALECT
+from spora_db.plan.selected_images import Delivered
+from spora_db.query.compilation import Resolved, compile_rows, identity_columns
+from spora_db.query.coverage import missing_statistics_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUPS = ("patient", "specimen", "tissue")
+EXAMPLES = 3
+"""Tissues named for each kind of missing thing."""
+
+NO_IMAGE = """
+    SELECT 'image' AS what, t.dataset, t.modality, t.tissue_id FROM tissues AS t
+    WHERE list_contains($datasets, t.dataset) AND list_contains($modalities, t.modality) AND NOT EXISTS (
+        SELECT 1 FROM images AS i
+        WHERE i.dataset = t.dataset AND i.modality = t.modality AND i.tissue_id = t.tissue_id AND i.mpp = $mpp
+    )
+    ORDER BY ALL
+"""
+NO_TILES = """
+    SELECT DISTINCT 'tiles' AS what, i.dataset, '' AS modality, i.tissue_id FROM images AS i
+    WHERE list_contains($datasets, i.dataset) AND list_contains($modalities, i.modality) AND i.mpp = $mpp
+    AND NOT EXISTS (
+        SELECT 1 FROM tile_coordinates AS c
+        WHERE c.dataset = i.dataset AND c.tissue_id = i.tissue_id AND c.mpp = $mpp
+            AND c.strategy = $strategy AND c.tile_size = $size
+    )
+    ORDER BY ALL
+"""
+NO_MASK = """
+    SELECT DISTINCT $kind || ' mask' AS what, p.dataset, '' AS modality, p.tissue_id FROM plan_images AS p
+    WHERE NOT EXISTS (
+        SELECT 1 FROM masks AS m
+        WHERE m.dataset = p.dataset AND m.tissue_id = p.tissue_id AND m.mpp = p.mpp AND m.kind = $kind
+    )
+    ORDER BY ALL
+"""
+
+
+def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -> "pd.DataFrame":
+    """Return how many rows each tissue and value of `columns` has: they, identity, patient, specimen, split, ``rows``.
+
+    A column comes from the rows where they have it (so an assigned split counts), else from `tissues`.
+
+    Raises
+    ------
+    UnknownNameError
+        For a column that neither has.
+    """
+    selection = resolved.selection
+    unit_columns = catalog.columns("tiles" if selection.unit == "tile" else "tissues")
+    own = resolved.source_columns or (resolved.cells.columns if resolved.cells else unit_columns)
+    split = ("split",) if selection.split_choice and selection.split_choice.fractions else ()
+    known = {*own, *split, *identity_columns(selection)}
+    beside = catalog.columns("tissues")
+    names = list(dict.fromkeys(("dataset", "modality", "tissue_id", "patient_id", "specimen_id", "split", *columns)))
+    for name in names:
+        if name not in known and name not in beside:
+            raise unknown("column", name, {*known, *beside}, where=f"the {selection.unit}s audited")
+    carried = tuple(name for name in names if name in known and name not in identity_columns(selection))
+    compiled = compile_rows(replace(resolved, selection=replace(selection, columns=carried)))
+    rows = compiled.tree.copy()
+    rows.set("order", None)
+    values = [
+        exp.alias_(exp.column(name, table="r" if name in known else "t", quoted=True), f"column_{i}")
+        for i, name in enumerate(names)
+    ]
+    query = exp.select(*values, "count(*) AS n_rows").from_(rows.subquery("r"))
+    if any(name not in known for name in names):
+        same = "t.dataset = r.dataset AND t.tissue_id = r.tissue_id AND t.modality = r.modality"
+        query = query.join("tissues AS t", on=same, join_type="left", dialect=DIALECT)
+    query = query.group_by(*(f"column_{i}" for i in range(len(names))))
+    query = query.order_by(*(f"column_{i}" for i in range(len(names))))
+    frame = catalog.run(query.sql(DIALECT), compiled.parameters).df()
+    return frame.set_axis([*names, "rows"], axis=1)
+
+
+def composition(frame: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
+    """Return rows, tissues and patients of every combination of values; unknown patients are not counted.
+
+    Parameters
+    ----------
+    frame
+        As `tissue_frame` gives it.
+    columns
+        What to count by.
+    """
+    keyed = frame.assign(
+        tissues=frame["dataset"] + "\0" + frame["tissue_id"],
+        patients=(frame["dataset"] + "\0" + frame["patient_id"].astype("str")).where(frame["patient_id"].notna()),
+    )
+    grouped = keyed.groupby(list(columns), dropna=False, sort=True)
+    counted = grouped.agg(rows=("rows", "sum"), tissues=("tissues", "nunique"), patients=("patients", "nunique"))
+    return counted.reset_index()
+
+
+def leakage(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return patients, specimens and tissues with rows in several splits: ``group, dataset, name, splits, tissues``.
+
+    Parameters
+    ----------
+    frame
+        As `tissue_frame` gives it.
+    """
+    import pandas as pd
+
+    found: list[dict[str, Any]] = []
+    for group in GROUPS:
+        column = f"{group}_id"
+        known = frame[frame[column].notna() & frame["split"].notna() & (frame[column] != "")]
+        for (dataset, name), part in known.groupby(["dataset", column], sort=True):
+            splits = sorted(set(part["split"]))
+            if len(splits) > 1:
+                tissues = sorted(set(part["tissue_id"]))
+                found.append({"group": group, "dataset": dataset, "name": name, "splits": splits, "tissues": tissues})
+    return pd.DataFrame(found, columns=["group", "dataset", "name", "splits", "tissues"])
+
+
+def missing(resolved: Resolved, images: pa.Table, delivered: Delivered, catalog: Catalog) -> "pd.DataFrame":
+    """Return what the selected cohorts lack: ``what, dataset, modality, tissues`` (a number), ``examples``.
+
+    Images and tiles are those of all tissues of the selected cohorts, whatever the conditions; masks and statistics
+    those of the selected tissues. The modality is empty for tiles and masks, which belong to the tissue.
+
+    Parameters
+    ----------
+    resolved
+        The selection.
+    images
+        Its images, as `selected_images` gives them.
+    delivered
+        Their channels.
+    catalog
+        The lake.
+    """
+    import pandas as pd
+
+    selection = resolved.selection
+    datasets = sorted(set(images.column("dataset").to_pylist()))
+    place = {"datasets": datasets, "modalities": list(selection.modality_names), "mpp": selection.mpp}
+    frames = [catalog.run(NO_IMAGE, place).df()]
+    if selection.unit == "tile":
+        tiling = {"strategy": selection.strategy or "default", "size": selection.tile_size}
+        frames.append(catalog.run(NO_TILES, {**place, **tiling}).df())
+    with catalog.registered("plan_images", images):
+        kinds = dict.fromkeys(("tissue", *selection.masks))
+        frames += [catalog.run(NO_MASK, {"kind": kind}).df() for kind in kinds]
+    gaps = missing_statistics_table(resolved, images, delivered, catalog)
+    gaps = gaps.assign(what="statistics: " + gaps["problem"].astype("object"))
+    frames.append(gaps.drop_duplicates(["what", "dataset", "modality", "tissue_id"]))
+    listed = pd.concat([f[["what", "dataset", "modality", "tissue_id"]] for f in frames if len(f)] or [frames[0]])
+    grouped = listed.groupby(["what", "dataset", "modality"], sort=True)["tissue_id"]
+    return grouped.agg(tissues="nunique", examples=lambda ids: sorted(set(ids))[:EXAMPLES]).reset_index()
+
+
+def licences(frame: "pd.DataFrame", catalog: Catalog) -> "pd.DataFrame":
+    """Return the licence of each selected cohort and what states it: ``dataset, licence, source``.
+
+    Parameters
+    ----------
+    frame
+        As `tissue_frame` gives it.
+    catalog
+        The lake.
+    """
+    import pandas as pd
+
+    columns = [name for name in catalog.columns("tissues") if name.lower() in KEYS]
+    stated: dict[str, str] = {}
+    for column in columns:
+        query = exp.select("dataset", exp.column(column, quoted=True)).distinct().from_("tissues").order_by("1", "2")
+        for dataset, value in catalog.run(query.sql(DIALECT)).fetchall():
+            if value is not None:
+                stated[dataset] = f"{stated[dataset]}, {value}" if dataset in stated else str(value)
+    found = []
+    for dataset in sorted(set(frame["dataset"])):
+        licence = licence_of_file(catalog.lake / dataset)
+        source = "metadata/dataset.json" if licence else f"column {columns[0]}" if dataset in stated else None
+        found.append({"dataset": dataset, "licence": licence or stated.get(dataset), "source": source})
+    return pd.DataFrame(found, columns=["dataset", "licence", "source"])
+
+
+def panels(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
+    """Return the channels of each cohort: in its panel, and the fewest and most that its selected tissues deliver.
+
+    Parameters
+    ----------
+    images
+        The images, as `selected_images` gives them.
+    delivered
+        Their channels.
+    """
+    import numpy as np
+
+    frame = images.select(["dataset", "modality"]).to_pandas()
+    number = np.diff(delivered.chosen.channels.offsets)
+    frame = frame.assign(images=1, panel=delivered.chosen.counts[:, 1], fewest=number, most=number)
+    grouped = frame.groupby(["dataset", "modality"], sort=True)
+    counted: pd.DataFrame = grouped.agg({"images": "sum", "panel": "max", "fewest": "min", "most": "max"})
+    return counted.reset_index()

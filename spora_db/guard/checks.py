@@ -1,0 +1,250 @@
+"""The guard in front of DuckDB: user SQL and predicates are parsed, checked and written anew before they run.
+
+1. The text is cut into tokens (``guard_text``) and parsed with sqlglot into exactly one tree.
+2. Every node of the tree must be of an allowed class, every relation one of the catalog's or a CTE in scope
+   (``guard_tree``), and every word before a parenthesis an allowed function (``guard_functions``).
+3. The checked tree is written as SQL with every identifier quoted and no comments. Only this text is executed: where
+   sqlglot and DuckDB would read the original differently, it does not matter.
+4. What was written is itself parsed and checked in the same way.
+
+DuckDB is closed as well (external access, settings, extensions: see the catalog). The guard alone refuses everything
+that writes: DuckDB would let COPY write into allowed folders and DDL change an in-memory catalog (seen with 2.0).
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+
+import sqlglot
+from sqlglot import TokenType, exp
+from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
+
+from spora_db.errors import QueryError, unknown
+from spora_db.guard.dialect import GuardDialect
+from spora_db.guard.functions import AGGREGATES
+from spora_db.guard.text import fold, refuse, refuse_parse, tokens_of, where
+from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
+
+_TOO_DEEP = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
+
+
+def check_select(text: str, *, relations: Collection[str]) -> str:
+    """Check one SELECT that a user wrote and return the text to execute.
+
+    Parameters
+    ----------
+    text
+        SQL in DuckDB's dialect: one SELECT with CTEs, set operations, sub-selects; ``?`` and ``$name`` are parameters.
+    relations
+        The relations that may be read, without regard to ASCII case, never qualified by catalog or schema.
+
+    Returns
+    -------
+    str
+        The same query written anew: identifiers quoted, no comments, one line.
+
+    Raises
+    ------
+    QueryError
+        For text that does not parse or holds anything else: a second statement, a statement that is no SELECT, file
+        names and file readers, functions not in ``guard_functions``; the message shows the place.
+    UnknownNameError
+        For a relation that does not exist; the message lists near ones.
+
+    Examples
+    --------
+    >>> check_select('SELECT dataset, count(*) AS n FROM tiles GROUP BY ALL -- per cohort', relations=["tiles"])
+    'SELECT "dataset", count(*) AS "n" FROM "tiles" GROUP BY ALL'
+    >>> check_select("SELECT * FROM 'secret.parquet'", relations=["tiles"])
+    Traceback (most recent call last):
+    ...
+    spora_db.errors.QueryError: SQL refused at line 1, column 15: the file name 'secret.parquet' as a relation.
+      SELECT * FROM 'secret.parquet'
+                    ^^^^^^^^^^^^^^^^
+    ...
+    """
+    tree = _parse(text, condition=False)
+    check_tree(tree, text=text, relations=relations)
+    written = _write(tree, text=text)
+    check_tree(_parse(written, condition=False), text=written, relations=relations)
+    return written
+
+
+def check_predicate(
+    text: str,
+    *,
+    columns: Collection[str] | Mapping[str, Collection[str]],
+    relations: Collection[str] = (),
+) -> exp.Expression:
+    """Check one SQL condition over known columns and return it as a tree to build into a query.
+
+    Parameters
+    ----------
+    text
+        One condition in DuckDB's dialect, as it would stand after WHERE.
+    columns
+        The columns it may use, or a mapping from each relation in scope to its columns: then ``tiles.mpp`` is known by
+        its relation, and a bare name that two relations have is ambiguous.
+    relations
+        The relations that sub-selects may read.
+
+    Returns
+    -------
+    sqlglot.expressions.Expression
+        The condition, identifiers quoted, in parentheses: safe to combine with others.
+
+    Raises
+    ------
+    QueryError
+        For text that is not one condition, or holds what ``check_select`` refuses, an aggregate or a window function
+        outside a sub-select, or an ambiguous column.
+    UnknownNameError
+        For an unknown column or relation; the message lists near ones.
+
+    Examples
+    --------
+    >>> print(check_predicate("split = 'train' and coverage > .5", columns=["split", "coverage"]).sql("duckdb"))
+    ("split" = 'train' AND "coverage" > 0.5)
+    >>> check_predicate("colour = 'red'", columns=["color", "mpp"])
+    Traceback (most recent call last):
+    ...
+    spora_db.errors.UnknownNameError: Unknown column 'colour' in line 1, column 1 of the SQL.
+    Did you mean 'color'? Available: color, mpp.
+    """
+    tree: exp.Expr = _parse(text, condition=True)
+    check_tree(tree, text=text, relations=relations)
+    _check_condition(tree, text=text)
+    check_columns(tree, columns=columns, text=text)
+    written = _write(tree, text=text)
+    tree = _parse(written, condition=True)
+    check_tree(tree, text=written, relations=relations)
+    _check_condition(tree, text=written)
+    return exp.Paren(this=tree)
+
+
+def check_columns(
+    tree: exp.Expr,
+    *,
+    columns: Collection[str] | Mapping[str, Collection[str]],
+    text: str = "",
+) -> None:
+    """Check that the columns of a condition exist and are not ambiguous; DuckDB checks those inside sub-selects.
+
+    Parameters
+    ----------
+    tree
+        A condition as sqlglot parsed it.
+    columns
+        As for ``check_predicate``.
+    text
+        The text it was parsed from, for the place in errors.
+
+    Raises
+    ------
+    UnknownNameError
+        For an unknown column or relation; the message lists near ones.
+    QueryError
+        For a bare name that several relations have.
+
+    Examples
+    --------
+    >>> tree = sqlglot.parse_one("mpp = 1", read="duckdb")
+    >>> check_columns(tree, columns={"tiles": ["mpp"], "images": ["mpp"]}, text="mpp = 1")
+    Traceback (most recent call last):
+    ...
+    spora_db.errors.QueryError: SQL refused at line 1, column 1: the column 'mpp' is ambiguous: images, tiles have it.
+      mpp = 1
+      ^^^
+    Write images.mpp or tiles.mpp.
+    """
+    tables = columns if isinstance(columns, Mapping) else {"": columns}
+    folded = {fold(table): {fold(name) for name in names} for table, names in tables.items()}
+    for node, parts in _column_references(tree):
+        name = parts[0]
+        owners = sorted(table for table, names in tables.items() if fold(name) in folded[fold(table)])
+        start, end = place(node)
+        if len(parts) > 1 and fold(name) in folded:
+            if fold(parts[1]) in folded[fold(name)]:
+                continue
+            names = next(names for table, names in tables.items() if fold(table) == fold(name))
+            raise unknown("column", parts[1], names, where=f"{name}, {where(text, start)}")
+        if len(owners) > 1:
+            finding = f"the column {name!r} is ambiguous: {', '.join(owners)} have it."
+            choice = " or ".join(f"{owner}.{name}" for owner in owners)
+            refuse(text, start=start, end=end, finding=finding, remedy=f"Write {choice}.")
+        if len(parts) > 1 and "" in folded and not owners and fold(parts[1]) in folded[""]:
+            continue  # qualified by a relation of the query that the caller did not name; DuckDB decides
+        if not owners:
+            available = [name for names in tables.values() for name in names]
+            raise unknown("column", name, available, where=where(text, start))
+
+
+def _parse(text: str, *, condition: bool) -> exp.Expr:
+    """Parse exactly one SELECT, or one condition."""
+    tokens = tokens_of(text)
+    semicolon = next((token for token in tokens if token.token_type is TokenType.SEMICOLON), None)
+    remains = [token for token in tokens if semicolon and token.start > semicolon.start]
+    if semicolon and (condition or any(token.token_type is not TokenType.SEMICOLON for token in remains)):
+        finding = "a semicolon in a condition." if condition else "a second statement."
+        refuse(text, start=semicolon.start, end=semicolon.end + 1, finding=finding, remedy="Ask one thing at a time.")
+    tree: exp.Expr
+    try:
+        if condition:
+            tree = sqlglot.parse_one(text, read=GuardDialect, into=exp.Condition, error_level=ErrorLevel.IMMEDIATE)
+        else:
+            tree = sqlglot.parse_one(text, read=GuardDialect, error_level=ErrorLevel.IMMEDIATE)
+    except ParseError as error:
+        refuse_parse(text, error)
+    except RecursionError as error:
+        raise QueryError(_TOO_DEEP) from error
+    if not condition and not isinstance(tree, QUERIES):
+        start, end = tokens[0].start, tokens[0].end + 1
+        refuse(text, start=start, end=end, finding=f"a statement that is no SELECT ({tree.key}).", remedy=ADVICE)
+    return tree
+
+
+def _write(tree: exp.Expr, *, text: str) -> str:
+    """Write the tree as the text that is executed."""
+    try:
+        return tree.sql(
+            dialect=GuardDialect,
+            identify=True,
+            comments=False,
+            normalize_functions=False,
+            unsupported_level=ErrorLevel.RAISE,
+        )
+    except (UnsupportedError, ValueError) as error:
+        refuse(text, start=0, end=len(text), finding=f"{error}".splitlines()[0], remedy=ADVICE)
+    except RecursionError as error:
+        raise QueryError(_TOO_DEEP) from error
+
+
+def _check_condition(tree: exp.Expr, *, text: str) -> None:
+    """Refuse what is no condition: a constant, a star, a list, an aggregate or window function outside a sub-select."""
+    if isinstance(tree, (exp.Star, exp.Literal, exp.Tuple, exp.Lambda, exp.Slice, exp.Alias, exp.Interval, exp.Values)):
+        refuse_node(tree, text=text, finding="this is no condition.", remedy="Write one, such as split = 'train'.")
+    for node in tree.find_all(exp.Anonymous, exp.Window):
+        name = fold(node.name) if isinstance(node, exp.Anonymous) else "a window function"
+        if isinstance(node, exp.Anonymous) and name not in AGGREGATES | {"columns", "unnest"}:
+            continue
+        if node.find_ancestor(*QUERIES) is None:
+            finding = f"{name} cannot stand in a condition on rows."
+            refuse_node(node, text=text, finding=finding, remedy="Compute it in a sub-select, or with from_sql.")
+
+
+def _column_references(tree: exp.Expr) -> Iterator[tuple[exp.Expr, list[str]]]:
+    """Yield the columns outside sub-selects with their parts, without the variables of lambdas and comprehensions."""
+    for node in tree.find_all(exp.Column, exp.Dot):
+        if isinstance(node, exp.Dot) and not isinstance(node.this, exp.Identifier):
+            continue
+        parts = [part.name for part in node.parts] if isinstance(node, exp.Column) else [node.this.name]
+        if node.find_ancestor(*QUERIES) is None and fold(parts[0]) not in _variables(node):
+            yield node, parts
+
+
+def _variables(node: exp.Expr) -> set[str]:
+    names: set[str] = set()
+    scope = node.find_ancestor(exp.Lambda, exp.Comprehension)
+    while scope is not None:
+        variables = scope.expressions if isinstance(scope, exp.Lambda) else [scope.expression]
+        names |= {fold(variable.name) for variable in variables}
+        scope = scope.find_ancestor(exp.Lambda, exp.Comprehension)
+    return names

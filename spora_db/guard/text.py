@@ -1,0 +1,209 @@
+"""The guard's first look: the characters and tokens of a text, and errors that show the place in it."""
+
+import re
+from collections.abc import Collection
+from typing import NoReturn
+
+import sqlglot
+from sqlglot import Token, TokenType
+from sqlglot.errors import ParseError, TokenError
+
+from spora_db.errors import QueryError
+from spora_db.guard.dialect import GuardDialect
+from spora_db.guard.functions import BARE_WORDS, FUNCTIONS, WORDS
+
+LONGEST_TEXT = 1_000_000
+"""Characters of SQL that are read; 50,000 quoted ids in one IN list take a tenth of it."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_WORD = re.compile(r"\w[\w$]*")
+_SET_OPERATIONS = {TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT}
+_FROM_ARGUMENT = {"extract", "overlay", "substring", "trim"}  # extract(year FROM date)
+_OTHERWISE = {
+    TokenType.CARET_AT: "starts_with(text, prefix)",
+    TokenType.NULLSAFE_EQ: "IS NOT DISTINCT FROM, or list_cosine_distance(a, b)",
+}
+_REMEDY = (
+    "Ask the catalog's relations with functions that compute on values; nothing that reads files, settings or SQL text."
+)
+
+
+def fold(name: str) -> str:
+    """Fold the case of a name as DuckDB does: ASCII letters only.
+
+    Examples
+    --------
+    >>> fold("Tiles"), fold("ÄTiles")
+    ('tiles', 'Ätiles')
+    """
+    return (
+        name.lower() if name.isascii() else "".join(letter.lower() if letter.isascii() else letter for letter in name)
+    )
+
+
+def refuse(text: str, *, start: int, end: int, finding: str, remedy: str) -> NoReturn:
+    """Raise the error for characters ``start`` to ``end`` (exclusive) of ``text``: the line, a caret under them."""
+    start = max(0, min(start, len(text)))
+    line_start = text.rfind("\n", 0, start) + 1
+    line_end = text.find("\n", start)
+    line = text[line_start : len(text) if line_end < 0 else line_end]
+    column = start - line_start
+    shift = max(0, column - 60)  # long lines are shown around the place
+    shown = "".join(letter if letter.isprintable() else " " for letter in line[shift : shift + 110])
+    caret = " " * (column - shift) + "^" * max(1, min(end - start, len(shown) - (column - shift)))
+    number = text.count("\n", 0, start) + 1
+    raise QueryError(f"SQL refused at line {number}, column {column + 1}: {finding}\n  {shown}\n  {caret}\n{remedy}")
+
+
+def where(text: str, start: int) -> str:
+    """Name the place of character ``start`` for an error in one line.
+
+    Examples
+    --------
+    >>> where("SELECT 1", 7)
+    'line 1, column 8 of the SQL'
+    """
+    return f"line {text.count(chr(10), 0, start) + 1}, column {start - text.rfind(chr(10), 0, start)} of the SQL"
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Cut ``text`` into tokens.
+
+    Raises
+    ------
+    QueryError
+        For text that is empty or too long, for characters nobody sees, and for a literal or comment that never ends.
+    """
+    if not isinstance(text, str):
+        raise QueryError(
+            f"SQL must be a str, received {type(text).__name__}: {text!r:.100}. Pass the text of one SELECT."
+        )
+    if len(text) > LONGEST_TEXT:
+        raise QueryError(
+            f"SQL of {len(text):,} characters; at most {LONGEST_TEXT:,} are read. "
+            "Join with a table (from_arrow) instead of listing values.",
+        )
+    if hidden := _CONTROL.search(text):
+        place = hidden.start()
+        remedy = "Delete it, or write it as chr(...) if it belongs to a value."
+        finding = f"the control character U+{ord(text[place]):04X}."
+        refuse(text, start=place, end=place + 1, finding=finding, remedy=remedy)
+    try:
+        tokens = sqlglot.tokenize(text, read=GuardDialect)
+    except TokenError as error:
+        reason = f"{error.__cause__}" if isinstance(error.__cause__, TokenError) else f"{error}"
+        place = _opening(text, reason)
+        finding = f"a literal, a quoted name or a comment that never ends ({reason.splitlines()[0]})."
+        refuse(
+            text,
+            start=place,
+            end=place + 1,
+            finding=finding,
+            remedy="Close it; a quote inside a literal is written twice.",
+        )
+    for token in tokens:
+        if token.token_type is TokenType.VAR and not token.text.isascii() and not token.text.isidentifier():
+            odd = next(letter for letter in token.text if not letter.isalnum() and letter not in "_$")
+            finding = f"the typographic or invisible character U+{ord(odd):04X} outside quotes."
+            _refuse_token(token, text=text, finding=finding, remedy="Use plain spaces and quotes: ' around values.")
+        if token.token_type in _OTHERWISE:
+            finding = f"the operator {token.text}, which sqlglot and DuckDB read in different ways."
+            _refuse_token(token, text=text, finding=finding, remedy=f"Write {_OTHERWISE[token.token_type]}.")
+    if not [token for token in tokens if token.token_type is not TokenType.SEMICOLON]:
+        raise QueryError(f"Empty SQL, received {text!r:.100}. Pass the text of one SELECT, or a condition for where.")
+    return tokens
+
+
+def _opening(text: str, reason: str) -> int:
+    """Return where the unfinished literal starts, from the ``line:column`` that sqlglot reports."""
+    found = re.search(r"from (\d+):(\d+)", reason)
+    if not found:
+        return max(text.rfind("/*"), 0)
+    lines = text.split("\n")[: int(found[1]) - 1]
+    return sum(len(line) + 1 for line in lines) + int(found[2])
+
+
+def refuse_parse(text: str, error: ParseError) -> NoReturn:
+    """Turn sqlglot's error into ours, at its place."""
+    first = error.errors[0] if error.errors else {}
+    lines = text.split("\n")[: int(first.get("line") or 1) - 1]
+    highlight = str(first.get("highlight") or "")
+    end = sum(len(line) + 1 for line in lines) + int(first.get("col") or 0)
+    start = text.rfind(highlight, 0, end + len(highlight)) if highlight else end
+    finding = f"{first.get('description') or 'this cannot be read as SQL'}.".replace("..", ".")
+    finding = re.sub(r" for <class '.*?\.(\w+)'>", r" in \1", finding)
+    remedy = "Write one SELECT in DuckDB's dialect; names with other characters stand in double quotes."
+    refuse(text, start=start, end=start + len(highlight), finding=finding, remedy=remedy)
+
+
+def check_tokens(tokens: list[Token], *, text: str, called: Collection[str], selects: int) -> None:
+    """Check what tokens show better than the tree: functions by name, FROM-first syntax, foreign literals.
+
+    Parameters
+    ----------
+    tokens
+        The tokens of ``text``.
+    text
+        The text itself, for errors.
+    called
+        Folded names that the tree shows to be allowed before a parenthesis here: aliases with a column list, as ``t``
+        in ``t(a, b)``, and table functions.
+    selects
+        Number of SELECTs in the tree; each must be written as one.
+
+    Raises
+    ------
+    QueryError
+        At the first token that is refused.
+    """
+    spelled = 0
+    scopes = [False]  # per open parenthesis: a FROM here belongs to a SELECT before it, or to a function
+    for place, token in enumerate(tokens):
+        before = tokens[place - 1] if place else None
+        kind = token.token_type
+        spelled += kind is TokenType.SELECT
+        if kind is TokenType.SELECT:
+            scopes[-1] = True
+        elif kind in _SET_OPERATIONS and before and before.token_type is not TokenType.STAR:
+            scopes[-1] = False  # * EXCEPT (...) is no set operation
+        elif kind is TokenType.R_PAREN and len(scopes) > 1:
+            scopes.pop()
+        elif kind is TokenType.L_PAREN:
+            scopes.append(before is not None and fold(before.text) in _FROM_ARGUMENT)
+            if before:
+                _check_called(before, text=text, called=called)
+        elif kind is TokenType.FROM and not scopes[-1] and not (before and before.token_type is TokenType.DISTINCT):
+            _refuse_from_first(token, text=text)
+        elif kind not in (TokenType.IDENTIFIER, TokenType.STRING) and fold(token.text) in BARE_WORDS:
+            following = tokens[place + 1] if place + 1 < len(tokens) else None
+            qualified = before is not None and before.token_type is TokenType.DOT
+            if not qualified and (following is None or following.token_type is not TokenType.DOT):
+                remedy = f'Write "{token.text}" in double quotes if a column is meant.'
+                _refuse_token(token, text=text, finding=f"{token.text} asks the engine, not the lake.", remedy=remedy)
+    if spelled != selects:
+        first = next((token for token in tokens if fold(token.text) in {"from", "table", "select"}), tokens[0])
+        _refuse_from_first(first, text=text)
+
+
+def _refuse_token(token: Token, *, text: str, finding: str, remedy: str) -> NoReturn:
+    refuse(text, start=token.start, end=token.end + 1, finding=finding, remedy=remedy)
+
+
+def _refuse_from_first(token: Token, *, text: str) -> NoReturn:
+    _refuse_token(
+        token,
+        text=text,
+        finding="a query that does not start with SELECT.",
+        remedy="Write SELECT * FROM ... in full; FROM-first and TABLE shorthands are not read.",
+    )
+
+
+def _check_called(token: Token, *, text: str, called: Collection[str]) -> None:
+    """Refuse a word before a parenthesis that is neither an allowed function, nor a keyword, nor an alias."""
+    name = fold(token.text)
+    if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
+        if name in called or (name in FUNCTIONS and token.token_type is TokenType.IDENTIFIER):
+            return
+    elif not _WORD.fullmatch(token.text) or name in FUNCTIONS or name in WORDS or name in called or name.isdigit():
+        return
+    _refuse_token(token, text=text, finding=f"the function {token.text!r} is not among those allowed.", remedy=_REMEDY)

@@ -1,0 +1,1 @@
+"""Lockfiles: a query with fingerprints of all that it stands on."""

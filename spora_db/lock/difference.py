@@ -1,0 +1,213 @@
+"""What differs between two locks, or between a lock and the lake as it is now: precisely, and readable."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spora_db.lock.json_values import to_json
+from spora_db.lock.state import PARTS, FileState, TissueState
+
+if TYPE_CHECKING:
+    from spora_db.lock.lockfile import Lock
+
+SHOWN = 10
+"""Names listed of each kind; the others are counted."""
+NEW_LINE = "\n  "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Names in two mappings: only in the second, only in the first, and in both with different values."""
+
+    added: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self.added or self.missing or self.changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TissueChanges:
+    """The tissues of one dataset of which rows were gained or lost, or that hold something else.
+
+    Attributes
+    ----------
+    gained, lost
+        Pairs of a tissue that is only in the second, only in the first, and its number of rows.
+    changed
+        Triples of a tissue in both, its numbers of rows, and what differs.
+    """
+
+    gained: tuple[tuple[str, int], ...] = ()
+    lost: tuple[tuple[str, int], ...] = ()
+    changed: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockDifference:
+    """All that differs between two locks.
+
+    Attributes
+    ----------
+    choices
+        Lines on what is asked for.
+    files, images
+        Paths below the lake. Files that differ in their time only do not differ.
+    tissues
+        Rows gained, lost and changed, by dataset.
+    rows
+        Numbers of rows.
+    plans
+        Hashes of the plans.
+    failure
+        Why the second has no plan, if it has none.
+    versions
+        Lines on versions of software: told, but no difference by themselves.
+    """
+
+    choices: tuple[str, ...] = ()
+    files: Changes = Changes()
+    images: Changes = Changes()
+    tissues: Mapping[str, TissueChanges]
+    rows: tuple[int, int]
+    plans: tuple[str, str]
+    failure: str | None = None
+    versions: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything differs that a plan may depend on."""
+        same = self.plans[0] == self.plans[1] and not self.failure
+        return bool(self.choices or self.files or self.images or self.tissues or not same)
+
+    def __str__(self) -> str:
+        """Return a report, a line per finding."""
+        if not self:
+            return f"No difference: {self.rows[0]:,} rows, plan {self.plans[0]}."
+        lines = [f"asked for: {line}" for line in self.choices]
+        for kind, changes in (("file", self.files), ("image", self.images)):
+            lines += [
+                f"{kind}s {what} ({len(names)}):\n  {_listed(names, between=NEW_LINE)}"
+                for what, names in (
+                    ("changed", changes.changed),
+                    ("added", changes.added),
+                    ("missing", changes.missing),
+                )
+                if names
+            ]
+        for dataset, part in self.tissues.items():
+            lines += _tissue_lines(dataset, part)
+        if self.failure:
+            lines.append(f"plan: {self.rows[0]:,} rows then; now it cannot be made: {self.failure}")
+        else:
+            same = " (the same)" if self.plans[0] == self.plans[1] else ""
+            lines.append(
+                f"plan: {self.rows[0]:,} rows, {self.plans[0]}; now {self.rows[1]:,} rows, {self.plans[1]}{same}"
+            )
+        return "\n".join([*lines, *(f"version: {line}" for line in self.versions)])
+
+
+def compare(first: "Lock", second: "Lock", *, failure: str | None = None) -> LockDifference:
+    """Return what differs between two locks.
+
+    Parameters
+    ----------
+    first, second
+        The locks.
+    failure
+        Why the second has no plan, if it has none; its rows are then not compared.
+    """
+    images = first.images is not None and second.images is not None
+    return LockDifference(
+        choices=tuple(_choices(to_json(first.selection), to_json(second.selection))),
+        files=_changes(first.files, second.files),
+        images=_changes(first.images or {}, second.images or {}) if images else Changes(),
+        tissues={} if failure else _tissues(first.tissues, second.tissues),
+        rows=(first.rows, second.rows),
+        plans=(first.plan, second.plan),
+        failure=failure,
+        versions=tuple(_choices(first.versions, second.versions)),
+    )
+
+
+def _changes(first: Mapping[str, FileState], second: Mapping[str, FileState]) -> Changes:
+    both = first.keys() & second.keys()
+    return Changes(
+        added=tuple(sorted(second.keys() - both)),
+        missing=tuple(sorted(first.keys() - both)),
+        changed=tuple(
+            sorted(
+                name
+                for name in both
+                if (first[name].size, first[name].digest) != (second[name].size, second[name].digest)
+            )
+        ),
+    )
+
+
+def _tissues(
+    first: Mapping[str, Mapping[str, TissueState]], second: Mapping[str, Mapping[str, TissueState]]
+) -> dict[str, TissueChanges]:
+    found = {}
+    for dataset in sorted({*first, *second}):
+        before, after = first.get(dataset, {}), second.get(dataset, {})
+        changes = TissueChanges(
+            gained=tuple((tissue, after[tissue][0]) for tissue in sorted(after.keys() - before.keys())),
+            lost=tuple((tissue, before[tissue][0]) for tissue in sorted(before.keys() - after.keys())),
+            changed=tuple(
+                (
+                    tissue,
+                    (before[tissue][0], after[tissue][0]),
+                    _parts(before[tissue], after[tissue]),
+                )
+                for tissue in sorted(before.keys() & after.keys())
+                if before[tissue] != after[tissue]
+            ),
+        )
+        if changes != TissueChanges():
+            found[dataset] = changes
+    return found
+
+
+def _parts(before: TissueState, after: TissueState) -> tuple[str, ...]:
+    """Return the parts that differ; columns are those of the rows, and are compared where the rows are the same."""
+    pairs = zip(PARTS, before[1:], after[1:], strict=True)
+    differing = [part for part, one, other in pairs if one != other]
+    return tuple(part for part in differing if part != "columns" or "rows" not in differing)
+
+
+def _choices(first: Any, second: Any, name: str = "") -> Iterable[str]:  # noqa: ANN401 - JSON
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for key in sorted({*first, *second}):
+            yield from _choices(first.get(key), second.get(key), f"{name}.{key}" if name else str(key))
+    elif first != second:
+        yield f"{name} {_short(first)}, now {_short(second)}"
+
+
+def _tissue_lines(dataset: str, changes: TissueChanges) -> list[str]:
+    lines = []
+    for what, tissues in (("gained", changes.gained), ("lost", changes.lost)):
+        if tissues:
+            rows = sum(number for _, number in tissues)
+            lines.append(
+                f"rows {what} in {dataset}: {rows:,} of {len(tissues):,} tissues: {_listed(t for t, _ in tissues)}"
+            )
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for tissue, (before, after), parts in changes.changed:
+        count = f" ({before:,} rows, now {after:,})" if before != after else ""
+        kinds.setdefault(parts, []).append(tissue + count)
+    for parts, names in kinds.items():
+        lines.append(f"{' and '.join(parts)} changed in {dataset} ({len(names):,} tissues): {_listed(names)}")
+    return lines
+
+
+def _listed(names: Iterable[str], *, between: str = ", ") -> str:
+    found = list(names)
+    more = [f"... ({len(found) - SHOWN:,} more)"] if len(found) > SHOWN else []
+    return between.join([*found[:SHOWN], *more])
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text[:100] + "..." * (len(text) > 100)

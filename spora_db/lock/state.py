@@ -1,0 +1,207 @@
+"""The state that a lock holds: fingerprints of files and images, and digests of a plan, tissue by tissue."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sqlglot import exp
+
+from spora_db.layout import TableFile
+from spora_db.plan import ABSENT, Plan
+from spora_db.plan.statistics import global_spec
+from spora_db.query.compilation import Resolved
+from spora_db.samples.cells import PlanCells, Values
+
+PARTS = ("rows", "columns", "channels", "statistics", "cells")
+"""What a `TissueState` holds digests of, after the number of rows."""
+TissueState = tuple[int, str, str, str, str, str]
+
+EDGE = 65_536
+"""Bytes at either end of an image's files that its fingerprint reads: headers, and the indexes of shards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileState:
+    """The fingerprint of a file, or of an image's folder.
+
+    Attributes
+    ----------
+    size
+        Bytes, over all files of a folder.
+    modified
+        Nanoseconds since 1970, of the newest file. Told, but no difference by itself: copies have other times.
+    digest
+        BLAKE2b of the content; of images, of the names, sizes and both ends of the files.
+    """
+
+    size: int
+    modified: int
+    digest: str
+
+
+def file_state(path: Path) -> FileState:
+    """Return the fingerprint of a parquet file: all its bytes are read."""
+    with path.open("rb") as file:
+        state = os.fstat(file.fileno())
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return FileState(size=state.st_size, modified=state.st_mtime_ns, digest=digest.hexdigest())
+
+
+def image_state(path: Path) -> FileState:
+    """Return the fingerprint of an image, a file or a folder, without reading its pixels."""
+    files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+    digest, size, modified = hashlib.blake2b(digest_size=16), 0, 0
+    for file in files:
+        with file.open("rb") as opened:
+            state = os.fstat(opened.fileno())
+            name = file.relative_to(path).as_posix()
+            digest.update(json.dumps([name, state.st_size]).encode() + _ends(opened, state.st_size))
+        size, modified = size + state.st_size, max(modified, state.st_mtime_ns)
+    return FileState(size=size, modified=modified, digest=digest.hexdigest())
+
+
+def _ends(file: BinaryIO, size: int) -> bytes:
+    head = file.read(EDGE)
+    file.seek(max(EDGE, size - EDGE))
+    return head + file.read(EDGE)
+
+
+def used_files(tables: Iterable[TableFile], resolved: Resolved, plan: Plan) -> list[TableFile]:
+    """Return, of the tables that were read, those that the plan's rows depend on.
+
+    Other cohorts, and other tilings, specs and resolutions of the same cohort, may come and go. Where the user's SQL
+    reads relations itself, every table that it may have read is kept.
+
+    Parameters
+    ----------
+    tables
+        Tables behind the relations that were read.
+    resolved
+        The query.
+    plan
+        Its plan.
+    """
+    selection = resolved.selection
+    if resolved.source is not None or any(tree.find(exp.Query) for tree in resolved.predicates):
+        return list(tables)
+    datasets = set(plan.images.column("dataset").to_pylist())
+    specs = [selection.standardization.parsed(name) for name in selection.modality_names]
+    texts = {str(item) for spec in specs if spec.needs_statistics for item in (spec, global_spec(spec))}
+    wanted: dict[str, set[Any]] = {
+        "dataset": datasets,
+        "modality": {*selection.modality_names, None},
+        "mpp": {selection.mpp, None},
+        "strategy": {selection.strategy, None},
+        "tile_size": {selection.tile_size, None},
+        "spec": {*texts, None},
+    }
+    return [table for table in tables if all(getattr(table, name) in values for name, values in wanted.items())]
+
+
+def tissue_states(plan: Plan) -> dict[str, dict[str, TissueState]]:
+    """Return, by dataset and tissue, the number of rows and a digest of each of `PARTS`.
+
+    A digest depends on this tissue alone, not on what else the plan holds.
+    """
+    keys = list(zip(*(plan.images.column(name).to_pylist() for name in ("dataset", "tissue_id")), strict=True))
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    tissue = np.array([numbers[key] for key in keys], np.int64)
+    rows = _Sliced.sorted(tissue[_first(plan)] if len(plan) else tissue[:0], _row_arrays(plan), tissues=len(numbers))
+    images = _Sliced.sorted(tissue, (np.arange(len(tissue)),), tissues=len(numbers))
+    modality = _hashes(plan.images.column("modality").to_pylist())
+    channels, statistics = (_Sliced(offsets=plan.channels.offsets, arrays=part) for part in _channel_arrays(plan))
+    cells = None if plan.cells is None else _Sliced(offsets=plan.cells.offsets, arrays=_cell_arrays(plan.cells))
+    states: dict[str, dict[str, TissueState]] = {}
+    for (dataset, tissue_id), number in numbers.items():
+        places, *columns = rows.take(number)
+        own = images.take(number)[0]
+        heads = modality[own]
+        states.setdefault(dataset, {})[tissue_id] = (
+            len(places),
+            _digest([places]),
+            _digest(columns),
+            _digest([heads, *(array for image in own for array in channels.take(image))]),
+            _digest([heads, *(array for image in own for array in statistics.take(image))]),
+            _digest(() if cells is None or plan.cells is None else cells.take(plan.cells.tissue[own[0]])),
+        )
+    return states
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sliced:
+    """Arrays of entries that belong to things one after the other: thing ``i`` owns ``offsets[i]:offsets[i + 1]``."""
+
+    offsets: npt.NDArray[np.int64]
+    arrays: tuple[Values, ...]
+
+    @classmethod
+    def sorted(cls, owner: npt.NDArray[np.int64], arrays: tuple[Values, ...], *, tissues: int) -> "_Sliced":
+        """Sort entries by their owner; those of one owner keep their order."""
+        order = np.argsort(owner, kind="stable")
+        offsets = np.searchsorted(owner[order], np.arange(tissues + 1))
+        return cls(offsets=offsets, arrays=tuple(array[order] for array in arrays))
+
+    def take(self, number: int) -> list[Values]:
+        start, stop = self.offsets[number : number + 2]
+        return [array[start:stop] for array in self.arrays]
+
+
+def _first(plan: Plan) -> npt.NDArray[np.int64]:
+    """Return each row's first image."""
+    present = (plan.image != ABSENT).argmax(axis=1)
+    return cast(npt.NDArray[np.int64], plan.image[np.arange(len(plan)), present].astype(np.int64))
+
+
+def _row_arrays(plan: Plan) -> tuple[Values, ...]:
+    """Return per row its place with the modalities beside each other, and a hash of each carried value."""
+    names = plan.images.column("modality").to_pylist()
+    modalities = np.array([*_hashes(names), 0], np.uint64)  # the spare last entry takes ABSENT (-1)
+    places = np.column_stack([plan.tile_id, plan.row, plan.col]).astype(np.int64).view(np.uint64)
+    place = np.concatenate([places, modalities[plan.image]], axis=1)
+    return place, *(_column_hashes(column) for column in plan.columns.columns)
+
+
+def _channel_arrays(plan: Plan) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
+    """Return per channel of an image what it is, and its statistics."""
+    channels = plan.channels
+    names = _hashes(plan.channel_names)
+    accessions = np.array([*_hashes(plan.uniprot_ids), 0], np.uint64)
+    what = (names[channels.name], accessions[channels.uniprot], channels.page, channels.channel_index)
+    return what, (channels.lower, channels.upper, channels.mean, channels.std)
+
+
+def _cell_arrays(cells: PlanCells) -> tuple[Values, ...]:
+    values = [
+        array if texts is None else np.array([*_hashes(texts), 0], np.uint64)[array]
+        for array, texts in zip(cells.values, cells.categories, strict=True)
+    ]
+    return cells.cell_id, cells.row, cells.col, *values
+
+
+def _column_hashes(column: pa.ChunkedArray) -> Values:
+    """Return a number per value, the same wherever the value stands."""
+    encoded = column.combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = encoded.dictionary_encode(null_encoding="mask")
+    hashes = np.array([*_hashes(encoded.dictionary.to_pylist()), 0], np.uint64)
+    return cast(Values, hashes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)])
+
+
+def _hashes(values: Iterable[object]) -> Values:
+    texts = (json.dumps(value, default=str).encode() for value in values)
+    return np.array([int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) for text in texts], np.uint64)
+
+
+def _digest(arrays: Sequence[Values]) -> str:
+    """Return a digest of arrays; nothing where there are none."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest() if arrays else ""

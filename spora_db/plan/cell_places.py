@@ -1,0 +1,207 @@
+"""Where cells lie that no table places: their centroids, measured in the instance masks of the selected tissues."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlglot import exp
+
+from spora_db.catalog import Catalog
+from spora_db.centroids import Centroids, mask_centroids
+from spora_db.errors import ArgumentError, FileFormatError, MaskNotFoundError, TableError
+from spora_db.guard.dialect import DIALECT
+from spora_db.images import open_image
+from spora_db.masks import load_label_mask
+from spora_db.query.cells import CENTROIDS, CellTable
+from spora_db.query.compilation import Resolved, compile_rows
+from spora_db.selection import Selection
+
+logger = logging.getLogger(__name__)
+
+READERS = 4
+"""Masks read at the same time: decompression and the kernel let other threads run."""
+REPORT_SECONDS = 10.0
+NOTHING = pa.table(
+    {
+        "dataset": pa.array([], pa.string()),
+        "tissue_id": pa.array([], pa.string()),
+        "cell_id": pa.array([], pa.int32()),
+        "centroid_row": pa.array([], pa.float64()),
+        "centroid_col": pa.array([], pa.float64()),
+    }
+)
+
+FILES = """
+    SELECT p.dataset, p.tissue_id, any_value(m.path) AS mask,
+        arg_min(i.path, list_position($modalities, i.modality)) AS image
+    FROM measured_tissues AS p
+    LEFT JOIN masks AS m
+        ON m.dataset = p.dataset AND m.tissue_id = p.tissue_id AND m.mpp = $mpp AND m.kind = 'instances'
+    LEFT JOIN images AS i
+        ON i.dataset = p.dataset AND i.tissue_id = p.tissue_id AND i.mpp = $mpp
+        AND list_contains($modalities, i.modality)
+    GROUP BY p.dataset, p.tissue_id
+    ORDER BY p.dataset, p.tissue_id
+"""
+
+
+def complete_cells(resolved: Resolved, catalog: Catalog) -> Resolved:
+    """Measure, in instance masks, the centroids that a query of cells needs and no table has.
+
+    Where the cells table places every selected cell, no mask is read. Otherwise the masks of the selected tissues are
+    read once (about 20 ms per million pixels; progress is logged), and their centroids registered for the query.
+
+    Returns
+    -------
+    Resolved
+        With ``cells.measured`` set where centroids were measured.
+
+    Raises
+    ------
+    MaskNotFoundError
+        If a cell has no place in the table and its tissue no instance mask.
+    TableError
+        If a cell of the table is not in its mask.
+    """
+    cells = resolved.cells
+    if cells is None:
+        return resolved
+    if cells.source == "masks":
+        register_centroids(_tissues_of_interest(resolved, cells, catalog), resolved.selection, catalog, need="any")
+    else:
+        unplaced = _unplaced(resolved, catalog)
+        if len(unplaced) == 0:
+            return resolved
+        register_centroids(unplaced, resolved.selection, catalog, need="every")
+    completed = replace(resolved, cells=replace(cells, measured=True))
+    unplaced = _unplaced(completed, catalog)
+    if len(unplaced):
+        raise not_in_mask(unplaced.slice(0, 1).to_pylist()[0], len(unplaced))
+    return completed
+
+
+def register_centroids(tissues: pa.Table, selection: Selection, catalog: Catalog, *, need: str) -> None:
+    """Read the instance masks of some tissues and register their centroids as the relation `CENTROIDS`.
+
+    Parameters
+    ----------
+    tissues
+        Arrow table with ``dataset`` and ``tissue_id``.
+    selection
+        The resolved selection: its resolution is that of the masks, its images give the size they must have.
+    catalog
+        The lake.
+    need
+        ``"every"``: a tissue without an instance mask is an error; ``"any"``: only if none has one.
+
+    Raises
+    ------
+    MaskNotFoundError
+        If a mask is absent.
+    FileFormatError
+        If a mask is broken, of another size than the image, or holds negative labels.
+    """
+    with catalog.registered("measured_tissues", tissues.select(["dataset", "tissue_id"])):
+        parameters = {"mpp": selection.mpp, "modalities": list(selection.modality_names)}
+        files = catalog.run(FILES, parameters).to_arrow_table()
+    absent = files.filter(pc.is_null(files.column("mask")))
+    present = files.filter(pc.is_valid(files.column("mask"))).to_pylist()
+    if len(absent) and (need == "every" or not present):
+        first = absent.slice(0, 1).to_pylist()[0]
+        raise MaskNotFoundError(
+            f"Tissue {first['tissue_id']!r} of dataset {first['dataset']!r} has no instance mask at "
+            f"{selection.mpp} mpp ({len(absent)} such tissues), and metadata/cells.parquet does not place its cells. "
+            f"Expected {first['dataset']}/segmentations/<mpp>/cell_masks/instances/{first['tissue_id']}.npz, or "
+            "centroid columns in the table, such as centroid_row and centroid_col."
+        )
+    if len(absent):
+        logger.info("%d of %d tissues have no instance mask, so no cells", len(absent), len(files))
+    parts = [
+        pa.table(
+            {
+                "dataset": pa.repeat(pa.scalar(record["dataset"]), len(found)),
+                "tissue_id": pa.repeat(pa.scalar(record["tissue_id"]), len(found)),
+                "cell_id": pa.array(found.cell_id),
+                "centroid_row": pa.array(found.row),
+                "centroid_col": pa.array(found.col),
+            }
+        )
+        for record, found in _measured(present, catalog.lake)
+    ]
+    catalog.register(CENTROIDS, pa.concat_tables([NOTHING, *parts]))
+
+
+def _measured(files: Sequence[Mapping[str, Any]], lake: Path) -> Iterator[tuple[Mapping[str, Any], Centroids]]:
+    """Yield the centroids of every mask in order; says every ten seconds how far it is."""
+    logger.info("Measuring cells in %d instance masks of %s", len(files), lake)
+    reported = time.monotonic()
+    with ThreadPoolExecutor(READERS) as pool:
+        for done, (record, found) in enumerate(
+            zip(files, pool.map(lambda record: _centroids(record, lake), files), strict=True), start=1
+        ):
+            yield record, found
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
+                logger.info("Measured cells in %d of %d instance masks", done, len(files))
+
+
+def _centroids(record: Mapping[str, Any], lake: Path) -> Centroids:
+    path, image = lake / record["mask"], lake / record["image"]
+    _, height, width = open_image(image).shape
+    mask = load_label_mask(path, shape=(height, width), image=f"its image {image}")
+    try:
+        return mask_centroids(mask)
+    except ArgumentError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def not_in_mask(cell: Mapping[str, Any], count: int) -> TableError:
+    """Build the error for a cell of the table that has no place."""
+    return TableError(
+        f"Cell {cell['cell_id']} of tissue {cell['tissue_id']!r} stands in {cell['dataset']}/metadata/cells.parquet "
+        f"without a centroid, and no pixel of the tissue's instance mask has its label ({count} such cells). Correct "
+        "the table or the mask, or take the cells that the masks have with source='masks'."
+    )
+
+
+def repeated_cell(cell: Mapping[str, Any], count: int) -> TableError:
+    """Build the error for a cell that the table lists twice."""
+    return TableError(
+        f"Cell {cell['cell_id']} of tissue {cell['tissue_id']!r} stands several times in "
+        f"{cell['dataset']}/metadata/cells.parquet ({count} such rows). Keep one row per tissue_id and cell_id."
+    )
+
+
+def _unplaced(resolved: Resolved, catalog: Catalog) -> pa.Table:
+    """Return the selected cells that no table places: one row per tissue and cell."""
+    compiled = compile_rows(resolved)
+    rows = compiled.tree.copy()
+    rows.set("order", None)
+    query = exp.select("dataset", "tissue_id", "cell_id").from_(rows.subquery("rows"))
+    query = query.where('"row" IS NULL OR col IS NULL OR cell_id IS NULL', dialect=DIALECT)
+    return catalog.run(query.order_by("1", "2", "3").sql(DIALECT), compiled.parameters).to_arrow_table()
+
+
+def _tissues_of_interest(resolved: Resolved, cells: CellTable, catalog: Catalog) -> pa.Table:
+    """Return the tissues that conditions on tissues alone leave; conditions on cells wait until those are known."""
+    own = {name.lower() for name in ("dataset", "modality", "mpp", "tissue_id")}
+    own |= {old.lower() for old, new in cells.tissue if old == new}
+
+    def of_tissue(tree: exp.Expr) -> bool:
+        columns = list(tree.find_all(exp.Column))
+        plain = tree.find(exp.Query, exp.Dot) is None and all(column.table != "cells" for column in columns)
+        return plain and all(column.name.lower() in own for column in columns)
+
+    selection = replace(resolved.selection, unit="tissue", tile_size=None, sampling=None, columns=())
+    predicates = tuple(tree for tree in resolved.predicates if of_tissue(tree))
+    compiled = compile_rows(replace(resolved, selection=selection, predicates=predicates, weight=None, cells=None))
+    rows = compiled.tree.copy()
+    rows.set("order", None)
+    query = exp.select("dataset", "tissue_id").distinct().from_(rows.subquery("rows"))
+    return catalog.run(query.sql(DIALECT), compiled.parameters).to_arrow_table()

@@ -1,0 +1,154 @@
+"""The cells of a plan: those of every selected tissue, by the row of their centroid, so that a tile's are a slice."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlglot import exp
+
+from spora_db.catalog import Catalog
+from spora_db.errors import QueryError, unknown
+from spora_db.guard.dialect import DIALECT
+from spora_db.plan.cell_places import not_in_mask, register_centroids, repeated_cell
+from spora_db.query.binding import Binder
+from spora_db.query.cells import CellTable, cell_id, cell_table, centroid, join_cells
+from spora_db.samples.cells import PlanCells, Values
+from spora_db.selection import Selection
+
+OWN_TABLE = """
+    SELECT DISTINCT p.dataset FROM plan_tissues AS p
+    WHERE NOT EXISTS (SELECT 1 FROM cells AS c WHERE c.dataset = p.dataset) ORDER BY 1
+"""
+
+
+def check_cells(selection: Selection, catalog: Catalog) -> None:
+    """Refuse columns of cells that the lake does not have.
+
+    Raises
+    ------
+    UnknownNameError
+        For such a column; the message lists those that exist.
+    """
+    if selection.cells is not None and selection.cells.columns:
+        existing = catalog.columns("cells")
+        for name in selection.cells.columns:
+            if name not in existing:
+                raise unknown("column", name, existing, where="cells")
+
+
+def choose_cells(selection: Selection, images: pa.Table, catalog: Catalog) -> PlanCells | None:
+    """Return the cells of all tissues of a plan; nothing where none were asked for.
+
+    Parameters
+    ----------
+    selection
+        The resolved selection.
+    images
+        The plan's images, with ``dataset`` and ``tissue_id``.
+    catalog
+        The lake.
+
+    Raises
+    ------
+    QueryError
+        If a dataset has no cells table.
+    MaskNotFoundError, TableError
+        As `complete_cells`.
+    """
+    choice = selection.cells
+    if choice is None:
+        return None
+    table = cell_table(choice.source, catalog)
+    keys = list(zip(images.column("dataset").to_pylist(), images.column("tissue_id").to_pylist(), strict=True))
+    number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    tissues = pa.table(
+        {
+            "tissue": pa.array(np.arange(len(number), dtype=np.int32)),
+            "dataset": pa.array([key[0] for key in number], pa.string()),
+            "tissue_id": pa.array([key[1] for key in number], pa.string()),
+        }
+    )
+    with catalog.registered("plan_tissues", tissues):
+        if table.source == "table" and (without := catalog.run(OWN_TABLE).fetchall()):
+            raise QueryError(
+                f"with_cells: dataset {without[0][0]!r} has no rows in cells (metadata/cells.parquet). Take the cells "
+                "of the instance masks with source='masks', or leave the dataset out with .where(...)."
+            )
+        if table.source == "masks":
+            register_centroids(tissues, selection, catalog, need="every")
+            table = replace(table, measured=True)
+        found = _cells_of_tissues(table, choice.columns, catalog)
+        unplaced = pc.invert(pc.is_valid(found.column("row")))
+        if pc.any(unplaced).as_py():
+            needed = pc.unique(found.column("tissue").filter(unplaced))
+            register_centroids(tissues.take(needed), selection, catalog, need="every")
+            found = _cells_of_tissues(replace(table, measured=True), choice.columns, catalog)
+    _check(found, tissues)
+    offsets = np.zeros(len(number) + 1, np.int64)
+    np.cumsum(np.bincount(_array(found, "tissue"), minlength=len(number)), out=offsets[1:])
+    coded = [_coded(found.column(f"column_{i}").combine_chunks()) for i in range(len(choice.columns))]
+    return PlanCells(
+        tissue=np.array([number[key] for key in keys], np.int32),
+        offsets=offsets,
+        cell_id=_array(found, "cell_id"),
+        row=_array(found, "row").astype(np.float32),
+        col=_array(found, "col").astype(np.float32),
+        names=choice.columns,
+        values=tuple(values for values, _ in coded),
+        categories=tuple(texts for _, texts in coded),
+    )
+
+
+def _cells_of_tissues(table: CellTable, columns: tuple[str, ...], catalog: Catalog) -> pa.Table:
+    """Fetch the cells of the registered tissues, by tissue and row."""
+    binder = Binder()
+    query = exp.select("p.tissue", exp.alias_(cell_id(table), "cell_id"))
+    query = query.select(exp.alias_(centroid(table, "row", binder), "row", quoted=True))
+    query = query.select(exp.alias_(centroid(table, "col", binder), "col", quoted=True))
+    for i, name in enumerate(columns):
+        query = query.select(exp.alias_(exp.column(name, table="c", quoted=True), f"column_{i}"))
+    query = join_cells(query.from_("plan_tissues AS p"), table, place="p")
+    query = query.order_by("tissue", '"row"', "col", "cell_id", dialect=DIALECT)
+    return catalog.run(query.sql(DIALECT), binder.values or None).to_arrow_table()
+
+
+def _check(found: pa.Table, tissues: pa.Table) -> None:
+    """Refuse cells without a place, and cells that are listed twice."""
+    missing = found.filter(pc.or_(pc.is_null(found.column("row")), pc.is_null(found.column("cell_id"))))
+    if len(missing):
+        cell = missing.slice(0, 1).to_pylist()[0]
+        raise not_in_mask({**cell, **tissues.slice(cell["tissue"], 1).to_pylist()[0]}, len(missing))
+    key = _array(found, "tissue").astype(np.int64) << 32 | _array(found, "cell_id")
+    key.sort()
+    repeated = key[1:][key[1:] == key[:-1]]
+    if len(repeated):
+        tissue, cell_id = divmod(int(repeated[0]), 2**32)
+        raise repeated_cell({**tissues.slice(tissue, 1).to_pylist()[0], "cell_id": cell_id}, len(repeated))
+
+
+def _coded(column: pa.Array) -> tuple[Values, tuple[str, ...] | None]:
+    """Return numbers as they are (NaN for null), and anything else as int32 codes of its sorted texts (-1 for null)."""
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column, kind = column.cast(pa.float64()), pa.float64()
+    if pa.types.is_boolean(kind) and not column.null_count:
+        return column.to_numpy(zero_copy_only=False), None
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        if column.null_count and not pa.types.is_floating(kind):
+            column = column.cast(pa.float64())
+        return column.to_numpy(zero_copy_only=False).copy(), None
+    encoded = column.cast(pa.string()).dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    places = np.full(len(texts) + 1, -1, np.int32)  # the spare last entry takes null (-1)
+    places[order] = np.arange(len(texts), dtype=np.int32)
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return places[codes], tuple(texts[i] for i in order)
+
+
+def _array(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = table.column(name).combine_chunks().to_numpy(zero_copy_only=False)
+    return values.copy()

@@ -1,0 +1,69 @@
+"""The masks of a plan: the files of every image, looked up once, so that no worker asks the lake."""
+
+import pyarrow as pa
+
+from spora_db.catalog import Catalog
+from spora_db.errors import MaskNotFoundError, unknown
+from spora_db.samples.masks import PlanMasks
+from spora_db.selection import Selection
+
+PATHS = """
+    SELECT p.image, m.path
+    FROM plan_images AS p
+    LEFT JOIN masks AS m
+        ON m.dataset = p.dataset AND m.mpp = p.mpp AND m.tissue_id = p.tissue_id AND m.kind = $kind
+    ORDER BY p.image
+"""
+
+
+def check_masks(selection: Selection, catalog: Catalog) -> None:
+    """Refuse kinds of masks that the lake does not have at the resolution of the query.
+
+    Raises
+    ------
+    UnknownNameError
+        For a kind that does not exist; the message lists those that do.
+    """
+    if selection.masks:
+        rows = catalog.run("SELECT DISTINCT kind FROM masks WHERE mpp = $mpp", {"mpp": selection.mpp}).fetchall()
+        existing = [row[0] for row in rows]
+        for kind in selection.masks:
+            if kind not in existing:
+                where = f"the masks at {selection.mpp} mpp of lake {str(catalog.lake)!r}"
+                raise unknown("kind of mask", kind, existing, where=where)
+
+
+def choose_masks(selection: Selection, images: pa.Table, catalog: Catalog) -> PlanMasks | None:
+    """Return the mask files of every image of a plan; nothing where none were asked for.
+
+    Parameters
+    ----------
+    selection
+        The resolved selection.
+    images
+        The plan's images: ``dataset, modality, mpp, tissue_id`` and their number, ``image``.
+    catalog
+        The lake.
+
+    Raises
+    ------
+    MaskNotFoundError
+        If a selected tissue has no mask of a kind asked for.
+    """
+    if not selection.masks:
+        return None
+    columns = {}
+    with catalog.registered("plan_images", images):
+        for kind in selection.masks:
+            paths = catalog.run(PATHS, {"kind": kind}).to_arrow_table().column("path").combine_chunks()
+            if paths.null_count:
+                absent = paths.is_null().to_pylist()
+                first = images.slice(absent.index(True), 1).to_pylist()[0]
+                raise MaskNotFoundError(
+                    f"Tissue {first['tissue_id']!r} of dataset {first['dataset']!r} has a {first['modality']} image "
+                    f"but no {kind} mask at {first['mpp']} mpp ({sum(absent)} such images); see SELECT * FROM masks. "
+                    'Add the files, or leave these tissues out with .where("tissue_id IN (SELECT tissue_id FROM masks '
+                    f"WHERE kind = '{kind}')\")."
+                )
+            columns[kind] = paths
+    return PlanMasks(kinds=selection.masks, paths=pa.table(columns))

@@ -1,0 +1,178 @@
+"""The frozen hand-over from query to loader: arrays and plain values only, no connection, no open file."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from spora_db.samples.cells import PlanCells
+from spora_db.samples.masks import PlanMasks
+from spora_db.selection import StandardizationChoice, Unit
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+
+VERSION = 1
+ABSENT = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChannels:
+    """The delivered channels of every image, one image after the other.
+
+    Attributes
+    ----------
+    offsets
+        int64 array of shape (images + 1,): image ``i`` owns entries ``offsets[i]:offsets[i + 1]``.
+    name, uniprot
+        int32 arrays: codes into ``Plan.channel_names`` and ``Plan.uniprot_ids`` (-1 for none).
+    page
+        int32 array: the plane, if the image holds exactly the measured channels.
+    channel_index
+        int32 array: the plane, if the image holds the full panel.
+    lower, upper, mean, std
+        float32 arrays: the statistics of the spec; NaN where it uses none.
+    """
+
+    offsets: Int64
+    name: Int32
+    uniprot: Int32
+    page: Int32
+    channel_index: Int32
+    lower: Float32
+    upper: Float32
+    mean: Float32
+    std: Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to load, row by row: the frozen result of a query.
+
+    A row names a place in a tissue and the image of each modality there. Rows take 16 bytes each (one modality); all
+    that belongs to an image is kept once. A plan pickles, holds no handle, and has the same `hash` on every machine,
+    for every copy of the lake.
+
+    Attributes
+    ----------
+    lake
+        The lake's folder.
+    unit
+        ``"tile"``, ``"tissue"`` or ``"cell"`` (a tile around each cell).
+    modalities
+        One entry per image of a row, in the order of the query: the modalities that may fill it.
+    tile_size
+        Height and width of a tile in pixels; 0 for whole tissues.
+    images
+        Arrow table with one row per image: ``dataset, modality, mpp, tissue_id, path`` (relative to the lake),
+        ``measured_count, panel_count`` (channels measured and in the panel; 0 for RGB).
+    image
+        int32 array of shape (rows, modalities): positions in `images`, -1 where the modality is absent.
+    tile_id, row, col
+        int32 arrays of shape (rows,): the tile (or the cell's label) and its top-left corner in pixels, which may be
+        negative for cells; -1, 0, 0 for whole tissues.
+    channels, channel_names, uniprot_ids
+        The channels of every image and the texts that they refer to.
+    standardization
+        The specs and their options.
+    columns
+        Further columns of the query, row by row.
+    masks, cells
+        The masks and the cells that come with every sample, if asked for.
+    hash
+        Hexadecimal digest of all the above except the lake's place.
+    """
+
+    lake: str
+    unit: Unit
+    modalities: tuple[tuple[str, ...], ...]
+    tile_size: int
+    images: pa.Table
+    image: Int32
+    tile_id: Int32
+    row: Int32
+    col: Int32
+    channels: PlanChannels
+    channel_names: tuple[str, ...]
+    uniprot_ids: tuple[str, ...]
+    standardization: StandardizationChoice
+    columns: pa.Table
+    masks: PlanMasks | None = None
+    cells: PlanCells | None = None
+    hash: str = field(default="", compare=False)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.row)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the row index: what grows with the number of rows."""
+        return self.image.nbytes + self.tile_id.nbytes + self.row.nbytes + self.col.nbytes
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """All UniProt accessions of the delivered channels, sorted: the default vocabulary of marker indices."""
+        return tuple(self.uniprot_ids[code] for code in np.unique(self.channels.uniprot) if code >= 0)
+
+    def identity(self, position: int) -> Mapping[str, object]:
+        """Return dataset, tissue, tile and corner of one row, as for an error message or a record."""
+        present = next(int(image) for image in self.image[position] if image != ABSENT)
+        image = self.images.slice(present, 1).to_pylist()[0]
+        return {
+            "dataset": image["dataset"],
+            "tissue_id": image["tissue_id"],
+            "tile_id": int(self.tile_id[position]),
+            "row": int(self.row[position]),
+            "col": int(self.col[position]),
+        }
+
+    def image_path(self, image: int) -> Path:
+        """Return the file of one entry of `images`."""
+        return Path(self.lake) / str(self.images.column("path")[image].as_py())
+
+    def hashed(self) -> "Plan":
+        """Return this plan with its `hash` set."""
+        digest = hashlib.blake2b(digest_size=16)
+        head = {
+            "version": VERSION,
+            "unit": self.unit,
+            "modalities": self.modalities,
+            "tile_size": self.tile_size,
+            "channel_names": self.channel_names,
+            "uniprot_ids": self.uniprot_ids,
+            "standardization": {
+                item.name: getattr(self.standardization, item.name) for item in fields(self.standardization)
+            },
+            "images": self.images.select(["dataset", "modality", "mpp", "tissue_id"]).to_pydict(),
+            "columns": self.columns.column_names,
+            "masks": None if self.masks is None else self.masks.kinds,
+            "cells": None if self.cells is None else (self.cells.names, self.cells.categories),
+        }
+        digest.update(json.dumps(head, sort_keys=True).encode())
+        for array in (self.image, self.tile_id, self.row, self.col):
+            digest.update(np.ascontiguousarray(array).data)
+        for item in fields(self.channels):
+            digest.update(np.ascontiguousarray(getattr(self.channels, item.name)).data)
+        for name in self.columns.column_names:
+            digest.update(_column_bytes(self.columns.column(name)))
+        for array in () if self.cells is None else self.cells.arrays:
+            digest.update(np.ascontiguousarray(array).data)
+        return replace(self, hash=digest.hexdigest())
+
+
+def _column_bytes(column: pa.ChunkedArray) -> bytes:
+    """Return bytes that depend on a column's values only, not on how Arrow holds them."""
+    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+        encoded = (
+            column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column.combine_chunks()
+        )
+        texts = json.dumps(encoded.dictionary.to_pylist()).encode()
+        return texts + np.ascontiguousarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)).tobytes()
+    return json.dumps(column.to_pylist(), default=str).encode()

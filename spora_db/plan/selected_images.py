@@ -1,0 +1,130 @@
+"""The images that a query's rows are taken from, and the channels they deliver: what stands between rows and a plan."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sqlglot import exp, parse_one
+
+from spora_db.catalog import Catalog
+from spora_db.guard.dialect import DIALECT
+from spora_db.plan.channels import ChosenChannels, choose_channels
+from spora_db.query.binding import Compiled
+from spora_db.query.markers import ACCESSION
+from spora_db.selection import Selection, StandardizationChoice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMAGES = """
+    SELECT row_number() OVER (ORDER BY i.dataset, i.modality, i.mpp, i.tissue_id) - 1 AS image,
+        i.dataset, i.modality, i.mpp, i.tissue_id, i.path, p.n_rows
+    FROM images AS i
+    JOIN (
+        SELECT i.dataset, i.modality, i.mpp, i.tissue_id, CAST(sum(places.n_rows) AS BIGINT) AS n_rows
+        FROM places
+        JOIN images AS i ON i.dataset = places.dataset AND i.mpp = places.mpp AND i.tissue_id = places.tissue_id
+        WHERE i.modality = places.modality OR list_contains($beside, i.modality)
+        GROUP BY ALL
+    ) AS p USING (dataset, modality, mpp, tissue_id)
+    ORDER BY image
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The channels that images deliver, one entry per image and channel, before statistics drop any.
+
+    Attributes
+    ----------
+    image, index
+        int64 arrays: number of the image, position of the channel in its panel (its plane, for RGB).
+    chosen
+        The same as a plan has it.
+    """
+
+    image: npt.NDArray[np.int64]
+    index: npt.NDArray[np.int64]
+    chosen: ChosenChannels
+
+    def names(self) -> npt.NDArray[np.object_]:
+        """Return the name of every entry's channel."""
+        return np.array(self.chosen.names, np.object_)[self.chosen.channels.name]
+
+    def accessions(self) -> npt.NDArray[np.object_]:
+        """Return the UniProt accession of every entry's channel, or None."""
+        return np.array([*self.chosen.accessions, None], np.object_)[self.chosen.channels.uniprot]
+
+
+def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) -> pa.Table:
+    """Return the images of a query's rows: ``image`` (their number), identity, ``path`` and ``n_rows`` that use them.
+
+    Parameters
+    ----------
+    selection
+        The resolved selection.
+    compiled
+        Its rows.
+    catalog
+        The lake.
+    """
+    rows = compiled.tree.copy()
+    rows.set("order", None)
+    places = exp.select("dataset", "modality", "mpp", "tissue_id", "count(*) AS n_rows").from_(rows.subquery("rows"))
+    places = places.group_by("dataset", "modality", "mpp", "tissue_id")
+    query = parse_one(IMAGES, dialect=DIALECT)
+    assert isinstance(query, exp.Select)
+    beside = [name for alternatives in selection.modalities[1:] for name in alternatives]
+    parameters = {**compiled.parameters, "beside": beside}
+    return catalog.run(query.with_("places", as_=places).sql(DIALECT), parameters).to_arrow_table()
+
+
+def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> Delivered:
+    """Return the channels that images deliver, whatever the statistics say.
+
+    Parameters
+    ----------
+    selection
+        The resolved selection.
+    images
+        The images, as `selected_images` gives them.
+    catalog
+        The lake.
+    """
+    chosen = choose_channels(replace(selection, standardization=StandardizationChoice()), images, catalog)
+    image = np.repeat(np.arange(len(images), dtype=np.int64), np.diff(chosen.channels.offsets))
+    return Delivered(image=image, index=chosen.channels.channel_index.astype(np.int64), chosen=chosen)
+
+
+def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
+    """Return, for every two cohorts, the number of markers that tissues of both deliver.
+
+    A cohort is a dataset, or a dataset's modality where several are selected. Proteins count, whatever panels call them
+    and isoforms aside; a channel without an accession counts by its name, letter case aside.
+
+    Parameters
+    ----------
+    images
+        The images, as `selected_images` gives them.
+    delivered
+        The channels they deliver.
+    """
+    import pandas as pd
+
+    records = images.select(["dataset", "modality"]).to_pandas()
+    panels = records.iloc[delivered.image].reset_index(drop=True)
+    several = records.groupby("dataset")["modality"].nunique().max() if len(records) else 1
+    labels = panels["dataset"] + "/" + panels["modality"] if several > 1 else panels["dataset"]
+    chosen = delivered.chosen
+    proteins = [text.split("-")[0] if ACCESSION.fullmatch(text) else None for text in chosen.accessions]
+    codes = pd.DataFrame({"label": labels, "name": chosen.channels.name, "protein": chosen.channels.uniprot})
+    codes = codes.drop_duplicates()
+    markers: dict[str, set[str]] = {}
+    for label, name, protein in codes.itertuples(index=False):
+        accession = proteins[protein] if protein >= 0 else None
+        markers.setdefault(label, set()).add(accession or f"name {chosen.names[name].lower()}")
+    cohorts = sorted(markers)
+    shared = [[len(markers[one] & markers[other]) for other in cohorts] for one in cohorts]
+    return pd.DataFrame(shared, index=cohorts, columns=cohorts, dtype="int64").rename_axis("cohort")

@@ -1,0 +1,196 @@
+"""From a `Selection` to one SELECT: constant SQL fragments joined as sqlglot trees, every value a bound parameter."""
+
+from dataclasses import dataclass
+
+from sqlglot import exp, parse_one
+
+from spora_db.guard.dialect import DIALECT
+from spora_db.query.binding import Binder, Compiled, Value
+from spora_db.query.cells import IDENTITY as CELL_IDENTITY
+from spora_db.query.cells import CellTable, cell_rows
+from spora_db.query.coverage_conditions import coverage_conditions
+from spora_db.query.exclusion_conditions import exclusion_conditions
+from spora_db.query.marker_conditions import marker_conditions
+from spora_db.query.markers import Markers
+from spora_db.query.sampling import assigned_split, sampled
+from spora_db.selection import Selection, Unit
+
+TILE_IDENTITY = ("dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col")
+TISSUE_IDENTITY = ("dataset", "modality", "mpp", "tissue_id")
+IDENTITIES: dict[Unit, tuple[str, ...]] = {"tile": TILE_IDENTITY, "tissue": TISSUE_IDENTITY, "cell": CELL_IDENTITY}
+
+TISSUE_ROWS = """
+    SELECT i.dataset, i.modality, i.mpp, i.tissue_id, t.* EXCLUDE (dataset, modality, tissue_id)
+    FROM images AS i
+    LEFT JOIN tissues AS t ON t.dataset = i.dataset AND t.tissue_id = i.tissue_id AND t.modality = i.modality
+"""
+HAS_IMAGE = """
+    EXISTS (
+        SELECT 1 FROM images AS i
+        WHERE i.dataset = base.dataset AND i.mpp = base.mpp AND i.tissue_id = base.tissue_id
+    )
+"""
+PLACE = "base.dataset, base.mpp, base.tissue_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A selection checked against a lake.
+
+    Attributes
+    ----------
+    selection
+        The selection with modality, resolution and tile size known.
+    predicates
+        Its conditions as checked trees.
+    weight
+        The sampling weight as a checked tree.
+    source
+        The user's own SELECT of rows, if any, with the names of its columns.
+    cells
+        Where cells come from, if they are the rows.
+    markers
+        The channels that the names of markers mean, if any are named.
+    """
+
+    selection: Selection
+    predicates: tuple[exp.Expr, ...] = ()
+    weight: exp.Expr | None = None
+    source: exp.Query | None = None
+    source_columns: tuple[str, ...] = ()
+    cells: CellTable | None = None
+    markers: Markers | None = None
+
+
+def identity_columns(selection: Selection) -> tuple[str, ...]:
+    """Return the columns that identify a row: its grain. `modality` is that of the row's first image."""
+    return IDENTITIES[selection.unit]
+
+
+def compile_rows(resolved: Resolved) -> Compiled:
+    """Compile a resolved selection (modalities, mpp and tile size known) to its one SELECT.
+
+    Parameters
+    ----------
+    resolved
+        What is asked for, checked against the lake.
+
+    Returns
+    -------
+    Compiled
+        A statement that yields the identity columns and ``selection.columns``, in the order of the identity.
+    """
+    binder = Binder()
+    selection = resolved.selection
+    identity = identity_columns(selection)
+    query = exp.select(*(_column(name, "base") for name in (*identity, *selection.columns))).from_(
+        exp.alias_(_base(resolved, binder), "base", table=True)
+    )
+    predicates = [_on_base(tree, resolved.cells) for tree in resolved.predicates]
+    tissues = [
+        *marker_conditions(selection, resolved.markers, binder),
+        *coverage_conditions(selection, resolved.markers, binder),
+        *exclusion_conditions(selection, binder),
+    ]
+    query = query.where(*_conditions(selection, binder), *predicates, *tissues, dialect=DIALECT)
+    if len(selection.modalities) > 1 and selection.missing_modality == "keep":
+        place = PLACE + {"tile": ", base.strategy, base.tile_size, base.tile_id", "cell": ", base.cell_id"}.get(
+            selection.unit, ""
+        )
+        first = f"row_number() OVER (PARTITION BY {place} ORDER BY list_position($modalities, base.modality)) = 1"
+        query = query.qualify(binder.fragment(first, modalities=list(selection.modality_names)), dialect=DIALECT)
+    if selection.sampling is not None:
+        query = sampled(
+            query,
+            selection.sampling,
+            binder,
+            identity=identity,
+            columns=selection.columns,
+            weight=None if resolved.weight is None else _with_tile_count(_on_base(resolved.weight, resolved.cells)),
+        )
+    return Compiled(tree=query.order_by(*(_column(name) for name in identity)), parameters=binder.values)
+
+
+def _base(resolved: Resolved, binder: Binder) -> exp.Expr:
+    """Return the relation that rows are selected from: a view, or the user's rows completed to the full identity."""
+    selection = resolved.selection
+    rows = _rows(resolved, binder)
+    if selection.split_choice is None or not selection.split_choice.fractions:
+        return rows
+    split = exp.alias_(assigned_split(selection.split_choice, binder), "split")
+    own = resolved.source is not None and "split" not in resolved.source_columns
+    everything = exp.Star() if own else exp.Star(except_=[exp.to_identifier("split")])
+    return exp.select(everything, split).from_(exp.alias_(rows, "rows", table=True)).subquery()
+
+
+def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
+    selection = resolved.selection
+    if resolved.source is None:
+        if selection.unit == "tile":
+            return exp.to_table("tiles")
+        if selection.unit == "cell":
+            assert resolved.cells is not None
+            return cell_rows(resolved.cells, size=selection.tile_size or 0, binder=binder)
+        return exp.maybe_parse(TISSUE_ROWS, dialect=DIALECT, into=exp.Select).subquery()
+    known: dict[str, Value] = {"modality": selection.modalities[0][0], "mpp": selection.mpp or 0.0}
+    if selection.unit == "tile":
+        known |= {"strategy": selection.strategy or "default", "tile_size": selection.tile_size or 0}
+    query = exp.select("*").from_(resolved.source.subquery("rows"))
+    for name, value in known.items():
+        if name not in resolved.source_columns:
+            query = query.select(exp.alias_(binder.parameter(value), name, quoted=True))
+    return query.subquery()
+
+
+def _column(name: str, table: str | None = None) -> exp.Column:
+    return exp.column(name, table=table, quoted=True)
+
+
+def _on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
+    """Let ``tiles.split``, ``tissues.split`` and ``cells.cell_type`` in a condition mean the row that is selected."""
+    tree = predicate.copy()
+    for column in tree.find_all(exp.Column):
+        relations = ("tiles", "tissues") if cells is None else ("cells", "tissues")
+        if column.table in relations and column.find_ancestor(exp.Query) is None:
+            if cells is not None:
+                column.set("this", exp.to_identifier(cells.named(column.table, column.name), quoted=True))
+            column.set("table", exp.to_identifier("base"))
+    return tree
+
+
+def _with_tile_count(weight: exp.Expr) -> exp.Expr:
+    """Let ``n_tiles`` in a weight mean the number of selected rows of the same tissue."""
+    count = parse_one("count(*) OVER (PARTITION BY base.dataset, base.modality, base.tissue_id)", dialect=DIALECT)
+    return weight.transform(
+        lambda node: count.copy() if isinstance(node, exp.Column) and node.name.lower() == "n_tiles" else node
+    )
+
+
+def _conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
+    """List the conditions that verbs other than `where` stand for."""
+    first, *others = selection.modalities
+    drop = selection.missing_modality == "drop"
+    conditions: list[exp.Expr] = [binder.member("modality", first if drop else selection.modality_names)]
+    if selection.mpp is not None:
+        conditions.append(binder.fragment("base.mpp = $mpp", mpp=selection.mpp))
+    if selection.unit == "tile":
+        if selection.tile_size is not None:
+            conditions.append(binder.fragment("base.tile_size = $size", size=selection.tile_size))
+        if selection.strategy is not None:
+            conditions.append(binder.fragment("base.strategy = $strategy", strategy=selection.strategy))
+    if selection.splits:
+        conditions.append(binder.member("split", selection.splits))
+    if drop:
+        conditions += [
+            _exists(HAS_IMAGE, binder.member("modality", alternatives, table="i")) for alternatives in others
+        ]
+    return conditions
+
+
+def _exists(text: str, *conditions: exp.Expr) -> exp.Expr:
+    """Return a constant EXISTS fragment with further conditions inside."""
+    exists = parse_one(text, dialect=DIALECT)
+    inner = exists.find(exp.Select)
+    assert inner is not None
+    inner.where(*conditions, copy=False)
+    return exists

@@ -1,0 +1,286 @@
+"""Checks a selection against a lake and fills in what the lake alone decides; errors list what exists."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlglot import exp, parse_one
+
+from spora_db.catalog import Catalog
+from spora_db.channels import is_rgb
+from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, TableError, unknown
+from spora_db.guard import check_predicate, check_select
+from spora_db.guard.dialect import DIALECT
+from spora_db.plan.cells import check_cells
+from spora_db.plan.masks import check_masks
+from spora_db.query.cells import cell_table
+from spora_db.query.compilation import Resolved
+from spora_db.query.markers import Markers, find_markers
+from spora_db.selection import Selection, SplitChoice, Unit
+from spora_db.standardization.specs import RGB_PRESETS, Spec
+
+TILINGS = """
+    SELECT DISTINCT c.mpp, c.strategy, c.tile_size
+    FROM tile_coordinates AS c
+    WHERE EXISTS (
+        SELECT 1 FROM images AS i
+        WHERE i.dataset = c.dataset AND i.mpp = c.mpp AND list_contains($modalities, i.modality)
+    )
+    ORDER BY ALL
+"""
+
+
+PLACES: dict[Unit, tuple[str, ...]] = {
+    "tile": ("tile_id", "row", "col"),
+    "tissue": (),
+    "cell": ("cell_id", "row", "col"),
+}
+ROWS = "query_rows"
+"""The name under which rows of another engine are registered while a query runs."""
+
+
+def resolve(selection: Selection, catalog: Catalog) -> Resolved:
+    """Return the selection with modality, mpp and tile size known, and its conditions as checked trees.
+
+    Raises
+    ------
+    UnknownNameError
+        For a modality, resolution, split, column, channel or spec that the lake does not have.
+    QueryError
+        If there is no such tiling, a choice that was left open is not unique, or a condition is refused.
+    """
+    source, source_columns = _source(selection, catalog)
+    selection = replace(selection, modalities=_modalities(selection, source, source_columns, catalog))
+    if source is not None:
+        selection = _from_source(selection, source, source_columns, catalog)
+    elif selection.unit == "tile":
+        selection = _tiling(selection, catalog)
+    selection = _resolution(selection, catalog)
+    cells = cell_table(selection.cell_source, catalog) if selection.unit == "cell" and source is None else None
+    columns = source_columns or (cells.columns if cells else _columns(selection, catalog))
+    sampling, choice = selection.sampling, selection.split_choice
+    by = sampling.by if sampling else ()
+    for name in (*selection.columns, *by, *(("split",) if selection.splits else ())):
+        if name not in columns:
+            raise unknown("column", name, columns, where=f"the {selection.unit}s selected from")
+    predicates = tuple(
+        check_predicate(text, columns=columns, relations=catalog.relations) for text in selection.conditions
+    )
+    weight = None
+    if sampling and sampling.weights is not None:
+        weight = check_predicate(sampling.weights, columns=(*columns, "n_tiles"), relations=catalog.relations)
+    if choice is not None:
+        _check_groups(choice, catalog)
+    if choice is None or not choice.fractions:
+        _check_splits(selection.splits, catalog)
+    else:
+        for split in selection.splits:
+            if split not in dict(choice.fractions):
+                raise unknown("split", split, dict(choice.fractions), where="fractions=")
+    markers = _markers(selection, catalog)
+    for modality in selection.modality_names:
+        _check_spec(selection.standardization.parsed(modality), modality)
+    check_masks(selection, catalog)
+    check_cells(selection, catalog)
+    return Resolved(
+        selection=selection,
+        predicates=predicates,
+        weight=weight,
+        source=source,
+        source_columns=source_columns,
+        cells=cells,
+        markers=markers,
+    )
+
+
+def _source(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, tuple[str, ...]]:
+    """Return the user's own rows as a checked tree with its column names; nothing where rows come from the views."""
+    if selection.rows_sql is not None:
+        text = check_select(selection.rows_sql, relations=catalog.relations)
+    elif selection.rows_table is not None:
+        catalog.register(ROWS, selection.rows_table)
+        text = exp.select("*").from_(ROWS).sql(DIALECT)
+    else:
+        return None, ()
+    tree = parse_one(text, dialect=DIALECT)
+    assert isinstance(tree, exp.Query)
+    columns = tuple(catalog.run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT)).columns)
+    wanted = ["dataset", "tissue_id", *PLACES[selection.unit]]
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        remedy = "" if selection.unit == "tissue" else ", or ask for whole tissues with .tissues()"
+        raise QueryError(
+            f"The rows have columns {', '.join(columns)}, but {', '.join(missing)} is missing. "
+            f"A {selection.unit} is identified by {', '.join(wanted)}: add them to the SELECT{remedy}."
+        )
+    return tree, columns
+
+
+def _columns(selection: Selection, catalog: Catalog) -> tuple[str, ...]:
+    if selection.unit == "tile":
+        return catalog.columns("tiles")
+    return tuple(dict.fromkeys(("dataset", "modality", "mpp", "tissue_id", *catalog.columns("tissues"))))
+
+
+def _modalities(
+    selection: Selection, source: exp.Query | None, source_columns: Sequence[str], catalog: Catalog
+) -> tuple[tuple[str, ...], ...]:
+    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    if not existing:
+        raise DatasetNotFoundError(
+            f"{catalog.lake}: no dataset here has an image. "
+            "Expected files <dataset>/<modality>/<mpp>/images/<tissue_id>.ome.zarr or .ome.tiff."
+        )
+    if not selection.modalities:
+        if source is not None and "modality" in source_columns:
+            existing = _distinct(source, "modality", catalog)
+        if len(existing) != 1:
+            raise QueryError(f"Which modality? There are: {', '.join(existing)}. Choose with .modality(...).")
+        return ((existing[0],),)
+    folded = {name.casefold(): name for name in existing}
+    for name in selection.modality_names:
+        if name.casefold() not in folded:
+            raise unknown("modality", name, existing, where=f"lake {str(catalog.lake)!r}")
+    return tuple(tuple(folded[name.casefold()] for name in alternatives) for alternatives in selection.modalities)
+
+
+def _distinct(source: exp.Query, column: str, catalog: Catalog) -> list[Any]:
+    query = exp.select(exp.column(column, quoted=True)).distinct().from_(source.subquery("rows")).order_by("1")
+    return [row[0] for row in catalog.run(query.sql(DIALECT)).fetchall() if row[0] is not None]
+
+
+def _from_source(selection: Selection, source: exp.Query, source_columns: Sequence[str], catalog: Catalog) -> Selection:
+    """Take resolution and tile size from the user's rows where they carry them; one value each, never a mixture."""
+    found: dict[str, Any] = {}
+    for column, chosen in (("mpp", selection.mpp), ("tile_size", selection.tile_size)):
+        if column in source_columns and chosen is None:
+            values = _distinct(source, column, catalog)
+            if len(values) > 1:
+                raise QueryError(
+                    f"The rows mix several values of {column} ({', '.join(map(str, values))}); "
+                    "choose one in the SELECT or with .tiles(size=, mpp=)."
+                )
+            found[column] = values[0] if values else None
+    selection = replace(selection, **found)
+    if selection.unit == "tile" and selection.tile_size is None:
+        selection = replace(selection, tile_size=_tiling(selection, catalog).tile_size)
+    return selection
+
+
+def _resolution(selection: Selection, catalog: Catalog) -> Selection:
+    rows = catalog.run(
+        "SELECT DISTINCT mpp FROM images WHERE list_contains($modalities, modality) ORDER BY 1",
+        {"modalities": list(selection.modality_names)},
+    ).fetchall()
+    existing = [float(row[0]) for row in rows]
+    if selection.mpp is None:
+        if len(existing) > 1:
+            raise QueryError(
+                f"The images of {', '.join(selection.modality_names)} exist at several resolutions "
+                f"({', '.join(map(str, existing))} mpp); choose one with mpp=."
+            )
+        return replace(selection, mpp=existing[0])
+    if selection.mpp not in existing:
+        raise unknown(
+            "resolution (mpp)", selection.mpp, existing, where=f"the images of {', '.join(selection.modality_names)}"
+        )
+    return selection
+
+
+def _tiling(selection: Selection, catalog: Catalog) -> Selection:
+    """Find the one tiling (mpp, strategy, tile size) that the selection means."""
+    strategy = selection.strategy or "default"
+    tilings = catalog.run(TILINGS, {"modalities": list(selection.modality_names)}).fetchall()
+    fitting = [
+        (mpp, size)
+        for mpp, name, size in tilings
+        if name == strategy and selection.mpp in (None, mpp) and selection.tile_size in (None, size)
+    ]
+    existing = "; ".join(f"size={size}, mpp={mpp}, strategy={name!r}" for mpp, name, size in tilings)
+    if not fitting:
+        found = f"There are: {existing}." if existing else "There is none yet."
+        raise QueryError(
+            f"No tiling with size={selection.tile_size}, mpp={selection.mpp}, strategy={strategy!r} for the images of "
+            f"{', '.join(selection.modality_names)} in {catalog.lake}. {found} Make one with: "
+            f"spora-db tile {catalog.lake} --tile-size {selection.tile_size or 224} --mpp {selection.mpp or 1.0} "
+            f"--strategy {strategy}"
+        )
+    if len(fitting) > 1:
+        raise QueryError(f"Several tilings fit; choose one with .tiles(size=, mpp=, strategy=). There are: {existing}.")
+    mpp, size = fitting[0]
+    return replace(selection, mpp=float(mpp), tile_size=int(size), strategy=strategy)
+
+
+def _check_spec(spec: Spec, modality: str) -> None:
+    """Refuse statistics of a panel for brightfield images, and brightfield presets for a panel."""
+    text = str(spec)
+    if is_rgb(modality) and spec.needs_statistics:
+        raise ArgumentError(
+            f"Standardization {text!r} needs channel statistics, which {modality} images have not. Use 'imagenet', "
+            f"'hibou' or 'identity', or a mapping such as .standardize({{{modality!r}: 'imagenet', 'imc': {text!r}}})."
+        )
+    if not is_rgb(modality) and spec.method in RGB_PRESETS and spec.method != "identity":
+        raise ArgumentError(
+            f"Standardization {text!r} is for brightfield images, not for {modality}. Use 'identity', "
+            "'quantile_clipping/uq_0.99_image' or another spec in: SELECT DISTINCT spec FROM standardization_stats."
+        )
+
+
+def _check_splits(splits: Sequence[str], catalog: Catalog) -> None:
+    if splits:
+        existing = [
+            row[0]
+            for row in catalog.run("SELECT DISTINCT split FROM tissues WHERE split IS NOT NULL ORDER BY 1").fetchall()
+        ]
+        for split in splits:
+            if split not in existing:
+                raise unknown("split", split, existing, where=f"lake {str(catalog.lake)!r}")
+
+
+def _check_groups(choice: SplitChoice, catalog: Catalog) -> None:
+    """Refuse splits that cannot be group-aware, that leak, or that would silently replace a cohort's own."""
+    column = choice.group_column
+    columns = catalog.columns("tissues")
+    if column not in columns:
+        raise unknown("column", column, columns, where="tissues (split by=)")
+    group = exp.column(column, quoted=True)
+    tissues = exp.select("dataset").from_("tissues").group_by("dataset").order_by("dataset")
+    absent = catalog.run(
+        tissues.select(exp.Count(this=exp.Star())).where(group.is_(exp.null())).sql(DIALECT)
+    ).fetchall()
+    if absent:
+        dataset, count = absent[0]
+        raise TableError(
+            f"{count} rows of {dataset}/metadata/tissues.parquet have no {column}, so a split by {choice.by} could put "
+            f"one {choice.by} on both sides. Fill the column, or use .split(by='tissue')."
+        )
+    if choice.fractions:
+        own = catalog.run(tissues.select("count(DISTINCT split)").where("split IS NOT NULL").sql(DIALECT)).fetchall()
+        if own and not choice.replace:
+            raise QueryError(
+                f"Dataset {own[0][0]!r} has a split column of its own. Use it with .split('train'), "
+                "or replace it knowingly with .split(by=, fractions=, replace=True)."
+            )
+        return
+    leaking = tissues.select(group.copy(), "list(DISTINCT split ORDER BY split)").group_by(group.copy())
+    found = catalog.run(leaking.having("count(DISTINCT split) > 1").sql(DIALECT)).fetchall()
+    if found:
+        dataset, name, splits = found[0]
+        raise TableError(
+            f"{choice.by.capitalize()} {name!r} of dataset {dataset!r} is in several splits: {', '.join(splits)} "
+            f"({len(found)} such groups). Divide anew with .split(by={choice.by!r}, fractions=..., replace=True)."
+        )
+
+
+def _markers(selection: Selection, catalog: Catalog) -> Markers | None:
+    """Return the channels that the names of markers mean; nothing where no tissue and no channel is chosen by them."""
+    choice = selection.channels
+    if not (choice.names or choice.require or choice.any_of or choice.exclude or choice.at_least):
+        return None
+    multiplex = [name for name in selection.modality_names if not is_rgb(name)]
+    if not multiplex:
+        raise ArgumentError(
+            f"channels() asks for markers, but {', '.join(selection.modality_names)} has no panel: its channels are "
+            "red, green and blue."
+        )
+    return find_markers(choice, multiplex, catalog)

@@ -1,0 +1,264 @@
+"""Verbs that choose rows: which tiles, tissues or cells of which modality."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+
+from spora_db.errors import ArgumentError, unknown
+from spora_db.layout import parse_mpp
+from spora_db.quarantine import excluded_rows
+from spora_db.query.cells import checked_source
+from spora_db.selection import (
+    CellSource,
+    MissingModality,
+    Sampling,
+    Selection,
+    SplitChoice,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+class RowVerbs:
+    """What `SporaQuery` selects; every verb returns a new query."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        lake: str | Path
+        selection: Selection
+
+        def _with(self, **changes: object) -> Self: ...
+
+    def modality(self, *names: str | tuple[str, ...], missing: MissingModality = "drop") -> Self:
+        """Choose the modality; several give, per row, one image each at the same place of the tissue.
+
+        Parameters
+        ----------
+        *names
+            Modalities such as ``"he"``, ``"imc"``, ``"ihc_Ki67"``; letter case does not matter. A tuple names
+            alternatives: ``modality(("imc", "codex"))`` selects the tiles of both, one image each, and
+            ``modality(("imc", "codex"), "he")`` those of either with the H&E beside.
+        missing
+            Whether places that lack one of several modalities are dropped or kept (with what is there).
+        """
+        modalities = tuple((name,) if isinstance(name, str) else tuple(name) for name in names)
+        flat = [name.casefold() for alternatives in modalities for name in alternatives]
+        if not flat or not all(modalities):
+            raise ArgumentError("modality() needs at least one name, such as .modality('imc').")
+        if len(set(flat)) != len(flat):
+            raise ArgumentError(f"modality{names} names a modality twice.")
+        if missing not in ("drop", "keep"):
+            raise unknown("choice of missing=", missing, ("drop", "keep"))
+        return self._with(modalities=modalities, missing_modality=missing)
+
+    def tiles(self, *, size: int | None = None, mpp: float | str | None = None, strategy: str | None = None) -> Self:
+        """Ask for tiles.
+
+        Parameters
+        ----------
+        size
+            Height and width in pixels; may be left out where the lake has one size only.
+        mpp
+            Resolution in microns per pixel, as a number or a folder name (``"1_0mpp"``); may be left out likewise.
+        strategy
+            Name of the tiling, ``"default"`` unless given.
+        """
+        if size is not None and size < 1:
+            raise ArgumentError(f"tiles(size={size}): expected a positive number of pixels.")
+        return self._with(
+            unit="tile",
+            tile_size=size,
+            mpp=None if mpp is None else parse_mpp(mpp),
+            strategy=strategy,
+        )
+
+    def tissues(self, *, mpp: float | str | None = None) -> Self:
+        """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel)."""
+        return self._with(unit="tissue", tile_size=None, mpp=None if mpp is None else parse_mpp(mpp))
+
+    def cells(self, *, size: int, mpp: float | str | None = None, source: CellSource | None = None) -> Self:
+        """Ask for cells instead of tiles: one row per cell, a tile of `size` pixels around its centroid.
+
+        Rows carry ``cell_id`` and the tile's top-left corner: ``row`` is the centroid, rounded (halves up), minus
+        ``size // 2``. A tile that crosses the image's edge holds zeros there; ``row`` and ``col`` may be negative.
+        Conditions and `select` know the columns of `cells` and `tissues`; of two of one name, the tissue's is called
+        ``tissue_<name>`` (but ``split``, ``patient_id``, ``specimen_id`` are the tissue's).
+
+        Centroids are pixels of the resolution asked for. They come from the cells table where it has the columns
+        ``centroid_row, centroid_col`` (or ``centroid-0, centroid-1``; ``centroid_0, centroid_1``; ``row, col``;
+        ``Pos_Y, Pos_X``; ``Y_centroid, X_centroid``; ``Location_Center_Y, Location_Center_X``) and the images of the
+        dataset have one resolution. Else `plan` and `to_torch` measure them in the instance masks, which are read once
+        for all selected tissues (progress is logged); until then, ``row`` and ``col`` are NULL in `sql` and `df`.
+
+        Parameters
+        ----------
+        size
+            Height and width of the tile in pixels.
+        mpp
+            Resolution in microns per pixel, as a number or a folder name; may be left out where there is one only.
+        source
+            What says which cells there are: the cells ``"table"``, or the labels of the instance ``"masks"``. By
+            default the table where any dataset has one; a dataset without one then contributes no rows.
+        """
+        if size < 1:
+            raise ArgumentError(f"cells(size={size}): expected a positive number of pixels.")
+        return self._with(
+            unit="cell",
+            tile_size=size,
+            mpp=None if mpp is None else parse_mpp(mpp),
+            strategy=None,
+            cell_source=checked_source(source),
+        )
+
+    def where(self, condition: str) -> Self:
+        """Keep rows for which an SQL condition over columns of `tiles` (`tissues`, `cells`) holds; conditions add up.
+
+        Parameters
+        ----------
+        condition
+            Such as ``"cancer_type = 'LUAD' AND age > 60"``; names with other characters in double quotes.
+        """
+        return self._with(conditions=(*self.selection.conditions, condition))
+
+    def split(
+        self,
+        *names: str,
+        by: str | None = None,
+        fractions: Mapping[str, float] | None = None,
+        seed: int = 0,
+        replace: bool = False,
+    ) -> Self:
+        """Keep rows of the named splits; with `fractions`, first divide whole groups into splits.
+
+        Parameters
+        ----------
+        *names
+            Splits to keep, such as ``"train"``; all if none is named.
+        by
+            The group that never falls into two splits: ``"patient"``, ``"specimen"``, ``"tissue"`` or a column. Without
+            `fractions`, the cohorts' own splits are checked for it.
+        fractions
+            Shares that add up to 1, such as ``{"train": 0.8, "val": 0.1, "test": 0.1}``. A group's split depends on its
+            name, its dataset and the seed only, so that adding cohorts moves nobody.
+        seed
+            Another seed divides differently.
+        replace
+            Whether splits that a cohort brings along may be replaced.
+        """
+        if not names and by is None:
+            raise ArgumentError("split() needs at least one name, such as .split('train').")
+        if fractions is not None:
+            if by is None:
+                raise ArgumentError("split(fractions=) needs by=, the group that stays together, such as by='patient'.")
+            if any(share <= 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-9:
+                raise ArgumentError(f"split(fractions={dict(fractions)}): expected positive shares that add up to 1.")
+        choice = None
+        if by is not None:
+            choice = SplitChoice(by=by, fractions=tuple((fractions or {}).items()), seed=seed, replace=replace)
+        return self._with(splits=names, split_choice=choice)
+
+    def select(self, *columns: str) -> Self:
+        """Carry further columns, such as a label, into the answer and into every sample."""
+        return self._with(columns=tuple(dict.fromkeys((*self.selection.columns, *columns))))
+
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        fraction: float | None = None,
+        by: str | Sequence[str] = (),
+        quota: Mapping[str, int] | None = None,
+        per_tissue: int | None = None,
+        per_patient: int | None = None,
+        weights: str | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Draw rows, the same on every machine: by a hash of the row's identity and the seed.
+
+        A cohort's own draw does not change when other cohorts are added. Caps come first, then one of `n`, `fraction`
+        and `quota`, or none.
+
+        Parameters
+        ----------
+        n
+            Rows to keep; all rows if there are fewer.
+        fraction
+            Share of the rows to keep, in (0, 1]; each row is decided by its own hash, so the number is near the share.
+        by
+            Columns whose groups share the `n` rows equally (a group that runs out leaves its share to the others).
+        quota
+            Rows to keep of each value of the one column in `by`, such as ``{"LUAD": 500}``; other values are left out.
+        per_tissue, per_patient
+            At most so many rows of each tissue, of each patient.
+        weights
+            SQL expression, not negative: rows are drawn in proportion to it, such as ``"1.0 / n_tiles"``, where
+            ``n_tiles`` is the number of selected rows of the same tissue.
+        seed
+            Another seed draws another sample.
+        """
+        by = (by,) if isinstance(by, str) else tuple(by)
+        if sum(choice is not None for choice in (n, fraction, quota)) > 1:
+            raise ArgumentError("sample() takes one of n, fraction and quota.")
+        if all(choice is None for choice in (n, fraction, quota, per_tissue, per_patient)):
+            raise ArgumentError(
+                "sample() needs n, fraction, quota, per_tissue or per_patient, such as .sample(10_000)."
+            )
+        counts = {"n": n, "per_tissue": per_tissue, "per_patient": per_patient}
+        counts |= {f"quota[{value!r}]": count for value, count in (quota or {}).items()}
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise ArgumentError(f"sample({name}={count}): expected at least one row.")
+        if fraction is not None and not 0 < fraction <= 1:
+            raise ArgumentError(f"sample(fraction={fraction}): expected a share in (0, 1].")
+        if quota is not None and len(by) != 1:
+            raise ArgumentError(
+                f"sample(quota=) needs the one column that it refers to, such as by='cancer_type'; got {by}."
+            )
+        if weights is not None and n is None and quota is None and per_tissue is None and per_patient is None:
+            raise ArgumentError(
+                "sample(weights=) orders the draw of n, quota, per_tissue or per_patient rows; give one."
+            )
+        return self._with(
+            sampling=Sampling(
+                n=n,
+                fraction=fraction,
+                by=by,
+                quota=tuple((quota or {}).items()),
+                per_tissue=per_tissue,
+                per_patient=per_patient,
+                weights=weights,
+                seed=seed,
+            )
+        )
+
+    def exclude(self, rows: object) -> Self:
+        """Leave out the rows that a table names, such as those that could not be read; several add up.
+
+        Parameters
+        ----------
+        rows
+            ``catalog.quarantine()``, a pyarrow Table or a DataFrame with ``dataset, tissue_id`` and ``tile_id`` (for
+            cells ``cell_id``). A row without either stands for its whole tissue; in a query for tissues, every row
+            does. Where the table has ``modality``, ``mpp``, ``tile_size``, ``row`` and ``col``, these must agree too:
+            a tile of one tiling does not exclude another's of the same number. Further columns are ignored.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no table.
+        TableError
+            If ``dataset`` or ``tissue_id`` is missing or null.
+
+        Examples
+        --------
+        >>> broken = pa.table({"dataset": ["cohort"], "tissue_id": ["t1"], "tile_id": [3]})
+        >>> query = SporaQuery("lake").tiles(size=224).exclude(broken)
+        """
+        tables = [excluded_rows(rows)]
+        if self.selection.excluded is not None:
+            tables.insert(0, self.selection.excluded)
+        return self._with(excluded=pa.concat_tables(tables))

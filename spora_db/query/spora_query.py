@@ -1,0 +1,411 @@
+"""`SporaQuery`: ask a lake for tiles or tissues, see the SQL, count, and train on the answer."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import pyarrow as pa
+from sqlglot import exp
+
+from spora_db.catalog import Catalog, Explanation
+from spora_db.catalog.dialects import Dialect
+from spora_db.errors import QueryError
+from spora_db.guard.dialect import DIALECT
+from spora_db.plan import Plan
+from spora_db.plan.cell_places import complete_cells
+from spora_db.plan.freezing import freeze
+from spora_db.query.binding import Compiled
+from spora_db.query.compilation import Resolved, compile_rows
+from spora_db.query.content_verbs import ContentVerbs
+from spora_db.query.resolution import resolve
+from spora_db.query.row_verbs import RowVerbs
+from spora_db.selection import (
+    Selection,
+)
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+    import polars as pl
+    import spatialdata as sd
+
+    from spora_db.audit import Audit
+    from spora_db.datasets import SporaDataset
+    from spora_db.loading.dataset import PlanDataset
+
+
+@dataclass(frozen=True, slots=True)
+class SporaQuery(RowVerbs, ContentVerbs):
+    """A question to a lake: which tiles (or tissues), which channels, standardized how.
+
+    A query is a value: every verb returns a new one, and nothing is read before an answer is asked for. It goes
+
+    1. verbs build a `Selection` (plain values),
+    2. `resolve` checks it against the lake (`Catalog`) and fills in what only the lake knows,
+    3. `compile_rows` makes one SELECT with bound parameters (`sql` shows it),
+    4. `freeze` runs it and returns a `Plan` (arrays),
+    5. `to_torch` closes the database and hands the plan to a torch dataset.
+
+    Parameters
+    ----------
+    lake
+        A lake's folder, or one dataset's.
+    selection
+        What to ask for; built by the verbs.
+
+    Examples
+    --------
+    >>> query = (
+    ...     SporaQuery("lake")
+    ...     .modality("imc")
+    ...     .tiles(size=224, mpp=1.0)
+    ...     .where("cancer_type = 'LUAD'")
+    ...     .channels(kind="uniprot_filtered", require=["CD3e", "P01732"])
+    ...     .standardize("quantile_clipping/uq_0.99_image")
+    ...     .sample(10_000, by="dataset", seed=0)
+    ... )
+    >>> query.selection.tile_size
+    224
+    """
+
+    lake: str | Path
+    selection: Selection = field(default_factory=Selection)
+
+    # ---- answers, named by what they return ----
+
+    def sql(self, *, dialect: Dialect = "duckdb") -> str:
+        """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell.
+
+        Parameters
+        ----------
+        dialect
+            Another engine that has the same relations (``Catalog.ddl(dialect=...)`` makes them there): ``"postgres"``,
+            ``"spark"``, ``"databricks"``, ``"bigquery"`` or ``"snowflake"``. It selects the same rows there, samples
+            included; they come back with `from_arrow`.
+
+        Raises
+        ------
+        QueryError
+            If the query has no translation, such as one over rows of an Arrow table.
+        """
+        with self._compiled() as (selection, compiled, catalog):
+            if dialect != "duckdb" and selection.rows_table is not None:
+                raise QueryError("Rows from an Arrow table are in no other engine: this query has no translation.")
+            return catalog.translate(compiled.text(inline=True), dialect=dialect)
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        with self._compiled() as (_, compiled, catalog):
+            tree = compiled.tree.copy()
+            tree.set("order", None)
+            counted = exp.select("count(*)").from_(tree.subquery("rows"))
+            return int(catalog.run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
+
+    def to_arrow(self) -> pa.Table:
+        """Return the rows as an Arrow table: the identity columns, then those of `select`, in order of the identity."""
+        with self._compiled() as (_, compiled, catalog):
+            return catalog.run(compiled.text(), compiled.parameters).to_arrow_table()
+
+    def df(self) -> "pd.DataFrame":
+        """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
+        return cast("pd.DataFrame", self.to_arrow().to_pandas())
+
+    def pl(self) -> "pl.DataFrame":
+        """Return the rows as a polars DataFrame, with the columns of `to_arrow`.
+
+        Raises
+        ------
+        MissingExtraError
+            If polars is not installed.
+        """
+        from spora_db.interop.frames import to_polars
+
+        return to_polars(self.to_arrow())
+
+    def explain(self) -> Explanation:
+        """Return the SQL, DuckDB's plan, the files and row groups that it touches, and its estimate of the rows.
+
+        Printed, it is a text; nothing is run.
+        """
+        with self._compiled() as (_, compiled, catalog):
+            return catalog.explain(compiled.text(), compiled.parameters, shown=compiled.text(inline=True))
+
+    def panel_overlap(self) -> "pd.DataFrame":
+        """Return, for every two selected cohorts, the number of markers that both deliver.
+
+        A cohort is a dataset (``dataset/modality`` where several modalities are selected). Proteins are counted by
+        accession, isoforms aside; channels without one by name, letter case aside. The diagonal is each cohort's own.
+
+        Examples
+        --------
+        >>> overlap = SporaQuery("lake").modality("imc").tissues(mpp=1.0).panel_overlap()  # doctest: +SKIP
+        """
+        from spora_db.query.coverage import panel_overlap
+
+        with Catalog(self.lake) as catalog:
+            return panel_overlap(self.selection, catalog)
+
+    def coverage(self) -> "pd.DataFrame":
+        """List the channels of the selected tissues whose statistics are missing, before training stumbles over them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per tissue and delivered channel without statistics: ``dataset, modality, mpp, tissue_id,
+            channel_name, uniprot_id, spec, problem``. The problem is ``"no quantiles"``, ``"no moments"``, both, or
+            ``"unusable values"``: the tables have them, but not finite or not positive, and the channel is dropped.
+            No rows where all is there, or the spec needs none. Its choice of ``missing=`` is put aside.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).standardize("quantile_clipping/uq_0.99_image")
+        >>> gaps = query.coverage()  # doctest: +SKIP
+        """
+        from spora_db.query.coverage import coverage
+
+        with Catalog(self.lake) as catalog:
+            return coverage(self.selection, catalog)
+
+    def plan(self) -> Plan:
+        """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""
+        with self._resolved() as (resolved, catalog):
+            resolved = complete_cells(resolved, catalog)
+            return freeze(resolved.selection, compile_rows(resolved), catalog)
+
+    def to_torch(
+        self,
+        *,
+        missing_chunks: Literal["error", "zeros"] = "error",
+        vocabulary: Sequence[str] | None = None,
+        standardize_on: Literal["cpu", "device"] = "cpu",
+        on_error: Literal["raise", "replace"] = "raise",
+    ) -> "PlanDataset":
+        """Return a map-style torch dataset of the rows; no database handle goes with it.
+
+        Parameters
+        ----------
+        missing_chunks
+            Whether absent chunks of an image (a partial download) are errors or read as zeros.
+        vocabulary
+            UniProt accessions in the order that ``marker_index`` counts; by default all of the selection, sorted.
+        standardize_on
+            ``"cpu"`` standardizes pixels as they are decoded; ``"device"`` delivers them raw, for `standardize_batch`.
+        on_error
+            What becomes of a row that cannot be read: an error; or another row replaces it, the same on every rank, and
+            it is recorded for `Catalog.quarantine` and `exclude` (see `PlanDataset`).
+
+        Raises
+        ------
+        QueryError
+            If the query selects no rows.
+        WriteError
+            If the quarantine cannot be written.
+        """
+        from spora_db.loading.dataset import PlanDataset
+
+        return PlanDataset(
+            self.plan(), missing_chunks=missing_chunks, vocabulary=vocabulary, standardize_on=standardize_on,
+            on_error=on_error,
+        )  # fmt: skip
+
+    def to_spora_dataset(
+        self, *, seed: int | None = None, balance: str | Sequence[str] | None = None
+    ) -> "SporaDataset":
+        """Return the rows as a `SporaDataset`, the published class, which serves the same tiles or tissues.
+
+        Parameters
+        ----------
+        seed
+            Seed of its random draws.
+        balance
+            Columns whose values are drawn equally often.
+
+        Raises
+        ------
+        QueryError
+            If the query selects no rows.
+        ArgumentError
+            If the query makes a choice that the published classes do not have.
+        """
+        from spora_db.datasets.from_query import spora_dataset
+
+        return spora_dataset(self, seed=seed, balance=balance)
+
+    def to_anndata(self, *, modality: str | None = None) -> "ad.AnnData":
+        """Return the cells of the rows as an AnnData of mean marker intensities, from the instance masks.
+
+        A query for tissues gives all cells of their instance masks; one for tiles those whose centroid lies in a tile,
+        each once; one for cells just those. Every cell is measured over all its pixels, standardized as the query says
+        (raw, unless it does), and images are read in bands, so that slides fit into memory.
+
+        Parameters
+        ----------
+        modality
+            Which of the query's modalities is measured; may be left out where only one of them has a panel.
+
+        Returns
+        -------
+        anndata.AnnData
+            ``X`` float32 of shape (cells, markers), NaN where a tissue does not have the marker. ``obs``: ``dataset,
+            tissue_id, modality, cell_id, area`` (pixels), ``row, col`` (centroid, pixels), the columns of `select` and
+            of `with_cells`. ``var``: ``uniprot_id, n_tissues, channel_names``; markers are matched by accession.
+            ``obsm["spatial"]``: float64 of shape (cells, 2), the column, then the row, in microns, as scanpy and
+            squidpy expect. ``uns["spora_db"]``: spec, mpp and plan hash.
+
+        Raises
+        ------
+        MissingExtraError
+            If anndata is not installed: ``pip install "spora-db[anndata]"``.
+        MaskNotFoundError, UnknownNameError
+            If a tissue has no instance mask, or no tissue has.
+        QueryError
+            If the query selects no rows.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).with_cells("cell_type")
+        >>> cells = query.to_anndata()  # doctest: +SKIP
+        """
+        from spora_db.interop.to_anndata import to_anndata
+
+        return to_anndata(self, modality=modality)
+
+    def to_spatialdata(self, *, modality: str | None = None) -> "sd.SpatialData":
+        """Return the tissues of the rows as a SpatialData: an image and a label mask each, and the cells' table.
+
+        Parameters
+        ----------
+        modality
+            As for `to_anndata`, whose table this annotates the masks with.
+
+        Returns
+        -------
+        spatialdata.SpatialData
+            ``images["<tissue>_image"]`` (c, y, x) as the query standardizes them, ``labels["<tissue>_cells"]``, both
+            with a coordinate system ``"microns"``; ``tables["cells"]``. Whole images are held in memory.
+
+        Raises
+        ------
+        MissingExtraError
+            If spatialdata is not installed: ``pip install "spora-db[spatialdata]"``.
+
+        Examples
+        --------
+        >>> tissues = SporaQuery("lake").modality("imc").tissues(mpp=1.0).to_spatialdata()  # doctest: +SKIP
+        """
+        from spora_db.interop.to_spatialdata import to_spatialdata
+
+        return to_spatialdata(self, modality=modality)
+
+    def audit(self, columns: Sequence[str] = (), *, fingerprints: bool = False) -> "Audit":
+        """Look through the selection before training: what it holds, what leaks, what is missing, under which licence.
+
+        Parameters
+        ----------
+        columns
+            What the composition counts by, such as ``["cancer_type", "split"]``; dataset and split unless said.
+        fingerprints
+            Whether images are compared by their pixels, to find one tissue under two names; reads a little of every
+            image, and all of those that look alike.
+
+        Returns
+        -------
+        Audit
+            Prints as text; ``.table(section)``, ``.to_dict()``, ``.save_png(path)``.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> query.audit(columns=["cancer_type"]).save_png("audit.png")  # doctest: +SKIP
+        """
+        from spora_db.audit import make_audit
+
+        return make_audit(self.lake, self.selection, columns=columns, fingerprints=fingerprints)
+
+    def lock(self, path: str | Path, *, images: bool = False) -> Path:
+        """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
+
+        It holds the choices, the SQL, the versions, the plan's hash, a fingerprint of every parquet file that the plan
+        depends on, and a digest of every tissue's rows, channels and statistics. `from_lock` checks all of it.
+
+        Parameters
+        ----------
+        path
+            The file, such as ``"cohort.lock.json"``; an existing one is replaced.
+        images
+            Whether the images and masks are fingerprinted too, by size and by both ends of their files.
+
+        Examples
+        --------
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
+        """
+        from spora_db.lock.lockfile import make_lock
+
+        return make_lock(self.lake, self.selection, images=images).write(path)
+
+    # ---- other sources of rows ----
+
+    @classmethod
+    def from_lock(cls, path: str | Path, lake: str | Path | None = None) -> "SporaQuery":
+        """Return the query of a lock, whose plan is the same as then.
+
+        Parameters
+        ----------
+        path
+            The lock, as `lock` wrote it.
+        lake
+            Where the lake is now, if it was moved or renamed.
+
+        Raises
+        ------
+        LockError
+            If anything differs: files changed, added or missing, rows gained and lost, channels, statistics. Times of
+            files are no difference. ``spora-db diff`` tells the same without an error.
+        FileFormatError
+            If the file is no lock.
+        """
+        from spora_db.lock.lockfile import query_of_lock
+
+        return cls(*query_of_lock(path, lake=lake))
+
+    @classmethod
+    def from_sql(cls, lake: str | Path, text: str) -> "SporaQuery":
+        """Ask with a SELECT of your own that yields the identity columns.
+
+        Parameters
+        ----------
+        lake
+            A lake's folder, or one dataset's.
+        text
+            One SELECT over the catalog's relations, with ``dataset`` and ``tissue_id``, for tiles also ``tile_id``,
+            ``row`` and ``col``, for cells ``cell_id``, ``row`` and ``col`` (corners of tiles). Columns ``modality``,
+            ``mpp``, ``strategy`` and ``tile_size`` may be left out where
+            `modality` and `tiles` say them, or the lake leaves no choice.
+        """
+        return cls(lake, Selection(rows_sql=text))
+
+    @classmethod
+    def from_arrow(cls, lake: str | Path, table: pa.Table) -> "SporaQuery":
+        """Ask for rows that another engine selected: an Arrow table with the identity columns, as in `from_sql`."""
+        return cls(lake, Selection(rows_table=table))
+
+    def _repr_html_(self) -> str:
+        from spora_db.html import query_html
+
+        return query_html(self)
+
+    def _with(self, **changes: object) -> "SporaQuery":
+        return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
+
+    @contextmanager
+    def _resolved(self) -> Iterator[tuple[Resolved, Catalog]]:
+        with Catalog(self.lake) as catalog:
+            yield resolve(self.selection, catalog), catalog
+
+    @contextmanager
+    def _compiled(self) -> Iterator[tuple[Selection, Compiled, Catalog]]:
+        with self._resolved() as (resolved, catalog):
+            yield resolved.selection, compile_rows(resolved), catalog

@@ -1,0 +1,1 @@
+"""From a row of a plan to pixels, masks and cells."""

@@ -1,0 +1,227 @@
+"""From one row of a plan to standardized pixels: opens the image, finds the pages, runs the fused transform."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.channels import is_rgb
+from spora_db.errors import FileFormatError, TableError
+from spora_db.images import open_image
+from spora_db.images.base import ImageReader
+from spora_db.plan import Plan
+from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
+
+Pixels = npt.NDArray[np.float32]
+
+REMEMBERED = 1024
+"""Images whose pages and transforms are kept; the oldest are dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlan:
+    """What is read from one image, and how its values are transformed.
+
+    Attributes
+    ----------
+    reader
+        The open image.
+    pages
+        int64 array of shape (C,): planes in the order of delivery.
+    transform
+        The transform of these C channels.
+    record
+        The plan's entry of the image: dataset, modality, mpp, tissue_id, path.
+    channel_names, uniprot_ids
+        C names and accessions (None where a channel has none).
+    spec
+        The name of the standardization.
+    filters, halo
+        Filters to run afterwards, and whether they see the pixels around a region.
+    overhang
+        Whether a region may begin before the image, as that around a cell at its edge does.
+    """
+
+    reader: ImageReader
+    pages: npt.NDArray[np.int64]
+    transform: Transform
+    record: Mapping[str, Any]
+    channel_names: list[str]
+    uniprot_ids: list[str | None]
+    spec: str
+    filters: FilterFactory | None = None
+    halo: bool = False
+    overhang: bool = False
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> "ImagePlan":
+        """Return the plan of some of the C channels: those where the bool array `kept` of shape (C,) is true."""
+        return replace(
+            self,
+            pages=self.pages[kept],
+            transform=self.transform.take(kept),
+            channel_names=[name for name, keep in zip(self.channel_names, kept, strict=True) if keep],
+            uniprot_ids=[item for item, keep in zip(self.uniprot_ids, kept, strict=True) if keep],
+        )
+
+    def raw(self) -> "ImagePlan":
+        """Return the plan that delivers pixels as they are, converted to float32 only."""
+        zero, one = np.zeros(len(self.pages), np.float32), np.ones(len(self.pages), np.float32)
+        transform = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
+        return replace(self, transform=transform, spec="raw", filters=None)
+
+    def read(self, *, row: int, col: int, height: int, width: int, out: Pixels | None = None) -> Pixels:
+        """Return a region, written to `out` where given; beyond the image's edge it holds transformed zeros.
+
+        Returns
+        -------
+        float32 array of shape (C, height, width)
+
+        Raises
+        ------
+        TableError
+            If the region lies outside the image altogether.
+        """
+        self.check_region(row=row, col=col, height=height, width=width)
+        return standardize_region(
+            self.reader, self.pages, self.transform, row=row, col=col, height=height, width=width, out=out,
+            pad=True, filters=self.filters, halo=self.halo,
+        )  # fmt: skip
+
+    def check_region(self, *, row: int, col: int, height: int, width: int) -> None:
+        """Refuse a region that lies outside the image altogether or, without `overhang`, begins before it.
+
+        Raises
+        ------
+        TableError
+            For such a region.
+        """
+        _, image_height, image_width = self.reader.shape
+        least = (1 - height, 1 - width) if self.overhang else (0, 0)
+        if not (least[0] <= row < image_height and least[1] <= col < image_width):
+            remedy = "Correct the centroids in metadata/cells.parquet." if self.overhang else "Tile the dataset anew."
+            raise TableError(
+                f"The tile at row {row}, col {col} of tissue {self.record['tissue_id']!r} lies outside its "
+                f"{self.record['modality']} image {self.reader.path} of {image_height} x {image_width} pixels. {remedy}"
+            )
+
+    def read_whole(self) -> Pixels:
+        """Return the whole image, float32 of shape (C, H, W)."""
+        _, height, width = self.reader.shape
+        return self.read(row=0, col=0, height=height, width=width)
+
+
+class Materializer:
+    """Loads the rows of a plan as arrays; one per process, made when the first row is asked for.
+
+    Parameters
+    ----------
+    plan
+        The frozen plan.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are errors or read as zeros.
+    """
+
+    def __init__(self, plan: Plan, *, missing_chunks: Literal["error", "zeros"] = "error") -> None:
+        self.plan = plan
+        self.missing_chunks: Literal["error", "zeros"] = missing_chunks
+        self._images: dict[int, ImagePlan] = {}
+        choice = plan.standardization
+        self._filters: FilterFactory | None = None
+        if choice.filters:
+            parameters = {name: dict(pairs) for name, pairs in choice.filters}
+            self._filters = FilterFactory([name for name, _ in choice.filters], parameters)
+
+    def image(self, image: int) -> ImagePlan:
+        """Return what is read from one image of the plan; a file that has changed is opened anew.
+
+        Raises
+        ------
+        TableError
+            If the image holds neither the measured channels nor the full panel.
+        """
+        found = self._images.get(image)
+        if found is None or open_image(found.reader.path, missing_chunks=self.missing_chunks) is not found.reader:
+            if len(self._images) >= REMEMBERED:
+                self._images.pop(next(iter(self._images)))
+            found = self._images[image] = self._prepare(image)
+        return found
+
+    def region(self, image: int, *, row: int, col: int, height: int, width: int, out: Pixels | None = None) -> Pixels:
+        """Return a standardized region of one image, written to `out` where given; beyond the edge transformed zeros.
+
+        Returns
+        -------
+        float32 array of shape (C, height, width)
+
+        Raises
+        ------
+        TableError
+            If the region lies outside the image altogether.
+        """
+        return self.image(image).read(row=row, col=col, height=height, width=width, out=out)
+
+    def tissue(self, image: int) -> Pixels:
+        """Return one whole standardized image, float32 of shape (C, H, W)."""
+        return self.image(image).read_whole()
+
+    def _prepare(self, image: int) -> ImagePlan:
+        plan, channels = self.plan, self.plan.channels
+        record = {name: plan.images.column(name)[image].as_py() for name in plan.images.column_names}
+        reader = open_image(plan.image_path(image), missing_chunks=self.missing_chunks)
+        entries = slice(int(channels.offsets[image]), int(channels.offsets[image + 1]))
+        text = plan.standardization.spec(record["modality"])
+        if is_rgb(record["modality"]):
+            if reader.shape[0] not in (3, 4):
+                raise FileFormatError(
+                    f"{reader.path}: a {record['modality']} image has 3 channels (or 4 with alpha); "
+                    f"this one has {reader.shape[0]}."
+                )
+            transform = rgb_transform(text, dtype=reader.dtype)
+            pages = channels.page[entries]
+        else:
+            spec = plan.standardization.parsed(record["modality"])
+            lower = channels.lower[entries]
+            transform = Transform(
+                method=spec.method,
+                lower=np.zeros_like(lower) if spec.lower is None else lower,
+                upper=channels.upper[entries],
+                mean=channels.mean[entries],
+                std=channels.std[entries],
+                use_mean_std=plan.standardization.use_mean_std,
+            )
+            pages = _pages(reader, record, channels.page[entries], channels.channel_index[entries])
+        return ImagePlan(
+            reader=reader,
+            pages=pages.astype(np.int64),
+            transform=transform,
+            record=record,
+            channel_names=[plan.channel_names[code] for code in channels.name[entries]],
+            uniprot_ids=[plan.uniprot_ids[code] if code >= 0 else None for code in channels.uniprot[entries]],
+            spec=text,
+            filters=None if is_rgb(record["modality"]) else self._filters,
+            halo=plan.standardization.halo,
+            overhang=plan.unit == "cell",
+        )
+
+
+def _pages(
+    reader: ImageReader,
+    record: Mapping[str, Any],
+    measured: npt.NDArray[np.int32],
+    panel: npt.NDArray[np.int32],
+) -> npt.NDArray[np.int32]:
+    """Return the planes of the chosen channels: the image holds the measured channels, or the full panel."""
+    count = reader.shape[0]
+    if count == record["measured_count"]:
+        return measured
+    if count == record["panel_count"]:
+        return panel
+    base = f"{record['dataset']}/{record['modality']}"
+    raise TableError(
+        f"{reader.path} has {count} channels; expected the {record['measured_count']} measured ones "
+        f"({base}/channels_per_tissue.parquet) or all {record['panel_count']} of the panel ({base}/channels.parquet). "
+        "Correct the tables, or write the image anew with one of these."
+    )

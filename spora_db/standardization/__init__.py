@@ -1,0 +1,1 @@
+"""Specs, the tables behind them, and the fused transform."""

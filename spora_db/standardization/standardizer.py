@@ -1,0 +1,232 @@
+"""Standardizers as the published classes use them: applied to loaded planes, returning which channels remain."""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError
+from spora_db.standardization.filters import FilterFactory, like
+from spora_db.standardization.specs import Spec, parse_spec
+from spora_db.standardization.standardize import standardize_block
+from spora_db.standardization.tables import Statistics, load_statistics, statistics_folder
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standardizer:
+    """A spec with its tables, to be applied to the planes of any tissue, at any height and width.
+
+    Parameters
+    ----------
+    spec
+        The standardization.
+    folder
+        ``<dataset>/<modality>/<mpp>/standardization``; unused for ``identity``.
+    channel_names
+        The panel, in its order.
+    stats_level
+        The level of means and standard deviations; None for whichever the folder has.
+    use_mean_std
+        Whether they are applied.
+    disable_quantile_mask
+        Keep channels whose statistics cannot standardize them; a warning names them.
+    filter_factory
+        Filters to run afterwards.
+    """
+
+    spec: Spec
+    folder: Path
+    channel_names: tuple[str, ...]
+    stats_level: str | None = None
+    use_mean_std: bool = True
+    disable_quantile_mask: bool = False
+    filter_factory: FilterFactory | None = None
+
+    @property
+    def name(self) -> str:
+        """The spec as text."""
+        return str(self.spec)
+
+    def statistics(self, tissue_id: str, measured: npt.ArrayLike | None = None) -> Statistics:
+        """Return the statistics of a tissue's measured channels, in panel order.
+
+        Parameters
+        ----------
+        tissue_id
+            The tissue.
+        measured
+            bool of shape (panel,); every channel where absent.
+
+        Raises
+        ------
+        StatisticsNotFoundError
+            If the tables lack the tissue or a channel.
+        """
+        mask = np.ones(len(self.channel_names), bool) if measured is None else np.asarray(measured, dtype=bool)
+        names = [name for name, there in zip(self.channel_names, mask, strict=True) if there]
+        return load_statistics(
+            self.folder, self.spec, tissue_id=tissue_id, channel_names=names,
+            use_mean_std=self.use_mean_std, stats_level=self.stats_level,
+        )  # fmt: skip
+
+    def keep(self, statistics: Statistics, selected: Mask, *, tissue_id: str = "") -> Mask:
+        """Return ``selected`` without the channels that cannot be standardized; with them, and a warning, if so asked.
+
+        Parameters
+        ----------
+        statistics
+            Of the channels that ``selected`` stands over.
+        selected
+            bool array of the same length.
+        tissue_id
+            For the warning.
+        """
+        usable = statistics.usable
+        lost = selected & ~usable
+        if not self.disable_quantile_mask:
+            return selected & usable
+        if lost.any():
+            names = ", ".join(np.array(statistics.channel_names, dtype=object)[lost])
+            message = (
+                f"disable_quantile_mask keeps channels of tissue {tissue_id!r} without usable statistics for "
+                f"{self.name!r}: {names}. Expect NaN or huge values there."
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return selected
+
+    def apply(
+        self, x: Any, tissue_id: str, measured_mask: npt.ArrayLike, image_loading_mask: npt.ArrayLike  # noqa: ANN401
+    ) -> tuple[Any, Mask]:  # fmt: skip
+        """Standardize loaded planes and leave out the channels that cannot be.
+
+        Parameters
+        ----------
+        x
+            Array or tensor of shape (k, H, W), any H and W: the planes that ``image_loading_mask`` selects.
+        tissue_id
+            The tissue they are from.
+        measured_mask
+            bool of shape (panel,): the channels measured in this tissue.
+        image_loading_mask
+            bool with k true entries, over the measured channels or over the whole panel.
+
+        Returns
+        -------
+        image
+            float32 of shape (k', H, W), k' <= k: a tensor for a tensor, an array otherwise.
+        mask
+            ``image_loading_mask`` without the channels left out.
+
+        Raises
+        ------
+        ArgumentError
+            If the masks and planes do not fit together.
+        StatisticsNotFoundError
+            If the tables lack the tissue or a channel.
+        """
+        measured, selected = np.asarray(measured_mask, dtype=bool), np.asarray(image_loading_mask, dtype=bool)
+        planes = np.asarray(x)
+        count = int(measured.sum())
+        if measured.shape != (len(self.channel_names),) or selected.shape not in ((count,), measured.shape):
+            message = (
+                f"Masks of tissue {tissue_id!r} do not fit: measured_mask {measured.shape} must be over the "
+                f"{len(self.channel_names)} channels of the panel, image_loading_mask {selected.shape} over the panel "
+                f"or over the {count} measured channels."
+            )
+            raise ArgumentError(message)
+        if planes.ndim != 3 or planes.shape[0] != selected.sum():
+            message = (
+                f"x of tissue {tissue_id!r} must be (channels, height, width) with the {int(selected.sum())} planes "
+                f"that image_loading_mask selects; got {planes.shape}."
+            )
+            raise ArgumentError(message)
+        over = measured if len(selected) == count else np.ones_like(measured)
+        if self.spec.needs_statistics:
+            statistics = self.statistics(tissue_id, over)
+            refined = self.keep(statistics, selected, tissue_id=tissue_id)
+        else:
+            statistics, refined = self.statistics(tissue_id, over), selected
+        transform = statistics.transform().take(refined)
+        kept = planes if refined is selected else planes[refined[selected]]
+        out = np.empty(kept.shape, np.float32)
+        standardize_block(kept, out, transform, np.arange(len(kept)))
+        if self.filter_factory is not None:
+            self.filter_factory.apply_in_place(out)
+        return like(x, out), refined
+
+
+def build_standardizer(
+    *,
+    standardization: str | Spec,
+    modality_dir: str | Path,
+    channels_per_image: Any,  # noqa: ANN401
+    disable_quantile_mask: bool = False,
+    filter_factory: FilterFactory | None = None,
+    quantile_level: str | None = None,
+    stats_level: str | None = None,
+    use_mean_std: bool = True,
+    verbose: bool = True,
+) -> Standardizer:
+    """Return the standardizer of a spec for one modality at one resolution.
+
+    Parameters
+    ----------
+    standardization
+        ``"identity"`` or a spec such as ``"quantile_clipping/uq_0.99_image"``.
+    modality_dir
+        ``<dataset>/<modality>/<mpp>``, the folder with ``standardization/`` in it.
+    channels_per_image
+        The panel: a DataFrame with a column per channel, or the names.
+    disable_quantile_mask
+        Keep every channel; a warning names those without usable statistics.
+    filter_factory
+        Filters to run afterwards.
+    quantile_level
+        The level of the quantiles; only needed where the spec does not say it.
+    stats_level
+        The level of means and standard deviations; None for whichever the folder has.
+    use_mean_std
+        Whether they are applied.
+    verbose
+        Whether the choice is logged.
+
+    Returns
+    -------
+    Standardizer
+
+    Raises
+    ------
+    StatisticsNotFoundError
+        If the folder of the spec is absent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> panel = ["CD3", "CD8"]
+    >>> standardizer = build_standardizer(standardization="identity", modality_dir=".", channels_per_image=panel)
+    >>> image, mask = standardizer.apply(np.ones((1, 2, 2), np.uint8), "tissue", [True, True], [False, True])
+    >>> image.dtype, mask
+    (dtype('float32'), array([False,  True]))
+    """
+    spec = parse_spec(standardization, quantile_level=quantile_level)
+    folder = Path(modality_dir) / "standardization"
+    names: Iterable[Any] = getattr(channels_per_image, "columns", channels_per_image)
+    if spec.needs_statistics:
+        statistics_folder(folder, spec)
+    elif spec.method != "identity":
+        message = f"{str(spec)!r} standardizes RGB images; use spora_db.standardize.rgb_transform for those."
+        raise ArgumentError(message)
+    if verbose:
+        import logging
+
+        logging.getLogger(__name__).info("standardization %s from %s", spec, folder)
+    return Standardizer(
+        spec=spec, folder=folder, channel_names=tuple(str(name) for name in names), stats_level=stats_level,
+        use_mean_std=use_mean_std, disable_quantile_mask=disable_quantile_mask, filter_factory=filter_factory,
+    )  # fmt: skip

@@ -1,0 +1,200 @@
+"""The published tables of quantiles, means and standard deviations: the folder of a spec, and lookup by exact name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import StatisticsNotFoundError, TableError, unknown
+from spora_db.standardization.specs import LEVELS, Level, Spec, parse_spec
+from spora_db.standardization.transform import Transform, usable_channels
+from spora_db.standardization.wide_tables import wide_table
+
+Values: TypeAlias = npt.NDArray[np.float64]
+
+QUANTILE_TABLES: Final = ("upper_quantiles", "lower_quantiles")
+MOMENT_TABLES: Final = ("means", "stds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Statistics:
+    """The statistics of one tissue's channels under one spec; every array is float64 of shape (C,).
+
+    Parameters
+    ----------
+    spec
+        The standardization.
+    channel_names
+        The C channels.
+    lower, upper
+        Clipping bounds in raw pixel values; ``lower`` is zero where the spec has no lower quantile.
+    mean, std
+        Of the transformed pixels; NaN where ``use_mean_std`` is off.
+    use_mean_std
+        Whether they are applied.
+    """
+
+    spec: Spec
+    channel_names: tuple[str, ...]
+    lower: Values
+    upper: Values
+    mean: Values
+    std: Values
+    use_mean_std: bool = True
+
+    @property
+    def usable(self) -> npt.NDArray[np.bool_]:
+        """Which channels can be standardized, bool of shape (C,); see :func:`spora_db.standardize.usable_channels`."""
+        return usable_channels(
+            self.lower, self.upper, self.mean, self.std, use_mean_std=self.use_mean_std, method=self.spec.method
+        )
+
+    def transform(self) -> Transform:
+        """Return the transform of these C channels, usable or not."""
+        return Transform(
+            method=self.spec.method, lower=cast(Any, self.lower), upper=cast(Any, self.upper),
+            mean=cast(Any, self.mean), std=cast(Any, self.std), use_mean_std=self.use_mean_std,
+        )  # fmt: skip
+
+
+def statistics_folder(folder: str | Path, spec: str | Spec, *, quantile_level: str | None = None) -> Path:
+    """Return the folder that holds the tables of a spec.
+
+    Parameters
+    ----------
+    folder
+        ``<dataset>/<modality>/<mpp>/standardization``.
+    spec
+        Its text is the folder's name. For the older form (``uq_0.99`` without a level) either name will do.
+    quantile_level
+        The level, for the older form.
+
+    Raises
+    ------
+    StatisticsNotFoundError
+        If there is no such folder; the message lists the specs that are there.
+    """
+    parsed = parse_spec(spec, quantile_level=quantile_level)
+    root = Path(folder)
+    full = f"{parsed.text}_{parsed.quantile_level}" if parsed.text else str(parsed)
+    for name in dict.fromkeys((str(parsed), full)):
+        if (root / name).is_dir():
+            return root / name
+    there = (
+        sorted(str(path.parent.relative_to(root)) for path in root.glob("*/uq_*/*.parquet")) if root.is_dir() else []
+    )
+    known = "There are: " + ", ".join(dict.fromkeys(there)) + "." if there else "There are none at all."
+    message = (
+        f"No statistics for {str(parsed)!r} in {root}: expected the folder {root / str(parsed)}. {known} "
+        "Compute them with `spora-db standardize`."
+    )
+    raise StatisticsNotFoundError(message)
+
+
+def load_statistics(
+    folder: str | Path,
+    spec: str | Spec,
+    *,
+    tissue_id: str,
+    channel_names: Sequence[str],
+    use_mean_std: bool = True,
+    stats_level: str | None = None,
+    quantile_level: str | None = None,
+) -> Statistics:
+    """Read the statistics of one tissue's channels from the published tables, by exact channel name.
+
+    Tables are read once per process and file; a file that changes is read again.
+
+    Parameters
+    ----------
+    folder
+        ``<dataset>/<modality>/<mpp>/standardization``.
+    spec
+        Such as ``"quantile_clipping/uq_0.99_image"``; its suffix is the level of the quantiles.
+    tissue_id
+        The tissue; a global table applies to every one, an image-level table must have its row.
+    channel_names
+        The channels wanted, in the order of the result.
+    use_mean_std
+        Whether means and standard deviations are needed.
+    stats_level
+        The level of means and standard deviations, ``"image"`` or ``"global"``. Without it, the level that the folder
+        has, and ``"global"`` where it has both, as the published loader.
+    quantile_level
+        The level of the quantiles, for specs of the older form without a suffix.
+
+    Returns
+    -------
+    Statistics
+
+    Raises
+    ------
+    StatisticsNotFoundError
+        If the folder, a table, the tissue's row or a channel's column is absent.
+    TableError
+        If a table repeats a tissue or a column, or a global table has several rows.
+    FileFormatError
+        If a table is no readable parquet file.
+    """
+    parsed = parse_spec(spec, quantile_level=quantile_level)
+    if stats_level not in (None, *LEVELS):
+        raise unknown("statistics level", stats_level, LEVELS)
+    names = tuple(channel_names)
+    if not parsed.needs_statistics:
+        zero, one = np.zeros(len(names)), np.ones(len(names))
+        return Statistics(
+            spec=parsed, channel_names=names, lower=zero, upper=one, mean=zero, std=one, use_mean_std=False
+        )
+    place = statistics_folder(folder, parsed)
+    assert parsed.quantile_level is not None
+
+    def column(level: Level, kind: str) -> Values:
+        return _lookup(place / f"{level}_level_{kind}.parquet", level=level, tissue_id=tissue_id, names=names)
+
+    upper = column(parsed.quantile_level, "upper_quantiles")
+    lower = np.zeros(len(names)) if parsed.lower is None else column(parsed.quantile_level, "lower_quantiles")
+    mean = std = np.full(len(names), np.nan)
+    if use_mean_std:
+        level = _moments_level(place) if stats_level is None else cast(Level, stats_level)
+        mean, std = column(level, "means"), column(level, "stds")
+    return Statistics(
+        spec=parsed, channel_names=names, lower=lower, upper=upper, mean=mean, std=std, use_mean_std=use_mean_std
+    )
+
+
+def _moments_level(folder: Path) -> Level:
+    levels: tuple[Level, ...] = ("global", "image")
+    for level in levels:
+        if all((folder / f"{level}_level_{kind}.parquet").is_file() for kind in MOMENT_TABLES):
+            return level
+    message = (
+        f"No means and standard deviations in {folder}: expected global_level_means.parquet and "
+        "global_level_stds.parquet, or the same at image level. Compute them, or pass use_mean_std=False."
+    )
+    raise StatisticsNotFoundError(message)
+
+
+def _lookup(path: Path, *, level: Level, tissue_id: str, names: tuple[str, ...]) -> Values:
+    table = wide_table(path)
+    if level == "global":
+        if len(table.values) != 1:
+            message = f"Global statistics {path} must have exactly one row; it has {len(table.values)}."
+            raise TableError(message)
+        row = 0
+    else:
+        if table.rows is None or tissue_id not in table.rows:
+            have = "no tissue ids at all" if table.rows is None else f"{len(table.rows)} tissues"
+            message = (
+                f"No row for tissue {tissue_id!r} in {path} ({have}). "
+                "Compute its statistics, or use a spec whose tables are at global level."
+            )
+            raise StatisticsNotFoundError(message)
+        row = table.rows[tissue_id]
+    absent = [name for name in names if name not in table.columns]
+    if absent:
+        message = f"{path} has no numeric column for {', '.join(map(repr, absent))}; it has {', '.join(table.columns)}."
+        raise StatisticsNotFoundError(message)
+    return table.values[row, [table.columns[name] for name in names]]

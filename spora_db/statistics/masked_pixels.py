@@ -1,0 +1,158 @@
+"""The pixels of an image under its tissue mask, block by block: never the whole image in memory."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.standardization.strides import flat_planes
+
+if TYPE_CHECKING:
+    from spora_db.images.base import ImageReader
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Indices: TypeAlias = npt.NDArray[np.int64]
+Runs: TypeAlias = tuple[Indices, Indices, Indices]
+
+LEAST_SIDE: Final = 256  # smaller chunks are asked for together: 1,024 of 16 x 16 take 21 ms so, 29 ms one by one
+
+
+def regions(shape: tuple[int, int], chunks: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut an image into regions of whole chunks, row by row.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the image in pixels.
+    chunks
+        Height and width of its chunks.
+
+    Yields
+    ------
+    row, col, height, width
+
+    Examples
+    --------
+    >>> list(regions((300, 500), (256, 256)))
+    [(0, 0, 256, 256), (0, 256, 256, 244), (256, 0, 44, 256), (256, 256, 44, 244)]
+    """
+    height, width = (max(1, -(-LEAST_SIDE // chunk)) * chunk for chunk in chunks)
+    for row in range(0, shape[0], height):
+        for col in range(0, shape[1], width):
+            yield row, col, min(height, shape[0] - row), min(width, shape[1] - col)
+
+
+def masked_blocks(
+    reader: "ImageReader", pages: Indices, mask: Mask
+) -> Iterator[tuple[npt.NDArray[Any], Indices, Runs, int]]:
+    """Decode the parts of an image where there is tissue.
+
+    Parameters
+    ----------
+    reader
+        The open image, with ``shape`` (pages, H, W).
+    pages
+        The k pages wanted.
+    mask
+        bool array of shape (H, W).
+
+    Yields
+    ------
+    pixels
+        Array of shape (j, h, w), as decoded.
+    slots
+        int64 array of shape (j,): positions in ``pages``.
+    runs
+        Row, start and stop of the runs of tissue in it.
+    count
+        Number of tissue pixels in it.
+    """
+    from spora_db.kernels.statistics import mask_runs
+
+    _, height, width = reader.shape
+    known: dict[tuple[int, int, int, int], tuple[Runs, int]] = {}
+    for row, col, tall, wide in regions((height, width), reader.chunks):
+        if not mask[row : row + tall, col : col + wide].any():
+            continue
+        known.clear()
+        for block in reader.blocks(pages, row, col, tall, wide):
+            _, h, w = block.pixels.shape
+            place = (row + block.row, col + block.col, h, w)
+            if place not in known:  # planes that come one by one share the runs of their place
+                part = np.ascontiguousarray(mask[place[0] : place[0] + h, place[1] : place[1] + w])
+                most = h * (w // 2 + 1)
+                rows, starts, stops = (np.empty(most, np.int64) for _ in range(3))
+                count = mask_runs(part, rows, starts, stops)
+                known[place] = ((rows[:count], starts[:count], stops[:count]), int(np.count_nonzero(part)))
+            runs, inside = known[place]
+            if inside:
+                yield block.pixels, block.slots, runs, inside
+
+
+def gather(pixels: npt.NDArray[Any], runs: Runs, slots: Indices, out: npt.NDArray[Any], filled: Indices) -> None:
+    """Append the tissue pixels of decoded planes to the rows of ``out``.
+
+    Parameters
+    ----------
+    pixels
+        Array of shape (j, h, w).
+    runs
+        Row, start and stop of the runs of tissue.
+    slots
+        int64 array of shape (j,): the row of ``out`` of each plane.
+    out
+        Array of shape (k, n).
+    filled
+        int64 array of shape (k,): how much of each row is filled; moved on.
+    """
+    from spora_db.kernels.statistics import gather_runs
+
+    source = flat_planes(pixels)
+    gather_runs(
+        source.flat, source.plane, source.line, source.step, *runs, np.ascontiguousarray(slots, np.int64), out, filled
+    )
+
+
+def masked_values(reader: "ImageReader", pages: Indices, mask: Mask) -> Iterator[tuple[npt.NDArray[Any], Indices]]:
+    """Give the tissue pixels of one decoded block after the other.
+
+    Parameters
+    ----------
+    reader, pages, mask
+        As :func:`masked_blocks`.
+
+    Yields
+    ------
+    values
+        Array of shape (j, n), reused: gone with the next one.
+    slots
+        int64 array of shape (j,): positions in ``pages``.
+    """
+    room = np.empty(0, reader.dtype)
+    for pixels, slots, runs, count in masked_blocks(reader, pages, mask):
+        if room.size < len(slots) * count:
+            room = np.empty(len(slots) * count, reader.dtype)
+        values = room[: len(slots) * count].reshape(len(slots), count)
+        gather(pixels, runs, np.arange(len(slots)), values, np.zeros(len(slots), np.int64))
+        yield values, slots
+
+
+def kept_values(reader: "ImageReader", pages: Indices, mask: Mask) -> npt.NDArray[Any]:
+    """Return all tissue pixels of an image at once.
+
+    Parameters
+    ----------
+    reader, pages, mask
+        As :func:`masked_blocks`.
+
+    Returns
+    -------
+    array of shape (k, number of tissue pixels), in the image's dtype
+    """
+    out = np.empty((len(pages), int(np.count_nonzero(mask))), reader.dtype)
+    filled = np.zeros(len(pages), np.int64)
+    for pixels, slots, runs, _ in masked_blocks(reader, pages, mask):
+        gather(pixels, runs, slots, out, filled)
+    assert (filled == out.shape[1]).all()
+    return out

@@ -1,0 +1,179 @@
+"""Mean and population standard deviation of transformed pixels: float64, mergeable, the same in any order of work."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.standardization.specs import registered
+from spora_db.standardization.transform import EPSILON
+
+if TYPE_CHECKING:
+    from spora_db.standardization.specs import Elementwise
+
+Reals: TypeAlias = npt.NDArray[np.float64]
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moments:
+    """Moments of the pixels of C channels, each a float64 array of shape (C,).
+
+    Parameters
+    ----------
+    count
+        Number of pixels; zero where a channel is not measured.
+    mean
+        Their mean.
+    squares
+        The sum of their squared deviations from it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = Moments(count=np.array([2.0]), mean=np.array([1.0]), squares=np.array([2.0]))
+    >>> two = Moments(count=np.array([1.0]), mean=np.array([4.0]), squares=np.array([0.0]))
+    >>> Moments.merged([one, two]).mean, Moments.merged([one, two]).std.round(3)
+    (array([2.]), array([1.633]))
+    """
+
+    count: Reals
+    mean: Reals
+    squares: Reals
+
+    @property
+    def means(self) -> Reals:
+        """The mean, NaN where there are no pixels."""
+        return np.where(self.count > 0, self.mean, np.nan)
+
+    @property
+    def std(self) -> Reals:
+        """The population standard deviation, NaN where there are no pixels."""
+        return np.sqrt(np.divide(self.squares, self.count, out=np.full_like(self.mean, np.nan), where=self.count > 0))
+
+    @classmethod
+    def merged(cls, parts: "Iterable[Moments]") -> "Moments":
+        """Pool moments in the order given (Chan, Golub, LeVeque 1979); the caller's order decides the last bits."""
+        total: Moments | None = None
+        for part in parts:
+            total = part if total is None else _pair(total, part)
+        if total is None:
+            message = "Moments.merged needs at least one part."
+            raise ValueError(message)
+        return total
+
+
+def _pair(one: Moments, two: Moments) -> Moments:
+    count = one.count + two.count
+    share = np.divide(two.count, count, out=np.zeros_like(count), where=count > 0)
+    delta = np.where(one.count > 0, two.mean - one.mean, two.mean)
+    delta = np.where(two.count > 0, delta, 0.0)
+    return Moments(
+        count=count,
+        mean=np.where(one.count > 0, one.mean, 0.0) + delta * share,
+        squares=one.squares + two.squares + delta * delta * one.count * share,
+    )
+
+
+def transformed(values: Reals, *, method: str, lower: float, upper: float) -> Reals:
+    """Return clipped and transformed pixels in float64, before mean and standard deviation.
+
+    Parameters
+    ----------
+    values
+        float64 array.
+    method
+        A built-in or registered method.
+    lower, upper
+        Clipping bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> transformed(np.array([0.0, 2.0, 9.0]), method="quantile_clipping", lower=0.0, upper=4.0).round(6)
+    array([0. , 0.5, 1. ])
+    """
+    clipped = np.clip(values, lower, upper)
+    if method == "quantile_clipping":
+        return (clipped - lower) / (upper - lower + EPSILON)
+    if method == "quantile_clipping_log1p":
+        return np.log1p(clipped)
+    function = registered(method)
+    assert function is not None
+    return np.asarray(function(clipped), dtype=np.float64)
+
+
+def of_counts(counts: Counts, lowest: int, *, method: str, lower: Reals, upper: Reals) -> Moments:
+    """Return the moments of integers, given how often each value occurs.
+
+    Parameters
+    ----------
+    counts
+        int64 array of shape (C, values).
+    lowest
+        The value of the first bin.
+    method
+        A built-in or registered method.
+    lower, upper
+        Clipping bounds, shape (C,).
+    """
+    result = np.zeros((3, len(counts)))
+    for channel, row in enumerate(counts):
+        present = np.flatnonzero(row)
+        if present.size == 0:
+            continue
+        weights = row[present].astype(np.float64)
+        values = (present + lowest).astype(np.float64)
+        z = transformed(values, method=method, lower=lower[channel], upper=upper[channel])
+        total = weights.sum()
+        mean = (weights * z).sum() / total
+        result[:, channel] = total, mean, (weights * (z - mean) ** 2).sum()
+    return Moments(count=result[0], mean=result[1], squares=result[2])
+
+
+class MomentSums:
+    """Adds up the moments of C channels over blocks; how pixels are cut into blocks does not change a bit.
+
+    Parameters
+    ----------
+    method
+        A built-in or registered method.
+    lower, upper
+        Clipping bounds, shape (C,); channels whose bounds are NaN get NaN.
+    """
+
+    def __init__(self, *, method: str, lower: Reals, upper: Reals) -> None:
+        from spora_db.kernels.moments import BUFFER, CLIP, LOG1P, PLAIN
+
+        self._mode = {"quantile_clipping": CLIP, "quantile_clipping_log1p": LOG1P}.get(method, PLAIN)
+        self._function: Elementwise | None = registered(method)
+        self._lower, self._upper = (np.asarray(bound, np.float64) for bound in (lower, upper))
+        self._state, self._buffer = np.zeros((len(self._lower), 4)), np.empty((len(self._lower), BUFFER))
+        self._scratch = np.empty(BUFFER)
+
+    def add(self, values: npt.NDArray[Any], slots: Counts) -> None:
+        """Add the pixels ``values`` of shape (j, n) of the channels ``slots``."""
+        from spora_db.kernels.moments import add_values
+
+        for row, slot in zip(values, slots, strict=True):
+            lower, upper = self._lower[slot], self._upper[slot]
+            pixels = row
+            if self._function is not None:
+                pixels = np.asarray(self._function(np.clip(row.astype(np.float64), lower, upper)), dtype=np.float64)
+            add_values(
+                self._mode, pixels, lower, upper, upper - lower + EPSILON, self._buffer[slot], self._scratch,
+                self._state[slot],
+            )  # fmt: skip
+
+    def result(self) -> Moments:
+        """Return the moments of all pixels added; nothing may be added afterwards."""
+        from spora_db.kernels.moments import COUNT, M2, MEAN, flush
+
+        for buffer, state in zip(self._buffer, self._state, strict=True):
+            flush(buffer, self._scratch, state)
+        unknown = np.isnan(self._lower) | np.isnan(self._upper)
+        count, mean, squares = (self._state[:, column].copy() for column in (COUNT, MEAN, M2))
+        mean[unknown & (count > 0)] = squares[unknown & (count > 0)] = np.nan
+        return Moments(count=count, mean=mean, squares=squares)

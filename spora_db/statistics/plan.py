@@ -1,0 +1,111 @@
+"""The values that pass between the rounds of cohort statistics: units, plans, rounds and partial results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError
+from spora_db.standardization.specs import Spec, registered
+from spora_db.statistics.tissue import KEPT_BYTES, asked_quantiles
+
+Kind: TypeAlias = Literal["tissue", "count", "digits", "moments"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsUnit:
+    """One tissue: what is read for its statistics.
+
+    Parameters
+    ----------
+    tissue_id
+        The tissue.
+    image, mask
+        Paths of its image and its tissue mask.
+    pages
+        The image's page of each measured channel, by name.
+    """
+
+    tissue_id: str
+    image: Path
+    mask: Path
+    pages: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsPlan:
+    """What is computed, the same for every tissue.
+
+    Parameters
+    ----------
+    spec
+        The standardization.
+    channel_names
+        The C channels of the panel, in its order.
+    kept_bytes
+        How many bytes of pixels one unit may hold; the result does not depend on it.
+
+    Raises
+    ------
+    ArgumentError
+        For a spec without statistics, or a panel that repeats a name.
+    """
+
+    spec: Spec
+    channel_names: tuple[str, ...]
+    kept_bytes: int = KEPT_BYTES
+
+    def __post_init__(self) -> None:
+        """Refuse what has no statistics."""
+        asked_quantiles(self.spec)
+        registered(self.spec.method)
+        twice = sorted({name for name in self.channel_names if self.channel_names.count(name) > 1})
+        if twice or not self.channel_names:
+            message = f"The panel must name its channels once each; got {', '.join(twice) or 'none'} repeatedly."
+            raise ArgumentError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What is computed of every tissue next; JSON values only, so that it can be stored and compared.
+
+    Parameters
+    ----------
+    kind
+        ``"tissue"``: its own quantiles and moments. ``"count"``: values or leading digits. ``"digits"``: the next 16
+        bits. ``"moments"``: moments under known global quantiles.
+    number
+        Counted from 0.
+    state
+        What the rounds before found.
+    """
+
+    kind: Kind
+    number: int = 0
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Partial:
+    """What one round found of one tissue.
+
+    Parameters
+    ----------
+    tissue_id
+        The tissue.
+    arrays
+        Numbers by name.
+    record
+        JSON values; ``pixels`` is the number of pixels worked through.
+    """
+
+    tissue_id: str
+    arrays: Mapping[str, npt.NDArray[Any]]
+    record: Mapping[str, Any]
+
+
+def first_round(plan: StatisticsPlan) -> Round:
+    """Return the round that a plan begins with."""
+    return Round(kind="tissue" if plan.spec.quantile_level == "image" else "count")

@@ -1,0 +1,138 @@
+"""The statistics of a cohort as the published tables, written whole or not at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import WriteError, unknown
+from spora_db.standardization.specs import LEVELS, Spec
+from spora_db.statistics.moments import Moments
+from spora_db.writing import write_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Reals: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StatisticsResult:
+    """The statistics of a cohort under one spec.
+
+    Parameters
+    ----------
+    spec
+        The standardization.
+    channel_names
+        The C channels of the panel.
+    tissue_ids
+        The T tissues, sorted.
+    upper, lower
+        Quantiles in raw pixel values, float64 of shape (T, C) at image level, (1, C) at global level; NaN where a
+        tissue lacks the channel. ``lower`` is zero where the spec has no lower quantile.
+    means, stds
+        Of each tissue's transformed pixels, float64 of shape (T, C).
+    pooled
+        Moments of all tissues together.
+    failures
+        Why tissues are missing, by tissue.
+    """
+
+    spec: Spec
+    channel_names: tuple[str, ...]
+    tissue_ids: tuple[str, ...]
+    upper: Reals
+    lower: Reals
+    means: Reals
+    stds: Reals
+    pooled: Moments
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def with_failures(self, failures: Mapping[str, str]) -> "StatisticsResult":
+        """Return the result with the reasons of missing tissues."""
+        return replace(self, failures=dict(failures))
+
+    def tables(self, *, stats_levels: Sequence[str] = LEVELS) -> "dict[str, pa.Table]":
+        """Return the published tables by file name.
+
+        Float64: quantiles are exact and moments good to 1e-12. Published tables hold float32; readers take both.
+
+        Parameters
+        ----------
+        stats_levels
+            Levels of means and standard deviations: ``"image"``, ``"global"`` or both.
+
+        Raises
+        ------
+        UnknownNameError
+            For another level.
+        """
+        for level in stats_levels:
+            if level not in LEVELS:
+                raise unknown("statistics level", level, LEVELS)
+        kinds = {f"{self.spec.quantile_level}_level_upper_quantiles": self.upper}
+        if self.spec.lower is not None:
+            kinds[f"{self.spec.quantile_level}_level_lower_quantiles"] = self.lower
+        if "image" in stats_levels:
+            kinds |= {"image_level_means": self.means, "image_level_stds": self.stds}
+        if "global" in stats_levels:
+            kinds |= {"global_level_means": self.pooled.means[None], "global_level_stds": self.pooled.std[None]}
+        return {f"{kind}.parquet": self._table(kind, values) for kind, values in kinds.items()}
+
+    def _table(self, kind: str, values: Reals) -> "pa.Table":
+        """Lay a table out as pandas writes it: at image level the tissue ids are the unnamed index, the last column."""
+        import pandas as pd
+        import pyarrow as pa
+
+        index = list(self.tissue_ids) if kind.startswith("image_level") else None
+        return pa.Table.from_pandas(pd.DataFrame(values, index=index, columns=list(self.channel_names)))
+
+
+def write_statistics(
+    folder: str | Path,
+    result: StatisticsResult,
+    *,
+    stats_levels: Sequence[str] = LEVELS,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write the tables of a result where the published loader expects them.
+
+    Parameters
+    ----------
+    folder
+        ``<dataset>/<modality>/<mpp>/standardization``; the tables go to the folder of the spec in it.
+    result
+        The statistics.
+    stats_levels
+        Levels of means and standard deviations to write.
+    provenance
+        How they were made, JSON values; recorded in every file with the spec, its tissues and failures.
+    overwrite
+        Whether files that are there are replaced, each in one step.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    WriteError
+        If a file is there already, or the folder cannot be written.
+    """
+    place = Path(folder) / str(result.spec)
+    tables = result.tables(stats_levels=stats_levels)
+    there = [name for name in tables if (place / name).exists()]
+    if there and not overwrite:
+        message = f"{place} already holds {', '.join(there)}; pass overwrite=True (--overwrite) to replace them."
+        raise WriteError(message)
+    metadata = {
+        "spec": str(result.spec), "tissues": len(result.tissue_ids), "failures": dict(result.failures),
+        **(provenance or {}),
+    }  # fmt: skip
+    return [write_parquet(table, place / name, metadata=metadata) for name, table in tables.items()]

@@ -1,0 +1,233 @@
+"""Statistics of a cohort, in rounds of one unit per tissue: exact, streaming, the same whatever the order of work.
+
+1. A *unit* is one tissue: its image, its mask and the page of each channel.
+2. A *round* says what is computed of every tissue; ``run_unit(unit, plan=, stage=)`` gives a *partial*: arrays, JSON.
+3. ``next_round(plan, stage, partials)`` folds all partials into the next round, or into the result.
+
+Image-level quantiles take one round. Global quantiles take one round for integers of 8 and 16 bits, and three for
+float32: the leading 16 bits of the keys around each quantile, the other 16 bits, the moments.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError, FileFormatError, SporaError
+from spora_db.standardization.specs import Spec, parse_spec
+from spora_db.statistics.moments import Moments
+from spora_db.statistics.plan import Partial, Round, StatisticsPlan, StatisticsUnit, first_round
+from spora_db.statistics.result import StatisticsResult, write_statistics
+from spora_db.statistics.rounds import after_counts, after_moments, pack_counts, search_of
+from spora_db.statistics.tissue import (
+    KEPT_BYTES,
+    check_mask,
+    digit_counts,
+    is_small,
+    spread,
+    spread_moments,
+    tissue_moments,
+    tissue_statistics,
+    value_counts,
+)
+
+__all__ = [
+    "Partial", "Round", "StatisticsPlan", "StatisticsResult", "StatisticsUnit", "compute_statistics", "first_round",
+    "next_round", "run_unit", "tissue_statistics", "write_statistics",
+]  # fmt: skip
+
+FAILURES: Final = (SporaError, OSError, ValueError, MemoryError)
+
+logger = logging.getLogger(__name__)
+
+
+def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Partial:
+    """Compute a round's part of one tissue.
+
+    Parameters
+    ----------
+    unit
+        The tissue.
+    plan
+        What is computed.
+    stage
+        The round.
+
+    Returns
+    -------
+    Partial
+
+    Raises
+    ------
+    SporaError
+        If the image or mask is absent, broken, of another size, or empty; the message names the file.
+    """
+    from spora_db.images import open_image
+    from spora_db.masks import load_tissue_mask
+
+    unknown = sorted(set(unit.pages) - set(plan.channel_names))
+    if unknown:
+        message = f"Tissue {unit.tissue_id!r} has channels that the panel lacks: {', '.join(unknown)}."
+        raise ArgumentError(message)
+    reader = open_image(unit.image)
+    mask = load_tissue_mask(unit.mask, shape=reader.shape[1:], image=unit.image)
+    check_mask(reader, mask)
+    channels = len(plan.channel_names)
+    pages = np.array([unit.pages.get(name, -1) for name in plan.channel_names], np.int64)
+    present = np.flatnonzero(pages >= 0)
+    if pages.max(initial=-1) >= reader.shape[0] or len(present) == 0:
+        message = f"Image {unit.image} has {reader.shape[0]} pages; pages asked for: {sorted(unit.pages.values())}."
+        raise FileFormatError(message)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    if stage.kind == "tissue":
+        found = tissue_statistics(reader, mask, pages=pages, spec=plan.spec, kept_bytes=plan.kept_bytes)
+        arrays = {"upper": found.upper, "lower": found.lower, **_arrays(found.moments)}
+        _warn(unit, [plan.channel_names[c] for c in present if np.isnan(found.upper[c])])
+    elif stage.kind == "moments":
+        lower, upper = (np.array(stage.state[name], np.float64) for name in ("lower", "upper"))
+        sums = tissue_moments(
+            reader, mask, pages=pages[present], spec=plan.spec, lower=lower[present], upper=upper[present]
+        )
+        arrays = _arrays(spread_moments(sums, present, channels))
+    elif is_small(reader.dtype):
+        arrays = pack_counts(value_counts(reader, pages[present], mask)[:, None], present)
+    else:
+        search = search_of(stage, reader.dtype.name, plan, channels)
+        counts, broken = digit_counts(reader, pages[present], mask, search=search.take(present))
+        arrays = {**pack_counts(counts, present), "broken": spread(broken.astype(float), present, channels, 0.0)}
+        _warn(unit, [plan.channel_names[c] for c, count in zip(present, broken, strict=True) if count])
+    record = {
+        "pixels": int(np.count_nonzero(mask)) * len(present), "dtype": reader.dtype.name, "measured": present.tolist()
+    }  # fmt: skip
+    return Partial(tissue_id=unit.tissue_id, arrays=arrays, record=record)
+
+
+def next_round(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial]) -> Round | StatisticsResult:
+    """Fold what one round found of all tissues.
+
+    Parameters
+    ----------
+    plan
+        What is computed.
+    stage
+        The round that is over.
+    partials
+        One per tissue, in any order. It may be iterated more than once; one that loads its items while it is iterated
+        keeps memory constant in the number of tissues.
+
+    Returns
+    -------
+    Round or StatisticsResult
+        The next round, or the result after the last.
+
+    Raises
+    ------
+    FileFormatError
+        If the tissues' images are of dtypes that cannot be pooled.
+    ArgumentError
+        If there are no partials.
+    """
+    if stage.kind in ("tissue", "moments"):
+        return after_moments(plan, stage, partials)
+    return after_counts(plan, stage, partials)
+
+
+def compute_statistics(
+    units: Iterable[StatisticsUnit],
+    *,
+    spec: str | Spec,
+    channel_names: Sequence[str],
+    kept_bytes: int = KEPT_BYTES,
+    keep_going: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> StatisticsResult:
+    """Compute the statistics of a cohort in this process.
+
+    Parameters
+    ----------
+    units
+        The tissues.
+    spec
+        The standardization, such as ``"quantile_clipping/uq_0.99_image"``.
+    channel_names
+        The panel.
+    kept_bytes
+        How many bytes of pixels may be held at once.
+    keep_going
+        Return a result without the tissues that failed, their reasons in ``failures``; else an error at the end.
+    progress
+        Called with a tissue's id when a round is done with it.
+
+    Returns
+    -------
+    StatisticsResult
+
+    Raises
+    ------
+    SporaError
+        If tissues failed; the message lists every one with its reason. All others were worked through before.
+    """
+    parsed = parse_spec(spec)
+    plan = StatisticsPlan(spec=parsed, channel_names=tuple(channel_names), kept_bytes=kept_bytes)
+    left = sorted(units, key=lambda unit: unit.tissue_id)
+    ids = [unit.tissue_id for unit in left]
+    if len(set(ids)) != len(ids) or not ids:
+        twice = ", ".join(sorted({name for name in ids if ids.count(name) > 1})[:5])
+        message = f"Statistics need every tissue once; got {len(ids)} units. Repeated: {twice or 'none'}."
+        raise ArgumentError(message)
+    failures: dict[str, str] = {}
+    stage: Round | StatisticsResult = first_round(plan)
+    while isinstance(stage, Round):
+        with tempfile.TemporaryDirectory(prefix="spora-db-") as folder:
+            partials = _PartialsOnDisk(Path(folder))
+            for unit in left:
+                try:
+                    partials.add(run_unit(unit, plan=plan, stage=stage))
+                except FAILURES as error:
+                    failures[unit.tissue_id] = " ".join(f"{error}".split()) or type(error).__name__
+                if progress is not None:
+                    progress(unit.tissue_id)
+            left = [unit for unit in left if unit.tissue_id not in failures]
+            if failures and not (keep_going and left):
+                _raise(failures, total=len(ids))
+            stage = next_round(plan, stage, partials)
+    return stage.with_failures(failures)
+
+
+class _PartialsOnDisk:
+    """Partials that are loaded one at a time: counts of 2,000 tissues do not fit into memory together."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._kept = folder, list[tuple[str, Mapping[str, Any]]]()
+
+    def add(self, partial: Partial) -> None:
+        with (self._folder / f"{len(self._kept)}.npz").open("wb") as file:
+            np.savez(file, **partial.arrays)  # type: ignore[arg-type]
+        self._kept.append((partial.tissue_id, partial.record))
+
+    def __iter__(self) -> Iterator[Partial]:
+        for number, (tissue_id, record) in enumerate(self._kept):
+            with np.load(self._folder / f"{number}.npz", allow_pickle=False) as arrays:
+                yield Partial(tissue_id=tissue_id, arrays=dict(arrays), record=record)
+
+
+def _raise(failures: Mapping[str, str], *, total: int) -> NoReturn:
+    reasons = "\n".join(f"  {tissue_id}: {reason}" for tissue_id, reason in sorted(failures.items()))
+    done = total - len(failures)
+    message = f"Statistics failed for {len(failures)} of {total} tissues ({done} are done):\n{reasons}"
+    raise SporaError(message)
+
+
+def _arrays(moments: Moments) -> dict[str, npt.NDArray[Any]]:
+    return {"count": moments.count, "mean": moments.mean, "squares": moments.squares}
+
+
+def _warn(unit: StatisticsUnit, names: Sequence[str]) -> None:
+    if names:
+        what = json.dumps(list(names))
+        logger.warning("tissue %s: NaN pixels make the statistics NaN of %s (%s)", unit.tissue_id, what, unit.image)

@@ -1,0 +1,213 @@
+"""The statistics of one tissue: exact quantiles of its masked pixels, then the moments of the transformed ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError, FileFormatError
+from spora_db.standardization.specs import Spec
+from spora_db.statistics import moments, quantiles
+from spora_db.statistics.masked_pixels import kept_values, masked_values
+from spora_db.statistics.moments import Moments, MomentSums
+from spora_db.statistics.quantiles import SMALL_BINS, SMALL_LOWEST, DigitCounter, Search
+
+if TYPE_CHECKING:
+    from spora_db.images.base import ImageReader
+
+Reals: TypeAlias = npt.NDArray[np.float64]
+Counts: TypeAlias = npt.NDArray[np.int64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+KEPT_BYTES: Final = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TissueStatistics:
+    """The statistics of one tissue's channels under one spec.
+
+    Parameters
+    ----------
+    upper, lower
+        Quantiles in raw pixel values, float64 of shape (C,); ``lower`` is zero where the spec has no lower quantile.
+    moments
+        Of the transformed pixels.
+    """
+
+    upper: Reals
+    lower: Reals
+    moments: Moments
+
+
+def asked_quantiles(spec: Spec) -> tuple[float, ...]:
+    """Return the quantiles of a spec: the upper one, then the lower one if there is one.
+
+    Raises
+    ------
+    ArgumentError
+        For a spec without quantiles.
+    """
+    if spec.upper is None:
+        message = f"Standardization {str(spec)!r} has no statistics to compute."
+        raise ArgumentError(message)
+    return (spec.upper,) if spec.lower is None else (spec.upper, spec.lower)
+
+
+def is_small(dtype: npt.DTypeLike) -> bool:
+    """Whether all values of a dtype are counted one by one: integers of 8 and 16 bits."""
+    kind = np.dtype(dtype)
+    return kind.kind in "bui" and kind.itemsize <= 2
+
+
+def tissue_statistics(
+    reader: "ImageReader", mask: Mask, *, pages: npt.ArrayLike, spec: Spec, kept_bytes: int = KEPT_BYTES
+) -> TissueStatistics:
+    """Compute the statistics of one tissue, in one decode of its masked blocks where they fit into memory.
+
+    Integers of 8 and 16 bits always take one pass, in constant memory: their values are counted. Others take one pass
+    if the masked pixels fit into ``kept_bytes``, else one per 16 bits and one for the moments, with the same result.
+
+    Parameters
+    ----------
+    reader
+        The open image.
+    mask
+        bool array of shape (H, W): the tissue.
+    pages
+        The image's page of each of the C channels; -1 for a channel that is not measured.
+    spec
+        The standardization.
+    kept_bytes
+        How many bytes of pixels may be held at once.
+
+    Returns
+    -------
+    TissueStatistics
+        Quantiles as ``np.quantile`` of the pixels in float64, to the last bit.
+
+    Raises
+    ------
+    FileFormatError
+        If the mask has another size than the image, or no pixels.
+    """
+    pages = np.asarray(pages, np.int64)
+    check_mask(reader, mask)
+    present = np.flatnonzero(pages >= 0)
+    asked = asked_quantiles(spec)
+    if is_small(reader.dtype):
+        counts = value_counts(reader, pages[present], mask)
+        found = quantiles.of_counts(counts, asked)
+        lower, upper = bounds(found)
+        result = moments.of_counts(counts, SMALL_LOWEST, method=spec.method, lower=lower, upper=upper)
+    elif len(present) * int(np.count_nonzero(mask)) * reader.dtype.itemsize <= kept_bytes:
+        values = kept_values(reader, pages[present], mask)
+        found = quantiles.of_values(values, asked)
+        lower, upper = bounds(found)
+        sums = MomentSums(method=spec.method, lower=lower, upper=upper)
+        sums.add(values, np.arange(len(present)))
+        result = sums.result()
+    else:
+        search = Search.start(reader.dtype.name, asked, len(present))
+        while not search.done:
+            search = search.refine(*digit_counts(reader, pages[present], mask, search=search))
+        found = search.values()
+        lower, upper = bounds(found)
+        result = tissue_moments(reader, mask, pages=pages[present], spec=spec, lower=lower, upper=upper)
+    return TissueStatistics(
+        upper=spread(upper, present, len(pages), np.nan),
+        lower=spread(lower, present, len(pages), np.nan),
+        moments=spread_moments(result, present, len(pages)),
+    )
+
+
+def check_mask(reader: "ImageReader", mask: Mask) -> None:
+    """Refuse a mask of another size than the image, or without a pixel.
+
+    Raises
+    ------
+    FileFormatError
+        Naming the sizes.
+    """
+    if mask.shape != tuple(reader.shape[1:]):
+        sizes = f"{mask.shape[0]} x {mask.shape[1]} pixels, the image {reader.shape[1]} x {reader.shape[2]}"
+        message = f"The tissue mask of {reader.path} is {sizes}; they must agree."
+        raise FileFormatError(message)
+    if not mask.any():
+        message = f"The tissue mask of {reader.path} has no pixels; there is nothing to compute statistics from."
+        raise FileFormatError(message)
+
+
+def bounds(found: Reals) -> tuple[Reals, Reals]:
+    """Return lower and upper bounds from the quantiles of :func:`asked_quantiles`; the lower is zero if not asked."""
+    upper = found[:, 0]
+    return (found[:, 1] if found.shape[1] > 1 else np.where(np.isnan(upper), np.nan, 0.0)), upper
+
+
+def value_counts(reader: "ImageReader", pages: Counts, mask: Mask) -> Counts:
+    """Count the values of the masked pixels of an image of 8- or 16-bit integers, in one pass.
+
+    Returns
+    -------
+    int64 array of shape (channels, 98304)
+        Bin 0 is the value -32768.
+    """
+    from spora_db.kernels.statistics import count_small
+
+    counts = np.zeros((len(pages), 1, SMALL_BINS), np.int64)
+    for values, slots in masked_values(reader, pages, mask):
+        count_small(values, np.ascontiguousarray(slots, np.int64), SMALL_LOWEST, counts)
+    return counts[:, 0]
+
+
+def digit_counts(reader: "ImageReader", pages: Counts, mask: Mask, *, search: Search) -> tuple[Counts, Counts]:
+    """Count the next digit of a search over the masked pixels of an image, in one pass.
+
+    Returns
+    -------
+    counts, broken
+        As of :class:`spora_db.quantiles.DigitCounter`.
+    """
+    counter = DigitCounter(search)
+    for values, slots in masked_values(reader, pages, mask):
+        counter.add(values, slots)
+    return counter.counts, counter.broken
+
+
+def tissue_moments(
+    reader: "ImageReader", mask: Mask, *, pages: Counts, spec: Spec, lower: Reals, upper: Reals
+) -> Moments:
+    """Compute the moments of the transformed masked pixels under given bounds, in one pass.
+
+    Parameters
+    ----------
+    reader, mask, spec
+        As :func:`tissue_statistics`.
+    pages
+        The page of each channel, all of them measured.
+    lower, upper
+        Clipping bounds, shape (channels,).
+    """
+    if is_small(reader.dtype):
+        counts = value_counts(reader, pages, mask)
+        return moments.of_counts(counts, SMALL_LOWEST, method=spec.method, lower=lower, upper=upper)
+    sums = MomentSums(method=spec.method, lower=lower, upper=upper)
+    for values, slots in masked_values(reader, pages, mask):
+        sums.add(values, slots)
+    return sums.result()
+
+
+def spread(values: Reals, present: Counts, channels: int, fill: float) -> Reals:
+    """Put the values of the measured channels at their places in the panel."""
+    result = np.full(channels, fill)
+    result[present] = values
+    return result
+
+
+def spread_moments(found: Moments, present: Counts, channels: int) -> Moments:
+    """Put the moments of the measured channels at their places in the panel; the others have none."""
+    parts: Mapping[str, Reals] = {
+        name: spread(getattr(found, name), present, channels, 0.0) for name in ("count", "mean", "squares")
+    }
+    return Moments(**parts)
