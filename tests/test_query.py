@@ -1,8 +1,10 @@
 import hashlib
+import os
 import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,15 @@ def tiles(lake: Path) -> pd.DataFrame:
 
 def key(frame: pd.DataFrame) -> list[tuple[str, str, int]]:
     return list(zip(frame["dataset"], frame["tissue_id"], frame["tile_id"], strict=True))
+
+
+def pixels_digest(asked: SporaQuery) -> str:
+    """Return a digest of rows and pixels of all samples."""
+    digest = hashlib.sha256()
+    for sample in asked.to_torch():
+        digest.update(f"{sample['tissue_id']}|{sample['tile_id']}|{sample['channel_names']}".encode())
+        digest.update(sample["image"].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def sample_key(seed: int, dataset: str, tissue_id: str, tile_id: int) -> str:
@@ -237,6 +248,38 @@ def test_plan_is_small_and_equal_everywhere(lake, query, tmp_path):
     assert np.array_equal(plan.row, moved.row)
     assert asked.where("age > 40").plan().hash != plan.hash
     assert asked.standardize("identity").plan().hash != plan.hash
+
+
+def test_the_order_of_listings_and_another_process_change_neither_rows_nor_pixels(lake, query, monkeypatch):
+    asked = (
+        query.channels(kind="uniprot_filtered").standardize("quantile_clipping/uq_0.99_image").sample(9, by="dataset")
+    )
+    plan, digest = asked.plan(), pixels_digest(asked)
+    listing = os.scandir
+
+    class Backwards:
+        def __init__(self, path: str) -> None:
+            with listing(path) as entries:
+                self.entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+
+        def __enter__(self) -> Iterator[os.DirEntry]:
+            return iter(self.entries)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", Backwards)
+    assert asked.plan().hash == plan.hash
+    assert asked.df().equals(frame)
+    assert pixels_digest(asked) == digest
+    monkeypatch.undo()
+    script = (
+        "import pickle, sys\nsys.path.insert(0, sys.argv[1])\nfrom test_query import pixels_digest\n"
+        "print(pixels_digest(pickle.loads(sys.stdin.buffer.read())))"
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent)]
+    other = subprocess.run(command, input=pickle.dumps(asked), capture_output=True, check=True).stdout.decode()
+    assert other.strip() == digest
 
 
 def test_plan_keeps_the_order_of_df(query):

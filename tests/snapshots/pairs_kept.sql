@@ -1,0 +1,31 @@
+SELECT
+  "base"."dataset",
+  "base"."modality",
+  "base"."mpp",
+  "base"."strategy",
+  "base"."tile_size",
+  "base"."tissue_id",
+  "base"."tile_id",
+  "base"."row",
+  "base"."col"
+FROM tiles AS base
+WHERE
+  base.modality IN ('imc', 'he')
+  AND base.mpp = 1.0
+  AND base.tile_size = 32
+  AND base.strategy = 'default'
+QUALIFY
+  ROW_NUMBER() OVER (
+    PARTITION BY base.dataset, base.mpp, base.tissue_id, base.strategy, base.tile_size, base.tile_id
+    ORDER BY LIST_POSITION(['imc', 'he'], base.modality)
+  ) = 1
+ORDER BY
+  "dataset",
+  "modality",
+  "mpp",
+  "strategy",
+  "tile_size",
+  "tissue_id",
+  "tile_id",
+  "row",
+  "col"
