@@ -251,10 +251,8 @@ def test_plan_is_small_and_equal_everywhere(lake, query, tmp_path):
 
 
 def test_the_order_of_listings_and_another_process_change_neither_rows_nor_pixels(lake, query, monkeypatch):
-    asked = (
-        query.channels(kind="uniprot_filtered").standardize("quantile_clipping/uq_0.99_image").sample(9, by="dataset")
-    )
-    plan, digest = asked.plan(), pixels_digest(asked)
+    asked = query.standardize("quantile_clipping/uq_0.99_image").sample(9, by="dataset")
+    plan, frame, digest = asked.plan(), asked.df(), pixels_digest(asked)
     listing = os.scandir
 
     class Backwards:
