@@ -11,6 +11,7 @@ import re
 import tempfile
 import threading
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -58,6 +59,18 @@ _MISSING_COLUMN = re.compile(r'column "([^"]+)" (?:was )?not found|not have a co
 _MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
 
 
+_alive: "weakref.WeakSet[Database]" = weakref.WeakSet()
+_inherited: list[duckdb.DuckDBPyConnection] = []
+
+
+def _keep_inherited() -> None:
+    """Keep in a forked child what it inherited: destroying a DuckDB whose threads stayed in the parent crashes."""
+    _inherited.extend(connection for database in _alive if (connection := database.connection) is not None)
+
+
+os.register_at_fork(after_in_child=_keep_inherited)
+
+
 class Database:
     """One in-memory DuckDB that answers over a lake's files, read-only by construction of what it may open.
 
@@ -81,6 +94,7 @@ class Database:
         self._sources: dict[str, SourceQuery] = {}
         self._signatures: dict[str, object] = {}
         self._connection: duckdb.DuckDBPyConnection | None = self._connect()
+        _alive.add(self)
 
     def run(self, text: str, params: Parameters = None) -> Result:
         """Make the relations that a statement names and return its rows."""
@@ -125,6 +139,11 @@ class Database:
     def check_rows(self, check: str) -> list[tuple[str | None, ...]]:
         """Return the contradictions that a check finds."""
         return self.run(sql_text("checks", check).rstrip().removesuffix(";")).fetchall()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection | None:
+        """The connection, for whoever has to keep it; None when closed."""
+        return self._connection
 
     def close(self) -> None:
         """Close the connection. Closing twice is no error."""
