@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from published_lake import write_published_lake
-from spora_db import SporaQuery, register_standardizer, specs
+from spora_db import SporaQuery, register_standardizer
 from spora_db.datasets import (
     ComposedImagingDataset,
     HEImagingDataset,
@@ -23,6 +23,7 @@ from spora_db.datasets import (
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.jobs import standardize_lake
 from spora_db.loading.collates import collate_list
+from spora_db.standardization import specs
 from spora_db.standardization.specs import parse_spec
 
 SPEC = "quantile_clipping/uq_0.99_image"

@@ -45,10 +45,10 @@ class ChosenChannels:
 class _Entries:
     """One entry per image and delivered channel: image number, position in the panel, page, place in `_Panels`."""
 
-    image: Int64
-    index: Int64
-    page: Int64
-    place: Int64
+    image: Int32
+    index: Int32
+    page: Int32
+    place: Int32
 
     def take(self, positions: npt.NDArray[np.intp]) -> "_Entries":
         return _Entries(
@@ -113,7 +113,8 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
         )
         keep[:] = True
     keep &= known
-    entries, statistics = entries.take(np.flatnonzero(keep)), statistics[:, keep]
+    if not keep.all():
+        entries, statistics = entries.take(np.flatnonzero(keep)), statistics[:, keep]
     offsets = np.zeros(len(images) + 1, np.int64)
     np.cumsum(np.bincount(entries.image, minlength=len(images)), out=offsets[1:])
     lower, upper, mean, std = (np.ascontiguousarray(part) for part in statistics)
@@ -121,8 +122,8 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
         offsets=offsets,
         name=panels.name[entries.place],
         uniprot=panels.uniprot[entries.place],
-        page=entries.page.astype(np.int32),
-        channel_index=entries.index.astype(np.int32),
+        page=entries.page,
+        channel_index=entries.index,
         lower=lower,
         upper=upper,
         mean=mean,
@@ -170,12 +171,13 @@ def _entries(images: pa.Table, panels: _Panels, selection: Selection, catalog: C
     brightfield = np.array([is_rgb(name) for name in modalities], np.bool_)
     counts = np.zeros((len(images), 2), np.int64)
     colours = len(RGB_CHANNELS)
-    rgb = np.flatnonzero(brightfield)
-    parts = [(np.repeat(rgb, colours), np.tile(np.arange(colours), len(rgb)), np.tile(np.arange(colours), len(rgb)))]
+    rgb = np.flatnonzero(brightfield).astype(np.int32)
+    colour = np.tile(np.arange(colours, dtype=np.int32), len(rgb))
+    parts = [(np.repeat(rgb, colours), colour, colour)]
     multiplex = [name for name in selection.modality_names if not is_rgb(name)]
     for name in multiplex:
         catalog.check_channels(name)
-    start = np.full(len(images), len(panels.name) - colours, np.int64)
+    start = np.full(len(images), len(panels.name) - colours, np.int32)
     for panel in panel_pages(catalog) if multiplex else ():
         first = int(panel.images[0])
         start[panel.images] = begin = panels.start.get((datasets[first], modalities[first]), 0)

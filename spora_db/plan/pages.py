@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.catalog import Catalog
-from spora_db.plan.plan import Int64
+from spora_db.plan.plan import Int32, Int64
 
 POSITIONS = """
     SELECT dataset, modality, list(channel_index ORDER BY channel_index) AS channel_index,
@@ -48,11 +48,13 @@ class PanelPages:
     index: Int64
     measured: npt.NDArray[np.bool_]
 
-    def entries(self, chosen: npt.NDArray[np.bool_]) -> tuple[Int64, Int64, Int64]:
+    def entries(self, chosen: npt.NDArray[np.bool_]) -> tuple[Int32, Int32, Int32]:
         """Return image, position in the panel and page of the measured channels that are `chosen` (c,), in order."""
-        pages = np.cumsum(self.measured, axis=1, dtype=np.int64) - 1
-        rows, columns = np.nonzero(self.measured & chosen)
-        return self.images[rows], self.index[columns], pages[rows, columns]
+        pages = np.cumsum(self.measured, axis=1, dtype=np.int32) - np.int32(1)
+        delivered = self.measured & chosen
+        image = np.repeat(self.images.astype(np.int32), delivered.sum(axis=1))
+        index = np.broadcast_to(self.index.astype(np.int32), delivered.shape)
+        return image, index[delivered], pages[delivered]
 
 
 def panel_pages(catalog: Catalog) -> Iterator[PanelPages]:

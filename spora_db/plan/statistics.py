@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from spora_db.catalog import Catalog
 from spora_db.errors import StatisticsNotFoundError
-from spora_db.plan.values import read_values
+from spora_db.plan.values import Integers, read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.standardization.specs import Spec
 from spora_db.standardization.standardize import usable_channels
 
 Flags = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 
 STATISTICS = (("lower_quantiles", "upper_quantiles"), ("means", "stds"))
+TOLD_BY = ("upper_quantiles", "means")
+"""The tables that every spec has, and that therefore tell whether quantiles, and moments, are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +48,14 @@ class Found:
 
 
 def find_statistics(
-    image: Int64, index: Int64, *, modality: str, choice: StandardizationChoice, catalog: Catalog
+    image: Integers, index: Integers, *, modality: str, choice: StandardizationChoice, catalog: Catalog
 ) -> Found:
     """Return the statistics of channels of the registered ``plan_images``; with ``missing="global"``, gaps are filled.
 
     Parameters
     ----------
     image, index
-        int64 arrays of shape (n,): number of the image, position of the channel in its panel.
+        Integer arrays of shape (n,): number of the image, position of the channel in its panel.
     modality
         Modality of all these images.
     choice
@@ -126,7 +127,7 @@ def missing_statistics(
 
 
 def _fetch(
-    image: Int64, index: Int64, *, spec: Spec, modality: str, choice: StandardizationChoice, catalog: Catalog
+    image: Integers, index: Integers, *, spec: Spec, modality: str, choice: StandardizationChoice, catalog: Catalog
 ) -> tuple[Float32, Flags]:
     """Return lower, upper, mean, std of every entry (4, n), and whether its quantiles and moments are known (2, n)."""
     tables = read_values(modality, str(spec), catalog)
@@ -146,7 +147,7 @@ def _fetch(
         for half, (level, statistics) in enumerate(zip(levels, STATISTICS, strict=True)):
             table = tables.levels.get(place, {}).get(level or "")
             if table is not None:
-                found, there = table.take(statistics, image[at], index[at])
+                found, there = table.take(statistics, image[at], index[at], by=TOLD_BY[half])
                 values[2 * half : 2 * half + 2, at] = found
                 known[half, at] |= there
     return values, known

@@ -6,6 +6,7 @@ in a tenth of both.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,19 @@ from spora_db.catalog import Catalog
 Float32 = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.integer[Any]]
 Place = tuple[str, float]
 
-GROUPS = """
-    SELECT dataset, mpp, level, any_value(channel_names) AS names,
-        bool_or(statistic = 'means' AND list_count(channel_values) > 0) AS has_means
+NAMES = """
+    SELECT dataset, mpp, level, any_value(channel_names)
     FROM source_statistics
     WHERE modality = $modality AND spec = $spec
     GROUP BY dataset, mpp, level
+"""
+WITH_MEANS = """
+    SELECT DISTINCT dataset, mpp, level
+    FROM source_statistics
+    WHERE modality = $modality AND spec = $spec AND statistic = 'means' AND list_count(channel_values) > 0
 """
 # A tissue that two rows of one table name keeps the first that DuckDB meets, as in standardization_stats.
 LISTS = """
@@ -54,19 +60,23 @@ class LevelValues:
         int64 array: by position in the panel the column of its values, -1 where the tables lack the channel.
     values
         By statistic, float32 array (n, columns): NaN where unknown. At global level n is 1.
+    given
+        By statistic, bool array (n,): whether the table has any value of the image, whatever other tables say of it.
     """
 
     images: Int64
     columns: Int64
     values: Mapping[str, Float32]
+    given: Mapping[str, Flags]
 
-    def take(self, statistics: tuple[str, str], image: Int64, index: Int64) -> tuple[Float32, Flags]:
-        """Return two statistics of entries (2, n), and whether the tables know the entry (n,)."""
+    def take(self, statistics: tuple[str, str], image: Integers, index: Integers, *, by: str) -> tuple[Float32, Flags]:
+        """Return two statistics of entries (2, n), and whether the table of the statistic `by` knows the entry (n,)."""
         row = np.zeros(len(image), np.int64)
         known = self.columns[index] >= 0
         if len(self.images):
             row = np.minimum(np.searchsorted(self.images, image), len(self.images) - 1)
             known = known & (self.images[row] == image)
+        known = known & self.given[by][row] if by in self.given else np.zeros(len(image), np.bool_)
         found = np.full((2, len(image)), np.nan, np.float32)
         for part, statistic in zip(found, statistics, strict=True):
             if statistic in self.values:
@@ -104,12 +114,10 @@ def read_values(modality: str, spec: str, catalog: Catalog) -> SpecValues:
     panels: dict[str, dict[str, int]] = {}
     for dataset, index, name in catalog.run(PANELS, {"modality": modality}).fetchall():
         panels.setdefault(dataset, {})[name] = index
-    names: dict[tuple[str, float, str], list[str]] = {}
+    names = {row[:3]: row[3] for row in catalog.run(NAMES, asked).fetchall()}
     with_means: dict[Place, frozenset[str]] = {}
-    for dataset, mpp, level, listed, has_means in catalog.run(GROUPS, asked).fetchall():
-        names[dataset, mpp, level] = listed
-        if has_means:
-            with_means[dataset, mpp] = with_means.get((dataset, mpp), frozenset()) | {level}
+    for dataset, mpp, level in catalog.run(WITH_MEANS, asked).fetchall():
+        with_means[dataset, mpp] = with_means.get((dataset, mpp), frozenset()) | {level}
     tables: dict[tuple[str, float, str], dict[str, pa.Table]] = {}
     for table in _runs(catalog.run(LISTS, asked).to_arrow_table()):
         first = table.slice(0, 1).to_pylist()[0]
@@ -140,11 +148,14 @@ def _level(tables: Mapping[str, pa.Table], names: Sequence[str], panel: Mapping[
             columns[panel[name]] = at
     own = {statistic: table.column("image").drop_null().to_numpy() for statistic, table in tables.items()}
     images = np.unique(np.concatenate(list(own.values()))).astype(np.int64)
-    values = {}
+    in_panel = [name in panel for name in names]
+    values, given = {}, {}
     for statistic, table in tables.items():
-        lists = table.column("channel_values").combine_chunks()
-        flat = np.asarray(lists.flatten().fill_null(np.nan).to_numpy(zero_copy_only=False), np.float32)
-        matrix = np.full((max(len(images), 1), len(names)), np.nan, np.float32)
-        matrix[np.searchsorted(images, own[statistic]) if len(images) else [0]] = flat.reshape(len(table), -1)
-        values[statistic] = matrix
-    return LevelValues(images=images, columns=columns, values=values)
+        flat = table.column("channel_values").combine_chunks().flatten()
+        rows = np.searchsorted(images, own[statistic]) if len(images) else np.zeros(1, np.int64)
+        values[statistic] = np.full((max(len(images), 1), len(names)), np.nan, np.float32)
+        values[statistic][rows] = flat.fill_null(np.nan).to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+        given[statistic] = np.zeros(max(len(images), 1), np.bool_)
+        valid = flat.is_valid().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+        given[statistic][rows] = valid[:, in_panel].any(axis=1)
+    return LevelValues(images=images, columns=columns, values=values, given=given)

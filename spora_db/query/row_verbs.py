@@ -255,6 +255,7 @@ class RowVerbs:
 
         Examples
         --------
+        >>> from spora_db import SporaQuery
         >>> broken = pa.table({"dataset": ["cohort"], "tissue_id": ["t1"], "tile_id": [3]})
         >>> query = SporaQuery("lake").tiles(size=224).exclude(broken)
         """

@@ -8,6 +8,7 @@ import re
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from spora_db.errors import FileFormatError, TableError
 from spora_db.layout import TableFile
 from spora_db.sources.reconcile import duckdb_type
 
+FOOTERS_KEPT = 4096
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")
 _UNNAMED_INDEX = re.compile(r"__index_level_[0-9]+__")
@@ -62,6 +64,17 @@ def read_footer(table: TableFile) -> Footer:
     FileFormatError
         If the file cannot be opened or is no parquet file.
     """
+    try:
+        state = table.path.stat()
+    except OSError as error:
+        message = f"{table.path} cannot be read: {error}. Download or write the file again."
+        raise FileFormatError(message) from error
+    return _read_footer(table, (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+@lru_cache(maxsize=FOOTERS_KEPT)
+def _read_footer(table: TableFile, _signature: tuple[int, int, int]) -> Footer:
+    """Read a footer once for as long as the file stays as it is: every query of a process asks for the same ones."""
     try:
         with pq.ParquetFile(table.path) as file:
             schema, metadata = file.schema_arrow, file.metadata
