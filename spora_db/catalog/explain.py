@@ -24,7 +24,8 @@ _ESTIMATE = "Estimated Cardinality"
 _LEFT_OUT = (_ESTIMATE, "Function", "Type")
 _POSITION = re.compile(r"c[0-9]+")
 _LABEL = re.compile(r"\[([0-9]+)\]")
-_CONDITION = re.compile(r"(?:optional: )?\(?\[([0-9]+)\] (.+?) (=|<=|>=|<|>|IN) (.+?)\)?")
+_CONDITION = re.compile(r"\(\[([0-9]+)\] ([^()]+?) (=|<=|>=|<|>|IN) ((?:\([^()]*\)|[^()])+)\)")
+_NOT_ALL_HOLD = re.compile(r"\b(OR|NOT)\b")
 _VALUE = re.compile(r"'((?:[^']|'')*)'|(-?[0-9][0-9.eE+-]*)")
 
 
@@ -236,7 +237,7 @@ def _columns(nodes: Iterable[Mapping[str, Any]], labelled: _Labelled) -> tuple[s
 def _conditions(node: Mapping[str, Any]) -> Iterator[tuple[int, str, str, list[str | float]]]:
     """Yield the pushed-down conditions on single columns: file number, column, operator, values."""
     for text in _texts(node, "Filters"):
-        if match := _CONDITION.fullmatch(text):
+        for match in () if _NOT_ALL_HOLD.search(text) else _CONDITION.finditer(text):
             values: list[str | float] = [
                 float(number) if number else word.replace("''", "'") for word, number in _VALUE.findall(match[4])
             ]

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from spora_db.cli import check, explore, lock, make, show
+from spora_db.cli import check, explore, index, lock, make, show
 from spora_db.errors import SporaError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command()(show.demo)
 app.command()(explore.info)
 app.command()(explore.sql)
+app.command()(index.index)
 app.command()(make.tile)
 app.command()(make.standardize)
 app.command()(check.validate)

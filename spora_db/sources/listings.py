@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.layout import Lake, list_images, list_masks
-from spora_db.sources.expressions import array, constant, empty, identifier, named, text, union
+from spora_db.sources.expressions import array, constant, empty, identifier, named, null, text, union
+from spora_db.sources.image_index import headers
 
+_HEADER = {"channel_count": "BIGINT", "height": "BIGINT", "width": "BIGINT", "dtype": "VARCHAR"}
 LISTINGS: Mapping[str, Mapping[str, str]] = {
     "source_datasets": {"dataset": "VARCHAR", "modalities": "VARCHAR[]", "mpps": "DOUBLE[]", "path": "VARCHAR"},
     "source_images": {
@@ -18,6 +21,7 @@ LISTINGS: Mapping[str, Mapping[str, str]] = {
         "format": "VARCHAR",
         "tissue_id": "VARCHAR",
         "path": "VARCHAR",
+        **_HEADER,
     },
     "source_masks": {
         "dataset": "VARCHAR",
@@ -29,6 +33,7 @@ LISTINGS: Mapping[str, Mapping[str, str]] = {
 }
 _ARROW = {
     "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
     "DOUBLE": pa.float64(),
     "VARCHAR[]": pa.list_(pa.string()),
     "DOUBLE[]": pa.list_(pa.float64()),
@@ -74,7 +79,7 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
     TableError
         If a tissue has two images in one folder.
     FileFormatError
-        If a file's name is not text.
+        If a file's name is not text, or the index is broken.
     """
     types = LISTINGS[name]
     columns: dict[str, list[object]] = {column: [] for column in types}
@@ -90,11 +95,15 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
                 columns[column].extend([value] * len(files.tissue_ids))
             columns["tissue_id"].extend(files.tissue_ids)
             columns["path"].extend([f"{files.prefix}{tissue}{files.suffix}" for tissue in files.tissue_ids])
+    if name == "source_images":
+        for header in headers(lake, cast("list[str]", columns["path"])):
+            for column, item in zip(_HEADER, header, strict=True):
+                columns[column].append(item)
     return pa.table({column: pa.array(columns[column], type=_ARROW[kind]) for column, kind in types.items()})
 
 
 def listing_query(name: str, lake: Lake) -> exp.Query:
-    """Return the SELECT of literals that gives the same rows as `listing_table` in any DuckDB shell."""
+    """Return the SELECT of literals that gives the same rows as `listing_table`, without headers, in any DuckDB."""
     branches: list[exp.Query] = [empty(LISTINGS[name])]
     if name == "source_datasets":
         for dataset in lake.datasets:
@@ -112,5 +121,6 @@ def listing_query(name: str, lake: Lake) -> exp.Query:
         path = exp.DPipe(this=exp.DPipe(this=text(files.prefix), expression=tissue), expression=text(files.suffix))
         placed = [named(constant(value), column) for column, value in files.place.items()]
         listed = exp.select(named(ids, "tissue_id")).subquery("listed")
-        branches.append(exp.select(*placed, tissue.copy(), named(path, "path")).from_(listed))
+        unknown = [named(null(kind), column) for column, kind in _HEADER.items() if name == "source_images"]
+        branches.append(exp.select(*placed, tissue.copy(), named(path, "path"), *unknown).from_(listed))
     return union(branches)

@@ -3,14 +3,14 @@
 -- source:  folders <dataset>/<modality>/<mpp>/images
 CREATE VIEW images AS
 SELECT
-    dataset,                              -- name of the dataset's folder
-    modality,                             -- he, ihc_<marker>, imc, codex, cycif or mibi
-    mpp,                                  -- resolution, microns per pixel
-    tissue_id,                            -- stem of the file
-    path,                                 -- file or folder, relative to the lake
-    format,                               -- ome-zarr or ome-tiff
-    CAST(NULL AS BIGINT) AS channel_count,  -- planes of the image; NULL until indexed
-    CAST(NULL AS BIGINT) AS height,         -- pixels; NULL until indexed
-    CAST(NULL AS BIGINT) AS width,          -- pixels; NULL until indexed
-    CAST(NULL AS VARCHAR) AS dtype          -- numpy name of the pixel type; NULL until indexed
+    dataset,        -- name of the dataset's folder
+    modality,       -- he, ihc_<marker>, imc, codex, cycif or mibi
+    mpp,            -- resolution, microns per pixel
+    tissue_id,      -- stem of the file
+    path,           -- file or folder, relative to the lake
+    format,         -- ome-zarr or ome-tiff
+    channel_count,  -- planes of the image; this and what follows: NULL until `spora-db index`, and after a change
+    height,         -- pixels
+    width,          -- pixels
+    dtype           -- numpy name of the pixel type
 FROM source_images;

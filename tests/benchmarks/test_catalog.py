@@ -1,5 +1,6 @@
-"""A lake of metadata only, at scale: opening, cohort queries and tiles, each against the bare DuckDB join."""
+"""A lake of metadata only, at scale: opening, cohort queries, tiles and plans, these against the bare DuckDB join."""
 
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from spora_db import SporaQuery
 from spora_db.catalog import Catalog
 
 COHORT_QUERY = """
@@ -39,18 +41,34 @@ BARE_JOIN = """
 """
 
 
+BARE_ROWS = """
+    SELECT tissue_id, tile_id, "row", col
+    FROM read_parquet($tiles, filename = true, union_by_name = false) AS tile
+    JOIN (SELECT tissue_id, split FROM read_parquet($tissues, union_by_name = true)) AS tissue USING (tissue_id)
+    WHERE split = 'train'
+"""
+CELLS_QUERY = "SELECT dataset, cell_type, count(*) AS n FROM cells GROUP BY dataset, cell_type"
+CELLS_OF_COHORT = """
+    SELECT c.dataset, count(*) FROM cells AS c
+    JOIN tissues AS t USING (dataset, tissue_id)
+    WHERE t.split = 'train' AND t.diagnosis = 'LUAD' AND c.cell_type = 'T'
+    GROUP BY c.dataset
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large a lake is; tissues and tiles over all datasets."""
+    """How large a lake is; tissues, tiles and cells over all datasets."""
 
     datasets: int
     tissues: int
     tiles: int
+    cells: int
     channels: int
 
 
-SMALL = Size(datasets=6, tissues=1_200, tiles=60_000, channels=40)
-FULL = Size(datasets=37, tissues=50_000, tiles=5_000_000, channels=150)
+SMALL = Size(datasets=6, tissues=1_200, tiles=60_000, cells=50_000, channels=40)
+FULL = Size(datasets=37, tissues=50_000, tiles=5_000_000, cells=10_000_000, channels=150)
 
 
 def write_lake(root: Path, size: Size) -> Path:
@@ -103,6 +121,15 @@ def write_lake(root: Path, size: Size) -> Path:
             "col": rng.integers(0, 100, len(of)) * 112,
         }
         pq.write_table(pa.table(tiles), tiling / "224_tile_coordinates.parquet")
+        count = size.cells // size.datasets
+        cells = {
+            "tissue_id": pa.array(ids).take(pa.array(np.sort(rng.integers(0, n, count)))),
+            "cell_id": np.arange(count, dtype=np.int32),
+            "cell_type": pa.array(["T", "B", "tumour", None]).take(pa.array(rng.integers(0, 4, count))),
+            "centroid_row": rng.random(count, np.float32) * 1000,
+            "centroid_col": rng.random(count, np.float32) * 1000,
+        }
+        pq.write_table(pa.table(cells), base / "metadata" / "cells.parquet")
     return root
 
 
@@ -139,3 +166,13 @@ def test_scale(lake: Path) -> None:
         plain = timed("tiles, bare join", lambda: bare.execute(BARE_JOIN, files).fetchall(), 3)
         print(f"tiles: views / bare join = {views / plain:.2f}")
         assert catalog.sql(TILES_QUERY).fetchall() == bare.execute(BARE_JOIN, files).fetchall()
+        timed("cells by type", lambda: len(catalog.sql(CELLS_QUERY).fetchall()))
+        timed("cells of a cohort", lambda: len(catalog.sql(CELLS_OF_COHORT).fetchall()))
+        rows = timed("bare join, rows", lambda: bare.sql(BARE_ROWS, params=files).to_arrow_table().num_rows, 3)
+    tiles = SporaQuery(lake).modality("imc").tiles(size=224, mpp=1.0).where("split = 'train'")
+    standardized = tiles.channels(kind="uniprot_filtered").standardize("quantile_clipping/uq_0.99_image")
+    timed("count", tiles.count)
+    for label, query in (("plan", tiles), ("plan with statistics", standardized)):
+        seconds = timed(label, lambda query=query: len(query.plan()))
+        print(f"{label}: / bare join of the rows = {seconds / rows:.1f}")
+    print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")

@@ -1,0 +1,85 @@
+"""What a query will read: files, row groups and rows, told before it is run."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lakes import write_lake
+from spora_db import SporaQuery
+from spora_db.catalog import Catalog
+from spora_db.errors import QueryError
+
+TILES = "alpha/tiling/1_0mpp/default/32_tile_coordinates.parquet"
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cohorts; the tiles of alpha lie in nine row groups of four rows, sorted by tile_id."""
+    root = write_lake(tmp_path_factory.mktemp("explain") / "lake")
+    table = pa.Table.from_pandas(pd.read_parquet(root / TILES).sort_values(["tile_id", "tissue_id"]))
+    pq.write_table(table, root / TILES, row_group_size=4)
+    return root
+
+
+@pytest.fixture
+def query(lake: Path) -> SporaQuery:
+    return SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
+
+
+@pytest.mark.parametrize(
+    ("condition", "touched", "rows"),
+    [
+        ("tile_id < 3", 3, 12),
+        ("tile_id BETWEEN 2 AND 4", 3, 12),
+        ("tile_id = 8", 1, 4),
+        ("tile_id IN (0, 8)", 2, 8),
+        ("tissue_id = 'alpha_0001'", 9, 36),
+        ("tile_id > 2 AND tile_id < 7 AND tile_id <> 5", 4, 16),
+        ("tile_id = 1 OR row = 0", 9, 36),
+        ("age > 1", 9, 36),
+    ],
+)
+def test_row_groups_are_those_whose_range_may_hold_a_row(query, condition, touched, rows):
+    told = query.where(condition).where("dataset = 'alpha'").explain()
+    tiles = next(file for file in told.files if file.path == TILES)
+    assert (tiles.row_groups, tiles.touched, tiles.rows) == (9, touched, rows)
+
+
+def test_files_that_a_condition_rules_out_are_untouched(query):
+    told = query.where("dataset = 'alpha' AND age > 50").explain()
+    assert sorted(file.path for file in told.files) == ["alpha/metadata/tissues.parquet", TILES]
+    assert sorted(told.untouched) == [
+        "beta/metadata/tissues.parquet",
+        "beta/tiling/1_0mpp/default/32_tile_coordinates.parquet",
+    ]
+    tissues = told.files[[file.path for file in told.files].index("alpha/metadata/tissues.parquet")]
+    assert {"age", "tissue_id"} <= set(tissues.columns)
+    assert "patient_id" not in tissues.columns
+
+
+def test_the_text_holds_everything(query):
+    told = query.where("age > 50").explain()
+    text = str(told)
+    assert text.startswith(query.where("age > 50").sql())
+    assert "Read parquet" in text
+    assert "age > 50" in told.plan
+    assert "Files: 4 read, 0 ruled out." in text
+    assert f"Estimated rows: {told.estimated_rows:,}." in text
+    assert 0 < told.estimated_rows <= 72
+
+
+def test_rows_of_another_engine_and_panels_count_too(lake):
+    rows = pa.table({"dataset": ["alpha"], "tissue_id": ["alpha_0000"]})
+    told = SporaQuery.from_arrow(lake, rows).modality("imc").tissues(mpp=1.0).channels(require=["CD8"]).explain()
+    assert "alpha/imc/channels_per_tissue.parquet" in {file.path for file in told.files}
+
+
+def test_a_users_select_is_guarded(lake):
+    with Catalog(lake) as catalog:
+        told = catalog.explain_sql("SELECT max(age) FROM tissues WHERE dataset = $name", {"name": "beta"})
+        assert [file.path for file in told.files] == ["beta/metadata/tissues.parquet"]
+        with pytest.raises(QueryError):
+            catalog.explain_sql("SELECT * FROM read_csv('/etc/passwd')")
