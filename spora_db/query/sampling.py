@@ -14,7 +14,7 @@ from spora_db.query.binding import Binder
 from spora_db.selection import Sampling, SplitChoice
 
 VERSION = "spora-db/1"
-GROUP_KEY = "md5(concat_ws('|', 'spora-db/1', CAST($seed AS VARCHAR), dataset, CAST($group AS VARCHAR)))"
+GROUP_KEY = f"md5(concat_ws('|', '{VERSION}', CAST($seed AS VARCHAR), dataset, CAST($group AS VARCHAR)))"
 """The key of a group of rows, such as a patient: all of it falls into one split."""
 UNIT_INTERVAL = "(CAST('0x' || substr(sample_key, 1, 13) AS BIGINT) + 0.5) / 4503599627370496.0"
 """The key's first 52 bits as a number in (0, 1)."""
