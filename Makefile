@@ -20,7 +20,7 @@ test: .venv/.installed
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --timeout 1800 -o faulthandler_timeout=0
 
 benchmark: .venv/.installed
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s

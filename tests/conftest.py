@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,17 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(MISSING)
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def own_registry() -> Iterator[None]:
+    """Forget after every test the standardizers that it registered: another test may use a name for something else."""
+    from spora_db.standardization.specs import _registered
+
+    before = dict(_registered)
+    yield
+    _registered.clear()
+    _registered.update(before)
 
 
 def load_module(path: Path) -> ModuleType:

@@ -2,6 +2,8 @@ import importlib.util
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -303,9 +305,12 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path):
     path = tmp_path / "d/metadata/tissues.parquet"
     pq.write_table(pa.table({"tissue_id": ["a"], "x": [1], "y": ["one"]}), path)
     with Catalog(tmp_path) as catalog:
-        assert catalog.sql("SELECT tissue_id, x, y FROM tissues").fetchall() == [("a", 1, "one")]
+        assert catalog.sql("SELECT tissue_id, x, y FROM tissues ORDER BY 1").fetchall() == [("a", 1, "one")]
         pq.write_table(pa.table({"y": ["two", "three"], "z": [0, 0], "tissue_id": ["a", "b"], "x": [7, 8]}), path)
-        assert catalog.sql("SELECT tissue_id, x, y FROM tissues").fetchall() == [("a", 7, "two"), ("b", 8, "three")]
+        assert catalog.sql("SELECT tissue_id, x, y FROM tissues ORDER BY 1").fetchall() == [
+            ("a", 7, "two"),
+            ("b", 8, "three"),
+        ]
         assert "z" in catalog.columns("tiles")
         path.write_bytes(b"broken")
         with pytest.raises(FileFormatError, match=r"tissues\.parquet"):
@@ -330,3 +335,34 @@ def test_checks_ask_for_all_tables(catalog, tmp_path):
         assert len(broken.sql("SELECT * FROM tile_coordinates")) == 2
         with pytest.raises(TableError, match="2 rows with tile_id 0"):
             broken.check()
+
+
+INHERITED = """
+import gc, os, sys
+import duckdb
+from spora_db import Catalog
+
+def leave_garbage(lake):
+    for database, text in ((Catalog(lake), "SELECT * FROM tiles"), (duckdb.connect(), "FROM range(1000000)")):
+        answer = database.sql(text)
+        cycle = [database, answer, answer.fetchall()]
+        cycle.append(cycle)
+
+gc.disable()
+leave_garbage(sys.argv[1])
+child = os.fork()
+if child == 0:
+    gc.collect()
+    os._exit(0)
+sys.stdout.write(str(os.waitpid(child, 0)[1]))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_destroy_what_its_parent_left(lake):
+    """DuckDB's threads stay in the parent: in a child, the end of a database waits for them or crashes."""
+    command = [sys.executable, "-c", INHERITED, str(lake)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "0"

@@ -1,8 +1,8 @@
 """Regions, the caches, threads, forks and spawned workers, and writing."""
 
 import multiprocessing
-import os
-import threading
+import subprocess
+import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -219,28 +219,40 @@ def test_children_read_after_the_parent_has(path: Path, start: str, used: bool) 
     assert (total, entries, misses) == (int(IMAGE[[1, 3], 5:145].sum()), 0, 0)
 
 
+FORKING = """
+import faulthandler, os, sys, threading
+from spora_db.images import open_image, read_region
+
+def sees(path):
+    return int(read_region(open_image(path), [0]).sum())
+
+def busy():
+    while not stop.is_set():
+        read_region(open_image(path), [0], height=8, width=8)
+
+path, expected = sys.argv[1], int(sys.argv[2])
+assert sees(path) == expected  # what is imported and compiled with the first use is here
+stop, thread = threading.Event(), threading.Thread(target=busy)
+thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        faulthandler.dump_traceback_later(60, exit=True)
+        os._exit(sees(path) != expected)
+    if os.waitpid(child, 0)[1] != 0:
+        break
+else:
+    sys.stdout.write("every child saw the image")
+stop.set()
+thread.join()
+"""
+
+
 def test_a_fork_during_look_ups_does_not_hang(path: Path) -> None:
     """Another thread holds the locks most of the time; a child that inherited a held lock would wait for ever."""
-    stop = threading.Event()
-
-    def busy() -> None:
-        while not stop.is_set():
-            read_region(open_image(path), [0], height=8, width=8)
-
-    thread = threading.Thread(target=busy)
-    thread.start()
-    try:
-        for _ in range(10):
-            child = os.fork()
-            if child == 0:
-                try:
-                    status = 0 if (read_region(open_image(path), [0]) == IMAGE[:1]).all() else 1
-                finally:
-                    os._exit(status)
-            assert os.waitpid(child, 0)[1] == 0
-    finally:
-        stop.set()
-        thread.join()
+    command = [sys.executable, "-c", FORKING, str(path), str(IMAGE[0].sum())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.stdout == "every child saw the image", done.stderr
 
 
 def descriptors() -> int:

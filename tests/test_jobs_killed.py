@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from job_lakes import contents, hidden, write_images, write_masks
+from processes import runs
 from spora_db.errors import MissingExtraError
 from spora_db.jobs import engines, standardize_lake, tile_lake
 from spora_db.jobs.engines import run_units
@@ -115,10 +116,10 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     workers = Path(f"/proc/{child.pid}/task/{child.pid}/children")
     pids = [int(pid) for pid in workers.read_text().split()] if workers.is_file() else []
     child.kill()
-    child.communicate()
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+    child.communicate(timeout=60)
+    while any(map(runs, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not any(map(runs, pids))
     found = undisturbed(root)
     assert found == undisturbed(write_masks(tmp_path / "alone", tissues=40, size=400))
 

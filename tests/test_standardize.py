@@ -345,21 +345,12 @@ def test_specs_that_are_none(text, level, error, match):
 # Registered functions ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def registry():
-    before = dict(_registered)
-    yield
-    _registered.clear()
-    _registered.update(before)
-
-
 def square_root(pixels):
     return np.sqrt(pixels)
 
 
 @pytest.mark.parametrize("kind", ["ufunc", "python", "jitted"])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.usefixtures("registry")
 def test_a_registered_function_is_a_method(dtype, kind):
     import numba
 
@@ -386,7 +377,6 @@ def test_a_registered_function_is_a_method(dtype, kind):
     assert (out[:, :, 7:] == 5).all()
 
 
-@pytest.mark.usefixtures("registry")
 def test_registering_twice_and_badly():
     register_standardizer("quantile_clipping_sqrt", square_root)
     register_standardizer("quantile_clipping_sqrt", square_root)  # a notebook cell run again
@@ -402,7 +392,6 @@ def test_registering_twice_and_badly():
         warm_up(make("quantile_clipping_sum", 2), dtype="uint8")
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_transform_pickles_with_its_function():
     register_standardizer("quantile_clipping_sqrt", square_root)
     data = pickle.dumps(make("quantile_clipping_sqrt", 2))

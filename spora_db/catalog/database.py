@@ -6,6 +6,7 @@ need it, with an error that names it, and no other.
 """
 
 import contextlib
+import gc
 import os
 import re
 import tempfile
@@ -64,7 +65,11 @@ _inherited: list[duckdb.DuckDBPyConnection] = []
 
 
 def _keep_inherited() -> None:
-    """Keep in a forked child what it inherited: destroying a DuckDB whose threads stayed in the parent crashes."""
+    """Keep in a forked child what it inherited: to end a DuckDB whose threads stayed in the parent crashes or hangs.
+
+    Databases in use are referred to; what only waits for the garbage collector is kept from it.
+    """
+    gc.freeze()
     _inherited.extend(connection for database in _alive if (connection := database.connection) is not None)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
+from spora_db.forks import unforked
 from spora_db.images.failures import DECODE_FAILURES
 from spora_db.images.files import Signature, broken, describe, signature
 
@@ -99,11 +100,12 @@ def read_layout(path: Path) -> TiffLayout:
         raise broken(path, str(error), expected="a TIFF file", remedy="Check the path and its rights.") from error
     if not head.startswith(MAGIC):
         raise broken(path, describe(head), expected="a TIFF file")
-    import tifffile
-
     try:
-        with _lost_tags() as lost, tifffile.TiffFile(path, _multifile=False) as tiff:
-            layout = _layout(path, tiff, current)
+        with unforked:  # tifffile's pages share locks that a child must not inherit held
+            import tifffile
+
+            with _lost_tags() as lost, tifffile.TiffFile(path, _multifile=False) as tiff:
+                layout = _layout(path, tiff, current)
         if lost:
             raise broken(path, f"tifffile says {lost[0]:.150}", expected="tags inside the file")
         return layout
