@@ -305,7 +305,8 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path):
     path = tmp_path / "d/metadata/tissues.parquet"
     pq.write_table(pa.table({"tissue_id": ["a"], "x": [1], "y": ["one"]}), path)
     with Catalog(tmp_path) as catalog:
-        assert catalog.sql("SELECT tissue_id, x, y FROM tissues ORDER BY 1").fetchall() == [("a", 1, "one")]
+        ask = "SELECT tissue_id, x, y FROM tissues ORDER BY 1"
+        assert catalog.sql(ask).fetchall() == [("a", 1, "one")]
         pq.write_table(pa.table({"y": ["two", "three"], "z": [0, 0], "tissue_id": ["a", "b"], "x": [7, 8]}), path)
         assert catalog.sql("SELECT tissue_id, x, y FROM tissues ORDER BY 1").fetchall() == [
             ("a", 7, "two"),
