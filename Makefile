@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# imported again and again by the tests: what Python compiled once is kept, whatever the environment says
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow benchmark clean
 
 .venv/.installed: pyproject.toml constraints.txt

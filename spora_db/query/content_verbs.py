@@ -22,9 +22,6 @@ from spora_db.selection import (
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.specs import parse_spec
 
-if TYPE_CHECKING:
-    pass
-
 
 class ContentVerbs:
     """What `SporaQuery` delivers of a row; every verb returns a new query."""

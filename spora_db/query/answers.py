@@ -1,0 +1,205 @@
+"""Answers of a query other than rows and tensors: what is known about it, and what other libraries take of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from spora_db.catalog import Catalog
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+    import spatialdata as sd
+
+    from spora_db.audit import Audit
+    from spora_db.datasets import SporaDataset
+    from spora_db.query.spora_query import SporaQuery
+    from spora_db.selection import Selection
+
+
+class Answers:
+    """What `SporaQuery` tells about its rows, and the objects of other libraries that it makes of them."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        lake: str | Path
+        selection: Selection
+
+    def panel_overlap(self) -> "pd.DataFrame":
+        """Return, for every two selected cohorts, the number of markers that both deliver.
+
+        A cohort is a dataset (``dataset/modality`` where several modalities are selected). Proteins are counted by
+        accession, isoforms aside; channels without one by name, letter case aside. The diagonal is each cohort's own.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> overlap = SporaQuery("lake").modality("imc").tissues(mpp=1.0).panel_overlap()  # doctest: +SKIP
+        """
+        from spora_db.query.coverage import panel_overlap
+
+        with Catalog(self.lake) as catalog:
+            return panel_overlap(self.selection, catalog)
+
+    def coverage(self) -> "pd.DataFrame":
+        """List the channels of the selected tissues whose statistics are missing, before training stumbles over them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per tissue and delivered channel without statistics: ``dataset, modality, mpp, tissue_id,
+            channel_name, uniprot_id, spec, problem``. The problem is ``"no quantiles"``, ``"no moments"``, both, or
+            ``"unusable values"``: the tables have them, but not finite or not positive, and the channel is dropped.
+            No rows where all is there, or the spec needs none. Its choice of ``missing=`` is put aside.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).standardize("quantile_clipping/uq_0.99_image")
+        >>> gaps = query.coverage()  # doctest: +SKIP
+        """
+        from spora_db.query.coverage import coverage
+
+        with Catalog(self.lake) as catalog:
+            return coverage(self.selection, catalog)
+
+    def audit(self, columns: Sequence[str] = (), *, fingerprints: bool = False) -> "Audit":
+        """Look through the selection before training: what it holds, what leaks, what is missing, under which licence.
+
+        Parameters
+        ----------
+        columns
+            What the composition counts by, such as ``["cancer_type", "split"]``; dataset and split unless said.
+        fingerprints
+            Whether images are compared by their pixels, to find one tissue under two names; reads a little of every
+            image, and all of those that look alike.
+
+        Returns
+        -------
+        Audit
+            Prints as text; ``.table(section)``, ``.to_dict()``, ``.save_png(path)``.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> query.audit(columns=["cancer_type"]).save_png("audit.png")  # doctest: +SKIP
+        """
+        from spora_db.audit import make_audit
+
+        return make_audit(self.lake, self.selection, columns=columns, fingerprints=fingerprints)
+
+    def lock(self, path: str | Path, *, images: bool = False) -> Path:
+        """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
+
+        It holds the choices, the SQL, the versions, the plan's hash, a fingerprint of every parquet file that the plan
+        depends on, and a digest of every tissue's rows, channels and statistics. `from_lock` checks all of it.
+
+        Parameters
+        ----------
+        path
+            The file, such as ``"cohort.lock.json"``; an existing one is replaced.
+        images
+            Whether the images and masks are fingerprinted too, by size and by both ends of their files.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
+        """
+        from spora_db.lock.lockfile import make_lock
+
+        return make_lock(self.lake, self.selection, images=images).write(path)
+
+    def to_spora_dataset(
+        self, *, seed: int | None = None, balance: str | Sequence[str] | None = None
+    ) -> "SporaDataset":
+        """Return the rows as a `SporaDataset`, the published class, which serves the same tiles or tissues.
+
+        Parameters
+        ----------
+        seed
+            Seed of its random draws.
+        balance
+            Columns whose values are drawn equally often.
+
+        Raises
+        ------
+        QueryError
+            If the query selects no rows.
+        ArgumentError
+            If the query makes a choice that the published classes do not have.
+        """
+        from spora_db.datasets.from_query import spora_dataset
+
+        return spora_dataset(cast("SporaQuery", self), seed=seed, balance=balance)
+
+    def to_anndata(self, *, modality: str | None = None) -> "ad.AnnData":
+        """Return the cells of the rows as an AnnData of mean marker intensities, from the instance masks.
+
+        A query for tissues gives all cells of their instance masks; one for tiles those whose centroid lies in a tile,
+        each once; one for cells just those. Every cell is measured over all its pixels, standardized as the query says
+        (raw, unless it does), and images are read in bands, so that slides fit into memory.
+
+        Parameters
+        ----------
+        modality
+            Which of the query's modalities is measured; may be left out where only one of them has a panel.
+
+        Returns
+        -------
+        anndata.AnnData
+            ``X`` float32 of shape (cells, markers), NaN where a tissue does not have the marker. ``obs``: ``dataset,
+            tissue_id, modality, cell_id, area`` (pixels), ``row, col`` (centroid, pixels), the columns of `select` and
+            of `with_cells`. ``var``: ``uniprot_id, n_tissues, channel_names``; markers are matched by accession.
+            ``obsm["spatial"]``: float64 of shape (cells, 2), the column, then the row, in microns, as scanpy and
+            squidpy expect. ``uns["spora_db"]``: spec, mpp and plan hash.
+
+        Raises
+        ------
+        MissingExtraError
+            If anndata is not installed: ``pip install "spora-db[anndata]"``.
+        MaskNotFoundError, UnknownNameError
+            If a tissue has no instance mask, or no tissue has.
+        QueryError
+            If the query selects no rows.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).with_cells("cell_type")
+        >>> cells = query.to_anndata()  # doctest: +SKIP
+        """
+        from spora_db.interop.to_anndata import to_anndata
+
+        return to_anndata(cast("SporaQuery", self), modality=modality)
+
+    def to_spatialdata(self, *, modality: str | None = None) -> "sd.SpatialData":
+        """Return the tissues of the rows as a SpatialData: an image and a label mask each, and the cells' table.
+
+        Parameters
+        ----------
+        modality
+            As for `to_anndata`, whose table this annotates the masks with.
+
+        Returns
+        -------
+        spatialdata.SpatialData
+            ``images["<tissue>_image"]`` (c, y, x) as the query standardizes them, ``labels["<tissue>_cells"]``, both
+            with a coordinate system ``"microns"``; ``tables["cells"]``. Whole images are held in memory.
+
+        Raises
+        ------
+        MissingExtraError
+            If spatialdata is not installed: ``pip install "spora-db[spatialdata]"``.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> tissues = SporaQuery("lake").modality("imc").tissues(mpp=1.0).to_spatialdata()  # doctest: +SKIP
+        """
+        from spora_db.interop.to_spatialdata import to_spatialdata
+
+        return to_spatialdata(cast("SporaQuery", self), modality=modality)
