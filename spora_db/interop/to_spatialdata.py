@@ -1,6 +1,7 @@
 """Tissues as a SpatialData: what `SporaQuery.to_spatialdata` returns."""
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,15 +11,22 @@ from spora_db.interop.frames import need
 from spora_db.interop.to_anndata import assemble, measurable_plan, measure
 
 if TYPE_CHECKING:
+    import anndata as ad
     import spatialdata as sd
 
     from spora_db.query import SporaQuery
 
 MICRONS = "microns"
+TABLE = "cells"
 
 
 def to_spatialdata(query: "SporaQuery", *, modality: str | None = None) -> "sd.SpatialData":
     """Return the tissues of a query as `SporaQuery.to_spatialdata` describes.
+
+    Elements are named ``<dataset>_<tissue_id>_<modality>_image`` and ``..._cells``. All have the coordinate system
+    ``"microns"``, in which every image starts at the origin, and that of their tissue, ``<dataset>_<tissue_id>``, which
+    tells tissues apart (``sdata.filter_by_coordinate_system``). The table annotates the label masks; a cell's
+    ``obsm["spatial"]`` is (x, y) in ``"microns"``, where the centre of the first pixel lies at half a pixel.
 
     Parameters
     ----------
@@ -32,42 +40,75 @@ def to_spatialdata(query: "SporaQuery", *, modality: str | None = None) -> "sd.S
     models = need("spatialdata.models", extra="spatialdata", what="to_spatialdata()", instead=instead)
     transforms = need("spatialdata.transformations", extra="spatialdata", what="to_spatialdata()", instead=instead)
     anndata = need("anndata", extra="spatialdata", what="to_spatialdata()", instead=instead)
+    collect = spatialdata.SpatialData  # imported here by spatialdata, before pixels are read
     plan = measurable_plan(query, modality=modality)
+    parts = list(measure(plan, modality=modality))
+    records = [part.source.record for part in parts]
+    names = element_names(f"{r['dataset']}_{r['tissue_id']}_{r['modality']}" for r in records)
     images: dict[str, Any] = {}
     labels: dict[str, Any] = {}
-    regions: list[str] = []
-    parts = list(measure(plan, modality=modality))
-    for part in parts:
-        record = part.source.record
-        name = element_name(f"{record['dataset']}_{record['tissue_id']}_{record['modality']}")
-        if f"{name}_cells" in labels:
-            raise ArgumentError(
-                f"Two tissues would both be named {name!r} in a SpatialData; select one dataset at a time."
-            )
+    for part, record, name in zip(parts, records, names, strict=True):
         scale = transforms.Scale([record["mpp"], record["mpp"]], axes=("y", "x"))
+        systems = {MICRONS: scale, f"{record['dataset']}_{record['tissue_id']}": scale}
         images[f"{name}_image"] = models.Image2DModel.parse(
             part.source.read_whole(),
             dims=("c", "y", "x"),
-            c_coords=part.source.channel_names,
-            transformations={MICRONS: scale},
+            c_coords=list(part.source.channel_names),
+            transformations=dict(systems),
         )
-        labels[f"{name}_cells"] = models.Labels2DModel.parse(
-            part.mask, dims=("y", "x"), transformations={MICRONS: scale}
-        )
-        regions += [f"{name}_cells"] * len(part.kept)
+        labels[f"{name}_cells"] = models.Labels2DModel.parse(part.mask, dims=("y", "x"), transformations=dict(systems))
     table = assemble(plan, parts, anndata)
-    table.obs["region"] = np.array(regions, dtype=object)
-    table.obs["region"] = table.obs["region"].astype("category")
-    parsed = models.TableModel.parse(table, region=sorted(set(regions)), region_key="region", instance_key="cell_id")
-    return cast("sd.SpatialData", spatialdata.SpatialData(images=images, labels=labels, tables={"cells": parsed}))
+    table.obsm["spatial"] += table.uns["spora_db"]["mpp"] / 2
+    key = annotate(table, list(labels), [len(part.kept) for part in parts])
+    if len(table):
+        present = [name for name, part in zip(labels, parts, strict=True) if len(part.kept)]
+        table = models.TableModel.parse(table, region=present, region_key=key, instance_key="cell_id")
+    return cast("sd.SpatialData", collect(images=images, labels=labels, tables={TABLE: table}))
+
+
+def annotate(table: "ad.AnnData", labels: list[str], counts: list[int]) -> str:
+    """Add the column that names every cell's label mask, bring the others to names that SpatialData accepts."""
+    import pandas as pd
+
+    table.obs.columns = element_names(table.obs.columns)
+    key, taken = "region", {name.casefold() for name in table.obs.columns}
+    while key in taken:
+        key = f"mask_{key}"
+    codes = np.repeat(np.arange(len(labels)), counts)
+    # Python's strings: anndata 0.12 cannot write the categories that pandas 3 makes of them
+    table.obs[key] = pd.Categorical.from_codes(codes, pd.Index(labels, dtype=object)).remove_unused_categories()
+    return key
+
+
+def element_names(texts: Iterable[str]) -> list[str]:
+    """Return the names of `element_name`, all different.
+
+    Raises
+    ------
+    ArgumentError
+        If two differ by case or by replaced characters only, which SpatialData does not accept.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name = element_name(text)
+        if name.lower() in (known.lower() for known in found):
+            other = next(given for known, given in found.items() if known.lower() == name.lower())
+            raise ArgumentError(
+                f"{other!r} and {text!r} would have the same name in a SpatialData, which tells neither case nor "
+                f"characters other than letters, digits, _, - and . apart ({name!r}). Select one of them at a time."
+            )
+        found[name] = text
+    return list(found)
 
 
 def element_name(text: str) -> str:
-    """Return a name that SpatialData accepts: letters, digits, ``_``, ``-`` and ``.``, other characters replaced.
+    """Return a name that SpatialData accepts: letters, digits, ``_``, ``-`` and ``.``, not starting with ``__``.
 
     Examples
     --------
     >>> element_name("cohort_core 7/b")
     'cohort_core_7_b'
+    >>> element_name("__core")
+    '_core'
     """
-    return re.sub(r"[^0-9A-Za-z_.-]", "_", text)
+    return re.sub(r"^_+", "_", re.sub(r"[^\w.-]", "_", text))

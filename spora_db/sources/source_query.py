@@ -47,7 +47,8 @@ class SourceQuery:
 
     def sql(self) -> str:
         """Return the text of one SELECT over all files."""
-        return union([self.empty, *(branch.select for branch in self.branches)]).sql("duckdb")
+        whole = union([self.empty, *(branch.select for branch in self.branches)])
+        return whole.sql("duckdb", copy=False)  # of 900 files, a copy takes longer than the text
 
 
 def signature(files: Iterable[Path]) -> tuple[tuple[int, int, int] | None, ...]:
