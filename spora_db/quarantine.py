@@ -2,7 +2,7 @@
 
 One file of JSON lines per lake, ``quarantine/<digest of the lake's path>.jsonl`` in the folder that SPORA_STATE_DIR
 names, else in ``~/.local/state/spora-db`` (``XDG_STATE_HOME`` moves it). Every record is appended by one write, so that
-workers and ranks may write at the same time; duplicates collapse when it is read. Remove the file to forget it all.
+workers and ranks may write at the same time; duplicates collapse when it is read.
 """
 
 import hashlib
@@ -145,6 +145,28 @@ def read_quarantine(lake: str | Path) -> pa.Table:
     rows = sorted(found.values(), key=lambda line: [(line[name] is not None, line[name] or 0) for name in IDENTITY[3:]])
     rows.sort(key=lambda line: [line[name] for name in IDENTITY[:3]])
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def forget_quarantine(lake: str | Path) -> int:
+    """Forget the quarantine of a lake, once its files are repaired; return how many rows were in it.
+
+    Raises
+    ------
+    WriteError
+        If its file cannot be removed.
+
+    Examples
+    --------
+    >>> forget_quarantine("a lake without one")
+    0
+    """
+    rows: int = read_quarantine(lake).num_rows
+    path = quarantine_path(lake)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"The quarantine {path} cannot be removed: {error.strerror}.") from error
+    return rows
 
 
 def _lines(path: Path) -> Iterable[dict[str, Any]]:

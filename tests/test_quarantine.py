@@ -9,9 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
+from spora_db.cli import app
 from spora_db.errors import ArgumentError, SporaError, TableError, UnknownNameError, WriteError
 from spora_db.loading.dataset import PlanDataset
 from spora_db.quarantine import SCHEMA, Quarantine, quarantine_path, read_quarantine
@@ -134,6 +136,23 @@ def test_workers_draw_the_same_substitutes_and_record_each_row_once(query, lake,
     assert list(zip(table.row, table.col, strict=True)) == [(0, 64), (32, 64)]
     assert table.error.str.contains(BROKEN).all()
     assert table.cell_id.isna().all()
+
+
+def test_the_command_lists_the_quarantine_and_forgets_it(query, lake):
+    def told(*options: str) -> str:
+        done = CliRunner().invoke(app, ["quarantine", str(lake), *options])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "no row of" in told()
+    read_all(query.to_torch(on_error="replace"))
+    listed = told("--format", "csv").splitlines()
+    assert len(listed) == 1 + len(TILES)
+    assert all(BROKEN in line for line in listed[1:])
+    assert BROKEN in told()
+    assert told("--forget") == "2 rows forgotten\n"
+    assert quarantine(lake).empty
+    assert told("--forget") == "0 rows forgotten\n"
 
 
 def test_what_is_in_quarantine_can_be_excluded(query, lake, tmp_path):

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from spora_db.cli import check, explore, index, lock, make, show
+from spora_db.cli import check, explore, index, lock, make, quarantine, show
 from spora_db.errors import SporaError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(index.index)
 app.command()(make.tile)
 app.command()(make.standardize)
 app.command()(check.validate)
+app.command()(quarantine.quarantine)
 app.command()(lock.diff)
 app.command("import")(check.import_dataset)
 
