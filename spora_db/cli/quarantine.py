@@ -34,7 +34,11 @@ def quarantine(
             sys.stdout.write(f"{forget_quarantine(catalog.lake)} rows forgotten\n")
             return
         rows = catalog.quarantine().to_arrow_table()
-    if not len(rows) and output_format is Format.table:
-        sys.stdout.write(f"no row of {lake} is in quarantine ({quarantine_path(lake)})\n")
+    if output_format is not Format.table or output is not None:
+        write_answer(rows, output_format.value, output)
         return
-    write_answer(rows, output_format.value, output)
+    for row in rows.to_pylist():
+        what = next((f" {kind} {row[f'{kind}_id']}" for kind in ("tile", "cell") if row[f"{kind}_id"] is not None), "")
+        place = f" at row {row['row']}, column {row['col']}" if what else ""
+        sys.stdout.write(f"{row['dataset']}/{row['tissue_id']} ({row['modality']}){what}{place}: {row['error']}\n")
+    sys.stdout.write(f"{len(rows)} rows of {lake} are in quarantine: {quarantine_path(lake)}\n")
