@@ -31,22 +31,122 @@ def namespace() -> dict[str, object]:
     return {"__name__": "readme"}
 
 
+def header(folder: str, name: str) -> dict[str, str]:
+    """Return what the header of an SQL file says: purpose, grain and source, each on one line."""
+    found: dict[str, str] = {}
+    key = ""
+    for line in (README.parent / f"sql/{folder}/{name}.sql").read_text().splitlines():
+        match = re.match(r"-- (?:(purpose|grain|source):)?\s+(.*)$", line)
+        if match is None or not (match[1] or line.startswith("--    ")):
+            break
+        key = match[1] or key
+        found[key] = f"{found[key]} {match[2]}" if key in found else match[2]
+    return found
+
+
+def columns(name: str) -> list[tuple[str, str]]:
+    """Return the columns of a view and what the comments of its last SELECT say about them; ``*`` for further ones."""
+    text = (README.parent / f"sql/views/{name}.sql").read_text()
+    select = re.search(r"^SELECT\n(.*?)^FROM", text, re.MULTILINE | re.DOTALL)
+    assert select is not None
+    found = []
+    for line in select[1].splitlines():
+        expression, _, meaning = (part.strip() for part in line.partition("-- "))
+        column = re.split(r" AS |\.(?=\w+$)", expression.rstrip(","))[-1].strip('"')
+        if "*" in column:
+            column, told = "*", re.sub(r"^(the cohorts' )?own columns", "", meaning)
+            meaning = f"the cohorts' own columns{told}" if told != meaning else f"the cohorts' own columns ({told})"
+        found.append((column, meaning))
+    return found
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a table: GitHub reads ``<...>`` as HTML and ``|`` as a border."""
+    return text.replace("<", "&lt;").replace("|", "&#124;")
+
+
 def relations_table() -> str:
     """Return the README's table of relations, from the headers of the files that make them."""
     from spora_db.catalog import VIEWS
 
     rows = ["| relation | one row per | what it is |", "|---|---|---|"]
     for name in VIEWS:
-        text = (README.parent / f"sql/views/{name}.sql").read_text()
-        header = dict(re.findall(r"^-- (purpose|grain):\s+(.*)$", text, re.MULTILINE))
-        rows.append(f"| `{name}` | {header['grain']} | {header['purpose']} |")
+        told = header("views", name)
+        rows.append(f"| `{name}` | {told['grain']} | {told['purpose']} |")
     return "\n".join(rows)
 
 
-def test_the_relations_are_those_of_the_views():
-    table = re.search(r"<!-- relations -->\n(.*)\n<!-- /relations -->", README.read_text(), re.DOTALL)
-    assert table is not None
-    assert table[1] == relations_table()
+def macros_table() -> str:
+    """Return the README's table of macros, from the headers of the files that make them."""
+    rows = ["| macro | what it tells | grain |", "|---|---|---|"]
+    for path in sorted((README.parent / "sql/macros").glob("*.sql")):
+        signature = re.search(r"^CREATE MACRO (.*\)) AS", path.read_text(), re.MULTILINE)
+        assert signature is not None
+        told = header("macros", path.stem)
+        rows.append(f"| `{signature[1]}` | {cell(told['purpose'])} | {cell(told['grain'])} |")
+    return "\n".join(rows)
+
+
+def columns_tables() -> str:
+    """Return the README's tables of columns, a relation each, from the comments of the files that make them."""
+    from spora_db.catalog import VIEWS
+
+    parts = []
+    for name in VIEWS:
+        rows = [f"**`{name}`** from {cell(header('views', name)['source'])}", "", "| column | meaning |", "|---|---|"]
+        for column, told in columns(name):
+            rows.append(f"| {'…' if column == '*' else f'`{column}`'} | {cell(told)} |")
+        parts.append("\n".join(rows))
+    return "\n\n".join(parts)
+
+
+GENERATED = {"relations": relations_table, "macros": macros_table, "columns": columns_tables}
+"""What stands between ``<!-- name -->`` and ``<!-- /name -->``; ``python tests/test_readme.py`` writes it anew."""
+
+
+def generated(text: str) -> str:
+    """Return the README with its generated parts made anew."""
+    for name, make in GENERATED.items():
+        edges = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        text, count = re.subn(edges, lambda edge, make=make: f"{edge[1]}{make()}{edge[2]}", text, flags=re.DOTALL)
+        assert count == 1, name
+    return text
+
+
+def test_relations_columns_and_macros_are_those_of_the_sql_files():
+    text = README.read_text()
+    assert generated(text) == text, "run: python tests/test_readme.py"
+
+
+def test_every_column_of_every_relation_has_a_meaning(demo_folder):
+    from spora_db import Catalog
+
+    with Catalog(demo_folder / "demo") as catalog:
+        for relation in catalog.relations:
+            told, has = columns(relation), list(catalog.columns(relation))
+            names = [column for column, _ in told if column != "*"]
+            assert has[: len(names)] == names
+            assert len(names) < len(told) or len(has) == len(names), relation
+            assert all(meaning for _, meaning in told), relation
+
+
+def test_the_shell_answers_what_the_readme_types(folder, monkeypatch):
+    from io import StringIO
+
+    from rich.console import Console
+
+    from spora_db import Catalog
+    from spora_db.cli.shell import PROMPT, Shell
+
+    lines = iter(re.findall(f"^{re.escape(PROMPT)}(.*)$", README.read_text(), re.MULTILINE))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    answers = Console(file=StringIO(), force_terminal=True, width=200)
+    with Catalog(folder / "demo") as catalog:
+        Shell(catalog, answers).run()
+    assert next(lines, None) is None
+    assert "\x1b[31m" not in answers.file.getvalue()  # errors are red
+    assert (folder / "splits.parquet").exists()
 
 
 def test_the_readme_has_blocks_of_every_kind():
@@ -56,6 +156,8 @@ def test_the_readme_has_blocks_of_every_kind():
 @pytest.mark.parametrize(("language", "text"), blocks(), ids=lambda value: value.splitlines()[0][:60])
 def test_block_runs(language, text, folder, namespace, monkeypatch):
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("SPORA_STATE_DIR", str(folder / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if language == "python":
         exec(compile(text, "README.md", "exec"), namespace)
@@ -69,3 +171,7 @@ def test_block_runs(language, text, folder, namespace, monkeypatch):
         for command in commands:
             done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300, check=False)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+if __name__ == "__main__":
+    README.write_text(generated(README.read_text()))
