@@ -26,7 +26,7 @@ test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow --timeout 1800 -o faulthandler_timeout=0
 
 benchmark: .venv/.installed
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -s
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" --timeout 1800 -o faulthandler_timeout=0
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo dist

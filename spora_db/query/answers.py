@@ -187,8 +187,9 @@ class Answers:
         Returns
         -------
         spatialdata.SpatialData
-            ``images["<tissue>_image"]`` (c, y, x) as the query standardizes them, ``labels["<tissue>_cells"]``, both
-            with a coordinate system ``"microns"``; ``tables["cells"]``. Whole images are held in memory.
+            ``images["<dataset>_<tissue_id>_<modality>_image"]`` (c, y, x) as the query standardizes them, and
+            ``labels["..._cells"]``, in the coordinate systems ``"microns"`` and ``"<dataset>_<tissue_id>"`` (microns
+            too, for one tissue); ``tables["cells"]``. Whole images are held in memory.
 
         Raises
         ------
