@@ -1,6 +1,7 @@
 # make demo: a demo lake, queried, loaded and drawn.   make test: everything that must be green.
 PYTHON ?= python3
 BIN := .venv/bin
+LONG := --timeout 1800 -o faulthandler_timeout=0
 
 # imported again and again by the tests: what Python compiled once is kept, whatever the environment says
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,10 +24,10 @@ test: .venv/.installed
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow --timeout 1800 -o faulthandler_timeout=0
+	$(BIN)/python -m pytest -m slow $(LONG)
 
 benchmark: .venv/.installed
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" --timeout 1800 -o faulthandler_timeout=0
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" $(LONG)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo dist

@@ -1,14 +1,29 @@
 """Forks wait for what must not be half done in a child: a thread that held a lock then stays in the parent for ever.
 
-Python's import locks are such locks: a child that needs a module which another thread of its parent was just importing
-would wait for it without end. (`spora_db.kernels.compile` does the same with numba's compiler lock.)
+Python's import locks are such locks, and numba's compiler lock: a child that needs a module or a kernel which another
+thread of its parent was just loading would wait for it without end.
 """
 
 import os
 import threading
+from typing import Protocol
+
+
+class Lock(Protocol):
+    """What a lock can do."""
+
+    def acquire(self) -> object:
+        """Wait for the lock."""
+
+    def release(self) -> object:
+        """Let go of it."""
+
+
+def fork_only_with(lock: Lock) -> None:
+    """Let every fork of this process wait for a reentrant lock, which is then free in the child too."""
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
 
 unforked = threading.RLock()
-"""While a thread holds it (``with unforked:``), no thread of this process forks."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=unforked.acquire, after_in_parent=unforked.release, after_in_child=unforked.release)
+"""While a thread holds it (``with unforked:``), no other thread of this process forks."""
+fork_only_with(unforked)

@@ -32,6 +32,16 @@ def own_registry() -> Iterator[None]:
     _registered.update(before)
 
 
+@pytest.fixture(autouse=True)
+def own_cache_limit() -> Iterator[None]:
+    """Give the cache of decoded chunks its limit back after every test: a loader without workers sets it."""
+    from spora_db.images import cache_info, set_cache_bytes
+
+    before = cache_info().bytes_limit
+    yield
+    set_cache_bytes(before)
+
+
 def load_module(path: Path) -> ModuleType:
     """Import a script of the shared folder under its stem, its folder first on the path while it loads."""
     if str(path.parent) not in sys.path:

@@ -33,7 +33,7 @@ def quarantine(
         if forget:
             sys.stdout.write(f"{forget_quarantine(catalog.lake)} rows forgotten\n")
             return
-        rows = catalog.quarantine().to_arrow_table()
+        rows, path = catalog.quarantine().to_arrow_table(), quarantine_path(catalog.lake)
     if output_format is not Format.table or output is not None:
         write_answer(rows, output_format.value, output)
         return
@@ -41,4 +41,4 @@ def quarantine(
         what = next((f" {kind} {row[f'{kind}_id']}" for kind in ("tile", "cell") if row[f"{kind}_id"] is not None), "")
         place = f" at row {row['row']}, column {row['col']}" if what else ""
         sys.stdout.write(f"{row['dataset']}/{row['tissue_id']} ({row['modality']}){what}{place}: {row['error']}\n")
-    sys.stdout.write(f"{len(rows)} rows of {lake} are in quarantine: {quarantine_path(lake)}\n")
+    sys.stdout.write(f"{len(rows)} rows of {lake} are in quarantine: {path}\n")

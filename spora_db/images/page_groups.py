@@ -53,11 +53,9 @@ def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
     wanted = np.frombuffer(pages, np.int64)
     chunk_of = wanted // depth
     groups = []
-    for chunk in sorted(set(chunk_of.tolist())):
+    for chunk in np.unique(chunk_of).tolist():
         slots = np.flatnonzero(chunk_of == chunk)
-        of_slots = wanted[slots] % depth
-        planes = np.array(sorted(set(of_slots.tolist())))  # not np.unique: it imports, see spora_db.forks
-        inverse = np.searchsorted(planes, of_slots)
+        planes, inverse = np.unique(wanted[slots] % depth, return_inverse=True)
         from_wanted: list[tuple[slice, Positions]] = []
         from_whole: list[tuple[slice, Positions]] = []
         for positions, filled in _rounds(inverse, slots):

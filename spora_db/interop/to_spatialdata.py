@@ -88,17 +88,19 @@ def element_names(texts: Iterable[str]) -> list[str]:
     ArgumentError
         If two differ by case or by replaced characters only, which SpatialData does not accept.
     """
-    found: dict[str, str] = {}
+    names: list[str] = []
+    given: dict[str, str] = {}
     for text in texts:
         name = element_name(text)
-        if name.lower() in (known.lower() for known in found):
-            other = next(given for known, given in found.items() if known.lower() == name.lower())
+        if name.lower() in given:
             raise ArgumentError(
-                f"{other!r} and {text!r} would have the same name in a SpatialData, which tells neither case nor "
-                f"characters other than letters, digits, _, - and . apart ({name!r}). Select one of them at a time."
+                f"{given[name.lower()]!r} and {text!r} would have the same name in a SpatialData, which tells neither "
+                f"case nor characters other than letters, digits, _, - and . apart ({name!r}). Select one of them at a "
+                "time."
             )
-        found[name] = text
-    return list(found)
+        given[name.lower()] = text
+        names.append(name)
+    return names
 
 
 def element_name(text: str) -> str:

@@ -1,21 +1,17 @@
 """The one way kernels are compiled: without the GIL, cached on disk where a folder can be written."""
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-import numpy.ma  # noqa: F401 - numba imports it in the first call of a kernel, which a fork must not meet: spora_db.forks
+import numpy.ma  # noqa: F401 - numba and np.unique import it at first use, which a fork must not meet: spora_db.forks
 from numba.core.compiler_lock import global_compiler_lock
+
+from spora_db.forks import fork_only_with
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-if hasattr(os, "register_at_fork"):  # a child would wait for ever for a kernel that another thread was compiling
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )
+fork_only_with(global_compiler_lock)
 
 
 def kernel(function: Function) -> Function:
