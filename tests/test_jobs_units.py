@@ -2,12 +2,15 @@
 
 import io
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spora_db import writing
 from spora_db.errors import ArgumentError, FileFormatError, WriteError
 from spora_db.jobs.progress import Lines
 from spora_db.jobs.publishing import _one_at_a_time
@@ -91,6 +94,36 @@ def test_a_file_in_the_way_is_a_write_error(tmp_path):
     (tmp_path / ".a.work").write_text("in the way")
     with pytest.raises(WriteError, match="Could not write in"):
         WorkFolder.beside(tmp_path / "a.parquet", parameters={}).open()
+
+
+def taken_away_once(monkeypatch, of: object, name: str, folder: Path) -> list[Path]:
+    """Remove a folder before the first call of a function, as a run does that has just finished."""
+    original, removed = getattr(of, name), []
+
+    def disturbed(*args, **kwargs):
+        if not removed:
+            shutil.rmtree(folder)
+            removed.append(folder)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(of, name, disturbed)
+    return removed
+
+
+def test_a_work_folder_that_another_run_takes_away_is_made_again(tmp_path, monkeypatch):
+    folder = WorkFolder.beside(tmp_path / "a.parquet", parameters={})
+    removed = taken_away_once(monkeypatch, Path, "write_bytes", folder.path.parent)
+    folder.open()
+    assert removed
+    assert list(folder.path.iterdir()) == []
+    removed = taken_away_once(monkeypatch, writing, "_sync", folder.path.parent)
+    write_result(folder.path / "t.npz", arrays={"x": np.arange(3)}, record={"n": 1})
+    assert removed
+    assert read_result(folder.path / "t.npz")[1] == {"n": 1}
+    removed = taken_away_once(monkeypatch, writing, "_sync", folder.path.parent)
+    folder.record_failure("t", "torn")
+    assert removed
+    assert folder.failures() == {"t": "torn"}
 
 
 def test_a_lock_whose_folder_was_removed_is_taken_anew(tmp_path):

@@ -14,12 +14,12 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ FORMAT = 1  # of the files in the folder; raised when they change, so that old o
 COMMITTING = "committing"
 TRASH = ".trash-"
 LOCK = "lock"
+TRIES = 8  # to write while other runs end and take the folder away
 
 
 @cache
@@ -112,15 +113,19 @@ class WorkFolder:
             The lake is read-only, or the disk is full.
         """
         probe = self.path / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"x")
-            probe.unlink()
-        except OSError as error:
-            raise WriteError(
-                f"Could not write in {self.path.parent.parent}: {error.strerror or error}. Results are written beside "
-                "the lake's files; make the folder writable, or work on a copy of the lake."
-            ) from error
+
+        def write_probe() -> None:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                probe.write_bytes(b"x")
+                probe.unlink()
+            except OSError as error:
+                raise WriteError(
+                    f"Could not write in {self.path.parent.parent}: {error.strerror or error}. Results are written "
+                    "beside the lake's files; make the folder writable, or work on a copy of the lake."
+                ) from error
+
+        _until_stands(write_probe)
 
     @property
     def used(self) -> bool:
@@ -143,8 +148,8 @@ class WorkFolder:
         if reason is None:
             path.unlink(missing_ok=True)
             return
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps({"tissue_id": tissue_id, "reason": reason}), encoding="utf-8")
+        text = json.dumps({"tissue_id": tissue_id, "reason": reason})
+        _until_stands(lambda: _write(path, lambda stream: stream.write(text.encode())))
 
     def failures(self) -> dict[str, str]:
         """Return the reasons that any run or shard noted, by tissue."""
@@ -183,8 +188,25 @@ class WorkFolder:
 def write_result(path: Path, *, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
     """Write arrays and a record of JSON values as one file, whole or not at all."""
     text = json.dumps(record, sort_keys=True).encode()
+    named: dict[str, Any] = {"record": np.frombuffer(text, np.uint8), **arrays}
+    _until_stands(lambda: _write(path, lambda stream: np.savez(stream, **named)))
+
+
+def _write(path: Path, content: Callable[[BinaryIO], object]) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, record=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+        content(stream)
+
+
+def _until_stands(write: Callable[[], None]) -> None:
+    """Write, and again where another run has just finished and taken the folder away meanwhile."""
+    for left in reversed(range(TRIES)):
+        try:
+            write()
+        except WriteError as error:
+            if not left or not isinstance(error.__cause__, FileNotFoundError):
+                raise
+        else:
+            return
 
 
 def read_result(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
