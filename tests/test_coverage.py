@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -73,18 +72,12 @@ def gaps(lake: Path) -> dict[tuple[str, str, str], str]:
 
 def entries(plan) -> dict[tuple[str, str, str], tuple[float, float, float]]:
     """Return what a plan delivers and with which statistics: (upper, mean, std)."""
-    images = plan.images.to_pylist()
-    return {
-        (image["dataset"], image["tissue_id"], plan.channel_names[plan.channels.name[i]]): (
-            float(plan.channels.upper[i]),
-            float(plan.channels.mean[i]),
-            float(plan.channels.std[i]),
-        )
-        for image, (start, stop) in zip(
-            images, np.column_stack([plan.channels.offsets[:-1], plan.channels.offsets[1:]]), strict=True
-        )
-        for i in range(start, stop)
-    }
+    found = {}
+    for number, image in enumerate(plan.images.to_pylist()):
+        own = plan.channels.of(number)
+        for name, *values in zip(own.name, own.upper, own.mean, own.std, strict=True):
+            found[image["dataset"], image["tissue_id"], plan.channel_names[name]] = tuple(map(float, values))
+    return found
 
 
 def test_coverage_lists_what_pandas_misses(lake, query):

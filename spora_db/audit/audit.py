@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from spora_db.audit.findings import Finding, find
 from spora_db.audit.same_pixels import SamePixels, find_same_pixels
 from spora_db.audit.tables import composition, leakage, licences, missing, panels, tissue_frame
-from spora_db.catalog import Catalog
+from spora_db.catalog import lent_catalog
 from spora_db.errors import unknown
 from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
 from spora_db.query.compilation import compile_rows
@@ -154,7 +154,7 @@ def make_audit(
     """
     import pandas as pd
 
-    with Catalog(lake) as catalog:
+    with lent_catalog(lake) as catalog:
         resolved = resolve(selection, catalog)
         columns = tuple(dict.fromkeys(columns)) or ("dataset", "split")
         frame = tissue_frame(resolved, columns, catalog)

@@ -110,7 +110,8 @@ def _double_names(delivered: Delivered) -> list[str]:
     """Return channel names that carry different accessions, isoforms aside."""
     proteins: dict[str, set[str]] = {}
     chosen = delivered.chosen
-    pairs = set(zip(chosen.channels.name.tolist(), chosen.channels.uniprot.tolist(), strict=True))
+    codes = ((panel.name.tolist(), panel.uniprot.tolist()) for panel in chosen.channels.panels)
+    pairs = {pair for names, accessions in codes for pair in zip(names, accessions, strict=True)}
     for name, accession in pairs:
         text = chosen.accessions[accession] if accession >= 0 else ""
         if ACCESSION.fullmatch(text):

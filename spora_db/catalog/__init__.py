@@ -3,6 +3,7 @@
 from spora_db.catalog.database import MACROS, VIEWS
 from spora_db.catalog.explain import Explanation, TouchedFile
 from spora_db.catalog.interface import Catalog
+from spora_db.catalog.lending import close_kept_catalog, lent_catalog
 from spora_db.catalog.result import Result
 
-__all__ = ["MACROS", "VIEWS", "Catalog", "Explanation", "Result", "TouchedFile"]
+__all__ = ["MACROS", "VIEWS", "Catalog", "Explanation", "Result", "TouchedFile", "close_kept_catalog", "lent_catalog"]

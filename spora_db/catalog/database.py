@@ -8,12 +8,12 @@ need it, with an error that names it, and no other.
 import contextlib
 import gc
 import os
-import re
 import tempfile
 import threading
 import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,11 +21,21 @@ import duckdb
 import pyarrow as pa
 
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
+from spora_db.catalog.failures import failure
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text, needs, sql_text
-from spora_db.errors import ArgumentError, FileFormatError, QueryError, unknown
+from spora_db.errors import ArgumentError, QueryError
 from spora_db.layout import Lake
-from spora_db.sources import LISTINGS, SOURCES, Branch, Origin, SourceQuery, allowed_paths, listing_table, signature
+from spora_db.sources import (
+    LISTINGS,
+    SOURCES,
+    Origin,
+    SourceQuery,
+    allowed_paths,
+    listing_state,
+    listing_table,
+    signature,
+)
 
 VIEWS = (
     "datasets",
@@ -49,16 +59,6 @@ Parameters = Mapping[str, object] | Sequence[object] | None
 
 # 50,000 tissues x 150 channels are 1 MB of bits in memory and 5,550 columns on disk: 0.1 s or 1 s for each query.
 _IN_MEMORY = frozenset({"source_channels", "source_panels", "source_panel_columns"})
-_NOT_OF_A_FILE = (
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.ParserException,
-    duckdb.PermissionException,
-    duckdb.SyntaxException,
-)
-_MISSING_COLUMN = re.compile(r'column "([^"]+)" (?:was )?not found|not have a column named "([^"]+)"')
-_MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
-
 
 _alive: "weakref.WeakSet[Database]" = weakref.WeakSet()
 _inherited: list[duckdb.DuckDBPyConnection] = []
@@ -74,6 +74,19 @@ def _keep_inherited() -> None:
 
 
 os.register_at_fork(after_in_child=_keep_inherited)
+
+
+@cache
+def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
+    """Return the relations and macros among names and all they stand on, each after what it stands on."""
+    found: dict[str, None] = {}
+    for name in sorted(names):
+        if name in VIEWS or name in MACROS:
+            found |= dict.fromkeys(_with_needs(needs("views" if name in VIEWS else "macros", name)))
+        elif name not in SOURCES and name not in LISTINGS:
+            continue
+        found[name] = None
+    return tuple(found)
 
 
 class Database:
@@ -98,6 +111,10 @@ class Database:
         self._asked: set[str] = set()
         self._sources: dict[str, SourceQuery] = {}
         self._signatures: dict[str, object] = {}
+        self._contradictions: dict[str, list[tuple[str | None, ...]]] = {}
+        self._columns: dict[str, Mapping[str, str]] = {}
+        self._allowed = allowed_paths(folders)
+        self._listed = listing_state(folders)
         self._connection: duckdb.DuckDBPyConnection | None = self._connect()
         _alive.add(self)
 
@@ -127,6 +144,14 @@ class Database:
             self._open().unregister(name)
             self.registered.pop(name, None)
 
+    def columns(self, relation: str) -> Mapping[str, str]:
+        """Return the columns of a relation with their DuckDB types, in order; bound once, until a file changes."""
+        self._asked |= self._prepare([relation])
+        if relation not in self._columns:
+            described = self.run(f"SELECT * FROM {relation} LIMIT 0")
+            self._columns[relation] = dict(zip(described.columns, described.types, strict=True))
+        return self._columns[relation]
+
     def origins(self, relation: str) -> list[Origin]:
         """Return where the columns of a relation come from, file by file."""
         used = self._prepare([relation])
@@ -142,8 +167,24 @@ class Database:
         return frozenset(path for name in self._asked & self._sources.keys() for path in self._sources[name].files)
 
     def check_rows(self, check: str) -> list[tuple[str | None, ...]]:
-        """Return the contradictions that a check finds."""
-        return self.run(sql_text("checks", check).rstrip().removesuffix(";")).fetchall()
+        """Return the contradictions that a check finds; they are looked for once, until a file changes."""
+        self._asked |= self._prepare(needs("checks", check))
+        if check not in self._contradictions:
+            text = sql_text("checks", check).rstrip().removesuffix(";")
+            self._contradictions[check] = self.run(text).fetchall()
+        return self._contradictions[check]
+
+    def stands_for(self, folders: Lake) -> bool:
+        """Tell whether a new database would see the same folders: parquet files are compared when they are named."""
+        listed = listing_state(folders)
+        same = self._folders == folders and listed is not None and listed == self._listed
+        return same and self._connection is not None and allowed_paths(folders) == self._allowed
+
+    def forget_questions(self) -> None:
+        """Forget which relations were named, and all registered tables."""
+        for name in list(self.registered):
+            self.unregister(name)
+        self._asked.clear()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection | None:
@@ -171,7 +212,7 @@ class Database:
         except duckdb.Error as error:
             message = f"DuckDB refuses memory_limit, threads = {tuple(self._limits.values())}: {error}"
             raise ArgumentError(message) from error
-        connection.execute(f"SET allowed_paths = {allowed_paths(self._folders)}")
+        connection.execute(f"SET allowed_paths = {self._allowed}")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         return connection
@@ -208,20 +249,17 @@ class Database:
                 self._open().execute(f"DROP {kinds[relation]} {relation}")
         self._made -= kinds.keys()
         self._checked.clear()
+        self._contradictions.clear()
+        self._columns.clear()
         del self._sources[name]
 
     def _prepare(self, names: Iterable[str]) -> frozenset[str]:
         """Make the named relations and macros and all they stand on, if not there yet; return all their names."""
-        used: set[str] = set()
         with self._lock:
-            for name in sorted(names):
-                if name in VIEWS or name in MACROS:
-                    used |= self._prepare(needs("views" if name in VIEWS else "macros", name))
-                elif name in SOURCES:
-                    used |= self._prepare(self._source(name).listings)
-                elif name not in LISTINGS:
-                    continue
-                used.add(name)
+            used = _with_needs(frozenset(names))
+            listings = [listing for name in used if name in SOURCES for listing in self._source(name).listings]
+            used = (*dict.fromkeys(listings), *used)  # all sources are known now: what stands on old ones is dropped
+            for name in used:
                 self._make(name)
         return frozenset(used)
 
@@ -251,33 +289,10 @@ class Database:
                 self._fail(error, names, used)
 
     def _fail(self, error: duckdb.Error, names: Iterable[str], used: frozenset[str]) -> NoReturn:
-        message = str(error)
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):  # it refuses all further work
             self._made.clear()
             self._connection = self._connect()
-        elif isinstance(error, duckdb.BinderException) and (match := _MISSING_COLUMN.search(message)):
-            relations = [name for name in VIEWS if name in names]
-            known = [column for name in relations for column in self._open().table(name).columns]
-            raise unknown("column", match[1] or match[2], known, where=", ".join(relations)) from error
-        elif isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
-            raise unknown("relation", match[1], VIEWS, where=f"lake {str(self._folders.root)!r}") from error
-        if not isinstance(error, _NOT_OF_A_FILE):
-            self._name_broken_file(message, used)
-        raise QueryError(f"DuckDB: {message}") from error
-
-    def _name_broken_file(self, message: str, used: frozenset[str]) -> None:
-        """Raise for the file that an error names or, reading them one by one, the first that cannot be read."""
         branches = [branch for name in SOURCES if name in used for branch in self._sources[name].branches]
-        for branch in branches:
-            if any(str(path) in message for path in branch.files):
-                raise _broken(branch, message)
-        for branch in branches:
-            try:  # not count(COLUMNS(*)): DuckDB answers that from the footer
-                self._open().execute(f"SELECT max(hash(COLUMNS(*))) FROM ({branch.sql()})").fetchall()
-            except duckdb.Error as error:
-                raise _broken(branch, str(error)) from error
-
-
-def _broken(branch: Branch, reason: str) -> FileFormatError:
-    files = ", ".join(str(path) for path in branch.files)
-    return FileFormatError(f"{files} cannot be read: {reason.partition(chr(10))[0]}. Download or write the file again.")
+        raise failure(
+            error, connection=self._open(), relations=VIEWS, named=names, branches=branches, lake=self._folders.root
+        ) from error

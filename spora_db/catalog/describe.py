@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
-from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError, TableError
 from spora_db.layout import Lake
@@ -39,7 +38,10 @@ def raise_contradiction(rows: Sequence[tuple[str | None, ...]]) -> None:
 
 
 def schema_table(
-    relations: Iterable[str], *, describe: Callable[[str], Result], origins: Callable[[str], Iterable[Origin]]
+    relations: Iterable[str],
+    *,
+    describe: Callable[[str], Mapping[str, str]],
+    origins: Callable[[str], Iterable[Origin]],
 ) -> pa.Table:
     """Return ``relation, column, type, cohorts, problem``, a row per column; a broken relation has its problem.
 
@@ -48,7 +50,7 @@ def schema_table(
     relations
         Names of the relations.
     describe
-        Returns a result with the columns of a relation; it may raise.
+        Returns the columns of a relation with their types; it may raise.
     origins
         Returns where the columns of a relation come from.
     """
@@ -60,8 +62,7 @@ def schema_table(
             rows.append((relation, None, None, None, str(error)))
             continue
         cohorts = _cohorts(origins(relation))
-        found = zip(described.columns, described.types, strict=True)
-        rows.extend((relation, column, kind, cohorts.get(column), None) for column, kind in found)
+        rows.extend((relation, column, kind, cohorts.get(column), None) for column, kind in described.items())
     names = ("relation", "column", "type", "cohorts", "problem")
     return pa.table({name: pa.array([row[index] for row in rows], pa.string()) for index, name in enumerate(names)})
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -158,7 +158,7 @@ class Catalog:
         UnknownNameError
             If there is no such relation.
         """
-        return tuple(self._describe(relation).columns)
+        return tuple(self._describe(relation))
 
     def schema(self) -> Result:
         """Describe every column of every relation.
@@ -180,8 +180,7 @@ class Catalog:
         UnknownNameError
             If there is no such relation.
         """
-        described = self._describe(relation)
-        return dict(zip(described.columns, described.types, strict=True))
+        return dict(self._describe(relation))
 
     def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
         """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.
@@ -267,6 +266,20 @@ class Catalog:
         finally:
             self._database.unregister(name)
 
+    def stands_for(self, lake: Path) -> bool:
+        """Tell whether a new catalog of `lake` would see what this one saw when it was opened.
+
+        Raises
+        ------
+        DatasetNotFoundError
+            If there is no such folder, or no dataset in it.
+        """
+        return self._database.stands_for(scan(lake))
+
+    def forget_questions(self) -> None:
+        """Forget which relations were asked for, and unregister all tables."""
+        self._database.forget_questions()
+
     def close(self) -> None:
         """Close the connection. Closing twice is no error."""
         self._database.close()
@@ -293,7 +306,7 @@ class Catalog:
         message = "A Catalog cannot be pickled: it owns a database connection. Hand over the path of the lake instead."
         raise TypeError(message)
 
-    def _describe(self, relation: str) -> Result:
+    def _describe(self, relation: str) -> Mapping[str, str]:
         if relation not in VIEWS:
             raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
-        return self.run(f"SELECT * FROM {relation} LIMIT 0")
+        return self._database.columns(relation)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from spora_db.catalog import Catalog
+from spora_db.catalog import lent_catalog
 from spora_db.channels import is_rgb
 from spora_db.datasets.spora import SporaDataset
 from spora_db.errors import ArgumentError, QueryError
@@ -19,7 +19,7 @@ def spora_dataset(
     query: SporaQuery, *, seed: int | None = None, balance: str | Sequence[str] | None = None
 ) -> SporaDataset:
     """Return the rows of a query as a `SporaDataset`; see :meth:`SporaQuery.to_spora_dataset`."""
-    with Catalog(query.lake) as catalog:
+    with lent_catalog(query.lake) as catalog:
         resolved = resolve(query.selection, catalog)
         compiled = compile_rows(resolved)
         table = catalog.run(compiled.text(), compiled.parameters).to_arrow_table()

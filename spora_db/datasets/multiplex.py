@@ -248,12 +248,12 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         spec, plan = self.standardizer.spec, self._images.plan
         if not spec.needs_statistics:
             return loading
-        entries = slice(int(plan.channels.offsets[number]), int(plan.channels.offsets[number + 1]))
+        channels = plan.channels.of(number)
         usable = usable_channels(
-            None if spec.lower is None else plan.channels.lower[entries],
-            plan.channels.upper[entries],
-            plan.channels.mean[entries],
-            plan.channels.std[entries],
+            None if spec.lower is None else channels.lower,
+            channels.upper,
+            channels.mean,
+            channels.std,
             use_mean_std=self.standardizer.use_mean_std,
             method=spec.method,
         )

@@ -249,14 +249,13 @@ class PlanDataset(Dataset[Sample]):
     def _sample(self, position: int, image: int, out: Memory = None) -> Sample:
         plan, source = self.plan, self.materializer.image(image)
         row, col = int(plan.row[position]), int(plan.col[position])
-        channels = slice(int(plan.channels.offsets[image]), int(plan.channels.offsets[image + 1]))
         pixels = self._pixels(source, image, row=row, col=col, out=out)
         return Sample(
             {
                 "image": pixels if out is None else out,
                 "channel_names": list(source.channel_names),
                 "uniprot_ids": list(source.uniprot_ids),
-                "marker_index": torch.from_numpy(self._markers[plan.channels.uniprot[channels]]),
+                "marker_index": torch.from_numpy(self._markers[plan.channels.of(image).uniprot]),
                 "dataset": source.record["dataset"],
                 "tissue_id": source.record["tissue_id"],
                 "modality": source.record["modality"],

@@ -134,12 +134,13 @@ def panel_numbers(plan: Plan) -> Int64:
     -------
     int64 array of shape (rows,)
     """
-    channels, known = plan.channels, dict[bytes, int]()
+    known = dict[bytes, int]()
     of_image = np.empty(plan.images.num_rows + 1, np.int64)
     of_image[ABSENT] = -1
-    for image in range(plan.images.num_rows):
-        part = slice(int(channels.offsets[image]), int(channels.offsets[image + 1]))
-        of_image[image] = known.setdefault(channels.name[part].tobytes() + channels.uniprot[part].tobytes(), len(known))
+    for panel in plan.channels.panels:
+        codes = np.stack([panel.name, panel.uniprot])
+        for image, delivered in enumerate(panel.delivered, panel.first):
+            of_image[image] = known.setdefault(codes[:, delivered].tobytes(), len(known))
     numbers = np.zeros(len(plan), np.int64)
     for column in plan.image.T:
         numbers = np.unique(numbers * (len(known) + 1) + of_image[column] + 1, return_inverse=True)[1]

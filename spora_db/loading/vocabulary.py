@@ -35,8 +35,7 @@ def marker_numbers(plan: Plan, vocabulary: Sequence[str]) -> npt.NDArray[np.int6
         raise ArgumentError(f"The vocabulary names {', '.join(repeated)} more than once.")
     found = [numbers.get(text, numbers.get(text.split("-")[0], -1)) for text in plan.uniprot_ids]
     result = np.array([*found, -1], np.int64)
-    used = np.unique(plan.channels.uniprot)
-    absent = [plan.uniprot_ids[code] for code in used if code >= 0 and result[code] < 0]
+    absent = [text for text, number in zip(plan.uniprot_ids, result, strict=False) if number < 0]
     if absent:
         listed = ", ".join(absent[:10]) + (f", ... ({len(absent)} in all)" if len(absent) > 10 else "")
         raise ArgumentError(

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from spora_db.catalog import Catalog
+from spora_db.catalog import lent_catalog
 from spora_db.errors import DatasetNotFoundError, FileFormatError, LockError, SporaError
 from spora_db.layout import scan
 from spora_db.lock.difference import LockDifference, compare
@@ -89,7 +89,7 @@ def make_lock(lake: str | Path, selection: Selection, *, images: bool = False) -
     images
         Whether images and masks are fingerprinted too (all their files are opened; pixels are not decoded).
     """
-    with Catalog(lake) as catalog:
+    with lent_catalog(lake) as catalog:
         resolved = complete_cells(resolve(selection, catalog), catalog)
         compiled = compile_rows(resolved)
         plan = freeze(resolved.selection, compiled, catalog)

@@ -170,7 +170,7 @@ def _row_arrays(plan: Plan) -> tuple[Values, ...]:
 
 def _channel_arrays(plan: Plan) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
     """Return per channel of an image what it is, and its statistics."""
-    channels = plan.channels
+    channels = plan.channels.entries()
     names = _hashes(plan.channel_names)
     accessions = np.array([*_hashes(plan.uniprot_ids), 0], np.uint64)
     what = (names[channels.name], accessions[channels.uniprot], channels.page, channels.channel_index)

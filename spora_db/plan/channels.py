@@ -4,19 +4,17 @@ Texts stay in the panels, which are small; per tissue and channel only numbers l
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.channels import RGB_CHANNELS, is_rgb, panel_select
-from spora_db.errors import TableError
 from spora_db.guard.dialect import DIALECT
-from spora_db.plan.pages import panel_pages
-from spora_db.plan.plan import Int32, Int64, PlanChannels
-from spora_db.plan.statistics import Flags, Found, find_statistics, missing_statistics
+from spora_db.plan.pages import measured_panels
+from spora_db.plan.panels import Flags, Int32, Int64, PlanChannels, PlanPanel
+from spora_db.plan.statistics import Found, find_statistics, missing_statistics
 from spora_db.query.markers import find_markers
 from spora_db.selection import Selection, StandardizationChoice
 
@@ -30,7 +28,7 @@ class ChosenChannels:
     channels
         The plan's arrays.
     names, accessions
-        Channel names and UniProt accessions, sorted.
+        Names and UniProt accessions of the channels that any image delivers, sorted.
     counts
         int64 array of shape (images, 2): channels measured and channels in the panel; 0 for RGB.
     """
@@ -42,26 +40,8 @@ class ChosenChannels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entries:
-    """One entry per image and delivered channel: image number, position in the panel, page, place in `_Panels`."""
-
-    image: Int32
-    index: Int32
-    page: Int32
-    place: Int32
-
-    def take(self, positions: npt.NDArray[np.intp]) -> "_Entries":
-        return _Entries(
-            image=self.image[positions],
-            index=self.index[positions],
-            page=self.page[positions],
-            place=self.place[positions],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Panels:
-    """All panels, one after the other; brightfield images share one of three colours at the end."""
+    """All panels of the lake, one after the other; brightfield images share one of three colours at the end."""
 
     start: dict[tuple[str, str], int]
     name: Int32
@@ -90,46 +70,37 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
     StatisticsNotFoundError
         If a spec's tables are absent or do not know a tissue or channel.
     """
-    modality = np.array(images.column("modality").to_pylist(), np.str_)
-    panels = _panels(selection, catalog)
+    texts = _panels(selection, catalog)
+    for name in selection.modality_names:
+        if not is_rgb(name):
+            catalog.check_channels(name)
+    counts = np.zeros((len(images), 2), np.int64)
+    panels: dict[str, list[PlanPanel]] = {name: [] for name in selection.modality_names}
     with catalog.registered("plan_images", images):
-        entries, counts = _entries(images, panels, selection, catalog)
-        statistics = np.full((4, len(entries.image)), np.nan, np.float32)
-        keep, known = np.ones((2, len(entries.image)), np.bool_)
+        for measured in measured_panels(images, catalog):
+            first, rgb = measured.first, is_rgb(measured.modality)
+            place = len(texts.name) - len(RGB_CHANNELS) if rgb else texts.start[measured.dataset, measured.modality]
+            places = place + measured.channel_index
+            panel = PlanPanel(
+                first=first,
+                channel_index=measured.channel_index.astype(np.int32),
+                name=texts.name[places],
+                uniprot=texts.uniprot[places],
+                page=measured.pages(texts.chosen[places]),
+            )
+            panels[measured.modality].append(panel.narrowed(panel.delivered))
+            if not rgb:
+                counts[first : first + len(panel), 0] = measured.measured.sum(axis=1)
+                counts[first : first + len(panel), 1] = len(measured.channel_index)
         for name in selection.modality_names:
-            spec = selection.standardization.parsed(name)
-            if spec.needs_statistics:
-                own = np.flatnonzero(modality[entries.image] == name)
-                part, choice = entries.take(own), selection.standardization
-                found = find_statistics(part.image, part.index, modality=name, choice=choice, catalog=catalog)
-                statistics[:, own] = found.values
-                if choice.missing_statistics != "defer":
-                    _check_complete(found, part, panels, images, name, choice)
-                    known[own], keep[own] = found.complete, found.usable
-    if selection.standardization.disable_quantile_mask and not keep[known].all():
-        listed = ", ".join(panels.names[code] for code in np.unique(panels.name[entries.place[~keep & known]]))
-        warnings.warn(
-            f"Channels without usable statistics are kept and hold NaN or huge values: {listed}", stacklevel=4
-        )
-        keep[:] = True
-    keep &= known
-    if not keep.all():
-        entries, statistics = entries.take(np.flatnonzero(keep)), statistics[:, keep]
-    offsets = np.zeros(len(images) + 1, np.int64)
-    np.cumsum(np.bincount(entries.image, minlength=len(images)), out=offsets[1:])
-    lower, upper, mean, std = (np.ascontiguousarray(part) for part in statistics)
-    channels = PlanChannels(
-        offsets=offsets,
-        name=panels.name[entries.place],
-        uniprot=panels.uniprot[entries.place],
-        page=entries.page,
-        channel_index=entries.index,
-        lower=lower,
-        upper=upper,
-        mean=mean,
-        std=std,
-    )
-    return ChosenChannels(channels=channels, names=panels.names, accessions=panels.accessions, counts=counts)
+            if selection.standardization.parsed(name).needs_statistics:
+                panels[name] = _standardized(panels[name], texts, images, name, selection.standardization, catalog)
+    in_order = sorted((panel for own in panels.values() for panel in own), key=lambda panel: panel.first)
+    name_codes, names = _delivered_texts([panel.name for panel in in_order], texts.names)
+    uniprot_codes, accessions = _delivered_texts([panel.uniprot for panel in in_order], texts.accessions)
+    coded = zip(in_order, name_codes, uniprot_codes, strict=True)
+    channels = PlanChannels.of_panels(tuple(replace(panel, name=own, uniprot=ids) for panel, own, ids in coded))
+    return ChosenChannels(channels=channels, names=names, accessions=accessions, counts=counts)
 
 
 def _panels(selection: Selection, catalog: Catalog) -> _Panels:
@@ -165,56 +136,61 @@ def _codes(texts: list[str | None]) -> tuple[tuple[str, ...], Int32]:
     return distinct, np.array([-1 if text is None else numbers[text] for text in texts], np.int32)
 
 
-def _entries(images: pa.Table, panels: _Panels, selection: Selection, catalog: Catalog) -> tuple[_Entries, Int64]:
-    """Return the chosen and measured channels by image and panel order; per image the channels measured and in all."""
-    datasets, modalities = (images.column(name).to_pylist() for name in ("dataset", "modality"))
-    brightfield = np.array([is_rgb(name) for name in modalities], np.bool_)
-    counts = np.zeros((len(images), 2), np.int64)
-    colours = len(RGB_CHANNELS)
-    rgb = np.flatnonzero(brightfield).astype(np.int32)
-    colour = np.tile(np.arange(colours, dtype=np.int32), len(rgb))
-    parts = [(np.repeat(rgb, colours), colour, colour)]
-    multiplex = [name for name in selection.modality_names if not is_rgb(name)]
-    for name in multiplex:
-        catalog.check_channels(name)
-    start = np.full(len(images), len(panels.name) - colours, np.int32)
-    for panel in panel_pages(catalog) if multiplex else ():
-        first = int(panel.images[0])
-        start[panel.images] = begin = panels.start.get((datasets[first], modalities[first]), 0)
-        counts[panel.images, 0] = panel.measured.sum(axis=1)
-        counts[panel.images, 1] = len(panel.index)
-        parts.append(panel.entries(panels.chosen[begin + panel.index]))
-    _check_counts(images, counts, brightfield)
-    image, index, page = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    if (np.diff(image) < 0).any():  # panels come in the order of their images, but brightfield images came first
-        order = np.argsort(image, kind="stable")
-        image, index, page = image[order], index[order], page[order]
-    return _Entries(image=image, index=index, page=page, place=start[image] + index), counts
+def _delivered_texts(codes: list[Int32], texts: tuple[str, ...]) -> tuple[list[Int32], tuple[str, ...]]:
+    """Return codes and texts without those out of use: a plan's hash shall not know cohorts that it does not select."""
+    used = np.zeros(len(texts) + 1, np.bool_)
+    for own in codes:
+        used[own] = True  # the spare last entry takes -1
+    numbers = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    numbers[-1] = -1
+    return [numbers[own] for own in codes], tuple(texts[code] for code in np.flatnonzero(used[:-1]))
 
 
-def _check_counts(images: pa.Table, counts: Int64, brightfield: Flags) -> None:
-    missing = np.flatnonzero((counts[:, 1] == 0) & ~brightfield)
-    if len(missing):
-        first = images.slice(int(missing[0]), 1).to_pylist()[0]
-        raise TableError(
-            f"Tissue {first['tissue_id']!r} of dataset {first['dataset']!r} has a {first['modality']} image but no row "
-            f"in {first['dataset']}/{first['modality']}/channels_per_tissue.parquet ({len(missing)} such tissues). "
-            "Add the row, or leave the tissue out with .where(...)."
-        )
+def _standardized(
+    panels: list[PlanPanel], texts: _Panels, images: pa.Table, modality: str,
+    choice: StandardizationChoice, catalog: Catalog,
+) -> list[PlanPanel]:  # fmt: skip
+    """Return the panels of a modality with their statistics, without the channels that these drop."""
+    found = find_statistics(panels, images, modality=modality, choice=choice, catalog=catalog)
+    deferred = choice.missing_statistics == "defer"
+    if not deferred:
+        _check_complete(found, panels, texts, images, modality, choice)
+    kept, unusable = [], set()
+    for panel, own in zip(panels, found, strict=True):
+        delivered = panel.delivered if deferred else panel.delivered & own.complete
+        dropped = delivered & ~own.usable & (not deferred)
+        unusable.update(panel.name[dropped.any(axis=0)].tolist())
+        lower, upper, mean, std = own.values
+        kept.append((replace(panel, lower=lower, upper=upper, mean=mean, std=std), delivered, dropped))
+    if choice.disable_quantile_mask:
+        if unusable:
+            listed = ", ".join(texts.names[code] for code in sorted(unusable))
+            warnings.warn(
+                f"Channels without usable statistics are kept and hold NaN or huge values: {listed}", stacklevel=5
+            )
+        return [panel.narrowed(delivered) for panel, delivered, _ in kept]
+    return [panel.narrowed(delivered & ~dropped) for panel, delivered, dropped in kept]
 
 
 def _check_complete(
-    found: Found, entries: _Entries, panels: _Panels, images: pa.Table, modality: str, choice: StandardizationChoice
-) -> None:
+    found: list[Found], panels: list[PlanPanel], texts: _Panels, images: pa.Table, modality: str,
+    choice: StandardizationChoice,
+) -> None:  # fmt: skip
     """Refuse tissues and channels that the spec's tables do not know; a NaN is known, and drops its channel."""
-    absent = np.flatnonzero(~found.complete)
-    if choice.missing_statistics == "drop_channel":
-        lost = np.setdiff1d(entries.image[absent], entries.image[np.flatnonzero(found.complete)])
-        if not len(lost):
-            return
-        absent = absent[np.isin(entries.image[absent], lost)]
-    if len(absent):
-        first = images.slice(int(entries.image[absent[0]]), 1).to_pylist()[0]
-        first["channel_name"] = panels.names[panels.name[entries.place[absent[0]]]]
-        tissues = len(np.unique(entries.image[absent]))
-        raise missing_statistics(found, first=first, tissues=tissues, spec=choice.parsed(modality), choice=choice)
+    first, channels, tissues = None, 0, 0
+    for panel, own in zip(panels, found, strict=True):
+        absent = panel.delivered & ~own.complete
+        if choice.missing_statistics == "drop_channel":
+            absent[(panel.delivered & own.complete).any(axis=1)] = False
+        channels += int(absent.sum())
+        tissues += int(absent.any(axis=1).sum())
+        if first is None and absent.any():
+            row, channel = (int(place) for place in np.argwhere(absent)[0])
+            record = images.slice(panel.first + row, 1).to_pylist()[0]
+            first = {**record, "channel_name": texts.names[panel.name[channel]]}
+            without_quantiles = not own.known[0, row, channel]
+    if first is not None:
+        raise missing_statistics(
+            first, channels=channels, tissues=tissues, without_quantiles=without_quantiles,
+            spec=choice.parsed(modality), choice=choice,
+        )  # fmt: skip

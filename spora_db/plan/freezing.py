@@ -13,7 +13,8 @@ from spora_db.plan.cell_places import repeated_cell
 from spora_db.plan.cells import choose_cells
 from spora_db.plan.channels import choose_channels
 from spora_db.plan.masks import choose_masks
-from spora_db.plan.plan import ABSENT, Int32, Plan
+from spora_db.plan.panels import Int32
+from spora_db.plan.plan import ABSENT, Plan
 from spora_db.query.binding import Compiled
 from spora_db.query.compilation import identity_columns
 from spora_db.selection import Selection

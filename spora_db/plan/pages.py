@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
 from spora_db.catalog import Catalog
-from spora_db.plan.plan import Int32, Int64
+from spora_db.channels import RGB_CHANNELS, is_rgb
+from spora_db.errors import TableError
+from spora_db.plan.panels import NOT_DELIVERED, Flags, Int64, Pages
 
 POSITIONS = """
     SELECT dataset, modality, list(channel_index ORDER BY channel_index) AS channel_index,
@@ -21,56 +23,100 @@ POSITIONS = """
     GROUP BY dataset, modality
 """
 BITS = """
-    SELECT p.dataset, p.modality, list(p.image ORDER BY p.image) AS images,
-        string_agg(CAST(s.measured AS VARCHAR), '' ORDER BY p.image) AS bits
+    SELECT CAST(s.measured AS VARCHAR) AS bits
     FROM plan_images AS p
-    JOIN source_panels AS s ON s.dataset = p.dataset AND s.modality = p.modality AND s.tissue_id = p.tissue_id
-    GROUP BY p.dataset, p.modality
-    ORDER BY p.dataset, p.modality
+    LEFT JOIN source_panels AS s ON s.dataset = p.dataset AND s.modality = p.modality AND s.tissue_id = p.tissue_id
+    ORDER BY p.image
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PanelPages:
-    """One panel and its images.
+class MeasuredPanel:
+    """One panel and its images, which are consecutive.
 
     Attributes
     ----------
-    images
-        int64 array (n,), ascending: numbers of the images.
-    index
-        int64 array (c,), ascending: positions in the panel of the channels that both tables have.
+    first
+        Number of the first image.
+    dataset, modality
+        Whose panel it is; brightfield images have one of three colours.
+    channel_index
+        int64 array of shape (channels,), ascending: positions in the panel of the channels that both tables have.
     measured
-        bool array (n, c).
+        bool array of shape (images, channels).
     """
 
-    images: Int64
-    index: Int64
-    measured: npt.NDArray[np.bool_]
+    first: int
+    dataset: str
+    modality: str
+    channel_index: Int64
+    measured: Flags
 
-    def entries(self, chosen: npt.NDArray[np.bool_]) -> tuple[Int32, Int32, Int32]:
-        """Return image, position in the panel and page of the measured channels that are `chosen` (c,), in order."""
-        pages = np.cumsum(self.measured, axis=1, dtype=np.int32) - np.int32(1)
-        delivered = self.measured & chosen
-        image = np.repeat(self.images.astype(np.int32), delivered.sum(axis=1))
-        index = np.broadcast_to(self.index.astype(np.int32), delivered.shape)
-        return image, index[delivered], pages[delivered]
+    def pages(self, chosen: Flags) -> Pages:
+        """Return the pages of the measured channels that are `chosen` (channels,): -1 for others."""
+        dtype = np.min_scalar_type(-len(self.channel_index) - 1)
+        pages = np.cumsum(self.measured, axis=1, dtype=dtype)
+        pages -= 1
+        pages[~(self.measured & chosen)] = NOT_DELIVERED
+        return pages
 
 
-def panel_pages(catalog: Catalog) -> Iterator[PanelPages]:
-    """Yield the panels of the registered ``plan_images``, in order; tissues without a row are left out.
+def measured_panels(images: pa.Table, catalog: Catalog) -> Iterator[MeasuredPanel]:
+    """Yield the panels of the images of a plan, in their order.
 
     Parameters
     ----------
+    images
+        The plan's images in order, registered as ``plan_images``.
     catalog
         The lake; its panels are checked: every tissue has one row, without nulls.
+
+    Raises
+    ------
+    TableError
+        If a tissue has no row of measured channels.
     """
-    positions = {(row[0], row[1]): row[2:] for row in catalog.run(POSITIONS).fetchall()}
-    for dataset, modality, images, bits in catalog.run(BITS).fetchall():
-        index, position = positions.get((dataset, modality), ([], []))
-        digits = np.frombuffer(bits.encode(), np.uint8).reshape(len(images), -1)
-        yield PanelPages(
-            images=np.array(images, np.int64),
-            index=np.array(index, np.int64),
-            measured=digits[:, np.array(position, np.int64)] == ord("1"),
+    runs = list(_runs(images))
+    multiplex = any(not is_rgb(modality) for _, _, modality in runs)
+    positions, bits = {}, pa.nulls(len(images), pa.string())
+    if multiplex:
+        positions = {(row[0], row[1]): row[2:] for row in catalog.run(POSITIONS).fetchall()}
+        bits = catalog.run(BITS).to_arrow_table().column("bits")
+    for at, (first, dataset, modality) in enumerate(runs):
+        stop = runs[at + 1][0] if at + 1 < len(runs) else len(images)
+        if is_rgb(modality):
+            channel_index = np.arange(len(RGB_CHANNELS), dtype=np.int64)
+            measured = np.ones((stop - first, len(RGB_CHANNELS)), np.bool_)
+        else:
+            index, position = positions.get((dataset, modality), ([], []))
+            own = bits.slice(first, stop - first)
+            if own.null_count or not index:
+                raise _no_row(images, own, first=first)
+            digits = np.frombuffer("".join(own.to_pylist()).encode(), np.uint8).reshape(stop - first, -1)
+            channel_index, measured = np.array(index, np.int64), digits[:, np.array(position, np.int64)] == ord("1")
+        yield MeasuredPanel(
+            first=first, dataset=dataset, modality=modality, channel_index=channel_index, measured=measured
         )
+
+
+def _runs(images: pa.Table) -> Iterator[tuple[int, str, str]]:
+    """Yield where dataset, modality or resolution change in a sorted table: first image, dataset, modality."""
+    changes = np.zeros(len(images), np.bool_)
+    changes[:1] = True
+    for name in ("dataset", "modality", "mpp"):
+        codes = images.column(name).combine_chunks().dictionary_encode().indices.to_numpy()
+        changes[1:] |= codes[1:] != codes[:-1]
+    for first in np.flatnonzero(changes).tolist():
+        record = images.slice(first, 1).to_pylist()[0]
+        yield first, record["dataset"], record["modality"]
+
+
+def _no_row(images: pa.Table, bits: pa.ChunkedArray, *, first: int) -> TableError:
+    """Return the error for tissues of a panel without a row of measured channels."""
+    missing = np.flatnonzero(bits.is_null().to_numpy()) if bits.null_count else np.arange(len(bits))
+    record = images.slice(first + int(missing[0]), 1).to_pylist()[0]
+    return TableError(
+        f"Tissue {record['tissue_id']!r} of dataset {record['dataset']!r} has a {record['modality']} image but no row "
+        f"in {record['dataset']}/{record['modality']}/channels_per_tissue.parquet ({len(missing)} such tissues). "
+        "Add the row, or leave the tissue out with .where(...)."
+    )

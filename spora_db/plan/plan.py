@@ -7,48 +7,15 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.plan.panels import Int32, PlanChannels
 from spora_db.samples.cells import PlanCells
 from spora_db.samples.masks import PlanMasks
 from spora_db.selection import StandardizationChoice, Unit
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
-
-VERSION = 1
+VERSION = 2
 ABSENT = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanChannels:
-    """The delivered channels of every image, one image after the other.
-
-    Attributes
-    ----------
-    offsets
-        int64 array of shape (images + 1,): image ``i`` owns entries ``offsets[i]:offsets[i + 1]``.
-    name, uniprot
-        int32 arrays: codes into ``Plan.channel_names`` and ``Plan.uniprot_ids`` (-1 for none).
-    page
-        int32 array: the plane, if the image holds exactly the measured channels.
-    channel_index
-        int32 array: the plane, if the image holds the full panel.
-    lower, upper, mean, std
-        float32 arrays: the statistics of the spec; NaN where it uses none.
-    """
-
-    offsets: Int64
-    name: Int32
-    uniprot: Int32
-    page: Int32
-    channel_index: Int32
-    lower: Float32
-    upper: Float32
-    mean: Float32
-    std: Float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +45,7 @@ class Plan:
         int32 arrays of shape (rows,): the tile (or the cell's label) and its top-left corner in pixels, which may be
         negative for cells; -1, 0, 0 for whole tissues.
     channels, channel_names, uniprot_ids
-        The channels of every image and the texts that they refer to.
+        The channels of every image, and the sorted texts that they refer to: of delivered channels only.
     standardization
         The specs and their options.
     columns
@@ -119,7 +86,7 @@ class Plan:
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """All UniProt accessions of the delivered channels, sorted: the default vocabulary of marker indices."""
-        return tuple(self.uniprot_ids[code] for code in np.unique(self.channels.uniprot) if code >= 0)
+        return self.uniprot_ids
 
     def identity(self, position: int) -> Mapping[str, object]:
         """Return dataset, tissue, tile and corner of one row, as for an error message or a record."""
@@ -158,8 +125,10 @@ class Plan:
         digest.update(json.dumps(head, sort_keys=True).encode())
         for array in (self.image, self.tile_id, self.row, self.col):
             digest.update(np.ascontiguousarray(array).data)
-        for item in fields(self.channels):
-            digest.update(np.ascontiguousarray(getattr(self.channels, item.name)).data)
+        for panel in self.channels.panels:
+            digest.update(f"{panel.first} {panel.page.shape} {panel.used}".encode())
+            for array in panel.arrays:
+                digest.update(np.ascontiguousarray(array).data)
         for name in self.columns.column_names:
             digest.update(_column_bytes(self.columns.column(name)))
         for array in () if self.cells is None else self.cells.arrays:

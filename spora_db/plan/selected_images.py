@@ -11,6 +11,7 @@ from sqlglot import exp, parse_one
 from spora_db.catalog import Catalog
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan.channels import ChosenChannels, choose_channels
+from spora_db.plan.panels import ChannelEntries
 from spora_db.query.binding import Compiled
 from spora_db.query.markers import ACCESSION
 from spora_db.selection import Selection, StandardizationChoice
@@ -39,23 +40,22 @@ class Delivered:
 
     Attributes
     ----------
-    image, index
-        int64 arrays: number of the image, position of the channel in its panel (its plane, for RGB).
+    entries
+        Image and channel, as codes.
     chosen
         The same as a plan has it.
     """
 
-    image: npt.NDArray[np.int64]
-    index: npt.NDArray[np.int64]
+    entries: ChannelEntries
     chosen: ChosenChannels
 
     def names(self) -> npt.NDArray[np.object_]:
         """Return the name of every entry's channel."""
-        return np.array(self.chosen.names, np.object_)[self.chosen.channels.name]
+        return np.array(self.chosen.names, np.object_)[self.entries.name]
 
     def accessions(self) -> npt.NDArray[np.object_]:
         """Return the UniProt accession of every entry's channel, or None."""
-        return np.array([*self.chosen.accessions, None], np.object_)[self.chosen.channels.uniprot]
+        return np.array([*self.chosen.accessions, None], np.object_)[self.entries.uniprot]
 
 
 def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) -> pa.Table:
@@ -94,8 +94,7 @@ def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog)
         The lake.
     """
     chosen = choose_channels(replace(selection, standardization=StandardizationChoice()), images, catalog)
-    image = np.repeat(np.arange(len(images), dtype=np.int64), np.diff(chosen.channels.offsets))
-    return Delivered(image=image, index=chosen.channels.channel_index.astype(np.int64), chosen=chosen)
+    return Delivered(entries=chosen.channels.entries(), chosen=chosen)
 
 
 def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
@@ -113,18 +112,17 @@ def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    records = images.select(["dataset", "modality"]).to_pandas()
-    panels = records.iloc[delivered.image].reset_index(drop=True)
-    several = records.groupby("dataset")["modality"].nunique().max() if len(records) else 1
-    labels = panels["dataset"] + "/" + panels["modality"] if several > 1 else panels["dataset"]
     chosen = delivered.chosen
     proteins = [text.split("-")[0] if ACCESSION.fullmatch(text) else None for text in chosen.accessions]
-    codes = pd.DataFrame({"label": labels, "name": chosen.channels.name, "protein": chosen.channels.uniprot})
-    codes = codes.drop_duplicates()
+    places = [images.slice(panel.first, 1).to_pylist()[0] for panel in chosen.channels.panels]
+    kinds = {(place["dataset"], place["modality"]) for place in places}
+    several = len(kinds) > len({dataset for dataset, _ in kinds})
     markers: dict[str, set[str]] = {}
-    for label, name, protein in codes.itertuples(index=False):
-        accession = proteins[protein] if protein >= 0 else None
-        markers.setdefault(label, set()).add(accession or f"name {chosen.names[name].lower()}")
+    for place, panel in zip(places, chosen.channels.panels, strict=True):
+        label = f"{place['dataset']}/{place['modality']}" if several else place["dataset"]
+        for name, protein in zip(panel.name.tolist(), panel.uniprot.tolist(), strict=True):
+            accession = proteins[protein] if protein >= 0 else None
+            markers.setdefault(label, set()).add(accession or f"name {chosen.names[name].lower()}")
     cohorts = sorted(markers)
     shared = [[len(markers[one] & markers[other]) for other in cohorts] for one in cohorts]
     return pd.DataFrame(shared, index=cohorts, columns=cohorts, dtype="int64").rename_axis("cohort")

@@ -1,84 +1,93 @@
 """The statistics of a plan: what the tables of a spec know of every image and channel, and what becomes of the rest."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.errors import StatisticsNotFoundError
-from spora_db.plan.values import Integers, read_values
+from spora_db.plan.panels import Flags, Float32, PlanPanel
+from spora_db.plan.values import SpecValues, read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.standardization.specs import Spec
 from spora_db.standardization.standardize import usable_channels
 
-Flags = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
+Values = tuple[Float32 | None, ...]
 
-STATISTICS = (("lower_quantiles", "upper_quantiles"), ("means", "stds"))
 TOLD_BY = ("upper_quantiles", "means")
 """The tables that every spec has, and that therefore tell whether quantiles, and moments, are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the tables say of n entries, each an image and a channel.
+    """What the tables say of a panel of n images and c channels.
 
     Attributes
     ----------
     values
-        float32 array of shape (4, n): lower, upper, mean and std; NaN where unknown, and where the table says NaN.
+        Lower, upper, mean and std: float32 arrays of shape (n, c), NaN where unknown, and where the table says NaN;
+        None where the spec uses none.
     known
-        bool array of shape (2, n): whether the tables have the entry's quantiles, and its moments (or none are used).
+        bool array of shape (2, n, c): whether the tables have the entry's quantiles, and its moments (or none are
+        used).
     usable
-        bool array of shape (n,): whether the channel can be standardized with the values.
+        bool array of shape (n, c): whether the channel can be standardized with the values.
     """
 
-    values: Float32
+    values: Values
     known: Flags
     usable: Flags
 
     @property
     def complete(self) -> Flags:
-        """Whether all that the spec uses is known: bool array of shape (n,)."""
+        """Whether all that the spec uses is known: bool array of shape (n, c)."""
         return cast(Flags, self.known.all(axis=0))
 
 
 def find_statistics(
-    image: Integers, index: Integers, *, modality: str, choice: StandardizationChoice, catalog: Catalog
-) -> Found:
-    """Return the statistics of channels of the registered ``plan_images``; with ``missing="global"``, gaps are filled.
+    panels: Sequence[PlanPanel], images: pa.Table, *, modality: str, choice: StandardizationChoice, catalog: Catalog
+) -> list[Found]:
+    """Return what the tables know of panels, one by one; with ``missing="global"``, gaps are filled.
 
     Parameters
     ----------
-    image, index
-        Integer arrays of shape (n,): number of the image, position of the channel in its panel.
+    panels
+        Panels of one modality.
+    images
+        The plan's images, registered as ``plan_images``.
     modality
-        Modality of all these images.
+        The modality.
     choice
         The spec and its options.
     catalog
         The lake.
     """
     spec = choice.parsed(modality)
-    values, known = _fetch(image, index, spec=spec, modality=modality, choice=choice, catalog=catalog)
-    if choice.missing_statistics == "global" and not known.all():
-        # Moments belong to the quantiles that pixels were clipped to: both are taken from one spec.
-        own = replace(choice, stats_level="global")
-        spare = _fetch(image, index, spec=spec, modality=modality, choice=own, catalog=catalog)
-        take = known[0] & ~known[1] & spare[1].all(axis=0)
-        values[:, take], known[:, take] = spare[0][:, take], spare[1][:, take]
-        spare = _fetch(image, index, spec=global_spec(spec), modality=modality, choice=choice, catalog=catalog)
-        take = ~known.all(axis=0) & spare[1].all(axis=0)
-        values[:, take], known[:, take] = spare[0][:, take], spare[1][:, take]
-    lower, upper, mean, std = values
-    usable = usable_channels(
-        None if spec.lower is None else lower, upper, mean, std, use_mean_std=choice.use_mean_std, method=spec.method
-    )
-    return Found(values=values, known=known, usable=usable)
+    used = _used(spec, choice)
+    places = [_place(panel, images) for panel in panels]
+    tables = read_values(modality, str(spec), used, catalog)
+    fallback = None
+    found = []
+    for panel, place in zip(panels, places, strict=True):
+        values, known = _fetch(panel, place, tables, spec=spec, used=used, stats_level=choice.stats_level)
+        if choice.missing_statistics == "global" and not known[:, panel.delivered].all():
+            # Moments belong to the quantiles that pixels were clipped to: both are taken from one spec.
+            spare = _fetch(panel, place, tables, spec=spec, used=used, stats_level="global")
+            _fill(values, known, spare, cast(Flags, known[0] & ~known[1] & spare[1].all(axis=0)))
+            other = global_spec(spec)
+            if fallback is None:
+                fallback = read_values(modality, str(other), used, catalog)
+            spare = _fetch(panel, place, fallback, spec=other, used=used, stats_level=choice.stats_level)
+            _fill(values, known, spare, cast(Flags, ~known.all(axis=0) & spare[1].all(axis=0)))
+        lower, upper, mean, std = values
+        assert upper is not None
+        usable = usable_channels(lower, upper, mean, std, use_mean_std=choice.use_mean_std, method=spec.method)
+        found.append(Found(values=values, known=known, usable=usable))
+    return found
 
 
 def global_spec(spec: Spec) -> Spec:
@@ -94,27 +103,26 @@ def global_spec(spec: Spec) -> Spec:
 
 
 def missing_statistics(
-    found: Found, *, first: Mapping[str, str | float], tissues: int, spec: Spec, choice: StandardizationChoice
-) -> StatisticsNotFoundError:
+    first: Mapping[str, str | float], *, channels: int, tissues: int, without_quantiles: bool, spec: Spec,
+    choice: StandardizationChoice,
+) -> StatisticsNotFoundError:  # fmt: skip
     """Build the error for statistics that no table has.
 
     Parameters
     ----------
-    found
-        What the tables say.
     first
-        ``dataset, modality, mpp, tissue_id, channel_name`` of the first entry that is not complete.
-    tissues
-        Number of tissues with such entries.
+        ``dataset, modality, mpp, tissue_id, channel_name`` of the first that are missing.
+    channels, tissues
+        Number of channels that lack some, summed over tissues, and of these tissues.
+    without_quantiles
+        Whether the first lacks its quantiles, not only its moments.
     spec, choice
         What was asked for.
     """
-    place = int(np.flatnonzero(~found.complete)[0])
     files = f"{spec.quantile_level}_level_upper_quantiles"
-    if found.known[0, place]:
+    if not without_quantiles:
         files = f"{choice.stats_level or 'global'}_level_means and stds"
     nor = f" nor under {global_spec(spec)}" if choice.missing_statistics == "global" else ""
-    channels = int((~found.complete).sum())
     return StatisticsNotFoundError(
         f"No {files} for channel {first['channel_name']!r} of tissue {first['tissue_id']!r} under "
         f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({channels} channels in {tissues} "
@@ -126,28 +134,46 @@ def missing_statistics(
     )
 
 
+def _used(spec: Spec, choice: StandardizationChoice) -> tuple[str | None, ...]:
+    """Return the names of the tables of lower, upper, mean and std; None where the spec uses none."""
+    moments = ("means", "stds") if choice.use_mean_std else (None, None)
+    return (None if spec.lower is None else "lower_quantiles", "upper_quantiles", *moments)
+
+
+def _place(panel: PlanPanel, images: pa.Table) -> tuple[str, float]:
+    record = images.slice(panel.first, 1).to_pylist()[0]
+    return record["dataset"], record["mpp"]
+
+
 def _fetch(
-    image: Integers, index: Integers, *, spec: Spec, modality: str, choice: StandardizationChoice, catalog: Catalog
-) -> tuple[Float32, Flags]:
-    """Return lower, upper, mean, std of every entry (4, n), and whether its quantiles and moments are known (2, n)."""
-    tables = read_values(modality, str(spec), catalog)
-    values = np.full((4, len(image)), np.nan, np.float32)
-    known = np.zeros((2, len(image)), np.bool_)
-    known[1] = not choice.use_mean_std
-    places = list(tables.places)
-    place_of = np.full(int(image.max(initial=-1)) + 1, -1, np.int64)
-    for number, place in enumerate(places):
-        own = tables.places[place]
-        place_of[own[own < len(place_of)]] = number
-    order = np.argsort(place_of[image], kind="stable")
-    cuts = np.searchsorted(place_of[image[order]], np.arange(len(places) + 1))
-    for number, place in enumerate(places):
-        at = order[cuts[number] : cuts[number + 1]]
-        levels = (spec.quantile_level, tables.moment_level(place, choice.stats_level))
-        for half, (level, statistics) in enumerate(zip(levels, STATISTICS, strict=True)):
-            table = tables.levels.get(place, {}).get(level or "")
-            if table is not None:
-                found, there = table.take(statistics, image[at], index[at], by=TOLD_BY[half])
-                values[2 * half : 2 * half + 2, at] = found
-                known[half, at] |= there
-    return values, known
+    panel: PlanPanel, place: tuple[str, float], tables: SpecValues, *, spec: Spec, used: tuple[str | None, ...],
+    stats_level: str | None,
+) -> tuple[Values, Flags]:  # fmt: skip
+    """Return the statistics of a panel, and whether its quantiles and moments are known (2, n, c)."""
+    shape = panel.page.shape
+    values: list[Float32 | None] = []
+    known = np.zeros((2, *shape), np.bool_)
+    levels = (spec.quantile_level, tables.moment_level(place, stats_level))
+    for half, level in enumerate(levels):
+        statistics = used[2 * half : 2 * half + 2]
+        table = tables.levels.get(place, {}).get(level or "")
+        if statistics[1] is None:
+            known[half] = True
+        elif table is not None:
+            known[half] = table.known(TOLD_BY[half], panel)
+        for name in statistics:
+            if name is None:
+                values.append(None)
+            elif table is None:
+                values.append(np.full(shape, np.nan, np.float32))
+            else:
+                values.append(table.take(name, panel))
+    return tuple(values), known
+
+
+def _fill(values: Values, known: Flags, spare: tuple[Values, Flags], where: Flags) -> None:
+    """Put the values of another table where the first has none."""
+    for own, other in zip(values, spare[0], strict=True):
+        if own is not None and other is not None:
+            own[where] = other[where]
+    known[:, where] = spare[1][:, where]

@@ -6,46 +6,31 @@ in a tenth of both.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
+from spora_db.plan.panels import Flags, Float32, Int64, PlanPanel
 
-Float32 = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
-Integers = npt.NDArray[np.integer[Any]]
 Place = tuple[str, float]
 
-NAMES = """
-    SELECT dataset, mpp, level, any_value(channel_names)
-    FROM source_statistics
-    WHERE modality = $modality AND spec = $spec
-    GROUP BY dataset, mpp, level
+PANELS = """
+    SELECT dataset, channel_index, channel_name FROM source_channels WHERE modality = $modality ORDER BY ALL
 """
-WITH_MEANS = """
-    SELECT DISTINCT dataset, mpp, level
-    FROM source_statistics
-    WHERE modality = $modality AND spec = $spec AND statistic = 'means' AND list_count(channel_values) > 0
+NAMES = """
+    SELECT dataset, mpp, level, channel_names FROM source_statistics_columns WHERE modality = $modality AND spec = $spec
 """
 # A tissue that two rows of one table name keeps the first that DuckDB meets, as in standardization_stats.
 LISTS = """
-    SELECT s.dataset, s.mpp, s.level, s.statistic, p.image,
-        any_value(CAST(s.channel_values AS FLOAT[])) AS channel_values
+    SELECT s.dataset, s.mpp, s.level, s.statistic, p.image, CAST(s.channel_values AS FLOAT[]) AS channel_values
     FROM source_statistics AS s
     LEFT JOIN plan_images AS p
         ON p.dataset = s.dataset AND p.modality = s.modality AND p.mpp = s.mpp AND p.tissue_id = s.tissue_id
-    WHERE s.modality = $modality AND s.spec = $spec AND (s.level = 'global' OR p.image IS NOT NULL)
-    GROUP BY s.dataset, s.mpp, s.level, s.statistic, p.image
-    ORDER BY s.dataset, s.mpp, s.level, s.statistic, p.image
+    WHERE s.modality = $modality AND s.spec = $spec AND list_contains($statistics, s.statistic)
+        AND (s.level = 'global' OR p.image IS NOT NULL)
 """
-PANELS = "SELECT dataset, channel_index, channel_name FROM channels WHERE modality = $modality ORDER BY ALL"
-IMAGES = """
-    SELECT dataset, mpp, list(image ORDER BY image) FROM plan_images WHERE modality = $modality GROUP BY dataset, mpp
-"""
+KEYS = ("dataset", "mpp", "level", "statistic")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +54,32 @@ class LevelValues:
     values: Mapping[str, Float32]
     given: Mapping[str, Flags]
 
-    def take(self, statistics: tuple[str, str], image: Integers, index: Integers, *, by: str) -> tuple[Float32, Flags]:
-        """Return two statistics of entries (2, n), and whether the table of the statistic `by` knows the entry (n,)."""
-        row = np.zeros(len(image), np.int64)
-        known = self.columns[index] >= 0
-        if len(self.images):
-            row = np.minimum(np.searchsorted(self.images, image), len(self.images) - 1)
-            known = known & (self.images[row] == image)
-        known = known & self.given[by][row] if by in self.given else np.zeros(len(image), np.bool_)
-        found = np.full((2, len(image)), np.nan, np.float32)
-        for part, statistic in zip(found, statistics, strict=True):
-            if statistic in self.values:
-                part[known] = self.values[statistic][row[known], self.columns[index[known]]]
-        return found, known
+    def take(self, statistic: str, panel: PlanPanel) -> Float32:
+        """Return a statistic of a panel's images and channels: (n, c), NaN where there is none."""
+        if statistic not in self.values:
+            return np.full(panel.page.shape, np.nan, np.float32)
+        rows, there = self._rows(panel)
+        columns = self.columns[panel.channel_index]
+        found = self.values[statistic][rows[:, None], columns]
+        found[~there] = np.nan
+        found[:, columns < 0] = np.nan
+        return found
+
+    def known(self, statistic: str, panel: PlanPanel) -> Flags:
+        """Return of which images and channels the table of a statistic knows: (n, c)."""
+        if statistic not in self.given:
+            return np.zeros(panel.page.shape, np.bool_)
+        rows, there = self._rows(panel)
+        listed = there & self.given[statistic][rows]
+        return listed[:, None] & (self.columns[panel.channel_index] >= 0)
+
+    def _rows(self, panel: PlanPanel) -> tuple[Int64, Flags]:
+        """Return the row of each image of a panel, and whether it has one."""
+        images = np.arange(panel.first, panel.first + len(panel), dtype=np.int64)
+        if not len(self.images):
+            return np.zeros(len(images), np.int64), np.ones(len(images), np.bool_)
+        rows = np.minimum(np.searchsorted(self.images, images), len(self.images) - 1)
+        return rows, self.images[rows] == images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,24 +87,27 @@ class SpecValues:
     """The tables of one spec: by dataset and resolution, by level."""
 
     levels: Mapping[Place, Mapping[str, LevelValues]]
-    with_means: Mapping[Place, frozenset[str]]
-    places: Mapping[Place, Int64]
 
     def moment_level(self, place: Place, wanted: str | None) -> str | None:
         """Return the level of means and deviations: as wanted, else global where there is one."""
-        found = self.with_means.get(place, frozenset())
+        found = {level for level, tables in self.levels.get(place, {}).items() if tables.given.get("means", _NO).any()}
         if wanted is not None:
             return wanted if wanted in found else None
         return "global" if "global" in found else "image" if found else None
 
 
-def read_values(modality: str, spec: str, catalog: Catalog) -> SpecValues:
+_NO: Flags = np.zeros(1, np.bool_)
+
+
+def read_values(modality: str, spec: str, statistics: Sequence[str | None], catalog: Catalog) -> SpecValues:
     """Read the tables of a spec for the registered ``plan_images`` of a modality.
 
     Parameters
     ----------
     modality, spec
         Which tables.
+    statistics
+        Which statistics; None is passed over.
     catalog
         The lake.
     """
@@ -115,29 +116,31 @@ def read_values(modality: str, spec: str, catalog: Catalog) -> SpecValues:
     for dataset, index, name in catalog.run(PANELS, {"modality": modality}).fetchall():
         panels.setdefault(dataset, {})[name] = index
     names = {row[:3]: row[3] for row in catalog.run(NAMES, asked).fetchall()}
-    with_means: dict[Place, frozenset[str]] = {}
-    for dataset, mpp, level in catalog.run(WITH_MEANS, asked).fetchall():
-        with_means[dataset, mpp] = with_means.get((dataset, mpp), frozenset()) | {level}
+    lists = catalog.run(LISTS, {**asked, "statistics": [name for name in statistics if name]}).to_arrow_table()
     tables: dict[tuple[str, float, str], dict[str, pa.Table]] = {}
-    for table in _runs(catalog.run(LISTS, asked).to_arrow_table()):
-        first = table.slice(0, 1).to_pylist()[0]
-        tables.setdefault((first["dataset"], first["mpp"], first["level"]), {})[first["statistic"]] = table
+    for (dataset, mpp, level, statistic), table in _tables(lists):
+        tables.setdefault((dataset, mpp, level), {})[statistic] = table
     levels: dict[Place, dict[str, LevelValues]] = {}
     for (dataset, mpp, level), by_statistic in tables.items():
         found = _level(by_statistic, names[dataset, mpp, level], panels.get(dataset, {}))
         levels.setdefault((dataset, mpp), {})[level] = found
-    rows = catalog.run(IMAGES, {"modality": modality}).fetchall()
-    places = {(dataset, mpp): np.array(images, np.int64) for dataset, mpp, images in rows}
-    return SpecValues(levels=levels, with_means=with_means, places=places)
+    return SpecValues(levels=levels)
 
 
-def _runs(table: pa.Table) -> Iterator[pa.Table]:
-    """Cut a sorted table where dataset, resolution, level or statistic change."""
-    keys = [table.column(name).to_pylist() for name in ("dataset", "mpp", "level", "statistic")]
-    rows = list(zip(*keys, strict=True))
-    cuts = [at for at in range(len(rows)) if at == 0 or rows[at] != rows[at - 1]]
-    for start, end in zip(cuts, [*cuts, len(rows)][1:], strict=True):
-        yield table.slice(start, end - start).combine_chunks()
+def _tables(lists: pa.Table) -> Iterator[tuple[tuple[str, float, str, str], pa.Table]]:
+    """Yield the rows of each dataset, resolution, level and statistic; rows of one keep their order."""
+    number = np.zeros(len(lists), np.int64)
+    for name in KEYS:
+        encoded = lists.column(name).combine_chunks().dictionary_encode()
+        number = number * (len(encoded.dictionary) + 1) + encoded.indices.to_numpy()
+    order = np.argsort(number, kind="stable")
+    cuts = np.flatnonzero(np.diff(number[order], prepend=-1)).tolist()
+    for start, stop in zip(cuts, [*cuts, len(lists)][1:], strict=True):
+        rows = order[start:stop]
+        in_one_piece = rows[-1] - rows[0] + 1 == len(rows)  # as they mostly are; to take lists costs a copy
+        part = lists.slice(rows[0], len(rows)) if in_one_piece else lists.take(pa.array(rows))
+        dataset, mpp, level, statistic = (part.column(name)[0].as_py() for name in KEYS)
+        yield (dataset, mpp, level, statistic), part.select(["image", "channel_values"])
 
 
 def _level(tables: Mapping[str, pa.Table], names: Sequence[str], panel: Mapping[str, int]) -> LevelValues:
@@ -148,14 +151,29 @@ def _level(tables: Mapping[str, pa.Table], names: Sequence[str], panel: Mapping[
             columns[panel[name]] = at
     own = {statistic: table.column("image").drop_null().to_numpy() for statistic, table in tables.items()}
     images = np.unique(np.concatenate(list(own.values()))).astype(np.int64)
-    in_panel = [name in panel for name in names]
+    count = max(len(images), 1)
+    in_panel = np.array([name in panel for name in names], np.bool_)
     values, given = {}, {}
     for statistic, table in tables.items():
-        flat = table.column("channel_values").combine_chunks().flatten()
-        rows = np.searchsorted(images, own[statistic]) if len(images) else np.zeros(1, np.int64)
-        values[statistic] = np.full((max(len(images), 1), len(names)), np.nan, np.float32)
-        values[statistic][rows] = flat.fill_null(np.nan).to_numpy(zero_copy_only=False).reshape(len(rows), -1)
-        given[statistic] = np.zeros(max(len(images), 1), np.bool_)
-        valid = flat.is_valid().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
-        given[statistic][rows] = valid[:, in_panel].any(axis=1)
+        listed, first = np.unique(own[statistic], return_index=True)
+        rows = np.searchsorted(images, listed) if len(images) else np.zeros(1, np.int64)
+        matrix, known = _matrix(table.column("channel_values"), in_panel)
+        if len(rows) < count or len(table) > len(rows) or (np.diff(first) < 0).any():
+            first = first if len(images) else np.zeros(1, np.int64)
+            values[statistic] = np.full((count, len(names)), np.nan, np.float32)
+            values[statistic][rows] = matrix[first]
+            given[statistic] = np.zeros(count, np.bool_)
+            given[statistic][rows] = known[first]
+        else:
+            values[statistic], given[statistic] = matrix, known
     return LevelValues(images=images, columns=columns, values=values, given=given)
+
+
+def _matrix(lists: pa.ChunkedArray, columns: Flags) -> tuple[Float32, Flags]:
+    """Return lists of one length as rows, NaN for null, and which have a value in any of some columns."""
+    flat = lists.combine_chunks().flatten()
+    shape = (len(lists), len(columns))
+    if not flat.null_count:
+        return flat.to_numpy().reshape(shape), np.full(len(lists), columns.any())
+    known = flat.is_valid().to_numpy(zero_copy_only=False).reshape(shape)[:, columns].any(axis=1)
+    return flat.fill_null(np.nan).to_numpy().reshape(shape), known

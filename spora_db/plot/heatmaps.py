@@ -59,7 +59,7 @@ def panels(catalog: "Catalog", *, most: int = 60, path: str | Path | None = None
 
     Examples
     --------
-    >>> with Catalog("demo") as catalog:  # doctest: +SKIP
+    >>> with lent_catalog("demo") as catalog:  # doctest: +SKIP
     ...     panels(catalog)
     """
     table = catalog.run(PANELS).to_arrow_table().to_pylist()
@@ -195,13 +195,13 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
 
 def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
     """Look up the state of every tissue and channel of the query's images."""
-    from spora_db.catalog import Catalog
+    from spora_db.catalog import lent_catalog
     from spora_db.plan.selected_images import delivered_channels, selected_images
     from spora_db.query.compilation import compile_rows
     from spora_db.query.coverage import missing_statistics_table
     from spora_db.query.resolution import resolve
 
-    with Catalog(query.lake) as catalog:
+    with lent_catalog(query.lake) as catalog:
         resolved = resolve(query.selection, catalog)
         choice = resolved.selection.standardization
         specs = {name: choice.parsed(name) for name in resolved.selection.modality_names}
@@ -220,7 +220,8 @@ def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
         for row in missing.to_dict("records")
     }
     found: dict[tuple[str, str], dict[str, dict[str, tuple[int, int]]]] = {}
-    for image, index, name in zip(delivered.image, delivered.index, delivered.names(), strict=True):
+    entries = delivered.entries
+    for image, index, name in zip(entries.image, entries.channel_index, delivered.names(), strict=True):
         record = records[image]
         if record["modality"] in specs:
             problem = problems.get((record["dataset"], record["modality"], record["tissue_id"], name))

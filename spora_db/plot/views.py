@@ -185,13 +185,13 @@ def _read(source: "ImagePlan", step: int) -> Floats:
 
 def _mask(query: "SporaQuery", source: "ImagePlan") -> npt.NDArray[np.bool_]:
     """Load the tissue mask of an image."""
-    from spora_db.catalog import Catalog
+    from spora_db.catalog import lent_catalog
     from spora_db.masks import load_tissue_mask
 
     record = source.record
     where = "WHERE kind = 'tissue' AND dataset = $dataset AND tissue_id = $tissue_id AND mpp = $mpp"
     values = {name: record[name] for name in ("dataset", "tissue_id", "mpp")}
-    with Catalog(query.lake) as catalog:
+    with lent_catalog(query.lake) as catalog:
         found = catalog.run(f"SELECT path FROM masks {where}", values).fetchall()
         lake = catalog.lake
     if not found:

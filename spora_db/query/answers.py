@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from spora_db.catalog import Catalog
+from spora_db.catalog import lent_catalog
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -39,7 +39,7 @@ class Answers:
         """
         from spora_db.query.coverage import panel_overlap
 
-        with Catalog(self.lake) as catalog:
+        with lent_catalog(self.lake) as catalog:
             return panel_overlap(self.selection, catalog)
 
     def coverage(self) -> "pd.DataFrame":
@@ -61,7 +61,7 @@ class Answers:
         """
         from spora_db.query.coverage import coverage
 
-        with Catalog(self.lake) as catalog:
+        with lent_catalog(self.lake) as catalog:
             return coverage(self.selection, catalog)
 
     def audit(self, columns: Sequence[str] = (), *, fingerprints: bool = False) -> "Audit":

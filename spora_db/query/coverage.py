@@ -69,25 +69,25 @@ def missing_statistics_table(
     import pandas as pd
 
     choice = _without_choice(resolved.selection).standardization
-    modalities = np.array(images.column("modality").to_pylist(), np.str_)
     listed: list[dict[str, Any]] = []
-    names, accessions = delivered.names(), delivered.accessions()
+    chosen = delivered.chosen
+    names, accessions = np.array(chosen.names, np.object_), np.array([*chosen.accessions, None], np.object_)
     with catalog.registered("plan_images", images):
         for modality in resolved.selection.modality_names:
             spec = choice.parsed(modality)
-            own = np.flatnonzero(modalities[delivered.image] == modality)
-            if not spec.needs_statistics or not len(own):
+            panels = [panel for panel in chosen.channels.panels if images["modality"][panel.first].as_py() == modality]
+            if not spec.needs_statistics or not panels:
                 continue
-            found = find_statistics(
-                delivered.image[own], delivered.index[own], modality=modality, choice=choice, catalog=catalog
-            )
-            problem = 2 * ~found.known[0] + ~found.known[1]
-            problem[found.complete & ~found.usable] = 4
-            at = np.flatnonzero(problem)
-            places = images.take(pa.array(delivered.image[own[at]])).select(COLUMNS[:4]).to_pydict()
-            columns = {**places, "channel_name": names[own[at]], "uniprot_id": accessions[own[at]]}
-            columns |= {"spec": str(spec), "problem": [PROBLEMS[number] for number in problem[at]]}
-            listed.append(columns)
+            found = find_statistics(panels, images, modality=modality, choice=choice, catalog=catalog)
+            for panel, own in zip(panels, found, strict=True):
+                problem = 2 * ~own.known[0] + ~own.known[1]
+                problem[own.complete & ~own.usable] = 4
+                rows, channels = np.nonzero(np.where(panel.delivered, problem, 0))
+                columns = images.take(pa.array(panel.first + rows)).select(COLUMNS[:4]).to_pydict()
+                columns |= {"channel_name": names[panel.name[channels]]}
+                columns |= {"uniprot_id": accessions[panel.uniprot[channels]], "spec": str(spec)}
+                columns |= {"problem": [PROBLEMS[number] for number in problem[rows, channels]]}
+                listed.append(columns)
     frames = [pd.DataFrame(columns) for columns in listed if len(columns["problem"])]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 

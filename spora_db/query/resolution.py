@@ -20,11 +20,11 @@ from spora_db.selection import Selection, SplitChoice, Unit
 from spora_db.standardization.specs import RGB_PRESETS, Spec
 
 TILINGS = """
-    SELECT DISTINCT c.mpp, c.strategy, c.tile_size
-    FROM tile_coordinates AS c
+    SELECT DISTINCT t.mpp, t.strategy, t.tile_size
+    FROM source_tilings AS t
     WHERE EXISTS (
         SELECT 1 FROM images AS i
-        WHERE i.dataset = c.dataset AND i.mpp = c.mpp AND list_contains($modalities, i.modality)
+        WHERE i.dataset = t.dataset AND i.mpp = t.mpp AND list_contains($modalities, i.modality)
     )
     ORDER BY ALL
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.catalog import Catalog, Explanation
+from spora_db.catalog import Catalog, Explanation, lent_catalog
 from spora_db.catalog.dialects import Dialect
 from spora_db.errors import QueryError
 from spora_db.guard.dialect import DIALECT
@@ -225,7 +225,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
 
     @contextmanager
     def _resolved(self) -> Iterator[tuple[Resolved, Catalog]]:
-        with Catalog(self.lake) as catalog:
+        with lent_catalog(self.lake) as catalog:
             yield resolve(self.selection, catalog), catalog
 
     @contextmanager

@@ -168,10 +168,9 @@ class Materializer:
         return self.image(image).read_whole()
 
     def _prepare(self, image: int) -> ImagePlan:
-        plan, channels = self.plan, self.plan.channels
+        plan, channels = self.plan, self.plan.channels.of(image)
         record = {name: plan.images.column(name)[image].as_py() for name in plan.images.column_names}
         reader = open_image(plan.image_path(image), missing_chunks=self.missing_chunks)
-        entries = slice(int(channels.offsets[image]), int(channels.offsets[image + 1]))
         text = plan.standardization.spec(record["modality"])
         if is_rgb(record["modality"]):
             if reader.shape[0] not in (3, 4):
@@ -180,26 +179,25 @@ class Materializer:
                     f"this one has {reader.shape[0]}."
                 )
             transform = rgb_transform(text, dtype=reader.dtype)
-            pages = channels.page[entries]
+            pages = channels.page
         else:
             spec = plan.standardization.parsed(record["modality"])
-            lower = channels.lower[entries]
             transform = Transform(
                 method=spec.method,
-                lower=np.zeros_like(lower) if spec.lower is None else lower,
-                upper=channels.upper[entries],
-                mean=channels.mean[entries],
-                std=channels.std[entries],
+                lower=np.zeros_like(channels.lower) if spec.lower is None else channels.lower,
+                upper=channels.upper,
+                mean=channels.mean,
+                std=channels.std,
                 use_mean_std=plan.standardization.use_mean_std,
             )
-            pages = _pages(reader, record, channels.page[entries], channels.channel_index[entries])
+            pages = _pages(reader, record, channels.page, channels.channel_index)
         return ImagePlan(
             reader=reader,
             pages=pages.astype(np.int64),
             transform=transform,
             record=record,
-            channel_names=[plan.channel_names[code] for code in channels.name[entries]],
-            uniprot_ids=[plan.uniprot_ids[code] if code >= 0 else None for code in channels.uniprot[entries]],
+            channel_names=[plan.channel_names[code] for code in channels.name],
+            uniprot_ids=[plan.uniprot_ids[code] if code >= 0 else None for code in channels.uniprot],
             spec=text,
             filters=None if is_rgb(record["modality"]) else self._filters,
             halo=plan.standardization.halo,

@@ -10,10 +10,10 @@ from functools import partial
 from spora_db.layout import Lake
 from spora_db.sources.expressions import path_list
 from spora_db.sources.footers import verify_pages
-from spora_db.sources.listings import LISTINGS, listing_query, listing_table
+from spora_db.sources.listings import LISTINGS, listing_query, listing_state, listing_table
 from spora_db.sources.source_query import Branch, Origin, SourceQuery, signature
 from spora_db.sources.tables import CELLS, CHANNELS, TILE_COORDINATES, TILE_STATS, TISSUES, table
-from spora_db.sources.wide import panel_columns, panels, statistics
+from spora_db.sources.wide import panel_columns, panels, statistics, statistics_columns
 
 __all__ = [
     "LISTINGS",
@@ -23,6 +23,7 @@ __all__ = [
     "SourceQuery",
     "allowed_paths",
     "listing_query",
+    "listing_state",
     "listing_table",
     "signature",
     "verify_pages",
@@ -39,4 +40,5 @@ SOURCES: Mapping[str, Callable[[Lake], SourceQuery]] = {
     "source_panels": panels,
     "source_panel_columns": panel_columns,
     "source_statistics": statistics,
+    "source_statistics_columns": statistics_columns,
 }

@@ -1,5 +1,6 @@
 """The sqlglot expressions that sources are made of: literals, columns by position, readers of files, unions."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -39,7 +40,7 @@ def path_list(paths: Iterable[Path]) -> str:
 
     Files and not folders: within an allowed folder, ``link/../x`` reaches beside the target of a symbolic link (2.0).
     """
-    forms = {form for path in paths for form in (str(path), str(path.resolve()))}
+    forms = {form for path in paths for form in (str(path), os.path.realpath(path))}
     patterns = {literal_glob(form) for form in forms if "\\" not in form}
     return text_list(sorted(forms | patterns)).sql("duckdb")
 

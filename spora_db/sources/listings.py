@@ -1,15 +1,17 @@
-"""The relations that come from folders instead of files: datasets, images, masks. One row per folder or file seen."""
+"""The relations that come from folders: datasets, tilings, images, masks. One row per folder or file seen."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.layout import Lake, list_images, list_masks
 from spora_db.sources.expressions import array, constant, empty, identifier, named, null, text, union
-from spora_db.sources.image_index import headers
+from spora_db.sources.image_index import headers, read_index
+from spora_db.sources.source_query import signature
 
 _HEADER = {"channel_count": "BIGINT", "height": "BIGINT", "width": "BIGINT", "dtype": "VARCHAR"}
 LISTINGS: Mapping[str, Mapping[str, str]] = {
@@ -23,6 +25,7 @@ LISTINGS: Mapping[str, Mapping[str, str]] = {
         "path": "VARCHAR",
         **_HEADER,
     },
+    "source_tilings": {"dataset": "VARCHAR", "mpp": "DOUBLE", "strategy": "VARCHAR", "tile_size": "BIGINT"},
     "source_masks": {
         "dataset": "VARCHAR",
         "mpp": "DOUBLE",
@@ -38,6 +41,9 @@ _ARROW = {
     "VARCHAR[]": pa.list_(pa.string()),
     "DOUBLE[]": pa.list_(pa.float64()),
 }
+
+SETTLED_NS = 2 * 10**9
+"""How long the time of a folder must have passed to tell it from any later time: two seconds, as FAT counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,25 +87,54 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
     FileFormatError
         If a file's name is not text, or the index is broken.
     """
-    types = LISTINGS[name]
-    columns: dict[str, list[object]] = {column: [] for column in types}
+    types = {column: _ARROW[kind] for column, kind in LISTINGS[name].items()}
     if name == "source_datasets":
-        for dataset in lake.datasets:
-            columns["dataset"].append(dataset.name)
-            columns["modalities"].append(dataset.modalities)
-            columns["mpps"].append(dataset.mpps)
-            columns["path"].append(dataset.path.relative_to(lake.root).as_posix())
-    else:
-        for files in _files(name, lake):
-            for column, value in files.place.items():
-                columns[column].extend([value] * len(files.tissue_ids))
-            columns["tissue_id"].extend(files.tissue_ids)
-            columns["path"].extend([f"{files.prefix}{tissue}{files.suffix}" for tissue in files.tissue_ids])
+        records = [
+            {**{column: getattr(dataset, column) for column in ("modalities", "mpps")}, "dataset": dataset.name,
+             "path": dataset.path.relative_to(lake.root).as_posix()}
+            for dataset in lake.datasets
+        ]  # fmt: skip
+        return pa.Table.from_pylist(records, schema=pa.schema(types))
+    if name == "source_tilings":
+        records = [{column: getattr(file, column) for column in types} for file in lake.tables("tile_coordinates")]
+        return pa.Table.from_pylist(records, schema=pa.schema(types))
+    parts = [pa.schema(types).empty_table().select([column for column in types if column not in _HEADER])]
+    for files in _files(name, lake):
+        tissues = pa.array(files.tissue_ids, pa.string())
+        columns: dict[str, pa.Array] = {
+            column: pa.repeat(pa.scalar(value, types[column]), len(tissues)) for column, value in files.place.items()
+        }
+        columns["tissue_id"] = tissues
+        columns["path"] = pc.binary_join_element_wise(files.prefix, tissues, files.suffix, "")
+        parts.append(pa.table(columns))
+    table = pa.concat_tables(parts)
     if name == "source_images":
-        for header in headers(lake, cast("list[str]", columns["path"])):
-            for column, item in zip(_HEADER, header, strict=True):
-                columns[column].append(item)
-    return pa.table({column: pa.array(columns[column], type=_ARROW[kind]) for column, kind in types.items()})
+        for column, values in zip(_HEADER, _headers(lake, table), strict=True):
+            table = table.append_column(column, pa.array(values, types[column]))
+    return table
+
+
+def _headers(lake: Lake, images: pa.Table) -> Sequence[Sequence[object] | pa.Array]:
+    """Return the remembered headers of images, column by column."""
+    if not read_index(lake.root):
+        return [pa.nulls(len(images), _ARROW[kind]) for kind in _HEADER.values()]
+    return list(zip(*headers(lake, images.column("path").to_pylist()), strict=True)) or [()] * len(_HEADER)
+
+
+def listing_state(lake: Lake) -> object:
+    """Return what changes when a listing of folders does; None where only a new listing can tell.
+
+    A folder that was changed less than `SETTLED_NS` ago may be changed again within the same tick of the clock that its
+    time is taken from. Headers hold as long as their images stay as they are, wherever these are: a lake with an index
+    is listed anew.
+    """
+    if read_index(lake.root):
+        return None
+    latest = time.time_ns() - SETTLED_NS
+    images = [folder.path for dataset in lake.datasets for folder in dataset.image_folders]
+    masks = [folder.path for dataset in lake.datasets for folder in dataset.mask_folders]
+    state = signature([*images, *masks])
+    return state if all(entry is not None and entry[0] < latest for entry in state) else None
 
 
 def listing_query(name: str, lake: Lake) -> exp.Query:
@@ -114,6 +149,11 @@ def listing_query(name: str, lake: Lake) -> exp.Query:
                 "path": text(dataset.path.relative_to(lake.root).as_posix()),
             }
             branches.append(exp.select(*(named(value, column) for column, value in values.items())))
+        return union(branches)
+    if name == "source_tilings":
+        for file in lake.tables("tile_coordinates"):
+            places = (named(constant(getattr(file, column)), column) for column in LISTINGS[name])
+            branches.append(exp.select(*places))
         return union(branches)
     for files in _files(name, lake):
         ids = exp.Explode(this=array([text(tissue) for tissue in files.tissue_ids], "VARCHAR[]"))

@@ -7,6 +7,7 @@ The views take them apart again: by position, so that names that differ in case 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sqlglot import exp
@@ -33,7 +34,8 @@ from spora_db.sources.source_query import Branch, SourceQuery
 _NUMERIC = re.compile(r"BOOLEAN|NULL|FLOAT|DOUBLE|U?(TINY|SMALL|BIG)INT|U?INTEGER")
 _NOT_CHANNELS = {"dataset", "modality", "patient_id", "specimen_id", "split", "tissue_id"}
 _PANEL = {"dataset": "VARCHAR", "modality": "VARCHAR"}
-_STATISTICS = {**_PANEL, "mpp": "DOUBLE", "spec": "VARCHAR", "level": "VARCHAR", "statistic": "VARCHAR"}
+_STATISTICS_SET = {**_PANEL, "mpp": "DOUBLE", "spec": "VARCHAR", "level": "VARCHAR"}
+_STATISTICS = {**_STATISTICS_SET, "statistic": "VARCHAR"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +85,9 @@ def panels(lake: Lake) -> SourceQuery:
         flags = named(_values(wide, "BOOLEAN"), "flags")
         origin = read_parquet([table.path], width=len(wide.footer.names))
         inner = exp.Select().select(named(wide.tissue_id, "tissue_id"), flags, copy=False).from_(origin, copy=False)
-        known = exp.EQ(this=call("list_count", exp.column("flags")), expression=call("len", exp.column("flags")))
-        digits = call("array_to_string", cast_to(exp.column("flags"), "UTINYINT[]"), text(""))
-        bits = exp.Case().when(known, cast_to(digits, "BIT"), copy=False) if wide.channels else null("BIT")
+        listed = cast_to(cast_to(exp.column("flags"), "UTINYINT[]"), "VARCHAR")
+        digits = call("translate", listed, text("[], "), text(""))  # with letters in it where one is NULL
+        bits = exp.TryCast(this=digits, to=exp.DataType.build("BIT")) if wide.channels else null("BIT")
         columns: list[exp.Expression] = [named(constant(getattr(table, name)), name) for name in _PANEL]
         columns += [exp.column(identifier("tissue_id")), named(bits, "measured")]
         select = exp.Select().select(*columns, copy=False).from_(inner.subquery("wide", copy=False), copy=False)
@@ -133,30 +135,50 @@ def panel_columns(lake: Lake) -> SourceQuery:
     return SourceQuery(empty=empty(types), branches=tuple(branches))
 
 
-def statistics(lake: Lake) -> SourceQuery:
-    """Return a row per tissue and table: the values of all channels that the tables of its spec and level have.
+def statistics_columns(lake: Lake) -> SourceQuery:
+    """Return ``dataset, modality, mpp, spec, level, channel_names``: the names in any table of a spec and level.
 
-    Tables of one spec and level list the same names in the same order, so that the view can put them side by side.
+    Every row of `statistics` has its values in this order, so that the view can put the tables side by side.
     """
-    files = [_open(table) for table in lake.tables("statistics")]
-    names: dict[object, dict[str, None]] = {}
-    for wide in files:
-        names.setdefault(_set_of(wide), {}).update(dict.fromkeys(name for _, name in wide.channels))
+    branches = []
+    for place, (names, paths) in _listed_names(lake).items():
+        values: dict[str, exp.Expression] = {
+            name: constant(value) for name, value in zip(_STATISTICS_SET, place, strict=True)
+        }
+        values["channel_names"] = array([text(name) for name in names], "VARCHAR[]")
+        select = exp.Select().select(*(named(value, name) for name, value in values.items()), copy=False)
+        branches.append(Branch(files=tuple(paths), select=select))
+    return SourceQuery(empty=empty({**_STATISTICS_SET, "channel_names": "VARCHAR[]"}), branches=tuple(branches))
+
+
+def statistics(lake: Lake) -> SourceQuery:
+    """Return a row per tissue and table: the values of the channels that `statistics_columns` names, in that order."""
+    names = _listed_names(lake)
     groups: dict[object, list[_Wide]] = {}
-    for wide in files:
-        listed = tuple(names[_set_of(wide)])
+    for wide in (_open(table) for table in lake.tables("statistics")):
+        listed = tuple(names[_set_of(wide.footer.table)][0])
         groups.setdefault((wide.footer.names, wide.footer.types, wide.key_at, listed), []).append(wide)
     branches = []
     for group in groups.values():
         paths = tuple(wide.footer.table.path for wide in group)
-        branches.append(Branch(files=paths, select=_statistics_select(group, list(names[_set_of(group[0])]))))
-    types = {**_STATISTICS, "tissue_id": "VARCHAR", "channel_names": "VARCHAR[]", "channel_values": "DOUBLE[]"}
+        columns = list(names[_set_of(group[0].footer.table)][0])
+        branches.append(Branch(files=paths, select=_statistics_select(group, columns)))
+    types = {**_STATISTICS, "tissue_id": "VARCHAR", "channel_values": "DOUBLE[]"}
     return SourceQuery(empty=empty(types), branches=tuple(branches))
 
 
-def _set_of(wide: _Wide) -> object:
-    table = wide.footer.table
+def _set_of(table: TableFile) -> tuple[str | float | None, ...]:
     return table.dataset, table.modality, table.mpp, table.spec, table.level
+
+
+def _listed_names(lake: Lake) -> dict[tuple[str | float | None, ...], tuple[dict[str, None], list[Path]]]:
+    """Return, by spec and level of an image folder, the names in any of its tables, in order, and the tables."""
+    found: dict[tuple[str | float | None, ...], tuple[dict[str, None], list[Path]]] = {}
+    for table in lake.tables("statistics"):
+        names, paths = found.setdefault(_set_of(table), ({}, []))
+        names.update(dict.fromkeys(name for _, name in _open(table).channels))
+        paths.append(table.path)
+    return found
 
 
 def _statistics_select(group: Sequence[_Wide], names: Sequence[str]) -> exp.Select:
@@ -181,9 +203,8 @@ def _statistics_select(group: Sequence[_Wide], names: Sequence[str]) -> exp.Sele
     listed = exp.Select().select(named(position(width), "path"), named(first.tissue_id, "tissue_id"), copy=False)
     listed = listed.select(named(values, "channel_values"), copy=False).from_(origin, copy=False)
     placed = [exp.column(identifier(name), table="place") for name in _STATISTICS]
-    listed_names = named(array([text(name) for name in names], "VARCHAR[]"), "channel_names")
     own = [exp.column(identifier(name), table="listed") for name in ("tissue_id", "channel_values")]
-    select = exp.Select().select(*placed, own[0], listed_names, own[1], copy=False)
+    select = exp.Select().select(*placed, *own, copy=False)
     return select.from_(listed.subquery("listed", copy=False), copy=False).join(places, on=same_file, copy=False)
 
 

@@ -1,14 +1,13 @@
 -- purpose: every channel of the panel has a column in the tables of statistics, and every column is a channel
 -- grain:   one row per contradiction; no rows where all is well
--- source:  source_statistics, source_channels
+-- source:  source_statistics_columns, source_channels
 WITH columns_of AS (
-    SELECT dataset, modality, mpp, spec, level, unnest(any_value(channel_names)) AS channel_name
-    FROM source_statistics
-    GROUP BY dataset, modality, mpp, spec, level
+    SELECT dataset, modality, mpp, spec, level, unnest(channel_names) AS channel_name
+    FROM source_statistics_columns
 ),
 wanted AS (
     SELECT DISTINCT tables.dataset, tables.modality, mpp, spec, level, channel_name
-    FROM (SELECT DISTINCT dataset, modality, mpp, spec, level FROM source_statistics) AS tables
+    FROM source_statistics_columns AS tables
     INNER JOIN source_channels USING (dataset, modality)
 )
 SELECT

@@ -1,11 +1,12 @@
 -- purpose: every measured channel of an image has a value in the image-level tables of statistics
 -- grain:   one row per contradiction; no rows where all is well
--- source:  source_statistics, source_images, source_panels, source_panel_columns
+-- source:  source_statistics, source_statistics_columns, source_images, source_panels, source_panel_columns
 WITH listed AS (
     SELECT
         dataset, modality, mpp, spec, statistic, tissue_id,
         unnest(channel_names) AS channel_name, unnest(channel_values) AS channel_value
     FROM source_statistics
+    INNER JOIN source_statistics_columns USING (dataset, modality, mpp, spec, level)
     SEMI JOIN source_images USING (dataset, modality, mpp, tissue_id)
     WHERE level = 'image'
 )

@@ -10,7 +10,6 @@ WITH tissue_statistics AS (
         spec,
         level,
         tissue_id,
-        any_value(channel_names) AS channel_names,  -- the same in all tables of a spec and level
         any_value(channel_values) FILTER (WHERE statistic = 'lower_quantiles') AS lowers,
         any_value(channel_values) FILTER (WHERE statistic = 'upper_quantiles') AS uppers,
         any_value(channel_values) FILTER (WHERE statistic = 'means') AS means,
@@ -30,4 +29,5 @@ SELECT
     unnest(uppers) AS upper,                -- clipping bound, intensity
     unnest(means) AS mean,                  -- mean of the transformed pixels
     unnest(stds) AS std                     -- population standard deviation of the transformed pixels
-FROM tissue_statistics;
+FROM tissue_statistics
+INNER JOIN source_statistics_columns USING (dataset, modality, mpp, spec, level);

@@ -1,0 +1,71 @@
+"""The catalog that a process used last, kept for its next question: to open one takes longer than most answers.
+
+A kept catalog is lent again only if a new one would be the same: the lake's folders are listed anew, and parquet files
+are compared whenever a statement names them. It belongs to one borrower at a time, and no fork sees it.
+"""
+
+import atexit
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from spora_db.catalog.interface import Catalog
+from spora_db.forks import fork_only_with
+
+_kept: list[Catalog] = []
+_lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def lent_catalog(lake: str | os.PathLike[str]) -> Iterator[Catalog]:
+    """Lend a catalog of a lake for a ``with`` block: the one used last, if it is still right, else a new one.
+
+    Parameters
+    ----------
+    lake
+        A lake, or one dataset's folder.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such folder, or no dataset in it.
+    """
+    catalog = _take()
+    if catalog is None or not catalog.stands_for(Path(lake)):
+        if catalog is not None:
+            catalog.close()
+        catalog = Catalog(lake)
+    try:
+        yield catalog
+    except BaseException:
+        catalog.close()
+        raise
+    catalog.forget_questions()
+    with _lock:
+        _kept.append(catalog)
+        _close(_kept[:-1])
+
+
+def _take() -> Catalog | None:
+    with _lock:
+        return _kept.pop() if _kept else None
+
+
+def _close(catalogs: list[Catalog]) -> None:
+    """Close kept catalogs."""
+    for catalog in catalogs:
+        _kept.remove(catalog)
+        catalog.close()
+
+
+def close_kept_catalog() -> None:
+    """Close the catalog that is kept, if any: its threads end, its files and memory are given back."""
+    with _lock:
+        _close(list(_kept))
+
+
+atexit.register(close_kept_catalog)
+os.register_at_fork(before=close_kept_catalog)  # while the fork holds the lock: the last one registered comes first
+fork_only_with(_lock)
