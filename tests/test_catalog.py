@@ -364,3 +364,32 @@ def test_a_forked_child_does_not_destroy_what_its_parent_left(lake):
     command = [sys.executable, "-c", INHERITED, str(lake)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "0"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "SELECT age FROM (SELECT dataset FROM tiles)",
+            "'age' in its FROM clause, line 1, column 8.*Available: dataset.",
+        ),
+        ("WITH x AS (SELECT split AS s FROM tiles)\nSELECT split FROM x", "'split' in its FROM clause. Available: s."),
+        ("SELECT nosuch FROM (SELECT 1 AS a)", "'nosuch' in its FROM clause, line 1, column 8.*Available: a."),
+        ("SELECT t.agee\nFROM tiles AS t", "'agee' in tiles, line 1, column 10.*Did you mean 'age'"),
+        ("SELECT 1\nFROM tiles WHERE agee = 1", "'agee' in tiles, line 2, column 18"),
+        ("SELECT agee FROM tiles ORDER BY agee", "Unknown column 'agee' in tiles. Did you mean"),
+        ("SELECT x.age FROM tiles", "Unknown relation or alias 'x' in line 1, column 8.*Available: tiles"),
+        (
+            "SELECT dataset FROM tiles AS t JOIN images AS i USING (tissue_id)",
+            "'dataset' in line 1, column 8 of the SQL is ambiguous. Write t.dataset or i.dataset",
+        ),
+    ],
+)
+def test_names_that_duckdb_does_not_find_are_told_with_scope_and_place(catalog, text, message):
+    with pytest.raises(SporaError, match="(?s)" + message):
+        catalog.sql(text)
+
+
+@pytest.mark.parametrize("text", ["SELECT 1; -- one", "SELECT 1 /* ; */ ; /* done */ ;"])
+def test_a_comment_may_follow_the_semicolon(catalog, text):
+    assert catalog.sql(text).fetchall() == [(1,)]

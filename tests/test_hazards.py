@@ -553,3 +553,12 @@ def test_values_that_do_not_fit_name_their_file(tmp_path):
     write(tmp_path / "d/imc/channels.parquet", table)
     with pytest.raises(SporaError, match=r"imc/channels\.parquet"):
         ask(tmp_path, "SELECT * FROM channels")
+
+
+def test_a_column_without_a_name_is_called_by_its_position(tmp_path):
+    table = {"tissue_id": ["a"], "modality": ["he"], "": [3], "column_3": [9]}
+    lake = tissues(with_images(tmp_path, he=["a"]), d=table)
+    assert ask(lake, "SELECT column_2, column_3 FROM tissues") == [(3, 9)]
+    with Catalog(lake) as catalog:
+        told = [row for row in catalog.schema().fetchall() if row[1] == "column_2"]
+    assert told == [(name, "column_2", "BIGINT", "d: BIGINT ''", None) for name in ("tissues", "tiles")]

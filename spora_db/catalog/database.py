@@ -54,7 +54,6 @@ VIEWS = (
 )
 MACROS = ("n_markers", "has_all_markers", "has_any_marker")
 
-
 Parameters = Mapping[str, object] | Sequence[object] | None
 
 # 50,000 tissues x 150 channels are 1 MB of bits in memory and 5,550 columns on disk: 0.1 s or 1 s for each query.
@@ -118,12 +117,12 @@ class Database:
         self._connection: duckdb.DuckDBPyConnection | None = self._connect()
         _alive.add(self)
 
-    def run(self, text: str, params: Parameters = None) -> Result:
-        """Make the relations that a statement names and return its rows."""
+    def run(self, text: str, params: Parameters = None, *, asked: str = "") -> Result:
+        """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
         names = names_in_text(text)
         used = self._prepare(names)
         self._asked |= used
-        with self._guarded(names, used):
+        with self._guarded(names, used, asked):
             relation = self._open().sql(text, params=params or None)
         return Result(relation, guarded=lambda: self._guarded(names, used))
 
@@ -280,19 +279,22 @@ class Database:
             self._checked.add(name)
 
     @contextlib.contextmanager
-    def _guarded(self, names: Iterable[str] = (), used: frozenset[str] = frozenset()) -> Iterator[None]:
+    def _guarded(
+        self, names: Iterable[str] = (), used: frozenset[str] = frozenset(), asked: str = ""
+    ) -> Iterator[None]:
         """Run one thing at a time on the connection; an error of DuckDB becomes one of ours."""
         with self._lock:
             try:
                 yield
             except duckdb.Error as error:
-                self._fail(error, names, used)
+                self._fail(error, names, used, asked)
 
-    def _fail(self, error: duckdb.Error, names: Iterable[str], used: frozenset[str]) -> NoReturn:
+    def _fail(self, error: duckdb.Error, names: Iterable[str], used: frozenset[str], asked: str) -> NoReturn:
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):  # it refuses all further work
             self._made.clear()
             self._connection = self._connect()
         branches = [branch for name in SOURCES if name in used for branch in self._sources[name].branches]
         raise failure(
-            error, connection=self._open(), relations=VIEWS, named=names, branches=branches, lake=self._folders.root
-        ) from error
+            error, connection=self._open(), relations=VIEWS, named=names, branches=branches, lake=self._folders.root,
+            text=asked,
+        ) from error  # fmt: skip

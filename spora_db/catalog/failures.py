@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from spora_db.errors import FileFormatError, QueryError, SporaError, unknown
+from spora_db.guard.text import tokens_of, where
 from spora_db.sources import Branch
 
 _NOT_OF_A_FILE = (
@@ -19,11 +20,14 @@ _NOT_OF_A_FILE = (
 )
 _MISSING_COLUMN = re.compile(r'column "([^"]+)" (?:was )?not found|not have a column named "([^"]+)"')
 _MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
+_MISSING_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
+_AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)" \(use: (.+)\)')
+_CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 
 def failure(
     error: duckdb.Error, *, connection: duckdb.DuckDBPyConnection, relations: Sequence[str], named: Iterable[str],
-    branches: Iterable[Branch], lake: Path,
+    branches: Iterable[Branch], lake: Path, text: str = "",
 ) -> SporaError:  # fmt: skip
     """Return our error for one of DuckDB's.
 
@@ -41,12 +45,25 @@ def failure(
         The SELECTs over files that the statement stands on.
     lake
         The lake's folder.
+    text
+        The statement as a user wrote it, for the place of a name in it.
     """
     message = str(error)
-    if isinstance(error, duckdb.BinderException) and (match := _MISSING_COLUMN.search(message)):
-        known = {name: connection.table(name).columns for name in relations if name in set(named)}
-        columns = [column for listed in known.values() for column in listed]
-        return unknown("column", match[1] or match[2], columns, where=", ".join(known))
+    if isinstance(error, duckdb.BinderException):
+        if match := _AMBIGUOUS.search(message):
+            choice = match[2].replace("'", "")
+            return QueryError(f"The column {match[1]!r}{_place(text, match[1])} is ambiguous. Write {choice}.")
+        candidates = re.findall('"([^"]+)"', found[1]) if (found := _CANDIDATES.search(message)) else []
+        if match := _MISSING_ALIAS.search(message):
+            return unknown("relation or alias", match[1], candidates, where=_place(text, match[1]).removeprefix(" in "))
+        if match := _MISSING_COLUMN.search(message):
+            name = match[1] or match[2]
+            columns = {relation: connection.table(relation).columns for relation in relations if relation in set(named)}
+            listed = [column for own in columns.values() for column in own]
+            scope = ", ".join(columns)
+            if not listed or name.lower() in map(str.lower, listed):
+                listed, scope = candidates, "its FROM clause"
+            return unknown("column", name, listed, where=scope + _place(text, name).replace(" in ", ", ", 1))
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
     if not isinstance(error, _NOT_OF_A_FILE):
@@ -54,6 +71,12 @@ def failure(
         if broken is not None:
             return broken
     return QueryError(f"DuckDB: {message}")
+
+
+def _place(text: str, name: str) -> str:
+    """Return where a name stands in a text, if it stands in one place only."""
+    places = [token.start for token in tokens_of(text) if token.text.lower() == name.lower()] if text else []
+    return f" in {where(text, places[0])}" if len(places) == 1 else ""
 
 
 def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], Any]) -> FileFormatError | None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -100,7 +100,7 @@ class Catalog:
         TableError
             If a table contradicts itself or another one.
         """
-        return self.run(check_select(text, relations=VIEWS), params)
+        return self._database.run(check_select(text, relations=VIEWS), params, asked=text)
 
     def run(self, text: str, params: Parameters = None) -> Result:
         """Run SQL that spora-db wrote itself: as `sql`, without the guard."""
@@ -151,14 +151,8 @@ class Catalog:
         )
 
     def columns(self, relation: str) -> tuple[str, ...]:
-        """Return the names of a relation's columns.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such relation.
-        """
-        return tuple(self._describe(relation))
+        """Return the names of a relation's columns, as `column_types` does."""
+        return tuple(self.column_types(relation))
 
     def schema(self) -> Result:
         """Describe every column of every relation.
@@ -169,7 +163,7 @@ class Catalog:
             ``relation, column, type, cohorts, problem``: ``cohorts`` lists, where types were reconciled or a name had
             to change, what each dataset has; ``problem`` is the error of a relation that cannot be read.
         """
-        table = schema_table(VIEWS, describe=self._describe, origins=self._database.origins)
+        table = schema_table(VIEWS, describe=self.column_types, origins=self._database.origins)
         return self._database.show(table)
 
     def column_types(self, relation: str) -> dict[str, str]:
@@ -180,7 +174,9 @@ class Catalog:
         UnknownNameError
             If there is no such relation.
         """
-        return dict(self._describe(relation))
+        if relation not in VIEWS:
+            raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
+        return dict(self._database.columns(relation))
 
     def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
         """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.
@@ -190,10 +186,9 @@ class Catalog:
         Parameters
         ----------
         dialect
-            ``"spark"`` and ``"databricks"`` read the parquet files as DuckDB does; ``"postgres"``, ``"bigquery"`` and
-            ``"snowflake"`` get empty tables of the same names and columns, to be loaded with
-            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``. There are no
-            macros then.
+            ``"spark"`` and ``"databricks"`` read the parquet files as DuckDB does; the others get empty tables, to be
+            loaded with ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no
+            macros.
         location
             Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path.
 
@@ -267,13 +262,7 @@ class Catalog:
             self._database.unregister(name)
 
     def stands_for(self, lake: Path) -> bool:
-        """Tell whether a new catalog of `lake` would see what this one saw when it was opened.
-
-        Raises
-        ------
-        DatasetNotFoundError
-            If there is no such folder, or no dataset in it.
-        """
+        """Tell whether a new catalog of `lake` would see the folders that this one saw when it was opened."""
         return self._database.stands_for(scan(lake))
 
     def forget_questions(self) -> None:
@@ -305,8 +294,3 @@ class Catalog:
         """Refuse to be pickled: no database handle reaches a worker."""
         message = "A Catalog cannot be pickled: it owns a database connection. Hand over the path of the lake instead."
         raise TypeError(message)
-
-    def _describe(self, relation: str) -> Mapping[str, str]:
-        if relation not in VIEWS:
-            raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
-        return self._database.columns(relation)

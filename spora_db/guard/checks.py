@@ -185,12 +185,13 @@ def _parse(text: str, *, condition: bool) -> exp.Expr:
     if semicolon and (condition or any(token.token_type is not TokenType.SEMICOLON for token in remains)):
         finding = "a semicolon in a condition." if condition else "a second statement."
         refuse(text, start=semicolon.start, end=semicolon.end + 1, finding=finding, remedy="Ask one thing at a time.")
+    statement = text if semicolon is None else text[: semicolon.start]  # sqlglot makes a block of a comment after it
     tree: exp.Expr
     try:
         if condition:
             tree = sqlglot.parse_one(text, read=GuardDialect, into=exp.Condition, error_level=ErrorLevel.IMMEDIATE)
         else:
-            tree = sqlglot.parse_one(text, read=GuardDialect, error_level=ErrorLevel.IMMEDIATE)
+            tree = sqlglot.parse_one(statement, read=GuardDialect, error_level=ErrorLevel.IMMEDIATE)
     except ParseError as error:
         refuse_parse(text, error)
     except RecursionError as error:

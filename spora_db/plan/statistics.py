@@ -122,14 +122,17 @@ def missing_statistics(
     files = f"{spec.quantile_level}_level_upper_quantiles"
     if not without_quantiles:
         files = f"{choice.stats_level or 'global'}_level_means and stds"
-    nor = f" nor under {global_spec(spec)}" if choice.missing_statistics == "global" else ""
+    chosen = choice.missing_statistics
+    nor = f" nor under {global_spec(spec)}" if chosen == "global" else ""
+    left = "; they would be left without a channel" if chosen == "drop_channel" else ""
+    others = " or ".join(repr(name) for name in ("drop_channel", "drop_tissue", "global") if name != chosen)
     return StatisticsNotFoundError(
         f"No {files} for channel {first['channel_name']!r} of tissue {first['tissue_id']!r} under "
         f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({channels} channels in {tissues} "
-        "tissues; query.coverage() lists them). What there is: SELECT DISTINCT dataset, modality, mpp, spec, level "
-        "FROM standardization_stats. Choose what becomes of them: standardize(missing='drop_channel', 'drop_tissue' "
-        f"or 'global'), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
-        f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper} "
+        f"tissues{left}; query.coverage() lists them). What there is: SELECT DISTINCT dataset, modality, mpp, spec, "
+        f"level FROM standardization_stats. Choose what becomes of them: standardize(missing={others}), or make them "
+        f"with: spora-db standardize LAKE --dataset {first['dataset']} --modality {first['modality']} "
+        f"--mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper} "
         f"--quantile-level {spec.quantile_level}"
     )
 

@@ -130,7 +130,8 @@ def file_columns(footer: Footer, *, key: str | None, place: Iterable[str], taken
     """List the columns of a file that mean something, under the names they have in the relation.
 
     Left out are stray index columns and columns that the file's place in the tree already answers (`place`). Of names
-    that differ in case only, the first keeps its name and later ones get ``_2``, ``_3``, ... (the first free).
+    that differ in case only, the first keeps its name and later ones get ``_2``, ``_3``, ... (the first free). A column
+    without a name is called ``column_<position>``.
 
     Parameters
     ----------
@@ -154,9 +155,10 @@ def file_columns(footer: Footer, *, key: str | None, place: Iterable[str], taken
         elif fold(file_name) in skipped or is_stray(file_name):
             continue
         else:
-            name, count = file_name, 2
+            spelled = file_name or f"column_{position}"
+            name, count = spelled, 2
             while fold(name) in used or (name != file_name and fold(name) in genuine) or fold(name) == key:
-                name, count = f"{file_name}_{count}", count + 1
+                name, count = f"{spelled}_{count}", count + 1
         used.add(fold(name))
         columns.append(FileColumn(position=position, file_name=file_name, type=type_name, name=name))
     return columns
