@@ -8,7 +8,7 @@ import pytest
 
 from lakes import coordinates_image, write_zarr
 from spora_db import Catalog, SporaQuery
-from spora_db.errors import ArgumentError, FileFormatError, SporaError, TableError, UnknownNameError
+from spora_db.errors import ArgumentError, FileFormatError, QueryError, SporaError, TableError, UnknownNameError
 from spora_db.query.markers import PanelChannel, find_marker, read_aliases
 
 PANELS = {
@@ -229,6 +229,20 @@ def test_macros_mean_the_same_channels(lake, name):
         for macro in ("has_all_markers", "has_any_marker"):
             text = f"SELECT tissue_id FROM images WHERE {macro}(dataset, modality, tissue_id, ['{name}'])"
             assert {row[0] for row in catalog.sql(text).fetchall()} == offering(lake, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Sma", "ambiguous in alpha/imc; it may mean: SMA .P62736., sma .P68133.. Give the accession"),
+        ("CD3", "Marker 'CD3' is ambiguous"),
+    ],
+)
+@pytest.mark.parametrize("macro", ["has_all_markers", "has_any_marker", "n_markers"])
+def test_macros_refuse_ambiguous_names(lake, macro, name, words):
+    with Catalog(lake) as catalog, pytest.raises(QueryError, match=words) as caught:
+        catalog.sql(f"SELECT {macro}(dataset, modality, tissue_id, ['{name}']) FROM images").fetchall()
+    assert "DuckDB" not in str(caught.value)
 
 
 def test_n_markers_counts_names(lake):

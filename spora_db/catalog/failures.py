@@ -22,6 +22,7 @@ _MISSING_COLUMN = re.compile(r'column "([^"]+)" (?:was )?not found|not have a co
 _MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _MISSING_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)" \(use: (.+)\)')
+_OUR_OWN = re.compile(r"Invalid Input Error: (Marker '.*)", re.DOTALL)  # sql/macros call error()
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 
@@ -66,6 +67,8 @@ def failure(
             return unknown("column", name, listed, where=scope + _place(text, name).replace(" in ", ", ", 1))
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
+    if match := _OUR_OWN.search(message):
+        return QueryError(match[1])
     if not isinstance(error, _NOT_OF_A_FILE):
         broken = _broken_file(message, list(branches), connection.execute)
         if broken is not None:
