@@ -1,6 +1,6 @@
 -- purpose: how many of the wanted markers were measured in a tissue
 -- grain:   one number per call; in each panel a marker is, whichever is found first, an accession (without an isoform:
---          of all isoforms), a channel name, a channel name in another case, the protein of that name in other panels
+--          of all isoforms), a channel name, a channel name in another case, the protein of that name in other panels;
 --          a name that no panel knows counts as not measured; one that may mean several channels is an error
 -- source:  channels and channels_per_tissue
 -- A macro's arguments are pasted into its body: inner names must not be names that a caller uses, hence the underscores.
