@@ -122,11 +122,11 @@ class Sampling:
     by
         Columns whose groups share `n` equally, or to whose values `quota` refers.
     quota
-        Pairs of a group's value and the rows to keep of it; other groups are left out.
+        Pairs of a group's value, as text, and the rows to keep of it; other groups are left out.
     per_tissue, per_patient
         At most so many rows of each.
     weights
-        SQL expression: rows are drawn in proportion to it.
+        SQL expression: rows are drawn in proportion to it; without one, or at 0, never.
     seed
         Another seed draws another sample.
     """

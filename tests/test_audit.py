@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from lakes import coordinates_image, write_lake, write_zarr
 from spora_db import SporaQuery
-from spora_db.errors import FileFormatError, UnknownNameError
+from spora_db.errors import ArgumentError, FileFormatError, UnknownNameError
 
 SPEC = "quantile_clipping/uq_0.99_image"
 
@@ -96,6 +96,32 @@ def test_panels_and_overlap(written):
         for name in ("alpha", "beta")
     ]
     assert audit.table("overlap").to_numpy().tolist() == [[2, 2], [2, 2]]
+
+
+def test_one_column_may_be_given_by_its_name(written):
+    pd.testing.assert_frame_equal(
+        ask(written).audit("cancer_type").table("composition"),
+        ask(written).audit(columns=["cancer_type"]).table("composition"),
+    )
+
+
+@pytest.mark.parametrize(("value", "kind"), [({"stage": 1}, "STRUCT"), ([1, 2], "BIGINT\\[\\]")])
+def test_columns_that_cannot_be_counted_by_are_told(lake, value, kind):
+    rows = len(pd.read_parquet(lake / "alpha/metadata/tissues.parquet"))
+    change_tissues(lake, "alpha", staging=[value] * rows)
+    with pytest.raises(ArgumentError, match=f"'staging' holds {kind}"):
+        ask(lake).audit(columns=["staging"])
+
+
+def test_colours_of_brightfield_images_are_no_markers(written, tmp_path):
+    he = SporaQuery(written).modality("he").tiles(size=32)
+    audit = he.audit()
+    assert audit.table("overlap").empty
+    assert he.panel_overlap().empty
+    words = " ".join(text.get_text() for text in audit.save_png(tmp_path / "audit.png").texts)
+    assert "Markers that cohorts share" not in words
+    both = SporaQuery(written).modality("imc", "he").tiles(size=32)
+    assert both.audit().table("overlap").to_dict() == ask(written).audit().table("overlap").to_dict()
 
 
 def test_leaking_patients_and_specimens(lake):

@@ -4,6 +4,7 @@ The texts lie in ``tests/snapshots``; ``python tests/test_compiled_sql.py`` writ
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,9 +28,17 @@ def tile_frame(lake: Path, modality: str = "imc") -> pd.DataFrame:
     return pd.concat(frames).sort_values(["dataset", "tissue_id", "tile_id"], ignore_index=True)
 
 
+def texts(frame: pd.DataFrame, seed: int = 0) -> list[str]:
+    return [f"spora-db/1|{seed}|{r.dataset}|{r.tissue_id}|{r.tile_id}" for r in frame.itertuples()]
+
+
 def keyed(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    texts = [f"spora-db/1|{seed}|{r.dataset}|{r.tissue_id}|{r.tile_id}" for r in frame.itertuples()]
-    return frame.assign(key=[hashlib.md5(text.encode()).hexdigest() for text in texts])
+    return frame.assign(key=[hashlib.md5(text.encode()).hexdigest() for text in texts(frame, seed)])
+
+
+def unit(text: str) -> float:
+    """Return the first 52 bits of a text's hash as a number in (0, 1)."""
+    return (int(hashlib.md5(text.encode()).hexdigest()[:13], 16) + 0.5) / 2**52
 
 
 Build = Callable[[SporaQuery], SporaQuery]
@@ -43,6 +52,14 @@ CASES: dict[str, tuple[Build, Oracle]] = {
         lambda f: f[(f.age > 50) & (f["X..spots"] < 3)],
     ),
     "split": (lambda q: q.split("train"), lambda f: f[f.split == "train"]),
+    "split_anew": (
+        lambda q: q.split(by="patient", fractions={"train": 0.5, "test": 0.5}, seed=1, replace=True).split("train"),
+        lambda f: f[[unit(f"spora-db/1|1|{r.dataset}|{r.patient_id}") < 0.5 for r in f.itertuples()]],
+    ),
+    "sub_select": (
+        lambda q: q.where("EXISTS (SELECT 1 FROM images AS i WHERE i.tissue_id = tiles.tissue_id AND modality = 'he')"),
+        lambda f: f[~f.tissue_id.isin(WITHOUT_CD3E)],
+    ),
     "require": (
         lambda q: q.channels(kind="uniprot_filtered", require=["CD3e", "P01732"]),
         lambda f: f[~f.tissue_id.isin(WITHOUT_CD3E)],
@@ -60,7 +77,17 @@ CASES: dict[str, tuple[Build, Oracle]] = {
     ),
     "fraction": (
         lambda q: q.sample(fraction=0.25),
-        lambda f: f[[(int(key[:13], 16) + 0.5) / 2**52 < 0.25 for key in keyed(f).key]],
+        lambda f: f[[unit(text) < 0.25 for text in texts(f)]],
+    ),
+    "weights": (
+        lambda q: q.sample(9, weights="age - 40"),
+        lambda f: f.assign(
+            clock=[-math.log(unit(t)) / (a - 40) if a > 40 else math.inf for t, a in zip(texts(f), f.age, strict=True)]
+        ).sort_values("clock")[:9],
+    ),
+    "quota_of_numbers": (
+        lambda q: q.sample(quota={50: 3}, by="age"),
+        lambda f: keyed(f[f.age == 50]).sort_values("key")[:3],
     ),
     "quota": (
         lambda q: q.sample(quota={"LUAD": 5}, by="cancer_type"),

@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 from lakes import write_lake, write_zarr
 from spora_db import SporaQuery
 from spora_db.cli import app
-from spora_db.errors import FileFormatError, LockError
+from spora_db.errors import FileFormatError, LockError, QueryError
 from spora_db.lock.json_values import from_json, to_json
 from spora_db.lock.lockfile import check_lock, make_lock, read_lock
 from spora_db.selection import Selection
 
 SPEC = "quantile_clipping/uq_0.99_image"
+ROWS = "SELECT dataset, tissue_id, tile_id, \"row\", col FROM tiles WHERE modality = 'imc'"
 FOLDER = "imc/1_0mpp/standardization/quantile_clipping/uq_0.99_image"
 
 
@@ -81,6 +82,7 @@ def test_a_lock_gives_the_same_query_and_plan(query, tmp_path):
         lambda q: q.tissues(mpp=1.0).channels(any_of=["CD3e", "CD8"], at_least=2, aliases={"T": ["CD3e", "CD3"]}),
         lambda q: q.sample(10, by=["dataset", "cancer_type"], weights="1.0 / n_tiles", seed=7),
         lambda q: q.sample(quota={"LUAD": 3}, by="cancer_type"),
+        lambda q: q.sample(quota={50: 3}, by="age"),
         lambda q: q.standardize("identity"),
         lambda q: q.cells(size=8, source="masks").standardize("identity").where("FALSE"),
         lambda q: q.split(by="patient", fractions={"train": 0.5, "test": 0.5}, replace=True),
@@ -114,6 +116,54 @@ def test_times_and_places_are_no_difference(query, lake, tmp_path):
     lake.rename(moved)
     assert "give lake=" in broken(path)
     assert SporaQuery.from_lock(path, lake=moved).plan().hash == json.loads(path.read_text())["plan"]
+
+
+def test_touched_files_are_told_as_a_note(query, lake, tmp_path):
+    path = query.lock(tmp_path / "cohort.lock.json", images=True)
+    image, table = "alpha/imc/1_0mpp/images/alpha_0001.ome.zarr", "alpha/metadata/tissues.parquet"
+    for file in (lake / table, *(file for file in (lake / image).rglob("*") if file.is_file())):
+        os.utime(file)
+    told = CliRunner().invoke(app, ["diff", str(path)])
+    notes = [
+        f"note: files touched, content equal (1):\n  {table}\n",
+        f"note: images touched, ends equal (between them they are not compared) (1):\n  {image}\n",
+    ]
+    assert told.exit_code == 0
+    assert told.output == f"No difference: 54 rows, plan {query.plan().hash}.\n" + "".join(notes)
+    rewrite(lake / table, lambda f: f.assign(age=f["age"] + 1))
+    told = CliRunner().invoke(app, ["diff", str(path)])
+    assert told.exit_code == 1
+    assert told.output.endswith(notes[1])
+    assert "files touched" not in told.output
+
+
+def test_a_column_of_structs_and_lists_survives(query, lake, tmp_path):
+    file = lake / "alpha/metadata/tissues.parquet"
+    rewrite(file, lambda f: f.assign(staging=[{"t": i, "n": [i, 0]} for i in range(len(f))], nodes=[[1, 2]] * len(f)))
+    path = query.select("staging", "nodes").lock(tmp_path / "a.json")
+    assert SporaQuery.from_lock(path).count() == 54
+    rewrite(file, lambda f: f.assign(staging=[{"t": i, "n": [i, int(i == 2)]} for i in range(len(f))]))
+    assert "columns changed in alpha (1 tissues)" in broken(path)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda q: q.where("now() > DATE '2020-01-01'"), "now\\(\\)"),
+        (lambda q: q.where("tissue_id IN (SELECT tissue_id FROM tissues WHERE today() > DATE '2020-01-01')"), "today"),
+        (lambda q: q.where("current_date > DATE '2020-01-01'"), "current_date"),
+        (lambda q: q.where("age(TIMESTAMP '2020-01-01') > INTERVAL 1 DAY"), "age\\(\\)"),
+        (lambda q: q.sample(5, weights="epoch(current_timestamp)"), "current_timestamp"),
+        (lambda q: SporaQuery.from_sql(q.lake, f"{ROWS} ORDER BY random() LIMIT 9").modality("imc"), "random"),
+        (lambda q: SporaQuery.from_sql(q.lake, f"{ROWS} USING SAMPLE 9").modality("imc"), "a sample clause"),
+        (lambda q: SporaQuery.from_sql(q.lake, ROWS.replace("tiles", "tiles TABLESAMPLE 50%")), "a sample clause"),
+    ],
+)
+def test_rows_that_change_from_run_to_run_are_not_locked(query, tmp_path, build, words):
+    path = tmp_path / "a.json"
+    with pytest.raises(QueryError, match=rf"lock\(\): the SQL of this query uses {words}.*\.sample\(n, seed=\)"):
+        build(query).modality("imc").lock(path)
+    assert not path.exists()
 
 
 def test_other_tilings_specs_and_cohorts_are_no_difference(query, lake, tmp_path):
@@ -267,7 +317,9 @@ def test_versions_are_told_but_no_difference(query, lake):
     lock = make_lock(lake, query.selection)
     older = replace(lock, versions={**lock.versions, "duckdb": "1.0"})
     assert not check_lock(older)
-    assert check_lock(older).versions == (f"duckdb '1.0', now {lock.versions['duckdb']!r}",)
+    told = f"duckdb '1.0', now {lock.versions['duckdb']!r}"
+    assert check_lock(older).versions == (told,)
+    assert str(check_lock(older)).endswith(f"\nversion: {told}")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from lakes import coordinates_image, write_zarr
@@ -136,6 +137,18 @@ def test_aliases_of_a_parquet_file_are_those_of_a_dict(query, tmp_path):
         query.channels(aliases=path)
     with pytest.raises(ArgumentError, match="stands for"):
         query.channels(aliases={"nuclei": []})
+
+
+def test_aliases_of_a_table_are_those_of_a_dict(query):
+    frame = pd.DataFrame({"alias": ["nuclei", "T cells", "nuclei"], "marker": ["DNA", "P07766", "DAPI"]})
+    expected = query.channels(names=["nuclei"], aliases={"nuclei": ["DNA", "DAPI"], "T cells": "P07766"})
+    for table in (frame, pa.Table.from_pandas(frame)):
+        assert query.channels(names=["nuclei"], aliases=table) == expected
+    with pytest.raises(TableError, match="'marker'"):
+        query.channels(aliases=frame[["alias"]])
+    for wrong in ([("nuclei", "DAPI")], 3):
+        with pytest.raises(ArgumentError, match="alias and marker"):
+            query.channels(aliases=wrong)
 
 
 def offering(lake: Path, name: str) -> set[str]:

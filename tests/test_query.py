@@ -65,6 +65,18 @@ def sample_key(seed: int, dataset: str, tissue_id: str, tile_id: int) -> str:
         ("lower(dataset) LIKE 'a%'", lambda f: f.dataset == "alpha"),
         ("tissue_id IN (SELECT tissue_id FROM tissues WHERE age = 40)", lambda f: f.age == 40),
         ("age > 1000", lambda f: f.age > 1000),
+        (
+            "EXISTS (SELECT 1 FROM tissues AS t WHERE t.tissue_id = tiles.tissue_id AND t.age > 50)",
+            lambda f: f.age > 50,
+        ),
+        (
+            "age > (SELECT min(t.age) FROM tissues AS t WHERE t.dataset = Tissues.dataset)",
+            lambda f: f.age > 40,
+        ),
+        (
+            "tile_id = (SELECT max(tile_id) FROM (SELECT tiles.tile_id FROM tiles WHERE tiles.row = 0) AS first_rows)",
+            lambda f: f.tile_id == 2,
+        ),
     ],
 )
 def test_where_selects_what_pandas_selects(query, tiles, condition, mask):
@@ -144,6 +156,12 @@ def test_require_looks_at_the_kind(query):
         (lambda q: q.standardize("imagenet"), ArgumentError, ["imagenet", "imc"]),
         (lambda q: q.modality("he").standardize("quantile_clipping/uq_0.99_image"), ArgumentError, ["hibou"]),
         (lambda q: q.modality("he").channels(require=["CD3e"]), ArgumentError, ["panel"]),
+        (lambda q: q.where("random() < 0.5"), QueryError, ["random()", ".sample(n, seed=)"]),
+        (
+            lambda q: q.where("tissue_id IN (SELECT tissue_id FROM tissues USING SAMPLE 2)"),
+            QueryError,
+            ["a sample clause"],
+        ),
     ],
 )
 def test_mistakes_are_named_with_what_exists(query, build, error, words):
@@ -162,6 +180,7 @@ def test_mistakes_are_named_with_what_exists(query, build, error, words):
         lambda q: q.tiles(mpp="fine"),
         lambda q: q.sample(0),
         lambda q: q.split(),
+        lambda q: q.select(["age"]),
         lambda q: q.channels(kind="all"),
         lambda q: q.channels(names="CD3e"),
         lambda q: q.standardize("quantile_cliping/uq_0.99_image"),
@@ -208,6 +227,17 @@ def test_from_sql_and_from_arrow_are_the_same_question(lake, query):
     for other in (by_sql, by_arrow.modality("imc").tiles(size=32, mpp=1.0)):
         assert key(other.df()) == key(expected.df())
         assert other.plan().hash == expected.plan().hash
+
+
+def test_rows_of_several_modalities_or_none_say_what_to_choose(lake):
+    rows = SporaQuery(lake).modality(("he", "imc")).tiles(size=32, mpp=1.0).to_arrow()
+    with pytest.raises(QueryError) as caught:
+        SporaQuery.from_arrow(lake, rows).count()
+    assert ".modality(('he', 'imc'))" in str(caught.value)
+    assert SporaQuery.from_arrow(lake, rows).modality(("he", "imc")).count() == rows.num_rows
+    with pytest.raises(QueryError, match="rows are empty"):
+        SporaQuery.from_arrow(lake, rows.slice(0, 0)).count()
+    assert SporaQuery.from_arrow(lake, rows.slice(0, 0)).modality("imc").count() == 0
 
 
 def test_from_sql_needs_the_identity(lake):

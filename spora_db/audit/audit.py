@@ -137,7 +137,7 @@ class Audit:
 
 
 def make_audit(
-    lake: str | Path, selection: Selection, *, columns: Sequence[str] = (), fingerprints: bool = False
+    lake: str | Path, selection: Selection, *, columns: str | Sequence[str] = (), fingerprints: bool = False
 ) -> Audit:
     """Return what `SporaQuery.audit` returns.
 
@@ -156,7 +156,7 @@ def make_audit(
 
     with lent_catalog(lake) as catalog:
         resolved = resolve(selection, catalog)
-        columns = tuple(dict.fromkeys(columns)) or ("dataset", "split")
+        columns = (columns,) if isinstance(columns, str) else tuple(dict.fromkeys(columns)) or ("dataset", "split")
         frame = tissue_frame(resolved, columns, catalog)
         images = selected_images(resolved.selection, compile_rows(resolved), catalog)
         delivered = delivered_channels(resolved.selection, images, catalog)

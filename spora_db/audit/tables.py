@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from spora_db.audit.licences import KEYS, licence_of_file
 from spora_db.catalog import Catalog
-from spora_db.errors import unknown
+from spora_db.errors import ArgumentError, unknown
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan.selected_images import Delivered
 from spora_db.query.compilation import Resolved, compile_rows, identity_columns
@@ -59,6 +59,8 @@ def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -
     ------
     UnknownNameError
         For a column that neither has.
+    ArgumentError
+        For a column of lists or structs, which cannot be counted by.
     """
     selection = resolved.selection
     unit_columns = catalog.columns("tiles" if selection.unit == "tile" else "tissues")
@@ -84,7 +86,14 @@ def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -
         query = query.join("tissues AS t", on=same, join_type="left", dialect=DIALECT)
     query = query.group_by(*(f"column_{i}" for i in range(len(names))))
     query = query.order_by(*(f"column_{i}" for i in range(len(names))))
-    frame = catalog.run(query.sql(DIALECT), compiled.parameters).df()
+    found = catalog.run(query.sql(DIALECT), compiled.parameters)
+    for name, kind in zip(names, found.types, strict=False):  # the number of rows comes last
+        if kind.startswith(("STRUCT", "MAP", "UNION")) or kind.endswith("]"):
+            raise ArgumentError(
+                f"audit(columns=): {name!r} holds {kind}, which rows cannot be counted by. Make a column of one of its "
+                "parts with SporaQuery.from_sql."
+            )
+    frame = found.df()
     return frame.set_axis([*names, "rows"], axis=1)
 
 

@@ -55,6 +55,9 @@ class LockDifference:
         Lines on what is asked for.
     files, images
         Paths below the lake. Files that differ in their time only do not differ.
+    touched, touched_images
+        Paths below the lake of files and images that differ in their time only: told, but no difference by themselves.
+        Of an image, both ends of its files are the same; what lies between was not read.
     tissues
         Rows gained, lost and changed, by dataset.
     rows
@@ -70,6 +73,8 @@ class LockDifference:
     choices: tuple[str, ...] = ()
     files: Changes = Changes()
     images: Changes = Changes()
+    touched: tuple[str, ...] = ()
+    touched_images: tuple[str, ...] = ()
     tissues: Mapping[str, TissueChanges]
     rows: tuple[int, int]
     plans: tuple[str, str]
@@ -83,8 +88,13 @@ class LockDifference:
 
     def __str__(self) -> str:
         """Return a report, a line per finding."""
+        notes = [
+            *_note("files touched, content equal", self.touched),
+            *_note("images touched, ends equal (between them they are not compared)", self.touched_images),
+            *(f"version: {line}" for line in self.versions),
+        ]
         if not self:
-            return f"No difference: {self.rows[0]:,} rows, plan {self.plans[0]}."
+            return "\n".join([f"No difference: {self.rows[0]:,} rows, plan {self.plans[0]}.", *notes])
         lines = [f"asked for: {line}" for line in self.choices]
         for kind, changes in (("file", self.files), ("image", self.images)):
             lines += [
@@ -105,7 +115,7 @@ class LockDifference:
             lines.append(
                 f"plan: {self.rows[0]:,} rows, {self.plans[0]}; now {self.rows[1]:,} rows, {self.plans[1]}{same}"
             )
-        return "\n".join([*lines, *(f"version: {line}" for line in self.versions)])
+        return "\n".join([*lines, *notes])
 
 
 def compare(first: "Lock", second: "Lock", *, failure: str | None = None) -> LockDifference:
@@ -123,6 +133,8 @@ def compare(first: "Lock", second: "Lock", *, failure: str | None = None) -> Loc
         choices=tuple(_choices(to_json(first.selection), to_json(second.selection))),
         files=_changes(first.files, second.files),
         images=_changes(first.images or {}, second.images or {}) if images else Changes(),
+        touched=_touched(first.files, second.files),
+        touched_images=_touched(first.images or {}, second.images or {}),
         tissues={} if failure else _tissues(first.tissues, second.tissues),
         rows=(first.rows, second.rows),
         plans=(first.plan, second.plan),
@@ -136,14 +148,17 @@ def _changes(first: Mapping[str, FileState], second: Mapping[str, FileState]) ->
     return Changes(
         added=tuple(sorted(second.keys() - both)),
         missing=tuple(sorted(first.keys() - both)),
-        changed=tuple(
-            sorted(
-                name
-                for name in both
-                if (first[name].size, first[name].digest) != (second[name].size, second[name].digest)
-            )
-        ),
+        changed=tuple(sorted(name for name in both if not _same_content(first[name], second[name]))),
     )
+
+
+def _touched(first: Mapping[str, FileState], second: Mapping[str, FileState]) -> tuple[str, ...]:
+    pairs = ((name, first[name], second[name]) for name in sorted(first.keys() & second.keys()))
+    return tuple(name for name, one, other in pairs if _same_content(one, other) and one.modified != other.modified)
+
+
+def _same_content(one: FileState, other: FileState) -> bool:
+    return (one.size, one.digest) == (other.size, other.digest)
 
 
 def _tissues(
@@ -200,6 +215,10 @@ def _tissue_lines(dataset: str, changes: TissueChanges) -> list[str]:
     for parts, names in kinds.items():
         lines.append(f"{' and '.join(parts)} changed in {dataset} ({len(names):,} tissues): {_listed(names)}")
     return lines
+
+
+def _note(what: str, names: tuple[str, ...]) -> list[str]:
+    return [f"note: {what} ({len(names):,}):\n  {_listed(names, between=NEW_LINE)}"] if names else []
 
 
 def _listed(names: Iterable[str], *, between: str = ", ") -> str:

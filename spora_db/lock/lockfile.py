@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spora_db.catalog import lent_catalog
-from spora_db.errors import DatasetNotFoundError, FileFormatError, LockError, SporaError
+from spora_db.errors import DatasetNotFoundError, FileFormatError, LockError, QueryError, SporaError
 from spora_db.layout import scan
 from spora_db.lock.difference import LockDifference, compare
 from spora_db.lock.json_values import from_json, to_json
@@ -21,7 +21,8 @@ from spora_db.lock.state import FileState, TissueState, file_state, image_state,
 from spora_db.plan import Plan
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.freezing import freeze
-from spora_db.query.compilation import compile_rows
+from spora_db.query.compilation import Resolved, compile_rows
+from spora_db.query.repeatable import ADVICE, changing
 from spora_db.query.resolution import resolve
 from spora_db.selection import Selection
 from spora_db.writing import atomic_path
@@ -88,9 +89,16 @@ def make_lock(lake: str | Path, selection: Selection, *, images: bool = False) -
         What is asked for.
     images
         Whether images and masks are fingerprinted too (all their files are opened; pixels are not decoded).
+
+    Raises
+    ------
+    QueryError
+        If the query's SQL gives other rows at every run.
     """
     with lent_catalog(lake) as catalog:
-        resolved = complete_cells(resolve(selection, catalog), catalog)
+        resolved = resolve(selection, catalog)
+        _check_repeatable(resolved)
+        resolved = complete_cells(resolved, catalog)
         compiled = compile_rows(resolved)
         plan = freeze(resolved.selection, compiled, catalog)
         tables = used_files(catalog.files_used(), resolved, plan)
@@ -180,6 +188,15 @@ def query_of_lock(path: str | Path, *, lake: str | Path | None = None) -> tuple[
             "query.lock(path)."
         )
     return place, lock.selection
+
+
+def _check_repeatable(resolved: Resolved) -> None:
+    parts = (*resolved.predicates, resolved.weight, resolved.source)
+    if found := changing(part for part in parts if part is not None):
+        raise QueryError(
+            f"lock(): the SQL of this query uses {', '.join(found)}, so its rows are others at every run and a lock "
+            f"could never hold. {ADVICE} Write a date as a constant, such as DATE '2026-01-31'."
+        )
 
 
 def _versions() -> dict[str, str]:

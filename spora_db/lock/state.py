@@ -187,6 +187,8 @@ def _cell_arrays(cells: PlanCells) -> tuple[Values, ...]:
 
 def _column_hashes(column: pa.ChunkedArray) -> Values:
     """Return a number per value, the same wherever the value stands."""
+    if pa.types.is_nested(column.type):  # Arrow makes no dictionary of lists and structs
+        return _hashes(column.to_pylist())
     encoded = column.combine_chunks()
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode(null_encoding="mask")

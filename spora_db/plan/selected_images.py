@@ -9,6 +9,7 @@ import pyarrow as pa
 from sqlglot import exp, parse_one
 
 from spora_db.catalog import Catalog
+from spora_db.channels import is_rgb
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan.channels import ChosenChannels, choose_channels
 from spora_db.plan.panels import ChannelEntries
@@ -100,8 +101,9 @@ def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog)
 def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
     """Return, for every two cohorts, the number of markers that tissues of both deliver.
 
-    A cohort is a dataset, or a dataset's modality where several are selected. Proteins count, whatever panels call them
-    and isoforms aside; a channel without an accession counts by its name, letter case aside.
+    A cohort is a dataset, or a dataset's modality where several of its panels are selected. Proteins count, whatever
+    panels call them and isoforms aside; a channel without an accession counts by its name, letter case aside. The
+    colours of brightfield images are no markers.
 
     Parameters
     ----------
@@ -114,11 +116,12 @@ def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
 
     chosen = delivered.chosen
     proteins = [text.split("-")[0] if ACCESSION.fullmatch(text) else None for text in chosen.accessions]
-    places = [images.slice(panel.first, 1).to_pylist()[0] for panel in chosen.channels.panels]
-    kinds = {(place["dataset"], place["modality"]) for place in places}
+    panels = [(images.slice(panel.first, 1).to_pylist()[0], panel) for panel in chosen.channels.panels]
+    panels = [(place, panel) for place, panel in panels if not is_rgb(place["modality"])]
+    kinds = {(place["dataset"], place["modality"]) for place, _ in panels}
     several = len(kinds) > len({dataset for dataset, _ in kinds})
     markers: dict[str, set[str]] = {}
-    for place, panel in zip(places, chosen.channels.panels, strict=True):
+    for place, panel in panels:
         label = f"{place['dataset']}/{place['modality']}" if several else place["dataset"]
         for name, protein in zip(panel.name.tolist(), panel.uniprot.tolist(), strict=True):
             accession = proteins[protein] if protein >= 0 else None

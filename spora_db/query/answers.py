@@ -29,8 +29,9 @@ class Answers:
     def panel_overlap(self) -> "pd.DataFrame":
         """Return, for every two selected cohorts, the number of markers that both deliver.
 
-        A cohort is a dataset (``dataset/modality`` where several modalities are selected). Proteins are counted by
+        A cohort is a dataset (``dataset/modality`` where several of its panels are selected). Proteins are counted by
         accession, isoforms aside; channels without one by name, letter case aside. The diagonal is each cohort's own.
+        Brightfield images have no panel and are left out; where nothing else is selected, the table is empty.
 
         Examples
         --------
@@ -64,13 +65,14 @@ class Answers:
         with lent_catalog(self.lake) as catalog:
             return coverage(self.selection, catalog)
 
-    def audit(self, columns: Sequence[str] = (), *, fingerprints: bool = False) -> "Audit":
+    def audit(self, columns: str | Sequence[str] = (), *, fingerprints: bool = False) -> "Audit":
         """Look through the selection before training: what it holds, what leaks, what is missing, under which licence.
 
         Parameters
         ----------
         columns
-            What the composition counts by, such as ``["cancer_type", "split"]``; dataset and split unless said.
+            What the composition counts by: a column, or several such as ``["cancer_type", "split"]``; dataset and split
+            unless said.
         fingerprints
             Whether images are compared by their pixels, to find one tissue under two names; reads a little of every
             image, and all of those that look alike.
@@ -102,6 +104,11 @@ class Answers:
             The file, such as ``"cohort.lock.json"``; an existing one is replaced.
         images
             Whether the images and masks are fingerprinted too, by size and by both ends of their files.
+
+        Raises
+        ------
+        QueryError
+            If the SQL gives other rows at every run: ``random()``, sample clauses, the time of day.
 
         Examples
         --------

@@ -31,6 +31,7 @@ HAS_IMAGE = """
     )
 """
 PLACE = "base.dataset, base.mpp, base.tissue_id"
+SAME_TISSUE = "t.dataset = r.dataset AND t.tissue_id = r.tissue_id AND t.modality = r.modality"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class Resolved:
         The sampling weight as a checked tree.
     source
         The user's own SELECT of rows, if any, with the names of its columns.
+    tissue_columns
+        Columns that these rows lack and that `tissues` has: a patient to divide by.
     cells
         Where cells come from, if they are the rows.
     markers
@@ -58,6 +61,7 @@ class Resolved:
     weight: exp.Expr | None = None
     source: exp.Query | None = None
     source_columns: tuple[str, ...] = ()
+    tissue_columns: tuple[str, ...] = ()
     cells: CellTable | None = None
     markers: Markers | None = None
 
@@ -86,7 +90,7 @@ def compile_rows(resolved: Resolved) -> Compiled:
     query = exp.select(*(_column(name, "base") for name in (*identity, *selection.columns))).from_(
         exp.alias_(_base(resolved, binder), "base", table=True)
     )
-    predicates = [_on_base(tree, resolved.cells) for tree in resolved.predicates]
+    predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
     tissues = [
         *marker_conditions(selection, resolved.markers, binder),
         *coverage_conditions(selection, resolved.markers, binder),
@@ -106,7 +110,7 @@ def compile_rows(resolved: Resolved) -> Compiled:
             binder,
             identity=identity,
             columns=selection.columns,
-            weight=None if resolved.weight is None else _with_tile_count(_on_base(resolved.weight, resolved.cells)),
+            weight=None if resolved.weight is None else _with_tile_count(on_base(resolved.weight, resolved.cells)),
         )
     return Compiled(tree=query.order_by(*(_column(name) for name in identity)), parameters=binder.values)
 
@@ -115,10 +119,15 @@ def _base(resolved: Resolved, binder: Binder) -> exp.Expr:
     """Return the relation that rows are selected from: a view, or the user's rows completed to the full identity."""
     selection = resolved.selection
     rows = _rows(resolved, binder)
+    if resolved.tissue_columns:
+        joined = exp.select("r.*", *(_column(name, "t") for name in resolved.tissue_columns))
+        joined = joined.from_(exp.alias_(rows, "r", table=True))
+        rows = joined.join("tissues AS t", on=SAME_TISSUE, join_type="left", dialect=DIALECT).subquery()
     if selection.split_choice is None or not selection.split_choice.fractions:
         return rows
     split = exp.alias_(assigned_split(selection.split_choice, binder), "split")
-    own = resolved.source is not None and "split" not in resolved.source_columns
+    known = (*resolved.source_columns, *resolved.tissue_columns)
+    own = resolved.source is not None and "split" not in known
     everything = exp.Star() if own else exp.Star(except_=[exp.to_identifier("split")])
     return exp.select(everything, split).from_(exp.alias_(rows, "rows", table=True)).subquery()
 
@@ -146,16 +155,33 @@ def _column(name: str, table: str | None = None) -> exp.Column:
     return exp.column(name, table=table, quoted=True)
 
 
-def _on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
-    """Let ``tiles.split``, ``tissues.split`` and ``cells.cell_type`` in a condition mean the row that is selected."""
+def on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
+    """Let ``tiles.split``, ``tissues.split`` and ``cells.cell_type`` in a condition mean the row that is selected.
+
+    In a sub-select they do too, unless it, or one around it, reads a relation of that name.
+    """
     tree = predicate.copy()
-    for column in tree.find_all(exp.Column):
-        relations = ("tiles", "tissues") if cells is None else ("cells", "tissues")
-        if column.table in relations and column.find_ancestor(exp.Query) is None:
+    relations = ("tiles", "tissues") if cells is None else ("cells", "tissues")
+    for column in list(tree.find_all(exp.Column)):
+        table = column.table.lower()
+        if table in relations and not _named_around(column, table):
             if cells is not None:
-                column.set("this", exp.to_identifier(cells.named(column.table, column.name), quoted=True))
+                column.set("this", exp.to_identifier(cells.named(table, column.name), quoted=True))
             column.set("table", exp.to_identifier("base"))
     return tree
+
+
+def _named_around(column: exp.Column, table: str) -> bool:
+    """Tell whether a SELECT around a column reads a relation under this name."""
+    select = column.find_ancestor(exp.Select)
+    while select is not None:
+        from_ = select.args.get("from_")
+        sources = [from_.this] if from_ else []
+        sources += [join.this for join in select.args.get("joins") or []]
+        if any(source.alias_or_name.lower() == table for source in sources):
+            return True
+        select = select.find_ancestor(exp.Select)
+    return False
 
 
 def _with_tile_count(weight: exp.Expr) -> exp.Expr:

@@ -22,6 +22,10 @@ from spora_db.selection import (
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.specs import parse_spec
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
 
 class ContentVerbs:
     """What `SporaQuery` delivers of a row; every verb returns a new query."""
@@ -43,7 +47,7 @@ class ContentVerbs:
         any_of: Sequence[str] = (),
         at_least: int | None = None,
         exclude: Sequence[str] = (),
-        aliases: Mapping[str, str | Sequence[str]] | str | Path | None = None,
+        aliases: "Mapping[str, str | Sequence[str]] | str | Path | pa.Table | pd.DataFrame | None" = None,
         replace_nuclear_uniprot_ids: bool = False,
         accessions: Accessions = "published",
     ) -> Self:
@@ -72,7 +76,7 @@ class ContentVerbs:
             Do not deliver these markers.
         aliases
             Further names for markers: a mapping from alias to name or accession, or to several in order of preference;
-            or a parquet file with the columns ``alias`` and ``marker``.
+            or an Arrow table, a DataFrame or a parquet file with the columns ``alias`` and ``marker``.
         replace_nuclear_uniprot_ids
             First give nuclear markers the accession of histone H3 (P68431).
         accessions

@@ -15,7 +15,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
@@ -163,23 +165,23 @@ def find_marker(
     return frozenset(found)
 
 
-def read_aliases(aliases: Mapping[str, str | Sequence[str]] | str | Path | None) -> Aliases:
+def read_aliases(aliases: Any) -> Aliases:  # noqa: ANN401 - a mapping, a file, or a table of any library
     """Return a table of aliases as pairs.
 
     Parameters
     ----------
     aliases
-        A mapping from alias to channel name or accession, or to several in order of preference; or a parquet file with
-        the columns ``alias`` and ``marker``, a row per pair.
+        A mapping from alias to channel name or accession, or to several in order of preference; or an Arrow table, a
+        DataFrame or a parquet file with the columns ``alias`` and ``marker``, a row per pair.
 
     Raises
     ------
     FileFormatError
         If there is no such file or it cannot be read.
     TableError
-        If the file lacks a column or a value.
+        If the table lacks a column or a value.
     ArgumentError
-        If an alias stands for nothing.
+        If it is none of these, or an alias stands for nothing.
 
     Examples
     --------
@@ -189,7 +191,9 @@ def read_aliases(aliases: Mapping[str, str | Sequence[str]] | str | Path | None)
     if aliases is None:
         return ()
     if isinstance(aliases, str | Path):
-        return _aliases_of_file(Path(aliases))
+        return _aliases_of_table(_read_table(Path(aliases)), where=str(aliases))
+    if not isinstance(aliases, Mapping):
+        return _aliases_of_table(_arrow(aliases), where="The table of aliases=")
     pairs = tuple((alias, (to,) if isinstance(to, str) else tuple(to)) for alias, to in aliases.items())
     for alias, targets in pairs:
         if not targets or "" in (alias, *targets):
@@ -197,18 +201,30 @@ def read_aliases(aliases: Mapping[str, str | Sequence[str]] | str | Path | None)
     return pairs
 
 
-def _aliases_of_file(path: Path) -> Aliases:
-    import pyarrow as pa
+def _read_table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read()
+        return pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
         raise FileFormatError(f"aliases={str(path)!r} cannot be read as parquet: {error}.") from error
+
+
+def _arrow(aliases: Any) -> pa.Table:  # noqa: ANN401 - a table of any library
+    try:
+        return pa.table(aliases)
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise ArgumentError(
+            f"channels(aliases=): expected a mapping such as {{'nuclei': ['DAPI', 'DNA1']}}, or a table or a parquet "
+            f"file with the columns alias and marker; got {type(aliases).__name__}."
+        ) from error
+
+
+def _aliases_of_table(table: pa.Table, *, where: str) -> Aliases:
     for name in ("alias", "marker"):
         if name not in table.column_names or table.column(name).null_count:
             raise TableError(
-                f"{path} needs columns 'alias' and 'marker' without nulls; it has: {', '.join(table.column_names)}."
+                f"{where} needs columns 'alias' and 'marker' without nulls; it has: {', '.join(table.column_names)}."
             )
     pairs: dict[str, list[str]] = {}
     for alias, marker in zip(table.column("alias").to_pylist(), table.column("marker").to_pylist(), strict=True):

@@ -8,15 +8,18 @@ from sqlglot import exp, parse_one
 
 from spora_db.catalog import Catalog
 from spora_db.channels import is_rgb
-from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, TableError, unknown
+from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, unknown
 from spora_db.guard import check_predicate, check_select
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan.cells import check_cells
 from spora_db.plan.masks import check_masks
 from spora_db.query.cells import cell_table
 from spora_db.query.compilation import Resolved
+from spora_db.query.group_checks import check_patients, check_split
 from spora_db.query.markers import Markers, find_markers
-from spora_db.selection import Selection, SplitChoice, Unit
+from spora_db.query.quotas import with_known_quota
+from spora_db.query.repeatable import refuse_random
+from spora_db.selection import Selection, Unit
 from spora_db.standardization.specs import RGB_PRESETS, Spec
 
 TILINGS = """
@@ -48,6 +51,8 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         For a modality, resolution, split, column, channel or spec that the lake does not have.
     QueryError
         If there is no such tiling, a choice that was left open is not unique, or a condition is refused.
+    TableError
+        If selected rows cannot be divided or capped by their patient: it is not known, or is in several splits.
     """
     source, source_columns = _source(selection, catalog)
     selection = replace(selection, modalities=_modalities(selection, source, source_columns, catalog))
@@ -59,6 +64,9 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
     cells = cell_table(selection.cell_source, catalog) if selection.unit == "cell" and source is None else None
     columns = source_columns or (cells.columns if cells else _columns(selection, catalog))
     sampling, choice = selection.sampling, selection.split_choice
+    fractions = dict(choice.fractions) if choice else {}
+    if fractions:
+        columns = tuple(dict.fromkeys((*columns, "split")))
     by = sampling.by if sampling else ()
     for name in (*selection.columns, *by, *(("split",) if selection.splits else ())):
         if name not in columns:
@@ -69,28 +77,34 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
     weight = None
     if sampling and sampling.weights is not None:
         weight = check_predicate(sampling.weights, columns=(*columns, "n_tiles"), relations=catalog.relations)
-    if choice is not None:
-        _check_groups(choice, catalog)
-    if choice is None or not choice.fractions:
-        _check_splits(selection.splits, catalog)
-    else:
-        for split in selection.splits:
-            if split not in dict(choice.fractions):
-                raise unknown("split", split, dict(choice.fractions), where="fractions=")
+        refuse_random(weight, verb="sample(weights=)")
+    for tree in predicates:
+        refuse_random(tree, verb="where()")
+    for split in selection.splits if fractions else ():
+        if split not in fractions:
+            raise unknown("split", split, fractions, where="fractions=")
+    if not fractions:
+        _check_splits(selection.splits, source, catalog)
     markers = _markers(selection, catalog)
     for modality in selection.modality_names:
         _check_spec(selection.standardization.parsed(modality), modality)
     check_masks(selection, catalog)
     check_cells(selection, catalog)
-    return Resolved(
+    groups = [choice.group_column] if choice and fractions else []
+    groups += ["patient_id"] if sampling and sampling.per_patient else []
+    resolved = Resolved(
         selection=selection,
         predicates=predicates,
         weight=weight,
         source=source,
         source_columns=source_columns,
+        tissue_columns=tuple(dict.fromkeys(name for name in groups if source and name not in source_columns)),
         cells=cells,
         markers=markers,
     )
+    check_split(resolved, catalog)
+    check_patients(resolved, catalog)
+    return with_known_quota(resolved, catalog)
 
 
 def _source(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, tuple[str, ...]]:
@@ -134,8 +148,18 @@ def _modalities(
     if not selection.modalities:
         if source is not None and "modality" in source_columns:
             existing = _distinct(source, "modality", catalog)
-        if len(existing) != 1:
-            raise QueryError(f"Which modality? There are: {', '.join(existing)}. Choose with .modality(...).")
+        if not existing:
+            raise QueryError(
+                "The rows are empty, so they do not say their modality. Name it with .modality(...), or look why the "
+                "SELECT or table has no rows."
+            )
+        if len(existing) > 1:
+            either = ", ".join(map(repr, existing))
+            raise QueryError(
+                f"Which modality? There are: {', '.join(existing)}. Choose one with .modality({existing[0]!r}), rows "
+                f"of either with a tuple, .modality(({either})), or an image of each at the same place with "
+                f".modality({either})."
+            )
         return ((existing[0],),)
     folded = {name.casefold(): name for name in existing}
     for name in selection.modality_names:
@@ -226,50 +250,13 @@ def _check_spec(spec: Spec, modality: str) -> None:
         )
 
 
-def _check_splits(splits: Sequence[str], catalog: Catalog) -> None:
+def _check_splits(splits: Sequence[str], source: exp.Query | None, catalog: Catalog) -> None:
     if splits:
-        existing = [
-            row[0]
-            for row in catalog.run("SELECT DISTINCT split FROM tissues WHERE split IS NOT NULL ORDER BY 1").fetchall()
-        ]
+        rows = source or exp.select("split").from_("tissues")
+        existing = _distinct(rows, "split", catalog)
         for split in splits:
             if split not in existing:
                 raise unknown("split", split, existing, where=f"lake {str(catalog.lake)!r}")
-
-
-def _check_groups(choice: SplitChoice, catalog: Catalog) -> None:
-    """Refuse splits that cannot be group-aware, that leak, or that would silently replace a cohort's own."""
-    column = choice.group_column
-    columns = catalog.columns("tissues")
-    if column not in columns:
-        raise unknown("column", column, columns, where="tissues (split by=)")
-    group = exp.column(column, quoted=True)
-    tissues = exp.select("dataset").from_("tissues").group_by("dataset").order_by("dataset")
-    absent = catalog.run(
-        tissues.select(exp.Count(this=exp.Star())).where(group.is_(exp.null())).sql(DIALECT)
-    ).fetchall()
-    if absent:
-        dataset, count = absent[0]
-        raise TableError(
-            f"{count} rows of {dataset}/metadata/tissues.parquet have no {column}, so a split by {choice.by} could put "
-            f"one {choice.by} on both sides. Fill the column, or use .split(by='tissue')."
-        )
-    if choice.fractions:
-        own = catalog.run(tissues.select("count(DISTINCT split)").where("split IS NOT NULL").sql(DIALECT)).fetchall()
-        if own and not choice.replace:
-            raise QueryError(
-                f"Dataset {own[0][0]!r} has a split column of its own. Use it with .split('train'), "
-                "or replace it knowingly with .split(by=, fractions=, replace=True)."
-            )
-        return
-    leaking = tissues.select(group.copy(), "list(DISTINCT split ORDER BY split)").group_by(group.copy())
-    found = catalog.run(leaking.having("count(DISTINCT split) > 1").sql(DIALECT)).fetchall()
-    if found:
-        dataset, name, splits = found[0]
-        raise TableError(
-            f"{choice.by.capitalize()} {name!r} of dataset {dataset!r} is in several splits: {', '.join(splits)} "
-            f"({len(found)} such groups). Divide anew with .split(by={choice.by!r}, fractions=..., replace=True)."
-        )
 
 
 def _markers(selection: Selection, catalog: Catalog) -> Markers | None:

@@ -1,6 +1,6 @@
 """Verbs that choose rows: which tiles, tissues or cells of which modality."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -10,16 +10,8 @@ from spora_db.errors import ArgumentError, unknown
 from spora_db.layout import parse_mpp
 from spora_db.quarantine import excluded_rows
 from spora_db.query.cells import checked_source
-from spora_db.selection import (
-    CellSource,
-    MissingModality,
-    Sampling,
-    Selection,
-    SplitChoice,
-)
-
-if TYPE_CHECKING:
-    pass
+from spora_db.query.sample_arguments import checked_sampling, checked_seed
+from spora_db.selection import CellSource, MissingModality, Selection, SplitChoice
 
 
 class RowVerbs:
@@ -120,7 +112,10 @@ class RowVerbs:
         Parameters
         ----------
         condition
-            Such as ``"cancer_type = 'LUAD' AND age > 60"``; names with other characters in double quotes.
+            Such as ``"cancer_type = 'LUAD' AND age > 60"``; names with other characters in double quotes. In a
+            sub-select, ``tiles.tissue_id`` (``tissues.``, ``cells.``) is that of the row, unless the sub-select reads a
+            relation of that name itself: ``"EXISTS (SELECT 1 FROM cells AS c WHERE c.tissue_id = tiles.tissue_id)"``.
+            What gives other rows at every run (``random()``, sample clauses) is refused; `sample` draws.
         """
         return self._with(conditions=(*self.selection.conditions, condition))
 
@@ -134,13 +129,18 @@ class RowVerbs:
     ) -> Self:
         """Keep rows of the named splits; with `fractions`, first divide whole groups into splits.
 
+        Calls add up as those of `where` do: names filter the division that was chosen before, or else the cohorts' own
+        splits, and narrow the names of earlier calls. A call with `fractions` starts anew: its division and its names
+        replace the earlier ones.
+
         Parameters
         ----------
         *names
             Splits to keep, such as ``"train"``; all if none is named.
         by
             The group that never falls into two splits: ``"patient"``, ``"specimen"``, ``"tissue"`` or a column. Without
-            `fractions`, the cohorts' own splits are checked for it.
+            `fractions`, the cohorts' own splits are checked for it. Checked are the rows that all other conditions
+            select, of every split; rows whose group is unknown are an error.
         fractions
             Shares that add up to 1, such as ``{"train": 0.8, "val": 0.1, "test": 0.1}``. A group's split depends on its
             name, its dataset and the seed only, so that adding cohorts moves nobody.
@@ -148,21 +148,50 @@ class RowVerbs:
             Another seed divides differently.
         replace
             Whether splits that a cohort brings along may be replaced.
+
+        Raises
+        ------
+        ArgumentError
+            If a name was left out by an earlier call, or the arguments contradict each other.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> divided = query.split(by="patient", fractions={"train": 0.8, "test": 0.2}, seed=3, replace=True)
+        >>> train, test = divided.split("train"), divided.split("test")
         """
+        _check_names(names, verb="split", example="'train', 'val'")
         if not names and by is None:
             raise ArgumentError("split() needs at least one name, such as .split('train').")
+        seed = checked_seed(seed, verb="split")
         if fractions is not None:
             if by is None:
                 raise ArgumentError("split(fractions=) needs by=, the group that stays together, such as by='patient'.")
             if any(share <= 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-9:
                 raise ArgumentError(f"split(fractions={dict(fractions)}): expected positive shares that add up to 1.")
-        choice = None
-        if by is not None:
-            choice = SplitChoice(by=by, fractions=tuple((fractions or {}).items()), seed=seed, replace=replace)
-        return self._with(splits=names, split_choice=choice)
+            choice = SplitChoice(by=by, fractions=tuple(fractions.items()), seed=seed, replace=replace)
+            return self._with(splits=names, split_choice=choice)
+        if seed or replace:
+            raise ArgumentError("split(seed=, replace=) say how rows are divided anew; give fractions= too.")
+        kept, divided = self.selection.splits, self.selection.split_choice
+        if kept and (gone := [name for name in names if name not in kept]):
+            raise ArgumentError(
+                f"split({', '.join(map(repr, names))}): an earlier split({', '.join(map(repr, kept))}) has left out "
+                f"{', '.join(gone)}. Calls narrow the rows, as those of where() do; ask the query from before it."
+            )
+        if by is not None and (divided is None or by != divided.by):
+            if divided is not None and divided.fractions:
+                raise ArgumentError(
+                    f"split(by={by!r}) checks splits, but the rows are divided by {divided.by!r} already. Give "
+                    f"fractions= too, to divide them by {by!r} instead."
+                )
+            divided = SplitChoice(by=by)
+        return self._with(splits=names or kept, split_choice=divided)
 
     def select(self, *columns: str) -> Self:
         """Carry further columns, such as a label, into the answer and into every sample."""
+        _check_names(columns, verb="select", example="'age', 'split'")
         return self._with(columns=tuple(dict.fromkeys((*self.selection.columns, *columns))))
 
     def sample(
@@ -180,7 +209,8 @@ class RowVerbs:
         """Draw rows, the same on every machine: by a hash of the row's identity and the seed.
 
         A cohort's own draw does not change when other cohorts are added. Caps come first, then one of `n`, `fraction`
-        and `quota`, or none.
+        and `quota`, or none. Rows are drawn from those that all conditions leave, wherever they stand: a `where` or
+        `split` after `sample` still filters first. A second `sample` replaces the first.
 
         Parameters
         ----------
@@ -192,48 +222,34 @@ class RowVerbs:
             Columns whose groups share the `n` rows equally (a group that runs out leaves its share to the others).
         quota
             Rows to keep of each value of the one column in `by`, such as ``{"LUAD": 500}``; other values are left out.
+            A value that no row of the modality and tiling has is an error; one that the conditions leave fewer rows of
+            gives those.
         per_tissue, per_patient
-            At most so many rows of each tissue, of each patient.
+            At most so many rows of each tissue, of each patient. Selected rows without a patient are an error, as
+            nobody knows whose they are.
         weights
             SQL expression, not negative: rows are drawn in proportion to it, such as ``"1.0 / n_tiles"``, where
-            ``n_tiles`` is the number of selected rows of the same tissue.
+            ``n_tiles`` is the number of selected rows of the same tissue. Rows whose weight is 0 or NULL are never
+            drawn, even if there are too few others.
         seed
             Another seed draws another sample.
+
+        Raises
+        ------
+        ArgumentError
+            If an argument is out of range or contradicts another one.
         """
-        by = (by,) if isinstance(by, str) else tuple(by)
-        if sum(choice is not None for choice in (n, fraction, quota)) > 1:
-            raise ArgumentError("sample() takes one of n, fraction and quota.")
-        if all(choice is None for choice in (n, fraction, quota, per_tissue, per_patient)):
-            raise ArgumentError(
-                "sample() needs n, fraction, quota, per_tissue or per_patient, such as .sample(10_000)."
-            )
-        counts = {"n": n, "per_tissue": per_tissue, "per_patient": per_patient}
-        counts |= {f"quota[{value!r}]": count for value, count in (quota or {}).items()}
-        for name, count in counts.items():
-            if count is not None and count < 1:
-                raise ArgumentError(f"sample({name}={count}): expected at least one row.")
-        if fraction is not None and not 0 < fraction <= 1:
-            raise ArgumentError(f"sample(fraction={fraction}): expected a share in (0, 1].")
-        if quota is not None and len(by) != 1:
-            raise ArgumentError(
-                f"sample(quota=) needs the one column that it refers to, such as by='cancer_type'; got {by}."
-            )
-        if weights is not None and n is None and quota is None and per_tissue is None and per_patient is None:
-            raise ArgumentError(
-                "sample(weights=) orders the draw of n, quota, per_tissue or per_patient rows; give one."
-            )
-        return self._with(
-            sampling=Sampling(
-                n=n,
-                fraction=fraction,
-                by=by,
-                quota=tuple((quota or {}).items()),
-                per_tissue=per_tissue,
-                per_patient=per_patient,
-                weights=weights,
-                seed=seed,
-            )
+        sampling = checked_sampling(
+            n,
+            fraction=fraction,
+            by=by,
+            quota=quota,
+            per_tissue=per_tissue,
+            per_patient=per_patient,
+            weights=weights,
+            seed=seed,
         )
+        return self._with(sampling=sampling)
 
     def exclude(self, rows: object) -> Self:
         """Leave out the rows that a table names, such as those that could not be read; several add up.
@@ -263,3 +279,10 @@ class RowVerbs:
         if self.selection.excluded is not None:
             tables.insert(0, self.selection.excluded)
         return self._with(excluded=pa.concat_tables(tables))
+
+
+def _check_names(names: Iterable[object], *, verb: str, example: str) -> None:
+    """Refuse a list where names were to be given one by one."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ArgumentError(f"{verb}({name!r}): expected names one by one, such as .{verb}({example}).")

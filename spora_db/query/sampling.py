@@ -78,7 +78,7 @@ def sampled(
     if weight is not None:
         clock = exp.select("*", f"{WEIGHTED} AS sample_order", dialect=DIALECT)
         keyed = clock.from_(keyed.select(exp.alias_(exp.cast(weight, "DOUBLE"), "sample_weight")).subquery("keyed"))
-        keyed = keyed.where("sample_weight IS NULL OR sample_weight <> 0")
+        keyed = keyed.where("sample_weight <> 0")  # nor rows without a weight: drawn last, they would still be drawn
     order: list[exp.Expr] = [exp.column("sample_key")]
     if weight is not None:
         order = [exp.column("sample_order"), *order]

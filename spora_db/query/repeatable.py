@@ -1,0 +1,73 @@
+"""SQL whose answer changes from run to run: random numbers, sample clauses, the clock."""
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+from spora_db.errors import QueryError
+from spora_db.guard.text import fold
+
+RANDOM = frozenset({"random"})
+"""Functions that give another number for every row and run."""
+CLOCK = frozenset({"now", "today"})
+"""Functions that tell the time; so does `age` of one argument."""
+_CLOCK_WORDS = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp)
+ADVICE = "Draw rows with .sample(n, seed=), which takes the same ones at every run."
+
+
+def refuse_random(tree: exp.Expr, *, verb: str) -> None:
+    """Refuse a condition or weight that draws at random: ``count()`` and ``plan()`` would speak of different rows.
+
+    Parameters
+    ----------
+    tree
+        What the guard let through.
+    verb
+        Where it was given, for the error.
+
+    Raises
+    ------
+    QueryError
+        The message says what is random, and names the verb that draws the same rows every time.
+
+    Examples
+    --------
+    >>> from sqlglot import parse_one
+    >>> from spora_db.guard.dialect import DIALECT
+    >>> refuse_random(parse_one("random() < 0.5", dialect=DIALECT), verb="where()")
+    Traceback (most recent call last):
+    ...
+    spora_db.errors.QueryError: where() uses random(): its rows would be others at every run. Draw rows with ...
+    """
+    if found := [name for name in changing((tree,)) if name in ("random()", "a sample clause")]:
+        raise QueryError(f"{verb} uses {found[0]}: its rows would be others at every run. {ADVICE}")
+
+
+def changing(trees: Iterable[exp.Expr]) -> list[str]:
+    """Return what makes statements or conditions answer differently from run to run, as an error names it.
+
+    Parameters
+    ----------
+    trees
+        What the guard let through, as ``DIALECT`` parsed it.
+
+    Examples
+    --------
+    >>> from sqlglot import parse_one
+    >>> from spora_db.guard.dialect import DIALECT
+    >>> changing([parse_one("SELECT age(born), age(born, died) FROM t USING SAMPLE 3", dialect=DIALECT)])
+    ['a sample clause', 'age() of one date']
+    """
+    found: set[str] = set()
+    for node in (node for tree in trees for node in tree.walk()):
+        if isinstance(node, exp.TableSample):
+            found.add("a sample clause")
+        elif isinstance(node, _CLOCK_WORDS):
+            found.add(node.key.replace("current", "current_"))
+        elif isinstance(node, exp.Anonymous):
+            name = fold(node.name)
+            if name in RANDOM | CLOCK:
+                found.add(f"{name}()")
+            elif name == "age" and len(node.expressions) == 1:
+                found.add("age() of one date")
+    return sorted(found)
