@@ -210,6 +210,25 @@ def test_a_catalog_stays_in_its_process(lake, catalog):
         catalog.sql("SELECT * FROM tiles")
 
 
+def test_a_query_of_another_thread_can_be_ended(catalog):
+    catalog.interrupt()
+    ended = []
+
+    def ask():
+        try:
+            catalog.sql("SELECT sum(hash(range)) FROM range(20000000000)").fetchall()
+        except KeyboardInterrupt as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while thread.is_alive():
+        catalog.interrupt()
+        thread.join(0.05)
+    assert len(ended) == 1
+    assert catalog.sql("SELECT 1").fetchall() == [(1,)]
+
+
 def test_threads_may_share_a_catalog(lake, catalog):
     answers = []
 

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakes import write_lake
-from spora_db.catalog import VIEWS, Catalog
-from spora_db.cli.completion import Completer
+from spora_db.catalog import VIEWS
 from spora_db.cli.shell import history_path, query_names
 from spora_db.cli.statements import statements
 
@@ -50,6 +49,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ('SELECT 1; SELECT "open;', ["SELECT 1"], 'SELECT "open;'),
         ("SELECT 1; SELECT /* open;", ["SELECT 1"], "SELECT /* open;"),
         ("SELECT $$;$$;", ["SELECT $$;$$"], ""),
+        (" SELECT 1; SELECT 'open  \n ", ["SELECT 1"], "SELECT 'open  \n "),
     ],
 )
 def test_statements_end_at_semicolons_outside_of_quotes_and_comments(text, complete, rest):
@@ -59,39 +59,6 @@ def test_statements_end_at_semicolons_outside_of_quotes_and_comments(text, compl
 @given(st.lists(st.sampled_from(["SELECT 1", "SELECT ';'", 'SELECT "a;"', "SELECT 2 -- ; x\n", "/* ; */ SELECT 3"])))
 def test_statements_split_what_was_joined(parts):
     assert statements("".join(f"{part} ;\n" for part in parts)) == ([part.strip() for part in parts], "")
-
-
-@pytest.mark.parametrize(
-    ("buffer", "word", "expected"),
-    [
-        (".ta", ".ta", [".tables"]),
-        (".schema ima", "ima", ["images"]),
-        (".timing o", "o", ["off", "on"]),
-        (".tables x", "x", []),
-        ("SELECT * FROM tile_", "tile_", ["tile_coordinates", "tile_stats"]),
-        ("SELECT canc", "canc", []),
-        ("SELECT * FROM tissues\nWHERE canc", "canc", ["cancer_type"]),
-        ("SELECT * FROM tissues WHERE x", "x", ['"X..spots"', "xor("]),
-        ("SELECT * FROM tissues AS t WHERE t.X", "t.X", ['t."X..spots"']),
-        ("SELECT * FROM tissues t WHERE t.pat", "t.pat", ["t.patient_id"]),
-        ("SELECT tiles.ro", "tiles.ro", ['tiles."row"']),
-        ("SELECT u.ro", "u.ro", []),
-        ("SELECT regexp_f", "regexp_f", ["regexp_full_match("]),
-        ("SELEC", "SELEC", ["SELECT"]),
-        ("select 1 from", "whe", ["WHEN", "WHERE"]),
-    ],
-)
-def test_completion(lake, buffer, word, expected):
-    with Catalog(lake) as catalog:
-        after = {".tables": (), ".schema": catalog.relations, ".timing": ("on", "off")}
-        assert Completer(catalog, lambda: after).candidates(buffer, word) == expected
-
-
-def test_completion_survives_a_broken_file(tmp_path):
-    lake = write_lake(tmp_path / "lake", names=("alpha",), tissues=1)
-    (lake / "alpha/metadata/tissues.parquet").write_bytes(b"broken")
-    with Catalog(lake) as catalog:
-        assert Completer(catalog, dict).candidates("SELECT * FROM tissues WHERE canc", "canc") == []
 
 
 class Terminal:
@@ -126,6 +93,10 @@ class Terminal:
     def say(self, text: str, until: str = "spora> ") -> str:
         os.write(self._end, text.encode())
         return self.wait(until)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
     def leave(self, text: str) -> int:
         os.write(self._end, text.encode())
@@ -174,13 +145,70 @@ def test_a_session_on_a_terminal(lake, state, tmp_path):
     assert pq.read_table(tmp_path / "tiles.parquet").num_rows == 90
     assert history_path() == tmp_path / "state/spora-db/history"
     lines = history_path().read_text().splitlines()
-    assert "SELECT dataset, count(*) AS n FROM tissues GROUP BY dataset;" in lines
+    assert "SELECT dataset, count(*) AS n\x01FROM tissues GROUP BY dataset; -- done" in lines
     assert (history_path().stat().st_mode & 0o777) == 0o600
 
     again = Terminal([*PROGRAM, "sql", str(lake)], state)
     again.wait("spora> ")
     assert ".quit" in again.say("\x1b[A", until=".quit")  # the arrow up brings the last line of the first session
     assert again.leave("\x15\x04") == 0
+
+
+LONG = "SELECT sum(hash(range)) FROM range(200000000000);\n"
+
+
+def test_the_shell_survives_ctrl_c_and_every_error(lake, state):
+    shell = Terminal([*PROGRAM, "sql", str(lake)], state)
+    shell.wait("spora> ")
+    shell.say(LONG, until="\n")
+    time.sleep(2)  # it runs now
+    try:
+        assert "interrupted" in shell.say("\x03")
+    except AssertionError:
+        shell.kill()  # it would go on for minutes
+        raise
+    assert "OverflowError: date value out of range. Turn the column" in shell.say("SELECT TIMESTAMP 'infinity' AS t;\n")
+    assert "[/x]" in shell.say("SELECT '[/x]' AS \"[/y]\";\n")
+    assert "│ 3 │" in shell.say("SELECT 1 + 2 AS n;\n")
+    for typed, instead in (
+        ("EXPLAIN SELECT 1", ".explain"),
+        ("-- c\n DESCRIBE tiles", ".schema"),
+        ("show all", ".tables"),
+    ):
+        shell.say("/* */", until="/* */")
+        assert instead in shell.say(f"{typed};\n", until="lists" if "EX" not in typed else "shows")
+        shell.wait("spora> ")
+    assert "Unknown query 'split'. Did you mean 'splits'" in shell.say(".query split\n")
+    assert shell.leave(".quit\n") == 0
+
+
+def test_statements_are_recalled_exactly(lake, state):
+    shell = Terminal([*PROGRAM, "sql", str(lake)], state)
+    shell.wait("spora> ")
+    shell.say("SELECT 'a  \n", until="  ...> ")
+    shell.say("b' = concat('a  ', chr(10), 'b') AS same, -- first; not the end\n", until="  ...> ")
+    assert "true" in shell.say("'x' AS x; -- done\n", until="1 row").lower()
+    shell.wait("spora> ")
+    assert "true" in shell.say("\x1b[A\n", until="1 row").lower()
+    shell.wait("spora> ")
+    assert shell.leave("\x04") == 0
+
+    again = Terminal([*PROGRAM, "sql", str(lake)], state)
+    again.wait("spora> ")
+    assert "true" in again.say("\x1b[A\n", until="1 row").lower()
+    again.wait("spora> ")
+    assert again.leave("\x04") == 0
+    assert history_path().read_text().count("SELECT") == 1  # what is asked again is kept once
+
+
+def test_a_long_history_loses_its_oldest_entries(state, monkeypatch):
+    from spora_db.cli import history
+
+    monkeypatch.setattr(history, "HISTORY_LINES", 2)
+    history_path().parent.mkdir(parents=True)
+    history_path().write_text("one\ntwo\x01lines\nthree\n")
+    history._shorten(history_path())
+    assert history._read(history_path()) == ["two\nlines", "three"]
 
 
 def piped(*arguments: object, text: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:

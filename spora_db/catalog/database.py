@@ -6,12 +6,10 @@ need it, with an error that names it, and no other.
 """
 
 import contextlib
-import gc
 import os
 import tempfile
 import threading
 import uuid
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +20,7 @@ import pyarrow as pa
 
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
+from spora_db.catalog.inherited import keep_in_forks
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text, needs, sql_text
 from spora_db.errors import ArgumentError, QueryError
@@ -58,21 +57,6 @@ Parameters = Mapping[str, object] | Sequence[object] | None
 
 # 50,000 tissues x 150 channels are 1 MB of bits in memory and 5,550 columns on disk: 0.1 s or 1 s for each query.
 _IN_MEMORY = frozenset({"source_channels", "source_panels", "source_panel_columns"})
-
-_alive: "weakref.WeakSet[Database]" = weakref.WeakSet()
-_inherited: list[duckdb.DuckDBPyConnection] = []
-
-
-def _keep_inherited() -> None:
-    """Keep in a forked child what it inherited: to end a DuckDB whose threads stayed in the parent crashes or hangs.
-
-    Databases in use are referred to; what only waits for the garbage collector is kept from it.
-    """
-    gc.freeze()
-    _inherited.extend(connection for database in _alive if (connection := database.connection) is not None)
-
-
-os.register_at_fork(after_in_child=_keep_inherited)
 
 
 @cache
@@ -115,7 +99,7 @@ class Database:
         self._allowed = allowed_paths(folders)
         self._listed = listing_state(folders)
         self._connection: duckdb.DuckDBPyConnection | None = self._connect()
-        _alive.add(self)
+        keep_in_forks(self)
 
     def run(self, text: str, params: Parameters = None, *, asked: str = "") -> Result:
         """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
@@ -189,6 +173,11 @@ class Database:
     def connection(self) -> duckdb.DuckDBPyConnection | None:
         """The connection, for whoever has to keep it; None when closed."""
         return self._connection
+
+    def interrupt(self) -> None:
+        """End the statement that runs in another thread, or in the one whose signal is being handled."""
+        if self._connection is not None and self._pid == os.getpid():
+            self._connection.interrupt()
 
     def close(self) -> None:
         """Close the connection. Closing twice is no error."""
@@ -286,6 +275,10 @@ class Database:
         with self._lock:
             try:
                 yield
+            except (duckdb.InterruptException, RuntimeError) as error:  # what DuckDB makes of Ctrl-C while it works
+                if "interrupt" not in str(error).lower():
+                    raise
+                raise KeyboardInterrupt from error
             except duckdb.Error as error:
                 self._fail(error, names, used, asked)
 

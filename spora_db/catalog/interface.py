@@ -269,6 +269,10 @@ class Catalog:
         """Forget which relations were asked for, and unregister all tables."""
         self._database.forget_questions()
 
+    def interrupt(self) -> None:
+        """End the query that another thread runs, with a KeyboardInterrupt there; without one, do nothing."""
+        self._database.interrupt()
+
     def close(self) -> None:
         """Close the connection. Closing twice is no error."""
         self._database.close()

@@ -1,13 +1,26 @@
 """The ``spora-db`` command: thin commands over the library; errors are one line, never a traceback."""
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from spora_db.cli import check, explore, index, lock, make, quarantine, show
 from spora_db.errors import SporaError
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- click's Context, or the copy of it in newer typers
+        """Run a command; typer itself answers Ctrl-C differently from version to version, and with no word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(_interrupted()) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="spora-db",
     help="Ask a folder of histopathology and spatial-proteomics images in SQL, train on the answer.\n\n"
     "Start with:  spora-db demo my-lake   then   spora-db info my-lake",
@@ -37,6 +50,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         sys.exit(141)
-    except KeyboardInterrupt:
-        sys.stderr.write("spora-db: interrupted\n")
-        sys.exit(130)
+    except KeyboardInterrupt:  # before a command began, or after it
+        sys.exit(_interrupted())
+
+
+def _interrupted() -> int:
+    """Say it, and return the exit code."""
+    sys.stderr.write("spora-db: interrupted\n")
+    return 130

@@ -76,16 +76,17 @@ def _show(findings: "Sequence[Finding]") -> None:
     """Write findings to standard output: a table on a terminal, a line each elsewhere."""
     import sys
 
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    from spora_db.cli.terminal import lines_console
+
+    console = lines_console()
     if not sys.stdout.isatty():
         for item in findings:
             place = item.file or item.dataset
             line = f"{item.severity}: {item.rule}: {place}{': ' if place else ''}{item.reason} {item.remedy}"
-            console.print(line, highlight=False, markup=False)
+            console.print(line)
         return
     if not findings:
         return
@@ -95,7 +96,8 @@ def _show(findings: "Sequence[Finding]") -> None:
     for item in findings:
         told = Text(item.reason)
         told.append(f"\n{item.remedy}", style="dim")
-        table.add_row(Text(item.severity, style=COLOURS[item.severity]), item.rule, item.file or item.dataset, told)
+        severity = Text(item.severity, style=COLOURS[item.severity])
+        table.add_row(severity, item.rule, Text(item.file or item.dataset), told)
     console.print(table)
 
 

@@ -1,9 +1,12 @@
-"""Completes words in the shell: its commands, relations, their columns, keywords and functions."""
+"""Completes words in the shell: its commands, relations, their columns, keywords, functions and file names."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
 
 from spora_db.catalog import Catalog
+from spora_db.cli.statements import statements
 from spora_db.errors import SporaError
 from spora_db.guard.functions import FUNCTIONS, WORDS
 
@@ -12,6 +15,18 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset({"row", "order", "group", "table", "select", "from", "where"})
 _CLAUSES = ("ASC", "BY", "DESC", "FROM", "GROUP", "ORDER", "SELECT", "WHERE")
 _KEYWORDS = tuple(sorted({*_CLAUSES, *(word.upper() for word in WORDS)}))
+_CTE = re.compile(
+    r"(?:\bWITH\s+(?:RECURSIVE\s+)?|,\s*)([A-Za-z_]\w*)\s*(?:\([^()]*\)\s*)?AS\s*(?:NOT\s+)?(?:MATERIALIZED\s*)?\(",
+    re.IGNORECASE,
+)
+_BEFORE_RELATION = re.compile(r"\b(?:FROM|JOIN)\s+$", re.IGNORECASE)
+
+
+class After(Enum):
+    """What may follow a command of the shell, other than words of a list."""
+
+    STATEMENT = "statement"
+    FILE = "file"
 
 
 class Completer:
@@ -22,43 +37,38 @@ class Completer:
     catalog
         The lake.
     commands
-        The shell's own commands, each with the words that may follow it.
+        The shell's own commands, each with what may follow it.
     """
 
-    def __init__(self, catalog: Catalog, commands: Callable[[], dict[str, Sequence[str]]]) -> None:
+    def __init__(self, catalog: Catalog, commands: Callable[[], Mapping[str, Sequence[str] | After]]) -> None:
         self._catalog = catalog
         self._commands = commands
         self._columns: dict[str, tuple[str, ...]] = {}
 
-    def candidates(self, buffer: str, word: str) -> list[str]:
+    def candidates(self, buffer: str, word: str, *, after: str = "") -> list[str]:
         """Return the completions of a word, sorted.
 
         Parameters
         ----------
         buffer
-            Everything typed so far: the lines before, and this one.
+            Everything typed so far up to the cursor: the lines before, and this one.
         word
             The word before the cursor.
+        after
+            What stands behind the cursor.
         """
-        line = buffer.rpartition("\n")[2].lstrip()
-        if line.startswith("."):
-            commands = self._commands()
-            name = line.split(maxsplit=1)[0]
-            offered: Sequence[str] = list(commands) if line == name else commands.get(name, ())
-            return sorted(item for item in offered if item.startswith(word))
-        if "." in word and not word.startswith('"'):
-            owner, _, start = word.rpartition(".")
-            relation = self._relation(buffer, owner)
-            names = self.columns(relation) if relation else ()
-            return sorted(f"{owner}.{spelled(name)}" for name in names if _starts(name, start))
-        named = [name for name in self._catalog.relations if re.search(rf"\b{name}\b", buffer, re.IGNORECASE)]
-        columns = {spelled(name) for relation in named for name in self.columns(relation) if _starts(name, word)}
-        relations = {name for name in self._catalog.relations if name.startswith(word.lower())}
-        words: set[str] = set()
-        if word:
-            words = {item for item in _KEYWORDS if item.startswith(word.upper())}
-            words |= {f"{item}(" for item in FUNCTIONS if item.startswith(word.lower())}
-        return sorted(columns) + sorted(relations - columns) + sorted(words)
+        line = buffer.lstrip()
+        if not line.startswith("."):
+            return self._in_statement(buffer, word, after)
+        commands = self._commands()
+        name, space, argument = line.partition(" ")
+        offered = commands.get(name, ()) if space else tuple(commands)
+        if offered is After.STATEMENT:
+            return self._in_statement(argument, word, after)
+        if offered is After.FILE:
+            return _files(argument, word)
+        assert not isinstance(offered, After)
+        return sorted(item for item in offered if item.startswith(word))
 
     def columns(self, relation: str) -> tuple[str, ...]:
         """Return the columns of a relation; none where its files cannot be read, which the query will say."""
@@ -69,12 +79,32 @@ class Completer:
                 self._columns[relation] = ()
         return self._columns[relation]
 
-    def _relation(self, buffer: str, owner: str) -> str | None:
+    def _in_statement(self, buffer: str, word: str, after: str) -> list[str]:
+        statement = _around(buffer, after)
+        if "." in word and not word.startswith('"'):
+            owner, _, start = word.rpartition(".")
+            relation = self._relation(statement, owner)
+            names = self.columns(relation) if relation else ()
+            return sorted(f"{owner}.{spelled(name)}" for name in names if _starts(name, start))
+        relations = {name for name in (*self._catalog.relations, *_CTE.findall(statement)) if _starts(name, word)}
+        if _BEFORE_RELATION.search(buffer.removesuffix(word)):
+            return sorted(relations)
+        named = [name for name in self._catalog.relations if re.search(rf"\b{name}\b", statement, re.IGNORECASE)]
+        if not named and word:
+            named = list(self._catalog.relations)
+        columns = {spelled(name) for relation in named for name in self.columns(relation) if _starts(name, word)}
+        words: set[str] = set()
+        if word:
+            words = {item for item in _KEYWORDS if item.startswith(word.upper())}
+            words |= {f"{item}(" for item in FUNCTIONS if item.startswith(word.lower())}
+        return sorted(columns) + sorted(relations - columns) + sorted(words)
+
+    def _relation(self, statement: str, owner: str) -> str | None:
         """Return the relation that a name before a dot stands for: itself, or one of which it is the alias."""
         if owner.lower() in self._catalog.relations:
             return owner.lower()
         for name in self._catalog.relations:
-            if re.search(rf"\b{name}\s+(?:as\s+)?{re.escape(owner)}\b", buffer, re.IGNORECASE):
+            if re.search(rf"\b{name}\s+(?:as\s+)?{re.escape(owner)}\b", statement, re.IGNORECASE):
                 return name
         return None
 
@@ -90,6 +120,24 @@ def spelled(name: str) -> str:
     if _PLAIN.fullmatch(name) and name.lower() not in _RESERVED:
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def _around(buffer: str, after: str) -> str:
+    """Return the whole statement that the cursor is in, what stands behind the cursor included."""
+    _, begun = statements(buffer)
+    complete, rest = statements(begun + after)
+    return complete[0] if complete else rest
+
+
+def _files(typed: str, word: str) -> list[str]:
+    """Return how a word goes on to name a file: it is the end of the path, as far as a delimiter reaches."""
+    folder, slash, start = typed.rpartition("/")
+    try:
+        found = sorted(Path(f"{folder}{slash}" or ".").expanduser().iterdir())
+    except OSError:  # no such folder: there is nothing to offer
+        return []
+    names = [path.name + "/" * path.is_dir() for path in found if path.name.startswith(start)]
+    return [word + name[len(start) :] for name in names if start or not name.startswith(".")]
 
 
 def _starts(name: str, word: str) -> bool:

@@ -4,12 +4,15 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spora_db.cli.arguments import LAKE_VARIABLE, Lake
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, QueryError, SporaError
+
+if TYPE_CHECKING:
+    from spora_db.cli.scripts import Script
 
 
 class Format(StrEnum):
@@ -21,6 +24,19 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="How the answer is written; default: as the name of --output ends, else a table. In csv and json binary "
+        "is hex and an interval ISO 8601 (P1DT2H); in csv a list is joined with commas, what is nested deeper is JSON.",
+        show_default=False,
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write to this file, .parquet, .csv or .json.", show_default=False),
+]
 INVENTORY = {
     "Datasets": "SELECT * FROM datasets ORDER BY dataset",
     "Images": (
@@ -66,19 +82,20 @@ def info(
 
         show_provenance(lake)
         return
-    from rich.console import Console
+    from rich.text import Text
 
     from spora_db.catalog import Catalog
-    from spora_db.cli.tables import rich_table
+    from spora_db.cli.tables import print_table
+    from spora_db.cli.terminal import plain_console
 
-    console = Console()
+    console = plain_console()
     with Catalog(lake) as catalog:
         for title, text in INVENTORY.items():
             table = catalog.sql(text).to_arrow_table()
             if len(table):
-                console.print(rich_table(table, title=title))
+                print_table(console, table, title=title)
             else:
-                console.print(f"[bold]{title}[/bold]: {EMPTY[title]}")
+                console.print(Text.assemble((title, "bold"), f": {EMPTY[title]}"))
 
 
 def sql(
@@ -91,14 +108,15 @@ def sql(
     ] = None,
     *,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="Read SELECTs from a file, each ended by a semicolon.")
+        Path | None,
+        typer.Option("--file", "-f", help="Read SELECTs from a file, each ended by a semicolon; - is standard input."),
     ] = None,
     named: Annotated[
         str | None, typer.Option("--query", metavar="NAME", help="Run a query that ships with spora-db.")
     ] = None,
     list_queries: Annotated[bool, typer.Option("--queries", help="List the queries that ship with spora-db.")] = False,
-    output_format: Annotated[Format, typer.Option("--format", help="How the answer is written.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead.")] = None,
+    output_format: FormatOption = None,
+    output: OutputOption = None,
 ) -> None:
     """Answer SELECTs over the lake's relations; without one, open a shell (or read them from standard input).
 
@@ -109,32 +127,46 @@ def sql(
 
     spora-db sql my-lake   (a shell: .help, .tables, Tab completes)
 
-    spora-db sql my-lake --query panel_overlap --format csv
-    """
-    from rich.console import Console
+    spora-db sql my-lake --query panel_overlap --output overlap.csv
 
+    Columns of one name are told apart in every format: n, n_1.
+    """
     from spora_db.catalog import Catalog
-    from spora_db.cli.shell import Shell, show_queries
-    from spora_db.cli.tables import write_answer
+    from spora_db.cli.answers import answer, explained
+    from spora_db.cli.interrupts import interruptible
+    from spora_db.cli.named_queries import show_queries
+    from spora_db.cli.tables import chosen_form, write_answer
+    from spora_db.cli.terminal import plain_console
 
     if list_queries:
-        show_queries(Console())
+        show_queries(plain_console())
         return
-    lake, texts = _lake_and_texts(lake_or_query, query, file, named)
+    form = chosen_form(output_format, output)
+    lake, script = _lake_and_script(lake_or_query, query, file, named)
     with Catalog(lake) as catalog:
-        if texts is None:
-            Shell(catalog, Console()).run()
+        if script is None:
+            from spora_db.cli.shell import Shell
+
+            Shell(catalog, plain_console()).run()
             return
-        if output is not None and len(texts) > 1:
-            raise ArgumentError(f"--output takes one answer, but there are {len(texts)} statements.")
-        for text in texts:
-            write_answer(catalog.sql(text).to_arrow_table(), output_format.value, output)
+        if output is not None and len(script.statements) > 1:
+            raise ArgumentError(f"--output takes one answer, but there are {len(script.statements)} statements.")
+        for statement in script.statements:
+            try:
+                with explained(), interruptible(catalog):
+                    write_answer(answer(catalog, statement.in_place()).to_arrow_table(), form, output)
+            except SporaError as error:
+                raise QueryError(script.failure(statement, error)) from error
 
 
-def _lake_and_texts(
+def _lake_and_script(
     first: str | None, second: str | None, file: Path | None, named: str | None
-) -> tuple[Path, list[str] | None]:
+) -> tuple[Path, "Script | None"]:
     """Tell the lake from the statements: from arguments, environment, file or standard input; None means the shell."""
+    from spora_db.cli.named_queries import query_text
+    from spora_db.cli.scripts import STANDARD_INPUT, Script, read_script
+    from spora_db.cli.statements import Statement
+
     if sum(given is not None for given in (second, file, named)) > 1:
         raise ArgumentError("Give the SELECT either as an argument, with --file or with --query, not several of them.")
     lake = os.environ.get(LAKE_VARIABLE)
@@ -144,27 +176,13 @@ def _lake_and_texts(
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
     place = Path(first or lake or "")
     if second is not None:
-        return place, [second]
+        return place, Script(statements=(Statement(text=second),))
     if named is not None:
-        from spora_db.catalog.sql_files import sql_text
-
-        return place, [sql_text("queries", named)]
+        return place, Script(statements=(Statement(text=query_text(named)),))
     if file is not None:
-        if not file.is_file():
-            raise ArgumentError(f"--file {file}: no such file.")
-        return place, _statements(file.read_text(encoding="utf-8"), f"--file {file}")
+        return place, read_script(file)
     if not place.is_dir() and " " in str(place):
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
     if sys.stdin.isatty():
         return place, None
-    return place, _statements(sys.stdin.read(), f'standard input. Example: spora-db sql {place} "SELECT 1"')
-
-
-def _statements(text: str, origin: str) -> list[str]:
-    from spora_db.cli.statements import statements
-
-    complete, rest = statements(text)
-    found = [*complete, *([rest] if rest else [])]
-    if not found:
-        raise ArgumentError(f"No query given in {origin}.")
-    return found
+    return place, read_script(STANDARD_INPUT, hint=f' Example: spora-db sql {place} "SELECT 1"')

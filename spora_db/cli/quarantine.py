@@ -1,13 +1,12 @@
 """``spora-db quarantine``: the rows that training could not read."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spora_db.cli.arguments import Lake
-from spora_db.cli.explore import Format
+from spora_db.cli.explore import FormatOption, OutputOption
 
 
 def quarantine(
@@ -16,8 +15,8 @@ def quarantine(
     forget: Annotated[
         bool, typer.Option("--forget", help="Forget them, once the files are repaired: they are tried again.")
     ] = False,
-    output_format: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead.")] = None,
+    output_format: FormatOption = None,
+    output: OutputOption = None,
 ) -> None:
     """List the rows that to_torch(on_error="replace") could not read, and why; leave them out with exclude.
 
@@ -26,16 +25,17 @@ def quarantine(
     spora-db quarantine my-lake --forget
     """
     from spora_db.catalog import Catalog
-    from spora_db.cli.tables import write_answer
+    from spora_db.cli.tables import chosen_form, write_answer
     from spora_db.quarantine import forget_quarantine, quarantine_path
 
+    form = chosen_form(output_format, output)
     with Catalog(lake) as catalog:
         if forget:
             sys.stdout.write(f"{forget_quarantine(catalog.lake)} rows forgotten\n")
             return
         rows, path = catalog.quarantine().to_arrow_table(), quarantine_path(catalog.lake)
-    if output_format is not Format.table or output is not None:
-        write_answer(rows, output_format.value, output)
+    if form != "table" or output is not None:
+        write_answer(rows, form, output)
         return
     for row in rows.to_pylist():
         what = next((f" {kind} {row[f'{kind}_id']}" for kind in ("tile", "cell") if row[f"{kind}_id"] is not None), "")

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from spora_db.cli.terminal import lines_console
 
 if TYPE_CHECKING:
     from spora_db.jobs import DatasetReport, Report
@@ -19,23 +21,23 @@ def show_report(report: "Report") -> None:
     """Write what became of every dataset to standard output."""
     rows = [_row(part) for part in report.datasets]
     names = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = lines_console()
     if sys.stdout.isatty():
         table = Table(header_style="bold")
         for name in names:
             table.add_column(name, justify="right" if name in ("tissues", "tiles") else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(row[name] for name in names))
+            table.add_row(*(Text(row[name]) for name in names))
         console.print(table)
     else:
         for row in rows:
             rest = ", ".join(f"{name} {row[name]}" for name in names if name not in ("dataset", "state") and row[name])
-            console.print(f"{row['dataset']}: {row['state']}, {rest}", highlight=False, markup=False)
+            console.print(f"{row['dataset']}: {row['state']}, {rest}")
     for name, reason in report.skipped.items():
-        console.print(f"{name}: left out, {reason}", highlight=False, markup=False)
+        console.print(f"{name}: left out, {reason}")
     for part in report.datasets:
         if part.note:
-            console.print(f"{part.dataset}: {part.note}", highlight=False, markup=False)
+            console.print(f"{part.dataset}: {part.note}")
 
 
 def _row(part: "DatasetReport") -> dict[str, str]:
@@ -68,16 +70,16 @@ def show_provenance(lake: Path) -> None:
     from spora_db.layout import scan
     from spora_db.writing import read_provenance
 
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = lines_console()
     scanned = scan(lake)
     tables = [*scanned.tables("tile_coordinates"), *scanned.tables("statistics")]
     for table in sorted(tables, key=lambda table: table.path):
         record = read_provenance(table.path)
-        console.print(table.path.relative_to(scanned.root).as_posix(), style="bold", highlight=False, markup=False)
+        console.print(table.path.relative_to(scanned.root).as_posix(), style="bold")
         if record is None:
-            console.print("  not recorded: another program wrote this file", highlight=False)
+            console.print("  not recorded: another program wrote this file")
         for name, value in _flat(record or {}):
-            console.print(f"  {name}: {value}", highlight=False, markup=False)
+            console.print(f"  {name}: {value}")
     if not tables:
         console.print("no tiling and no statistics yet")
 

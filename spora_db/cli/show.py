@@ -22,33 +22,33 @@ def demo(
 
     Example:  spora-db demo my-lake
     """
-    from rich.console import Console
+    from rich.text import Text
 
     from spora_db.cli.explore import info
     from spora_db.cli.make import standardize, tile
+    from spora_db.cli.terminal import plain_console
     from spora_db.demo import write_demo_lake
     from spora_db.demo.lake import MPP
     from spora_db.demo.prepare import SPEC, TILE_SIZE, TOLERANCE
 
-    console = Console()
+    console = plain_console()
     started = time.perf_counter()
     with console.status("Writing two synthetic cohorts, IMC and CODEX, each with H&E ..."):
         write_demo_lake(folder, seed=seed, overwrite=overwrite)
-    console.print(f"[bold]Wrote[/bold] two synthetic cohorts to {folder}")
+    console.print(Text.assemble(("Wrote", "bold"), f" two synthetic cohorts to {folder}"))
     tile(folder, tile_size=TILE_SIZE, mpp=str(MPP), tolerance=TOLERANCE)
     for modality in ("imc", "codex"):
         standardize(folder, modality=modality, mpp=str(MPP), method=SPEC.split("/")[0])
     info(folder)
     query = cohort_query(folder)
-    console.print(f"\n[bold]A cohort query[/bold] selects {query.count()} of all tiles:\n")
-    console.print(query.sql(), highlight=False, style="cyan")
+    console.print(Text.assemble(("\nA cohort query", "bold"), f" selects {query.count()} of all tiles:\n"))
+    console.print(query.sql(), style="cyan")
     batch = load_batch(query)
     picture = draw_batch(batch, folder, folder / "cohort.png")
-    console.print(f"\n[bold]Loaded[/bold] a batch of {len(batch)} places with two workers and drew it: {picture}")
-    console.print(
-        f'Done in {time.perf_counter() - started:.0f} s. Next:  spora-db sql {folder} "SELECT * FROM markers"',
-        highlight=False,
-    )
+    told = f" a batch of {len(batch)} places with two workers and drew it: {picture}"
+    console.print(Text.assemble(("\nLoaded", "bold"), told))
+    seconds = f"{time.perf_counter() - started:.0f} s"
+    console.print(f'Done in {seconds}. Next:  spora-db sql {folder} "SELECT * FROM markers"')
 
 
 def cohort_query(folder: Path) -> "SporaQuery":

@@ -1,6 +1,7 @@
 """Cuts SQL text into statements at the semicolons that stand outside of literals, names and comments."""
 
 import re
+from dataclasses import dataclass
 
 _PIECE = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]*(?:\n|$) | /\*.*?\*/ | \$\$.*?\$\$ | ; | '|"|/\*|\$\$""",
@@ -9,18 +10,48 @@ _PIECE = re.compile(
 _OPEN = ("'", '"', "/*", "$$")
 
 
-def statements(text: str) -> tuple[list[str], str]:
-    r"""Return the statements that end with a semicolon, without it, and what remains after the last of them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement of a longer text, without its semicolon.
 
-    Comments stay where they are; a statement of comments alone is left out. The rest is empty where nothing but
-    comments and spaces remains.
+    Attributes
+    ----------
+    text
+        The statement, comments included.
+    line
+        Line of the longer text in which it starts, from 1.
+    column
+        Its first column there, from 1.
+    """
+
+    text: str
+    line: int = 1
+    column: int = 1
+
+    def in_place(self) -> str:
+        r"""Return the text behind as many empty lines and spaces as stand before it: errors then count from there.
+
+        Examples
+        --------
+        >>> Statement(text="SELECT 2", line=2, column=3).in_place()
+        '\n  SELECT 2'
+        """
+        return "\n" * (self.line - 1) + " " * (self.column - 1) + self.text
+
+
+def cut(text: str) -> tuple[list[Statement], Statement | None]:
+    r"""Return the statements that end with a semicolon, and what remains after the last of them, None for nothing.
+
+    Comments stay where they are; a statement of comments alone is left out. What remains keeps its last spaces: they
+    may stand in a literal that is not closed yet.
 
     Examples
     --------
-    >>> statements("SELECT ';' AS a; -- one; two\n SELECT 2; SELECT 'open; ")
-    (["SELECT ';' AS a", '-- one; two\n SELECT 2'], "SELECT 'open;")
+    >>> complete, rest = cut("SELECT 1;\n  SELECT 2; SELECT 'open; ")
+    >>> [(found.text, found.line, found.column) for found in complete], rest.text
+    ([('SELECT 1', 1, 1), ('SELECT 2', 2, 3)], "SELECT 'open; ")
     """
-    found: list[str] = []
+    found: list[Statement] = []
     start, holds = 0, False
     end = 0
     for piece in _PIECE.finditer(text):
@@ -28,7 +59,7 @@ def statements(text: str) -> tuple[list[str], str]:
         end = piece.end()
         if piece[0] == ";":
             if holds:
-                found.append(text[start : piece.start()].strip())
+                found.append(_statement(text, start, piece.start()))
             start, holds = end, False
         elif piece[0] in _OPEN:
             holds = True
@@ -36,4 +67,26 @@ def statements(text: str) -> tuple[list[str], str]:
         elif not piece[0].startswith(("--", "/*")):
             holds = True
     holds |= bool(text[end:].strip())
-    return found, text[start:].strip() if holds else ""
+    return found, _statement(text, start, None) if holds else None
+
+
+def statements(text: str) -> tuple[list[str], str]:
+    r"""Return what `cut` returns, as plain text.
+
+    Examples
+    --------
+    >>> statements("SELECT ';' AS a; -- one; two\n SELECT 2; SELECT 'open;")
+    (["SELECT ';' AS a", '-- one; two\n SELECT 2'], "SELECT 'open;")
+    """
+    complete, rest = cut(text)
+    return [statement.text for statement in complete], rest.text if rest else ""
+
+
+def _statement(text: str, start: int, end: int | None) -> Statement:
+    part = text[start:end]
+    start += len(part) - len(part.lstrip())
+    return Statement(
+        text=part.lstrip() if end is None else part.strip(),
+        line=text.count("\n", 0, start) + 1,
+        column=start - text.rfind("\n", 0, start),
+    )

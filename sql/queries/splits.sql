@@ -15,7 +15,7 @@ SELECT
     s.split,                                                            -- split as the cohort names it
     count(DISTINCT s.patient_id) AS n_patients,                         -- patients
     count(DISTINCT s.tissue_id) AS n_tissues,                           -- tissues
-    coalesce(sum(t.n_tiles), 0) AS n_tiles,                             -- tiles, over all tilings
+    CAST(coalesce(sum(t.n_tiles), 0) AS BIGINT) AS n_tiles,             -- tiles, over all tilings
     count(DISTINCT leaks.patient_id) AS n_patients_in_several_splits    -- a leak between training and test if above 0
 FROM tissue_splits AS s
 LEFT JOIN tile_counts AS t ON t.dataset = s.dataset AND t.tissue_id = s.tissue_id
