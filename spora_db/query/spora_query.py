@@ -41,7 +41,9 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
     2. `resolve` checks it against the lake (`Catalog`) and fills in what only the lake knows,
     3. `compile_rows` makes one SELECT with bound parameters (`sql` shows it),
     4. `freeze` runs it and returns a `Plan` (arrays),
-    5. `to_torch` closes the database and hands the plan to a torch dataset.
+    5. `to_torch` hands the plan to a torch dataset, which knows no database.
+
+    The database of the last answer is kept for the next one, if the lake is still the same; a fork closes it.
 
     Parameters
     ----------
