@@ -1,232 +1,233 @@
-"""DuckDB's functions in other engines: one small rewriting per function, each to plain SQL or the engine's own call.
+"""DuckDB's functions in other engines: a list of those that are known to mean the same, each with its translation.
 
-A rewriting takes a node, the target's name and what tells the DuckDB type of an operand; it returns the new node.
+A function that is not listed is refused. What is listed was run on PostgreSQL and gave DuckDB's answer, edges included
+(``tests/test_dialects.py`` runs each one); for the others their manuals say so.
 """
 
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlglot import exp
 
-from spora_db.errors import QueryError
+from spora_db.catalog import dialect_numbers as numbers
+from spora_db.catalog import dialect_text_functions as texts
+from spora_db.catalog.dialect_aggregates import AGGREGATES, WINDOWS, aggregate
+from spora_db.catalog.dialect_casts import failure
+from spora_db.catalog.dialect_kinds import COMPARED, ORDERED, Typed, common, literal_text, literal_whole, wrapped
+from spora_db.catalog.dialect_scope import Scope
+from spora_db.catalog.dialect_targets import Dialect, refused
+from spora_db.catalog.dialect_text_functions import Rule, Values, joined, made
+from spora_db.catalog.dialect_texts import BYTES, PLAIN, collated
+from spora_db.guard.text import fold
 
-TypeOf = Callable[[exp.Expr], str]
-Rewrite = Callable[[exp.Expr, str, TypeOf], exp.Expr]
-
-OWN = frozenset(
-    ["collect_set", "conv", "error", "lpad", "raise_error", "regexp_instr", "sort_array", "stack", "to_number"]
-)
-"""Functions that rewritings call by the target's own name."""
-
-_FLOATS = ("DOUBLE", "FLOAT", "REAL")
-_NUMBERS = (*_FLOATS, "INT", "DECIMAL", "HUGEINT")
-_NUMBER_TEXT = "^[[:space:]]*[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?[[:space:]]*$"
-_NO_MACROS = ["has_all_markers", "has_any_marker", "n_markers"]
+_MACROS = ("has_all_markers", "has_any_marker", "n_markers")
+_PARTS = ("year", "quarter", "month", "day")
+_MANY = 1000
 
 
-def refuse_unknown(call: exp.Anonymous, dialect: str) -> NoReturn:
-    """Raise for a function that is DuckDB's own.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function of DuckDB: how many values it takes, what translates it, and the engines that lack it."""
+
+    rule: Rule
+    least: int = 1
+    most: int = 1
+    lacking: tuple[Dialect, ...] = ()
+
+
+def function(node: exp.Expr, scope: Scope) -> Typed:
+    """Translate a call by name.
 
     Raises
     ------
     QueryError
-        Always; the message names the function.
+        If the function, or such a call of it, is not known to mean the same.
     """
-    remedy = "Say it with plain operators, or ask this query in DuckDB."
-    if call.name.lower() in _NO_MACROS:
+    name, values = fold(node.name), node.expressions
+    if name in AGGREGATES:
+        assert isinstance(node, exp.Anonymous)
+        return aggregate(node, scope)
+    known = FUNCTIONS.get(name)
+    if known is None or scope.dialect in known.lacking:
         remedy = "Ask for markers with .channels(require=[...]), which can be translated."
-    raise QueryError(f"The function {call.name.lower()} has no translation to {dialect}. {remedy}")
+        if name not in _MACROS:
+            there = (key for key, item in FUNCTIONS.items() if scope.dialect not in item.lacking)
+            remedy = f"Say it with plain operators, CASE, or one of: {', '.join(sorted((*there, *AGGREGATES)))}."
+        if name in WINDOWS:
+            remedy = f"Write {name}() OVER (ORDER BY ...)."
+        if name == "random":
+            remedy = "Draw rows with .sample(n, seed=), which takes the same ones everywhere."
+        raise refused(f"The function {name}", scope.dialect, remedy=remedy, node=node)
+    if not known.least <= len(values) <= known.most:
+        raise refused(f"{name} of {len(values)} values", scope.dialect, remedy="Call it with fewer or more.", node=node)
+    return known.rule(values, scope)
 
 
-def is_float(kind: str) -> bool:
-    """Tell whether a DuckDB type is a floating-point number, whose text differs between engines.
-
-    Examples
-    --------
-    >>> is_float("DOUBLE"), is_float("BIGINT")
-    (True, False)
-    """
-    return kind.upper() in _FLOATS
+def coalesce(values: Values, scope: Scope) -> Typed:
+    """Translate ``coalesce`` and ``ifnull``."""
+    trees, kind = common([scope.typed(value) for value in values], dialect=scope.dialect, node=values[0])
+    return Typed(tree=exp.Coalesce(this=trees[0], expressions=trees[1:]), kind=kind)
 
 
-def _double(value: exp.Expr) -> exp.Cast:
-    return exp.cast(value, exp.DType.DOUBLE)
+def nullif(values: Values, scope: Scope) -> Typed:
+    """Translate ``nullif``."""
+    typed = [scope.of_kind(value, *COMPARED, what="The function nullif") for value in values]
+    trees, _ = common(typed, dialect=scope.dialect, node=values[0])
+    return Typed(tree=exp.Nullif(this=trees[0], expression=trees[1]), kind=typed[0].kind)
 
 
-def _text(value: exp.Expr) -> exp.Expr:
-    known = isinstance(value, exp.Literal) and value.is_string
-    if known or (isinstance(value, exp.Cast) and value.is_type(exp.DType.TEXT, exp.DType.VARCHAR)):
-        return value
-    return exp.cast(value, exp.DType.TEXT)
+def choice(values: Values, scope: Scope) -> Typed:
+    """Translate ``if``."""
+    trees, kind = common([scope.typed(value) for value in values[1:]], dialect=scope.dialect, node=values[0])
+    return Typed(tree=exp.Case().when(scope.condition(values[0]), trees[0]).else_(trees[1]), kind=kind)
 
 
-def _cast(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Read the text ``0x...`` as a number (PostgreSQL before 16, Spark, Snowflake do not); name wide integers."""
-    del type_of
-    assert isinstance(node, exp.Cast)
-    joined = node.this
-    if node.is_type(exp.DType.INT128):
-        return exp.cast(joined, exp.DataType.build("DECIMAL(38, 0)", dialect="duckdb"))
-    if not (isinstance(joined, exp.DPipe) and isinstance(joined.this, exp.Literal) and joined.this.name == "0x"):
-        return node
-    digits = joined.expression
-    if dialect == "postgres":
-        padded = exp.Anonymous(this="lpad", expressions=[digits, exp.Literal.number(16), exp.Literal.string("0")])
-        bits = exp.DPipe(this=exp.Literal.string("x"), expression=padded)
-        return _double(exp.cast(exp.cast(bits, exp.DataType.build("bit(64)", dialect="postgres")), exp.DType.BIGINT))
-    if dialect in ("spark", "databricks"):
-        bases = [exp.Literal.number(16), exp.Literal.number(10)]
-        return _double(exp.Anonymous(this="conv", expressions=[digits, *bases]))
-    if dialect == "snowflake":
-        return _double(exp.Anonymous(this="to_number", expressions=[digits, exp.Literal.string("X" * 13)]))
-    return _double(node)
+def extreme(name: str) -> Rule:
+    """Return the translation of ``greatest`` or ``least``, which leave out NULLs."""
+
+    def translated(values: Values, scope: Scope) -> Typed:
+        typed = [scope.of_kind(value, *ORDERED, what=f"The function {name.lower()}") for value in values]
+        trees, kind = common(typed, dialect=scope.dialect, node=values[0])
+        if kind != "text":
+            return Typed(tree=made(name, *trees), kind=kind)
+        called = made(name, *(collated(tree, BYTES, scope.dialect) for tree in trees))
+        return Typed(tree=collated(called, PLAIN, scope.dialect), kind="text")
+
+    return translated
 
 
-def _try_cast(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Cast without failing: numbers need no trying, and PostgreSQL first looks whether a text is a number."""
-    assert isinstance(node, exp.TryCast)
-    kind = type_of(node.this).upper()
-    if any(number in kind for number in _NUMBERS):
-        return exp.cast(node.this, node.to)
-    if dialect != "postgres":
-        return node
-    if not node.is_type(*exp.DataType.NUMERIC_TYPES):
-        raise QueryError(f"TRY_CAST to {node.to.sql('duckdb')} has no translation to {dialect}; use CAST.")
-    number = exp.RegexpLike(this=_text(node.this.copy()), expression=exp.Literal.string(_NUMBER_TEXT))
-    value = node.this if node.is_type(exp.DType.DOUBLE, exp.DType.FLOAT) else _double(node.this)
-    return exp.Case().when(number, exp.cast(value, node.to))
+def _literals(value: exp.Expr, scope: Scope) -> list[exp.Expr]:
+    """Return the values of a list that is written out; NULLs are never equal to anything."""
+    items = value.expressions if isinstance(value, exp.Array) else []
+    items = [item for item in items if not isinstance(item, exp.Null)]
+    if not items or any(literal_text(item) is None and literal_whole(item) is None for item in items):
+        raise refused("A list that is not written out", scope.dialect, remedy="Write x IN ('a', 'b').", node=value)
+    return items
 
 
-def _key_text(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Make every part of ``concat_ws`` text, which DuckDB and PostgreSQL do by themselves."""
-    for part in node.expressions[1:]:
-        whole = part.this if isinstance(part, exp.Cast) else part
-        if isinstance(whole, exp.Column) and is_float(type_of(whole)):
-            raise QueryError(
-                f"The column {whole.name!r} is a floating-point number. Its text differs between DuckDB and {dialect}, "
-                "so rows would be drawn differently there. Group by a column of text or whole numbers."
-            )
-    if dialect not in ("bigquery", "snowflake"):
-        node.set("expressions", [_text(part) for part in node.expressions])
-        return node
-    separator, *parts = node.expressions  # no part is ever NULL: identities and checked groups
-    joined: exp.Expr = _text(parts[0])
-    for part in parts[1:]:
-        joined = exp.DPipe(this=exp.DPipe(this=joined, expression=separator.copy()), expression=_text(part))
-    return joined
+def listed(values: Values, scope: Scope) -> Typed:
+    """Translate ``list_contains`` of a list that is written out: IN."""
+    typed = [scope.typed(value) for value in (values[1], *_literals(values[0], scope))]
+    trees, _ = common(typed, dialect=scope.dialect, node=values[1])
+    return Typed(tree=exp.In(this=wrapped(trees[0]), expressions=trees[1:]), kind="boolean")
 
 
-def _join(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    del dialect, type_of
-    for side in ("this", "expression"):
-        value = node.args[side]
-        if isinstance(value, exp.Column):
-            node.set(side, _text(value))
-    return node
+def place_in_list(values: Values, scope: Scope) -> Typed:
+    """Translate ``list_position`` in a list that is written out, NULL without."""
+    typed = [scope.typed(value) for value in (values[1], *_literals(values[0], scope))]
+    trees, _ = common(typed, dialect=scope.dialect, node=values[1])
+    case = exp.Case(this=trees[0])
+    for place, tree in enumerate(trees[1:], start=1):
+        case = case.when(tree, exp.Literal.number(place))
+    return Typed(tree=case, kind="integer", sign="positive")
 
 
-def _divide(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Divide as floating-point numbers: Spark and Snowflake divide decimals, to six digits; PostgreSQL is known."""
-    del type_of
-    if dialect in ("spark", "databricks", "snowflake") and not isinstance(node.this, exp.Cast):
-        node.set("this", _double(exp.paren(node.this, copy=False)))
-    return node
+def part_of(name: str) -> Rule:
+    """Return the translation of ``year``, ``month`` and so on."""
+
+    def translated(values: Values, scope: Scope) -> Typed:
+        value = scope.of_kind(values[0], "date", "timestamp", what=f"The function {name}").tree
+        tree = exp.cast(exp.Extract(this=exp.var(name.upper()), expression=value), exp.DType.BIGINT)
+        return Typed(tree=tree, kind="integer")
+
+    return translated
 
 
-def _is_nan(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    del type_of
-    if dialect in ("spark", "databricks", "bigquery"):
-        return node
-    return exp.EQ(this=node.this, expression=_double(exp.Literal.string("NaN")))
+def date_part(values: Values, scope: Scope) -> Typed:
+    """Translate ``date_part`` of a part that starts at the same moment everywhere."""
+    name = fold(literal_text(values[0]) or "")
+    if name not in _PARTS:
+        remedy = f"Ask for {', '.join(_PARTS)}."
+        raise refused("Such a part of a date", scope.dialect, remedy=remedy, node=values[0])
+    return part_of(name)(values[1:], scope)
 
 
-def _full_match(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    del type_of
-    pattern = node.args["expression"]
-    if not (isinstance(pattern, exp.Literal) and pattern.is_string):
-        raise QueryError(f"regexp_full_match with a pattern that is no literal has no translation to {dialect}.")
-    return exp.RegexpLike(this=node.this, expression=exp.Literal.string(f"^({pattern.name})$"))
+def date_diff(values: Values, scope: Scope) -> Typed:
+    """Translate ``date_diff('day', start, end)`` of dates."""
+    if fold(literal_text(values[0]) or "") != "day":
+        raise refused("date_diff of such a part", scope.dialect, remedy="Ask for 'day'.", node=values[0])
+    start, end_ = (scope.of_kind(value, "date", what="date_diff").tree for value in values[1:])
+    return numbers.days_between(start, end_, scope)
 
 
-def _regexp(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Find a pattern anywhere in a text, in Snowflake, whose ``regexp_like`` matches whole texts."""
-    del type_of
-    pattern = node.expression.name
-    if dialect != "snowflake" or (pattern.startswith("^(") and pattern.endswith(")$")):
-        return node
-    found = exp.Anonymous(this="regexp_instr", expressions=[node.this, node.expression])
-    return exp.GT(this=found, expression=exp.Literal.number(0))
+def error(values: Values, scope: Scope) -> Typed:
+    """Translate ``error``, by which a weight below zero stops a query; how its number is written does not matter."""
+    parts = [scope.typed(part) for part in values[0].flatten()] if isinstance(values[0], exp.DPipe) else []
+    parts = parts or [scope.typed(values[0])]
+    texts = [part.tree if part.kind == "text" else exp.cast(part.tree, exp.DType.TEXT) for part in parts]
+    return Typed(tree=failure(joined(texts), scope), kind="null")
 
 
-def _position(node: exp.Expr, listed: exp.Array) -> exp.Expr:
-    case = exp.Case(this=node)
-    for place, item in enumerate(listed.expressions):
-        case = case.when(item.copy(), exp.Literal.number(place + 1))
-    return case
+def _named(
+    names: str, rule: Rule, *, least: int = 1, most: int | None = None, lacking: tuple[Dialect, ...] = ()
+) -> dict[str, Function]:
+    known = Function(rule=rule, least=least, most=least if most is None else most, lacking=lacking)
+    return dict.fromkeys(names.split(), known)
 
 
-def _contains(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    del dialect, type_of
-    if not isinstance(node.this, exp.Array):
-        return node
-    return exp.In(this=node.expression, expressions=list(node.this.expressions))
+def pi(values: Values, scope: Scope) -> Typed:
+    """Translate ``pi``."""
+    del values, scope
+    return Typed(
+        tree=exp.cast(exp.Literal.number("3.141592653589793"), exp.DType.DOUBLE), kind="double", sign="positive"
+    )
 
 
-def _call(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Rewrite functions that sqlglot does not know."""
-    del type_of
-    assert isinstance(node, exp.Anonymous)
-    name, arguments = node.name.lower(), node.expressions
-    if name == "isfinite":
-        low, high = (_double(exp.Literal.string(text)) for text in ("-inf", "inf"))
-        value = exp.paren(arguments[0], copy=False)
-        return exp.paren(exp.and_(exp.GT(this=value, expression=low), exp.LT(this=value.copy(), expression=high)))
-    if name == "list_position" and isinstance(arguments[0], exp.Array):
-        return _position(arguments[1], arguments[0])
-    if name == "trunc":
-        return exp.Floor(this=arguments[0])
-    if name == "error" and dialect in ("postgres", "snowflake"):
-        return _double(arguments[0])  # a text that is no number: the engine's message quotes it
-    if name == "error" and dialect in ("spark", "databricks"):
-        return exp.Anonymous(this="raise_error", expressions=arguments)
-    return node
+def modulo(values: Values, scope: Scope) -> Typed:
+    """Translate ``mod``."""
+    return numbers.remainder(exp.Mod(this=values[0], expression=values[1]), scope)
 
 
-def _distinct_list(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Collect distinct values in order, in Spark, whose ``collect_list`` knows no order."""
-    del type_of
-    distinct = node.this.this if isinstance(node.this, exp.Order) else node.this
-    if dialect not in ("spark", "databricks") or not isinstance(distinct, exp.Distinct):
-        return node
-    collected = exp.Anonymous(this="collect_set", expressions=distinct.expressions)
-    return exp.Anonymous(this="sort_array", expressions=[collected])
-
-
-def _case(node: exp.Expr, dialect: str, type_of: TypeOf) -> exp.Expr:
-    """Compare a floating-point group with numbers: its text is ``2.0`` in DuckDB and ``2`` elsewhere."""
-    del dialect
-    group = node.this
-    if not (isinstance(group, exp.Cast) and isinstance(group.this, exp.Column) and is_float(type_of(group.this))):
-        return node
-    if group.is_type(exp.DType.TEXT, exp.DType.VARCHAR):
-        node.set("this", group.this)
-        for branch in node.args["ifs"]:
-            branch.set("this", exp.Literal.number(branch.this.name))
-    return node
-
-
-REWRITES: tuple[tuple[type[exp.Expr], Rewrite], ...] = (
-    (exp.TryCast, _try_cast),
-    (exp.Cast, _cast),
-    (exp.ConcatWs, _key_text),
-    (exp.DPipe, _join),
-    (exp.Div, _divide),
-    (exp.IsNan, _is_nan),
-    (exp.RegexpFullMatch, _full_match),
-    (exp.RegexpLike, _regexp),
-    (exp.ArrayContains, _contains),
-    (exp.ArrayAgg, _distinct_list),
-    (exp.Case, _case),
-    (exp.Anonymous, _call),
-)
-"""The class of a node, and what rewrites it."""
+FUNCTIONS: Mapping[str, Function] = {
+    **_named("lower lcase", texts.folded("LOWER")),
+    **_named("upper ucase", texts.folded("UPPER")),
+    **_named("length len char_length character_length", texts.length),
+    **_named("substr substring", texts.substring, least=2, most=3),
+    **_named("left", texts.end_of_text("LEFT"), least=2),
+    **_named("right", texts.end_of_text("RIGHT"), least=2),
+    **_named("lpad", texts.padded("LPAD"), least=3),
+    **_named("rpad", texts.padded("RPAD"), least=3),
+    **_named("trim", texts.trimmed(None), most=2),
+    **_named("ltrim", texts.trimmed("LEADING"), most=2),
+    **_named("rtrim", texts.trimmed("TRAILING"), most=2),
+    **_named("replace", texts.replaced, least=3),
+    **_named("split_part", texts.split_part, least=3, lacking=("bigquery",)),
+    **_named("position strpos instr", texts.position, least=2),
+    **_named("contains", texts.contains, least=2),
+    **_named("starts_with prefix", texts.starts_with, least=2),
+    **_named("ends_with suffix", texts.ends_with, least=2),
+    **_named("regexp_matches", texts.matched("regexp_matches", is_whole=False), least=2),
+    **_named("regexp_full_match", texts.matched("regexp_full_match", is_whole=True), least=2),
+    **_named("concat", texts.concat, most=_MANY),
+    **_named("concat_ws", texts.concat_ws, least=2, most=_MANY),
+    **_named("md5", texts.md5),
+    **_named("coalesce", coalesce, most=_MANY),
+    **_named("ifnull", coalesce, least=2),
+    **_named("nullif", nullif, least=2),
+    **_named("if", choice, least=3),
+    **_named("greatest", extreme("GREATEST"), least=2, most=_MANY, lacking=("bigquery", "snowflake")),
+    **_named("least", extreme("LEAST"), least=2, most=_MANY, lacking=("bigquery", "snowflake")),
+    **_named("list_contains list_has array_contains array_has", listed, least=2),
+    **_named("list_position list_indexof array_position array_indexof", place_in_list, least=2),
+    **_named("abs", numbers.absolute),
+    **_named("ceil ceiling", numbers.to_whole("CEIL")),
+    **_named("floor", numbers.to_whole("FLOOR")),
+    **_named("trunc", numbers.truncated),
+    **_named("round", numbers.rounded, most=2),
+    **_named("sqrt", numbers.root),
+    **_named("ln", numbers.logarithm("LN")),
+    **_named("log log10", numbers.logarithm("LOG10")),
+    **_named("exp", numbers.exponential),
+    **_named("pow power", numbers.power, least=2),
+    **_named("mod", modulo, least=2),
+    **_named("isnan", numbers.is_nan),
+    **_named("isfinite", numbers.is_finite),
+    **_named("isinf", numbers.is_infinite),
+    **_named("pi", pi, least=0),
+    **{name: Function(rule=part_of(name)) for name in _PARTS},
+    **_named("dayofmonth", part_of("day")),
+    **_named("date_part datepart extract", date_part, least=2),
+    **_named("date_diff datediff", date_diff, least=3),
+    **_named("error", error),
+}
+"""The functions of values that can be translated, by their name in DuckDB; aggregates are `AGGREGATES`."""

@@ -11,7 +11,7 @@ from typing import cast
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from spora_db.catalog.dialects import Dialect, translate
+from spora_db.catalog.dialects import Dialect, translate, write
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import QueryError
 from spora_db.layout import Lake
@@ -64,7 +64,7 @@ def spark_views(
     parts = ["SET spark.sql.caseSensitive = true"]
     parts += [_view(name, _portable(listing_query(name, folders)), dialect) for name in LISTINGS]
     for name in relations:
-        known: dict[str, Mapping[str, str]] = {**columns}
+        known: dict[str, Mapping[str, str]] = {**columns, **LISTINGS}
         if name in _TABLES:
             source = SOURCES[_TABLES[name]](folders)
             known[_TABLES[name]] = columns[name]
@@ -93,11 +93,31 @@ class _Files:
 
 
 def _view(name: str, query: exp.Query, dialect: Dialect) -> str:
-    text = exp.Create(kind="VIEW", this=exp.to_table(name), expression=query).sql("duckdb")
+    """Return the view of a source; what sources are made of is known, and its few words are replaced."""
+    view = exp.Create(kind="VIEW", this=exp.to_table(name), expression=query.transform(_in_spark))
     try:
-        return translate(text, dialect=dialect, columns={})
+        return write(view, dialect)
     except QueryError as error:
         raise QueryError(f"{name}: {error}") from error
+
+
+def _in_spark(node: exp.Expr) -> exp.Expr:
+    """Replace a word of a source that Spark lacks.
+
+    Raises
+    ------
+    QueryError
+        If it is none of those that sources were seen to call.
+    """
+    if isinstance(node, exp.Cast) and node.is_type(exp.DType.INT128):
+        return exp.cast(node.this, exp.DataType.build("DECIMAL(38, 0)", dialect="duckdb"))
+    if not isinstance(node, exp.Anonymous) or node.name == "stack":
+        return node
+    if node.name == "isnan":
+        return exp.IsNan(this=node.expressions[0])
+    if node.name == "trunc":  # compared with the number itself: either way it is equal where there is no fraction
+        return exp.Floor(this=node.expressions[0])
+    raise QueryError(f"The function {node.name} of a source has no translation to Spark. Report it.")
 
 
 def _portable(query: exp.Query) -> exp.Query:
