@@ -13,6 +13,7 @@ from spora_db.catalog.dialect_scope import Scope
 from spora_db.catalog.dialect_targets import SPARK, refused
 from spora_db.catalog.dialect_texts import BYTES, PLAIN, collated
 from spora_db.guard.text import fold
+from spora_db.sources.expressions import call as made  # `call` is what is translated here
 
 _ORDER = "Say ORDER BY inside OVER (...), by columns that tell all rows apart."
 _SIDES = ("UNBOUNDED", "CURRENT ROW")
@@ -42,10 +43,6 @@ class Call:
     def only(self, value: exp.Expr) -> exp.Expr:
         """Return the value for the rows that FILTER leaves, NULL for others."""
         return value if self.condition is None else exp.Case().when(self.condition.copy(), value)
-
-
-def _made(name: str, value: exp.Expr) -> exp.Anonymous:
-    return exp.Anonymous(this=name, expressions=[value])
 
 
 def _count(call: Call) -> Typed:
@@ -78,12 +75,12 @@ def _sum(call: Call) -> Typed:
         raise refused("sum of decimals", call.scope.dialect, remedy="Cast them to DOUBLE.", node=call.node)
     value = exp.cast(typed.tree, exp.DType.DOUBLE) if typed.kind == "float" else typed.tree
     kind: Kind = {"integer": "wide", "float": "double"}.get(typed.kind, typed.kind)  # type: ignore[assignment]
-    return Typed(tree=_made("SUM", call.only(value)), kind=kind)
+    return Typed(tree=made("SUM", call.only(value)), kind=kind)
 
 
 def _average(call: Call) -> Typed:
     value = exp.cast(call.one(*NUMBERS).tree, exp.DType.DOUBLE)
-    return Typed(tree=_made("AVG", call.only(value)), kind="double")
+    return Typed(tree=made("AVG", call.only(value)), kind="double")
 
 
 def _median(call: Call) -> Typed:
@@ -92,9 +89,9 @@ def _median(call: Call) -> Typed:
         raise refused("The aggregate median", dialect, remedy="Use avg, or min and max.", node=call.node)
     value = call.only(exp.cast(call.one(*NUMBERS).tree, exp.DType.DOUBLE))
     if dialect != "postgres":
-        return Typed(tree=_made("MEDIAN", value), kind="double")
+        return Typed(tree=made("MEDIAN", value), kind="double")
     order = exp.Order(expressions=[exp.Ordered(this=value, nulls_first=False)])
-    half = _made("PERCENTILE_CONT", exp.Literal.number("0.5"))
+    half = made("PERCENTILE_CONT", exp.Literal.number("0.5"))
     return Typed(tree=exp.WithinGroup(this=half, expression=order), kind="double")
 
 
@@ -106,8 +103,8 @@ def _extreme(call: Call) -> Typed:
             "min of floating-point numbers", dialect, remedy="NaN is the least one there; use max.", node=call.node
         )
     if typed.kind != "text":
-        return Typed(tree=_made(name, call.only(typed.tree)), kind=typed.kind, sign=typed.sign)
-    found = _made(name, collated(call.only(typed.tree), BYTES, dialect))
+        return Typed(tree=made(name, call.only(typed.tree)), kind=typed.kind, sign=typed.sign)
+    found = made(name, collated(call.only(typed.tree), BYTES, dialect))
     return Typed(tree=collated(found, PLAIN, dialect), kind="text")
 
 
@@ -130,13 +127,11 @@ def _list(call: Call) -> Typed:
     value = call.scope.of_kind(items[0], "text", what="The aggregate array_agg").tree
     value = collated(call.only(value), BYTES, dialect)
     if dialect in SPARK:
-        return Typed(tree=_made("SORT_ARRAY", _made("COLLECT_SET", value)), kind="other")
+        return Typed(tree=made("SORT_ARRAY", made("COLLECT_SET", value)), kind="other")
     nulls_first = dialect == "postgres" and bool(items[1].args.get("nulls_first"))
-    ordered = exp.Ordered(this=value.copy(), nulls_first=nulls_first)
     if dialect == "bigquery":
-        ordered = exp.Ordered(
-            this=value.copy(), nulls_first=True
-        )  # what it does by itself; it takes no other word here
+        nulls_first = True  # what it does by itself; it takes no other word here
+    ordered = exp.Ordered(this=value.copy(), nulls_first=nulls_first)
     listed = exp.Order(this=exp.Distinct(expressions=[value]), expressions=[ordered])
     return Typed(tree=exp.ArrayAgg(this=listed), kind="other")
 

@@ -16,9 +16,10 @@ from spora_db.catalog.dialect_casts import failure
 from spora_db.catalog.dialect_kinds import COMPARED, ORDERED, Typed, common, literal_text, literal_whole, wrapped
 from spora_db.catalog.dialect_scope import Scope
 from spora_db.catalog.dialect_targets import Dialect, refused
-from spora_db.catalog.dialect_text_functions import Rule, Values, joined, made
+from spora_db.catalog.dialect_text_functions import Rule, Values, joined
 from spora_db.catalog.dialect_texts import BYTES, PLAIN, collated
 from spora_db.guard.text import fold
+from spora_db.sources.expressions import call
 
 _MACROS = ("has_all_markers", "has_any_marker", "n_markers")
 _PARTS = ("year", "quarter", "month", "day")
@@ -89,8 +90,8 @@ def extreme(name: str) -> Rule:
         typed = [scope.of_kind(value, *ORDERED, what=f"The function {name.lower()}") for value in values]
         trees, kind = common(typed, dialect=scope.dialect, node=values[0])
         if kind != "text":
-            return Typed(tree=made(name, *trees), kind=kind)
-        called = made(name, *(collated(tree, BYTES, scope.dialect) for tree in trees))
+            return Typed(tree=call(name, *trees), kind=kind)
+        called = call(name, *(collated(tree, BYTES, scope.dialect) for tree in trees))
         return Typed(tree=collated(called, PLAIN, scope.dialect), kind="text")
 
     return translated

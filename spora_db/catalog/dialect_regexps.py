@@ -133,7 +133,11 @@ class _Reader:
             if item == "[" or (item == "&" and self.rest.startswith("&")) or not item.isprintable():
                 raise ValueError(f"[...{item}")
             if item == "\\":
-                items.append(self._escape_in_class())
+                escaped = self._escape_in_class()
+                if escaped == "-":
+                    dash = escaped
+                else:
+                    items.append(escaped)
             elif item == "-":
                 if items and not self.rest.startswith("]"):
                     raise ValueError("[...-")
@@ -142,8 +146,6 @@ class _Reader:
                 items.append(self._range(item))
             else:
                 items.append(r"\^" if item == "^" else item)
-            dash = "-" if items and items[-1] == "-" else dash
-            items = [item for item in items if item != "-"]
         if self._take(1) != "]" or not (items or dash):
             raise ValueError("[")
         return f"[{negated}{''.join(items)}{dash}]"

@@ -12,14 +12,10 @@ from spora_db.catalog.dialect_kinds import Typed, literal_text, literal_whole, w
 from spora_db.catalog.dialect_scope import Scope
 from spora_db.catalog.dialect_targets import refused
 from spora_db.catalog.dialect_texts import LETTERS, PLAIN, collated, regexp
+from spora_db.sources.expressions import call
 
 Values = Sequence[exp.Expr]
 Rule = Callable[[Values, Scope], Typed]
-
-
-def made(name: str, *values: exp.Expr) -> exp.Anonymous:
-    """Return a call of the engine's own function."""
-    return exp.Anonymous(this=name, expressions=list(values))
 
 
 def _text(value: exp.Expr, scope: Scope) -> exp.Expr:
@@ -45,7 +41,7 @@ def folded(name: str) -> Rule:
     """Return the translation of ``lower`` or ``upper``."""
 
     def translated(values: Values, scope: Scope) -> Typed:
-        called = made(name, collated(_text(values[0], scope), LETTERS, scope.dialect))
+        called = call(name, collated(_text(values[0], scope), LETTERS, scope.dialect))
         return Typed(tree=collated(called, PLAIN, scope.dialect), kind="text")
 
     return translated
@@ -53,14 +49,14 @@ def folded(name: str) -> Rule:
 
 def length(values: Values, scope: Scope) -> Typed:
     """Translate ``length`` of a text, in letters."""
-    return Typed(tree=made("LENGTH", _text(values[0], scope)), kind="integer", sign="nonnegative")
+    return Typed(tree=call("LENGTH", _text(values[0], scope)), kind="integer", sign="nonnegative")
 
 
 def substring(values: Values, scope: Scope) -> Typed:
     """Translate ``substr`` from a place that is counted from the start, or its end."""
     text, start = _text(values[0], scope), literal_whole(values[1])
     if start is not None and start < 0 and len(values) == 2:
-        return Typed(tree=made("RIGHT", text, exp.Literal.number(-start)), kind="text")
+        return Typed(tree=call("RIGHT", text, exp.Literal.number(-start)), kind="text")
     given = {"start": _number(values[1], scope, least=1)}
     if len(values) == 3:
         given["length"] = _number(values[2], scope, least=0)
@@ -71,7 +67,7 @@ def end_of_text(name: str) -> Rule:
     """Return the translation of ``left`` or ``right``."""
 
     def translated(values: Values, scope: Scope) -> Typed:
-        return Typed(tree=made(name, _text(values[0], scope), _number(values[1], scope, least=0)), kind="text")
+        return Typed(tree=call(name, _text(values[0], scope), _number(values[1], scope, least=0)), kind="text")
 
     return translated
 
@@ -81,7 +77,7 @@ def padded(name: str) -> Rule:
 
     def translated(values: Values, scope: Scope) -> Typed:
         given = _number(values[1], scope, least=0), _letters(values[2], scope)
-        return Typed(tree=made(name, _text(values[0], scope), *given), kind="text")
+        return Typed(tree=call(name, _text(values[0], scope), *given), kind="text")
 
     return translated
 
@@ -100,14 +96,14 @@ def trimmed(side: str | None) -> Rule:
 
 def replaced(values: Values, scope: Scope) -> Typed:
     """Translate ``replace``."""
-    called = made("REPLACE", _text(values[0], scope), _letters(values[1], scope), _text(values[2], scope))
+    called = call("REPLACE", _text(values[0], scope), _letters(values[1], scope), _text(values[2], scope))
     return Typed(tree=called, kind="text")
 
 
 def split_part(values: Values, scope: Scope) -> Typed:
     """Translate ``split_part``."""
     given = _letters(values[1], scope), _number(values[2], scope, least=1)
-    return Typed(tree=made("SPLIT_PART", _text(values[0], scope), *given), kind="text")
+    return Typed(tree=call("SPLIT_PART", _text(values[0], scope), *given), kind="text")
 
 
 def position(values: Values, scope: Scope) -> Typed:
@@ -131,7 +127,7 @@ def starts_with(values: Values, scope: Scope) -> Typed:
 def ends_with(values: Values, scope: Scope) -> Typed:
     """Translate ``ends_with``, by the letters at the end."""
     text, last = _text(values[0], scope), _letters(values[1], scope)
-    there = made("RIGHT", text, exp.Literal.number(len(last.name)))
+    there = call("RIGHT", text, exp.Literal.number(len(last.name)))
     return Typed(tree=exp.EQ(this=there, expression=last), kind="boolean")
 
 
@@ -167,7 +163,7 @@ def concat_ws(values: Values, scope: Scope) -> Typed:
     separator = _letters(values[0], scope)
     parts = [as_text(scope.typed(value), scope, node=value) for value in values[1:]]
     if scope.dialect not in ("bigquery", "snowflake"):
-        return Typed(tree=made("CONCAT_WS", separator, *parts), kind="text")
+        return Typed(tree=call("CONCAT_WS", separator, *parts), kind="text")
     each = [_or_nothing(_after(separator, part)) for part in parts]
     start = exp.Literal.number(len(separator.name) + 1)
     return Typed(tree=exp.Substring(this=joined(each), start=start), kind="text")

@@ -85,7 +85,7 @@ def null(type_name: str) -> exp.Cast:
     return cast_to(exp.Null(), type_name)
 
 
-def call(function: str, *arguments: exp.Expression) -> exp.Anonymous:
+def call(function: str, *arguments: exp.Expr) -> exp.Anonymous:
     """Return ``function(arguments)``, its name written as it is given."""
     return exp.Anonymous(this=function, expressions=list(arguments))
 
