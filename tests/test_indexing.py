@@ -99,6 +99,8 @@ def test_a_broken_index_is_an_error_that_says_what_to_do(lake):
     index_path(lake).write_bytes(b"PAR1")
     with pytest.raises(FileFormatError, match="spora-db index"):
         headers(lake)
+    with Catalog(lake) as catalog:
+        assert catalog.sql("SELECT count(*) FROM channels").fetchone() == (5,)
 
 
 def test_the_script_for_other_engines_has_the_columns_too(lake):

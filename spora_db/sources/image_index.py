@@ -71,11 +71,19 @@ def read_index(root: Path) -> dict[str, Indexed]:
         If an index is broken.
     """
     found: dict[str, Indexed] = {}
-    for path in (index_path(root, beside=True), index_path(root)):
-        if path.is_file():
-            state = path.stat()
-            found |= _read(path, (state.st_mtime_ns, state.st_size, state.st_ino))
+    for path in _paths(root):
+        state = path.stat()
+        found |= _read(path, (state.st_mtime_ns, state.st_size, state.st_ino))
     return found
+
+
+def has_index(root: Path) -> bool:
+    """Tell whether a lake has an index, without reading it."""
+    return bool(_paths(root))
+
+
+def _paths(root: Path) -> list[Path]:
+    return [path for path in (index_path(root, beside=True), index_path(root)) if path.is_file()]
 
 
 @lru_cache(maxsize=4)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +11,7 @@ from sqlglot import exp
 
 from spora_db.layout import Lake, list_images, list_masks
 from spora_db.sources.expressions import array, constant, empty, identifier, named, null, text, union
-from spora_db.sources.image_index import headers, read_index
+from spora_db.sources.image_index import has_index, headers
 from spora_db.sources.source_query import signature
 
 _HEADER = {"channel_count": "BIGINT", "height": "BIGINT", "width": "BIGINT", "dtype": "VARCHAR"}
@@ -77,6 +78,33 @@ def _files(name: str, lake: Lake) -> Iterator[_Files]:
                 yield _Files(place=place, prefix=prefix, suffix=".npz", tissue_ids=list_masks(masks))
 
 
+def _datasets(lake: Lake) -> list[dict[str, Any]]:
+    return [
+        {
+            "dataset": dataset.name,
+            "modalities": dataset.modalities,
+            "mpps": dataset.mpps,
+            "path": dataset.path.relative_to(lake.root).as_posix(),
+        }
+        for dataset in lake.datasets
+    ]
+
+
+def _tilings(lake: Lake) -> list[dict[str, Any]]:
+    return [
+        {column: getattr(file, column) for column in LISTINGS["source_tilings"]}
+        for file in lake.tables("tile_coordinates")
+    ]
+
+
+_OF_FOLDERS = {"source_datasets": _datasets, "source_tilings": _tilings}
+"""The listings that the scan of the lake already holds."""
+
+
+def _literal(value: Any, kind: str) -> exp.Expression:  # noqa: ANN401 - as the listing's type has it
+    return array([constant(item) for item in value], kind) if kind.endswith("[]") else constant(value)
+
+
 def listing_table(name: str, lake: Lake) -> pa.Table:
     """Return a listing as an Arrow table, one scan of each folder.
 
@@ -88,16 +116,8 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
         If a file's name is not text, or the index is broken.
     """
     types = {column: _ARROW[kind] for column, kind in LISTINGS[name].items()}
-    if name == "source_datasets":
-        records = [
-            {**{column: getattr(dataset, column) for column in ("modalities", "mpps")}, "dataset": dataset.name,
-             "path": dataset.path.relative_to(lake.root).as_posix()}
-            for dataset in lake.datasets
-        ]  # fmt: skip
-        return pa.Table.from_pylist(records, schema=pa.schema(types))
-    if name == "source_tilings":
-        records = [{column: getattr(file, column) for column in types} for file in lake.tables("tile_coordinates")]
-        return pa.Table.from_pylist(records, schema=pa.schema(types))
+    if name in _OF_FOLDERS:
+        return pa.Table.from_pylist(_OF_FOLDERS[name](lake), schema=pa.schema(types))
     parts = [pa.schema(types).empty_table().select([column for column in types if column not in _HEADER])]
     for files in _files(name, lake):
         tissues = pa.array(files.tissue_ids, pa.string())
@@ -116,7 +136,7 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
 
 def _headers(lake: Lake, images: pa.Table) -> Sequence[Sequence[object] | pa.Array]:
     """Return the remembered headers of images, column by column."""
-    if not read_index(lake.root):
+    if not has_index(lake.root):
         return [pa.nulls(len(images), _ARROW[kind]) for kind in _HEADER.values()]
     return list(zip(*headers(lake, images.column("path").to_pylist()), strict=True)) or [()] * len(_HEADER)
 
@@ -128,7 +148,7 @@ def listing_state(lake: Lake) -> object:
     time is taken from. Headers hold as long as their images stay as they are, wherever these are: a lake with an index
     is listed anew.
     """
-    if read_index(lake.root):
+    if has_index(lake.root):
         return None
     latest = time.time_ns() - SETTLED_NS
     images = [folder.path for dataset in lake.datasets for folder in dataset.image_folders]
@@ -140,20 +160,10 @@ def listing_state(lake: Lake) -> object:
 def listing_query(name: str, lake: Lake) -> exp.Query:
     """Return the SELECT of literals that gives the same rows as `listing_table`, without headers, in any DuckDB."""
     branches: list[exp.Query] = [empty(LISTINGS[name])]
-    if name == "source_datasets":
-        for dataset in lake.datasets:
-            values = {
-                "dataset": text(dataset.name),
-                "modalities": array([text(item) for item in dataset.modalities], "VARCHAR[]"),
-                "mpps": array([constant(item) for item in dataset.mpps], "DOUBLE[]"),
-                "path": text(dataset.path.relative_to(lake.root).as_posix()),
-            }
-            branches.append(exp.select(*(named(value, column) for column, value in values.items())))
-        return union(branches)
-    if name == "source_tilings":
-        for file in lake.tables("tile_coordinates"):
-            places = (named(constant(getattr(file, column)), column) for column in LISTINGS[name])
-            branches.append(exp.select(*places))
+    if name in _OF_FOLDERS:
+        for record in _OF_FOLDERS[name](lake):
+            values = (named(_literal(record[column], kind), column) for column, kind in LISTINGS[name].items())
+            branches.append(exp.select(*values))
         return union(branches)
     for files in _files(name, lake):
         ids = exp.Explode(this=array([text(tissue) for tissue in files.tissue_ids], "VARCHAR[]"))
