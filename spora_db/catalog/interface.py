@@ -261,7 +261,7 @@ class Catalog:
         finally:
             self._database.unregister(name)
 
-    def stands_for(self, lake: Path) -> bool:
+    def stands_for(self, lake: str | os.PathLike[str]) -> bool:
         """Tell whether a new catalog of `lake` would see the folders that this one saw when it was opened."""
         return self._database.stands_for(scan(lake))
 

@@ -9,12 +9,11 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from spora_db.catalog.interface import Catalog
 from spora_db.forks import fork_only_with
 
-_kept: list[Catalog] = []
+_kept: Catalog | None = None
 _lock = threading.RLock()
 
 
@@ -32,8 +31,8 @@ def lent_catalog(lake: str | os.PathLike[str]) -> Iterator[Catalog]:
     DatasetNotFoundError
         If there is no such folder, or no dataset in it.
     """
-    catalog = _take()
-    if catalog is None or not catalog.stands_for(Path(lake)):
+    catalog = _keep(None)
+    if catalog is None or not catalog.stands_for(lake):
         if catalog is not None:
             catalog.close()
         catalog = Catalog(lake)
@@ -43,27 +42,22 @@ def lent_catalog(lake: str | os.PathLike[str]) -> Iterator[Catalog]:
         catalog.close()
         raise
     catalog.forget_questions()
-    with _lock:
-        _kept.append(catalog)
-        _close(_kept[:-1])
-
-
-def _take() -> Catalog | None:
-    with _lock:
-        return _kept.pop() if _kept else None
-
-
-def _close(catalogs: list[Catalog]) -> None:
-    """Close kept catalogs."""
-    for catalog in catalogs:
-        _kept.remove(catalog)
-        catalog.close()
+    if (other := _keep(catalog)) is not None:
+        other.close()
 
 
 def close_kept_catalog() -> None:
     """Close the catalog that is kept, if any: its threads end, its files and memory are given back."""
+    if (catalog := _keep(None)) is not None:
+        catalog.close()
+
+
+def _keep(catalog: Catalog | None) -> Catalog | None:
+    """Keep a catalog, or none, and return the one that was kept."""
+    global _kept
     with _lock:
-        _close(list(_kept))
+        before, _kept = _kept, catalog
+    return before
 
 
 atexit.register(close_kept_catalog)
