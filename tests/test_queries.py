@@ -8,7 +8,7 @@ import pytest
 from lakes import write_lake
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import sql_text
-from spora_db.cli.shell import query_names
+from spora_db.cli.named_queries import query_names
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from lakes import write_lake
 from spora_db.catalog import VIEWS
-from spora_db.cli.shell import history_path, query_names
+from spora_db.cli.history import history_path
+from spora_db.cli.named_queries import query_names
 from spora_db.cli.statements import statements
 
 OWN_TERMINAL = """

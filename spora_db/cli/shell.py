@@ -12,14 +12,12 @@ from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import sql_text
 from spora_db.cli.answers import answer, explained
 from spora_db.cli.completion import After, Completer
-from spora_db.cli.history import LineEditor, history_path, line_editor
+from spora_db.cli.history import LineEditor, line_editor
 from spora_db.cli.interrupts import interruptible
 from spora_db.cli.named_queries import purpose, query_names, query_text, show_queries
 from spora_db.cli.statements import statements
 from spora_db.cli.tables import FORMS, SHOWN_ROWS, print_table, write_answer
 from spora_db.errors import ArgumentError, SporaError, unknown
-
-__all__ = ["CONTINUED", "PROMPT", "Shell", "history_path", "query_names"]
 
 PROMPT, CONTINUED = "spora> ", "  ...> "
 WELCOME = "{lake}: {count} datasets. SELECT ...; ends with a semicolon, .help lists commands, .quit leaves."
