@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from spora_db.audit.same_pixels import SamePixels
-from spora_db.plan.selected_images import Delivered
+from spora_db.plan.channels import ChosenChannels
 from spora_db.query.markers import ACCESSION
 from spora_db.selection import MissingStatistics
 
@@ -27,7 +27,7 @@ class Finding:
 def find(
     frame: "pd.DataFrame",
     tables: Mapping[str, "pd.DataFrame"],
-    delivered: Delivered,
+    delivered: ChosenChannels,
     same: SamePixels | None,
     *,
     choice: MissingStatistics,
@@ -106,16 +106,15 @@ def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Findin
     return findings
 
 
-def _double_names(delivered: Delivered) -> list[str]:
+def _double_names(delivered: ChosenChannels) -> list[str]:
     """Return channel names that carry different accessions, isoforms aside."""
     proteins: dict[str, set[str]] = {}
-    chosen = delivered.chosen
-    codes = ((panel.name.tolist(), panel.uniprot.tolist()) for panel in chosen.channels.panels)
+    codes = ((panel.name.tolist(), panel.uniprot.tolist()) for panel in delivered.channels.panels)
     pairs = {pair for names, accessions in codes for pair in zip(names, accessions, strict=True)}
     for name, accession in pairs:
-        text = chosen.accessions[accession] if accession >= 0 else ""
+        text = delivered.accessions[accession] if accession >= 0 else ""
         if ACCESSION.fullmatch(text):
-            proteins.setdefault(chosen.names[name].lower(), set()).add(text.split("-")[0])
+            proteins.setdefault(delivered.names[name].lower(), set()).add(text.split("-")[0])
     return [f"{name} ({', '.join(sorted(ids))})" for name, ids in sorted(proteins.items()) if len(ids) > 1]
 
 

@@ -11,7 +11,7 @@ from spora_db.audit.licences import KEYS, licence_of_file
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, unknown
 from spora_db.guard.dialect import DIALECT
-from spora_db.plan.selected_images import Delivered
+from spora_db.plan.channels import ChosenChannels
 from spora_db.query.compilation import Resolved, compile_rows, identity_columns
 from spora_db.query.coverage import missing_statistics_table
 
@@ -74,13 +74,11 @@ def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -
             raise unknown("column", name, {*known, *beside}, where=f"the {selection.unit}s audited")
     carried = tuple(name for name in names if name in known and name not in identity_columns(selection))
     compiled = compile_rows(replace(resolved, selection=replace(selection, columns=carried)))
-    rows = compiled.tree.copy()
-    rows.set("order", None)
     values = [
         exp.alias_(exp.column(name, table="r" if name in known else "t", quoted=True), f"column_{i}")
         for i, name in enumerate(names)
     ]
-    query = exp.select(*values, "count(*) AS n_rows").from_(rows.subquery("r"))
+    query = exp.select(*values, "count(*) AS n_rows").from_(compiled.rows().subquery("r"))
     if any(name not in known for name in names):
         same = "t.dataset = r.dataset AND t.tissue_id = r.tissue_id AND t.modality = r.modality"
         query = query.join("tissues AS t", on=same, join_type="left", dialect=DIALECT)
@@ -138,7 +136,7 @@ def leakage(frame: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(found, columns=["group", "dataset", "name", "splits", "tissues"])
 
 
-def missing(resolved: Resolved, images: pa.Table, delivered: Delivered, catalog: Catalog) -> "pd.DataFrame":
+def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, catalog: Catalog) -> "pd.DataFrame":
     """Return what the selected cohorts lack: ``what, dataset, modality, tissues`` (a number), ``examples``.
 
     Images and tiles are those of all tissues of the selected cohorts, whatever the conditions; masks and statistics
@@ -202,7 +200,7 @@ def licences(frame: "pd.DataFrame", catalog: Catalog) -> "pd.DataFrame":
     return pd.DataFrame(found, columns=["dataset", "licence", "source"])
 
 
-def panels(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
+def panels(images: pa.Table, delivered: ChosenChannels) -> "pd.DataFrame":
     """Return the channels of each cohort: in its panel, and the fewest and most that its selected tissues deliver.
 
     Parameters
@@ -215,8 +213,8 @@ def panels(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
     import numpy as np
 
     frame = images.select(["dataset", "modality"]).to_pandas()
-    number = np.diff(delivered.chosen.channels.offsets)
-    frame = frame.assign(images=1, panel=delivered.chosen.counts[:, 1], fewest=number, most=number)
+    number = np.diff(delivered.channels.offsets)
+    frame = frame.assign(images=1, panel=delivered.counts[:, 1], fewest=number, most=number)
     grouped = frame.groupby(["dataset", "modality"], sort=True)
     counted: pd.DataFrame = grouped.agg({"images": "sum", "panel": "max", "fewest": "min", "most": "max"})
     return counted.reset_index()

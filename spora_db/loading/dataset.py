@@ -255,7 +255,7 @@ class PlanDataset(Dataset[Sample]):
                 "image": pixels if out is None else out,
                 "channel_names": list(source.channel_names),
                 "uniprot_ids": list(source.uniprot_ids),
-                "marker_index": torch.from_numpy(self._markers[plan.channels.of(image).uniprot]),
+                "marker_index": torch.from_numpy(self._markers[source.uniprot]),
                 "dataset": source.record["dataset"],
                 "tissue_id": source.record["tissue_id"],
                 "modality": source.record["modality"],

@@ -181,9 +181,7 @@ def repeated_cell(cell: Mapping[str, Any], count: int) -> TableError:
 def _unplaced(resolved: Resolved, catalog: Catalog) -> pa.Table:
     """Return the selected cells that no table places: one row per tissue and cell."""
     compiled = compile_rows(resolved)
-    rows = compiled.tree.copy()
-    rows.set("order", None)
-    query = exp.select("dataset", "tissue_id", "cell_id").from_(rows.subquery("rows"))
+    query = exp.select("dataset", "tissue_id", "cell_id").from_(compiled.rows().subquery("rows"))
     query = query.where('"row" IS NULL OR col IS NULL OR cell_id IS NULL', dialect=DIALECT)
     return catalog.run(query.order_by("1", "2", "3").sql(DIALECT), compiled.parameters).to_arrow_table()
 
@@ -201,7 +199,5 @@ def _tissues_of_interest(resolved: Resolved, cells: CellTable, catalog: Catalog)
     selection = replace(resolved.selection, unit="tissue", tile_size=None, sampling=None, columns=())
     predicates = tuple(tree for tree in resolved.predicates if of_tissue(tree))
     compiled = compile_rows(replace(resolved, selection=selection, predicates=predicates, weight=None, cells=None))
-    rows = compiled.tree.copy()
-    rows.set("order", None)
-    query = exp.select("dataset", "tissue_id").distinct().from_(rows.subquery("rows"))
+    query = exp.select("dataset", "tissue_id").distinct().from_(compiled.rows().subquery("rows"))
     return catalog.run(query.sql(DIALECT), compiled.parameters).to_arrow_table()

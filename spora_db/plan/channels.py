@@ -155,21 +155,20 @@ def _standardized(
     deferred = choice.missing_statistics == "defer"
     if not deferred:
         _check_complete(found, panels, texts, images, modality, choice)
-    kept, unusable = [], set()
+    standardized, unusable = [], set()
     for panel, own in zip(panels, found, strict=True):
         delivered = panel.delivered if deferred else panel.delivered & own.complete
         dropped = delivered & ~own.usable & (not deferred)
         unusable.update(panel.name[dropped.any(axis=0)].tolist())
         lower, upper, mean, std = own.values
-        kept.append((replace(panel, lower=lower, upper=upper, mean=mean, std=std), delivered, dropped))
-    if choice.disable_quantile_mask:
-        if unusable:
-            listed = ", ".join(texts.names[code] for code in sorted(unusable))
-            warnings.warn(
-                f"Channels without usable statistics are kept and hold NaN or huge values: {listed}", stacklevel=5
-            )
-        return [panel.narrowed(delivered) for panel, delivered, _ in kept]
-    return [panel.narrowed(delivered & ~dropped) for panel, delivered, dropped in kept]
+        kept = delivered if choice.disable_quantile_mask else delivered & ~dropped
+        standardized.append(replace(panel, lower=lower, upper=upper, mean=mean, std=std).narrowed(kept))
+    if unusable and choice.disable_quantile_mask:
+        listed = ", ".join(texts.names[code] for code in sorted(unusable))
+        warnings.warn(
+            f"Channels without usable statistics are kept and hold NaN or huge values: {listed}", stacklevel=5
+        )
+    return standardized
 
 
 def _check_complete(

@@ -77,9 +77,7 @@ def freeze(selection: Selection, compiled: Compiled, catalog: Catalog) -> Plan:
 
 def _fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> _Rows:
     """Fetch the rows with images as numbers: only integers cross from DuckDB, whatever the number of rows."""
-    places = compiled.tree.copy()
-    places.set("order", None)
-    query = exp.select().with_("selected", as_=places).with_("numbered", as_=IMAGE_ORDER, dialect=DIALECT)
+    query = exp.select().with_("selected", as_=compiled.rows()).with_("numbered", as_=IMAGE_ORDER, dialect=DIALECT)
     query = query.from_("selected AS s")
     parameters = dict(compiled.parameters)
     for i, alternatives in enumerate(selection.modalities):

@@ -1,10 +1,8 @@
 """The images that a query's rows are taken from, and the channels they deliver: what stands between rows and a plan."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sqlglot import exp, parse_one
 
@@ -12,7 +10,6 @@ from spora_db.catalog import Catalog
 from spora_db.channels import is_rgb
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan.channels import ChosenChannels, choose_channels
-from spora_db.plan.panels import ChannelEntries
 from spora_db.query.binding import Compiled
 from spora_db.query.markers import ACCESSION
 from spora_db.selection import Selection, StandardizationChoice
@@ -35,30 +32,6 @@ IMAGES = """
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """The channels that images deliver, one entry per image and channel, before statistics drop any.
-
-    Attributes
-    ----------
-    entries
-        Image and channel, as codes.
-    chosen
-        The same as a plan has it.
-    """
-
-    entries: ChannelEntries
-    chosen: ChosenChannels
-
-    def names(self) -> npt.NDArray[np.object_]:
-        """Return the name of every entry's channel."""
-        return np.array(self.chosen.names, np.object_)[self.entries.name]
-
-    def accessions(self) -> npt.NDArray[np.object_]:
-        """Return the UniProt accession of every entry's channel, or None."""
-        return np.array([*self.chosen.accessions, None], np.object_)[self.entries.uniprot]
-
-
 def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) -> pa.Table:
     """Return the images of a query's rows: ``image`` (their number), identity, ``path`` and ``n_rows`` that use them.
 
@@ -71,10 +44,8 @@ def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) 
     catalog
         The lake.
     """
-    rows = compiled.tree.copy()
-    rows.set("order", None)
-    places = exp.select("dataset", "modality", "mpp", "tissue_id", "count(*) AS n_rows").from_(rows.subquery("rows"))
-    places = places.group_by("dataset", "modality", "mpp", "tissue_id")
+    places = exp.select("dataset", "modality", "mpp", "tissue_id", "count(*) AS n_rows")
+    places = places.from_(compiled.rows().subquery("rows")).group_by("dataset", "modality", "mpp", "tissue_id")
     query = parse_one(IMAGES, dialect=DIALECT)
     assert isinstance(query, exp.Select)
     beside = [name for alternatives in selection.modalities[1:] for name in alternatives]
@@ -82,7 +53,7 @@ def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) 
     return catalog.run(query.with_("places", as_=places).sql(DIALECT), parameters).to_arrow_table()
 
 
-def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> Delivered:
+def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> ChosenChannels:
     """Return the channels that images deliver, whatever the statistics say.
 
     Parameters
@@ -94,11 +65,10 @@ def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog)
     catalog
         The lake.
     """
-    chosen = choose_channels(replace(selection, standardization=StandardizationChoice()), images, catalog)
-    return Delivered(entries=chosen.channels.entries(), chosen=chosen)
+    return choose_channels(replace(selection, standardization=StandardizationChoice()), images, catalog)
 
 
-def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
+def marker_overlap(images: pa.Table, delivered: ChosenChannels) -> "pd.DataFrame":
     """Return, for every two cohorts, the number of markers that tissues of both deliver.
 
     A cohort is a dataset, or a dataset's modality where several of its panels are selected. Proteins count, whatever
@@ -114,9 +84,8 @@ def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    chosen = delivered.chosen
-    proteins = [text.split("-")[0] if ACCESSION.fullmatch(text) else None for text in chosen.accessions]
-    panels = [(images.slice(panel.first, 1).to_pylist()[0], panel) for panel in chosen.channels.panels]
+    proteins = [text.split("-")[0] if ACCESSION.fullmatch(text) else None for text in delivered.accessions]
+    panels = [(images.slice(panel.first, 1).to_pylist()[0], panel) for panel in delivered.channels.panels]
     panels = [(place, panel) for place, panel in panels if not is_rgb(place["modality"])]
     kinds = {(place["dataset"], place["modality"]) for place, _ in panels}
     several = len(kinds) > len({dataset for dataset, _ in kinds})
@@ -125,7 +94,7 @@ def marker_overlap(images: pa.Table, delivered: Delivered) -> "pd.DataFrame":
         label = f"{place['dataset']}/{place['modality']}" if several else place["dataset"]
         for name, protein in zip(panel.name.tolist(), panel.uniprot.tolist(), strict=True):
             accession = proteins[protein] if protein >= 0 else None
-            markers.setdefault(label, set()).add(accession or f"name {chosen.names[name].lower()}")
+            markers.setdefault(label, set()).add(accession or f"name {delivered.names[name].lower()}")
     cohorts = sorted(markers)
     shared = [[len(markers[one] & markers[other]) for other in cohorts] for one in cohorts]
     return pd.DataFrame(shared, index=cohorts, columns=cohorts, dtype="int64").rename_axis("cohort")

@@ -220,9 +220,9 @@ def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
         for row in missing.to_dict("records")
     }
     found: dict[tuple[str, str], dict[str, dict[str, tuple[int, int]]]] = {}
-    entries = delivered.entries
-    for image, index, name in zip(entries.image, entries.channel_index, delivered.names(), strict=True):
-        record = records[image]
+    entries = delivered.channels.entries()
+    for image, index, code in zip(entries.image, entries.channel_index, entries.name, strict=True):
+        record, name = records[image], delivered.names[code]
         if record["modality"] in specs:
             problem = problems.get((record["dataset"], record["modality"], record["tissue_id"], name))
             state = 1 if problem is None else 2 if problem == "unusable values" else 3

@@ -31,6 +31,12 @@ class Compiled:
         tree = self.tree.transform(self._literal) if inline else self.tree
         return tree.sql(dialect, pretty=True)
 
+    def rows(self) -> exp.Query:
+        """Return the statement without its ORDER BY, to select from."""
+        tree = self.tree.copy()
+        tree.set("order", None)
+        return tree
+
     def _literal(self, node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Placeholder) and node.name in self.parameters:
             return exp.convert(self.parameters[node.name])

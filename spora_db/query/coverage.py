@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
-from spora_db.plan.selected_images import Delivered, delivered_channels, marker_overlap, selected_images
+from spora_db.plan.channels import ChosenChannels
+from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
 from spora_db.plan.statistics import find_statistics
 from spora_db.query.compilation import Resolved, compile_rows
 from spora_db.query.resolution import resolve
@@ -51,7 +52,7 @@ def panel_overlap(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
 
 
 def missing_statistics_table(
-    resolved: Resolved, images: pa.Table, delivered: Delivered, catalog: Catalog
+    resolved: Resolved, images: pa.Table, delivered: ChosenChannels, catalog: Catalog
 ) -> "pd.DataFrame":
     """List image by image the delivered channels that no table has statistics for, or none that can be used.
 
@@ -70,12 +71,13 @@ def missing_statistics_table(
 
     choice = _without_choice(resolved.selection).standardization
     listed: list[dict[str, Any]] = []
-    chosen = delivered.chosen
-    names, accessions = np.array(chosen.names, np.object_), np.array([*chosen.accessions, None], np.object_)
+    names, accessions = np.array(delivered.names, np.object_), np.array([*delivered.accessions, None], np.object_)
     with catalog.registered("plan_images", images):
         for modality in resolved.selection.modality_names:
             spec = choice.parsed(modality)
-            panels = [panel for panel in chosen.channels.panels if images["modality"][panel.first].as_py() == modality]
+            panels = [
+                panel for panel in delivered.channels.panels if images["modality"][panel.first].as_py() == modality
+            ]
             if not spec.needs_statistics or not panels:
                 continue
             found = find_statistics(panels, images, modality=modality, choice=choice, catalog=catalog)

@@ -157,11 +157,10 @@ def _groups(query: Resolved, column: str, catalog: Catalog) -> list[_Group]:
         lacking = (name for name in wanted if name not in query.source_columns)
         query = replace(query, tissue_columns=tuple(dict.fromkeys((*query.tissue_columns, *lacking))))
     compiled = compile_rows(query)
-    rows = compiled.tree.copy()
-    rows.set("order", None)
     keys = ("dataset", *wanted)
     text = exp.cast(exp.column(column, quoted=True), "VARCHAR")
-    counted = exp.select("dataset", text, "split", "count(*)", "count(DISTINCT tissue_id)").from_(rows.subquery("rows"))
+    counted = exp.select("dataset", text, "split", "count(*)", "count(DISTINCT tissue_id)")
+    counted = counted.from_(compiled.rows().subquery("rows"))
     counted = counted.group_by(*(exp.column(name, quoted=True) for name in keys)).order_by("1", "2", "3")
     return [
         _Group(dataset=row[0], name=row[1], split=row[2], rows=row[3], tissues=row[4])

@@ -59,9 +59,7 @@ def _values(resolved: Resolved, column: str, catalog: Catalog) -> set[str]:
     identity = identity_columns(every.selection)
     every = replace(every, selection=replace(every.selection, columns=() if column in identity else (column,)))
     compiled = compile_rows(every)
-    rows = compiled.tree.copy()
-    rows.set("order", None)
-    return _texts(rows.subquery("rows"), column, dict(compiled.parameters), catalog)
+    return _texts(compiled.rows().subquery("rows"), column, dict(compiled.parameters), catalog)
 
 
 def _texts(rows: exp.Expr, column: str, parameters: dict[str, object], catalog: Catalog) -> set[str]:

@@ -95,9 +95,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
     def count(self) -> int:
         """Return the number of rows."""
         with self._compiled() as (_, compiled, catalog):
-            tree = compiled.tree.copy()
-            tree.set("order", None)
-            counted = exp.select("count(*)").from_(tree.subquery("rows"))
+            counted = exp.select("count(*)").from_(compiled.rows().subquery("rows"))
             return int(catalog.run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
 
     def to_arrow(self) -> pa.Table:

@@ -37,6 +37,8 @@ class ImagePlan:
         The plan's entry of the image: dataset, modality, mpp, tissue_id, path.
     channel_names, uniprot_ids
         C names and accessions (None where a channel has none).
+    uniprot
+        int32 array of shape (C,): the accessions as codes of the plan, -1 for none.
     spec
         The name of the standardization.
     filters, halo
@@ -51,6 +53,7 @@ class ImagePlan:
     record: Mapping[str, Any]
     channel_names: list[str]
     uniprot_ids: list[str | None]
+    uniprot: npt.NDArray[np.int32]
     spec: str
     filters: FilterFactory | None = None
     halo: bool = False
@@ -64,6 +67,7 @@ class ImagePlan:
             transform=self.transform.take(kept),
             channel_names=[name for name, keep in zip(self.channel_names, kept, strict=True) if keep],
             uniprot_ids=[item for item, keep in zip(self.uniprot_ids, kept, strict=True) if keep],
+            uniprot=self.uniprot[kept],
         )
 
     def raw(self) -> "ImagePlan":
@@ -198,6 +202,7 @@ class Materializer:
             record=record,
             channel_names=[plan.channel_names[code] for code in channels.name],
             uniprot_ids=[plan.uniprot_ids[code] if code >= 0 else None for code in channels.uniprot],
+            uniprot=channels.uniprot,
             spec=text,
             filters=None if is_rgb(record["modality"]) else self._filters,
             halo=plan.standardization.halo,
