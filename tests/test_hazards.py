@@ -192,6 +192,7 @@ ODD = [
     "é",
     "É",
     "c0",
+    "a\nb",
     "",
 ]
 
@@ -237,6 +238,21 @@ def test_measured_may_be_numbers(tmp_path, values):
     lake = panel(tmp_path, {"a": values, "b": [True, True], "tissue_id": ["s", "t"]})
     found = ask(lake, "SELECT tissue_id, channel_name, measured FROM channels_per_tissue ORDER BY ALL")
     assert found == [("s", "a", True), ("s", "b", True), ("t", "a", False), ("t", "b", True)]
+
+
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 100, 101, 333])
+def test_a_value_that_is_unknown_hides_the_row_of_its_tissue_only(tmp_path, count):
+    flags = np.random.default_rng(count).random((40, count)) < 0.5
+    flags[0], flags[1] = True, False
+    unknown = np.arange(40) % 7 == 3
+    holes = np.zeros_like(flags)
+    holes[unknown, np.arange(unknown.sum()) % count] = True
+    columns = {f"m{i}": pa.array(flags[:, i], mask=holes[:, i]) for i in range(count)}
+    lake = panel(tmp_path, {**columns, "tissue_id": [str(i) for i in range(40)]})
+    found = ask(lake, "SELECT CAST(tissue_id AS INTEGER), channel_name, measured FROM channels_per_tissue")
+    expected = {(i, f"m{j}"): None if unknown[i] else bool(flags[i, j]) for i in range(40) for j in range(count)}
+    assert len(found) == len(expected)
+    assert {(tissue, name): measured for tissue, name, measured in found} == expected
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,10 @@ _UNNAMED_INDEX = re.compile(r"__index_level_[0-9]+__")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footer:
-    """The top-level columns of one file: names, DuckDB types, those known to hold no null; and its number of rows."""
+    """The top-level columns of one file: names, DuckDB types; and its number of rows.
+
+    ``without_nulls`` has the columns of modalities that are known to hold no null; of others nobody asks.
+    """
 
     table: TableFile
     names: tuple[str, ...]
@@ -80,14 +83,12 @@ def _read_footer(table: TableFile, _signature: tuple[int, int, int]) -> Footer:
             schema, metadata = file.schema_arrow, file.metadata
             types = tuple(duckdb_type(kind) for kind in schema.types)
             flat = metadata.num_columns == len(schema.names)
+            names = tuple(schema.names)
             without_nulls = {
                 column
-                for column in range(metadata.num_columns if flat else 0)
-                if all(
-                    _has_no_null(metadata.row_group(group).column(column)) for group in range(metadata.num_row_groups)
-                )
+                for column, name in enumerate(names)
+                if flat and fold(name) == "modality" and _has_no_null(metadata, column)
             }
-            names = tuple(schema.names)
             rows = metadata.num_rows
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         message = f"{table.path} cannot be read as parquet: {error}. Download or write the file again."
@@ -95,9 +96,10 @@ def _read_footer(table: TableFile, _signature: tuple[int, int, int]) -> Footer:
     return Footer(table=table, names=names, types=types, without_nulls=frozenset(without_nulls), rows=rows)
 
 
-def _has_no_null(column: pq.ColumnChunkMetaData) -> bool:
-    statistics = column.statistics
-    return statistics is not None and statistics.has_null_count and statistics.null_count == 0
+def _has_no_null(metadata: pq.FileMetaData, column: int) -> bool:
+    groups = range(metadata.num_row_groups)
+    known = (metadata.row_group(group).column(column).statistics for group in groups)
+    return all(item is not None and item.has_null_count and item.null_count == 0 for item in known)
 
 
 def is_stray(name: str) -> bool:

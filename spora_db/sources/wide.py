@@ -33,6 +33,7 @@ from spora_db.sources.source_query import Branch, SourceQuery
 
 _NUMERIC = re.compile(r"BOOLEAN|NULL|FLOAT|DOUBLE|U?(TINY|SMALL|BIG)INT|U?INTEGER")
 _NOT_CHANNELS = {"dataset", "modality", "patient_id", "specimen_id", "split", "tissue_id"}
+_DIGITS = 50
 _PANEL = {"dataset": "VARCHAR", "modality": "VARCHAR"}
 _STATISTICS_SET = {**_PANEL, "mpp": "DOUBLE", "spec": "VARCHAR", "level": "VARCHAR"}
 _STATISTICS = {**_STATISTICS_SET, "statistic": "VARCHAR"}
@@ -85,14 +86,32 @@ def panels(lake: Lake) -> SourceQuery:
         flags = named(_values(wide, "BOOLEAN"), "flags")
         origin = read_parquet([table.path], width=len(wide.footer.names))
         inner = exp.Select().select(named(wide.tissue_id, "tissue_id"), flags, copy=False).from_(origin, copy=False)
-        listed = cast_to(cast_to(exp.column("flags"), "UTINYINT[]"), "VARCHAR")
-        digits = call("translate", listed, text("[], "), text(""))  # with letters in it where one is NULL
-        bits = exp.TryCast(this=digits, to=exp.DataType.build("BIT")) if wide.channels else null("BIT")
+        bits = _bits(exp.column("flags"), len(wide.channels))
         columns: list[exp.Expression] = [named(constant(getattr(table, name)), name) for name in _PANEL]
         columns += [exp.column(identifier("tissue_id")), named(bits, "measured")]
         select = exp.Select().select(*columns, copy=False).from_(inner.subquery("wide", copy=False), copy=False)
         branches.append(Branch(files=(table.path,), select=select))
     return SourceQuery(empty=empty({**_PANEL, "tissue_id": "VARCHAR", "measured": "BIT"}), branches=tuple(branches))
+
+
+def _bits(flags: exp.Expression, count: int) -> exp.Expression:
+    """Return a list of ``count`` truth values as BIT; NULL where one is NULL, or where there are none.
+
+    Sums of powers of two, which a DOUBLE holds exactly, written with base 2: a third of the time of a list as text.
+    """
+    if not count:
+        return null("BIT")
+    sums, digits = [], []
+    for start in range(0, count, _DIGITS):
+        width = min(_DIGITS, count - start)
+        part = call("list_slice", flags.copy(), constant(start + 1), constant(start + width))
+        powers = text(str([2**exponent for exponent in reversed(range(width))]))  # one literal is bound faster than 50
+        product = call("list_dot_product", cast_to(part, "DOUBLE[]"), cast_to(powers, "DOUBLE[]"))
+        sums.append(cast_to(product, "BIGINT"))
+        digits.append(f"{{:0{width}b}}")
+    known = exp.EQ(this=call("list_count", flags.copy()), expression=constant(count))
+    bits = cast_to(call("format", text("".join(digits)), *sums), "BIT")
+    return exp.Case().when(known, bits, copy=False)
 
 
 def _values(wide: _Wide, type_name: str, *, besides: int = 0) -> exp.Expression:
@@ -121,18 +140,25 @@ def panel_columns(lake: Lake) -> SourceQuery:
     types = {**_PANEL, "position": "INTEGER", "n_columns": "INTEGER", "channel_name": "VARCHAR"}
     branches = []
     for table in lake.tables("panels"):
-        names = [text(name) for _, name in _open(table).channels]
+        names = [name for _, name in _open(table).channels]
         numbers = call("range", constant(len(names)))
         values: Mapping[str, exp.Expression] = {
             "dataset": constant(table.dataset),
             "modality": constant(table.modality),
             "position": cast_to(exp.Explode(this=numbers), "INTEGER"),
             "n_columns": cast_to(constant(len(names)), "INTEGER"),
-            "channel_name": exp.Explode(this=array(names, "VARCHAR[]")),
+            "channel_name": exp.Explode(this=_lines(names)),
         }
         select = exp.Select().select(*(named(value, name) for name, value in values.items()), copy=False)
         branches.append(Branch(files=(table.path,), select=select))
     return SourceQuery(empty=empty(types), branches=tuple(branches))
+
+
+def _lines(names: Sequence[str]) -> exp.Expression:
+    """Return a list of texts, as one literal where none has a line break: DuckDB binds it in a third of the time."""
+    if not names or any("\n" in name for name in names):
+        return array([text(name) for name in names], "VARCHAR[]")
+    return call("string_split", text("\n".join(names)), text("\n"))
 
 
 def statistics_columns(lake: Lake) -> SourceQuery:
@@ -145,7 +171,7 @@ def statistics_columns(lake: Lake) -> SourceQuery:
         values: dict[str, exp.Expression] = {
             name: constant(value) for name, value in zip(_STATISTICS_SET, place, strict=True)
         }
-        values["channel_names"] = array([text(name) for name in names], "VARCHAR[]")
+        values["channel_names"] = _lines(list(names))
         select = exp.Select().select(*(named(value, name) for name, value in values.items()), copy=False)
         branches.append(Branch(files=tuple(paths), select=select))
     return SourceQuery(empty=empty({**_STATISTICS_SET, "channel_names": "VARCHAR[]"}), branches=tuple(branches))
