@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from spora_db.catalog.database import Database, Parameters
+from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
 from spora_db.sources import Branch, SourceQuery
 
@@ -124,10 +125,15 @@ class _LabellingDatabase(Database):
         names = tuple(pq.read_schema(branch.files[0]).names)
         self.labelled[number] = [_Labelled(number=number, path=path, names=names) for path in branch.files]
 
+        def label(position: str) -> exp.Identifier:
+            at = int(position[1:])
+            return exp.to_identifier(f"[{number}] {names[at] if at < len(names) else position}", quoted=True)
+
         def labelled(node: exp.Expr) -> exp.Expr:
             if isinstance(node, exp.Identifier) and _POSITION.fullmatch(node.name):
-                at = int(node.name[1:])
-                return exp.to_identifier(f"[{number}] {names[at] if at < len(names) else node.name}", quoted=True)
+                return label(node.name)
+            if isinstance(node, exp.Var) and _POSITION.match(node.name):  # what `read_parquet` calls its columns
+                return exp.Var(this=", ".join(label(position).sql(DIALECT) for position in node.name.split(", ")))
             return node
 
         return replace(branch, select=cast(exp.Select, branch.select.transform(labelled)))

@@ -1,0 +1,160 @@
+"""Fetches the rows of a plan, with images as numbers: only integers cross from DuckDB, whatever the number of rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sqlglot import exp, parse_one
+
+from spora_db.catalog import Catalog
+from spora_db.catalog.sql_files import statement
+from spora_db.errors import TableError
+from spora_db.guard.dialect import DIALECT
+from spora_db.guard.text import fold
+from spora_db.plan.cell_places import repeated_cell
+from spora_db.plan.panels import Int32
+from spora_db.plan.plan import ABSENT
+from spora_db.query.binding import Compiled
+from spora_db.query.compilation import identity_columns
+from spora_db.selection import Selection
+
+IMAGES = "SELECT dataset, modality, mpp, tissue_id, path, format FROM images ORDER BY dataset, modality, mpp, tissue_id"
+NUMBERED = "numbered_images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRows:
+    """The rows of a plan and the images that they name.
+
+    Attributes
+    ----------
+    images
+        ``dataset, modality, mpp, tissue_id, path`` of every image in use, in this order, and its number, ``image``.
+    image
+        int32 array of shape (rows, modalities): positions in `images`, -1 where the modality is absent.
+    tile_id, row, col
+        int32 arrays of shape (rows,): -1, 0, 0 for whole tissues.
+    columns
+        Further columns of the query.
+    """
+
+    images: pa.Table
+    image: Int32
+    tile_id: Int32
+    row: Int32
+    col: Int32
+    columns: pa.Table
+
+
+def fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> PlanRows:
+    """Run a compiled selection and return its rows, ordered by image, tile (or cell) and corner.
+
+    Raises
+    ------
+    TableError
+        If a row names an image that is not there, lacks its tile or corner, or repeats a cell.
+    """
+    images = catalog.run(IMAGES).to_arrow_table()
+    numbered = images.append_column("number", pa.array(np.arange(len(images), dtype=np.int32)))
+    tile = tuple(name for name in identity_columns(selection) if name in ("tile_id", "cell_id", "row", "col"))
+    query, parameters = _numbered_rows(selection, compiled, tile, catalog)
+    with catalog.registered(NUMBERED, numbered):
+        table = catalog.run(query.sql(DIALECT), parameters).to_arrow_table()
+    image = np.empty((len(table), len(selection.modalities)), np.int32)
+    for i in range(image.shape[1]):
+        image[:, i] = _int32(table.column(f"image_{i}"))
+    if len(image) and (image == ABSENT).all(axis=1).any():
+        position = int(np.flatnonzero((image == ABSENT).all(axis=1))[0])
+        raise TableError(
+            f"Row {position} of the selection names a tissue without a {' or '.join(selection.modality_names)} image "
+            f"at {selection.mpp} mpp in {catalog.lake}. See: SELECT * FROM images."
+        )
+    corners = [_int32(table.column(name)) for name in tile]
+    columns = table.select(list(selection.columns)).combine_chunks()
+    used = np.zeros(len(images) + 1, np.bool_)
+    used[image.reshape(-1)] = True  # the spare last entry takes ABSENT (-1)
+    used[-1] = False
+    renumbered = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    renumbered[-1] = ABSENT
+    image = renumbered[image]
+    images = images.filter(pa.array(used[:-1])).drop_columns(["format"])
+    images = images.append_column("image", pa.array(np.arange(len(images), dtype=np.int32)))
+    if tile:
+        tied = (image[1:] == image[:-1]).all(axis=1) & (corners[0][1:] == corners[0][:-1])
+        if tied.any() and selection.unit == "cell":
+            raise _repeated(images, image, corners[0], np.flatnonzero(tied))
+        if tied.any():
+            order = np.lexsort((*reversed(corners), *reversed(image.T)))
+            image, corners, columns = image[order], [corner[order] for corner in corners], columns.take(pa.array(order))
+    else:
+        zeros = np.zeros(len(table), np.int32)
+        corners = [zeros - np.int32(1), zeros, zeros]
+    tile_id, row, col = corners
+    return PlanRows(images=images, image=image, tile_id=tile_id, row=row, col=col, columns=columns)
+
+
+def _numbered_rows(
+    selection: Selection, compiled: Compiled, tile: tuple[str, ...], catalog: Catalog
+) -> tuple[exp.Select, dict[str, object]]:
+    """Return the SELECT of ``image_0, image_1, ...``, tile and columns, ordered by images and tile, and its values."""
+    rows = compiled.rows()
+    own = _with_number(rows, catalog)
+    query = exp.select().with_("selected", as_=rows).from_("selected AS s")
+    parameters: dict[str, object] = dict(compiled.parameters)
+    for i, alternatives in enumerate(selection.modalities):
+        alias = f"i{i}"
+        parameters[alias] = list(alternatives)
+        if i == 0 and own:
+            number = f'CASE WHEN list_contains($i0, s.modality) THEN s."{own}" END'
+        else:
+            number = f"{alias}.number"
+            same = (
+                f"{alias}.dataset = s.dataset AND {alias}.mpp = s.mpp AND {alias}.tissue_id = s.tissue_id "
+                f"AND list_contains(${alias}, {alias}.modality)"
+            )
+            if i == 0:
+                same += f" AND {alias}.modality = s.modality"
+            query = query.join(f"{NUMBERED} AS {alias}", on=parse_one(same, dialect=DIALECT), join_type="left")
+        query = query.select(f"coalesce({number}, {ABSENT}) AS image_{i}", dialect=DIALECT)
+    query = query.select(*(f'CAST(s."{name}" AS INTEGER) AS "{name}"' for name in tile), dialect=DIALECT)
+    query = query.select(*(exp.column(name, table="s", quoted=True) for name in selection.columns))
+    # by the corner too it would take three times as long, and tiles that share their number are rare
+    order = [f"image_{i}" for i in range(len(selection.modalities))] + [f'"{name}"' for name in tile[:1]]
+    return query.order_by(*order, dialect=DIALECT), parameters
+
+
+def _with_number(rows: exp.Query, catalog: Catalog) -> str | None:
+    """Let rows of the view `tiles` bring the number of their image along, which spares a join of texts.
+
+    Returns the name of that column; None where rows come from elsewhere: samples, and the user's own.
+    """
+    source = rows.args.get("from_")
+    base = None if source is None else source.this
+    if not isinstance(rows, exp.Select) or not isinstance(base, exp.Table) or base.name != "tiles":
+        return None
+    taken, name = {fold(column) for column in catalog.columns("tiles")}, "number"
+    while name in taken:
+        name += "_"
+    view = statement("views", "tiles").expression.copy()
+    for table in view.find_all(exp.Table):
+        if table.name == "images":
+            table.replace(exp.to_table(NUMBERED, alias="images"))
+    number = exp.alias_(exp.column("number", table="images"), name, quoted=True)
+    base.replace(view.select(number, copy=False).subquery("base"))
+    rows.select(exp.column(name, table="base", quoted=True), copy=False)
+    return name
+
+
+def _repeated(images: pa.Table, image: Int32, cell_id: Int32, places: npt.NDArray[np.int64]) -> TableError:
+    """Return the error for cells that are selected twice, the first of them named."""
+    record = images.slice(int(image[places[0]].max()), 1).to_pylist()[0]
+    return repeated_cell({**record, "cell_id": cell_id[places[0]]}, len(places))
+
+
+def _int32(column: pa.ChunkedArray) -> Int32:
+    if column.null_count:
+        raise TableError(
+            f"{column.null_count} rows of the selection have no tile_id (cell_id), row or col. Leave them out in WHERE."
+        )
+    return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int32)
