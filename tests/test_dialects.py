@@ -22,11 +22,11 @@ import postgres
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.catalog import VIEWS, Catalog
-from spora_db.catalog.dialect_aggregates import AGGREGATES, WINDOWS
-from spora_db.catalog.dialect_expressions import RULES
-from spora_db.catalog.dialect_functions import FUNCTIONS as TRANSLATED
-from spora_db.catalog.dialects import DIALECTS, translate
 from spora_db.catalog.foreign import column_type
+from spora_db.dialects import DIALECTS, translate
+from spora_db.dialects.aggregates import AGGREGATES, WINDOWS
+from spora_db.dialects.expressions import RULES
+from spora_db.dialects.functions import FUNCTIONS as TRANSLATED
 from spora_db.errors import ArgumentError, QueryError, SporaError, UnknownNameError
 from spora_db.guard.dialect import DIALECT
 from spora_db.guard.functions import FUNCTIONS, TABLE_FUNCTIONS

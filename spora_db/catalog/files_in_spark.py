@@ -11,8 +11,8 @@ from typing import cast
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from spora_db.catalog.dialects import Dialect, translate, write
 from spora_db.catalog.sql_files import sql_text
+from spora_db.dialects import Dialect, translate, write
 from spora_db.errors import QueryError
 from spora_db.layout import Lake
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query

@@ -5,9 +5,9 @@ from typing import Literal
 
 from sqlglot import exp
 
-from spora_db.catalog.dialects import Dialect, check_dialect, translate, write
 from spora_db.catalog.files_in_spark import spark_views
 from spora_db.catalog.sql_files import sql_text
+from spora_db.dialects import Dialect, check_dialect, translate, write
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.layout import Lake
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from spora_db.catalog.database import MACROS, VIEWS, Database, Parameters
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
-from spora_db.catalog.dialects import Dialect, check_dialect, translate
 from spora_db.catalog.explain import Explanation, explain
 from spora_db.catalog.foreign import foreign_script
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text
+from spora_db.dialects import Dialect, check_dialect, translate
 from spora_db.errors import unknown
 from spora_db.guard import check_select
 from spora_db.layout import TableFile, scan

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.catalog import Catalog, Explanation, lent_catalog
-from spora_db.catalog.dialects import Dialect
+from spora_db.dialects import Dialect
 from spora_db.errors import QueryError
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan import Plan

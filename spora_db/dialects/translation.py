@@ -1,17 +1,4 @@
-"""The same SELECT for another engine: what is known to mean the same there is translated, all else is refused.
-
-``translate`` reads a text as the guard does, every function by DuckDB's own name, and writes each part anew:
-
-1. queries clause by clause (``dialect_queries``, ``dialect_orders``), names resolved (``dialect_scope``);
-2. expressions by the class of their node (``dialect_expressions``), functions by name (``dialect_functions``,
-   ``dialect_aggregates``), with the kinds of their operands (``dialect_kinds``).
-
-Each of these is a list of what is allowed. Nothing is passed on in the hope that it works there: the entries were run
-on PostgreSQL and gave DuckDB's rows, those that have another word in Spark there too; for BigQuery and Snowflake the
-manuals say so. What remains different: letters whose number changes with their case (``ß``), the last digit of
-logarithms and sums of floating-point numbers, overflows, at which other engines stop, and in BigQuery a NaN that meets
-another one in IN, CASE or USING.
-"""
+"""Translates a statement as a whole: parsed as the guard reads it, every part written anew, then as text."""
 
 from collections.abc import Mapping
 
@@ -19,16 +6,13 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 
-from spora_db.catalog import dialect_expressions, dialect_queries
-from spora_db.catalog.dialect_kinds import Typed, kind_of
-from spora_db.catalog.dialect_scope import Relation, Scope, Translated
-from spora_db.catalog.dialect_targets import DIALECTS, Dialect, check_dialect, refused
+from spora_db.dialects import expressions, queries
+from spora_db.dialects.kinds import Typed, kind_of
+from spora_db.dialects.scope import Relation, Scope, Translated
+from spora_db.dialects.targets import Dialect, check_dialect, refused
 from spora_db.errors import QueryError
 from spora_db.guard.dialect import DIALECT
 from spora_db.guard.text import fold
-
-__all__ = ["DIALECTS", "Columns", "Dialect", "check_dialect", "translate", "write"]
-
 
 Columns = Mapping[str, Mapping[str, str]]
 """By relation, by column, in order: the type in DuckDB."""
@@ -38,10 +22,10 @@ class _Translator:
     """Translates queries and expressions inside each other."""
 
     def expression(self, node: exp.Expr, scope: Scope) -> Typed:
-        return dialect_expressions.expression(node, scope)
+        return expressions.expression(node, scope)
 
     def query(self, node: exp.Expr, scope: Scope) -> Translated:
-        return dialect_queries.query(node, scope)
+        return queries.query(node, scope)
 
 
 def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
@@ -81,8 +65,8 @@ def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
     is_view = isinstance(tree, exp.Create) and tree.kind == "VIEW"
     scope = Scope(dialect=dialect, translator=_Translator(), known=known, makes_view=is_view)
     if not is_view:
-        return write(dialect_queries.query(tree, scope).tree, dialect)
-    query = dialect_queries.query(tree.args["expression"], scope).tree
+        return write(queries.query(tree, scope).tree, dialect)
+    query = queries.query(tree.args["expression"], scope).tree
     return write(exp.Create(kind="VIEW", this=exp.to_table(tree.this.name), expression=query), dialect)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_kinds import (
+from spora_db.dialects.kinds import (
     COMPARED,
     NUMBERS,
     ORDERED,
@@ -15,9 +15,9 @@ from spora_db.catalog.dialect_kinds import (
     literal_text,
     wrapped,
 )
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import SPARK, refused
-from spora_db.catalog.dialect_texts import BYTES, collated
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import SPARK, refused
+from spora_db.dialects.texts import BYTES, collated
 
 
 def compared(node: exp.Expr, scope: Scope) -> Typed:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_casts import as_text
-from spora_db.catalog.dialect_kinds import Typed, literal_text, literal_whole, wrapped
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import refused
-from spora_db.catalog.dialect_texts import LETTERS, PLAIN, collated, regexp
+from spora_db.dialects.casts import as_text
+from spora_db.dialects.kinds import Typed, literal_text, literal_whole, wrapped
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import refused
+from spora_db.dialects.texts import LETTERS, PLAIN, collated, regexp
 from spora_db.sources.expressions import call
 
 Values = Sequence[exp.Expr]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_kinds import COMPARED, NUMBERS, ORDERED, Kind, Sign, Typed, literal_whole
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import SPARK, refused
-from spora_db.catalog.dialect_texts import BYTES, PLAIN, collated
+from spora_db.dialects.kinds import COMPARED, NUMBERS, ORDERED, Kind, Sign, Typed, literal_whole
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import SPARK, refused
+from spora_db.dialects.texts import BYTES, PLAIN, collated
 from spora_db.guard.text import fold
 from spora_db.sources.expressions import call as made  # `call` is what is translated here
 

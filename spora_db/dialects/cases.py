@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from sqlglot import exp
 
-from spora_db.catalog.dialect_kinds import COMPARED, Typed, common, literal_of, literal_text, wrapped
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import refused
+from spora_db.dialects.kinds import COMPARED, Typed, common, literal_of, literal_text, wrapped
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import refused
 
 
 def case(node: exp.Expr, scope: Scope) -> Typed:

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_kinds import NUMBERS, Kind, Typed, wrapped
-from spora_db.catalog.dialect_targets import Dialect, refused
+from spora_db.dialects.kinds import NUMBERS, Kind, Typed, wrapped
+from spora_db.dialects.targets import Dialect, refused
 from spora_db.guard.text import fold
 
 _ALIAS = "Name things differently, and columns with their relation, as in t.tissue_id."

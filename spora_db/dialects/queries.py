@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_kinds import COMPARED, NUMBERS, Kind, Typed, literal_text
-from spora_db.catalog.dialect_orders import Finish, finished
-from spora_db.catalog.dialect_scope import Relation, Scope, Translated
-from spora_db.catalog.dialect_targets import refused
+from spora_db.dialects.kinds import COMPARED, NUMBERS, Kind, Typed, literal_text
+from spora_db.dialects.orders import Finish, finished
+from spora_db.dialects.scope import Relation, Scope, Translated
+from spora_db.dialects.targets import refused
 from spora_db.guard.text import fold
 
 _SELECT = {"with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "qualify"}

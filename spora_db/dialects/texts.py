@@ -7,10 +7,10 @@ says, so collations stand in the text: ``"C"`` where texts are put in order, ``"
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_kinds import Typed, literal_text, wrapped
-from spora_db.catalog.dialect_regexps import END, portable
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import SPARK, Dialect, refused
+from spora_db.dialects.kinds import Typed, literal_text, wrapped
+from spora_db.dialects.regexps import END, portable
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import SPARK, Dialect, refused
 
 BYTES, LETTERS, PLAIN = "C", "und-x-icu", "default"
 _LITERAL = "The pattern must be a literal text."

@@ -9,17 +9,17 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from spora_db.catalog import dialect_numbers as numbers
-from spora_db.catalog.dialect_aggregates import filtered, window
-from spora_db.catalog.dialect_cases import case
-from spora_db.catalog.dialect_casts import as_text, cast, try_cast
-from spora_db.catalog.dialect_comparisons import between, compared, is_in, is_value
-from spora_db.catalog.dialect_functions import function
-from spora_db.catalog.dialect_kinds import Typed
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import refused
-from spora_db.catalog.dialect_text_functions import joined
-from spora_db.catalog.dialect_texts import escaped, glob, like, similar
+from spora_db.dialects import numbers
+from spora_db.dialects.aggregates import filtered, window
+from spora_db.dialects.cases import case
+from spora_db.dialects.casts import as_text, cast, try_cast
+from spora_db.dialects.comparisons import between, compared, is_in, is_value
+from spora_db.dialects.functions import function
+from spora_db.dialects.kinds import Typed
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import refused
+from spora_db.dialects.text_functions import joined
+from spora_db.dialects.texts import escaped, glob, like, similar
 
 Rule = Callable[[exp.Expr, Scope], Typed]
 

@@ -14,7 +14,7 @@ from typing import Literal, cast
 import numpy as np
 from sqlglot import exp
 
-from spora_db.catalog.dialect_targets import Dialect, refused
+from spora_db.dialects.targets import Dialect, refused
 
 Kind = Literal["text", "integer", "wide", "decimal", "float", "double", "boolean", "date", "timestamp", "null", "other"]
 """`wide` are whole numbers beyond BIGINT, decimals elsewhere; `other` is only passed on, as a column of a result."""

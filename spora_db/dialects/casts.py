@@ -7,7 +7,7 @@ numbers (Spark reads ``1d``). What of this can be said in plain SQL is, the rest
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_kinds import (
+from spora_db.dialects.kinds import (
     Kind,
     Sign,
     Typed,
@@ -17,9 +17,9 @@ from spora_db.catalog.dialect_kinds import (
     literal_whole,
     wrapped,
 )
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import SPARK, refused
-from spora_db.catalog.dialect_texts import matches
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import SPARK, refused
+from spora_db.dialects.texts import matches
 from spora_db.errors import QueryError
 
 _DIGITS = "[0-9]+(_[0-9]+)*"

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_casts import constant
-from spora_db.catalog.dialect_kinds import NUMBERS, Kind, Sign, Typed, literal_of, literal_whole, wrapped
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import SPARK, refused
+from spora_db.dialects.casts import constant
+from spora_db.dialects.kinds import NUMBERS, Kind, Sign, Typed, literal_of, literal_whole, wrapped
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import SPARK, refused
 
 EXACT: tuple[Kind, ...] = ("integer", "wide", "decimal", "double")
 """Kinds that engines compute with alike; FLOAT is computed in half the digits here and in all of them there."""

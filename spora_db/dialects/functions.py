@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from spora_db.catalog import dialect_numbers as numbers
-from spora_db.catalog import dialect_text_functions as texts
-from spora_db.catalog.dialect_aggregates import AGGREGATES, WINDOWS, aggregate
-from spora_db.catalog.dialect_casts import failure
-from spora_db.catalog.dialect_kinds import COMPARED, ORDERED, Typed, common, literal_text, literal_whole, wrapped
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import Dialect, refused
-from spora_db.catalog.dialect_text_functions import Rule, Values, joined
-from spora_db.catalog.dialect_texts import BYTES, PLAIN, collated
+from spora_db.dialects import numbers
+from spora_db.dialects import text_functions as texts
+from spora_db.dialects.aggregates import AGGREGATES, WINDOWS, aggregate
+from spora_db.dialects.casts import failure
+from spora_db.dialects.kinds import COMPARED, ORDERED, Typed, common, literal_text, literal_whole, wrapped
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import Dialect, refused
+from spora_db.dialects.text_functions import Rule, Values, joined
+from spora_db.dialects.texts import BYTES, PLAIN, collated
 from spora_db.guard.text import fold
 from spora_db.sources.expressions import call
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from spora_db.catalog.dialect_aggregates import ordered
-from spora_db.catalog.dialect_kinds import Typed, literal_whole
-from spora_db.catalog.dialect_scope import Scope
-from spora_db.catalog.dialect_targets import refused
+from spora_db.dialects.aggregates import ordered
+from spora_db.dialects.kinds import Typed, literal_whole
+from spora_db.dialects.scope import Scope
+from spora_db.dialects.targets import refused
 from spora_db.guard.text import fold
 
 OUTSIDE, KEPT = "ordered", "spora_kept"
