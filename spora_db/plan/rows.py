@@ -61,37 +61,42 @@ def fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> Pl
     query, parameters = _numbered_rows(selection, compiled, tile, catalog)
     with catalog.registered(NUMBERED, numbered):
         table = catalog.run(query.sql(DIALECT), parameters).to_arrow_table()
-    image = np.empty((len(table), len(selection.modalities)), np.int32)
-    for i in range(image.shape[1]):
-        image[:, i] = _int32(table.column(f"image_{i}"))
-    if len(image) and (image == ABSENT).all(axis=1).any():
-        position = int(np.flatnonzero((image == ABSENT).all(axis=1))[0])
+    image = np.column_stack([_int32(table.column(f"image_{i}")) for i in range(len(selection.modalities))])
+    _check_images(image, selection, catalog)
+    images, image = _in_use(images, image)
+    columns = table.select(list(selection.columns)).combine_chunks()
+    if not tile:
+        zeros = np.zeros(len(table), np.int32)
+        return PlanRows(images=images, image=image, tile_id=zeros - np.int32(1), row=zeros, col=zeros, columns=columns)
+    tile_id, row, col = (_int32(table.column(name)) for name in tile)
+    tied = (image[1:] == image[:-1]).all(axis=1) & (tile_id[1:] == tile_id[:-1])
+    if tied.any():
+        if selection.unit == "cell":
+            raise _repeated(images, image, tile_id, np.flatnonzero(tied))
+        order = np.lexsort((col, row, tile_id, *reversed(image.T)))
+        image, tile_id, row, col, columns = image[order], tile_id[order], row[order], col[order], columns.take(order)
+    return PlanRows(images=images, image=image, tile_id=tile_id, row=row, col=col, columns=columns)
+
+
+def _check_images(image: Int32, selection: Selection, catalog: Catalog) -> None:
+    """Refuse rows that no modality has an image for."""
+    absent = np.flatnonzero((image == ABSENT).all(axis=1))
+    if len(absent):
         raise TableError(
-            f"Row {position} of the selection names a tissue without a {' or '.join(selection.modality_names)} image "
+            f"Row {absent[0]} of the selection names a tissue without a {' or '.join(selection.modality_names)} image "
             f"at {selection.mpp} mpp in {catalog.lake}. See: SELECT * FROM images."
         )
-    corners = [_int32(table.column(name)) for name in tile]
-    columns = table.select(list(selection.columns)).combine_chunks()
+
+
+def _in_use(images: pa.Table, image: Int32) -> tuple[pa.Table, Int32]:
+    """Leave out images that no row names, and number the others anew."""
     used = np.zeros(len(images) + 1, np.bool_)
     used[image.reshape(-1)] = True  # the spare last entry takes ABSENT (-1)
     used[-1] = False
     renumbered = np.cumsum(used, dtype=np.int32) - np.int32(1)
     renumbered[-1] = ABSENT
-    image = renumbered[image]
-    images = images.filter(pa.array(used[:-1])).drop_columns(["format"])
-    images = images.append_column("image", pa.array(np.arange(len(images), dtype=np.int32)))
-    if tile:
-        tied = (image[1:] == image[:-1]).all(axis=1) & (corners[0][1:] == corners[0][:-1])
-        if tied.any() and selection.unit == "cell":
-            raise _repeated(images, image, corners[0], np.flatnonzero(tied))
-        if tied.any():
-            order = np.lexsort((*reversed(corners), *reversed(image.T)))
-            image, corners, columns = image[order], [corner[order] for corner in corners], columns.take(pa.array(order))
-    else:
-        zeros = np.zeros(len(table), np.int32)
-        corners = [zeros - np.int32(1), zeros, zeros]
-    tile_id, row, col = corners
-    return PlanRows(images=images, image=image, tile_id=tile_id, row=row, col=col, columns=columns)
+    kept = images.filter(pa.array(used[:-1])).drop_columns(["format"])
+    return kept.append_column("image", pa.array(np.arange(len(kept), dtype=np.int32))), renumbered[image]
 
 
 def _numbered_rows(
