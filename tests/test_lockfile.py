@@ -157,6 +157,12 @@ def test_a_column_of_structs_and_lists_survives(query, lake, tmp_path):
         (lambda q: SporaQuery.from_sql(q.lake, f"{ROWS} ORDER BY random() LIMIT 9").modality("imc"), "random"),
         (lambda q: SporaQuery.from_sql(q.lake, f"{ROWS} USING SAMPLE 9").modality("imc"), "a sample clause"),
         (lambda q: SporaQuery.from_sql(q.lake, ROWS.replace("tiles", "tiles TABLESAMPLE 50%")), "a sample clause"),
+        (lambda q: SporaQuery.from_sql(q.lake, f"{ROWS} LIMIT 9"), "LIMIT without ORDER BY"),
+        (lambda q: q.where("age > (SELECT age FROM tissues OFFSET 1 LIMIT 1)"), "LIMIT without ORDER BY"),
+        (
+            lambda q: SporaQuery.from_sql(q.lake, ROWS.replace("SELECT", "SELECT DISTINCT ON (tissue_id)")),
+            "DISTINCT ON without ORDER BY",
+        ),
     ],
 )
 def test_rows_that_change_from_run_to_run_are_not_locked(query, tmp_path, build, words):
@@ -164,6 +170,15 @@ def test_rows_that_change_from_run_to_run_are_not_locked(query, tmp_path, build,
     with pytest.raises(QueryError, match=rf"lock\(\): the SQL of this query uses {words}.*\.sample\(n, seed=\)"):
         build(query).modality("imc").lock(path)
     assert not path.exists()
+
+
+def test_an_order_makes_a_limit_lockable(lake, tmp_path):
+    path = (
+        SporaQuery.from_sql(lake, f"({ROWS} ORDER BY dataset, tissue_id, tile_id) LIMIT 9")
+        .modality("imc")
+        .lock(tmp_path / "a.json")
+    )
+    assert SporaQuery.from_lock(path).count() == 9
 
 
 def test_other_tilings_specs_and_cohorts_are_no_difference(query, lake, tmp_path):

@@ -194,8 +194,9 @@ def _check_repeatable(resolved: Resolved) -> None:
     parts = (*resolved.predicates, resolved.weight, resolved.source)
     if found := changing(part for part in parts if part is not None):
         raise QueryError(
-            f"lock(): the SQL of this query uses {', '.join(found)}, so its rows are others at every run and a lock "
-            f"could never hold. {ADVICE} Write a date as a constant, such as DATE '2026-01-31'."
+            f"lock(): the SQL of this query uses {', '.join(found)}, so its rows may be others at every run, and "
+            f"no lock would hold. {ADVICE} Write a date as a constant, such as DATE '2026-01-31'. Give a LIMIT an "
+            "ORDER BY."
         )
 
 

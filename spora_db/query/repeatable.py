@@ -1,4 +1,4 @@
-"""SQL whose answer changes from run to run: random numbers, sample clauses, the clock."""
+"""SQL whose answer may change from run to run: random numbers, sample clauses, the clock, some rows of no order."""
 
 from collections.abc import Iterable
 
@@ -12,6 +12,7 @@ RANDOM = frozenset({"random"})
 CLOCK = frozenset({"now", "today"})
 """Functions that tell the time; so does `age` of one argument."""
 _CLOCK_WORDS = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp)
+_SOME = ("limit", "offset")
 ADVICE = "Draw rows with .sample(n, seed=), which takes the same ones at every run."
 
 
@@ -57,11 +58,17 @@ def changing(trees: Iterable[exp.Expr]) -> list[str]:
     >>> from spora_db.guard.dialect import DIALECT
     >>> changing([parse_one("SELECT age(born), age(born, died) FROM t USING SAMPLE 3", dialect=DIALECT)])
     ['a sample clause', 'age() of one date']
+    >>> changing([parse_one("SELECT * FROM (SELECT * FROM t LIMIT 3) ORDER BY born", dialect=DIALECT)])
+    ['LIMIT without ORDER BY']
     """
     found: set[str] = set()
     for node in (node for tree in trees for node in tree.walk()):
         if isinstance(node, exp.TableSample):
             found.add("a sample clause")
+        elif isinstance(node, exp.Query) and any(node.args.get(word) for word in _SOME) and not _ordered(node):
+            found.add("LIMIT without ORDER BY")
+        elif isinstance(node, exp.Distinct) and node.args.get("on") and not _ordered(node.parent):
+            found.add("DISTINCT ON without ORDER BY")
         elif isinstance(node, _CLOCK_WORDS):
             found.add(node.key.replace("current", "current_"))
         elif isinstance(node, exp.Anonymous):
@@ -71,3 +78,10 @@ def changing(trees: Iterable[exp.Expr]) -> list[str]:
             elif name == "age" and len(node.expressions) == 1:
                 found.add("age() of one date")
     return sorted(found)
+
+
+def _ordered(query: exp.Expr | None) -> bool:
+    """Tell whether a query has an order, or is one in parentheses that has."""
+    if query is None or query.args.get("order"):
+        return query is not None
+    return isinstance(query, exp.Subquery) and _ordered(query.this)
