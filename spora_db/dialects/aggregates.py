@@ -12,7 +12,7 @@ from spora_db.dialects.kinds import COMPARED, NUMBERS, ORDERED, Kind, Sign, Type
 from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import SPARK, refused
 from spora_db.dialects.texts import BYTES, PLAIN, collated
-from spora_db.guard.text import fold
+from spora_db.names import fold
 from spora_db.sources.expressions import call as made  # `call` is what is translated here
 
 _ORDER = "Say ORDER BY inside OVER (...), by columns that tell all rows apart."

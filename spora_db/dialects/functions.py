@@ -18,7 +18,7 @@ from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import Dialect, refused
 from spora_db.dialects.text_functions import Rule, Values, joined
 from spora_db.dialects.texts import BYTES, PLAIN, collated
-from spora_db.guard.text import fold
+from spora_db.names import fold
 from spora_db.sources.expressions import call
 
 _MACROS = ("has_all_markers", "has_any_marker", "n_markers")

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from spora_db.dialects.kinds import NUMBERS, Kind, Typed, wrapped
 from spora_db.dialects.targets import Dialect, refused
-from spora_db.guard.text import fold
+from spora_db.names import fold
 
 _ALIAS = "Name things differently, and columns with their relation, as in t.tissue_id."
 

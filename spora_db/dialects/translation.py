@@ -12,7 +12,7 @@ from spora_db.dialects.scope import Relation, Scope, Translated
 from spora_db.dialects.targets import Dialect, check_dialect, refused
 from spora_db.errors import QueryError
 from spora_db.guard.dialect import DIALECT
-from spora_db.guard.text import fold
+from spora_db.names import fold
 
 Columns = Mapping[str, Mapping[str, str]]
 """By relation, by column, in order: the type in DuckDB."""

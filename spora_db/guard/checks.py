@@ -20,8 +20,9 @@ from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 from spora_db.errors import QueryError, unknown
 from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import AGGREGATES
-from spora_db.guard.text import fold, refuse, refuse_parse, tokens_of, where
+from spora_db.guard.text import refuse, refuse_parse, tokens_of, where
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
+from spora_db.names import fold
 
 _TOO_DEEP = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
 

@@ -11,6 +11,7 @@ from sqlglot.errors import ParseError, TokenError
 from spora_db.errors import QueryError
 from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import BARE_WORDS, FUNCTIONS, WORDS
+from spora_db.names import fold
 
 LONGEST_TEXT = 1_000_000
 """Characters of SQL that are read; 50,000 quoted ids in one IN list take a tenth of it."""
@@ -26,19 +27,6 @@ _OTHERWISE = {
 _REMEDY = (
     "Ask the catalog's relations with functions that compute on values; nothing that reads files, settings or SQL text."
 )
-
-
-def fold(name: str) -> str:
-    """Fold the case of a name as DuckDB does: ASCII letters only.
-
-    Examples
-    --------
-    >>> fold("Tiles"), fold("ÄTiles")
-    ('tiles', 'Ätiles')
-    """
-    return (
-        name.lower() if name.isascii() else "".join(letter.lower() if letter.isascii() else letter for letter in name)
-    )
 
 
 def refuse(text: str, *, start: int, end: int, finding: str, remedy: str) -> NoReturn:

@@ -8,7 +8,8 @@ from sqlglot import exp
 
 from spora_db.errors import unknown
 from spora_db.guard.functions import FUNCTIONS, TABLE_FUNCTIONS, TYPE_ALIASES
-from spora_db.guard.text import check_tokens, fold, refuse, tokens_of, where
+from spora_db.guard.text import check_tokens, refuse, tokens_of, where
+from spora_db.names import fold
 
 QUERIES = (exp.Select, exp.SetOperation, exp.Subquery)
 ADVICE = "A query is one SELECT over the catalog's relations, CTEs and table functions that make rows from values."

@@ -11,7 +11,7 @@ from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import statement
 from spora_db.errors import TableError
 from spora_db.guard.dialect import DIALECT
-from spora_db.guard.text import fold
+from spora_db.names import fold
 from spora_db.plan.cell_places import repeated_cell
 from spora_db.plan.panels import Int32
 from spora_db.plan.plan import ABSENT

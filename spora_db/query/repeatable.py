@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlglot import exp
 
 from spora_db.errors import QueryError
-from spora_db.guard.text import fold
+from spora_db.names import fold
 
 RANDOM = frozenset({"random"})
 """Functions that give another number for every row and run."""

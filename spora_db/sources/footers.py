@@ -5,7 +5,6 @@ as ``index`` or ``level_0``. Only the key of a table is ever looked for there; o
 """
 
 import re
-import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,10 +15,10 @@ import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, TableError
 from spora_db.layout import TableFile
+from spora_db.names import fold
 from spora_db.sources.reconcile import duckdb_type
 
 FOOTERS_KEPT = 4096
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")
 _UNNAMED_INDEX = re.compile(r"__index_level_[0-9]+__")
 
@@ -46,17 +45,6 @@ class FileColumn:
     file_name: str
     type: str
     name: str
-
-
-def fold(name: str) -> str:
-    """Fold a name as DuckDB does when it compares names: ASCII letters only.
-
-    Examples
-    --------
-    >>> fold("SMA"), fold("É")
-    ('sma', 'É')
-    """
-    return name.translate(_LOWER)
 
 
 def read_footer(table: TableFile) -> Footer:

@@ -12,8 +12,9 @@ from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile, TableKind
+from spora_db.names import fold
 from spora_db.sources.expressions import cast_to, constant, empty, named, null, position, read_parquet, text
-from spora_db.sources.footers import FileColumn, Footer, file_columns, fold, read_footer
+from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
 from spora_db.sources.reconcile import cast, cast_id, common_type, is_known
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
 

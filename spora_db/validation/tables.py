@@ -9,7 +9,8 @@ from typing import Final
 
 from spora_db.errors import FileFormatError, TableError
 from spora_db.layout import Dataset, TableFile, TableKind
-from spora_db.sources.footers import Footer, fold, is_stray, key_position, read_footer
+from spora_db.names import fold
+from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
 from spora_db.validation.findings import Finding, Severity
 from spora_db.validation.rules import broken
 
