@@ -187,16 +187,27 @@ def test_provenance_is_shown(tmp_path):
         assert line in output
 
 
+@pytest.mark.parametrize("largest", [900, 20])
 @pytest.mark.parametrize("name", ["masks", "images"])
-def test_preview_draws_tissues(tmp_path, name):
+def test_preview_draws_tissues(tmp_path, monkeypatch, name, largest):
     import matplotlib.image
 
+    import spora_db.jobs.preview
+
+    views = []
+    draw = spora_db.jobs.preview.draw_tissue
+    monkeypatch.setattr("spora_db.jobs.preview.draw_tissue", lambda axes, view: views.append(view) or draw(axes, view))
+    monkeypatch.setattr(sys.modules["spora_db.plot.overview"], "LARGEST", largest)
     root = (write_masks if name == "masks" else write_images)(tmp_path)
     assert invoke(*TILE, root, "--preview", tmp_path / "out.png")[0] == 0
     picture = matplotlib.image.imread(tmp_path / "out.png")
     assert picture.shape[0] > 300
     assert picture.shape[1] > 900
     assert len(set(map(tuple, (picture[::7, ::7, :3] * 255).astype(int).reshape(-1, 3)))) > 20
+    for view in views:
+        assert max(view.image.shape[1:]) <= largest
+        assert view.thinned == -(-max(view.height, view.width) // largest)
+        assert 20 < view.tiles.max() < max(view.height, view.width)  # places in the tissue, not in the picture
 
 
 def test_a_read_error_is_one_line_without_a_traceback(tmp_path):

@@ -67,7 +67,7 @@ def test_only_the_channels_shown_are_read_and_slides_are_thinned(
     whole = plot.tissue_view(imc, "alpha_0000", mask=False)
     assert whole.channel_names == ("DNA", "CD3e", "Bad")
     monkeypatch.setattr(import_module("spora_db.plot.overview"), "LARGEST", 40)
-    monkeypatch.setattr(import_module("spora_db.plot.views"), "BAND", 7)
+    monkeypatch.setattr(import_module("spora_db.plot.overview"), "BAND", 7)
     thinned = plot.tissue_view(imc, "alpha_0000", mask=False)
     assert (thinned.thinned, thinned.image.shape, thinned.height, thinned.width) == (3, (3, 32, 32), 96, 96)
     expected = whole.image.reshape(3, 32, 3, 32, 3).mean(axis=(2, 4))

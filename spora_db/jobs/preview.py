@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError
-from spora_db.images import ImageReader, open_image
+from spora_db.images import ImageReader, open_image, read_region
 from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of, select_datasets
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
@@ -17,14 +17,13 @@ from spora_db.layout import parse_mpp, scan, tile_file
 from spora_db.masks import load_tissue_mask
 from spora_db.plot.canvas import FAINT, MARGIN, Page
 from spora_db.plot.markers import choose_channels
-from spora_db.plot.overview import TissueView, draw_tissue, modality_name
+from spora_db.plot.overview import TissueView, draw_tissue, modality_name, read_thinned, thin_step
 from spora_db.tiling.parameters import TilingParameters
 
 MOST = 6  # tissues
 COLUMNS = 3
 PANEL = 3.2  # inches
 CAPTION = 0.55
-SIDE = 900  # pixels; larger tissues are thinned while they are read
 
 
 def draw_preview(
@@ -95,7 +94,8 @@ def _spread(tissues: Sequence[tuple[Cohort, Tissue]]) -> list[tuple[Cohort, Tiss
 def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: TilingParameters) -> TissueView:
     """Return what is drawn of a tissue, thinned to a size that fits a page."""
     mask = load_tissue_mask(tissue.mask)
-    step = max(1, -(-max(mask.shape) // SIDE))
+    height, width = mask.shape
+    step = thin_step(height, width)
     thin_mask = mask[::step, ::step]
     images = sorted(tissue.images, key=lambda item: (item[0] != "he", item[0]))  # H&E shows best what is tissue
     modality: str = "he"
@@ -108,8 +108,11 @@ def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: Tilin
         if not pages:
             panel = read_panel(lake, dataset=cohort.name, modality=modality)
             names, pages = _shown(panel, tissue.tissue_id, reader)
-        image = _thin(reader, pages, step=step)
-    tiles = _tiles(cohort, tissue.tissue_id, parameters=parameters)
+        image = read_thinned(
+            lambda row, rows: read_region(reader, pages, row=row, height=rows), height=reader.shape[1], step=step
+        )
+        if is_rgb(modality):
+            image = image.round().astype(reader.dtype)  # colours are known by the type of raw pixels
     return TissueView(
         image=image,
         dataset=cohort.name,
@@ -117,9 +120,11 @@ def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: Tilin
         modality=modality,
         channel_names=names,
         mask=thin_mask,
-        tiles=(tiles / step).round().astype(np.int64),
-        tile_size=round(parameters.tile_size / step),
-        mpp=cohort.mpp * step,
+        tiles=_tiles(cohort, tissue.tissue_id, parameters=parameters),
+        tile_size=parameters.tile_size,
+        mpp=cohort.mpp,
+        thinned=step,
+        size=(height, width),
     )
 
 
@@ -130,21 +135,6 @@ def _shown(panel: Panel, tissue_id: str, reader: ImageReader) -> tuple[tuple[str
     names = tuple(pages)
     shown = tuple(names[item.index] for item in choose_channels(names, [ids[name] for name in names]))
     return shown, [pages[name] for name in shown]
-
-
-def _thin(reader: ImageReader, pages: Sequence[int], *, step: int) -> NDArray[Any]:
-    """Read every ``step``-th pixel of some pages, a band of chunks at a time."""
-    _, height, width = reader.shape
-    out = np.empty((len(pages), -(-height // step), -(-width // step)), reader.dtype)
-    band = max(reader.chunks[0], 1)
-    for row in range(0, height, band):
-        for block in reader.blocks(pages, row, 0, min(band, height - row), width):
-            top, left = row + block.row, block.col
-            first, start = -top % step, -left % step
-            pixels = block.pixels[:, first::step, start::step]
-            to_row, to_col = (top + first) // step, (left + start) // step
-            out[block.slots, to_row : to_row + pixels.shape[1], to_col : to_col + pixels.shape[2]] = pixels
-    return out
 
 
 def _tiles(cohort: Cohort, tissue_id: str, *, parameters: TilingParameters) -> NDArray[np.int64]:

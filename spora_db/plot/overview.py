@@ -1,6 +1,6 @@
 """A whole tissue in one picture: its pixels, the outline of its mask and of its tiles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from spora_db.plot.composite import Floats, as_array, brightfield, composite, co
 from spora_db.plot.contrast import Limits, check_limits, set_limits
 from spora_db.plot.markers import Markers, Panel, Shown, choose_channels, spell_markers
 
+BAND = 1024  # rows of a tissue that are read at a time
 LARGEST = 900  # a tissue is thinned to at most this many pixels a side before it is drawn
 
 
@@ -133,6 +134,29 @@ def thin(planes: npt.NDArray[Any], step: int) -> Floats:
     margins = ((0, 0), (0, height * step - planes.shape[1]), (0, width * step - planes.shape[2]))
     squares = np.pad(planes, margins, mode="edge").reshape(len(planes), height, step, width, step)
     return np.asarray(squares.mean(axis=(2, 4), dtype=np.float32))
+
+
+def read_thinned(read: Callable[[int, int], npt.NDArray[Any]], *, height: int, step: int) -> Floats:
+    """Read an image band by band, each thinned before the next is read.
+
+    Parameters
+    ----------
+    read
+        Returns planes of shape (C, rows, W), asked by the band's first row and its number of rows.
+    height
+        Of the image, in pixels.
+    step
+        Of `thin`.
+
+    Examples
+    --------
+    >>> planes = np.arange(60, dtype=np.float32).reshape(1, 12, 5)
+    >>> np.array_equal(read_thinned(lambda row, rows: planes[:, row : row + rows], height=12, step=3), thin(planes, 3))
+    True
+    """
+    band = max(BAND // step, 1) * step
+    parts = [thin(read(row, min(band, height - row)), step) for row in range(0, height, band)]
+    return np.concatenate(parts, axis=1)
 
 
 def draw_tissue(

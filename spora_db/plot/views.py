@@ -13,16 +13,13 @@ import pyarrow.compute as pc
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError, MaskNotFoundError, QueryError, unknown
 from spora_db.plot.canvas import Picture
-from spora_db.plot.composite import Floats
 from spora_db.plot.contrast import Limits
 from spora_db.plot.markers import choose_channels, spell_markers
-from spora_db.plot.overview import TissueView, overview, thin, thin_step
+from spora_db.plot.overview import TissueView, overview, read_thinned, thin_step
 
 if TYPE_CHECKING:
     from spora_db.query import SporaQuery
     from spora_db.samples.materialize import ImagePlan
-
-BAND = 1024  # rows of a tissue that are read at a time
 
 
 def tissue(
@@ -118,7 +115,9 @@ def tissue_view(
         corners = np.stack([own.column(axis).to_numpy() for axis in ("row", "col")], axis=1)
         size = own.column("tile_size")[0].as_py() if "tile_size" in own.column_names else query.selection.tile_size
     return TissueView(
-        image=_read(source, step),
+        image=read_thinned(
+            lambda row, rows: source.read(row=row, col=0, height=rows, width=width), height=height, step=step
+        ),
         dataset=str(first["dataset"]),
         tissue_id=str(first["tissue_id"]),
         modality=name,
@@ -170,17 +169,6 @@ def _whole(query: "SporaQuery", first: dict[str, Any], modality: str | None) -> 
         rows_table=pa.table({"dataset": [first["dataset"]], "tissue_id": [first["tissue_id"]]}),
     )  # fmt: skip
     return replace(query, selection=selection)
-
-
-def _read(source: "ImagePlan", step: int) -> Floats:
-    """Read a whole image in bands of whole steps, each thinned."""
-    _, height, width = source.reader.shape
-    band = max(BAND // step, 1) * step
-    parts = [
-        thin(source.read(row=row, col=0, height=min(band, height - row), width=width), step)
-        for row in range(0, height, band)
-    ]
-    return np.concatenate(parts, axis=1)
 
 
 def _mask(query: "SporaQuery", source: "ImagePlan") -> npt.NDArray[np.bool_]:
