@@ -203,6 +203,9 @@ def test_odd_channel_names_are_exact(tmp_path):
     found = ask(lake, "SELECT channel_name, measured, page FROM tissue_channels ORDER BY channel_index")
     pages = iter(range(len(ODD)))
     assert found == [(name, flags[name][0], next(pages) if flags[name][0] else None) for name in ODD]
+    with Catalog(lake) as catalog:
+        told = catalog.explain_sql("SELECT * FROM channels_per_tissue")
+    assert {file.path for file in told.files} == {"d/imc/channels_per_tissue.parquet"}
 
 
 def test_the_panel_orders_the_pages_not_the_wide_file(tmp_path):
@@ -253,6 +256,28 @@ def test_a_value_that_is_unknown_hides_the_row_of_its_tissue_only(tmp_path, coun
     expected = {(i, f"m{j}"): None if unknown[i] else bool(flags[i, j]) for i in range(40) for j in range(count)}
     assert len(found) == len(expected)
     assert {(tissue, name): measured for tissue, name, measured in found} == expected
+
+
+def test_nan_is_found_though_footers_do_not_count_it(tmp_path):
+    """DuckDB takes the least and greatest value of a footer for those of all values; NaN is not among them."""
+    values = pa.array([0.0, float("nan"), 1.0, None], from_pandas=False)
+    lake = panel(tmp_path, {"a": values, "tissue_id": list("xyzn")})
+    tissues(lake, d={"tissue_id": list("xyzn"), "w": values, "patient_id": values, "small": values.cast(pa.float32())})
+    measured = ask(lake, "SELECT tissue_id, measured FROM channels_per_tissue ORDER BY tissue_id")
+    assert measured == [("n", None), ("x", False), ("y", None), ("z", True)]
+    for name in ("w", "small"):
+        for condition, found in {
+            f"isnan({name})": ["y"],
+            f"NOT isnan({name})": ["x", "z"],
+            f"{name} BETWEEN 0 AND 1": ["x", "z"],
+            f"{name} > 5": ["y"],  # in DuckDB, NaN is the greatest number
+            f"{name} = 'nan'": ["y"],
+            f"{name} <= 1": ["x", "z"],
+            f"{name} IS NULL": ["n"],
+        }.items():
+            assert ask(lake, f"SELECT tissue_id FROM tissues WHERE {condition} ORDER BY ALL") == [(t,) for t in found]
+        assert repr(ask(lake, f"SELECT min({name}), max({name}) FROM tissues")) == "[(0.0, nan)]"
+    assert ask(lake, "SELECT patient_id FROM tissues ORDER BY tissue_id") == [(None,), ("0",), (None,), ("1",)]
 
 
 @pytest.mark.parametrize(

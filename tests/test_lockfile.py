@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from spora_db.selection import Selection
 
 SPEC = "quantile_clipping/uq_0.99_image"
 ROWS = "SELECT dataset, tissue_id, tile_id, \"row\", col FROM tiles WHERE modality = 'imc'"
+ORDERED = f"{ROWS} ORDER BY dataset, tissue_id, tile_id"
 FOLDER = "imc/1_0mpp/standardization/quantile_clipping/uq_0.99_image"
 
 
@@ -160,6 +162,10 @@ def test_a_column_of_structs_and_lists_survives(query, lake, tmp_path):
         (lambda q: SporaQuery.from_sql(q.lake, f"{ROWS} LIMIT 9"), "LIMIT without ORDER BY"),
         (lambda q: q.where("age > (SELECT age FROM tissues OFFSET 1 LIMIT 1)"), "LIMIT without ORDER BY"),
         (
+            lambda q: SporaQuery.from_sql(q.lake, f"{ROWS} QUALIFY row_number() OVER (PARTITION BY tissue_id) = 1"),
+            r"row_number\(\) OVER without ORDER BY",
+        ),
+        (
             lambda q: SporaQuery.from_sql(q.lake, ROWS.replace("SELECT", "SELECT DISTINCT ON (tissue_id)")),
             "DISTINCT ON without ORDER BY",
         ),
@@ -172,13 +178,37 @@ def test_rows_that_change_from_run_to_run_are_not_locked(query, tmp_path, build,
     assert not path.exists()
 
 
-def test_an_order_makes_a_limit_lockable(lake, tmp_path):
-    path = (
-        SporaQuery.from_sql(lake, f"({ROWS} ORDER BY dataset, tissue_id, tile_id) LIMIT 9")
-        .modality("imc")
-        .lock(tmp_path / "a.json")
-    )
-    assert SporaQuery.from_lock(path).count() == 9
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda q: SporaQuery.from_sql(q.lake, f"({ORDERED}) LIMIT 9").modality("imc"),
+        lambda q: SporaQuery.from_sql(q.lake, f"SELECT * FROM ({ORDERED}) LIMIT 9").modality("imc"),
+        lambda q: SporaQuery.from_sql(q.lake, f"WITH a AS ({ORDERED}) SELECT * FROM a LIMIT 9").modality("imc"),
+        lambda q: q.where("tile_id = 0 AND age <= (SELECT max(age) FROM tissues LIMIT 1)"),
+        lambda q: q.where("EXISTS (SELECT 1 FROM images AS i WHERE i.tissue_id = tiles.tissue_id LIMIT 1)"),
+    ],
+)
+def test_a_limit_that_keeps_the_same_rows_is_locked(query, tmp_path, build):
+    asked = build(query)
+    assert SporaQuery.from_lock(asked.lock(tmp_path / "a.json")).count() == asked.count() > 0
+
+
+def test_a_hash_of_another_form_says_so(query, tmp_path):
+    path = query.lock(tmp_path / "a.json")
+    content = json.loads(path.read_text())
+    del content["versions"]["plan hash"]
+    path.write_text(json.dumps({**content, "plan": "0" * 32}))
+    assert "hashes of two forms" in broken(path)
+
+
+def test_another_cohort_may_widen_a_column(query, lake, tmp_path):
+    for name, kind in (("alpha", np.int32), ("beta", np.int64)):
+        rewrite(lake / name / "metadata/tissues.parquet", lambda f, kind=kind: f.assign(count=kind(7)))
+    (tmp_path / "beta").mkdir()
+    shutil.move(lake / "beta", tmp_path / "beta")
+    path = query.where("dataset = 'alpha'").select("count").lock(tmp_path / "a.json")
+    shutil.move(tmp_path / "beta/beta", lake)
+    assert SporaQuery.from_lock(path).count() == 27
 
 
 def test_other_tilings_specs_and_cohorts_are_no_difference(query, lake, tmp_path):

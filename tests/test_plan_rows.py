@@ -1,14 +1,22 @@
 """The rows of a plan: images as numbers, in one order, whichever way the rows were asked for."""
 
+import datetime
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from lakes import write_lake
 from spora_db import SporaQuery
+from spora_db.errors import UnknownNameError
+from spora_db.plan.plan import Plan
 
 OWN_ROWS = 'SELECT dataset, modality, mpp, strategy, tile_size, tissue_id, tile_id, "row", col FROM tiles'
 
@@ -87,7 +95,7 @@ def test_tiles_that_share_their_number_are_ordered_by_their_corner(lake, tmp_pat
     assert keys[of_default, 1:].tolist() == np.column_stack([rows.tile_id, rows.row, rows.col]).tolist()
 
 
-@pytest.mark.parametrize("name", ["image", "number", "NUMBER"])
+@pytest.mark.parametrize("name", ["image", "number", "spora-db: number of the image"])
 def test_a_cohorts_own_column_keeps_its_name(lake, tmp_path, name):
     root = shutil.copytree(lake, tmp_path / "lake")
     for base in root.iterdir():
@@ -101,3 +109,65 @@ def test_a_cohorts_own_column_keeps_its_name(lake, tmp_path, name):
     assert plan.columns.column(name).to_pylist() == [f"of {tissues[i]}" for i in plan.image[:, 0]]
     assert "alpha_0000" not in tissues
     assert len(tissues) == 7
+
+
+COLUMNS = {
+    "flag": [True, False, None, True],
+    "count": [1, 2, None, 4],
+    "weight": [0.5, float("nan"), None, float("inf")],
+    "text": ["a", None, "a", "b"],
+    "date": [datetime.date(2020, 1, day) for day in (1, 2, 3, 4)],
+    "several": [[1], [], None, [2, 3]],
+    "level": pa.array(["lo", "hi", None, "lo"]).dictionary_encode(),
+    "tile_size": [1, 2, 3, 4],
+    "image_0": [4, 3, 2, 1],
+}
+
+
+def with_columns(lake: Path, root: Path, types: Mapping[str, pa.DataType] = MappingProxyType({})) -> Path:
+    shutil.copytree(lake, root)
+    for base in root.iterdir():
+        path = base / "metadata/tissues.parquet"
+        table = pq.read_table(path).filter(pc.field("modality") == "imc")
+        for name, values in COLUMNS.items():
+            column = values if isinstance(values, pa.Array) else pa.array(values, types.get(name))
+            table = table.append_column(name, column)
+        pq.write_table(table, path)
+    return root
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, "tile_id", "split"])
+def test_columns_of_every_type_go_with_the_rows(lake, tmp_path, name):
+    query = SporaQuery(with_columns(lake, tmp_path / "lake")).modality("imc").tiles(size=32, mpp=1.0)
+    plan = query.select(name).plan()
+    assert repr(plan.columns.column(0).to_pylist()) == repr(query.select(name).to_arrow().column(name).to_pylist())
+    assert plan.columns.column_names == [name]
+    assert query.select(name).where("tile_id < 0").plan().columns.column_names == [name]
+    assert plan.hash != query.plan().hash
+    if name in COLUMNS:
+        assert plan.hash != query.select(name).where("tissue_id <> 'beta_0003'").plan().hash
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint64(), pa.float32(), pa.float64()])
+def test_numbers_have_one_hash_whatever_their_type(lake, tmp_path, kind):
+    def hash_of(root: Path) -> str:
+        return SporaQuery(root).modality("imc").tiles(size=32, mpp=1.0).select("count").plan().hash
+
+    other = with_columns(lake, tmp_path / "other", {"count": kind})
+    assert hash_of(with_columns(lake, tmp_path / "lake")) == hash_of(other)
+
+
+def test_a_name_for_internal_use_is_not_the_users(lake):
+    query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
+    with pytest.raises(UnknownNameError):
+        query.where("EXISTS (SELECT 1 FROM tissues WHERE number = 3)").plan()
+
+
+def test_rows_that_differ_in_a_column_only_have_one_order(lake):
+    def plan(order: str) -> Plan:
+        several = f"(SELECT unnest([3, 1, 2]) AS extra ORDER BY extra {order})"
+        rows = f"SELECT t.*, extra FROM ({OWN_ROWS} WHERE modality = 'imc') AS t CROSS JOIN {several}"
+        return SporaQuery.from_sql(lake, rows).modality("imc").select("extra").plan()
+
+    assert plan("ASC").hash == plan("DESC").hash
+    assert plan("ASC").columns.column("extra").to_pylist()[:4] == [1, 2, 3, 1]

@@ -19,6 +19,7 @@ from sqlglot import exp
 from spora_db.catalog.database import Database, Parameters
 from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
+from spora_db.names import fold
 from spora_db.sources import Branch, SourceQuery
 
 _ESTIMATE = "Estimated Cardinality"
@@ -122,7 +123,7 @@ class _LabellingDatabase(Database):
 
     def _label(self, branch: Branch) -> Branch:
         number = len(self.labelled) + 1
-        names = tuple(pq.read_schema(branch.files[0]).names)
+        names = _distinct(pq.read_schema(branch.files[0]).names)
         self.labelled[number] = [_Labelled(number=number, path=path, names=names) for path in branch.files]
 
         def label(position: str) -> exp.Identifier:
@@ -137,6 +138,19 @@ class _LabellingDatabase(Database):
             return node
 
         return replace(branch, select=cast(exp.Select, branch.select.transform(labelled)))
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of columns that no case tells apart: later ones of equal names end with their position."""
+    seen: set[str] = set()
+    found = []
+    for at, name in enumerate(names):
+        label = name
+        while fold(label) in seen:
+            label += f"_{at}"
+        seen.add(fold(label))
+        found.append(label)
+    return tuple(found)
 
 
 def explain(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Names listed of each kind; the others are counted."""
 NEW_LINE = "\n  "
+PLAN_HASH = "plan hash"
+"""What a lock's versions call the form of the plan's hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ class LockDifference:
         Hashes of the plans.
     failure
         Why the second has no plan, if it has none.
+    other_form
+        Whether the hashes are of two forms, and can differ for equal plans.
     versions
         Lines on versions of software: told, but no difference by themselves.
     """
@@ -79,6 +83,7 @@ class LockDifference:
     rows: tuple[int, int]
     plans: tuple[str, str]
     failure: str | None = None
+    other_form: bool = False
     versions: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -112,6 +117,8 @@ class LockDifference:
             lines.append(f"plan: {self.rows[0]:,} rows then; now it cannot be made: {self.failure}")
         else:
             same = " (the same)" if self.plans[0] == self.plans[1] else ""
+            if self.other_form:
+                same = ": hashes of two forms, from two versions of spora-db; lock the query again with this one"
             lines.append(
                 f"plan: {self.rows[0]:,} rows, {self.plans[0]}; now {self.rows[1]:,} rows, {self.plans[1]}{same}"
             )
@@ -139,6 +146,7 @@ def compare(first: "Lock", second: "Lock", *, failure: str | None = None) -> Loc
         rows=(first.rows, second.rows),
         plans=(first.plan, second.plan),
         failure=failure,
+        other_form=first.versions.get(PLAN_HASH) != second.versions.get(PLAN_HASH),
         versions=tuple(_choices(first.versions, second.versions)),
     )
 

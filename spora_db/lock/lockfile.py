@@ -15,12 +15,13 @@ from typing import Any, Literal
 from spora_db.catalog import lent_catalog
 from spora_db.errors import DatasetNotFoundError, FileFormatError, LockError, QueryError, SporaError
 from spora_db.layout import scan
-from spora_db.lock.difference import LockDifference, compare
+from spora_db.lock.difference import PLAN_HASH, LockDifference, compare
 from spora_db.lock.json_values import from_json, to_json
 from spora_db.lock.state import FileState, TissueState, file_state, image_state, tissue_states, used_files
 from spora_db.plan import Plan
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.freezing import freeze
+from spora_db.plan.plan import VERSION as PLAN_VERSION
 from spora_db.query.compilation import Resolved, compile_rows
 from spora_db.query.repeatable import ADVICE, changing
 from spora_db.query.resolution import resolve
@@ -78,7 +79,7 @@ class Lock:
         return Path(path)
 
 
-def make_lock(lake: str | Path, selection: Selection, *, images: bool = False) -> Lock:
+def make_lock(lake: str | Path, selection: Selection, *, images: bool = False, repeatable: bool = True) -> Lock:
     """Answer a query and return the lock of the answer.
 
     Parameters
@@ -89,6 +90,8 @@ def make_lock(lake: str | Path, selection: Selection, *, images: bool = False) -
         What is asked for.
     images
         Whether images and masks are fingerprinted too (all their files are opened; pixels are not decoded).
+    repeatable
+        Whether to refuse SQL that may give other rows at every run; what is locked already is only compared.
 
     Raises
     ------
@@ -97,7 +100,8 @@ def make_lock(lake: str | Path, selection: Selection, *, images: bool = False) -
     """
     with lent_catalog(lake) as catalog:
         resolved = resolve(selection, catalog)
-        _check_repeatable(resolved)
+        if repeatable:
+            _check_repeatable(resolved)
         resolved = complete_cells(resolved, catalog)
         compiled = compile_rows(resolved)
         plan = freeze(resolved.selection, compiled, catalog)
@@ -154,7 +158,7 @@ def check_lock(lock: Lock, *, lake: str | Path | None = None) -> LockDifference:
     """
     place = Path(lock.lake if lake is None else lake)
     try:
-        now = make_lock(place, lock.selection, images=lock.images is not None)
+        now = make_lock(place, lock.selection, images=lock.images is not None, repeatable=False)
         root = scan(place).root  # files and images may be there, but without rows by now
         files = {**now.files, **_states(lock.files.keys() - now.files.keys(), root)}
         images = {
@@ -207,7 +211,7 @@ def _versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:  # a plain checkout
             found[name] = "not installed"
-    return found
+    return {**found, PLAN_HASH: str(PLAN_VERSION)}
 
 
 def _states(paths: Iterable[str], root: Path) -> dict[str, FileState]:

@@ -22,6 +22,7 @@ VERSION = 3
 ABSENT = -1
 
 _Bytes = bytes | memoryview
+_EXACT = 2.0**53  # whole numbers up to here are the same as DOUBLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,15 +151,31 @@ def _buffer(array: npt.NDArray[Any]) -> memoryview:
 
 
 def _column_bytes(column: pa.ChunkedArray) -> list[_Bytes]:
-    """Return bytes that depend on a column's type and values only, not on how Arrow holds them."""
+    """Return bytes that depend on a column's values only, not on how Arrow holds them.
+
+    Numbers are hashed alike whatever their type: it is one for all cohorts, and another cohort may widen it.
+    """
     whole = column.combine_chunks()
-    head = f"{column.type} {whole.null_count} ".encode()
     if pa.types.is_string(column.type):
         whole = whole.dictionary_encode()
     if pa.types.is_dictionary(whole.type):
         texts = json.dumps(whole.dictionary.to_pylist(), default=str).encode()
-        return [head, texts, _buffer(whole.indices.fill_null(-1).to_numpy(zero_copy_only=False))]
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
-        return [head, json.dumps(column.to_pylist(), default=str).encode()]
-    known = [_buffer(whole.is_valid().to_numpy(zero_copy_only=False))] if whole.null_count else []
-    return [head, *known, _buffer(whole.fill_null(0).to_numpy(zero_copy_only=False))]
+        return [texts, _buffer(whole.indices.cast(pa.int64()).fill_null(-1).to_numpy())]
+    if pa.types.is_boolean(column.type):
+        values = whole.cast(pa.uint8())
+    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        values = whole
+    else:
+        return [json.dumps(column.to_pylist(), default=str).encode()]
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    return [_buffer(known), _buffer(_numbers(values.fill_null(0).to_numpy()))]
+
+
+def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return numbers as int64 if they are whole and fit, else as float64 (uint64 where it takes that)."""
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)
+        whole = np.isfinite(values).all() and (values == np.trunc(values)).all()
+        if not whole or (np.abs(values) > _EXACT).any():
+            return np.where(np.isnan(values), np.nan, values)
+    return values if values.size and values.max() > np.iinfo(np.int64).max else values.astype(np.int64)

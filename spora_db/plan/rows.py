@@ -1,10 +1,13 @@
 """Fetches the rows of a plan, with images as numbers: only integers cross from DuckDB, whatever the number of rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp, parse_one
 
 from spora_db.catalog import Catalog
@@ -64,7 +67,7 @@ def fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> Pl
     image = np.column_stack([_int32(table.column(f"image_{i}")) for i in range(len(selection.modalities))])
     _check_images(image, selection, catalog)
     images, image = _in_use(images, image)
-    columns = table.select(list(selection.columns)).combine_chunks()
+    columns = table.select(_aliases(selection)).rename_columns(list(selection.columns)).combine_chunks()
     if not tile:
         zeros = np.zeros(len(table), np.int32)
         return PlanRows(images=images, image=image, tile_id=zeros - np.int32(1), row=zeros, col=zeros, columns=columns)
@@ -73,7 +76,7 @@ def fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> Pl
     if tied.any():
         if selection.unit == "cell":
             raise _repeated(images, image, tile_id, np.flatnonzero(tied))
-        order = np.lexsort((col, row, tile_id, *reversed(image.T)))
+        order = _order((*image.T, tile_id, row, col), columns)
         image, tile_id, row, col, columns = image[order], tile_id[order], row[order], col[order], columns.take(order)
     return PlanRows(images=images, image=image, tile_id=tile_id, row=row, col=col, columns=columns)
 
@@ -123,10 +126,26 @@ def _numbered_rows(
             query = query.join(f"{NUMBERED} AS {alias}", on=parse_one(same, dialect=DIALECT), join_type="left")
         query = query.select(f"coalesce({number}, {ABSENT}) AS image_{i}", dialect=DIALECT)
     query = query.select(*(f'CAST(s."{name}" AS INTEGER) AS "{name}"' for name in tile), dialect=DIALECT)
-    query = query.select(*(exp.column(name, table="s", quoted=True) for name in selection.columns))
+    named = zip(selection.columns, _aliases(selection), strict=True)
+    query = query.select(*(exp.alias_(exp.column(name, table="s", quoted=True), alias) for name, alias in named))
     # by the corner too it would take three times as long, and tiles that share their number are rare
     order = [f"image_{i}" for i in range(len(selection.modalities))] + [f'"{name}"' for name in tile[:1]]
     return query.order_by(*order, dialect=DIALECT), parameters
+
+
+def _aliases(selection: Selection) -> list[str]:
+    """Return what columns are called on their way: a user's may have the name of any other."""
+    return [f"column_{place}" for place in range(len(selection.columns))]
+
+
+def _order(keys: Sequence[npt.NDArray[Any]], columns: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the order of rows by keys, and by the columns that can be compared: rows may be there several times."""
+    refused = (pa.types.is_nested, pa.types.is_dictionary, pa.types.is_interval)
+    comparable = [column for column in columns.columns if not any(is_one(column.type) for is_one in refused)]
+    table = pa.table([*keys, *comparable], names=[str(place) for place in range(len(keys) + len(comparable))])
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.column_names])
+    found: npt.NDArray[np.int64] = order.to_numpy().astype(np.int64)
+    return found
 
 
 def _with_number(rows: exp.Query, catalog: Catalog) -> str | None:
@@ -138,9 +157,9 @@ def _with_number(rows: exp.Query, catalog: Catalog) -> str | None:
     base = None if source is None else source.this
     if not isinstance(rows, exp.Select) or not isinstance(base, exp.Table) or base.name != "tiles":
         return None
-    taken, name = {fold(column) for column in catalog.columns("tiles")}, "number"
-    while name in taken:
-        name += "_"
+    taken, name = {fold(column) for column in catalog.columns("tiles")}, "spora-db: number of the image"
+    while name in taken:  # nor may a sub-select of the user's find it by accident
+        name += "'"
     view = statement("views", "tiles").expression.copy()
     for table in view.find_all(exp.Table):
         if table.name == "images":

@@ -87,7 +87,8 @@ def compile_rows(resolved: Resolved) -> Compiled:
     binder = Binder()
     selection = resolved.selection
     identity = identity_columns(selection)
-    query = exp.select(*(_column(name, "base") for name in (*identity, *selection.columns))).from_(
+    columns = tuple(name for name in selection.columns if name not in identity)
+    query = exp.select(*(_column(name, "base") for name in (*identity, *columns))).from_(
         exp.alias_(_base(resolved, binder), "base", table=True)
     )
     predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
@@ -109,7 +110,7 @@ def compile_rows(resolved: Resolved) -> Compiled:
             selection.sampling,
             binder,
             identity=identity,
-            columns=selection.columns,
+            columns=columns,
             weight=None if resolved.weight is None else _with_tile_count(on_base(resolved.weight, resolved.cells)),
         )
     return Compiled(tree=query.order_by(*(_column(name) for name in identity)), parameters=binder.values)

@@ -13,6 +13,8 @@ CLOCK = frozenset({"now", "today"})
 """Functions that tell the time; so does `age` of one argument."""
 _CLOCK_WORDS = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp)
 _SOME = ("limit", "offset")
+_BY_ORDER = frozenset({"first", "first_value", "lag", "last", "last_value", "lead", "nth_value", "ntile", "row_number"})
+_OF_ALL = frozenset({"avg", "count", "max", "median", "min", "sum"})
 ADVICE = "Draw rows with .sample(n, seed=), which takes the same ones at every run."
 
 
@@ -65,8 +67,10 @@ def changing(trees: Iterable[exp.Expr]) -> list[str]:
     for node in (node for tree in trees for node in tree.walk()):
         if isinstance(node, exp.TableSample):
             found.add("a sample clause")
-        elif isinstance(node, exp.Query) and any(node.args.get(word) for word in _SOME) and not _ordered(node):
+        elif isinstance(node, exp.Query) and any(node.args.get(word) for word in _SOME) and not _any_rows_do(node):
             found.add("LIMIT without ORDER BY")
+        elif isinstance(node, exp.Window) and not node.args.get("order") and fold(node.this.name) in _BY_ORDER:
+            found.add(f"{fold(node.this.name)}() OVER without ORDER BY")
         elif isinstance(node, exp.Distinct) and node.args.get("on") and not _ordered(node.parent):
             found.add("DISTINCT ON without ORDER BY")
         elif isinstance(node, _CLOCK_WORDS):
@@ -80,8 +84,34 @@ def changing(trees: Iterable[exp.Expr]) -> list[str]:
     return sorted(found)
 
 
+def _any_rows_do(query: exp.Query) -> bool:
+    """Tell whether it is the same which rows a LIMIT keeps, or known."""
+    if isinstance(query.parent, exp.Exists) or _ordered(query):
+        return True
+    of_all = (isinstance(item, exp.Anonymous) and fold(item.name) in _OF_ALL for item in query.selects)
+    return not query.args.get("group") and all(item for item in of_all)
+
+
 def _ordered(query: exp.Expr | None) -> bool:
-    """Tell whether a query has an order, or is one in parentheses that has."""
+    """Tell whether a query has an order: its own, or that of the one query in its FROM."""
     if query is None or query.args.get("order"):
         return query is not None
-    return isinstance(query, exp.Subquery) and _ordered(query.this)
+    if isinstance(query, exp.Subquery):
+        return _ordered(query.this)
+    source = query.args.get("from_")
+    if source is None or any(query.args.get(word) for word in ("joins", "laterals", "group", "distinct")):
+        return False
+    return _ordered(_cte(source.this) if isinstance(source.this, exp.Table) else source.this)
+
+
+def _cte(table: exp.Table) -> exp.Expr | None:
+    """Return the query that a name in FROM stands for, if it is one of a WITH around it."""
+    above = table.parent
+    while above is not None:
+        with_ = above.args.get("with_")
+        for cte in with_.expressions if with_ is not None else ():
+            if fold(cte.alias) == fold(table.name):
+                found: exp.Expr = cte.this
+                return found
+        above = above.parent
+    return None

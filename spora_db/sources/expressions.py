@@ -90,6 +90,16 @@ def call(function: str, *arguments: exp.Expr) -> exp.Anonymous:
     return exp.Anonymous(this=function, expressions=list(arguments))
 
 
+def opaque(column: exp.Expression) -> exp.Expression:
+    """Return a column of floating-point numbers so that DuckDB concludes nothing from the footers of its files.
+
+    Least and greatest values in a footer leave NaN out. DuckDB (2.0) takes them for those of all values: ``isnan`` is
+    then never true, and NaN lies BETWEEN any two numbers. What it costs is that no row group is left out by such a
+    column, and a fifth of the time of reading it.
+    """
+    return exp.Case().when(exp.Is(this=column.copy(), expression=exp.Null()), exp.Null()).else_(column)
+
+
 @cache
 def _type(name: str) -> exp.DataType:
     """Parse a type once: sqlglot takes 0.1 ms, and a lake has thousands of columns."""

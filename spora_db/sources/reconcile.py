@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.sources.expressions import call, cast_to
+from spora_db.sources.expressions import call, cast_to, opaque
 
 NULL = "NULL"
 _PLAIN = {
@@ -81,9 +81,10 @@ def is_known(type_name: str) -> bool:
     )
 
 
-def cast(column: exp.Expression, *, wanted: str) -> exp.Expression:
+def cast(column: exp.Expression, *, found: str, wanted: str) -> exp.Expression:
     """Return the expression that brings a column to a type."""
-    return cast_to(column, wanted) if is_known(wanted) else column
+    value = opaque(column) if found in FLOATS else column
+    return cast_to(value, wanted) if is_known(wanted) else value
 
 
 def cast_id(column: exp.Expression, *, found: str) -> exp.Expression:
@@ -98,7 +99,7 @@ def cast_id(column: exp.Expression, *, found: str) -> exp.Expression:
     """
     if found not in FLOATS:
         return cast_to(column, "VARCHAR")
-    is_nan = call("isnan", column.copy())
+    is_nan = call("isnan", opaque(column.copy()))
     whole = exp.EQ(this=column.copy(), expression=call("trunc", column.copy()))
     exact = exp.LT(this=exp.Abs(this=column.copy()), expression=exp.Literal.number("1e18"))
     return (

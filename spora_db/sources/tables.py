@@ -144,7 +144,7 @@ def _plain(
     values = {
         fold(column.name): cast_id(position(column.position), found=column.type)
         if fold(column.name) in source.ids
-        else cast(position(column.position), wanted=types[fold(column.name)])
+        else cast(position(column.position), found=column.type, wanted=types[fold(column.name)])
         for column in columns
     }
     origin = read_parquet([footer.table.path], width=len(footer.names), row_number=source.row_number is not None)

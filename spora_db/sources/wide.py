@@ -23,6 +23,7 @@ from spora_db.sources.expressions import (
     identifier,
     named,
     null,
+    opaque,
     position,
     read_parquet,
     text,
@@ -131,7 +132,9 @@ def _values(wide: _Wide, type_name: str, *, besides: int = 0) -> exp.Expression:
 def _value(column: exp.Expression, found: str, type_name: str) -> exp.Expression:
     """Return one value; a truth value that is NaN is unknown."""
     if type_name == "BOOLEAN" and found in FLOATS:
-        return exp.Case().when(exp.Not(this=call("isnan", column.copy())), cast_to(column, type_name), copy=False)
+        return exp.Case().when(
+            exp.Not(this=call("isnan", opaque(column.copy()))), cast_to(column, type_name), copy=False
+        )
     return cast_to(column, type_name)
 
 
