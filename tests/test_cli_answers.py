@@ -281,3 +281,20 @@ def test_other_runtime_errors_are_no_interrupts(lake):
             with pytest.raises(KeyboardInterrupt), database._guarded():
                 raise error
         assert catalog.sql("SELECT 1").fetchall() == [(1,)]
+
+
+def test_macros_know_the_aliases_of_a_file(lake, tmp_path):
+    path = tmp_path / "aliases.parquet"
+    pq.write_table(pa.table({"alias": ["my marker"], "marker": ["CD3e"]}), path)
+    text = (
+        "SELECT count(*) FILTER (has_all_markers(dataset, modality, tissue_id, ['{}'])) AS n FROM images "
+        "WHERE modality IN (SELECT modality FROM channels)"
+    )
+    code, expected = invoke("sql", lake, text.format("CD3e"), "--format", "csv")
+    assert code == 0
+    assert expected.split()[-1] != "0"
+    assert invoke("sql", lake, text.format("My Marker"), "--aliases", path, "--format", "csv") == (0, expected)
+    assert invoke("sql", lake, text.format("My Marker"), "--format", "csv")[1].split()[-1] == "0"
+    code, told = invoke("sql", lake, "SELECT 1", "--aliases", tmp_path / "nowhere.parquet")
+    assert code == 1
+    assert "nowhere.parquet" in told

@@ -83,3 +83,23 @@ def test_a_users_select_is_guarded(lake):
         assert [file.path for file in told.files] == ["beta/metadata/tissues.parquet"]
         with pytest.raises(QueryError):
             catalog.explain_sql("SELECT * FROM read_csv('/etc/passwd')")
+
+
+def test_columns_that_begin_alike_are_told_apart(tmp_path):
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    path = root / "alpha/metadata/tissues.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(
+        **{
+            "age group": ["old", "young"] * (len(frame) // 2) + ["old"] * (len(frame) % 2),
+            "age group 2": [{"low": 1}] * len(frame),
+        }
+    ).to_parquet(path)
+    with Catalog(root) as catalog:
+        for text, read in (
+            ('SELECT "age group" FROM tissues WHERE "age group" <> \'young\'', {"age group"}),
+            ('SELECT min("age group 2".low) FROM tissues WHERE age % 7 = 3', {"age", "age group 2"}),
+            ("SELECT count(*) FROM tissues WHERE \"age group\" IN ('old', 'b')", {"age group"}),
+        ):
+            columns = set(catalog.explain_sql(text).files[0].columns)
+            assert {name for name in columns if name.startswith("age")} == read, (text, columns)

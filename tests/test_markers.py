@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,8 +10,9 @@ import pytest
 
 from lakes import coordinates_image, write_zarr
 from spora_db import Catalog, SporaQuery
+from spora_db.aliases import read_aliases
 from spora_db.errors import ArgumentError, FileFormatError, QueryError, SporaError, TableError, UnknownNameError
-from spora_db.query.markers import PanelChannel, find_marker, read_aliases
+from spora_db.query.markers import PanelChannel, find_marker
 
 PANELS = {
     "alpha": [("DNA", None), ("CD3e", "P07766"), ("CD8a", "P01732"), ("SMA", "P62736"), ("sma", "P68133")],
@@ -244,6 +246,57 @@ def test_macros_mean_the_same_channels(lake, name):
             assert {row[0] for row in catalog.sql(text).fetchall()} == offering(lake, name)
 
 
+ALIASES = [
+    {"CD3": "P07766"},
+    {"T cells": ["CD3e", "CD8a"]},
+    {"nuclei": ["DNA", "DAPI"]},
+    {"CD8A": ["Vimentin", "SMA"]},  # what a name means elsewhere comes after its aliases
+    {"killer": ["nothing", "Ki67", "P01732-2", "P01732"], "KILLER": ["CD8a"]},
+    {"memory": ["P08575", "XYZ"], "stroma": "vimentin"},
+]
+
+
+@pytest.mark.parametrize("aliases", ALIASES, ids=str)
+def test_macros_know_the_same_aliases(lake, query, aliases):
+    names = ["t cells", "CD3", "nuclei", "cd8a", "Killer", "memory", "stroma", "Ki67", "nothing"]
+    with Catalog(lake, aliases=aliases) as catalog:
+        for name in names:
+            text = "SELECT tissue_id FROM images WHERE has_all_markers(dataset, modality, tissue_id, [$name])"
+            macro = query.channels(aliases=aliases).where(text[text.index("has") :].replace("$name", f"'{name}'"))
+            try:
+                expected = set(query.channels(require=[name], aliases=aliases).df()["tissue_id"])
+            except UnknownNameError:
+                expected = set()
+            except ArgumentError:
+                for ask in (lambda text=text, name=name: catalog.sql(text, {"name": name}).fetchall(), macro.count):
+                    with pytest.raises(QueryError, match="is ambiguous in"):
+                        ask()
+                continue
+            assert {row[0] for row in catalog.sql(text, {"name": name}).fetchall()} == expected, name
+            assert set(macro.df()["tissue_id"]) == expected, name
+
+
+def test_aliases_are_of_one_query_and_not_of_the_next(lake, query, tmp_path):
+    wanted = "has_any_marker(dataset, modality, tissue_id, ['T cells'])"
+    pd.DataFrame({"alias": ["T cells"], "marker": ["P07766"]}).to_parquet(tmp_path / "aliases.parquet")
+    aliases = tmp_path / "aliases.parquet"
+    number = query.channels(require=["P07766"]).count()
+    assert number
+    for choice, found in ((aliases, number), (None, 0), ({"T cells": "P07766"}, number), ({"B cells": "CD20"}, 0)):
+        asked = query.channels(aliases=choice).where(wanted)
+        assert asked.count() == found
+        assert len(asked.lock(tmp_path / "lock.json").read_text()) > 0
+        assert SporaQuery.from_lock(tmp_path / "lock.json").count() == found
+        with Catalog(lake, aliases=choice) as catalog:
+            assert len(catalog.sql(f"SELECT 1 FROM images WHERE {wanted}").fetchall()) == found
+            with duckdb.connect() as bare:
+                bare.execute(catalog.ddl())
+                assert len(bare.execute(f"SELECT 1 FROM images WHERE {wanted}").fetchall()) == found
+            assert catalog.explain_sql(f"SELECT 1 FROM images WHERE {wanted}").files
+    with pytest.raises(UnknownNameError, match="source_aliases"), Catalog(lake) as catalog:
+        catalog.sql("SELECT * FROM source_aliases")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -256,6 +309,16 @@ def test_macros_refuse_ambiguous_names(lake, macro, name, words):
     with Catalog(lake) as catalog, pytest.raises(QueryError, match=words) as caught:
         catalog.sql(f"SELECT {macro}(dataset, modality, tissue_id, ['{name}']) FROM images").fetchall()
     assert "DuckDB" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["source_channels", "source_panels", "source_panel_columns", "source_aliases", "images"]
+)
+def test_ctes_of_a_caller_do_not_reach_into_macros(lake, name):
+    text = "SELECT tissue_id FROM tissues WHERE n_markers(dataset, modality, tissue_id, ['P07766']) = 1 ORDER BY ALL"
+    with Catalog(lake) as catalog:
+        found = catalog.sql(f"WITH {name} AS (SELECT 1 AS alias) {text}").fetchall()
+        assert found == catalog.sql(text).fetchall() != []
 
 
 def test_n_markers_counts_names(lake):

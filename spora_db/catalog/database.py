@@ -18,12 +18,14 @@ from typing import NoReturn
 import duckdb
 import pyarrow as pa
 
+from spora_db.aliases import Aliases, alias_query
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
 from spora_db.catalog.inherited import keep_in_forks
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text, needs, sql_text
 from spora_db.errors import ArgumentError, QueryError
+from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
 from spora_db.sources import (
     LISTINGS,
@@ -52,6 +54,8 @@ VIEWS = (
     "tiles",
 )
 MACROS = ("n_markers", "has_all_markers", "has_any_marker")
+ALIASES = "source_aliases"
+"""The table of what users call markers besides, which the macros read."""
 
 Parameters = Mapping[str, object] | Sequence[object] | None
 
@@ -66,7 +70,7 @@ def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
     for name in sorted(names):
         if name in VIEWS or name in MACROS:
             found |= dict.fromkeys(_with_needs(needs("views" if name in VIEWS else "macros", name)))
-        elif name not in SOURCES and name not in LISTINGS:
+        elif name not in SOURCES and name not in LISTINGS and name != ALIASES:
             continue
         found[name] = None
     return tuple(found)
@@ -81,10 +85,13 @@ class Database:
         The lake.
     limits
         ``memory_limit`` and ``threads`` of DuckDB; None leaves its own.
+    aliases
+        What markers are called besides.
     """
 
-    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None]) -> None:
+    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None], aliases: Aliases = ()) -> None:
         self.registered: dict[str, pa.Table] = {}
+        self.aliases = aliases
         self._folders = folders
         self._limits = limits
         self._lock = threading.RLock()
@@ -126,6 +133,14 @@ class Database:
         with self._guarded():
             self._open().unregister(name)
             self.registered.pop(name, None)
+
+    def use_aliases(self, aliases: Aliases) -> None:
+        """Let markers be called so from now on, and no longer as before."""
+        with self._guarded():
+            if aliases != self.aliases and ALIASES in self._made:
+                self._open().execute(f"DROP TABLE {ALIASES}")
+                self._made.remove(ALIASES)
+            self.aliases = aliases
 
     def columns(self, relation: str) -> Mapping[str, str]:
         """Return the columns of a relation with their DuckDB types, in order; bound once, until a file changes."""
@@ -256,6 +271,8 @@ class Database:
             with self._guarded(used=frozenset({name})):
                 if name in LISTINGS:
                     self._open().from_arrow(listing_table(name, self._folders)).create(name)
+                elif name == ALIASES:
+                    self._open().execute(f"CREATE TABLE {name} AS {alias_query(self.aliases).sql(DIALECT)}")
                 elif name in SOURCES:
                     kind = "TABLE" if name in _IN_MEMORY else "VIEW"
                     self._open().execute(f"CREATE {kind} {name} AS {self._sources[name].sql()}")

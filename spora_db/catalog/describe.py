@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
+from spora_db.aliases import Aliases, alias_query
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError, TableError
 from spora_db.layout import Lake
@@ -83,10 +84,11 @@ def _cohorts(origins: Iterable[Origin]) -> dict[str, str]:
     }
 
 
-def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str]) -> str:
+def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], aliases: Aliases) -> str:
     """Return the script that makes all relations and macros in any DuckDB."""
     parts = [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
     parts += [f"CREATE VIEW {name} AS\n{build(folders).sql()};" for name, build in SOURCES.items()]
+    parts.append(f"CREATE VIEW source_aliases AS\n{alias_query(aliases).sql('duckdb')};")
     parts += [sql_text("views", name) for name in views]
     parts += [sql_text("macros", name) for name in macros]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
+from spora_db.aliases import Aliases
 from spora_db.catalog.database import Database, Parameters
 from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
@@ -110,10 +111,10 @@ class _Labelled:
 class _LabellingDatabase(Database):
     """A database whose sources name every column by its file's number and its name there."""
 
-    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None]) -> None:
+    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None], aliases: Aliases) -> None:
         self.labelled: dict[int, list[_Labelled]] = {}
         self.sources_of: dict[str, list[int]] = {}
-        super().__init__(folders, limits=limits)
+        super().__init__(folders, limits=limits, aliases=aliases)
 
     def _build(self, name: str) -> SourceQuery:
         source = super()._build(name)
@@ -161,6 +162,7 @@ def explain(
     folders: Lake,
     registered: Mapping[str, pa.Table],
     limits: Mapping[str, str | int | None],
+    aliases: Aliases,
 ) -> Explanation:
     """Explain a statement that spora-db wrote, or that the guard has checked.
 
@@ -176,8 +178,10 @@ def explain(
         Tables that the statement may name besides the lake's relations.
     limits
         DuckDB's.
+    aliases
+        What markers are called besides.
     """
-    database = _LabellingDatabase(folders, limits=limits)
+    database = _LabellingDatabase(folders, limits=limits, aliases=aliases)
     try:
         for name, table in registered.items():
             database.register(name, table)
@@ -249,9 +253,12 @@ def _touched_numbers(nodes: Iterable[Mapping[str, Any]], database: _LabellingDat
 
 
 def _columns(nodes: Iterable[Mapping[str, Any]], labelled: _Labelled) -> tuple[str, ...]:
-    """Return the columns of a file that a plan names."""
+    """Return the columns of a file that a plan names; a name may begin as another one does: the longest is meant."""
+    longest_first = sorted(labelled.names, key=len, reverse=True)
     texts = "\n".join(text for node in nodes for key in ("Projections", "Filters") for text in _texts(node, key))
-    return tuple(name for name in labelled.names if f"[{labelled.number}] {name}" in texts)
+    _, *named = texts.split(f"[{labelled.number}] ")
+    read = {next((name for name in longest_first if text.startswith(name)), None) for text in named}
+    return tuple(name for name in labelled.names if name in read)
 
 
 def _conditions(node: Mapping[str, Any]) -> Iterator[tuple[int, str, str, list[str | float]]]:

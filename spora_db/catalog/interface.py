@@ -4,10 +4,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import pyarrow as pa
 
+from spora_db.aliases import Aliases, read_aliases
 from spora_db.catalog.database import MACROS, VIEWS, Database, Parameters
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
 from spora_db.catalog.explain import Explanation, explain
@@ -21,6 +22,9 @@ from spora_db.layout import TableFile, scan
 from spora_db.quarantine import read_quarantine
 from spora_db.sources import verify_pages
 
+if TYPE_CHECKING:
+    from spora_db.aliases import AliasTable
+
 
 class Catalog:
     """A lake as a read-only database.
@@ -33,13 +37,16 @@ class Catalog:
         The most memory DuckDB may take, such as ``"4GB"``; None leaves DuckDB's own limit (80 % of the machine).
     threads
         Number of threads; None takes one per core.
+    aliases
+        Further names for markers, for the macros: a mapping from alias to channel name or accession, or to several in
+        order of preference; or an Arrow table, a DataFrame or a parquet file with the columns ``alias`` and ``marker``.
 
     Raises
     ------
     DatasetNotFoundError
         If there is no such folder, or no dataset in it.
     ArgumentError
-        If DuckDB refuses a limit.
+        If DuckDB refuses a limit, or the aliases are none.
 
     Notes
     -----
@@ -58,11 +65,16 @@ class Catalog:
     """
 
     def __init__(
-        self, lake: str | os.PathLike[str], *, memory_limit: str | None = None, threads: int | None = None
+        self,
+        lake: str | os.PathLike[str],
+        *,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        aliases: "AliasTable" = None,
     ) -> None:
         self._folders = scan(lake)
         self._limits = {"memory_limit": memory_limit, "threads": threads}
-        self._database = Database(self._folders, limits=self._limits)
+        self._database = Database(self._folders, limits=self._limits, aliases=read_aliases(aliases))
 
     @property
     def lake(self) -> Path:
@@ -148,6 +160,7 @@ class Catalog:
             folders=self._folders,
             registered=self._database.registered,
             limits=self._limits,
+            aliases=self._database.aliases,
         )
 
     def columns(self, relation: str) -> tuple[str, ...]:
@@ -198,7 +211,7 @@ class Catalog:
             If a column or a path has no translation.
         """
         if dialect == "duckdb" and location is None:
-            return script(self._folders, views=VIEWS, macros=MACROS)
+            return script(self._folders, views=VIEWS, macros=MACROS, aliases=self._database.aliases)
         return foreign_script(dialect, self._folders, relations=VIEWS, columns=self.column_types, location=location)
 
     def check(self, *relations: str) -> None:
@@ -264,6 +277,10 @@ class Catalog:
     def stands_for(self, lake: str | os.PathLike[str]) -> bool:
         """Tell whether a new catalog of `lake` would see the folders that this one saw when it was opened."""
         return self._database.stands_for(scan(lake))
+
+    def use_aliases(self, aliases: Aliases) -> None:
+        """Let the macros know these further names for markers, and no others."""
+        self._database.use_aliases(aliases)
 
     def forget_questions(self) -> None:
         """Forget which relations were asked for, and unregister all tables."""

@@ -114,6 +114,13 @@ def sql(
     named: Annotated[
         str | None, typer.Option("--query", metavar="NAME", help="Run a query that ships with spora-db.")
     ] = None,
+    aliases: Annotated[
+        Path | None,
+        typer.Option(
+            help="Further names for markers, which the macros know then: parquet with the columns alias and marker.",
+            show_default=False,
+        ),
+    ] = None,
     list_queries: Annotated[bool, typer.Option("--queries", help="List the queries that ship with spora-db.")] = False,
     output_format: FormatOption = None,
     output: OutputOption = None,
@@ -143,7 +150,7 @@ def sql(
         return
     form = chosen_form(output_format, output)
     lake, script = _lake_and_script(lake_or_query, query, file, named)
-    with Catalog(lake) as catalog:
+    with Catalog(lake, aliases=aliases) as catalog:
         if script is None:
             from spora_db.cli.shell import Shell
 

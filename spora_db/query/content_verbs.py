@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from spora_db.aliases import read_aliases
 from spora_db.errors import ArgumentError, unknown
 from spora_db.query.cells import checked_source
-from spora_db.query.markers import read_aliases
 from spora_db.selection import (
     CHANNEL_KINDS,
     MISSING_STATISTICS,
@@ -23,8 +23,7 @@ from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.specs import parse_spec
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
+    from spora_db.aliases import AliasTable
 
 
 class ContentVerbs:
@@ -47,7 +46,7 @@ class ContentVerbs:
         any_of: Sequence[str] = (),
         at_least: int | None = None,
         exclude: Sequence[str] = (),
-        aliases: "Mapping[str, str | Sequence[str]] | str | Path | pa.Table | pd.DataFrame | None" = None,
+        aliases: "AliasTable" = None,
         replace_nuclear_uniprot_ids: bool = False,
         accessions: Accessions = "published",
     ) -> Self:
@@ -76,7 +75,8 @@ class ContentVerbs:
             Do not deliver these markers.
         aliases
             Further names for markers: a mapping from alias to name or accession, or to several in order of preference;
-            or an Arrow table, a DataFrame or a parquet file with the columns ``alias`` and ``marker``.
+            or an Arrow table, a DataFrame or a parquet file with the columns ``alias`` and ``marker``. Macros in
+            conditions know them too.
         replace_nuclear_uniprot_ids
             First give nuclear markers the accession of histone H3 (P68431).
         accessions

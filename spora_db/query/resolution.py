@@ -54,6 +54,7 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
     TableError
         If selected rows cannot be divided or capped by their patient: it is not known, or is in several splits.
     """
+    catalog.use_aliases(selection.channels.aliases)
     source, source_columns = _source(selection, catalog)
     selection = replace(selection, modalities=_modalities(selection, source, source_columns, catalog))
     if source is not None:

@@ -75,6 +75,8 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
     def sql(self, *, dialect: Dialect = "duckdb") -> str:
         """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell.
 
+        Macros in its conditions know the `aliases` of `channels` there only if the catalog is opened with them.
+
         Parameters
         ----------
         dialect
