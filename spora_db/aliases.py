@@ -49,11 +49,13 @@ def read_aliases(aliases: Any) -> Aliases:  # noqa: ANN401 - a mapping, a file, 
         return _aliases_of_table(_read_table(Path(aliases)), where=str(aliases))
     if not isinstance(aliases, Mapping):
         return _aliases_of_table(_arrow(aliases), where="The table of aliases=")
-    pairs = tuple((alias, (to,) if isinstance(to, str) else tuple(to)) for alias, to in aliases.items())
-    for alias, targets in pairs:
-        if not targets or "" in (alias, *targets):
-            raise ArgumentError(f"aliases: {alias!r} stands for {targets!r}; expected channel names or accessions.")
-    return pairs
+    pairs = []
+    for alias, to in aliases.items():
+        targets = (to,) if isinstance(to, str) else tuple(to) if isinstance(to, Sequence) else ()
+        if not targets or not all(isinstance(name, str) and name for name in (alias, *targets)):
+            raise ArgumentError(f"aliases: {alias!r} stands for {to!r}; expected channel names or accessions.")
+        pairs.append((alias, targets))
+    return tuple(pairs)
 
 
 def alias_query(aliases: Aliases) -> exp.Select:

@@ -137,8 +137,9 @@ def test_aliases_of_a_parquet_file_are_those_of_a_dict(query, tmp_path):
     pd.DataFrame({"alias": ["a"], "name": ["b"]}).to_parquet(path)
     with pytest.raises(TableError, match="'marker'"):
         query.channels(aliases=path)
-    with pytest.raises(ArgumentError, match="stands for"):
-        query.channels(aliases={"nuclei": []})
+    for wrong in ({"nuclei": []}, {"nuclei": None}, {"nuclei": 3}, {"nuclei": ["DAPI", 3]}, {"": "DAPI"}, {3: "DAPI"}):
+        with pytest.raises(ArgumentError, match="stands for"):
+            query.channels(aliases=wrong)
 
 
 def test_aliases_of_a_table_are_those_of_a_dict(query):
