@@ -201,7 +201,7 @@ class Catalog:
         dialect
             ``"spark"`` and ``"databricks"`` read the parquet files as DuckDB does; the others get empty tables, to be
             loaded with ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no
-            macros.
+            macros. A comment lists the columns whose names BigQuery does not allow.
         location
             Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path.
 

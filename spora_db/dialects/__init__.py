@@ -13,7 +13,7 @@ logarithms and sums of floating-point numbers, overflows, at which other engines
 another one in IN, CASE or USING.
 """
 
-from spora_db.dialects.targets import DIALECTS, Dialect, check_dialect
+from spora_db.dialects.targets import DIALECTS, Dialect, can_name, check_dialect
 from spora_db.dialects.translation import Columns, translate, write
 
-__all__ = ["DIALECTS", "Columns", "Dialect", "check_dialect", "translate", "write"]
+__all__ = ["DIALECTS", "Columns", "Dialect", "can_name", "check_dialect", "translate", "write"]

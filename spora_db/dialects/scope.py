@@ -11,7 +11,7 @@ from typing import Protocol
 from sqlglot import exp
 
 from spora_db.dialects.kinds import NUMBERS, Kind, Typed, wrapped
-from spora_db.dialects.targets import Dialect, refused
+from spora_db.dialects.targets import Dialect, can_name, refused
 from spora_db.names import fold
 
 _ALIAS = "Name things differently, and columns with their relation, as in t.tissue_id."
@@ -142,6 +142,8 @@ class Scope:
         """
         if node.args.get("db") or not isinstance(node.this, exp.Identifier):
             raise refused("A field of a struct", self.dialect, remedy="Use columns of plain types.", node=node)
+        if not can_name(node.name, self.dialect):
+            raise refused("A column of such a name", self.dialect, remedy="Rename it in its file.", node=node)
         scope: Scope | None = self
         while scope is not None:
             found = scope._own(node)

@@ -12,6 +12,7 @@ SPARK: tuple[Dialect, ...] = ("spark", "databricks")
 
 IN_DUCKDB = "Or select the rows with DuckDB (.to_arrow(), .df()) and take them along."
 _LONGEST = 80
+_NOT_IN_BIGQUERY = frozenset('!"$()*,./;?@[\\]^`{}~')
 
 
 def check_dialect(dialect: str) -> None:
@@ -24,6 +25,17 @@ def check_dialect(dialect: str) -> None:
     """
     if dialect not in DIALECTS:
         raise unknown("dialect", dialect, DIALECTS)
+
+
+def can_name(column: str, dialect: Dialect) -> bool:
+    """Tell whether an engine allows such a name of a column.
+
+    Examples
+    --------
+    >>> can_name("X..spots", "postgres"), can_name("X..spots", "bigquery")
+    (True, False)
+    """
+    return dialect != "bigquery" or not (_NOT_IN_BIGQUERY & set(column) or len(column) > 300)
 
 
 def refused(what: str, dialect: str, *, remedy: str, node: exp.Expr | None = None) -> QueryError:

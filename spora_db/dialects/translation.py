@@ -9,7 +9,7 @@ from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 from spora_db.dialects import expressions, queries
 from spora_db.dialects.kinds import Typed, kind_of
 from spora_db.dialects.scope import Relation, Scope, Translated
-from spora_db.dialects.targets import Dialect, check_dialect, refused
+from spora_db.dialects.targets import Dialect, can_name, check_dialect, refused
 from spora_db.errors import QueryError
 from spora_db.guard.dialect import DIALECT
 from spora_db.names import fold
@@ -38,7 +38,8 @@ def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
     dialect
         The other engine.
     columns
-        The columns of the relations that the text names, with their types in DuckDB.
+        The columns of the relations that the text names, with their types in DuckDB. Those whose names the other
+        engine does not allow are not there.
 
     Raises
     ------
@@ -59,7 +60,10 @@ def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
     except ParseError as error:
         raise QueryError(f"The SQL cannot be read for translation to {dialect}: {error}") from error
     known = {
-        fold(name): Relation(name=name, columns={column: kind_of(kind) for column, kind in types.items()})
+        fold(name): Relation(
+            name=name,
+            columns={column: kind_of(kind) for column, kind in types.items() if can_name(column, dialect)},
+        )
         for name, types in columns.items()
     }
     is_view = isinstance(tree, exp.Create) and tree.kind == "VIEW"
