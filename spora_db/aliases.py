@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.errors import ArgumentError, FileFormatError, TableError
+from spora_db.errors import ArgumentError, FileFormatError, TableError, reason
 from spora_db.sources.expressions import array, constant, named, text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def read_aliases(aliases: Any) -> Aliases:  # noqa: ANN401 - a mapping, a file, 
     ----------
     aliases
         A mapping from alias to channel name or accession, or to several in order of preference; or an Arrow table, a
-        DataFrame or a parquet file with the columns ``alias`` and ``marker``, a row per pair.
+        DataFrame, or a parquet or CSV file with the columns ``alias`` and ``marker``, a row per pair.
 
     Raises
     ------
@@ -72,11 +72,17 @@ def alias_query(aliases: Aliases) -> exp.Select:
 
 def _read_table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
+    from pyarrow import csv
 
+    if not path.is_file():
+        raise FileFormatError(f"aliases={str(path)!r}: there is no such file. Expected parquet or .csv.")
     try:
+        if path.suffix.lower() == ".csv":
+            as_text = csv.ConvertOptions(column_types={"alias": pa.string(), "marker": pa.string()})
+            return csv.read_csv(path, convert_options=as_text)
         return pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
-        raise FileFormatError(f"aliases={str(path)!r} cannot be read as parquet: {error}.") from error
+        raise FileFormatError(f"aliases={str(path)!r} cannot be read as parquet or .csv: {reason(error)}.") from error
 
 
 def _arrow(aliases: Any) -> pa.Table:  # noqa: ANN401 - a table of any library

@@ -64,7 +64,20 @@ class MissingExtraError(SporaError, ImportError):
     """An optional dependency is absent; the message names the extra to install."""
 
 
-def unknown(kind: str, name: object, available: Iterable[object], *, where: str = "") -> UnknownNameError:
+def reason(error: BaseException) -> str:
+    """Return what another library's error says, to stand inside a sentence: without a full stop.
+
+    Examples
+    --------
+    >>> reason(ValueError("This is no parquet file."))
+    'This is no parquet file'
+    """
+    return str(error).strip().rstrip(".")
+
+
+def unknown(
+    kind: str, name: object, available: Iterable[object], *, where: str = "", remedy: str = ""
+) -> UnknownNameError:
     """Build the error for a name that does not exist: the name, near ones, and the existing ones.
 
     Parameters
@@ -77,6 +90,8 @@ def unknown(kind: str, name: object, available: Iterable[object], *, where: str 
         The names that exist; at most 20 are listed.
     where
         Where it was looked for, such as a file or a dataset.
+    remedy
+        What to do if no such name was meant.
 
     Examples
     --------
@@ -94,4 +109,4 @@ def unknown(kind: str, name: object, available: Iterable[object], *, where: str 
         message += " Available: " + ", ".join(names[:20]) + more + "."
     else:
         message += f" There is no {kind} here."
-    return UnknownNameError(message)
+    return UnknownNameError(f"{message} {remedy}".rstrip())

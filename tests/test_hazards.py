@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import SHARED
+from spora_db import SporaQuery
 from spora_db.catalog import Catalog
-from spora_db.errors import FileFormatError, SporaError, TableError
+from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, UnknownNameError
 from spora_db.sources.expressions import literal_glob
 from spora_db.sources.reconcile import common_type
 
@@ -603,3 +604,66 @@ def test_a_column_without_a_name_is_called_by_its_position(tmp_path):
     with Catalog(lake) as catalog:
         told = [row for row in catalog.schema().fetchall() if row[1] == "column_2"]
     assert told == [(name, "column_2", "BIGINT", "d: BIGINT ''", None) for name in ("tissues", "tiles")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT 1 FROM tissues WHERE grade > 1", True),
+        ("SELECT sum(Grade) FROM tissues", True),
+        ("SELECT 1 FROM tissues WHERE tissue_id > 1", False),
+        ("SELECT avg(tissue_id) AS grades FROM tissues", False),
+    ],
+)
+def test_types_that_clash_because_cohorts_differ_are_explained(tmp_path, text, said):
+    lake = tissues(
+        tmp_path,
+        a={"tissue_id": ["1"], "grade": [2.0]},
+        b={"tissue_id": ["2"], "grade": ["G3"]},
+        c={"tissue_id": ["3"], "grade": pa.nulls(1)},
+    )
+    with pytest.raises(QueryError, match="VARCHAR") as caught:
+        ask(lake, text)
+    told = (
+        "Cohorts have 'grade' in different types (a: DOUBLE, b: VARCHAR, c: NULL): write TRY_CAST(\"grade\" AS DOUBLE)."
+    )
+    assert (told in str(caught.value)) == said
+    assert "Candidate" not in str(caught.value)
+    assert ".." not in str(caught.value)
+
+
+def image_of(lake: Path, name: str) -> None:
+    """Put a file into a cohort that is listed as an image and never opened."""
+    (lake / name / "imc/1_0mpp/images").mkdir(parents=True)
+    (lake / name / "imc/1_0mpp/images/1.ome.tiff").touch()
+
+
+def test_a_condition_on_such_a_column_is_explained_too(tmp_path):
+    lake = tissues(tmp_path, a={"tissue_id": ["1"], "grade": [2.0]}, b={"tissue_id": ["2"], "grade": ["G3"]})
+    image_of(lake, "a")
+    with pytest.raises(QueryError, match=r"write TRY_CAST\(\"grade\" AS DOUBLE\)"):
+        SporaQuery(lake).modality("imc").tissues(mpp=1.0).where("grade > 1").count()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ('SELECT 1 FROM tissues WHERE x = "LUAD"', UnknownNameError, "For text write 'LUAD' in single quotes."),
+        ("SELECT 1 FROM tissues WHERE x = LUAD", UnknownNameError, "Available: .*x.$"),
+        ("SELEC x FROM tissues", QueryError, "Did you mean SELECT"),
+        ("DELETE FROM tissues", QueryError, r"no SELECT \(delete\)(?s:.*)A query is one SELECT"),
+        ("EXPLAIN SELECT 1", QueryError, r"no SELECT \(explain\)"),
+        ("SELECT n_markers(dataset, modality, tissue_id, 'CD3') FROM images", QueryError, r"such as \['CD3e'\]"),
+    ],
+)
+def test_common_slips_get_an_answer(tmp_path, caplog, text, error, words):
+    with pytest.raises(error, match=words):
+        ask(tissues(tmp_path, a=FRAME), text)
+    assert not caplog.records
+
+
+def test_quoted_text_in_a_condition_gets_an_answer(tmp_path):
+    lake = tissues(tmp_path, a=FRAME)
+    image_of(lake, "a")
+    with pytest.raises(UnknownNameError, match="For text write 'LUAD' in single quotes"):
+        SporaQuery(lake).modality("imc").tissues(mpp=1.0).where('x = "LUAD"').count()

@@ -132,7 +132,9 @@ def test_aliases_of_a_parquet_file_are_those_of_a_dict(query, tmp_path):
     by_file = query.channels(names=["nuclei"], aliases=path)
     assert by_file == query.channels(names=["nuclei"], aliases={"nuclei": ["DNA", "DAPI"], "T cells": "P07766"})
     assert set(by_file.plan().channel_names) >= {"DNA", "DAPI", "Dapi"}
-    with pytest.raises(FileFormatError, match=r"nowhere\.parquet"):
+    pd.read_parquet(path).to_csv(tmp_path / "aliases.csv", index=False)
+    assert query.channels(names=["nuclei"], aliases=tmp_path / "aliases.csv") == by_file
+    with pytest.raises(FileFormatError, match=r"nowhere\.parquet.*no such file"):
         query.channels(aliases=tmp_path / "nowhere.parquet")
     pd.DataFrame({"alias": ["a"], "name": ["b"]}).to_parquet(path)
     with pytest.raises(TableError, match="'marker'"):

@@ -113,7 +113,7 @@ class Database:
         names = names_in_text(text)
         used = self._prepare(names)
         self._asked |= used
-        with self._guarded(names, used, asked):
+        with self._guarded(names, used, asked, ran=text):
             relation = self._open().sql(text, params=params or None)
         return Result(relation, guarded=lambda: self._guarded(names, used))
 
@@ -286,7 +286,7 @@ class Database:
 
     @contextlib.contextmanager
     def _guarded(
-        self, names: Iterable[str] = (), used: frozenset[str] = frozenset(), asked: str = ""
+        self, names: Iterable[str] = (), used: frozenset[str] = frozenset(), asked: str = "", ran: str = ""
     ) -> Iterator[None]:
         """Run one thing at a time on the connection; an error of DuckDB becomes one of ours."""
         with self._lock:
@@ -297,14 +297,15 @@ class Database:
                     raise
                 raise KeyboardInterrupt from error
             except duckdb.Error as error:
-                self._fail(error, names, used, asked)
+                self._fail(error, names, used, asked, ran)
 
-    def _fail(self, error: duckdb.Error, names: Iterable[str], used: frozenset[str], asked: str) -> NoReturn:
+    def _fail(self, error: duckdb.Error, names: Iterable[str], used: frozenset[str], asked: str, ran: str) -> NoReturn:
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):  # it refuses all further work
             self._made.clear()
             self._connection = self._connect()
-        branches = [branch for name in SOURCES if name in used for branch in self._sources[name].branches]
+        sources = [self._sources[name] for name in SOURCES if name in used]
         raise failure(
-            error, connection=self._open(), relations=VIEWS, named=names, branches=branches, lake=self._folders.root,
-            text=asked,
+            error, connection=self._open(), relations=VIEWS, named=names, lake=self._folders.root, ran=ran, text=asked,
+            branches=[branch for source in sources for branch in source.branches],
+            origins=[origin for source in sources for origin in source.origins],
         ) from error  # fmt: skip

@@ -62,13 +62,13 @@ def schema_table(
         except SporaError as error:
             rows.append((relation, None, None, None, str(error)))
             continue
-        cohorts = _cohorts(origins(relation))
+        cohorts = cohort_types(origins(relation))
         rows.extend((relation, column, kind, cohorts.get(column), None) for column, kind in described.items())
     names = ("relation", "column", "type", "cohorts", "problem")
     return pa.table({name: pa.array([row[index] for row in rows], pa.string()) for index, name in enumerate(names)})
 
 
-def _cohorts(origins: Iterable[Origin]) -> dict[str, str]:
+def cohort_types(origins: Iterable[Origin]) -> dict[str, str]:
     """Return, for columns whose type or name differs between files, what each dataset has."""
     found: dict[str, list[Origin]] = {}
     for origin in origins:

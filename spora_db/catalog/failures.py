@@ -1,15 +1,21 @@
 """What a failure of DuckDB means to a user: a name that does not exist, a broken file, or DuckDB's own words."""
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from sqlglot import exp
 
+from spora_db.catalog.describe import cohort_types
 from spora_db.errors import FileFormatError, QueryError, SporaError, unknown
-from spora_db.guard.text import tokens_of, where
-from spora_db.sources import Branch
+from spora_db.guard.dialect import DIALECT
+from spora_db.guard.text import quoting, tokens_of, where
+from spora_db.names import fold
+from spora_db.sources import Branch, Origin
+from spora_db.sources.expressions import identifier
 
 _NOT_OF_A_FILE = (
     duckdb.BinderException,
@@ -22,13 +28,16 @@ _MISSING_COLUMN = re.compile(r'column "([^"]+)" (?:was )?not found|not have a co
 _MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _MISSING_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)" \(use: (.+)\)')
+_TYPES = re.compile(r"Cannot compare values of type|No function matches the given name and argument types")
+_PLAIN = ("VARCHAR", "NULL")
+_MACRO = re.compile(r"\b(n_markers|has_all_markers|has_any_marker)\b")
 _OUR_OWN = re.compile(r"Invalid Input Error: (Marker '.*)", re.DOTALL)  # sql/macros call error()
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 
 def failure(
     error: duckdb.Error, *, connection: duckdb.DuckDBPyConnection, relations: Sequence[str], named: Iterable[str],
-    branches: Iterable[Branch], lake: Path, text: str = "",
+    branches: Iterable[Branch], origins: Sequence[Origin], lake: Path, ran: str = "", text: str = "",
 ) -> SporaError:  # fmt: skip
     """Return our error for one of DuckDB's.
 
@@ -44,8 +53,12 @@ def failure(
         Those that the failed statement names.
     branches
         The SELECTs over files that the statement stands on.
+    origins
+        Where the columns of the relations that it names come from.
     lake
         The lake's folder.
+    ran
+        The statement as it was run.
     text
         The statement as a user wrote it, for the place of a name in it.
     """
@@ -64,7 +77,12 @@ def failure(
             scope = ", ".join(columns)
             if not listed or name.lower() in map(str.lower, listed):
                 listed, scope = candidates, "its FROM clause"
-            return unknown("column", name, listed, where=scope + _place(text, name).replace(" in ", ", ", 1))
+            place = _place(text, name).replace(" in ", ", ", 1)
+            return unknown("column", name, listed, where=scope + place, remedy=quoting(text, name))
+        if "UNNEST() can only" in message and (macro := _MACRO.search(ran)):
+            return QueryError(f"{macro[0]} wants a list of markers as its last argument, such as ['CD3e'].")
+        if _TYPES.search(message):
+            return QueryError(f"DuckDB: {message.partition(chr(10))[0].rstrip('.')}.{_clashes(text or ran, origins)}")
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
     if match := _OUR_OWN.search(message):
@@ -80,6 +98,19 @@ def _place(text: str, name: str) -> str:
     """Return where a name stands in a text, if it stands in one place only."""
     places = [token.start for token in tokens_of(text) if token.text.lower() == name.lower()] if text else []
     return f" in {where(text, places[0])}" if len(places) == 1 else ""
+
+
+def _clashes(text: str, origins: Sequence[Origin]) -> str:
+    """Say which of the columns that a text names have other types in other cohorts, and what to do."""
+    said = ""
+    for column, cohorts in cohort_types(origins).items():
+        if re.search(rf"(?<!\w){re.escape(fold(column))}(?!\w)", fold(text)):
+            kinds = [found.type for found in origins if found.column == column and found.type not in _PLAIN]
+            kind = exp.DataType.build(kinds[0] if kinds else "VARCHAR", dialect=DIALECT)
+            cast = exp.TryCast(this=identifier(column), to=kind).sql(DIALECT)
+            listed = textwrap.shorten(cohorts, 300, placeholder=" ...")
+            said += f" Cohorts have {column!r} in different types ({listed}): write {cast}."
+    return said
 
 
 def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], Any]) -> FileFormatError | None:

@@ -39,7 +39,8 @@ class Catalog:
         Number of threads; None takes one per core.
     aliases
         Further names for markers, for the macros: a mapping from alias to channel name or accession, or to several in
-        order of preference; or an Arrow table, a DataFrame or a parquet file with the columns ``alias`` and ``marker``.
+        order of preference; or an Arrow table, a DataFrame, or a parquet or CSV file with the columns ``alias`` and
+        ``marker``.
 
     Raises
     ------

@@ -11,6 +11,7 @@ DuckDB is closed as well (external access, settings, extensions: see the catalog
 that writes: DuckDB would let COPY write into allowed folders and DDL change an in-memory catalog (seen with 2.0).
 """
 
+import difflib
 from collections.abc import Collection, Iterator, Mapping
 
 import sqlglot
@@ -20,10 +21,11 @@ from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 from spora_db.errors import QueryError, unknown
 from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import AGGREGATES
-from spora_db.guard.text import refuse, refuse_parse, tokens_of, where
+from spora_db.guard.text import quoting, refuse, refuse_parse, tokens_of, where
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
 from spora_db.names import fold
 
+_BEGINS = {TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN, TokenType.FROM, TokenType.TABLE, TokenType.VALUES}
 _TOO_DEEP = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
 
 
@@ -175,7 +177,7 @@ def check_columns(
             continue  # qualified by a relation of the query that the caller did not name; DuckDB decides
         if not owners:
             available = [name for names in tables.values() for name in names]
-            raise unknown("column", name, available, where=where(text, start))
+            raise unknown("column", name, available, where=where(text, start), remedy=quoting(text, name))
 
 
 def _parse(text: str, *, condition: bool) -> exp.Expr:
@@ -186,6 +188,10 @@ def _parse(text: str, *, condition: bool) -> exp.Expr:
     if semicolon and (condition or any(token.token_type is not TokenType.SEMICOLON for token in remains)):
         finding = "a semicolon in a condition." if condition else "a second statement."
         refuse(text, start=semicolon.start, end=semicolon.end + 1, finding=finding, remedy="Ask one thing at a time.")
+    if not condition and tokens[0].token_type not in _BEGINS:
+        word, start, end = fold(tokens[0].text), tokens[0].start, tokens[0].end + 1
+        advice = "Did you mean SELECT?" if difflib.get_close_matches(word, ["select"], cutoff=0.8) else ADVICE
+        refuse(text, start=start, end=end, finding=f"a statement that is no SELECT ({word}).", remedy=advice)
     statement = text if semicolon is None else text[: semicolon.start]  # sqlglot makes a block of a comment after it
     tree: exp.Expr
     try:

@@ -54,6 +54,11 @@ def where(text: str, start: int) -> str:
     return f"line {text.count(chr(10), 0, start) + 1}, column {start - text.rfind(chr(10), 0, start)} of the SQL"
 
 
+def quoting(text: str, name: str) -> str:
+    """Return the advice for a name that does not exist and stands in double quotes, as text does elsewhere."""
+    return f"For text write '{name}' in single quotes." if f'"{name}"' in text else ""
+
+
 def tokens_of(text: str) -> list[Token]:
     """Cut ``text`` into tokens.
 

@@ -75,8 +75,8 @@ class ContentVerbs:
             Do not deliver these markers.
         aliases
             Further names for markers: a mapping from alias to name or accession, or to several in order of preference;
-            or an Arrow table, a DataFrame or a parquet file with the columns ``alias`` and ``marker``. Macros in
-            conditions know them too.
+            or an Arrow table, a DataFrame, or a parquet or CSV file with the columns ``alias`` and ``marker``. Macros
+            in conditions know them too.
         replace_nuclear_uniprot_ids
             First give nuclear markers the accession of histone H3 (P68431).
         accessions

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spora_db.errors import FileFormatError, TableError
+from spora_db.errors import FileFormatError, TableError, reason
 from spora_db.layout import TableFile
 from spora_db.names import fold
 from spora_db.sources.reconcile import duckdb_type
@@ -58,7 +58,7 @@ def read_footer(table: TableFile) -> Footer:
     try:
         state = table.path.stat()
     except OSError as error:
-        message = f"{table.path} cannot be read: {error}. Download or write the file again."
+        message = f"{table.path} cannot be read: {reason(error)}. Download or write the file again."
         raise FileFormatError(message) from error
     return _read_footer(table, (state.st_mtime_ns, state.st_size, state.st_ino))
 
@@ -79,7 +79,7 @@ def _read_footer(table: TableFile, _signature: tuple[int, int, int]) -> Footer:
             }
             rows = metadata.num_rows
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        message = f"{table.path} cannot be read as parquet: {error}. Download or write the file again."
+        message = f"{table.path} cannot be read as parquet: {reason(error)}. Download or write the file again."
         raise FileFormatError(message) from error
     return Footer(table=table, names=names, types=types, without_nulls=frozenset(without_nulls), rows=rows)
 
@@ -167,5 +167,5 @@ def verify_pages(path: Path) -> None:
             for _ in file.iter_batches():
                 pass
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        message = f"{path} cannot be read: {error}. Download or write the file again."
+        message = f"{path} cannot be read: {reason(error)}. Download or write the file again."
         raise FileFormatError(message) from error
