@@ -304,3 +304,20 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(query, monkeypatch, tmp
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(WriteError, match="permission"):
         query.to_torch(on_error="replace")
+
+
+def test_the_audit_tells_what_is_in_quarantine(query, lake):
+    assert "quarantine" not in str(query.audit())
+    list(query.to_torch(on_error="replace"))
+    audit = query.audit()
+    assert audit.table("missing").query("what.str.contains('quarantine')").to_dict("records") == [
+        {
+            "what": "image: in quarantine, it could not be read",
+            "dataset": "alpha",
+            "modality": "imc",
+            "tissues": 1,
+            "examples": [BROKEN],
+        }
+    ]
+    assert "in quarantine, it could not be read for 1 tissue (alpha imc)" in str(audit)
+    assert "quarantine" not in str(query.where(f"tissue_id <> '{BROKEN}'").audit())

@@ -50,6 +50,9 @@ def find(
     if not len(frame):
         return (Finding(level="error", text="the query selects no rows"),)
     findings = [*_leaks(frame, tables["leakage"], same), *_absences(tables["missing"], choice)]
+    if not len(tables["missing"]):
+        unopened = "; no image was opened" if same is None else ""
+        findings.append(Finding(level="ok", text=f"no image, mask, tile or statistic is missing{unopened}"))
     if same is not None and same.unreadable:
         text = f"{_count(len(same.unreadable), 'image')} cannot be read: {same.unreadable[0][1]}"
         findings.append(Finding(level="error", text=text))
@@ -101,8 +104,6 @@ def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Findin
         )
         text = f"{label} for {_count(int(part['tissues'].sum()), 'tissue')} ({where})"
         findings.append(Finding(level=level, text=text))
-    if not len(missing):
-        findings.append(Finding(level="ok", text="no image, mask, tile or statistic is missing"))
     return findings
 
 

@@ -12,6 +12,7 @@ from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, unknown
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan.channels import ChosenChannels
+from spora_db.quarantine import read_quarantine
 from spora_db.query.compilation import Resolved, compile_rows, identity_columns
 from spora_db.query.coverage import missing_statistics_table
 
@@ -46,6 +47,12 @@ NO_MASK = """
         SELECT 1 FROM masks AS m
         WHERE m.dataset = p.dataset AND m.tissue_id = p.tissue_id AND m.mpp = p.mpp AND m.kind = $kind
     )
+    ORDER BY ALL
+"""
+IN_QUARANTINE = """
+    SELECT DISTINCT 'image: in quarantine, it could not be read' AS what, p.dataset, p.modality, p.tissue_id
+    FROM plan_images AS p
+    SEMI JOIN quarantine AS q USING (dataset, modality, mpp, tissue_id)
     ORDER BY ALL
 """
 
@@ -139,8 +146,8 @@ def leakage(frame: "pd.DataFrame") -> "pd.DataFrame":
 def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, catalog: Catalog) -> "pd.DataFrame":
     """Return what the selected cohorts lack: ``what, dataset, modality, tissues`` (a number), ``examples``.
 
-    Images and tiles are those of all tissues of the selected cohorts, whatever the conditions; masks and statistics
-    those of the selected tissues. The modality is empty for tiles and masks, which belong to the tissue.
+    Images and tiles are those of all tissues of the selected cohorts, whatever the conditions; masks, statistics and
+    what could not be read before those of the selected tissues. The modality is empty for tiles and masks, which belong to the tissue.
 
     Parameters
     ----------
@@ -165,6 +172,8 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
     with catalog.registered("plan_images", images):
         kinds = dict.fromkeys(("tissue", *selection.masks))
         frames += [catalog.run(NO_MASK, {"kind": kind}).df() for kind in kinds]
+        with catalog.registered("quarantine", read_quarantine(catalog.lake)):
+            frames.append(catalog.run(IN_QUARANTINE).df())
     gaps = missing_statistics_table(resolved, images, delivered, catalog)
     gaps = gaps.assign(what="statistics: " + gaps["problem"].astype("object"))
     frames.append(gaps.drop_duplicates(["what", "dataset", "modality", "tissue_id"]))
