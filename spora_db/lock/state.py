@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlglot import exp
 
+from spora_db.catalog import MACROS
 from spora_db.layout import TableFile
 from spora_db.plan import ABSENT, Plan
 from spora_db.plan.statistics import global_spec
@@ -102,7 +103,15 @@ def used_files(tables: Iterable[TableFile], resolved: Resolved, plan: Plan) -> l
         "tile_size": {selection.tile_size, None},
         "spec": {*texts, None},
     }
-    return [table for table in tables if all(getattr(table, name) in values for name, values in wanted.items())]
+    calls = (call for tree in resolved.predicates for call in tree.find_all(exp.Anonymous))
+    named = resolved.markers is not None or any(call.name.lower() in MACROS for call in calls)
+
+    def depends(table: TableFile) -> bool:
+        if named and table.kind == "channels":  # panels of other cohorts tell what protein a name stands for
+            return True
+        return all(getattr(table, name) in values for name, values in wanted.items())
+
+    return [table for table in tables if depends(table)]
 
 
 def tissue_states(plan: Plan) -> dict[str, dict[str, TissueState]]:

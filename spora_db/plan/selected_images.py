@@ -25,11 +25,21 @@ IMAGES = """
         SELECT i.dataset, i.modality, i.mpp, i.tissue_id, CAST(sum(places.n_rows) AS BIGINT) AS n_rows
         FROM places
         JOIN images AS i ON i.dataset = places.dataset AND i.mpp = places.mpp AND i.tissue_id = places.tissue_id
-        WHERE i.modality = places.modality OR list_contains($beside, i.modality)
+        WHERE i.modality = places.modality OR EXISTS (
+            SELECT 1 FROM beside AS b
+            WHERE b.dataset = i.dataset AND b.mpp = i.mpp AND b.tissue_id = i.tissue_id AND b.modality = i.modality
+        )
         GROUP BY ALL
     ) AS p USING (dataset, modality, mpp, tissue_id)
     ORDER BY image
 """
+BESIDE = """
+    SELECT dataset, mpp, tissue_id, arg_min(modality, list_position(${place}, modality)) AS modality
+    FROM images
+    WHERE list_contains(${place}, modality)
+    GROUP BY dataset, mpp, tissue_id
+"""
+"""For a place after the first: of the alternatives that a tissue has, the one named first."""
 
 
 def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) -> pa.Table:
@@ -48,9 +58,11 @@ def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) 
     places = places.from_(compiled.rows().subquery("rows")).group_by("dataset", "modality", "mpp", "tissue_id")
     query = parse_one(IMAGES, dialect=DIALECT)
     assert isinstance(query, exp.Select)
-    beside = [name for alternatives in selection.modalities[1:] for name in alternatives]
-    parameters = {**compiled.parameters, "beside": beside}
-    return catalog.run(query.with_("places", as_=places).sql(DIALECT), parameters).to_arrow_table()
+    others = {f"place_{i}": list(names) for i, names in enumerate(selection.modalities[1:])}
+    none = "SELECT dataset, mpp, tissue_id, modality FROM images WHERE FALSE"
+    beside = " UNION ALL ".join([none, *(BESIDE.format(place=place) for place in others)])
+    query = query.with_("places", as_=places).with_("beside", as_=parse_one(beside, dialect=DIALECT))
+    return catalog.run(query.sql(DIALECT), {**compiled.parameters, **others}).to_arrow_table()
 
 
 def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> ChosenChannels:

@@ -50,6 +50,8 @@ class Resolved:
         The user's own SELECT of rows, if any, with the names of its columns.
     tissue_columns
         Columns that these rows lack and that `tissues` has: a patient to divide by.
+    split_of_floats
+        Whether the column that rows are divided by holds floating-point numbers.
     cells
         Where cells come from, if they are the rows.
     markers
@@ -62,6 +64,7 @@ class Resolved:
     source: exp.Query | None = None
     source_columns: tuple[str, ...] = ()
     tissue_columns: tuple[str, ...] = ()
+    split_of_floats: bool = False
     cells: CellTable | None = None
     markers: Markers | None = None
 
@@ -103,7 +106,10 @@ def compile_rows(resolved: Resolved) -> Compiled:
             selection.unit, ""
         )
         first = f"row_number() OVER (PARTITION BY {place} ORDER BY list_position($modalities, base.modality)) = 1"
-        query = query.qualify(binder.fragment(first, modalities=list(selection.modality_names)), dialect=DIALECT)
+        kept = binder.fragment(first, modalities=list(selection.modality_names))
+        if len(selection.modalities[0]) > 1:  # a place has a row for each of the alternatives named first
+            kept = exp.or_(binder.member("modality", selection.modalities[0]), kept)
+        query = query.qualify(kept, dialect=DIALECT)
     if selection.sampling is not None:
         query = sampled(
             query,
@@ -126,7 +132,7 @@ def _base(resolved: Resolved, binder: Binder) -> exp.Expr:
         rows = joined.join("tissues AS t", on=SAME_TISSUE, join_type="left", dialect=DIALECT).subquery()
     if selection.split_choice is None or not selection.split_choice.fractions:
         return rows
-    split = exp.alias_(assigned_split(selection.split_choice, binder), "split")
+    split = exp.alias_(assigned_split(selection.split_choice, binder, of_floats=resolved.split_of_floats), "split")
     known = (*resolved.source_columns, *resolved.tissue_columns)
     own = resolved.source is not None and "split" not in known
     everything = exp.Star() if own else exp.Star(except_=[exp.to_identifier("split")])

@@ -83,13 +83,12 @@ class Markers:
         )
 
 
-def read_panels(choice: ChannelChoice, modalities: Sequence[str], catalog: Catalog) -> tuple[PanelChannel, ...]:
-    """Return the channels of all panels of some modalities, with the accessions in effect, in panel order."""
+def read_panels(choice: ChannelChoice, catalog: Catalog) -> tuple[PanelChannel, ...]:
+    """Return the channels of all panels, with the accessions in effect, in panel order."""
     rows = catalog.run(panel_select(choice).sql(DIALECT)).fetchall()
     return tuple(
         PanelChannel(dataset=row[0], modality=row[1], channel_index=row[2], channel_name=row[3], uniprot_id=row[4])
         for row in rows
-        if row[1] in modalities
     )
 
 
@@ -103,17 +102,23 @@ def find_markers(choice: ChannelChoice, modalities: Sequence[str], catalog: Cata
     ArgumentError
         For a name that may mean several channels of a panel.
     """
-    channels = read_panels(choice, modalities, catalog)
+    everywhere = read_panels(choice, catalog)
+    channels = tuple(channel for channel in everywhere if channel.modality in modalities)
     names = dict.fromkeys((*choice.names, *choice.require, *choice.any_of, *choice.exclude))
     where = f"the panels of {', '.join(modalities)}"
     return Markers(
         channels=channels,
-        found={name: find_marker(name, channels, aliases=choice.aliases, where=where) for name in names},
+        found={name: find_marker(name, channels, everywhere, aliases=choice.aliases, where=where) for name in names},
     )
 
 
 def find_marker(
-    name: str, channels: Sequence[PanelChannel], *, aliases: Aliases = (), where: str = ""
+    name: str,
+    channels: Sequence[PanelChannel],
+    everywhere: Sequence[PanelChannel] = (),
+    *,
+    aliases: Aliases = (),
+    where: str = "",
 ) -> frozenset[PanelChannel]:
     """Return the channels that a name means.
 
@@ -122,7 +127,9 @@ def find_marker(
     name
         A channel name, a UniProt accession or an alias.
     channels
-        The channels of all panels.
+        The channels of the panels it is looked for in.
+    everywhere
+        Those of all panels, which tell what protein the name stands for; by default the same.
     aliases
         Pairs of an alias, its letter case aside, and what it may stand for, in order of preference.
     where
@@ -149,7 +156,7 @@ def find_marker(
     for channel in channels:
         panels.setdefault((channel.dataset, channel.modality), []).append(channel)
     spellings = {alias.lower(): targets for alias, targets in aliases}.get(name.lower(), ())
-    elsewhere = {text: _elsewhere(text, channels) for text in (name, *spellings)}
+    elsewhere = {text: _elsewhere(text, everywhere or channels) for text in (name, *spellings)}
     found: set[PanelChannel] = set()
     for members in panels.values():
         hits = _named(name, members)

@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from spora_db.catalog import Catalog
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, unknown
-from spora_db.guard import check_predicate, check_select
-from spora_db.guard.dialect import DIALECT
+from spora_db.guard import check_predicate
 from spora_db.plan.cells import check_cells
 from spora_db.plan.masks import check_masks
 from spora_db.query.cells import cell_table
 from spora_db.query.compilation import Resolved
 from spora_db.query.group_checks import check_patients, check_split
 from spora_db.query.markers import Markers, find_markers
+from spora_db.query.own_rows import distinct, holds_floats, own_rows, placed_as_rows_say
 from spora_db.query.quotas import with_known_quota
 from spora_db.query.repeatable import refuse_random
-from spora_db.selection import Selection, Unit
+from spora_db.selection import Selection, StandardizationChoice
 from spora_db.standardization.specs import RGB_PRESETS, Spec
 
 TILINGS = """
@@ -31,15 +30,6 @@ TILINGS = """
     )
     ORDER BY ALL
 """
-
-
-PLACES: dict[Unit, tuple[str, ...]] = {
-    "tile": ("tile_id", "row", "col"),
-    "tissue": (),
-    "cell": ("cell_id", "row", "col"),
-}
-ROWS = "query_rows"
-"""The name under which rows of another engine are registered while a query runs."""
 
 
 def resolve(selection: Selection, catalog: Catalog) -> Resolved:
@@ -55,13 +45,16 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         If selected rows cannot be divided or capped by their patient: it is not known, or is in several splits.
     """
     catalog.use_aliases(selection.channels.aliases)
-    source, source_columns = _source(selection, catalog)
+    source, source_columns = own_rows(selection, catalog)
     selection = replace(selection, modalities=_modalities(selection, source, source_columns, catalog))
     if source is not None:
-        selection = _from_source(selection, source, source_columns, catalog)
+        selection = placed_as_rows_say(selection, source, source_columns, catalog)
+        if selection.unit == "tile" and selection.tile_size is None:
+            selection = replace(selection, tile_size=_tiling(selection, catalog).tile_size)
     elif selection.unit == "tile":
         selection = _tiling(selection, catalog)
     selection = _resolution(selection, catalog)
+    selection = replace(selection, standardization=_standardization(selection, catalog))
     cells = cell_table(selection.cell_source, catalog) if selection.unit == "cell" and source is None else None
     columns = source_columns or (cells.columns if cells else _columns(selection, catalog))
     sampling, choice = selection.sampling, selection.split_choice
@@ -100,35 +93,13 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         source=source,
         source_columns=source_columns,
         tissue_columns=tuple(dict.fromkeys(name for name in groups if source and name not in source_columns)),
+        split_of_floats=bool(fractions) and holds_floats(choice, source, source_columns, catalog),
         cells=cells,
         markers=markers,
     )
     check_split(resolved, catalog)
     check_patients(resolved, catalog)
     return with_known_quota(resolved, catalog)
-
-
-def _source(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, tuple[str, ...]]:
-    """Return the user's own rows as a checked tree with its column names; nothing where rows come from the views."""
-    if selection.rows_sql is not None:
-        text = check_select(selection.rows_sql, relations=catalog.relations)
-    elif selection.rows_table is not None:
-        catalog.register(ROWS, selection.rows_table)
-        text = exp.select("*").from_(ROWS).sql(DIALECT)
-    else:
-        return None, ()
-    tree = parse_one(text, dialect=DIALECT)
-    assert isinstance(tree, exp.Query)
-    columns = tuple(catalog.run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT)).columns)
-    wanted = ["dataset", "tissue_id", *PLACES[selection.unit]]
-    missing = [name for name in wanted if name not in columns]
-    if missing:
-        remedy = "" if selection.unit == "tissue" else ", or ask for whole tissues with .tissues()"
-        raise QueryError(
-            f"The rows have columns {', '.join(columns)}, but {', '.join(missing)} is missing. "
-            f"A {selection.unit} is identified by {', '.join(wanted)}: add them to the SELECT{remedy}."
-        )
-    return tree, columns
 
 
 def _columns(selection: Selection, catalog: Catalog) -> tuple[str, ...]:
@@ -140,15 +111,20 @@ def _columns(selection: Selection, catalog: Catalog) -> tuple[str, ...]:
 def _modalities(
     selection: Selection, source: exp.Query | None, source_columns: Sequence[str], catalog: Catalog
 ) -> tuple[tuple[str, ...], ...]:
-    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    existing = _existing_modalities(catalog)
     if not existing:
         raise DatasetNotFoundError(
             f"{catalog.lake}: no dataset here has an image. "
             "Expected files <dataset>/<modality>/<mpp>/images/<tissue_id>.ome.zarr or .ome.tiff."
         )
+    if source is not None and "modality" in source_columns:
+        given = distinct(source, "modality", catalog)
+        for name in given:
+            if name not in existing:
+                raise unknown("modality", name, existing, where="the column modality of the rows")
     if not selection.modalities:
         if source is not None and "modality" in source_columns:
-            existing = _distinct(source, "modality", catalog)
+            existing = given
         if not existing:
             raise QueryError(
                 "The rows are empty, so they do not say their modality. Name it with .modality(...), or look why the "
@@ -162,34 +138,40 @@ def _modalities(
                 f".modality({either})."
             )
         return ((existing[0],),)
-    folded = {name.casefold(): name for name in existing}
-    for name in selection.modality_names:
-        if name.casefold() not in folded:
-            raise unknown("modality", name, existing, where=f"lake {str(catalog.lake)!r}")
-    return tuple(tuple(folded[name.casefold()] for name in alternatives) for alternatives in selection.modalities)
+    where = f"lake {str(catalog.lake)!r}"
+    found = tuple(tuple(_spelled(name, existing, where) for name in names) for names in selection.modalities)
+    flat = [name for names in found for name in names]
+    if len(set(flat)) != len(flat):
+        raise ArgumentError(f"modality() names a modality twice: {', '.join(flat)}.")
+    return found
 
 
-def _distinct(source: exp.Query, column: str, catalog: Catalog) -> list[Any]:
-    query = exp.select(exp.column(column, quoted=True)).distinct().from_(source.subquery("rows")).order_by("1")
-    return [row[0] for row in catalog.run(query.sql(DIALECT)).fetchall() if row[0] is not None]
+def _existing_modalities(catalog: Catalog) -> list[str]:
+    return [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
 
 
-def _from_source(selection: Selection, source: exp.Query, source_columns: Sequence[str], catalog: Catalog) -> Selection:
-    """Take resolution and tile size from the user's rows where they carry them; one value each, never a mixture."""
-    found: dict[str, Any] = {}
-    for column, chosen in (("mpp", selection.mpp), ("tile_size", selection.tile_size)):
-        if column in source_columns and chosen is None:
-            values = _distinct(source, column, catalog)
-            if len(values) > 1:
-                raise QueryError(
-                    f"The rows mix several values of {column} ({', '.join(map(str, values))}); "
-                    "choose one in the SELECT or with .tiles(size=, mpp=)."
-                )
-            found[column] = values[0] if values else None
-    selection = replace(selection, **found)
-    if selection.unit == "tile" and selection.tile_size is None:
-        selection = replace(selection, tile_size=_tiling(selection, catalog).tile_size)
-    return selection
+def _spelled(name: str, existing: Sequence[str], where: str) -> str:
+    """Return a modality as the lake spells it: exactly so, or in another letter case if only one is spelled like it."""
+    alike = [other for other in existing if other.casefold() == name.casefold()]
+    if name in alike:
+        return name
+    if not alike:
+        raise unknown("modality", name, existing, where=where)
+    if len(alike) > 1:
+        raise QueryError(f"Which modality is {name!r} in {where}? There are: {', '.join(alike)}. Spell it as one is.")
+    return alike[0]
+
+
+def _standardization(selection: Selection, catalog: Catalog) -> StandardizationChoice:
+    """Spell the modalities that specs are for as the query does; a spec for another one of the lake has no effect."""
+    choice, specs = selection.standardization, []
+    for modality, spec in choice.specs:
+        if modality is None or modality in selection.modality_names:
+            specs.append((modality, spec))
+            continue
+        known = list(dict.fromkeys((*selection.modality_names, *_existing_modalities(catalog))))
+        specs.append((_spelled(modality, known, "standardize()"), spec))
+    return replace(choice, specs=tuple(specs))
 
 
 def _resolution(selection: Selection, catalog: Catalog) -> Selection:
@@ -254,7 +236,7 @@ def _check_spec(spec: Spec, modality: str) -> None:
 def _check_splits(splits: Sequence[str], source: exp.Query | None, catalog: Catalog) -> None:
     if splits:
         rows = source or exp.select("split").from_("tissues")
-        existing = _distinct(rows, "split", catalog)
+        existing = distinct(rows, "split", catalog)
         for split in splits:
             if split not in existing:
                 raise unknown("split", split, existing, where=f"lake {str(catalog.lake)!r}")

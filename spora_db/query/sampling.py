@@ -5,17 +5,20 @@ without the tile). Any engine and any language computes the same, so a sample ca
 rows keep their keys when other cohorts are added.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlglot import exp, parse_one
 
 from spora_db.guard.dialect import DIALECT
+from spora_db.names import fold
 from spora_db.query.binding import Binder
 from spora_db.selection import Sampling, SplitChoice
 
 VERSION = "spora-db/1"
 GROUP_KEY = f"md5(concat_ws('|', '{VERSION}', CAST($seed AS VARCHAR), dataset, CAST($group AS VARCHAR)))"
 """The key of a group of rows, such as a patient: all of it falls into one split."""
+WHOLE = "replace(replace(CAST($group AS VARCHAR) || '|', '.0|', '|'), '|', '')"
+"""The text of a floating-point number as that of an integer, if it is one: ``3`` and not ``3.0``."""
 UNIT_INTERVAL = "(CAST('0x' || substr(sample_key, 1, 13) AS BIGINT) + 0.5) / 4503599627370496.0"
 """The key's first 52 bits as a number in (0, 1)."""
 WEIGHTED = f"""
@@ -69,37 +72,44 @@ def sampled(
         The checked tree of ``sampling.weights``.
     """
     wanted = [exp.column(name, quoted=True) for name in (*identity, *columns)]
+    own = _own_names(columns)
+    key, clock_name, weight_name, patient = (
+        own(name) for name in ("sample_key", "sample_order", "sample_weight", "cap")
+    )
+    groups = [own(f"by_{i}") for i in range(len(sampling.by))]
     keyed = query.select(
-        exp.alias_(binder.fragment(sample_key(identity, table="base"), seed=sampling.seed), "sample_key"),
-        *(exp.alias_(exp.column(name, table="base", quoted=True), f"by_{i}") for i, name in enumerate(sampling.by)),
+        exp.alias_(binder.fragment(sample_key(identity, table="base"), seed=sampling.seed), key),
+        *(
+            exp.alias_(exp.column(name, table="base", quoted=True), group)
+            for name, group in zip(sampling.by, groups, strict=True)
+        ),
     )
     if sampling.per_patient is not None:
-        keyed = keyed.select("base.patient_id AS cap_patient")
+        keyed = keyed.select(exp.alias_(exp.column("patient_id", table="base"), patient))
     if weight is not None:
-        clock = exp.select("*", f"{WEIGHTED} AS sample_order", dialect=DIALECT)
-        keyed = clock.from_(keyed.select(exp.alias_(exp.cast(weight, "DOUBLE"), "sample_weight")).subquery("keyed"))
-        keyed = keyed.where("sample_weight <> 0")  # nor rows without a weight: drawn last, they would still be drawn
-    order: list[exp.Expr] = [exp.column("sample_key")]
+        clock = WEIGHTED.replace("sample_weight", weight_name).replace("sample_key", key)
+        weighted = keyed.select(exp.alias_(exp.cast(weight, "DOUBLE"), weight_name)).subquery("keyed")
+        keyed = exp.select("*", f"{clock} AS {clock_name}", dialect=DIALECT).from_(weighted)
+        # nor rows without a weight: drawn last, they would still be drawn
+        keyed = keyed.where(exp.NEQ(this=exp.column(weight_name), expression=exp.Literal.number(0)))
+    order: list[exp.Expr] = [exp.column(key)]
     if weight is not None:
-        order = [exp.column("sample_order"), *order]
+        order = [exp.column(clock_name), *order]
     order += [exp.column(name, quoted=True) for name in identity]
     capped = keyed
-    if sampling.per_tissue is not None or sampling.per_patient is not None:
-        capped = exp.select("*").from_(keyed.subquery("keyed"))
     for cap, partition in (
-        (sampling.per_tissue, ("dataset", "modality", "tissue_id")),
-        (sampling.per_patient, ("dataset", "modality", "cap_patient")),
+        (sampling.per_tissue, ("dataset", "tissue_id")),
+        (sampling.per_patient, ("dataset", patient)),  # of what the cap on tissues leaves
     ):
         if cap is not None:
             rank = exp.LTE(this=_rank(partition, order), expression=binder.parameter(cap))
-            capped = capped.qualify(rank)
+            capped = exp.select("*").from_(capped.subquery("keyed")).qualify(rank)
     rows = exp.select(*wanted).from_(capped.subquery("capped"))
-    groups = [f"by_{i}" for i in range(len(sampling.by))]
     if sampling.fraction is not None:
-        condition = parse_one(UNIT_INTERVAL, dialect=DIALECT)
+        condition = parse_one(UNIT_INTERVAL.replace("sample_key", key), dialect=DIALECT)
         return rows.where(exp.LT(this=exp.paren(condition), expression=binder.parameter(sampling.fraction)))
     if sampling.quota:
-        share = exp.Case(this=exp.cast(exp.column("by_0"), "VARCHAR"), default=exp.Literal.number(0))
+        share = exp.Case(this=exp.cast(exp.column(groups[0]), "VARCHAR"), default=exp.Literal.number(0))
         for value, count in sampling.quota:
             share = share.when(binder.parameter(value), binder.parameter(count))
         return rows.qualify(exp.LTE(this=_rank(groups, order), expression=share))
@@ -110,9 +120,24 @@ def sampled(
     return exp.select(*(item.copy() for item in wanted)).from_(inner.subquery("sample"))
 
 
-def assigned_split(choice: SplitChoice, binder: Binder) -> exp.Expr:
-    """Return the SQL of the split that a row falls into: its group's key, compared with the running fractions."""
-    group = exp.column(choice.group_column, quoted=True)
+def assigned_split(choice: SplitChoice, binder: Binder, *, of_floats: bool = False) -> exp.Expr:
+    """Return the SQL of the split that a row falls into: its group's key, compared with the running fractions.
+
+    Parameters
+    ----------
+    choice
+        How rows are divided.
+    binder
+        Where values become parameters.
+    of_floats
+        Whether groups are floating-point numbers: 3.0 is the group 3, as before a cohort with 2.5 was added.
+    """
+    group: exp.Expr = exp.column(choice.group_column, quoted=True)
+    if of_floats:
+        column = group
+        group = parse_one(WHOLE, dialect=DIALECT).transform(
+            lambda node: column.copy() if isinstance(node, exp.Placeholder) else node
+        )
     values = {"group": group, "seed": binder.parameter(choice.seed)}
     key = parse_one(GROUP_KEY, dialect=DIALECT).transform(
         lambda node: values[node.name] if isinstance(node, exp.Placeholder) else node
@@ -127,6 +152,18 @@ def assigned_split(choice: SplitChoice, binder: Binder) -> exp.Expr:
             exp.LT(this=exp.paren(unit.copy()), expression=binder.parameter(total)), binder.parameter(name)
         )
     return case.else_(binder.parameter(choice.fractions[-1][0]))
+
+
+def _own_names(columns: Sequence[str]) -> Callable[[str], str]:
+    """Return what gives names that no column of the query has, letter case aside."""
+    taken = {fold(column) for column in columns}
+
+    def own(name: str) -> str:
+        while fold(name) in taken:
+            name += "_"
+        return name
+
+    return own
 
 
 def _rank(partition: Sequence[str], order: Sequence[exp.Expr]) -> exp.Window:

@@ -30,8 +30,10 @@ _PLAIN = {
     "null": NULL,
 }
 _SIGNED = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
-_INTEGERS = _SIGNED | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+WHOLE_NUMBERS = _SIGNED | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 FLOATS = {"FLOAT", "DOUBLE"}
+_WIDEST_DECIMAL = 38
+"""Digits; DuckDB reads wider ones as DOUBLE."""
 
 
 def duckdb_type(arrow: pa.DataType) -> str:
@@ -47,7 +49,7 @@ def duckdb_type(arrow: pa.DataType) -> str:
     if pa.types.is_timestamp(arrow):
         return "TIMESTAMP" if arrow.tz is None else "TIMESTAMPTZ"
     if pa.types.is_decimal(arrow):
-        return f"DECIMAL({arrow.precision}, {arrow.scale})"
+        return f"DECIMAL({arrow.precision}, {arrow.scale})" if arrow.precision <= _WIDEST_DECIMAL else "DOUBLE"
     return _PLAIN.get(str(arrow), str(arrow))
 
 
@@ -67,9 +69,11 @@ def common_type(types: Iterable[str]) -> str:
         return "VARCHAR"  # nulls everywhere: text is what most columns hold, and a typed column can be compared
     if len(found) == 1:
         return found.pop()
-    if found <= _INTEGERS:
+    if found <= WHOLE_NUMBERS:
         return "BIGINT" if "UBIGINT" not in found else "HUGEINT"
-    if found <= _INTEGERS | FLOATS or all(item in _INTEGERS | FLOATS or item.startswith("DECIMAL") for item in found):
+    if found <= WHOLE_NUMBERS | FLOATS or all(
+        item in WHOLE_NUMBERS | FLOATS or item.startswith("DECIMAL") for item in found
+    ):
         return "DOUBLE"
     return "VARCHAR"
 

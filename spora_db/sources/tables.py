@@ -166,7 +166,7 @@ def _canonical_modality(
 ) -> exp.Select:
     """Spell the modality as its folder does; a tissue without one gets a row per modality that has an image of it."""
     dataset = next(item for item in lake.datasets if item.name == footer.table.dataset)
-    column = next((item for item in columns if item.name == "modality"), None)
+    column = next((item for item in columns if fold(item.name) == "modality"), None)
     given: exp.Expression = null(_TEXT)
     if column is not None:
         stored = cast_to(position(column.position), _TEXT)

@@ -34,7 +34,7 @@ FROM (
   ) AS keyed
   QUALIFY
     ROW_NUMBER() OVER (
-      PARTITION BY dataset, modality, tissue_id
+      PARTITION BY dataset, tissue_id
       ORDER BY sample_key, "dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col"
     ) <= 2
 ) AS capped
