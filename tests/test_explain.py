@@ -103,3 +103,13 @@ def test_columns_that_begin_alike_are_told_apart(tmp_path):
         ):
             columns = set(catalog.explain_sql(text).files[0].columns)
             assert {name for name in columns if name.startswith("age")} == read, (text, columns)
+
+
+def test_a_file_that_is_read_twice_counts_once(query):
+    told = query.channels(require=["CD8"]).explain()
+    paths = [file.path for file in told.files]
+    assert len(paths) > len(set(paths))
+    assert f"Files: {len(set(paths))} read, 0 ruled out." in str(told)
+    groups = {file.path: file.row_groups for file in told.files}
+    assert f"Row groups: {sum(groups.values())} of {sum(groups.values())}." in str(told)
+    assert repr(told) == str(told)

@@ -246,3 +246,21 @@ def test_decimals_that_are_too_wide_are_read_as_floats(tmp_path):
     with Catalog(lake) as catalog:
         assert catalog.sql("SELECT wide FROM tissues").fetchall() == [(1.5,)]
         assert catalog.column_types("tissues")["wide"] == "DOUBLE"
+
+
+def test_plans_and_loaders_say_in_a_line_what_they_hold(tmp_path):
+    lake = cohort(tmp_path, "a", {"t1": ("imc", "he"), "t2": ("imc",)})
+    plan = tiles(lake, "imc").plan()
+    text = f"4 tiles of 32 pixels, imc, 2 images, 2 channels, hash {plan.hash[:8]})"
+    dataset = tiles(lake, "imc").to_torch()
+    assert repr(plan) == f"Plan({text}"
+    assert repr(dataset) == f"PlanDataset({text}"
+    assert repr(dataset.loader(3)) == f"TileLoader(PlanDataset({text}, batch_size=3, num_workers=0, epoch=0)"
+    pair = SporaQuery(lake).modality("imc", "he").tissues(mpp=1.0).plan()
+    assert repr(pair) == f"Plan(1 tissue, imc with he, 2 images, 5 channels, hash {pair.hash[:8]})"
+
+
+def test_bytes_are_no_column_to_count_by(tmp_path):
+    lake = cohort(tmp_path, "a", {"t1": ("imc",)}, code=[b"1"])
+    with pytest.raises(ArgumentError, match="'code' holds BLOB"):
+        tiles(lake, "imc").audit(columns="code")

@@ -67,7 +67,7 @@ def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -
     UnknownNameError
         For a column that neither has.
     ArgumentError
-        For a column of lists or structs, which cannot be counted by.
+        For a column of lists, structs or bytes, which cannot be counted by.
     """
     selection = resolved.selection
     unit_columns = catalog.columns("tiles" if selection.unit == "tile" else "tissues")
@@ -93,7 +93,7 @@ def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -
     query = query.order_by(*(f"column_{i}" for i in range(len(names))))
     found = catalog.run(query.sql(DIALECT), compiled.parameters)
     for name, kind in zip(names, found.types, strict=False):  # the number of rows comes last
-        if kind.startswith(("STRUCT", "MAP", "UNION")) or kind.endswith("]"):
+        if kind.startswith(("STRUCT", "MAP", "UNION", "BLOB")) or kind.endswith("]"):
             raise ArgumentError(
                 f"audit(columns=): {name!r} holds {kind}, which rows cannot be counted by. Make a column of one of its "
                 "parts with SporaQuery.from_sql."
@@ -147,7 +147,8 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
     """Return what the selected cohorts lack: ``what, dataset, modality, tissues`` (a number), ``examples``.
 
     Images and tiles are those of all tissues of the selected cohorts, whatever the conditions; masks, statistics and
-    what could not be read before those of the selected tissues. The modality is empty for tiles and masks, which belong to the tissue.
+    what could not be read before those of the selected tissues. The modality is empty for tiles and masks, which belong
+    to the tissue.
 
     Parameters
     ----------

@@ -82,15 +82,20 @@ class Explanation:
     untouched: tuple[str, ...]
     estimated_rows: int
 
+    def __repr__(self) -> str:
+        """Return the text: what a shell and a notebook show."""
+        return str(self)
+
     def __str__(self) -> str:
         """Return the statement, the plan, the files and the estimate as text."""
-        groups, touched = sum(file.row_groups for file in self.files), sum(file.touched for file in self.files)
+        last = {file.path: file for file in sorted(self.files, key=lambda file: file.touched)}  # some are read twice
+        groups, touched = (sum(getattr(file, name) for file in last.values()) for name in ("row_groups", "touched"))
         lines = [
             self.sql,
             "",
             self.plan.rstrip(),
             "",
-            f"Files: {len(self.files)} read, {len(self.untouched)} ruled out.",
+            f"Files: {len(last)} read, {len(self.untouched)} ruled out.",
         ]
         lines += [
             f"  [{file.number}] {file.path}: {file.touched} of {file.row_groups} row groups, {file.rows:,} rows, "
@@ -194,12 +199,10 @@ def explain(
             for number in sorted(numbers)
             for labelled in database.labelled[number]
         ]
-        left_out = [
-            labelled.path.relative_to(folders.root).as_posix()
-            for number, items in database.labelled.items()
-            if number not in numbers
-            for labelled in items
-        ]
+        read = {file.path for file in files}
+        others = (items for number, items in database.labelled.items() if number not in numbers)
+        paths = (labelled.path.relative_to(folders.root).as_posix() for items in others for labelled in items)
+        left_out = [path for path in dict.fromkeys(paths) if path not in read]
     finally:
         database.close()
     estimates = [text for node in nodes for text in _texts(node, _ESTIMATE)]

@@ -103,6 +103,10 @@ class PlanDataset(Dataset[Sample]):
         """Return the number of rows."""
         return len(self.plan)
 
+    def __repr__(self) -> str:
+        """Return the plan's own, in the dataset's name."""
+        return f"{type(self).__name__}{str(self.plan).removeprefix('Plan')}"
+
     def __getitem__(self, position: int) -> Sample:
         """Return one sample.
 

@@ -161,6 +161,13 @@ class TileLoader(DataLoader[Any]):
             **options,
         )
 
+    def __repr__(self) -> str:
+        """Say what batches are of, how large they are and who reads them."""
+        return (
+            f"{type(self).__name__}({self.dataset!r}, batch_size={self._batch_rows}, num_workers={self.num_workers}, "
+            f"epoch={self.epoch})"
+        )
+
     @property
     def epoch(self) -> int:
         """The epoch that the next iteration yields."""

@@ -85,6 +85,22 @@ class Plan:
         """Return the number of rows."""
         return len(self.row)
 
+    def __repr__(self) -> str:
+        """Say in a line what is loaded, and the first digits of the hash.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).plan()  # doctest: +SKIP
+        Plan(219 tiles of 128 pixels, imc, 6 images, 18 channels, hash 5f6783f7)
+        """
+        size = f" of {self.tile_size} pixels" if self.tile_size else ""
+        modalities = " with ".join(" or ".join(names) for names in self.modalities)
+        return (
+            f"Plan({_count(len(self), self.unit)}{size}, {modalities}, {_count(len(self.images), 'image')}, "
+            f"{_count(len(self.channel_names), 'channel')}, hash {self.hash[:8]})"
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes of the row index: what grows with the number of rows."""
@@ -179,3 +195,7 @@ def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not whole or (np.abs(values) > _EXACT).any():
             return np.where(np.isnan(values), np.nan, values)
     return values if values.size and values.max() > np.iinfo(np.int64).max else values.astype(np.int64)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
