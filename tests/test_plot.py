@@ -1,5 +1,6 @@
 """Pictures: channels and colours as agreed, exact pixels of composites, figures neither blank nor clipped."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
+from torch.utils.data import DataLoader
 
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.plot import (
@@ -24,8 +26,9 @@ from spora_db.plot import (
     contrast_limits,
     overview,
     spell_markers,
+    tile,
 )
-from spora_db.plot.canvas import wrap_legend
+from spora_db.plot.canvas import picture_format, wrap_legend, wrap_text
 from spora_db.plot.markers import PALETTE, SLOTS
 
 IMC = {
@@ -195,7 +198,20 @@ def test_brightfield_undoes_the_preset(spec: str, mean: tuple[float, ...], std: 
         (lambda: contrast_limits([]), "No images"),
         (lambda: contact_sheet([]), "batch is empty"),
         (lambda: contact_sheet([{"pixels": 1}]), "keys \\['pixels'\\]"),
+        (lambda: tile({"image": np.zeros((1, 4, 4))}), "keys \\['image'\\]; expected channel_names, dataset, image"),
+        (lambda: tile({"imc": {"image": np.zeros((1, 4, 4))}}), "keys \\['image'\\]"),
+        (lambda: tile([sample(IMC)]), r"type list; expected one sample. Write plot.tile\(query.to_torch\(\)\[0\]\)"),
+        (lambda: tile("demo"), "Received 'demo'; expected one sample"),
+        (lambda: contact_sheet("demo"), r"'demo'; expected a query.*Write plot.contact_sheet\(SporaQuery\('lake'\)"),
+        (lambda: contact_sheet(Path("demo")), "Path.'demo'.; expected a query, its dataset, a batch or samples"),
+        (lambda: contact_sheet(DataLoader([sample(IMC)])), r"plot.contact_sheet\(next\(iter\(loader\)\)\)"),
+        (lambda: contact_sheet(3), "type int; expected a query"),
+        (lambda: contact_sheet(["demo"]), "'demo'; expected one sample"),
+        (lambda: overview("demo"), r"'demo'; expected a TissueView. Write plot.tissue\(query\)"),
         (lambda: cohort_sheet([sample(IMC)], []), "no tissues to draw"),
+        (lambda: cohort_sheet([sample(IMC)], view(IMC)), "type TissueView; expected a list of TissueViews"),
+        (lambda: cohort_sheet([sample(IMC)], ["lung_0001"]), "'lung_0001'; expected a TissueView"),
+        (lambda: tile(sample(IMC), path=3), "path is of type int; expected the name of a file"),
         (lambda: view(IMC, mask=np.ones((3, 3))), "mask of lung_0001 has shape"),
         (lambda: view(IMC, tile_size=None), "without tile_size"),
     ],
@@ -275,12 +291,85 @@ def test_long_names_lose_their_middle_and_stay_in_their_place() -> None:
     assert name.get_window_extent().width / figure.dpi <= 1.75
 
 
+def test_the_number_of_a_tile_is_never_cut() -> None:
+    ki67 = {**HE, "modality": "ihc_Ki67", "tile_id": 1234, "col": 448}
+    captions = {
+        panel: next(text for text in contact_sheet([sample(ki67, row=1216)], panel=panel).texts if "tile" in str(text))
+        for panel in (3.0, 1.75, 0.8)
+    }
+    assert captions[3.0].get_text() == "IHC Ki67  ·  tile 1234  ·  row 1216, col 448"
+    assert captions[1.75].get_text() == "IHC Ki67  ·  tile 1234"
+    assert captions[0.8].get_text().endswith("…7  ·  tile 1234")
+    for panel, caption in captions.items():
+        assert caption.get_window_extent().width / caption.figure.dpi <= panel
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ({"tile_id": 7}, "IMC  ·  tile 7  ·  row 0, col 0"),
+        ({"tile_id": -1, "cell_id": 12}, "IMC  ·  cell 12  ·  row 0, col 0"),
+        ({"tile_id": torch.tensor(3), "cell_id": torch.tensor(-1)}, "IMC  ·  tile 3  ·  row 0, col 0"),
+        ({"tile_id": None}, "IMC  ·  row 0, col 0"),
+    ],
+)
+def test_a_caption_names_the_tile_or_the_cell(numbers: dict[str, Any], expected: str) -> None:
+    assert expected in texts(tile({**sample(IMC), **numbers}))
+
+
+@pytest.mark.parametrize("draw", [contact_sheet, lambda items, **more: cohort_sheet(items, [view(IMC)], **more)])
+def test_long_titles_are_wrapped_within_the_page(tmp_path: Path, draw: Any) -> None:
+    title, subtitle = "a title of many words " * 12, "and " * 120 + "a" * 300
+    figure = draw([sample(IMC)], title=title, subtitle=subtitle, path=tmp_path / "sheet.png")
+    lines = [text for text in figure.texts if text.get_fontsize() in (14, 9)]
+    written = " ".join(text.get_text() for text in lines)
+    assert written.startswith((title + subtitle)[:-300])
+    assert written[-1] == "a"
+    boxes = [text.get_window_extent() for text in lines]
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1 - 0.3 * figure.dpi
+    assert all(upper.y0 > lower.y0 for upper, lower in itertools.pairwise(boxes))
+    highest = max(axes.get_window_extent().y1 for axes in figure.axes)
+    assert boxes[-1].y0 > highest
+    assert_drawn(tmp_path / "sheet.png")
+
+
+def test_lines_that_the_user_broke_stay_broken() -> None:
+    assert wrap_text("one\ntwo three", size=9, room=5.0) == ["one", "two three"]
+    assert wrap_text("", size=9, room=5.0) == []
+
+
 def test_a_legend_breaks_into_rows() -> None:
     entries = [(f"marker {number}", "red") for number in range(6)]
     rows = wrap_legend(entries, room=2.5)
     assert [entry for row in rows for entry in row] == entries
     assert 1 < len(rows) < 6
     assert wrap_legend([], room=2.5) == []
+
+
+MAGIC = {".png": b"\x89PNG", ".PDF": b"%PDF-", ".svg": b"<?xml"}
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+@pytest.mark.parametrize(("draw", "drawn"), [(tile, sample(IMC)), (overview, view(HE))], ids=["tile", "overview"])
+def test_a_picture_is_what_its_suffix_says(tmp_path: Path, suffix: str, draw: Any, drawn: Any) -> None:
+    path = tmp_path / f"picture{suffix}"
+    draw(drawn, path=str(path))
+    assert path.read_bytes().startswith(MAGIC[suffix])
+    assert b"spora-db" in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "better"),
+    [("x.docx", r"ends in '\.docx'", "x.png"), ("x", "has no suffix", "x.png"), ("", "no suffix", "picture.png")],
+)
+def test_other_suffixes_are_refused(tmp_path: Path, name: str, found: str, better: str) -> None:
+    message = rf"{found}; pictures are written as \.png, \.pdf, \.svg\. Name it '{better}'"
+    with pytest.raises(ArgumentError, match=message):
+        picture_format(name)
+    for draw in (lambda path: tile(sample(IMC), path=path), lambda path: contact_sheet([], path=path)):
+        with pytest.raises(ArgumentError, match="pictures are written as"):
+            draw(tmp_path / (name or "y"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_figure_shows_itself_without_pyplot() -> None:

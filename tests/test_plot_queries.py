@@ -1,16 +1,21 @@
 """Pictures of queries, datasets, batches and catalogs; what is missing is said with the command that makes it."""
 
 import pickle
+import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.image import imread
 from torch.utils.data import DataLoader, default_collate
 
+from job_lakes import write_images
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery, plot
 from spora_db.demo import write_demo_lake
@@ -23,8 +28,13 @@ from spora_db.errors import (
     StatisticsNotFoundError,
     UnknownNameError,
 )
+from spora_db.jobs import tile_lake
+from spora_db.jobs.preview import draw_preview
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
 from spora_db.loading.sample import Sample, summary
+from spora_db.plot.canvas import MARGIN
+from spora_db.plot.markers import PALETTE
+from spora_db.tiling.parameters import TilingParameters
 
 SPEC = "quantile_clipping/uq_0.99_image"
 
@@ -110,7 +120,10 @@ def test_a_sheet_takes_a_query_a_dataset_and_every_batch(imc: SporaQuery) -> Non
     sources = [rows, collate_padded(rows), collate_packed(rows), collate_panel(["CD8", "CD3e", "DNA"])(rows)]
     for source in sources:
         assert len(plot.contact_sheet(source, channels=["CD8"]).axes) == 3
+    view = plot.tissue_view(imc, mask=False)
+    assert all(len(plot.cohort_sheet(source, [view]).axes) == 4 for source in sources)
     assert len(plot.contact_sheet(dataset, count=5).axes) == 5
+    assert len(plot.contact_sheet(dataset[row] for row in range(9)).axes) == 9
     assert len(plot.contact_sheet(imc).axes) == 12
     captions = texts(plot.contact_sheet(imc, count=2))
     assert {"alpha_0000", "beta_0002"} <= set(captions)
@@ -182,8 +195,6 @@ def test_panels_are_matched_by_accession(demo: Path) -> None:
 
 
 def test_coverage_tells_there_from_missing_and_not_delivered(lake: Path, tmp_path: Path) -> None:
-    import pandas as pd
-
     query = SporaQuery(lake).modality("imc").tissues(mpp=1.0).channels(kind="qc_filtered").standardize(SPEC)
     states = [axes.images[0].get_array() for axes in plot.coverage(query, path=tmp_path / "a.png").axes]
     complete = [[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]]
@@ -199,6 +210,149 @@ def test_coverage_tells_there_from_missing_and_not_delivered(lake: Path, tmp_pat
         table.to_parquet(folder / "image_level_upper_quantiles.parquet")
     with pytest.raises(ArgumentError, match="needs no statistics"):
         plot.coverage(query.standardize("identity"))
+
+
+@pytest.mark.parametrize("most", [1, 3, 60])
+@pytest.mark.parametrize("cohorts", ["demo", "demo/lung_imc"])
+def test_no_word_of_the_panels_is_cut_or_covers_another(demo: Path, most: int, cohorts: str) -> None:
+    figure = plot.panels(demo.parent / cohorts, most=most)
+    figure.draw_without_rendering()
+    words = [*figure.texts, *(axes.yaxis.label for axes in figure.axes)]
+    boxes = [text.get_window_extent() for text in words]
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert not any(box.overlaps(other) for i, box in enumerate(boxes) for other in boxes[:i])
+
+
+def test_panels_take_a_path_as_a_catalog(demo: Path) -> None:
+    with Catalog(demo) as catalog:
+        assert texts(plot.panels(catalog)) == texts(plot.panels(demo)) == texts(plot.panels(str(demo)))
+    with pytest.raises(DatasetNotFoundError, match="nowhere"):
+        plot.panels(demo / "nowhere")
+
+
+# The audit
+
+
+def test_an_audit_tells_no_value_from_the_value_unknown(imc: SporaQuery, tmp_path: Path) -> None:
+    audit = imc.audit(columns=["cancer_type"])
+    values = [None, "unknown", "LUAD", float("nan"), *"abcdef"]
+    table = pd.DataFrame({"cancer_type": values, "rows": [500, 65, 80, 7, *range(9, 3, -1)]})
+    changed = replace(audit, sections={**audit.sections, "composition": table})
+    written = texts(changed.save_png(tmp_path / "audit.png"))
+    start = written.index("LUAD")
+    pairs = ["LUAD", "80", "unknown", "65", "a", "9", "b", "8", "c", "7", "d", "6", "2 others", "9", "no value", "507"]
+    assert [word for word in written[start:] if word != "Findings"][: len(pairs)] == pairs
+
+
+@pytest.mark.parametrize("values", [[None, None], ["a", "b"]])
+def test_an_audit_draws_columns_with_and_without_values(imc: SporaQuery, tmp_path: Path, values: list[Any]) -> None:
+    audit = imc.audit(columns=["cancer_type"])
+    table = pd.DataFrame({"cancer_type": values, "rows": [5, 3]})
+    drawn = replace(audit, sections={**audit.sections, "composition": table}).save_png(tmp_path / "audit.png")
+    assert ("no value" in texts(drawn)) == (values[0] is None)
+
+
+def test_an_audit_of_one_cohort_has_no_shared_markers(imc: SporaQuery, tmp_path: Path) -> None:
+    heading = "Markers that cohorts share"
+    alone = imc.where("dataset = 'alpha'").audit().save_png(tmp_path / "alone.png")
+    assert heading in texts(imc.audit().save_png(tmp_path / "both.png"))
+    assert heading not in texts(alone)
+    bars = next(axes for axes in alone.axes if len(axes.patches) == 2)  # a piece per split
+    assert bars.get_window_extent().width > alone.bbox.width / 2
+
+
+def test_cards_of_an_audit_begin_and_end_at_the_margins(imc: SporaQuery, tmp_path: Path) -> None:
+    figure = imc.audit().save_png(tmp_path / "audit.png")
+    cards = [axes.patches[0].get_window_extent() for axes in figure.axes[:6]]
+    title = next(text for text in figure.texts if "imc tiles" in text.get_text())
+    margin = MARGIN * figure.dpi
+    assert cards[0].x0 == pytest.approx(margin, abs=1)
+    assert title.get_window_extent().x0 == pytest.approx(cards[0].x0, abs=2)
+    assert cards[-1].x1 == pytest.approx(figure.bbox.x1 - margin, abs=1)
+    pixels = imread(tmp_path / "audit.png")[:, :, 0]
+    row = pixels[round(1.4 * figure.dpi)]
+    assert np.flatnonzero(row != row[0])[0] == pytest.approx(margin, abs=1)
+
+
+def test_an_audit_is_written_as_its_suffix_says(imc: SporaQuery, tmp_path: Path) -> None:
+    imc.audit().save_png(tmp_path / "audit.pdf")
+    assert (tmp_path / "audit.pdf").read_bytes().startswith(b"%PDF-")
+    with pytest.raises(ArgumentError, match=r"ends in '\.docx'; pictures are written as \.png, \.pdf, \.svg"):
+        imc.audit().save_png(tmp_path / "audit.docx")
+
+
+# The preview of a tiling
+
+
+@pytest.fixture(scope="module")
+def tiled(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a function that draws the preview of a tiling of IMC images alone."""
+    root = write_images(tmp_path_factory.mktemp("preview"))
+    parameters = TilingParameters(tile_size=32, stride=16)
+    report = tile_lake(root, mpp=1.0, parameters=parameters)
+    return lambda path: draw_preview(root, path, report=report, mpp=1.0, parameters=parameters)
+
+
+def test_a_preview_has_a_legend_of_its_colours(tiled: Any, tmp_path: Path) -> None:
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        drawn = tiled(tmp_path / "preview.svg").read_text()
+    words = re.findall(r">([^<>]+)</text>", drawn)
+    # By accession: where CD3e was not measured, CD8 is the T cells.
+    assert words[-3:] == ["DNA", "CD3e / CD8", "CD8"]
+    chips = re.findall(r'style="fill: (#\w{6})"', drawn)[-3:]
+    assert chips == [PALETTE[name] for name in ("blue", "yellow", "magenta")]
+
+
+def test_a_preview_is_written_as_its_suffix_says(tiled: Any, tmp_path: Path) -> None:
+    assert tiled(tmp_path / "preview.pdf").read_bytes().startswith(b"%PDF-")
+    with pytest.raises(ArgumentError, match="pictures are written as"):
+        tiled(tmp_path / "preview.jpg")
+
+
+# What is no query, no sample, no catalog
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (
+            lambda query, _: plot.panels(query),
+            r"type SporaQuery; expected a Catalog.*plot.panels\(query.lake\)",
+        ),
+        (lambda query, _: plot.tile(query), r"type SporaQuery; expected one sample. Write plot.tile\(query.to_torch\("),
+        (lambda query, _: plot.tile(query.to_torch()), "type PlanDataset; expected one sample"),
+        (
+            lambda query, _: plot.tile(collate_padded([query.to_torch()[0]])),
+            "a batch of 1 samples; expected one",
+        ),
+        (lambda query, _: plot.tile(collate_packed([query.to_torch()[0]])), r"Write plot.contact_sheet\(batch\)"),
+        (lambda query, _: plot.contact_sheet(query.to_torch().loader(batch_size=2)), r"next\(iter\(loader\)\)"),
+        (lambda query, _: plot.contact_sheet(query.df()), "'dataset'; expected one sample"),
+        (lambda query, _: plot.contact_sheet(query.plan()), "type Plan; expected a query, its dataset, a batch"),
+        (lambda _, catalog: plot.contact_sheet(catalog), "type Catalog; expected a query, its dataset, a batch"),
+        (lambda _, catalog: plot.coverage(catalog), "type Catalog; expected a SporaQuery.*standardize"),
+        (lambda _, catalog: plot.coverage("demo"), "'demo'; expected a SporaQuery"),
+        (lambda _, catalog: plot.tissue(catalog), r"type Catalog; expected a SporaQuery. Write plot.tissue\(SporaQ"),
+        (lambda _, catalog: plot.tissue_view("demo"), "'demo'; expected a SporaQuery"),
+        (lambda query, _: plot.overview(query), "type SporaQuery; expected a TissueView"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_with_what_can(imc: SporaQuery, lake: Path, draw: Any, message: str) -> None:
+    with Catalog(lake) as catalog, pytest.raises(ArgumentError, match=message):
+        draw(imc, catalog)
+
+
+def test_a_wrong_suffix_is_refused_before_anything_is_read(imc: SporaQuery, tmp_path: Path) -> None:
+    nothing = imc.where("age > 200")
+    for draw in (plot.tissue, plot.contact_sheet, plot.coverage):
+        with pytest.raises(ArgumentError, match="pictures are written as"):
+            draw(nothing, path=tmp_path / "x.jpg")
+    with pytest.raises(ArgumentError, match="pictures are written as"):
+        plot.panels(tmp_path / "nowhere", path=tmp_path / "x.jpg")
+    plot.panels(imc.lake, path=tmp_path / "panels.pdf")
+    assert (tmp_path / "panels.pdf").read_bytes().startswith(b"%PDF-")
 
 
 # Representations of queries and catalogs

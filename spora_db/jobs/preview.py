@@ -15,7 +15,8 @@ from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
 from spora_db.layout import parse_mpp, scan, tile_file
 from spora_db.masks import load_tissue_mask
-from spora_db.plot.canvas import FAINT, MARGIN, Page
+from spora_db.plot.batch import legend_of
+from spora_db.plot.canvas import FAINT, LEGEND_ROW, MARGIN, Page, picture_format, wrap_legend
 from spora_db.plot.markers import choose_channels
 from spora_db.plot.overview import TissueView, draw_tissue, modality_name, read_thinned, thin_step
 from spora_db.tiling.parameters import TilingParameters
@@ -29,14 +30,14 @@ CAPTION = 0.55
 def draw_preview(
     lake: str | Path, path: str | Path, *, report: Report, mpp: float | str, parameters: TilingParameters
 ) -> Path:
-    """Draw up to six tissues, spread over the datasets of a run, as a PNG.
+    """Draw up to six tissues, spread over the datasets of a run.
 
     Parameters
     ----------
     lake
         As for the run.
     path
-        The picture, written whole or not at all.
+        The picture, .png, .pdf or .svg, written whole or not at all.
     report
         Of the run; tissues are taken from datasets whose tables are in place.
     mpp, parameters
@@ -50,10 +51,11 @@ def draw_preview(
     Raises
     ------
     ArgumentError
-        No dataset of the run has tables.
+        No dataset of the run has tables, or the path has another suffix.
     WriteError
         The picture cannot be written.
     """
+    picture_format(path)
     done = [part.dataset for part in report.datasets if part.state in ("written", "kept")]
     scanned = scan(lake)
     cohorts = [cohort_of(select_datasets(scanned, name)[0], mpp=parse_mpp(mpp)) for name in done]
@@ -64,10 +66,10 @@ def draw_preview(
     views = [_view(lake, cohort, tissue, parameters=parameters) for cohort, tissue in chosen]
     tall = PANEL * max(view.height / max(view.height, view.width) for view in views)
     rows = -(-len(chosen) // columns)
-    page = Page(
-        width=2 * MARGIN + columns * (PANEL + MARGIN) - MARGIN,
-        height=2 * MARGIN + rows * (tall + CAPTION + MARGIN) - MARGIN,
-    )
+    width = columns * (PANEL + MARGIN) - MARGIN
+    below = MARGIN + rows * (tall + CAPTION + MARGIN) - MARGIN
+    chips = wrap_legend(legend_of([view.shown() for view in views]), room=width)
+    page = Page(width=2 * MARGIN + width, height=below + MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0))
     for number, view in enumerate(views):
         left = MARGIN + number % columns * (PANEL + MARGIN)
         top = MARGIN + number // columns * (tall + CAPTION + MARGIN)
@@ -79,6 +81,7 @@ def draw_preview(
         page.text(left, top + 0.2, text=caption, size=7.5, colour=FAINT)
         axes = page.axes(left, top + CAPTION - 0.1, width=view.width * scale, height=view.height * scale)
         draw_tissue(axes, view)
+    page.legend(MARGIN, below + 0.1, rows=chips)
     page.save(path)
     return Path(path)
 
@@ -100,6 +103,7 @@ def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: Tilin
     images = sorted(tissue.images, key=lambda item: (item[0] != "he", item[0]))  # H&E shows best what is tissue
     modality: str = "he"
     names: tuple[str, ...] = ()
+    ids: tuple[str | None, ...] | None = None
     image: NDArray[Any] = np.where(thin_mask, 200, 245).astype(np.uint8)[None].repeat(3, axis=0)
     if images:
         modality, path = images[0]
@@ -107,7 +111,7 @@ def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: Tilin
         pages = [0, 1, 2] if is_rgb(modality) else []
         if not pages:
             panel = read_panel(lake, dataset=cohort.name, modality=modality)
-            names, pages = _shown(panel, tissue.tissue_id, reader)
+            names, ids, pages = _shown(panel, tissue.tissue_id, reader)
         image = read_thinned(
             lambda row, rows: read_region(reader, pages, row=row, height=rows), height=reader.shape[1], step=step
         )
@@ -119,6 +123,7 @@ def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: Tilin
         tissue_id=tissue.tissue_id,
         modality=modality,
         channel_names=names,
+        uniprot_ids=ids,
         mask=thin_mask,
         tiles=_tiles(cohort, tissue.tissue_id, parameters=parameters),
         tile_size=parameters.tile_size,
@@ -128,13 +133,15 @@ def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: Tilin
     )
 
 
-def _shown(panel: Panel, tissue_id: str, reader: ImageReader) -> tuple[tuple[str, ...], list[int]]:
-    """Return the channels that tell most at a glance, with their pages."""
+def _shown(
+    panel: Panel, tissue_id: str, reader: ImageReader
+) -> tuple[tuple[str, ...], tuple[str | None, ...], list[int]]:
+    """Return the channels that tell most at a glance: their names, their accessions and their pages."""
     pages = panel.pages(tissue_id, count=reader.shape[0], image=reader.path)
     ids = dict(zip(panel.names, panel.uniprot_ids, strict=True))
     names = tuple(pages)
     shown = tuple(names[item.index] for item in choose_channels(names, [ids[name] for name in names]))
-    return shown, [pages[name] for name in shown]
+    return shown, tuple(ids[name] for name in shown), [pages[name] for name in shown]
 
 
 def _tiles(cohort: Cohort, tissue_id: str, *, parameters: TilingParameters) -> NDArray[np.int64]:

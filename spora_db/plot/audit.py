@@ -40,7 +40,7 @@ def audit_sheet(audit: "Audit", *, path: str | Path | None = None) -> Picture:
     audit
         What `SporaQuery.audit` returned.
     path
-        Where to write the PNG; not written by default.
+        Where to write it, as .png, .pdf or .svg; not written by default.
 
     Returns
     -------
@@ -50,12 +50,13 @@ def audit_sheet(audit: "Audit", *, path: str | Path | None = None) -> Picture:
     half = (WIDTH - 2 * MARGIN - GAP) / 2
     bars = _Bars.of(audit.table("splits"))
     whole = audit.table("overlap")
-    overlap = whole.iloc[:SHOWN, :SHOWN]
+    overlap = whole.iloc[:SHOWN, :SHOWN] if len(whole) > 1 else whole.iloc[:0, :0]  # a cohort alone shares nothing
+    room = half if len(overlap) else WIDTH - 2 * MARGIN
     cell = min(0.55, (half - NAME) / max(1, len(overlap)))
     charts = [name for name in audit.columns if name not in ("dataset", "split")][:4]
     values = [_counts(audit.table("composition"), name) for name in charts]
     lines = [(level, textwrap.wrap(text, 140)) for level, text in audit.table("findings").itertuples(index=False)]
-    middle = max(bars.height(half), 0.35 + (0.22 + cell * len(overlap) if len(overlap) else 0))
+    middle = max(bars.height(room), 0.35 + (0.22 + cell * len(overlap) if len(overlap) else 0))
     third = 0.45 + BAR * max((len(counts) for counts in values), default=0) if values else 0.0
     tops = np.cumsum([1.05 + CARD + 0.35, middle + 0.25, third + (0.25 if values else 0)])
     height = tops[2] + 0.35 + sum(0.21 * len(texts) + 0.07 for _, texts in lines) + MARGIN - 0.1
@@ -63,7 +64,7 @@ def audit_sheet(audit: "Audit", *, path: str | Path | None = None) -> Picture:
     page.text(MARGIN, 0.28, text=audit.title, size=15, weight="bold", room=WIDTH - 2 * MARGIN)
     page.text(MARGIN, 0.66, text=_verdict(audit), size=9, colour=FAINT)
     _cards(page, audit)
-    bars.draw(page, MARGIN, float(tops[0]), width=half)
+    bars.draw(page, MARGIN, float(tops[0]), width=room)
     if len(overlap):
         part = f" ({len(overlap)} of {len(whole)})" if len(whole) > len(overlap) else ""
         page.text(
@@ -95,13 +96,14 @@ def _cards(page: Page, audit: "Audit") -> None:
         left = MARGIN + number * (width + 0.14)
         axes = _canvas(page, left, 1.05, width=width, height=CARD)
         box = FancyBboxPatch(
-            (0.03, 0.03),
-            width - 0.06,
-            CARD - 0.06,
+            (0, 0),
+            width,
+            CARD,
             boxstyle="round,pad=0,rounding_size=0.06",
             facecolor=RAISED,
             edgecolor=LINE,
             linewidth=0.8,
+            clip_on=False,
         )
         axes.add_patch(box)
         page.text(left + 0.15, 1.19, text=f"{total:,}", size=15, weight="bold", room=width - 0.2)
@@ -184,12 +186,15 @@ def _matrix(page: Page, left: float, top: float, *, overlap: "pd.DataFrame", cel
 
 
 def _counts(composition: "pd.DataFrame", name: str) -> list[tuple[str, int]]:
-    """Return the most frequent values of a column with their rows; the others as one."""
-    column = composition[name].astype("object").where(composition[name].notna(), "unknown")
-    rows = composition.groupby(column.map(str))["rows"].sum().sort_values(ascending=False, kind="stable")
+    """Return the most frequent values of a column with their rows; then the others as one, and rows without a value."""
+    valued = composition[composition[name].notna()]
+    rows = valued.groupby(valued[name].astype("object").map(str))["rows"].sum()
+    rows = rows.sort_values(ascending=False, kind="stable")
     listed = [(str(value), int(number)) for value, number in rows.iloc[: SHOWN // 2].items()]
     rest = rows.iloc[SHOWN // 2 :]
-    return [*listed, (f"{len(rest):,} others", int(rest.sum()))] if len(rest) else listed
+    listed += [(f"{len(rest):,} others", int(rest.sum()))] if len(rest) else []
+    lacking = int(composition["rows"].sum() - rows.sum())
+    return [*listed, ("no value", lacking)] if lacking else listed
 
 
 def _plain_bars(page: Page, left: float, top: float, *, counts: Sequence[tuple[str, int]], width: float) -> None:
@@ -210,7 +215,7 @@ def _findings(page: Page, top: float, *, lines: Sequence[tuple[Literal["error", 
     at = top + 0.33
     for level, texts in lines:
         axes = _canvas(page, MARGIN, at, width=0.2, height=0.2)
-        axes.plot([0.07], [0.11], marker="o", markersize=6, color=LEVELS[level])
+        axes.plot([0.045], [0.11], marker="o", markersize=6, color=LEVELS[level])
         for text in texts:
             page.text(MARGIN + 0.24, at + 0.035, text=text, size=8.5, colour=INK if level != "ok" else FAINT)
             at += 0.21

@@ -9,13 +9,15 @@ import numpy.typing as npt
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError
+from spora_db.plot.arguments import wrong_kind
 from spora_db.plot.composite import Floats, as_planes, brightfield, composite, contrast_limits
 from spora_db.plot.contrast import Limits, set_limits
 from spora_db.plot.markers import Markers, Panel, Shown, choose_channels
-from spora_db.plot.overview import TissueView, modality_name
+from spora_db.plot.overview import TissueView
 
 Sample = Mapping[str, Any]
 Key = tuple[str, str, str]
+NEEDED = {"image", "dataset", "tissue_id", "modality"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +45,35 @@ def split_samples(samples: Sequence[Sample]) -> list[list[Sample]]:
     """Return for every item its samples of one modality each, marker images first."""
     places = []
     for sample in samples:
-        parts = [sample] if "image" in sample else [part for part in sample.values() if isinstance(part, Mapping)]
-        if not parts or any("image" not in part for part in parts):
-            raise ArgumentError(
-                f"A sample has keys {sorted(map(str, sample))}; expected 'image' or one sample per modality."
+        if not isinstance(sample, Mapping):
+            raise wrong_kind(
+                sample,
+                expected="one sample",
+                write="plot.tile(query.to_torch()[0]), or plot.contact_sheet(query) for several",
             )
+        parts = [sample] if "image" in sample else [part for part in sample.values() if isinstance(part, Mapping)]
+        for part in parts or [sample]:
+            _check_sample(part)
         parts.sort(key=lambda part: is_rgb(str(part["modality"])))
         places.append(parts)
     if not places:
         raise ArgumentError("There are no samples to draw; the batch is empty.")
     return places
+
+
+def _check_sample(sample: Sample) -> None:
+    """Refuse a mapping that is no sample of one modality."""
+    needed = NEEDED if is_rgb(str(sample.get("modality"))) else NEEDED | {"channel_names"}
+    if not needed <= sample.keys():
+        raise ArgumentError(
+            f"A sample has keys {sorted(map(str, sample))}; expected {', '.join(sorted(needed))}, or one such sample "
+            "per modality, as query.to_torch()[0] gives them."
+        )
+    if isinstance(sample["tissue_id"], list | tuple):
+        raise ArgumentError(
+            f"Received a batch of {len(sample['tissue_id'])} samples; expected one sample. "
+            "Write plot.contact_sheet(batch)."
+        )
 
 
 def panels_of(places: Sequence[Sequence[Sample]], views: Sequence[TissueView] = ()) -> list[Panel]:
@@ -114,19 +135,6 @@ def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:
             if channel.name not in known:
                 known.append(channel.name)
     return [(" / ".join(known), colour) for colour, known in names.items()]
-
-
-def caption_of(entry: Entry) -> tuple[str, str]:
-    """Return the two lines below a place: dataset and tissue; modalities, tile and position."""
-    sample = entry.first
-    dataset, tissue = str(sample["dataset"]), str(sample["tissue_id"])
-    parts = [" + ".join(modality_name(str(part["modality"])) for part in entry.samples)]
-    if entry.place is None:
-        parts.append("whole tissue")
-    else:
-        parts += [f"tile {sample['tile_id']}"] if sample.get("tile_id") is not None else []
-        parts.append(f"row {entry.place[2]}, col {entry.place[3]}")
-    return tissue if tissue.startswith(dataset) else f"{dataset}  ·  {tissue}", "  ·  ".join(parts)
 
 
 def picture_of(sample: Mapping[str, Any], shown: Sequence[Shown], limits: npt.ArrayLike | None = None) -> Floats:

@@ -1,7 +1,8 @@
 """A dark page measured in inches: axes, text, legend chips, scale bars and outlines; nothing of pyplot."""
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
+from spora_db.errors import ArgumentError
 from spora_db.plot.composite import Floats
 from spora_db.writing import atomic_path
 
@@ -26,6 +28,12 @@ MARGIN = 0.35
 CHIP = 0.13
 LEGEND_ROW = 0.25
 LEGEND_SIZE = 8.5  # points
+FORMATS: Mapping[str, Mapping[str, str]] = {
+    ".png": {"Software": "spora-db"},
+    ".pdf": {"Creator": "spora-db"},
+    ".svg": {"Creator": "spora-db"},
+}
+"""What pictures are written as, and what each file says of who wrote it."""
 ROUND_LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)  # microns
 
 
@@ -36,6 +44,46 @@ class Picture(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=110, facecolor=self.get_facecolor())
         return buffer.getvalue()
+
+
+def picture_format(path: str | Path | None) -> str | None:
+    """Return the suffix of a picture's file, one of `FORMATS`; None without a file.
+
+    Raises
+    ------
+    ArgumentError
+        It is another one, or there is none.
+
+    Examples
+    --------
+    >>> picture_format("figures/Tissue.PDF")
+    '.pdf'
+    """
+    if path is None:
+        return None
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(
+            f"path is of type {type(path).__name__}; expected the name of a file, such as 'tissue.png'."
+        )
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        found = f"ends in {suffix!r}" if suffix else "has no suffix"
+        raise ArgumentError(
+            f"path {str(path)!r} {found}; pictures are written as {', '.join(FORMATS)}. "
+            f"Name it {(Path(path).stem or 'picture') + '.png'!r}."
+        )
+    return suffix
+
+
+def save_picture(figure: Picture, path: str | Path | None) -> Picture:
+    """Write a picture in the format of its suffix, whole or not at all, where a path is given; return it."""
+    suffix = picture_format(path)
+    if path is not None and suffix is not None:
+        with atomic_path(path) as temporary:
+            figure.savefig(
+                temporary, format=suffix[1:], dpi=DPI, facecolor=figure.get_facecolor(), metadata=FORMATS[suffix]
+            )
+    return figure
 
 
 class Page:
@@ -72,15 +120,16 @@ class Page:
         colour: str = INK,
         weight: Literal["normal", "bold"] = "normal",
         room: float | None = None,
+        end: str = "",
     ) -> None:
-        """Write one line whose top is at `top`; a line wider than `room` inches loses its middle."""
+        """Write one line whose top is at `top`; where it is wider than `room` inches, the text before `end` is cut."""
         if room is not None:
             kept, whole = len(text), text
-            while kept > 3 and self.measure(text, size=size, weight=weight) > room:
+            while kept > 3 and self.measure(text + end, size=size, weight=weight) > room:
                 kept -= 1
                 text = f"{whole[: (kept + 1) // 2]}…{whole[-(kept // 2) :]}"
         place = (left / self.width, 1 - top / self.height)
-        self.figure.text(*place, text, fontsize=size, color=colour, weight=weight, ha="left", va="top")
+        self.figure.text(*place, text + end, fontsize=size, color=colour, weight=weight, ha="left", va="top")
 
     def measure(self, text: str, *, size: float, weight: Literal["normal", "bold"] = "normal") -> float:
         """Return the width of a line of text in inches."""
@@ -103,18 +152,35 @@ class Page:
                 at += _chip_width(label)
 
     def save(self, path: str | Path | None) -> Picture:
-        """Write the page as PNG, whole or not at all, where a path is given; return the figure."""
-        if path is not None:
-            with atomic_path(path) as temporary:
-                self.figure.savefig(
-                    temporary, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": "spora-db"}
-                )
-        return self.figure
+        """Write the page as `save_picture` does; return the figure."""
+        return save_picture(self.figure, path)
 
 
 def _chip_width(label: str) -> float:
     """Return the inches that a chip, its label and the space behind it take."""
     return CHIP + 0.36 + float(TextPath((0, 0), label, size=LEGEND_SIZE).get_extents().width) / 72
+
+
+def wrap_text(text: str, *, size: float, weight: Literal["normal", "bold"] = "normal", room: float) -> list[str]:
+    """Break a text between words into lines of at most `room` inches; a wider word has a line of its own.
+
+    Examples
+    --------
+    >>> wrap_text("tiles of two cohorts", size=14, room=1.3)
+    ['tiles of two', 'cohorts']
+    """
+    lines: list[str] = []
+    page = Page(width=1, height=1)  # to measure on
+    for paragraph in text.splitlines():
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and page.measure(longer, size=size, weight=weight) > room:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines
 
 
 def wrap_legend(entries: Sequence[tuple[str, str]], *, room: float) -> list[list[tuple[str, str]]]:

@@ -1,5 +1,6 @@
 """Heat maps of what there is: which panel has which marker, and which tissue has which statistics."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, QueryError
-from spora_db.plot.canvas import Picture
+from spora_db.plot.arguments import check_query, wrong_kind
+from spora_db.plot.canvas import Picture, picture_format, save_picture
 from spora_db.plot.charts import COLOURS, GREY, SOFT, TEXT, chart
 from spora_db.plot.overview import modality_name
-from spora_db.writing import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from spora_db.query import SporaQuery
 
 ROW = 0.2  # inches
+COVERED = (
+    "plot.coverage(SporaQuery('lake').modality('imc').tissues(mpp=1.0).standardize('quantile_clipping/uq_0.99_image'))"
+)
 READABLE = 45  # rows or columns whose names can be read; more are not named
 
 PANELS = """
@@ -35,17 +39,17 @@ PANELS = """
 """
 
 
-def panels(catalog: "Catalog", *, most: int = 60, path: str | Path | None = None) -> Picture:
+def panels(catalog: "Catalog | str | Path", *, most: int = 60, path: str | Path | None = None) -> Picture:
     """Draw the markers of a lake by cohort: which panels have one, under which name, measured in what share of tissues.
 
     Parameters
     ----------
     catalog
-        The lake.
+        The lake, or its path.
     most
         Markers to draw at most: those in the most panels. Channels without a known accession count by their name.
     path
-        Where to write the PNG; not written by default.
+        Where to write it, as .png, .pdf or .svg; not written by default.
 
     Returns
     -------
@@ -54,17 +58,17 @@ def panels(catalog: "Catalog", *, most: int = 60, path: str | Path | None = None
 
     Raises
     ------
+    ArgumentError
+        It is neither a catalog nor a path, or the path of the picture has another suffix.
     QueryError
         No dataset of the lake has a panel.
 
     Examples
     --------
-    >>> with lent_catalog("demo") as catalog:  # doctest: +SKIP
-    ...     panels(catalog)
+    >>> panels("demo")  # doctest: +SKIP
     """
-    table = catalog.run(PANELS).to_arrow_table().to_pylist()
-    if not table:
-        raise QueryError(_no_panels(catalog))
+    picture_format(path)
+    table = _panel_rows(catalog)
     cohorts = list(dict.fromkeys((row["dataset"], row["modality"]) for row in table))
     place = {(row["marker"], row["dataset"], row["modality"]): row for row in table}
     count: dict[str, list[Any]] = {}
@@ -76,7 +80,8 @@ def panels(catalog: "Catalog", *, most: int = 60, path: str | Path | None = None
     )
     drawn = order[: max(most, 1)]
     share = np.full((len(drawn), len(cohorts)), np.nan)
-    figure, (axes,) = chart(width=3.4 + 1.25 * len(cohorts), height=1.5 + ROW * len(drawn))
+    # Two columns and six rows are the least that the title and the words beside the axes fit.
+    figure, (axes,) = chart(width=3.4 + 1.25 * max(len(cohorts), 2), height=1.5 + ROW * max(len(drawn), 6))
     for i, marker in enumerate(drawn):
         for j, cohort in enumerate(cohorts):
             row = place.get((marker, *cohort))
@@ -91,16 +96,35 @@ def panels(catalog: "Catalog", *, most: int = 60, path: str | Path | None = None
     axes.set_xticks(range(len(cohorts)), [f"{name}\n{modality_name(modality)}" for name, modality in cohorts])
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(drawn)), [_title(count[marker], accession=True) for marker in drawn])
-    axes.set_ylabel("marker, by UniProt accession where the panel gives one", fontsize=8, color=SOFT)
+    axes.set_ylabel("marker, UniProt accession", fontsize=8, color=SOFT)
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02, aspect=30, shrink=min(1.0, 12 / len(drawn)))
-    bar.set_label("tissues in which it was measured (%)", fontsize=8, color=SOFT)
+    bar.set_label("tissues measured (%)", fontsize=8, color=SOFT)
     bar.ax.tick_params(labelsize=7.5, length=0)
     bar.outline.set_visible(False)
     left = f", {len(order) - len(drawn)} more not drawn" if len(order) > len(drawn) else ""
     shared = sum(len(rows) > 1 for rows in count.values())
     title = f"{len(order)} markers in {len(cohorts)} panels, {shared} shared{left}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=TEXT)
-    return _saved(figure, path)
+    return save_picture(figure, path)
+
+
+def _panel_rows(catalog: "Catalog | str | Path") -> list[Any]:
+    """Return the rows of `PANELS`."""
+    from spora_db.catalog import Catalog, lent_catalog
+
+    if isinstance(catalog, str | os.PathLike):
+        with lent_catalog(catalog) as lent:
+            return _panel_rows(lent)
+    if not isinstance(catalog, Catalog):
+        raise wrong_kind(
+            catalog,
+            expected="a Catalog, or the path of a lake",
+            write="plot.panels('lake'), or plot.panels(query.lake) for the lake of a query",
+        )
+    table: list[Any] = catalog.run(PANELS).to_arrow_table().to_pylist()
+    if not table:
+        raise QueryError(_no_panels(catalog))
+    return table
 
 
 def _title(rows: list[Any], *, accession: bool = False) -> str:
@@ -144,7 +168,7 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
     query
         The query, with the spec that `standardize` chose.
     path
-        Where to write the PNG; not written by default.
+        Where to write it, as .png, .pdf or .svg; not written by default.
 
     Returns
     -------
@@ -156,13 +180,15 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
     QueryError
         The query selects no tissue with a panel.
     ArgumentError
-        The query's specs need no statistics.
+        It is no query, its specs need no statistics, or the path has another suffix.
 
     Examples
     --------
     >>> query = SporaQuery("demo").modality("imc").tissues(mpp=1.0)  # doctest: +SKIP
     >>> coverage(query.standardize("quantile_clipping/uq_0.99_image"))  # doctest: +SKIP
     """
+    picture_format(path)
+    check_query(query, write=COVERED)
     blocks, spec = _blocks(query)
     heights = [max(ROW * min(len(block.tissues), READABLE), 0.5) for block in blocks]
     columns = max(len(block.channels) for block in blocks)
@@ -190,7 +216,7 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
     handles = [Patch(facecolor=colour, label=label) for label, colour in STATES]
     figure.legend(handles=handles, loc="outside lower left", ncols=len(STATES), frameon=False, fontsize=8)
     figure.suptitle(f"Statistics of {spec}", x=0.01, ha="left", fontsize=11, weight="bold", color=TEXT)
-    return _saved(figure, path)
+    return save_picture(figure, path)
 
 
 def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
@@ -261,10 +287,3 @@ def _shades() -> "Colormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("share", ["#dcebf5", "#0072b2", "#003a5c"])
-
-
-def _saved(figure: Picture, path: str | Path | None) -> Picture:
-    if path is not None:
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=140, metadata={"Software": "spora-db"})
-    return figure

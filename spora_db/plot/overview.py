@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError
+from spora_db.plot.arguments import wrong_kind
 from spora_db.plot.canvas import (
     FAINT,
     LEGEND_ROW,
@@ -215,7 +216,7 @@ def overview(
     width
         Of the picture in inches.
     path
-        Where to write the PNG; not written by default.
+        Where to write it, as .png, .pdf or .svg; not written by default.
 
     Returns
     -------
@@ -229,6 +230,7 @@ def overview(
     ...                   modality="imc", channel_names=("DAPI",), mask=disc, tiles=[[16, 16]], tile_size=32, mpp=1.0)
     >>> figure = overview(view)
     """
+    check_view(view)
     panels = [] if view.brightfield else [view.panel]
     check_limits(limits, panels)
     markers = spell_markers(channels, panels)
@@ -242,6 +244,14 @@ def overview(
     draw_tissue(page.axes(MARGIN, head, width=inner, height=height), view, markers=markers, limits=limits)
     page.legend(MARGIN, head + height + 0.2, rows=chips)
     return page.save(path)
+
+
+def check_view(view: TissueView) -> None:
+    """Refuse what is no view of a tissue."""
+    if not isinstance(view, TissueView):
+        raise wrong_kind(
+            view, expected="a TissueView", write="plot.tissue(query), or plot.tissue_view(query) for a view"
+        )
 
 
 def describe(view: TissueView) -> str:

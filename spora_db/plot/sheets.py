@@ -10,10 +10,10 @@ import numpy as np
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError
+from spora_db.plot.arguments import wrong_kind
 from spora_db.plot.batch import (
     Entry,
     Sample,
-    caption_of,
     legend_of,
     make_entries,
     panels_of,
@@ -21,10 +21,22 @@ from spora_db.plot.batch import (
     shared_limits,
     split_samples,
 )
-from spora_db.plot.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, badge, scale_bar, show, wrap_legend
+from spora_db.plot.canvas import (
+    FAINT,
+    LEGEND_ROW,
+    MARGIN,
+    Page,
+    Picture,
+    badge,
+    picture_format,
+    scale_bar,
+    show,
+    wrap_legend,
+)
+from spora_db.plot.captions import Heading, write_caption
 from spora_db.plot.contrast import Limits, check_limits
 from spora_db.plot.markers import spell_markers
-from spora_db.plot.overview import TissueView, draw_tissue, modality_name
+from spora_db.plot.overview import TissueView, check_view, draw_tissue, modality_name
 from spora_db.plot.sources import samples_of
 
 if TYPE_CHECKING:
@@ -108,20 +120,8 @@ def _draw_entries(
                 )
             if numbered and position == 0:
                 badge(axes, row=0.035 * height, col=0.035 * width, text=str(number + 1))
-        first, second = caption_of(entry)
-        page.text(left, upper + grid.panel + 0.06, text=first, size=7.5, weight="bold", room=grid.entry)
-        page.text(left, upper + grid.panel + 0.21, text=second, size=6.8, colour=FAINT, room=grid.entry)
-
-
-def _heading(page: Page, title: str | None, subtitle: str | None) -> None:
-    if title:
-        page.text(MARGIN, 0.26, text=title, size=14, weight="bold")
-    if subtitle:
-        page.text(MARGIN, 0.56 if title else 0.3, text=subtitle, size=9, colour=FAINT)
-
-
-def _head(title: str | None, subtitle: str | None) -> float:
-    return MARGIN + (0.32 if title else 0) + (0.28 if subtitle else 0)
+        below = upper + grid.panel
+        write_caption(page, entry, left=left, tops=(below + 0.06, below + 0.21), sizes=(7.5, 6.8), room=grid.entry)
 
 
 def contact_sheet(
@@ -160,7 +160,7 @@ def contact_sheet(
     panel
         Side of one picture in inches.
     path
-        Where to write the PNG; not written by default.
+        Where to write it, as .png, .pdf or .svg; not written by default.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def contact_sheet(
     Raises
     ------
     ArgumentError
-        The batch is empty, or an item is not a sample.
+        The batch is empty, an item is not a sample, or the path has another suffix.
     QueryError
         The query selects no rows.
 
@@ -180,23 +180,25 @@ def contact_sheet(
     ...           "tissue_id": "cohort_0001", "modality": "codex", "tile_id": 0, "row": 0, "col": 0}
     >>> figure = contact_sheet([sample, sample], title="Two tiles", mpp=1.0)
     """
+    picture_format(path)
     places = split_samples(samples_of(samples, count=count))
     check_limits(limits, panels_of(places))
     entries = make_entries(places, spell_markers(channels, panels_of(places)))
     grid = _grid(entries, columns=columns, panel=panel, aspect=1.5)
-    head = _head(title, subtitle)
     width = max(grid.width, 3.6)
+    heading = Heading.of(title, subtitle, room=width)
+    head = heading.height
     chips = wrap_legend(legend_of([shown for entry in entries for shown in entry.shown]), room=width)
     foot = MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
     page = Page(width=width + 2 * MARGIN, height=head + grid.height + foot)
-    _heading(page, title, subtitle)
+    heading.draw(page)
     _draw_entries(page, entries, grid, top=head, mpp=mpp, numbered=False, limits=limits)
     page.legend(MARGIN, head + grid.height + 0.1, rows=chips)
     return page.save(path)
 
 
 def cohort_sheet(
-    samples: Sequence[Sample],
+    samples: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[Sample]",
     tissues: Sequence[TissueView],
     *,
     channels: Sequence[str] | None = None,
@@ -228,14 +230,21 @@ def cohort_sheet(
     ArgumentError
         The batch or the list of tissues is empty, or an item is not a sample.
     """
-    places = split_samples(samples)
-    markers = spell_markers(channels, panels_of(places, tissues))
-    entries = make_entries(places, markers)
+    if not isinstance(tissues, Sequence):
+        raise wrong_kind(
+            tissues, expected="a list of TissueViews", write="plot.cohort_sheet(samples, [plot.tissue_view(query)])"
+        )
     if not tissues:
         raise ArgumentError("There are no tissues to draw; use contact_sheet for tiles alone.")
+    for view in tissues:
+        check_view(view)
+    places = split_samples(samples_of(samples))
+    markers = spell_markers(channels, panels_of(places, tissues))
+    entries = make_entries(places, markers)
     grid = _grid(entries, columns=columns, panel=panel, aspect=2.6)
-    head = _head(title, subtitle)
     width = max(grid.width, 6.0)
+    heading = Heading.of(title, subtitle, room=width)
+    head = heading.height
     # All overviews of the row get the same height and fill the width together.
     ratios = [view.width / view.height for view in tissues]
     tall = min((width - SPACE * (len(tissues) - 1)) / sum(ratios), 4.2)
@@ -243,7 +252,7 @@ def cohort_sheet(
     chips = wrap_legend(legend_of(drawn), room=width)
     below = head + tall + CAPTION + 0.25 + LEGEND_ROW * len(chips)
     page = Page(width=width + 2 * MARGIN, height=below + grid.height + MARGIN)
-    _heading(page, title, subtitle)
+    heading.draw(page)
     numbered = {entry.place: str(number) for number, entry in enumerate(entries, start=1) if entry.place}
     left = MARGIN
     for view, ratio in zip(tissues, ratios, strict=True):

@@ -1,11 +1,14 @@
 """What a sheet is drawn of: samples as they are, or taken out of a query, a dataset or a collated batch."""
 
+import itertools
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spora_db.errors import ArgumentError
+from spora_db.plot.arguments import TILES, wrong_kind
 
 if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset
@@ -31,7 +34,7 @@ def samples_of(
     Raises
     ------
     ArgumentError
-        ``count`` is below 1, or the mapping is no batch.
+        ``count`` is below 1, the mapping is no batch, or the source is nothing that holds samples.
 
     Examples
     --------
@@ -49,7 +52,14 @@ def samples_of(
         taken = min(len(dataset), DRAWN if count is None else count)
         rows = np.unique(np.linspace(0, len(dataset) - 1, taken).round().astype(int))
         return [dataset[int(row)] for row in rows]
-    return list(source)[:count]
+    iterable = hasattr(source, "__iter__") or hasattr(source, "__getitem__")
+    if isinstance(source, str | os.PathLike) or hasattr(source, "collate_fn") or not iterable:
+        raise wrong_kind(
+            source,
+            expected="a query, its dataset, a batch or samples",
+            write=f"plot.contact_sheet({TILES}), or plot.contact_sheet(next(iter(loader))) for a loader",
+        )
+    return list(itertools.islice(source, count))
 
 
 def _of_batch(batch: Mapping[str, Any]) -> list[Sample]:

@@ -12,7 +12,6 @@ from spora_db.channels import is_rgb
 from spora_db.errors import unknown
 from spora_db.plot.batch import (
     Entry,
-    caption_of,
     legend_of,
     make_entries,
     panels_of,
@@ -21,6 +20,7 @@ from spora_db.plot.batch import (
     split_samples,
 )
 from spora_db.plot.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, scale_bar, show, wrap_legend
+from spora_db.plot.captions import write_caption
 from spora_db.plot.contrast import Limits, check_limits
 from spora_db.plot.markers import spell_markers
 from spora_db.plot.overview import modality_name
@@ -57,7 +57,7 @@ def tile(
     panel
         Side of one picture in inches.
     path
-        Where to write the PNG; not written by default.
+        Where to write it, as .png, .pdf or .svg; not written by default.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def tile(
     Raises
     ------
     ArgumentError
-        It is no sample.
+        It is no sample, or the path has another suffix.
     UnknownNameError
         A channel that the sample does not have, or a mask that it was not given.
 
@@ -87,9 +87,7 @@ def tile(
     page = Page(
         width=width + 2 * MARGIN, height=HEAD + panel + MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
     )
-    first, second = caption_of(entry)
-    page.text(MARGIN, 0.25, text=first, size=11, weight="bold", room=width)
-    page.text(MARGIN, 0.5, text=second, size=8.5, colour=FAINT, room=width)
+    write_caption(page, entry, left=MARGIN, tops=(0.25, 0.5), sizes=(11, 8.5), room=width)
     for number, part in enumerate(entry.samples):
         axes = page.axes(MARGIN + number * (panel + GAP), HEAD, width=panel, height=panel)
         _draw(axes, entry, number, bounds=bounds, mask=mask, mpp=mpp)

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError, MaskNotFoundError, QueryError, unknown
-from spora_db.plot.canvas import Picture
+from spora_db.plot.arguments import TILES, check_query
+from spora_db.plot.canvas import Picture, picture_format
 from spora_db.plot.contrast import Limits
 from spora_db.plot.markers import choose_channels, spell_markers
 from spora_db.plot.overview import TissueView, overview, read_thinned, thin_step
@@ -56,7 +57,7 @@ def tissue(
     width
         Of the picture in inches.
     path
-        Where to write the PNG; not written by default.
+        Where to write it, as .png, .pdf or .svg; not written by default.
 
     Returns
     -------
@@ -65,6 +66,8 @@ def tissue(
 
     Raises
     ------
+    ArgumentError
+        It is no query, or the path has another suffix.
     UnknownNameError
         The query selects no such tissue or channel.
     MaskNotFoundError
@@ -75,6 +78,7 @@ def tissue(
     >>> query = SporaQuery("demo").modality("imc").tiles(size=128, mpp=1.0)  # doctest: +SKIP
     >>> tissue(query, "lung_imc_l001_0001", channels=["DNA1", "panCK"])  # doctest: +SKIP
     """
+    picture_format(path)
     view = tissue_view(query, tissue_id, dataset=dataset, modality=modality, tiles=tiles, mask=mask, channels=channels)
     return overview(view, channels=channels, limits=limits, width=width, path=path)
 
@@ -95,6 +99,7 @@ def tissue_view(
     """
     from spora_db.samples.materialize import Materializer
 
+    check_query(query, write=f"plot.tissue({TILES})")
     rows = _rows_of(query, tissue_id, dataset)
     first = rows.slice(0, 1).to_pylist()[0]
     plan = _whole(query, first, modality).plan()
