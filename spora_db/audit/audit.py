@@ -93,7 +93,7 @@ class Audit:
         Parameters
         ----------
         path
-            The PNG, written whole or not at all.
+            The file, .png (or .pdf, .svg), written whole or not at all.
         """
         from spora_db.plot.audit import audit_sheet
 
