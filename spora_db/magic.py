@@ -40,7 +40,7 @@ class SporaMagics(Magics):  # type: ignore[misc, unused-ignore]
                 with Catalog(path):
                     self.lake = path
             except SporaError as error:
-                raise UsageError(_one_line(error)) from None
+                raise UsageError(str(error)) from None
         sys.stdout.write(f"lake: {self._lake()}\n")
 
     @line_cell_magic  # type: ignore[untyped-decorator, unused-ignore]
@@ -54,7 +54,7 @@ class SporaMagics(Magics):  # type: ignore[misc, unused-ignore]
             with Catalog(lake) as catalog:
                 frame = catalog.sql(text).df()
         except SporaError as error:
-            raise UsageError(_one_line(error)) from None
+            raise UsageError(str(error)) from None
         if name:
             self._keep(name, frame, lake=lake, text=text)
         return frame
@@ -80,10 +80,6 @@ class SporaMagics(Magics):  # type: ignore[misc, unused-ignore]
                 f"No lake chosen. Either: %spora_lake PATH, or set {LAKE_VARIABLE} before starting Jupyter."
             )
         return lake
-
-
-def _one_line(error: SporaError) -> str:
-    return " ".join(str(error).split())
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

@@ -1,13 +1,18 @@
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from lakes import write_lake
+from spora_db.cli.explore import info
 
 COMMAND = [sys.executable, "-c", "from spora_db.cli import main; main()"]
 
@@ -100,6 +105,56 @@ def test_mistakes_are_one_line_and_exit_code_1(lake, arguments, words):
     told = spora(*(str(lake) if item == "LAKE" else item for item in arguments), code=1).stderr
     assert told.startswith("spora-db: ")
     assert all(word in told for word in words), told
+
+
+def test_the_version_is_that_of_the_package():
+    assert spora("--version").stdout == f"spora-db {version('spora-db')}\n"
+
+
+def test_info_shows_every_row_and_folds_nothing_in_a_pipe(tmp_path):
+    root = write_lake(tmp_path / "lake", names=tuple(f"cohort_{number:02d}" for number in range(21)), tissues=1)
+    told = spora("info", root).stdout
+    assert len(re.findall(r"│ cohort_\d\d │ +(?:he|imc) .* ome-zarr", told)) == 42  # a row for each modality
+    assert "wider terminal" not in told
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_info_breaks_no_cell_on_a_terminal(lake, monkeypatch, width):
+    console = Console(file=StringIO(), width=width)
+    monkeypatch.setattr("spora_db.cli.terminal.plain_console", lambda: console)
+    info(lake)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(line.startswith(("│ alpha ", "│ beta ")) for line in lines if line.startswith("│"))
+    assert any("a wider terminal shows all; also" in line for line in lines)
+    assert any(re.search(r"quantile_clipping/uq_0.99_image │.* global ", line) for line in lines) == (width == 80)
+
+
+class Verbs:
+    """Stands for a query: keeps what was called."""
+
+    def __init__(self, folder, *calls):
+        self.calls = (str(folder), *calls)
+
+    def __getattr__(self, verb):
+        return lambda *given, **named: Verbs(*self.calls, (verb, given, named))
+
+
+def test_the_demo_shows_its_query_as_it_is_written(monkeypatch):
+    from spora_db.cli.show import cohort_query, cohort_text
+
+    folder = Path('a "lake"')
+    shown: dict[str, Verbs] = {}
+    exec(cohort_text(folder), {"SporaQuery": Verbs}, shown)
+    monkeypatch.setattr("spora_db.query.SporaQuery", Verbs)
+    assert shown["query"].calls == cohort_query(folder).calls
+    assert len(shown["query"].calls) == 7
+
+
+def test_a_demo_that_exists_is_replaced_by_an_option(tmp_path):
+    (tmp_path / "lung_imc/metadata").mkdir(parents=True)
+    (tmp_path / "lung_imc/metadata/dataset.json").write_text('{"generator": "spora-db demo"}')
+    assert "--overwrite" in spora("demo", tmp_path, code=1).stderr
 
 
 def test_wrong_usage_is_exit_code_2():

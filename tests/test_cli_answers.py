@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from spora_db.cli.answers import answer
 from spora_db.cli.cells import iso_interval
 from spora_db.cli.named_queries import query_text
 from spora_db.cli.tables import print_table
+from spora_db.cli.terminal import fit_carets, plain_console
 from spora_db.errors import SporaError
 
 
@@ -146,8 +148,100 @@ def test_text_is_shown_as_it_is(lake, tmp_path):
 
 def test_notes_below_a_narrow_table_stand_on_one_line():
     told = io.StringIO()
-    print_table(Console(file=told, width=120), pa.table({"n": list(range(9))}), rows=2, told="2 rows; 0.001 s")
-    assert told.getvalue().splitlines()[-2:] == ["2 rows; 0.001 s", "2 of 9 rows; all of them with --format csv"]
+    table = pa.table({"n": list(range(9))})
+    print_table(Console(file=told, width=120), table, rows=2, told="2 rows; 0.001 s", more="--format csv")
+    assert told.getvalue().splitlines()[-2:] == ["2 rows; 0.001 s", "2 of 9 rows; --format csv shows all"]
+
+
+def drawn(table, *, width=None, **options):
+    """Return the lines of a table on a console of a width, or elsewhere than on a terminal."""
+    told = io.StringIO()
+    print_table(plain_console(told) if width is None else Console(file=told, width=width), table, **options)
+    return told.getvalue().splitlines()
+
+
+def cells_of(line):
+    return [cell.strip() for cell in re.split("[│┃]", line)[1:-1]]
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("1234567.891::DOUBLE", "1234567.891"),
+        ("12345678.5::DOUBLE", "12345678.5"),
+        ("0.1::DOUBLE + 0.2::DOUBLE", "0.30000000000000004"),
+        ("3::DOUBLE", "3.0"),
+        ("1e300::DOUBLE", "1e+300"),
+        ("0.1::FLOAT", "0.1"),
+        ("16777217.5::FLOAT", "16777218.0"),
+        ("'nan'::FLOAT", "nan"),
+        ("[0.1::FLOAT]", "[0.1]"),
+        ("NULL", "NULL"),
+        ("''", ""),
+        ("'a'", "a"),
+        ("['a']", "[a]"),
+        ("[]::VARCHAR[]", "[]"),
+        ("[['a'], [NULL]]", "[[a], [NULL]]"),
+        ("[true, NULL]", "[true, NULL]"),
+        ("true", "true"),
+        ("false", "false"),
+        ("1.500::DECIMAL(10, 3)", "1.500"),
+        ("{'a': 1}", '{"a": 1}'),
+    ],
+)
+def test_values_in_a_table(lake, expression, shown):
+    code, told = invoke("sql", lake, f"SELECT {expression} AS x, 1 AS one")
+    assert code == 0
+    assert cells_of(told.splitlines()[3]) == [shown, "1"]
+
+
+def test_null_is_dim_on_a_terminal():
+    told = io.StringIO()
+    print_table(Console(file=told, width=80, force_terminal=True, color_system="standard"), pa.table({"x": ["", None]}))
+    assert "\x1b[2mNULL" in told.getvalue()
+
+
+def test_off_a_terminal_every_row_is_one_line(lake):
+    names = ", ".join(f"'{'x' * 60}' AS a_rather_long_name_{number}" for number in range(30))
+    lines = invoke("sql", lake, f"SELECT {names}")[1].splitlines()
+    assert len(lines) == 5
+    assert cells_of(lines[3]) == ["x" * 60] * 30
+
+
+@pytest.mark.parametrize(
+    ("width", "names"),
+    [
+        (25, ["c0", "c1", "c2", "c3"]),
+        (24, ["c0", "c1", "…", "c3"]),
+        (20, ["c0", "…", "c3"]),
+        (12, ["c0", "…"]),
+        (30, ["c0", "c1", "c2", "c3"]),
+    ],
+)
+def test_on_a_terminal_columns_in_the_middle_give_way(width, names):
+    table = pa.table({f"c{number}": ["abc"] for number in range(4)})
+    lines = drawn(table, width=width, more=".mode line")
+    assert cells_of(lines[1]) == names
+    assert all(len(line) <= width for line in lines[:5])
+    left_out = [name for name in table.column_names if name not in names]
+    if left_out:
+        told = f"{4 - len(left_out)} of 4 columns; .mode line shows all; also {', '.join(left_out)}"
+        assert " ".join(lines[5:]).replace("  ", " ") == told
+
+
+def test_a_column_that_is_too_wide_makes_no_other_give_way():
+    table = pa.table({name: ["x" * (40 if name == "wide" else 1)] for name in ("a", "wide", "b", "c")})
+    assert cells_of(drawn(table, width=40)[1]) == ["a", "…", "b", "c"]
+    assert cells_of(drawn(table.select(["a", "b", "wide", "c"]), width=40)[1]) == ["a", "b", "…", "c"]
+    assert cells_of(drawn(table.select(["wide"]), width=20)[1]) == ["wide"]
+
+
+def test_a_long_cell_is_cut_or_folded_on_a_terminal():
+    table = pa.table({"name": ["x"], "long": ["ab" * 60]})
+    assert cells_of(drawn(table, width=100)[3])[1] == "ab" * 23 + "a…"
+    folded = drawn(table, width=100, fold=True)
+    assert sum("ab" in line for line in folded) == 2
+    assert "".join(cells_of(line)[1] for line in folded[3:-1]) == "ab" * 60
 
 
 @pytest.mark.parametrize(
@@ -157,7 +251,8 @@ def test_notes_below_a_narrow_table_stand_on_one_line():
         ("x.CSV", [], b'"one"'),
         ("x.json", [], b"["),
         ("x.parquet", [], b"PAR1"),
-        ("x.txt", [], "┏".encode()),
+        ("x.txt", ["--format", "table"], "┏".encode()),
+        ("x.csv.gz", ["--format", "csv"], b'"one"'),
         ("x.txt", ["--format", "csv"], b'"one"'),
         ("x.csv", ["--format", "csv"], b'"one"'),
     ],
@@ -165,6 +260,63 @@ def test_notes_below_a_narrow_table_stand_on_one_line():
 def test_the_name_of_the_file_says_how_it_is_written(lake, tmp_path, name, arguments, start):
     assert invoke("sql", lake, "SELECT 1 AS one", "-o", tmp_path / name, *arguments)[0] == 0
     assert (tmp_path / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("command", [["sql", "LAKE", "SELECT 1"], ["quarantine", "LAKE"]])
+@pytest.mark.parametrize("name", ["x.xlsx", "x.jsonl", "x.csv.gz", "x.txt", "x"])
+def test_a_name_that_says_no_format_is_refused(lake, tmp_path, command, name):
+    code, told = invoke(*(lake if word == "LAKE" else word for word in command), "-o", tmp_path / name)
+    assert code == 1
+    assert told.startswith(f"--output {tmp_path / name}: the name must end with .parquet, .csv, .json.")
+    assert not (tmp_path / name).exists()
+
+
+def test_output_is_standard_output_or_names_a_file(lake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert invoke("sql", lake, "SELECT 1 AS one", "-o", "-", "--format", "csv") == (0, '"one"\n1\n')
+    assert invoke("sql", lake, "SELECT 1 AS one", "-o", "-") == invoke("sql", lake, "SELECT 1 AS one")
+    assert list(tmp_path.iterdir()) == []
+    code, told = invoke("sql", lake, "SELECT 1 AS one", "--output=")
+    assert code == 1
+    assert told.startswith("--output names no file; expected ")
+
+
+INSTEAD = {
+    "SHOW TABLES": ".tables lists the relations",
+    "describe tiles": ".schema RELATION lists columns",
+    "/* c */-- c\n DESC tiles": ".schema RELATION lists columns",
+    "EXPLAIN SELECT 1": ".explain SELECT ...",
+    "PRAGMA version": ".tables lists the relations",
+    "SUMMARIZE tiles": "\n  SELECT count(*)",
+    "VALUES (1)": "\n  SELECT * FROM (VALUES",
+    "PIVOT tiles ON split": "\n  SELECT dataset, count(*) FILTER",
+    "UNPIVOT tiles ON age": "\n  SELECT tissue_id, 'age'",
+}
+
+
+@pytest.mark.parametrize(("statement", "words"), INSTEAD.items())
+def test_what_is_no_select_has_something_in_its_place(lake, statement, words):
+    for code, told in (
+        invoke("sql", lake, statement),
+        invoke("sql", lake, "-f", "-", text=f"SELECT 1; {statement}".encode()),
+    ):
+        assert code == 1
+        assert "starts no query here. " in told
+        assert words in told
+        assert ("Open the shell with spora-db sql LAKE, where ." in told) == words.startswith(".")
+    if words.startswith("\n"):
+        assert invoke("sql", lake, told.splitlines()[-1])[0] == 0
+
+
+@pytest.mark.parametrize(("width", "place"), [(20, 60), (50, 3), (50, 60), (50, 107), (200, 60), (12, 2)])
+def test_a_caret_stands_under_its_place_at_any_width(width, place):
+    line = "".join(chr(ord("a") + number % 26) for number in range(110))
+    message = f"SQL refused at line 1.\n  {line}\n  {' ' * place}^^^\nWrite one SELECT."
+    first, shown, caret, last = fit_carets(message, width).split("\n")
+    assert (first, last) == ("SQL refused at line 1.", "Write one SELECT.")
+    assert max(len(shown), len(caret)) <= width
+    assert shown[caret.index("^") :].startswith(line[place : place + 3])
+    assert caret.strip() == "^^^"
 
 
 @pytest.mark.parametrize("command", [["sql", "LAKE", "SELECT 1"], ["quarantine", "LAKE"]])

@@ -41,6 +41,18 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("SELECT regexp_f", "regexp_f", ["regexp_full_match("]),
         ("SELEC", "SELEC", ["SELECT"]),
         ("select 1 from", "whe", ["WHEN", "WHERE"]),
+        ("WITH c AS (SELECT dataset AS dd FROM tiles) SELECT c.d", "c.d", ["c.dd"]),
+        ("WITH c AS (SELECT age AS \"a)b\", ')' FROM tissues) SELECT c.a", "c.a", ['c."a)b"']),
+        ("WITH c AS (SELECT 1 AS qq), d(rr) AS (SELECT qq FROM c) SELECT k.r", "k.r", []),
+        ("WITH c AS (SELECT 1 AS qq), d(rr) AS (SELECT qq FROM c) SELECT * FROM d AS k WHERE k.r", "k.r", ["k.rr"]),
+        ("WITH RECURSIVE r AS (SELECT 1 AS nn UNION ALL SELECT nn + 1 FROM r) SELECT r.", "r.", ["r.nn"]),
+        ("WITH tiles AS (SELECT 1 AS qq FROM tiles) SELECT tiles.", "tiles.", ["tiles.qq"]),
+        ("WITH b AS (SELECT nope FROM tiles), c AS (SELECT 1 AS qq) SELECT c.", "c.", ["c.qq"]),
+        ("WITH b AS (SELECT nope FROM tiles) SELECT b.", "b.", []),
+        ("SELECT * FROM (SELECT * FROM tiles) x WHERE x.ti", "x.ti", ["x.tile_id", "x.tile_size", "x.tissue_id"]),
+        ("SELECT * FROM tiles JOIN (SELECT 1 AS qq) AS x(zz) ON x.", "x.", ["x.zz"]),
+        ("WITH c AS (SELECT 1 AS quux) SELECT quu", "quu", ["quux"]),
+        ("SELECT ))((.", "((.", []),
     ],
 )
 def test_completion(lake, buffer, word, expected):
@@ -59,6 +71,7 @@ def test_completion(lake, buffer, word, expected):
         ("SELECT path", "path", " FROM images", ["path"]),
         ("SELECT t.can", "t.can", " FROM tissues AS t", ["t.cancer_type"]),
         (".explain SELECT t.can", "t.can", " FROM tissues AS t", ["t.cancer_type"]),
+        ("SELECT x.tile", "x.tile", " FROM (SELECT * FROM tiles) x", ["x.tile_id", "x.tile_size"]),
         ("WITH a AS (SELECT 1) SELECT * FROM ", "", " WHERE 1 = 1", [*sorted([*VIEWS, "a"])]),
     ],
 )

@@ -1,4 +1,4 @@
-"""The notebook commands in a real IPython shell: answers, variables, errors of one line."""
+"""The notebook commands in a real IPython shell: answers, variables, errors without a traceback."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,13 +71,20 @@ def test_without_identity_columns_there_is_no_query_and_no_earlier_one(
         ("spora_lake", "no/such/folder", None, "no/such/folder"),
     ],
 )
-def test_errors_are_one_line(
+def test_errors_are_messages(
     shell: InteractiveShell, lake: Path, magic: str, line: str, cell: str | None, message: str
 ):
     shell.run_line_magic("spora_lake", str(lake))
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=message):
         shell.run_line_magic(magic, line) if cell is None else shell.run_cell_magic(magic, line, cell)
-    assert "\n" not in str(caught.value)
+
+
+def test_the_caret_stands_under_its_place(shell: InteractiveShell, lake: Path) -> None:
+    shell.run_line_magic("spora_lake", str(lake))
+    with pytest.raises(UsageError) as caught:
+        shell.run_cell_magic("spora", "", "SELECT dataset,\n  nope(age) FROM tissues")
+    _, shown, caret, _ = str(caught.value).split("\n")
+    assert shown[caret.index("^") :].startswith("nope")
 
 
 def test_without_a_lake_both_ways_to_name_one_are_said(shell: InteractiveShell) -> None:

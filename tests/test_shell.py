@@ -2,21 +2,26 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lakes import write_lake
-from spora_db.catalog import VIEWS
+from spora_db.catalog import VIEWS, Catalog
 from spora_db.cli.history import history_path
 from spora_db.cli.named_queries import query_names
+from spora_db.cli.shell import Shell
 from spora_db.cli.statements import statements
 
 OWN_TERMINAL = """
@@ -132,7 +137,7 @@ def test_a_session_on_a_terminal(lake, state, tmp_path):
     assert "cancer_type" in shell.say("SELECT DISTINCT t.age FROM tissues AS t WHERE t.can\t", until="t.cancer_type")
     assert "60" not in shell.say(" = 'LUAD';\n")
     assert "VARCHAR" in shell.say(".schema images\n")
-    assert "of 17 columns; also" in shell.say("SELECT * FROM tiles;\n")
+    assert "of 17 columns; .mode line shows all; also" in shell.say("SELECT * FROM tiles;\n")
     assert "rows written" in shell.say(f".save {tmp_path / 'tiles.parquet'}\n")
     shell.say(".timing off\n")
     assert "2 rows;" not in shell.say("SELECT 1 UNION SELECT 2;\n")
@@ -200,6 +205,115 @@ def test_statements_are_recalled_exactly(lake, state):
     again.wait("spora> ")
     assert again.leave("\x04") == 0
     assert history_path().read_text().count("SELECT") == 1  # what is asked again is kept once
+
+
+def typed(lake: Path, monkeypatch: pytest.MonkeyPatch, *lines: str, width: int = 80) -> str:
+    """Return what the shell writes when these lines are typed; it has to end by itself."""
+    left = iter(lines)
+    monkeypatch.setattr("builtins.input", lambda _: next(left))
+    console = Console(file=StringIO(), width=width)
+    with Catalog(lake) as catalog:
+        Shell(catalog, console).run()
+    assert next(left, None) is None
+    return console.file.getvalue()
+
+
+TWO = "SELECT * FROM (VALUES (1, 'a', NULL), (20, '', true)) AS t(n, letter, yes);"
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("line", "     n = 1\nletter = a\n   yes = NULL\n\n     n = 20\nletter = \n   yes = true\n\n2 rows\n"),
+        ("csv", '"n","letter","yes"\n1,"a",\n20,"",true\n2 rows\n'),
+        (
+            "json",
+            '[\n {"n": 1, "letter": "a", "yes": null},\n {"n": 20, "letter": "", "yes": true}\n]\n2 rows\n',
+        ),
+    ],
+)
+def test_modes(lake, monkeypatch, mode, expected):
+    told = typed(lake, monkeypatch, ".timing off", f".mode {mode}", TWO, ".quit")
+    assert told.partition("leaves.\n")[2] == expected
+
+
+def test_a_line_holds_what_a_table_cuts(lake, monkeypatch):
+    long = f"SELECT repeat('x', 300) AS long, {', '.join(f'{n} AS column_{n}' for n in range(20))};"
+    lines = typed(lake, monkeypatch, long, ".mode line", long, ".quit").splitlines()
+    assert any(re.match(r"\d of 21 columns; \.mode line shows all; also ", line) for line in lines)
+    assert f"     long = {'x' * 300}" in lines
+    assert "column_10 = 10" in lines
+
+
+@pytest.mark.parametrize("mode", ["table", "line", "csv", "json"])
+def test_rows(lake, monkeypatch, mode):
+    ask = "SELECT range + 1000 AS n FROM range(60);"
+    told = typed(lake, monkeypatch, f".mode {mode}", ask, ".rows 50", ask, ".rows 60", ask, ".quit")
+    first, second, third = re.split(r"rows[^\n]*; \d\.\d+ s\n", told)[:3]
+    assert ["1039" in first, "1040" in first] == [True, False]
+    assert ["1049" in second, "1050" in second] == [True, False]
+    assert "1059" in third
+    assert "the first 40 rows; .rows N shows more, .save FILE writes all of them; " in told
+    assert "60 rows; " in told
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (".mode", "expected table, line, csv or json"),
+        (".mode xml", ".mode xml: expected"),
+        (".rows", "expected a number from 1"),
+        (".rows 0", ".rows 0: expected a number from 1"),
+        (".rows -1", "expected a number from 1"),
+        ("help", ".mode     table|line|csv|json"),
+        ("HELP;", ".rows     N"),
+        (".help ;", ".quit"),
+        (".query splits;", "train"),
+        (".tables; ", "tile_coordinates"),
+        ("EXPLAIN SELECT 1;", "In this shell .explain SELECT"),
+        ("SUMMARIZE tiles;", "SELECT count(*)"),
+    ],
+)
+def test_commands_answer(lake, monkeypatch, command, told):
+    assert told in typed(lake, monkeypatch, command, ".quit")
+
+
+@pytest.mark.parametrize("word", [".quit", ".exit;", "exit", "quit", "exit;", "quit();", " EXIT ", ".quit ;"])
+def test_every_way_to_leave(lake, monkeypatch, word):
+    typed(lake, monkeypatch, word)
+
+
+def test_words_within_a_statement_are_no_commands(lake, monkeypatch):
+    told = typed(lake, monkeypatch, "SELECT 1 AS", "help", ", 2 AS", "quit", ";", ".quit")
+    assert [name in told for name in ("help", "quit", ".timing")] == [True, True, False]
+
+
+def test_the_welcome_counts(tmp_path, monkeypatch):
+    one = write_lake(tmp_path / "one", names=("alpha",), tissues=1)
+    assert f"{one}: 1 dataset. " in typed(one, monkeypatch, "quit", width=300)
+
+
+def test_schema_folds_the_types_of_the_cohorts(tmp_path, monkeypatch):
+    names = tuple(f"a_cohort_with_a_long_name_{number}" for number in range(6))
+    root = write_lake(tmp_path / "lake", names=names, tissues=1)
+    for number, name in enumerate(names):
+        path = root / name / "metadata/tissues.parquet"
+        table = pq.read_table(path)
+        kind = pa.int32() if number % 2 else pa.float64()
+        column = pa.array([1] * len(table), kind)
+        pq.write_table(table.append_column("weight", column), path)
+    told = typed(root, monkeypatch, ".schema tissues", ".quit", width=100)
+    assert "…" not in told
+    rows = [line.split("│")[1:-1] for line in told.splitlines() if line.startswith("│")]
+    cohorts = "".join(row[3].strip() for row in rows)
+    assert all(name in cohorts for name in names)
+
+
+def test_a_caret_stands_under_its_place_on_a_narrow_terminal(lake, monkeypatch):
+    statement = f"SELECT {', '.join(['dataset'] * 8)}, nope(age) FROM tissues;"
+    lines = typed(lake, monkeypatch, statement, ".quit", width=50).splitlines()
+    caret = next(number for number, line in enumerate(lines) if set(line.strip()) == {"^"})
+    assert lines[caret - 1][lines[caret].index("^") :].startswith("nope(")
 
 
 def test_a_long_history_loses_its_oldest_entries(state, monkeypatch):

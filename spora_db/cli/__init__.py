@@ -1,7 +1,7 @@
 """The ``spora-db`` command: thin commands over the library; errors are one line, never a traceback."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +19,14 @@ class _Commands(TyperGroup):
             raise typer.Exit(_interrupted()) from None
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- typer calls it so
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"spora-db {version('spora-db')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     cls=_Commands,
     name="spora-db",
@@ -28,6 +36,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 app.command()(show.demo)
 app.command()(explore.info)
 app.command()(explore.sql)
@@ -45,7 +65,9 @@ def main() -> None:
     try:
         app()
     except SporaError as error:
-        sys.stderr.write(f"spora-db: {error}\n")
+        from spora_db.cli.terminal import error_text
+
+        sys.stderr.write(error_text(f"spora-db: {error}") + "\n")
         sys.exit(1)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()

@@ -8,6 +8,7 @@ import sqlglot
 from sqlglot import exp
 
 from spora_db.catalog import Catalog, Result
+from spora_db.cli.instead import check_statement
 from spora_db.errors import QueryError, SporaError
 from spora_db.guard import check_select
 from spora_db.guard.dialect import DIALECT
@@ -16,8 +17,8 @@ from spora_db.guard.dialect import DIALECT
 _ONLY_IN_DUCKDB = re.compile(r"\b(BIT|BIGNUM|VARINT|UHUGEINT|TIME WITH TIME ZONE|VARIANT)\b")
 
 
-def answer(catalog: Catalog, text: str) -> Result:
-    """Answer one SELECT of a user, see `Catalog.sql`.
+def answer(catalog: Catalog, text: str, *, in_shell: bool = False) -> Result:
+    """Answer one SELECT of a user, see `Catalog.sql`, or say what there is in place of another statement.
 
     Columns of one name are told apart as DuckDB does, ``n`` and ``n_1``; BIT, BIGNUM, UHUGEINT, TIMETZ and VARIANT,
     alone or inside another type, become text.
@@ -25,8 +26,9 @@ def answer(catalog: Catalog, text: str) -> Result:
     Raises
     ------
     SporaError
-        As `Catalog.sql`.
+        As `check_statement` and `Catalog.sql`.
     """
+    check_statement(text, in_shell=in_shell)
     result = catalog.sql(text)  # errors speak of what was typed, not of what is made of it below
     folded = [name.lower() for name in result.columns]
     if len(set(folded)) == len(folded) and not any(map(_ONLY_IN_DUCKDB.search, result.types)):

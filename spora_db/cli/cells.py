@@ -4,6 +4,7 @@ import json
 import math
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 
 
@@ -31,6 +32,34 @@ def cell_text(value: object, kind: pa.DataType) -> str:
     if isinstance(value, pa.MonthDayNano):
         return iso_interval(value)
     return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def shown_text(value: object, kind: pa.DataType) -> str:
+    """Return a value as a table for people has it: NULL, true and false, floats with all their digits, ``[a, b]``.
+
+    Parameters
+    ----------
+    value
+        As pyarrow gives it to Python.
+    kind
+        Its type.
+
+    Examples
+    --------
+    >>> shown_text(1234567.891, pa.float64()), shown_text(0.1 + 2**-30, pa.float32()), shown_text(None, pa.string())
+    ('1234567.891', '0.1', 'NULL')
+    >>> shown_text(["imc", None], pa.list_(pa.string())), shown_text(True, pa.bool_())
+    ('[imc, NULL]', 'true')
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(float(str(np.float32(value))) if pa.types.is_float32(kind) else value)
+    if isinstance(value, list) and is_list(kind):
+        return "[" + ", ".join(shown_text(item, kind.value_type) for item in value) + "]"
+    return cell_text(value, kind)
 
 
 def json_text(value: object, kind: pa.DataType | None = None) -> str:

@@ -44,6 +44,7 @@ def validate(
     import sys
     from dataclasses import asdict
 
+    from spora_db.cli.terminal import counted
     from spora_db.validation import count
     from spora_db.validation import validate as find
 
@@ -55,7 +56,7 @@ def validate(
         sys.stdout.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     else:
         _show(findings)
-        words = ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in counts.items())
+        words = ", ".join(counted(number, name) for name, number in counts.items())
         sys.stdout.write(f"{words}.\n")
     if counts["error"]:
         raise typer.Exit(1)
@@ -79,9 +80,9 @@ def _show(findings: "Sequence[Finding]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from spora_db.cli.terminal import lines_console
+    from spora_db.cli.terminal import plain_console
 
-    console = lines_console()
+    console = plain_console()
     if not sys.stdout.isatty():
         for item in findings:
             place = item.file or item.dataset
@@ -176,6 +177,7 @@ def import_dataset(
     """
     import sys
 
+    from spora_db.cli.terminal import counted
     from spora_db.importing import import_dataset as make
 
     report = make(
@@ -196,9 +198,8 @@ def import_dataset(
         missing=missing.value,
         overwrite=overwrite,
     )
-    tissues = f"{len(report.tissues):,} tissue{'' if len(report.tissues) == 1 else 's'}"
-    channels = f", {len(report.channels)} channels" if report.channels else ""
-    sys.stdout.write(f"{report.path}: {tissues}{channels}\n")
+    channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""
+    sys.stdout.write(f"{report.path}: {counted(len(report.tissues), 'tissue')}{channels}\n")
     for note in report.notes:
         sys.stdout.write(f"note: {note}\n")
     sys.stdout.write(f"Next: spora-db tile {into} --dataset {dataset} --tile-size 224 --mpp {mpp}\n")

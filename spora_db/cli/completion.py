@@ -1,11 +1,12 @@
 """Completes words in the shell: its commands, relations, their columns, keywords, functions and file names."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
 from spora_db.catalog import Catalog
+from spora_db.cli.definitions import definitions, query_of
 from spora_db.cli.statements import statements
 from spora_db.errors import SporaError
 from spora_db.guard.functions import FUNCTIONS, WORDS
@@ -70,21 +71,13 @@ class Completer:
         assert not isinstance(offered, After)
         return sorted(item for item in offered if item.startswith(word))
 
-    def columns(self, relation: str) -> tuple[str, ...]:
-        """Return the columns of a relation; none where its files cannot be read, which the query will say."""
-        if relation not in self._columns:
-            try:
-                self._columns[relation] = self._catalog.columns(relation)
-            except SporaError:
-                self._columns[relation] = ()
-        return self._columns[relation]
-
     def _in_statement(self, buffer: str, word: str, after: str) -> list[str]:
         statement = _around(buffer, after)
+        known = self._known(statement)
         if "." in word and not word.startswith('"'):
             owner, _, start = word.rpartition(".")
-            relation = self._relation(statement, owner)
-            names = self.columns(relation) if relation else ()
+            relation = _stands_for(owner, statement, known)
+            names = self._columns_of(known[relation]) if relation else ()
             return sorted(f"{owner}.{spelled(name)}" for name in names if _starts(name, start))
         relations = {name for name in (*self._catalog.relations, *_CTE.findall(statement)) if _starts(name, word)}
         if _BEFORE_RELATION.search(buffer.removesuffix(word)):
@@ -92,21 +85,29 @@ class Completer:
         named = [name for name in self._catalog.relations if re.search(rf"\b{name}\b", statement, re.IGNORECASE)]
         if not named and word:
             named = list(self._catalog.relations)
-        columns = {spelled(name) for relation in named for name in self.columns(relation) if _starts(name, word)}
+        named += [name for name in known if name not in named and name not in self._catalog.relations]
+        columns = {spelled(n) for relation in named for n in self._columns_of(known[relation]) if _starts(n, word)}
         words: set[str] = set()
         if word:
             words = {item for item in _KEYWORDS if item.startswith(word.upper())}
             words |= {f"{item}(" for item in FUNCTIONS if item.startswith(word.lower())}
         return sorted(columns) + sorted(relations - columns) + sorted(words)
 
-    def _relation(self, statement: str, owner: str) -> str | None:
-        """Return the relation that a name before a dot stands for: itself, or one of which it is the alias."""
-        if owner.lower() in self._catalog.relations:
-            return owner.lower()
-        for name in self._catalog.relations:
-            if re.search(rf"\b{name}\s+(?:as\s+)?{re.escape(owner)}\b", statement, re.IGNORECASE):
-                return name
-        return None
+    def _known(self, statement: str) -> dict[str, str]:
+        """Return the query of every relation of the lake, and of every one that the statement defines itself."""
+        defined = definitions(statement)
+        recursive = bool(re.search(r"\bRECURSIVE\b", statement, re.IGNORECASE))
+        known = {name: f"SELECT * FROM {name}" for name in self._catalog.relations}
+        return known | {name: query_of(name, defined, recursive=recursive) for name in defined}
+
+    def _columns_of(self, query: str) -> tuple[str, ...]:
+        """Return the columns of a query, which is not run; none where it fails, which its answer will say."""
+        if query not in self._columns:
+            try:
+                self._columns[query] = tuple(self._catalog.sql(query).columns)
+            except SporaError:
+                self._columns[query] = ()
+        return self._columns[query]
 
 
 def spelled(name: str) -> str:
@@ -142,3 +143,14 @@ def _files(typed: str, word: str) -> list[str]:
 
 def _starts(name: str, word: str) -> bool:
     return name.lower().startswith(word.lstrip('"').lower())
+
+
+def _stands_for(owner: str, statement: str, known: Collection[str]) -> str | None:
+    """Return the relation that a name before a dot stands for: itself, or one of which it is the alias."""
+    for name in known:
+        if name.lower() == owner.lower():
+            return name
+    for name in known:
+        if re.search(rf"\b{name}\s+(?:as\s+)?{re.escape(owner)}\b", statement, re.IGNORECASE):
+            return name
+    return None

@@ -33,9 +33,24 @@ FormatOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _output_file(path: Path | None) -> Path | None:
+    """Return the file of --output, None for standard output."""
+    if path is not None and not path.name:
+        raise ArgumentError("--output names no file; expected one such as answer.csv, or - for standard output.")
+    return None if path == Path("-") else path
+
+
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write to this file, .parquet, .csv or .json.", show_default=False),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write to this file, .parquet, .csv or .json; - is standard output.",
+        callback=_output_file,
+        show_default=False,
+    ),
 ]
 INVENTORY = {
     "Datasets": "SELECT * FROM datasets ORDER BY dataset",
@@ -52,7 +67,7 @@ INVENTORY = {
         "FROM tile_coordinates GROUP BY ALL ORDER BY ALL"
     ),
     "Standardizations": (
-        "SELECT dataset, modality, mpp, spec, level, count(DISTINCT tissue_id) AS tissues "
+        "SELECT dataset, spec, mpp, modality, level, count(DISTINCT tissue_id) AS tissues "
         "FROM standardization_stats GROUP BY ALL ORDER BY ALL"
     ),
 }
@@ -93,7 +108,7 @@ def info(
         for title, text in INVENTORY.items():
             table = catalog.sql(text).to_arrow_table()
             if len(table):
-                print_table(console, table, title=title)
+                print_table(console, table, title=title, rows=len(table), more="a wider terminal")
             else:
                 console.print(Text.assemble((title, "bold"), f": {EMPTY[title]}"))
 
@@ -117,7 +132,7 @@ def sql(
     aliases: Annotated[
         Path | None,
         typer.Option(
-            help="Further names for markers, which the macros know then: parquet with the columns alias and marker.",
+            help="Further names for markers, for the macros: parquet or .csv with the columns alias and marker.",
             show_default=False,
         ),
     ] = None,

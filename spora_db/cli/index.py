@@ -24,10 +24,11 @@ def index(
 
     spora-db sql my-lake "SELECT dataset, min(height), max(height) FROM images GROUP BY dataset"
     """
+    from spora_db.cli.terminal import counted
     from spora_db.indexing import index_images
 
     report = index_images(lake, beside=beside)
-    sys.stdout.write(f"{report.read} headers read, {report.kept} known already: {report.path}\n")
+    sys.stdout.write(f"{counted(report.read, 'header')} read, {report.kept:,} known already: {report.path}\n")
     for reason in report.problems.values():
         sys.stderr.write(f"spora-db: {reason}\n")
     if report.problems:

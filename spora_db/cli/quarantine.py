@@ -26,12 +26,13 @@ def quarantine(
     """
     from spora_db.catalog import Catalog
     from spora_db.cli.tables import chosen_form, write_answer
+    from spora_db.cli.terminal import counted
     from spora_db.quarantine import forget_quarantine, quarantine_path
 
     form = chosen_form(output_format, output)
     with Catalog(lake) as catalog:
         if forget:
-            sys.stdout.write(f"{forget_quarantine(catalog.lake)} rows forgotten\n")
+            sys.stdout.write(f"{counted(forget_quarantine(catalog.lake), 'row')} forgotten\n")
             return
         rows, path = catalog.quarantine().to_arrow_table(), quarantine_path(catalog.lake)
     if form != "table" or output is not None:
@@ -41,4 +42,4 @@ def quarantine(
         what = next((f" {kind} {row[f'{kind}_id']}" for kind in ("tile", "cell") if row[f"{kind}_id"] is not None), "")
         place = f" at row {row['row']}, column {row['col']}" if what else ""
         sys.stdout.write(f"{row['dataset']}/{row['tissue_id']} ({row['modality']}){what}{place}: {row['error']}\n")
-    sys.stdout.write(f"{len(rows)} rows of {lake} are in quarantine: {path}\n")
+    sys.stdout.write(f"{counted(len(rows), 'row')} of {lake} in quarantine: {path}\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from spora_db.cli.terminal import lines_console
+from spora_db.cli.terminal import plain_console
 
 if TYPE_CHECKING:
     from spora_db.jobs import DatasetReport, Report
@@ -21,7 +21,7 @@ def show_report(report: "Report") -> None:
     """Write what became of every dataset to standard output."""
     rows = [_row(part) for part in report.datasets]
     names = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
-    console = lines_console()
+    console = plain_console()
     if sys.stdout.isatty():
         table = Table(header_style="bold")
         for name in names:
@@ -70,7 +70,7 @@ def show_provenance(lake: Path) -> None:
     from spora_db.layout import scan
     from spora_db.writing import read_provenance
 
-    console = lines_console()
+    console = plain_console()
     scanned = scan(lake)
     tables = [*scanned.tables("tile_coordinates"), *scanned.tables("statistics")]
     for table in sorted(tables, key=lambda table: table.path):

@@ -1,6 +1,5 @@
 """``spora-db sql LAKE`` on a terminal: a shell that stays, with history, completion, timing and commands of its own."""
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,21 +15,17 @@ from spora_db.cli.history import LineEditor, line_editor
 from spora_db.cli.interrupts import interruptible
 from spora_db.cli.named_queries import purpose, query_names, query_text, show_queries
 from spora_db.cli.statements import statements
-from spora_db.cli.tables import FORMS, SHOWN_ROWS, print_table, write_answer
+from spora_db.cli.tables import FORMS, SHOWN_ROWS, encoded, print_lines, print_table, write_answer
+from spora_db.cli.terminal import counted, fit_carets
 from spora_db.errors import ArgumentError, SporaError, unknown
 
 PROMPT, CONTINUED = "spora> ", "  ...> "
-WELCOME = "{lake}: {count} datasets. SELECT ...; ends with a semicolon, .help lists commands, .quit leaves."
+WELCOME = "{lake}: {datasets}. SELECT ...; ends with a semicolon, .help lists commands, .quit leaves."
 LEAVING = (".quit", ".exit")
-INSTEAD = {
-    "EXPLAIN": ".explain SELECT ... shows the plan and the files that a query reads",
-    "DESCRIBE": ".schema RELATION lists columns and their types",
-    "DESC": ".schema RELATION lists columns and their types",
-    "SHOW": ".tables lists the relations, .schema their columns",
-}
-"""What the shell has for statements that DuckDB's own shell answers and the guard refuses."""
-
-_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
+WORDS = ("help", "quit", "exit")
+"""Commands that other shells know without a dot."""
+MODES = ("table", "line", "csv", "json")
+"""How answers are shown."""
 
 
 class Shell:
@@ -48,6 +43,8 @@ class Shell:
         self._catalog = catalog
         self._console = console
         self._timing = True
+        self._mode = "table"
+        self._rows = SHOWN_ROWS
         self._last = ""
         self._text = ""
         self._entered: list[str] = []
@@ -59,6 +56,8 @@ class Shell:
             ".query": ("NAME: run a named query", self._query),
             ".explain": ("SELECT ...: the plan, the files and row groups it reads", self._explain),
             ".save": ("FILE: write all rows of the last answer to .parquet, .csv or .json", self._save),
+            ".mode": ("table|line|csv|json: how answers are shown; line: every column on a line", self._set_mode),
+            ".rows": ("N: how many rows of an answer are shown", self._set_rows),
             ".timing": ("on|off: show how long each answer took", self._set_timing),
             ".help": ("list these commands", self._help),
             ".quit": ("leave; so does Ctrl-D", lambda _: None),
@@ -68,7 +67,7 @@ class Shell:
         """Read and answer until ``.quit`` or the end of the input."""
         self._editor = line_editor(Completer(self._catalog, self._completions))
         count = len(self._catalog.sql("SELECT dataset FROM datasets").fetchall())
-        self._say(WELCOME.format(lake=self._catalog.lake, count=count))
+        self._say(WELCOME.format(lake=self._catalog.lake, datasets=counted(count, "dataset")))
         while True:
             asking = True
             try:
@@ -77,7 +76,7 @@ class Shell:
                 typed = input(CONTINUED if self._text else PROMPT)
                 asking = False
                 for line in typed.split("\n"):  # what was pasted or recalled may have several
-                    if not self._text and line.strip() in LEAVING:
+                    if not self._text and dot_command(line) in LEAVING:
                         self._keep([line])
                         return
                     self._take(line)
@@ -90,9 +89,9 @@ class Shell:
 
     def _take(self, line: str) -> None:
         """Take one line: answer the statements that it completes, or a command."""
-        if not self._text and line.lstrip().startswith("."):
+        if not self._text and (command := dot_command(line)):
             self._keep([line])
-            self._guarded(self._command, line.strip())
+            self._guarded(self._command, command)
             return
         self._entered.append(line)
         complete, self._text = statements(f"{self._text}\n{line}" if self._text else line)
@@ -116,24 +115,27 @@ class Shell:
             with explained(), interruptible(self._catalog):
                 action(argument)
         except SporaError as error:
-            self._say(str(error), style="red")
+            self._say(fit_carets(str(error), self._console.width), style="red")
 
     def _answer(self, statement: str) -> None:
         """Show the first rows of an answer; only these are fetched."""
-        first = _FIRST_WORD.match(statement)
-        word = first[1].upper() if first else ""
-        if word in INSTEAD:
-            raise ArgumentError(f"{word} is not part of a query here. In this shell {INSTEAD[word]}.")
         started = time.perf_counter()
-        result = answer(self._catalog, statement)
+        result = answer(self._catalog, statement, in_shell=True)
         self._last = statement
-        head = result.head(SHOWN_ROWS + 1)
-        told = f"{len(head)} row{'' if len(head) == 1 else 's'}"
-        if len(head) > SHOWN_ROWS:
-            told = f"the first {SHOWN_ROWS} rows; .save FILE writes all of them"
+        head = result.head(self._rows + 1)
+        told = counted(len(head), "row")
+        if len(head) > self._rows:
+            told = f"the first {counted(self._rows, 'row')}; .rows N shows more, .save FILE writes all of them"
         if self._timing:
             told += f"; {time.perf_counter() - started:.3f} s"
-        print_table(self._console, head.slice(0, SHOWN_ROWS), width=self._console.width, told=told)
+        shown = head.slice(0, self._rows)
+        if self._mode == "table":
+            print_table(self._console, shown, rows=self._rows, told=told, more=".mode line")
+        elif self._mode == "line":
+            print_lines(self._console, shown, told=told)
+        else:
+            self._console.file.write(encoded(shown, self._mode).decode())
+            self._say(told, style="dim")
 
     def _command(self, line: str) -> None:
         name, _, argument = line.partition(" ")
@@ -143,7 +145,8 @@ class Shell:
 
     def _completions(self) -> Mapping[str, Sequence[str] | After]:
         after: dict[str, Sequence[str] | After] = {name: () for name in self._commands}
-        after |= {".schema": self._catalog.relations, ".query": query_names(), ".timing": ("on", "off")}
+        after |= {".schema": self._catalog.relations, ".query": query_names()}
+        after |= {".mode": MODES, ".timing": ("on", "off")}
         return after | {".explain": After.STATEMENT, ".save": After.FILE}
 
     def _tables(self, _: str) -> None:
@@ -159,7 +162,7 @@ class Shell:
         wanted = [relation in ("", name) for name in schema.column("relation").to_pylist()]
         shown = schema.filter(wanted)
         full = [name for name in shown.column_names if shown.column(name).null_count < len(shown)]
-        print_table(self._console, shown.select(full), rows=len(shown), width=self._console.width)
+        print_table(self._console, shown.select(full), rows=len(shown), fold=True)
 
     def _query(self, name: str) -> None:
         self._answer(query_text(name))
@@ -177,7 +180,17 @@ class Shell:
             raise ArgumentError(f".save {name or 'FILE'}: the name must end with {', '.join(FORMS)}.")
         table = answer(self._catalog, self._last).to_arrow_table()
         write_answer(table, form, path)
-        self._say(f"{len(table):,} rows written to {path}")
+        self._say(f"{counted(len(table), 'row')} written to {path}")
+
+    def _set_mode(self, argument: str) -> None:
+        if argument not in MODES:
+            raise ArgumentError(f".mode {argument}: expected {', '.join(MODES[:-1])} or {MODES[-1]}.")
+        self._mode = argument
+
+    def _set_rows(self, argument: str) -> None:
+        if not argument.isdecimal() or int(argument) < 1:
+            raise ArgumentError(f".rows {argument}: expected a number from 1, such as .rows 100.")
+        self._rows = int(argument)
 
     def _set_timing(self, argument: str) -> None:
         if argument not in ("on", "off"):
@@ -188,3 +201,18 @@ class Shell:
         for name, (told, _action) in self._commands.items():
             self._say(f"  {name:<9} {told}")
         self._say("  SELECT ...;  any query over the relations, on one line or many; Ctrl-C interrupts it")
+
+
+def dot_command(line: str) -> str:
+    """Return the command that a line holds, with its dot and without a semicolon; an empty text where it is SQL.
+
+    Examples
+    --------
+    >>> dot_command(".query splits; "), dot_command("exit();"), dot_command("SELECT 1;")
+    ('.query splits', '.exit', '')
+    """
+    text = line.strip().rstrip("; \t")
+    bare = text.lower().removesuffix("()")
+    if bare in WORDS:
+        return f".{bare}"
+    return text if text.startswith(".") else ""

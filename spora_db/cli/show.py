@@ -1,5 +1,6 @@
 """``spora-db demo``: a lake made, tiled, standardized, queried, loaded and drawn, in under a minute."""
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +27,7 @@ def demo(
 
     from spora_db.cli.explore import info
     from spora_db.cli.make import standardize, tile
-    from spora_db.cli.terminal import plain_console
+    from spora_db.cli.terminal import counted, plain_console
     from spora_db.demo import write_demo_lake
     from spora_db.demo.lake import MPP
     from spora_db.demo.prepare import SPEC, TILE_SIZE, TOLERANCE
@@ -41,8 +42,10 @@ def demo(
         standardize(folder, modality=modality, mpp=str(MPP), method=SPEC.split("/")[0])
     info(folder)
     query = cohort_query(folder)
-    console.print(Text.assemble(("\nA cohort query", "bold"), f" selects {query.count()} of all tiles:\n"))
-    console.print(query.sql(), style="cyan")
+    told = f" selects {counted(query.count(), 'place')}, each in two modalities:\n"
+    console.print(Text.assemble(("\nA cohort query", "bold"), told))
+    console.print(cohort_text(folder), style="cyan")
+    console.print("\nquery.sql() is the SELECT behind it.")
     batch = load_batch(query)
     picture = draw_batch(batch, folder, folder / "cohort.png")
     told = f" a batch of {len(batch)} places with two workers and drew it: {picture}"
@@ -66,6 +69,23 @@ def cohort_query(folder: Path) -> "SporaQuery":
         .standardize(SPECS)
         .sample(BATCH, by="dataset", seed=0)
     )
+
+
+def cohort_text(folder: Path) -> str:
+    """Return `cohort_query` as it is written in Python."""
+    from spora_db.demo.lake import MPP
+    from spora_db.demo.prepare import SPECS, TILE_SIZE
+
+    specs = json.dumps(SPECS, indent=4).replace("\n", "\n    ")
+    return f"""query = (
+    SporaQuery({json.dumps(str(folder))})
+    .modality(("imc", "codex"), "he")
+    .tiles(size={TILE_SIZE}, mpp={MPP})
+    .where("split = 'train'")
+    .channels(kind="uniprot_filtered", require=["CD20", "P01732"], replace_nuclear_uniprot_ids=True)
+    .standardize({specs})
+    .sample({BATCH}, by="dataset", seed=0)
+)"""
 
 
 def load_batch(query: "SporaQuery") -> list[dict[str, Any]]:

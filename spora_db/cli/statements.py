@@ -82,6 +82,17 @@ def statements(text: str) -> tuple[list[str], str]:
     return [statement.text for statement in complete], rest.text if rest else ""
 
 
+def masked(text: str) -> str:
+    r"""Return text of the same length with spaces in place of literals, quoted names, comments and semicolons.
+
+    Examples
+    --------
+    >>> masked("SELECT ';' AS a -- b\nFROM t")
+    'SELECT     AS a     \nFROM t'
+    """
+    return _PIECE.sub(lambda piece: re.sub(r"[^\n]", " ", piece[0]), text)
+
+
 def _statement(text: str, start: int, end: int | None) -> Statement:
     part = text[start:end]
     start += len(part) - len(part.lstrip())

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spora_db.cli.cells import cell_text, is_list, json_text
-from spora_db.cli.terminal import plain_console
+from spora_db.cli.cells import cell_text, is_list, json_text, shown_text
+from spora_db.cli.terminal import ENDLESS, plain_console
 from spora_db.errors import ArgumentError
 
 SHOWN_ROWS = 40
@@ -29,10 +29,14 @@ def print_table(
     *,
     title: str | None = None,
     rows: int = SHOWN_ROWS,
-    width: int | None = None,
+    fold: bool = False,
     told: str = "",
+    more: str = "",
 ) -> None:
     """Write a table for people: numbers to the right, at most `rows` rows, and below what is not shown.
+
+    On a terminal no cell is broken: long ones are cut, and columns that do not fit, in the middle, are only named.
+    Elsewhere everything stands on the one line of its row.
 
     Parameters
     ----------
@@ -44,60 +48,93 @@ def print_table(
         What stands above it.
     rows
         The most rows that are shown; a line counts the others.
-    width
-        In characters; then no cell is broken: long ones are cut, and columns that do not fit are only named.
+    fold
+        Break long cells into several lines instead, and leave no column out.
     told
         A line below the table.
+    more
+        What shows the rest, such as ``--format csv``.
     """
     drawn = Table(title=title, title_justify="left", header_style="bold")
+    longest = None if fold or console.width >= ENDLESS else LONGEST
     cells = {name: _cells(table.column(name).slice(0, rows)) for name in table.column_names}
-    shown = table.column_names if width is None else _fitting(cells, width)
-    for name in shown:
-        kind = table.schema.field(name).type
-        number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-        cut = {"overflow": "fold"} if width is None else {"overflow": "ellipsis", "no_wrap": True, "max_width": LONGEST}
-        drawn.add_column(Text(name), justify="right" if number else "left", **cut)
-    for row in zip(*(cells[name] for name in shown), strict=True):
-        drawn.add_row(*map(Text, row))
+    first, last = (table.column_names, []) if longest is None else _fitting(cells, console.width)
+    for name in first:
+        _add_column(drawn, table.schema.field(name), longest=longest, fold=fold)
+    if hidden := table.column_names[len(first) : table.num_columns - len(last)]:
+        drawn.add_column("…")
+    for name in last:
+        _add_column(drawn, table.schema.field(name), longest=longest, fold=fold)
+    gap = [[Text("…")] * min(rows, len(table))] if hidden else []
+    for row in zip(*(cells[name] for name in first), *gap, *(cells[name] for name in last), strict=True):
+        drawn.add_row(*row)
     console.print(drawn)
     notes = [told] if told else []  # below the table, not its caption: that is wrapped to the table's width
+    way = f"; {more} shows all" if more else ""
     if len(table) > rows:
-        notes.append(f"{rows} of {len(table):,} rows; all of them with --format csv")
-    if len(shown) < table.num_columns:
-        notes.append(f"{len(shown)} of {table.num_columns} columns; also {', '.join(table.column_names[len(shown) :])}")
+        notes.append(f"{rows} of {len(table):,} rows{way}")
+    if hidden:
+        notes.append(f"{len(first) + len(last)} of {table.num_columns} columns{way}; also {', '.join(hidden)}")
     for note in notes:
         console.print(Text(note, style="dim"))
 
 
-def _fitting(cells: Mapping[str, list[str]], width: int) -> list[str]:
-    """Return the first columns that fit side by side, at least one."""
-    names: list[str] = []
-    used = 1
-    for name, texts in cells.items():
-        used += min(LONGEST, max(map(cell_len, (name, *texts)))) + 3
-        if used > width and names:
-            break
-        names.append(name)
-    return names
+def print_lines(console: Console, table: pa.Table, *, told: str = "") -> None:
+    """Write a table for people with a line for every value, ``column = value``, and an empty line between rows."""
+    width = max(map(cell_len, table.column_names))
+    columns = [_cells(column) for column in table.columns]
+    for row in zip(*columns, strict=True):
+        for name, cell in zip(table.column_names, row, strict=True):
+            label = Text(" " * (width - cell_len(name)) + f"{name} = ")
+            console.print(label + cell, soft_wrap=True)
+        console.print()
+    if told:
+        console.print(Text(told, style="dim"))
 
 
-def _cells(column: pa.ChunkedArray) -> list[str]:
-    return ["" if value is None else _cell(value, column.type) for value in column.to_pylist()]
+def _fitting(cells: Mapping[str, list[Text]], width: int) -> tuple[list[str], list[str]]:
+    """Return the first and the last columns that fit side by side, at least one; all are first if all fit."""
+    names = list(cells)
+    needed = [
+        min(LONGEST, max(map(cell_len, (name, *(text.plain for text in texts))))) + 3 for name, texts in cells.items()
+    ]
+    if 1 + sum(needed) <= width or len(names) == 1:
+        return names, []
+    left, right = 1, 0
+    room = width - 1 - needed[0] - 4  # the column of dots
+    while (from_left := needed[left] <= room) | (from_right := needed[-right - 1] <= room):
+        if from_right and (right < left or not from_left):
+            right += 1
+            room -= needed[-right]
+        else:
+            room -= needed[left]
+            left += 1
+    return names[:left], names[len(names) - right :]
 
 
-def _cell(value: object, kind: pa.DataType) -> str:
-    if isinstance(value, float):
-        return f"{value:.1f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.6g}"
-    return cell_text(value, kind)
+def _add_column(drawn: Table, field: pa.Field, *, longest: int | None, fold: bool) -> None:
+    kind = field.type
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    drawn.add_column(
+        Text(field.name),
+        justify="right" if number else "left",
+        overflow="fold" if fold else "ellipsis",
+        no_wrap=not fold,
+        max_width=longest,
+    )
+
+
+def _cells(column: pa.ChunkedArray) -> list[Text]:
+    return [Text(shown_text(value, column.type), style="dim" if value is None else "") for value in column.to_pylist()]
 
 
 def chosen_form(form: str | None, output: Path | None) -> str:
-    """Return how an answer is written: as asked for, else as the end of the file's name says, else as a table.
+    """Return how an answer is written: as asked for, else as the end of the file's name says, a table without a file.
 
     Raises
     ------
     ArgumentError
-        If the two contradict each other.
+        If the two contradict each other, or neither says it.
 
     Examples
     --------
@@ -109,6 +146,10 @@ def chosen_form(form: str | None, output: Path | None) -> str:
         raise ArgumentError(
             f"--output {output} is the name of a {named} file, but --format is {form}. "
             "Leave --format out, or end the name otherwise."
+        )
+    if form is None and named is None and output is not None:
+        raise ArgumentError(
+            f"--output {output}: the name must end with {', '.join(FORMS)}. With --format it may end otherwise."
         )
     return form or named or "table"
 
@@ -133,12 +174,11 @@ def write_answer(table: pa.Table, form: str, output: Path | None) -> None:
         If parquet would go to a terminal.
     """
     if form == "table" and output is None:
-        console = plain_console()
-        print_table(console, table, width=console.width if console.is_terminal else None)
+        print_table(plain_console(), table, more="--format csv")
         return
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise ArgumentError("Parquet is not for a terminal; add --output answer.parquet.")
-    content = _encode(table, form)
+    content = encoded(table, form)
     if output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
@@ -149,7 +189,8 @@ def write_answer(table: pa.Table, form: str, output: Path | None) -> None:
             partial.write_bytes(content)
 
 
-def _encode(table: pa.Table, form: str) -> bytes:
+def encoded(table: pa.Table, form: str) -> bytes:
+    """Return a table as `write_answer` writes it to a file."""
     buffer = io.BytesIO()
     if form == "parquet":
         pyarrow.parquet.write_table(_as_text(table, _not_in_parquet), buffer)
@@ -159,7 +200,7 @@ def _encode(table: pa.Table, form: str) -> bytes:
         buffer.write(_json(table).encode())
     else:
         text = io.StringIO()
-        print_table(Console(file=text, width=160), table, rows=len(table))
+        print_table(plain_console(text), table, rows=len(table))
         buffer.write(text.getvalue().encode())
     return buffer.getvalue()
 

@@ -1,23 +1,74 @@
 """The console that commands write to: text appears as it is."""
 
+import os
 import sys
+from typing import TextIO
 
 from rich.console import Console
 
+ENDLESS = 100_000
+"""Characters of a line that no terminal has: the width for files and for programs that read."""
 
-def plain_console(*, soft_wrap: bool = False) -> Console:
-    """Return a console for standard output that reads no markup and no emoji out of what it is given.
+
+def plain_console(file: TextIO | None = None) -> Console:
+    """Return a console that reads no markup and no emoji out of what it is given, and wraps lines on a terminal only.
 
     Names of cohorts, paths and messages may hold brackets and colons: ``CD45 [clone 2B11]`` is no style.
 
     Parameters
     ----------
-    soft_wrap
-        Leave long lines whole, for programs that read them.
+    file
+        Where to; None for standard output.
     """
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
+    console = Console(file=file, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width, console.soft_wrap = ENDLESS, True
+    return console
 
 
-def lines_console() -> Console:
-    """Return `plain_console`, wrapping lines on a terminal only."""
-    return plain_console(soft_wrap=not sys.stdout.isatty())
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def error_text(message: str) -> str:
+    """Return an error as it is written to standard error: `fit_carets` where that is a terminal."""
+    if not sys.stderr.isatty():
+        return message
+    return fit_carets(message, os.get_terminal_size(sys.stderr.fileno()).columns or 80)
+
+
+def fit_carets(message: str, width: int) -> str:
+    r"""Cut lines that have a caret below so that they fit: wrapped, the caret would stand under another place.
+
+    Parameters
+    ----------
+    message
+        An error, of the guard for example: a line of SQL, below it a line with a caret under the place.
+    width
+        In characters.
+
+    Examples
+    --------
+    >>> print(fit_carets("Refused:\n  SELECT dataset, split, agee FROM tiles\n                         ^^^^", 22))
+    Refused:
+      , split, agee FROM t
+               ^^^^
+    """
+    lines = message.split("\n")
+    for number, caret in enumerate(lines[1:], start=1):
+        above = lines[number - 1]
+        if caret.strip().strip("^") or "^" not in caret or len(above) <= width:
+            continue
+        shift = max(0, min(caret.index("^") - width // 2, len(above) - width))
+        if shift:
+            lines[number - 1] = "  " + above[shift + 2 :]
+            lines[number] = "  " + caret[shift + 2 :]
+        lines[number - 1], lines[number] = lines[number - 1][:width].rstrip(), lines[number][:width]
+    return "\n".join(lines)

@@ -118,7 +118,7 @@ def _check_replaceable(target: Path, *, overwrite: bool) -> None:
     if not ours:
         raise WriteError(f"{target} exists and is not a demo dataset; it is left alone. Choose another folder.")
     if not overwrite:
-        raise WriteError(f"{target} exists. Choose another folder, or pass overwrite=True to replace the demo.")
+        raise WriteError(f"{target} exists. Choose another folder, or replace the demo: overwrite=True (--overwrite).")
 
 
 def _plan_tissues(cohort: Cohort, *, seed: Sequence[int], tissues: int, size: int) -> list[TissuePlan]:
