@@ -123,6 +123,7 @@ def test_shards_and_merge(tmp_path):
         (["--mpp", "fine"], "mpp 'fine' is not a resolution"),
         (["--strategy", "grid_32", "--max-tiles", "3"], "--max-tiles and --no-overlap are for the greedy tiling"),
         (["--shard", "0/2", "--preview", "x.png"], "--preview draws finished tilings"),
+        (["--preview", "x.docx"], "x.docx' ends in '.docx'"),
     ],
 )
 def test_arguments_out_of_range_are_explained(tmp_path, arguments, message):

@@ -347,6 +347,15 @@ def test_two_locks_are_compared(query, tmp_path):
     assert (same.exit_code, same.output) == (0, f"No difference: 54 rows, plan {query.plan().hash}.\n")
 
 
+def test_what_cannot_be_compared_has_an_exit_code_of_its_own(query, tmp_path):
+    path = query.lock(tmp_path / "a.lock.json")
+    for wrong in (["diff", str(tmp_path / "none.json")], ["diff", str(path), "--lake", str(tmp_path / "nowhere")]):
+        result = CliRunner().invoke(app, wrong)
+        assert result.exit_code == 2
+        assert "spora-db: " in result.output
+        assert "none.json" in result.output or "nowhere" in result.output
+
+
 def test_a_lock_is_compared_with_the_lake(query, lake, tmp_path):
     path = query.lock(tmp_path / "a.json")
     assert CliRunner().invoke(app, ["diff", str(path)]).exit_code == 0

@@ -78,7 +78,7 @@ def tile(
     keep_going: KeepGoing = False,
     quiet: QuietOption = False,
     preview: Annotated[
-        Path | None, typer.Option(help="Draw some tissues with mask and tiles into this PNG.", show_default=False)
+        Path | None, typer.Option(help="Draw some tissues with mask and tiles: .png, .pdf or .svg.", show_default=False)
     ] = None,
 ) -> None:
     """Tile the tissue masks of a lake: write <size>_tile_coordinates.parquet and <size>_tile_stats.parquet.
@@ -113,6 +113,10 @@ def tile(
         )
     if preview is not None and shard is not None:
         raise ArgumentError("--preview draws finished tilings; give it with --merge, after the shards.")
+    if preview is not None:
+        from spora_db.plot.canvas import picture_format
+
+        picture_format(preview)
     report = tile_lake(
         lake,
         mpp=mpp,
