@@ -143,6 +143,7 @@ def test_require_looks_at_the_kind(query):
     ("build", "error", "words"),
     [
         (lambda q: q.modality("codex"), UnknownNameError, ["codex", "he", "imc"]),
+        (lambda q: q.modality("imc", "IMC"), ArgumentError, ["twice", "imc"]),
         (lambda q: q.modality("IMC").tiles(size=64), QueryError, ["size=32", "spora-db tile"]),
         (lambda q: q.tiles(size=32, mpp=0.5), QueryError, ["mpp=1.0"]),
         (lambda q: q.tissues(mpp=0.5), UnknownNameError, ["1.0"]),
@@ -175,7 +176,7 @@ def test_mistakes_are_named_with_what_exists(query, build, error, words):
     "build",
     [
         lambda q: q.modality(),
-        lambda q: q.modality("imc", "IMC"),
+        lambda q: q.modality("imc", "imc"),
         lambda q: q.tiles(size=0),
         lambda q: q.tiles(mpp="fine"),
         lambda q: q.sample(0),

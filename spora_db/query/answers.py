@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from spora_db.catalog import lent_catalog
+from spora_db.query.arguments import check_path, checked_flag, checked_names, checked_seed
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -90,7 +91,9 @@ class Answers:
         """
         from spora_db.audit import make_audit
 
-        return make_audit(self.lake, self.selection, columns=columns, fingerprints=fingerprints)
+        names = checked_names(columns, at="audit(columns=", example=("cancer_type", "split"), alone=True)
+        compared = checked_flag(fingerprints, at="audit(fingerprints=")
+        return make_audit(self.lake, self.selection, columns=names, fingerprints=compared)
 
     def lock(self, path: str | Path, *, images: bool = False) -> Path:
         """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
@@ -118,7 +121,9 @@ class Answers:
         """
         from spora_db.lock.lockfile import make_lock
 
-        return make_lock(self.lake, self.selection, images=images).write(path)
+        check_path(path, at="lock(", example="cohort.lock.json")
+        too = checked_flag(images, at="lock(images=")
+        return make_lock(self.lake, self.selection, images=too).write(path)
 
     def to_spora_dataset(
         self, *, seed: int | None = None, balance: str | Sequence[str] | None = None
@@ -137,10 +142,15 @@ class Answers:
         QueryError
             If the query selects no rows.
         ArgumentError
-            If the query makes a choice that the published classes do not have.
+            If an argument has the wrong form, or the query makes a choice that the published classes do not have.
         """
         from spora_db.datasets.from_query import spora_dataset
 
+        if seed is not None:
+            seed = checked_seed(seed, at="to_spora_dataset(seed=")
+        if balance is not None:
+            example = ("cancer_type", "split")
+            balance = checked_names(balance, at="to_spora_dataset(balance=", example=example, alone=True)
         return spora_dataset(cast("SporaQuery", self), seed=seed, balance=balance)
 
     def to_anndata(self, *, modality: str | None = None) -> "ad.AnnData":

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from spora_db.aliases import read_aliases
-from spora_db.errors import ArgumentError, unknown
+from spora_db.errors import ArgumentError
+from spora_db.query.arguments import (
+    checked_choice,
+    checked_each,
+    checked_flag,
+    checked_names,
+    checked_whole,
+    own_number,
+    own_text,
+    wrong,
+)
 from spora_db.query.cells import checked_source
 from spora_db.selection import (
     CHANNEL_KINDS,
@@ -82,27 +92,24 @@ class ContentVerbs:
         accessions
             Which accessions count: as the published loader accepts them, or the official UniProt pattern.
         """
-        if kind not in CHANNEL_KINDS:
-            raise unknown("kind of channels", kind, CHANNEL_KINDS)
-        if accessions not in ("published", "uniprot"):
-            raise unknown("accession pattern", accessions, ("published", "uniprot"))
         listed = {"names": names, "require": require, "any_of": any_of, "exclude": exclude}
-        for argument, value in listed.items():
-            if isinstance(value, str):
-                raise ArgumentError(f"channels({argument}={value!r}): expected a list, such as [{value!r}].")
-        if at_least is not None and not 1 <= at_least <= (len(set(any_of)) or at_least):
-            raise ArgumentError(f"channels(at_least={at_least}): expected at least 1, at most the number of any_of.")
+        markers = {
+            argument: checked_names(value, at=f"channels({argument}=", example=("CD3e", "P01732"))
+            for argument, value in listed.items()
+        }
+        if at_least is not None:
+            at_least, most = checked_whole(at_least, at="channels(at_least=", of="markers"), len(set(markers["any_of"]))
+            if 0 < most < at_least:
+                raise ArgumentError(f"channels(at_least={at_least}): expected at most {most}, the markers of any_of.")
+        nuclear = checked_flag(replace_nuclear_uniprot_ids, at="channels(replace_nuclear_uniprot_ids=")
         return self._with(
             channels=ChannelChoice(
-                kind=kind,
-                names=tuple(names),
-                require=tuple(require),
-                any_of=tuple(any_of),
+                **markers,
+                kind=checked_choice(kind, options=CHANNEL_KINDS, kind="kind of channels"),
                 at_least=at_least,
-                exclude=tuple(exclude),
                 aliases=read_aliases(aliases),
-                replace_nuclear=replace_nuclear_uniprot_ids,
-                accessions=accessions,
+                replace_nuclear=nuclear,
+                accessions=checked_choice(accessions, options=("published", "uniprot"), kind="accession pattern"),
             )
         )
 
@@ -143,25 +150,25 @@ class ContentVerbs:
             channel is left out for this tissue; the rows of the tissue are left out; or the cohort's global statistics
             stand in, quantiles and moments together from the spec of the same name at global level.
         """
-        if missing not in MISSING_STATISTICS:
-            raise unknown("choice of missing=", missing, MISSING_STATISTICS)
-        specs = tuple(spec.items()) if isinstance(spec, Mapping) else ((None, spec),)
+        specs = _specs(spec)
+        stats_level = None if stats_level is None else _level(stats_level, "stats_level")
+        quantile_level = None if quantile_level is None else _level(quantile_level, "quantile level")
         for _, text in specs:
             parse_spec(text, quantile_level=quantile_level)
-        if isinstance(filters, str):
-            raise ArgumentError(f"standardize(filters={filters!r}): expected a list, such as [{filters!r}].")
-        parameters = filters if isinstance(filters, Mapping) else {}
-        FilterFactory(list(filters), parameters)
+        names = checked_names(filters, at="standardize(filters=", example=("gaussian_blur",))
+        given = dict(zip(names, filters.values(), strict=True)) if isinstance(filters, Mapping) else {}
+        parameters = {name: _parameters(given.get(name, {}), name) for name in names}
+        FilterFactory(names, parameters)
         return self._with(
             standardization=StandardizationChoice(
                 specs=specs,
                 stats_level=stats_level,
-                use_mean_std=use_mean_std,
-                disable_quantile_mask=disable_quantile_mask,
+                use_mean_std=checked_flag(use_mean_std, at="standardize(use_mean_std="),
+                disable_quantile_mask=checked_flag(disable_quantile_mask, at="standardize(disable_quantile_mask="),
                 quantile_level=quantile_level,
-                filters=tuple((name, tuple(sorted(parameters.get(name, {}).items()))) for name in filters),
-                halo=halo,
-                missing_statistics=missing,
+                filters=tuple((name, tuple(sorted(parameters[name].items()))) for name in names),
+                halo=checked_flag(halo, at="standardize(halo="),
+                missing_statistics=checked_choice(missing, options=MISSING_STATISTICS, kind="choice of missing="),
             )
         )
 
@@ -178,7 +185,8 @@ class ContentVerbs:
         """
         if not kinds:
             raise ArgumentError("with_masks() needs at least one kind, such as .with_masks('tissue').")
-        return self._with(masks=tuple(dict.fromkeys(kinds)))
+        names = checked_each(kinds, verb="with_masks", example=("tissue", "instances"))
+        return self._with(masks=tuple(dict.fromkeys(names)))
 
     def with_cells(self, *columns: str, source: CellSource | None = None) -> Self:
         """Deliver the cells whose centroid lies in the region of a sample.
@@ -194,8 +202,40 @@ class ContentVerbs:
         source
             What says which cells there are, as in `cells`.
         """
-        given = {"cell_id", "row", "col", "categories"} & set(columns)
-        if given:
+        names = checked_each(columns, verb="with_cells", example=("cell_type", "area"))
+        if given := {"cell_id", "row", "col", "categories"} & set(names):
             raise ArgumentError(f"with_cells(): {', '.join(sorted(given))} is there already; name other columns.")
-        choice = CellChoice(columns=tuple(dict.fromkeys(columns)), source=checked_source(source))
+        choice = CellChoice(columns=tuple(dict.fromkeys(names)), source=checked_source(source))
         return self._with(cells=choice)
+
+
+def _specs(spec: object) -> tuple[tuple[str | None, str], ...]:
+    """Return pairs of a modality, None for all of them, and its spec."""
+    if (alone := own_text(spec)) is not None:
+        return ((None, alone),)
+    items = tuple(spec.items()) if isinstance(spec, Mapping) else ()
+    pairs = ((own_text(modality), own_text(text)) for modality, text in items)
+    specs = tuple((modality, text) for modality, text in pairs if modality is not None and text is not None)
+    if not specs or len(specs) < len(items):
+        expected = "a spec, such as 'identity', or a mapping from modality to spec, such as {'imc': 'identity'}"
+        raise wrong(spec, at="standardize(", expected=expected)
+    return specs
+
+
+def _level(value: object, kind: str) -> StatsLevel:
+    return checked_choice(value, options=("image", "global"), kind=kind)
+
+
+def _parameters(given: object, name: str) -> dict[str, float | str]:
+    """Return the parameters of a filter, by name."""
+    if not isinstance(given, Mapping):
+        raise wrong(given, at=f"standardize(filters[{name!r}]=", expected="parameters, such as {'kernel_size': 5}")
+    parameters: dict[str, float | str] = {}
+    for parameter, value in given.items():
+        number, text = own_number(value), own_text(value)
+        plain = text if number is None else number
+        if plain is None or (text is not None and parameter in ("kernel_size", "sigma")):
+            expected = "a number of pixels; only padding is a text"
+            raise wrong(value, at=f"standardize(filters[{name!r}][{parameter!r}]=", expected=expected)
+        parameters[parameter] = plain
+    return parameters

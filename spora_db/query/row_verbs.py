@@ -1,16 +1,27 @@
 """Verbs that choose rows: which tiles, tissues or cells of which modality."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
-from spora_db.errors import ArgumentError, unknown
-from spora_db.layout import parse_mpp
+from spora_db.errors import ArgumentError
 from spora_db.quarantine import excluded_rows
+from spora_db.query.arguments import (
+    checked_choice,
+    checked_each,
+    checked_flag,
+    checked_mpp,
+    checked_names,
+    checked_seed,
+    checked_shares,
+    checked_table,
+    checked_text,
+    checked_whole,
+)
 from spora_db.query.cells import checked_source
-from spora_db.query.sample_arguments import checked_sampling, checked_seed
+from spora_db.query.sample_arguments import checked_sampling
 from spora_db.selection import CellSource, MissingModality, Selection, SplitChoice
 
 
@@ -31,21 +42,21 @@ class RowVerbs:
         Parameters
         ----------
         *names
-            Modalities such as ``"he"``, ``"imc"``, ``"ihc_Ki67"``; letter case does not matter. A tuple names
-            alternatives: ``modality(("imc", "codex"))`` selects the tiles of both, one image each, and
-            ``modality(("imc", "codex"), "he")`` those of either with the H&E beside.
+            Modalities such as ``"he"``, ``"imc"``, ``"ihc_Ki67"``; letter case does not matter, unless the lake has two
+            that differ in nothing else. A tuple names alternatives: ``modality(("imc", "codex"))`` selects the tiles of
+            both, one image each, and ``modality(("imc", "codex"), "he")`` those of either with the H&E beside. Of
+            alternatives beside, ``modality("imc", ("he", "ihc_Ki67"))``, a row shows the first that the tissue has.
         missing
             Whether places that lack one of several modalities are dropped or kept (with what is there).
         """
-        modalities = tuple((name,) if isinstance(name, str) else tuple(name) for name in names)
-        flat = [name.casefold() for alternatives in modalities for name in alternatives]
+        modalities = tuple(checked_names(name, at="modality(", example=("imc", "codex"), alone=True) for name in names)
+        flat = [name for alternatives in modalities for name in alternatives]
         if not flat or not all(modalities):
             raise ArgumentError("modality() needs at least one name, such as .modality('imc').")
         if len(set(flat)) != len(flat):
             raise ArgumentError(f"modality{names} names a modality twice.")
-        if missing not in ("drop", "keep"):
-            raise unknown("choice of missing=", missing, ("drop", "keep"))
-        return self._with(modalities=modalities, missing_modality=missing)
+        chosen = checked_choice(missing, options=("drop", "keep"), kind="choice of missing=")
+        return self._with(modalities=modalities, missing_modality=chosen)
 
     def tiles(self, *, size: int | None = None, mpp: float | str | None = None, strategy: str | None = None) -> Self:
         """Ask for tiles.
@@ -59,18 +70,16 @@ class RowVerbs:
         strategy
             Name of the tiling, ``"default"`` unless given.
         """
-        if size is not None and size < 1:
-            raise ArgumentError(f"tiles(size={size}): expected a positive number of pixels.")
         return self._with(
             unit="tile",
-            tile_size=size,
-            mpp=None if mpp is None else parse_mpp(mpp),
-            strategy=strategy,
+            tile_size=None if size is None else checked_whole(size, at="tiles(size=", of="pixels"),
+            mpp=checked_mpp(mpp),
+            strategy=None if strategy is None else checked_text(strategy, at="tiles(strategy=", example="default"),
         )
 
     def tissues(self, *, mpp: float | str | None = None) -> Self:
         """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel)."""
-        return self._with(unit="tissue", tile_size=None, mpp=None if mpp is None else parse_mpp(mpp))
+        return self._with(unit="tissue", tile_size=None, mpp=checked_mpp(mpp))
 
     def cells(self, *, size: int, mpp: float | str | None = None, source: CellSource | None = None) -> Self:
         """Ask for cells instead of tiles: one row per cell, a tile of `size` pixels around its centroid.
@@ -96,12 +105,10 @@ class RowVerbs:
             What says which cells there are: the cells ``"table"``, or the labels of the instance ``"masks"``. By
             default the table where any dataset has one; a dataset without one then contributes no rows.
         """
-        if size < 1:
-            raise ArgumentError(f"cells(size={size}): expected a positive number of pixels.")
         return self._with(
             unit="cell",
-            tile_size=size,
-            mpp=None if mpp is None else parse_mpp(mpp),
+            tile_size=checked_whole(size, at="cells(size=", of="pixels"),
+            mpp=checked_mpp(mpp),
             strategy=None,
             cell_source=checked_source(source),
         )
@@ -117,7 +124,8 @@ class RowVerbs:
             relation of that name itself: ``"EXISTS (SELECT 1 FROM cells AS c WHERE c.tissue_id = tiles.tissue_id)"``.
             What gives other rows at every run (``random()``, sample clauses) is refused; `sample` draws.
         """
-        return self._with(conditions=(*self.selection.conditions, condition))
+        text = checked_text(condition, at="where(", example="cancer_type = 'LUAD'")
+        return self._with(conditions=(*self.selection.conditions, text))
 
     def split(
         self,
@@ -161,16 +169,16 @@ class RowVerbs:
         >>> divided = query.split(by="patient", fractions={"train": 0.8, "test": 0.2}, seed=3, replace=True)
         >>> train, test = divided.split("train"), divided.split("test")
         """
-        _check_names(names, verb="split", example="'train', 'val'")
+        names = checked_each(names, verb="split", example=("train", "val"))
         if not names and by is None:
             raise ArgumentError("split() needs at least one name, such as .split('train').")
-        seed = checked_seed(seed, verb="split")
+        by = None if by is None else checked_text(by, at="split(by=", example="patient")
+        seed, replace = checked_seed(seed, at="split(seed="), checked_flag(replace, at="split(replace=")
         if fractions is not None:
             if by is None:
                 raise ArgumentError("split(fractions=) needs by=, the group that stays together, such as by='patient'.")
-            if any(share <= 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-9:
-                raise ArgumentError(f"split(fractions={dict(fractions)}): expected positive shares that add up to 1.")
-            choice = SplitChoice(by=by, fractions=tuple(fractions.items()), seed=seed, replace=replace)
+            shares = checked_shares(fractions, at="split(fractions=")
+            choice = SplitChoice(by=by, fractions=shares, seed=seed, replace=replace)
             return self._with(splits=names, split_choice=choice)
         if seed or replace:
             raise ArgumentError("split(seed=, replace=) say how rows are divided anew; give fractions= too.")
@@ -191,8 +199,8 @@ class RowVerbs:
 
     def select(self, *columns: str) -> Self:
         """Carry further columns, such as a label, into the answer and into every sample."""
-        _check_names(columns, verb="select", example="'age', 'split'")
-        return self._with(columns=tuple(dict.fromkeys((*self.selection.columns, *columns))))
+        names = checked_each(columns, verb="select", example=("age", "split"))
+        return self._with(columns=tuple(dict.fromkeys((*self.selection.columns, *names))))
 
     def sample(
         self,
@@ -265,7 +273,7 @@ class RowVerbs:
         Raises
         ------
         ArgumentError
-            If it is no table.
+            If it is no table, or one of these columns is in it twice.
         TableError
             If ``dataset`` or ``tissue_id`` is missing or null.
 
@@ -275,14 +283,8 @@ class RowVerbs:
         >>> broken = pa.table({"dataset": ["cohort"], "tissue_id": ["t1"], "tile_id": [3]})
         >>> query = SporaQuery("lake").tiles(size=224).exclude(broken)
         """
-        tables = [excluded_rows(rows)]
+        expected = "a table with dataset and tissue_id, such as catalog.quarantine(), a pyarrow Table or a DataFrame"
+        tables = [excluded_rows(checked_table(rows, at="exclude(", expected=expected))]
         if self.selection.excluded is not None:
             tables.insert(0, self.selection.excluded)
         return self._with(excluded=pa.concat_tables(tables))
-
-
-def _check_names(names: Iterable[object], *, verb: str, example: str) -> None:
-    """Refuse a list where names were to be given one by one."""
-    for name in names:
-        if not isinstance(name, str):
-            raise ArgumentError(f"{verb}({name!r}): expected names one by one, such as .{verb}({example}).")

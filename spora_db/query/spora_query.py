@@ -17,6 +17,7 @@ from spora_db.plan import Plan
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.freezing import freeze
 from spora_db.query.answers import Answers
+from spora_db.query.arguments import check_path, checked_table, checked_text, wrong
 from spora_db.query.binding import Compiled
 from spora_db.query.compilation import Resolved, compile_rows
 from spora_db.query.content_verbs import ContentVerbs
@@ -69,6 +70,12 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
 
     lake: str | Path
     selection: Selection = field(default_factory=Selection)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no folder's path."""
+        check_path(self.lake, at="SporaQuery(", example="lake")
+        if not isinstance(self.selection, Selection):
+            raise wrong(self.selection, at="SporaQuery(lake, ", expected="a Selection; the verbs build one")
 
     # ---- answers, named by what they return ----
 
@@ -194,6 +201,9 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
         """
         from spora_db.lock.lockfile import query_of_lock
 
+        check_path(path, at="SporaQuery.from_lock(", example="cohort.lock.json")
+        if lake is not None:
+            check_path(lake, at="SporaQuery.from_lock(path, lake=", example="lake")
         return cls(*query_of_lock(path, lake=lake))
 
     @classmethod
@@ -210,12 +220,28 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
             ``mpp``, ``strategy`` and ``tile_size`` may be left out where
             `modality` and `tiles` say them, or the lake leaves no choice.
         """
-        return cls(lake, Selection(rows_sql=text))
+        select = checked_text(text, at="SporaQuery.from_sql(lake, ", example="SELECT dataset, tissue_id FROM tissues")
+        return cls(lake, Selection(rows_sql=select))
 
     @classmethod
-    def from_arrow(cls, lake: str | Path, table: pa.Table) -> "SporaQuery":
-        """Ask for rows that another engine selected: an Arrow table with the identity columns, as in `from_sql`."""
-        return cls(lake, Selection(rows_table=table))
+    def from_arrow(cls, lake: str | Path, table: "pa.Table | pd.DataFrame") -> "SporaQuery":
+        """Ask for rows that another engine selected: a table with the identity columns, as in `from_sql`.
+
+        Parameters
+        ----------
+        lake
+            A lake's folder, or one dataset's.
+        table
+            A pyarrow Table, or a pandas or polars DataFrame.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no table, or an identity column is in it twice.
+        """
+        expected = "an Arrow table or a DataFrame with the columns dataset and tissue_id"
+        rows = checked_table(table, at="SporaQuery.from_arrow(lake, ", expected=expected)
+        return cls(lake, Selection(rows_table=rows))
 
     def _repr_html_(self) -> str:
         from spora_db.html import query_html
