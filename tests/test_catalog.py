@@ -27,6 +27,7 @@ from spora_db.errors import (
     TableError,
     UnknownNameError,
 )
+from spora_db.query import SporaQuery
 from spora_db.sources import LISTINGS, SOURCES
 
 
@@ -412,3 +413,93 @@ def test_names_that_duckdb_does_not_find_are_told_with_scope_and_place(catalog, 
 @pytest.mark.parametrize("text", ["SELECT 1; -- one", "SELECT 1 /* ; */ ; /* done */ ;"])
 def test_a_comment_may_follow_the_semicolon(catalog, text):
     assert catalog.sql(text).fetchall() == [(1,)]
+
+
+def test_names_of_the_engine_cannot_be_reached_through_a_cte(catalog):
+    for name in ("source_tissues", "sqlite_master", "pg_settings", "duckdb_views", "pg_proc"):
+        for body in (f"SELECT * FROM {name}", f"SELECT * FROM {name} EXCEPT SELECT * FROM {name} WHERE false"):
+            with pytest.raises(SporaError, match="CTE name"):
+                catalog.sql(f"WITH RECURSIVE {name} AS ({body}) SELECT * FROM {name}")
+
+
+@pytest.mark.parametrize("params", [5, "x", b"x", {5}, 1.5])
+def test_parameters_are_a_mapping_or_a_sequence(catalog, params):
+    with pytest.raises(ArgumentError, match=f"received {type(params).__name__}: .*Write .value. for one value"):
+        catalog.sql("SELECT ?", params)
+    assert catalog.sql("SELECT ?::INT + 1", (5,)).fetchall() == [(6,)]
+
+
+def test_moments_with_a_time_zone_come_as_rows(catalog):
+    ((moment,),) = catalog.sql("SELECT to_timestamp(0)").fetchall()
+    assert moment.timestamp() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SELECT CAST(split AS INT) FROM tissues", "Conversion Error"),
+        ("SELECT CAST($path || split AS INT) FROM tissues", "Conversion Error"),
+        ("SELECT strptime(split, '%Y') FROM tissues", "Could not parse"),
+        ("SELECT (200 + age - age)::UTINYINT * 200::UTINYINT FROM tissues", "Out of Range|Overflow"),
+    ],
+)
+def test_an_error_of_values_looks_for_no_broken_file(lake, catalog, monkeypatch, text, message):
+    looked = []
+    monkeypatch.setattr("spora_db.catalog.failures._broken_file", lambda *given: looked.append(given))
+    path = lake / "alpha/metadata/tissues.parquet"
+    with pytest.raises(QueryError, match=message) as caught:
+        catalog.sql(text, {"path": f"no file {path}"} if "$" in text else None).fetchall()
+    assert not isinstance(caught.value, FileFormatError)
+    assert looked == []
+
+
+def test_a_page_that_cannot_be_read_is_told_with_its_file(tmp_path):
+    root = write_lake(tmp_path / "lake", tissues=2, size=32)
+    path = root / "beta/metadata/tissues.parquet"
+    broken = bytearray(path.read_bytes())
+    broken[4:64] = b"\0" * 60
+    path.write_bytes(broken)
+    with Catalog(root) as catalog, pytest.raises(FileFormatError, match=r"beta/metadata/tissues\.parquet"):
+        catalog.sql("SELECT * FROM tissues").fetchall()
+
+
+def test_what_was_spilled_is_gone_after_closing(tmp_path, lake, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    catalog = Catalog(lake, memory_limit="60MB", threads=1)
+    catalog.run("CREATE TABLE big AS SELECT i, random() AS r FROM range(12_000_000) AS t(i)")
+    assert [path.name[:9] for path in tmp_path.iterdir()] == ["spora-db-"]
+    catalog.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiled_query_can_be_asked_as_sql(lake, catalog):
+    query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
+    for chosen in (query.sample(5, weights="1.0 / n_tiles", seed=0), query.where("tile_id >= 0").sample(3, seed=1)):
+        text = chosen.sql()
+        assert len(catalog.sql(text).fetchall()) == len(catalog.run(text).fetchall()) == chosen.count()
+
+
+def test_aggregates_over_distinct_rows_in_conditions(lake, catalog):
+    condition = "(SELECT string_agg(DISTINCT split, ',' ORDER BY split) FROM tissues) = $text$%s$text$"
+    ((splits,),) = catalog.sql("SELECT array_to_string(list_sort(list(DISTINCT split)), ',') FROM tissues").fetchall()
+    query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
+    assert query.where(condition % splits).count() == query.count() > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SELECT avg(age, 2) FROM tissues", "No function matches"),
+        ("SELECT count(DISTINCT dataset, split) FROM tissues", "No function matches|count"),
+        ("WITH tiles AS (SELECT 1 AS a) SELECT b FROM tiles", r"Unknown column 'b' in its FROM clause.*Available: a"),
+        (
+            "WITH tiles(a) AS MATERIALIZED (SELECT 1) SELECT b FROM tiles",
+            r"Unknown column 'b' in its FROM clause.*Available: a",
+        ),
+        ("SELECT dataset,\n  1::nosuch", "line 2, column 6: the type nosuch"),
+    ],
+)
+def test_errors_in_the_words_of_the_question(catalog, text, message):
+    with pytest.raises(SporaError, match=message) as caught:
+        catalog.sql(text).fetchall()
+    assert "\x1b" not in str(caught.value)

@@ -314,14 +314,14 @@ def test_macros_refuse_ambiguous_names(lake, macro, name, words):
     assert "DuckDB" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["source_channels", "source_panels", "source_panel_columns", "source_aliases", "images"]
-)
+@pytest.mark.parametrize("name", ["source_channels", "source_panels", "source_panel_columns", "source_aliases"])
 def test_ctes_of_a_caller_do_not_reach_into_macros(lake, name):
     text = "SELECT tissue_id FROM tissues WHERE n_markers(dataset, modality, tissue_id, ['P07766']) = 1 ORDER BY ALL"
     with Catalog(lake) as catalog:
-        found = catalog.sql(f"WITH {name} AS (SELECT 1 AS alias) {text}").fetchall()
-        assert found == catalog.sql(text).fetchall() != []
+        asked = f"WITH {name} AS (SELECT 1 AS alias) {text}"
+        assert catalog.run(asked).fetchall() == catalog.sql(text).fetchall() != []
+        with pytest.raises(QueryError, match=f"CTE name '{name}'"):
+            catalog.sql(asked)
 
 
 def test_n_markers_counts_names(lake):

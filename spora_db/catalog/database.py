@@ -7,10 +7,9 @@ need it, with an error that names it, and no other.
 
 import contextlib
 import os
-import tempfile
+import shutil
 import threading
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -19,12 +18,13 @@ import duckdb
 import pyarrow as pa
 
 from spora_db.aliases import Aliases, alias_query
+from spora_db.catalog.connecting import Parameters, checked, connect, spill_folder
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
 from spora_db.catalog.inherited import keep_in_forks
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text, needs, sql_text
-from spora_db.errors import ArgumentError, QueryError
+from spora_db.errors import QueryError
 from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
 from spora_db.sources import (
@@ -57,8 +57,6 @@ MACROS = ("n_markers", "has_all_markers", "has_any_marker")
 ALIASES = "source_aliases"
 """The table of what users call markers besides, which the macros read."""
 
-Parameters = Mapping[str, object] | Sequence[object] | None
-
 # 50,000 tissues x 150 channels are 1 MB of bits in memory and 5,550 columns on disk: 0.1 s or 1 s for each query.
 _IN_MEMORY = frozenset({"source_channels", "source_panels", "source_panel_columns"})
 
@@ -77,7 +75,10 @@ def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
 
 
 class Database:
-    """One in-memory DuckDB that answers over a lake's files, read-only by construction of what it may open.
+    """One in-memory DuckDB that may open a lake's files and nothing else.
+
+    It does not keep `run` from writing: DuckDB lets COPY write over the files that it may read. Only the guard in front
+    of `Catalog.sql` does; whoever calls `run` hands over no text of a user.
 
     Parameters
     ----------
@@ -105,16 +106,18 @@ class Database:
         self._columns: dict[str, Mapping[str, str]] = {}
         self._allowed = allowed_paths(folders)
         self._listed = listing_state(folders)
+        self._spill = spill_folder()
         self._connection: duckdb.DuckDBPyConnection | None = self._connect()
         keep_in_forks(self)
 
     def run(self, text: str, params: Parameters = None, *, asked: str = "") -> Result:
         """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
+        values = checked(params)
         names = names_in_text(text)
         used = self._prepare(names)
         self._asked |= used
         with self._guarded(names, used, asked, ran=text):
-            relation = self._open().sql(text, params=params or None)
+            relation = self._open().sql(text, params=values)
         return Result(relation, guarded=lambda: self._guarded(names, used))
 
     def show(self, table: pa.Table) -> Result:
@@ -199,26 +202,11 @@ class Database:
         with self._lock:
             if self._connection is not None and self._pid == os.getpid():
                 self._connection.close()
+                shutil.rmtree(self._spill, ignore_errors=True)  # DuckDB leaves the folder where it was made
             self._connection = None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        """Open a connection that can read the lake's parquet files and nothing else, and cannot be reconfigured."""
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "python_enable_replacements": False,
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"spora-db-{uuid.uuid4().hex}"),
-        }
-        config |= {name: value for name, value in self._limits.items() if value is not None}
-        try:
-            connection = duckdb.connect(":memory:", config=config)
-        except duckdb.Error as error:
-            message = f"DuckDB refuses memory_limit, threads = {tuple(self._limits.values())}: {error}"
-            raise ArgumentError(message) from error
-        connection.execute(f"SET allowed_paths = {self._allowed}")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        return connection
+        return connect(self._allowed, limits=self._limits, spill=self._spill)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:

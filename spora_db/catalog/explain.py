@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from spora_db.aliases import Aliases
-from spora_db.catalog.database import Database, Parameters
+from spora_db.catalog.connecting import Parameters
+from spora_db.catalog.database import Database
 from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
 from spora_db.names import fold

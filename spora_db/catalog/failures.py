@@ -24,6 +24,15 @@ _NOT_OF_A_FILE = (
     duckdb.PermissionException,
     duckdb.SyntaxException,
 )
+_SELDOM_OF_A_FILE = (
+    duckdb.ConversionException,
+    duckdb.InvalidInputException,
+    duckdb.OutOfMemoryException,
+    duckdb.OutOfRangeException,
+)
+_ABOUT_FILES = re.compile(r"parquet|thrift|snappy|zstd|gzip|decompress|magic bytes|checksum|\bfile\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_OF_A_COLUMN = re.compile(r"source column c[0-9]+\b")  # as sources call the columns of files
 _MISSING_COLUMN = re.compile(r'column "([^"]+)" (?:was )?not found|not have a column named "([^"]+)"')
 _MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _MISSING_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
@@ -72,7 +81,8 @@ def failure(
             return unknown("relation or alias", match[1], candidates, where=_place(text, match[1]).removeprefix(" in "))
         if match := _MISSING_COLUMN.search(message):
             name = match[1] or match[2]
-            columns = {relation: connection.table(relation).columns for relation in relations if relation in set(named)}
+            read = [relation for relation in relations if relation in set(named) and not _is_cte(relation, ran)]
+            columns = {relation: connection.table(relation).columns for relation in read}
             listed = [column for own in columns.values() for column in own]
             scope = ", ".join(columns)
             if not listed or name.lower() in map(str.lower, listed):
@@ -87,11 +97,28 @@ def failure(
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
     if match := _OUR_OWN.search(message):
         return QueryError(match[1])
-    if not isinstance(error, _NOT_OF_A_FILE):
+    if _may_be_of_a_file(error):
         broken = _broken_file(message, list(branches), connection.execute)
         if broken is not None:
             return broken
     return QueryError(f"DuckDB: {message}")
+
+
+def _may_be_of_a_file(error: duckdb.Error) -> bool:
+    """Tell a broken file from a statement that fails on good ones, by DuckDB's words without the values in them."""
+    if isinstance(error, _SELDOM_OF_A_FILE):
+        return _says_file(str(error)) or _OF_A_COLUMN.search(str(error)) is not None
+    return not isinstance(error, _NOT_OF_A_FILE)
+
+
+def _says_file(message: str) -> bool:
+    return _ABOUT_FILES.search(_QUOTED.sub("", message.partition("\nLINE")[0])) is not None
+
+
+def _is_cte(relation: str, text: str) -> bool:
+    """Tell whether a statement gives a relation's name to a CTE."""
+    named = rf'(?<!\w){relation}"?\s*(\([^()]*\)\s*)?AS\s*((NOT\s+)?MATERIALIZED\s*)?\('
+    return re.search(named, text, re.IGNORECASE) is not None
 
 
 def _place(text: str, name: str) -> str:
@@ -116,7 +143,7 @@ def _clashes(text: str, origins: Sequence[Origin]) -> str:
 def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], Any]) -> FileFormatError | None:
     """Return the error for the file that a message names or, reading them one by one, the first that is broken."""
     for branch in branches:
-        if any(str(path) in message for path in branch.files):
+        if _says_file(message) and any(str(path) in message for path in branch.files):
             return _broken(branch, message)
     for branch in branches:
         try:  # not count(COLUMNS(*)): DuckDB answers that from the footer

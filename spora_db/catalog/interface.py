@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import pyarrow as pa
 
 from spora_db.aliases import Aliases, read_aliases
-from spora_db.catalog.database import MACROS, VIEWS, Database, Parameters
+from spora_db.catalog.connecting import Parameters
+from spora_db.catalog.database import MACROS, VIEWS, Database
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
 from spora_db.catalog.explain import Explanation, explain
 from spora_db.catalog.foreign import foreign_script

@@ -9,6 +9,8 @@ import sqlglot
 from sqlglot import exp
 
 from spora_db.errors import QueryError, unknown
+from spora_db.guard.dialect import DIALECT
+from spora_db.guard.text import refuse_parse
 
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE
@@ -54,7 +56,7 @@ def sql_text(folder: Folder, name: str) -> str:
 @cache
 def statement(folder: Folder, name: str) -> exp.Expr:
     """Return the parsed text of one SQL file."""
-    return sqlglot.parse_one(sql_text(folder, name), dialect="duckdb")
+    return sqlglot.parse_one(sql_text(folder, name), dialect=DIALECT)
 
 
 def names_in(tree: exp.Expr) -> frozenset[str]:
@@ -78,9 +80,12 @@ def names_in_text(text: str) -> frozenset[str]:
     ['n_markers', 'tiles', 'tissues']
     """
     explained = _EXPLAIN.match(text)
+    explainable = text[explained.end() :] if explained else text
     try:
-        trees = sqlglot.parse(text[explained.end() :] if explained else text, dialect="duckdb")
+        trees = sqlglot.parse(explainable, dialect=DIALECT)
         return frozenset().union(*(names_in(tree) for tree in trees if tree))
+    except sqlglot.errors.ParseError as error:
+        refuse_parse(explainable, error)
     except sqlglot.errors.SqlglotError as error:
         message = f"The SQL does not parse: {error}"
         raise QueryError(message) from error

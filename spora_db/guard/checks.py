@@ -3,9 +3,10 @@
 1. The text is cut into tokens (``guard_text``) and parsed with sqlglot into exactly one tree.
 2. Every node of the tree must be of an allowed class, every relation one of the catalog's or a CTE in scope
    (``guard_tree``), and every word before a parenthesis an allowed function (``guard_functions``).
-3. The checked tree is written as SQL with every identifier quoted and no comments. Only this text is executed: where
-   sqlglot and DuckDB would read the original differently, it does not matter.
+3. The checked tree is written as SQL with every identifier quoted and no comments. Only this text is executed.
 4. What was written is itself parsed and checked in the same way.
+5. DuckDB parses the original and what was written, and must read both alike (``reading``): else the answer would be one
+   to another question.
 
 DuckDB is closed as well (external access, settings, extensions: see the catalog). The guard alone refuses everything
 that writes: DuckDB would let COPY write into allowed folders and DDL change an in-memory catalog (seen with 2.0).
@@ -21,6 +22,7 @@ from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 from spora_db.errors import QueryError, unknown
 from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import AGGREGATES
+from spora_db.guard.reading import check_reading
 from spora_db.guard.text import quoting, refuse, refuse_parse, tokens_of, where
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
 from spora_db.names import fold
@@ -68,6 +70,7 @@ def check_select(text: str, *, relations: Collection[str]) -> str:
     check_tree(tree, text=text, relations=relations)
     written = _write(tree, text=text)
     check_tree(_parse(written, condition=False), text=written, relations=relations)
+    check_reading(text, written, condition=False)
     return written
 
 
@@ -105,7 +108,7 @@ def check_predicate(
     Examples
     --------
     >>> print(check_predicate("split = 'train' and coverage > .5", columns=["split", "coverage"]).sql("duckdb"))
-    ("split" = 'train' AND "coverage" > 0.5)
+    ("split" = 'train' AND "coverage" > .5)
     >>> check_predicate("colour = 'red'", columns=["color", "mpp"])
     Traceback (most recent call last):
     ...
@@ -120,6 +123,7 @@ def check_predicate(
     tree = _parse(written, condition=True)
     check_tree(tree, text=written, relations=relations)
     _check_condition(tree, text=written)
+    check_reading(text, written, condition=True)
     return exp.Paren(this=tree)
 
 
@@ -228,7 +232,19 @@ def _write(tree: exp.Expr, *, text: str) -> str:
 def _check_condition(tree: exp.Expr, *, text: str) -> None:
     """Refuse what is no condition: a constant, a star, a list, an aggregate or window function outside a sub-select."""
     if isinstance(tree, (exp.Star, exp.Literal, exp.Tuple, exp.Lambda, exp.Slice, exp.Alias, exp.Interval, exp.Values)):
-        refuse_node(tree, text=text, finding="this is no condition.", remedy="Write one, such as split = 'train'.")
+        finding = "this is no condition and no number that rows have."
+        remedy = "Write one that names columns, such as split = 'train', or 1.0 / n_tiles as a weight."
+        refuse_node(tree, text=text, finding=finding, remedy=remedy)
+    for value in tree.find_all(exp.Placeholder, exp.Parameter):
+        finding = f"the parameter {value.sql(GuardDialect)} in a condition."
+        start = next((t.start for t in tokens_of(text) if t.text in ("?", "$")), 0)
+        refuse(
+            text,
+            start=start,
+            end=start + 1,
+            finding=finding,
+            remedy="A condition takes no parameters; write the value.",
+        )
     for node in tree.find_all(exp.Anonymous, exp.Window):
         name = fold(node.name) if isinstance(node, exp.Anonymous) else "a window function"
         if isinstance(node, exp.Anonymous) and name not in AGGREGATES | {"columns", "unnest"}:

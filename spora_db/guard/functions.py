@@ -8,29 +8,30 @@ runs text as SQL (``query``, ``query_table``, ``json_execute_serialized_sql``), 
 """
 
 _NUMERIC = """
-abs acos acosh asin asinh atan atan2 atanh bit_count cbrt ceil ceiling cos cosh cot degrees even exp factorial fdiv
-floor fmod gamma gcd greatest greatest_common_divisor isfinite isinf isnan lcm least least_common_multiple lgamma ln
-log log10 log2 mod nextafter pi pow power radians random round round_even roundbankers sign signbit sin sinh sqrt tan
-tanh trunc xor
+abs acos acosh asin asinh atan atan2 atanh bit_count cbrt ceil ceiling cos cosh cot degrees equi_width_bins even exp
+factorial fdiv floor fmod gamma gcd get_bit greatest greatest_common_divisor isfinite isinf isnan lcm least
+least_common_multiple lgamma ln log log10 log2 mod nextafter pi pow power radians random round round_even roundbankers
+set_bit sign signbit sin sinh sqrt tan tanh trunc xor
 """
 
 _TEXT = """
 array_to_string ascii bar base64 bin bit_length char_length character_length chr concat concat_ws contains
-damerau_levenshtein editdist3 ends_with format format_bytes formatreadablesize from_base64 from_hex hamming hash hex
-instr jaccard jaro_similarity jaro_winkler_similarity lcase left length levenshtein lower lpad ltrim md5 mismatches
-nfc_normalize ord overlay parse_dirname parse_dirpath parse_filename parse_path position prefix printf regexp_escape
-regexp_extract regexp_extract_all regexp_full_match regexp_matches regexp_replace regexp_split_to_array repeat replace
-reverse right rpad rtrim sha1 sha256 split split_part starts_with str_split str_split_regex string_split
-string_split_regex string_to_array strip_accents strlen strpos substr substring suffix to_base64 to_hex translate trim
-ucase unhex unicode upper
+damerau_levenshtein decode editdist3 encode ends_with format format_bytes formatreadablesize from_base64 from_hex
+hamming hash hex instr jaccard jaro_similarity jaro_winkler_similarity lcase left length levenshtein lower lpad ltrim
+md5 mismatches nfc_normalize octet_length ord overlay parse_dirname parse_dirpath parse_filename parse_path position
+prefix printf regexp_escape regexp_extract regexp_extract_all regexp_full_match regexp_matches regexp_replace
+regexp_split_to_array regexp_split_to_table repeat replace reverse right rpad rtrim sha1 sha256 split split_part
+starts_with str_split str_split_regex string_split string_split_regex string_to_array strip_accents strlen strpos
+substr substring suffix to_base64 to_hex translate trim ucase unhex unicode upper url_decode url_encode
 """
 
 _TIME = """
 age century date_add date_diff date_part date_sub date_trunc datediff datepart datesub datetrunc day dayname
-dayofmonth dayofweek dayofyear decade epoch epoch_ms epoch_ns epoch_us extract hour isodow isoyear julian last_day
-make_date make_time make_timestamp make_timestamptz microsecond millennium millisecond minute month monthname now
-quarter second strftime strptime time_bucket timezone to_days to_hours to_microseconds to_milliseconds to_minutes
-to_months to_seconds to_timestamp to_weeks to_years today try_strptime week weekday weekofyear year yearweek
+dayofmonth dayofweek dayofyear days_in_month decade epoch epoch_ms epoch_ns epoch_us extract hour isodow isoyear
+julian last_day make_date make_time make_timestamp make_timestamp_ms make_timestamp_ns make_timestamptz microsecond
+millennium millisecond minute month monthname now quarter second strftime strptime time_bucket timezone to_days
+to_hours to_microseconds to_milliseconds to_minutes to_months to_seconds to_timestamp to_weeks to_years today
+try_strptime week weekday weekofyear year yearweek
 """
 
 _NESTED = """
@@ -40,13 +41,14 @@ array_grade_up array_has array_has_all array_has_any array_indexof array_inner_p
 array_pop_back array_pop_front array_position array_prepend array_push_back array_push_front array_reduce array_resize
 array_reverse array_reverse_sort array_select array_slice array_sort array_transform array_unique array_value
 array_where array_zip cardinality element_at filter flatten generate_series generate_subscripts grade_up len list_aggr
-list_aggregate list_any_value list_append list_apply list_avg list_cat list_concat list_contains list_cosine_distance
-list_cosine_similarity list_count list_distance list_distinct list_dot_product list_element list_entropy list_extract
-list_filter list_first list_grade_up list_has list_has_all list_has_any list_histogram list_indexof list_inner_product
-list_intersect list_kurtosis list_last list_mad list_max list_median list_min list_mode list_pack list_position
-list_prepend list_product list_reduce list_resize list_reverse list_reverse_sort list_select list_sem list_skewness
-list_slice list_sort list_stddev_pop list_stddev_samp list_string_agg list_sum list_transform list_unique list_value
-list_var_pop list_var_samp list_where list_zip map map_concat map_contains map_entries map_extract map_extract_value
+list_aggregate list_any_value list_append list_apply list_avg list_bool_and list_bool_or list_cat list_concat
+list_contains list_cosine_distance list_cosine_similarity list_count list_distance list_distinct list_dot_product
+list_element list_entropy list_extract list_filter list_first list_grade_up list_has list_has_all list_has_any
+list_histogram list_indexof list_inner_product list_intersect list_kurtosis list_last list_mad list_max list_median
+list_min list_mode list_pack list_position list_prepend list_product list_reduce list_resize list_reverse
+list_reverse_sort list_select list_sem list_skewness list_slice list_sort list_stddev_pop list_stddev_samp
+list_string_agg list_sum list_transform list_unique list_value list_var_pop list_var_samp list_where list_zip map
+map_concat map_contains map_contains_entry map_contains_value map_entries map_extract map_extract_value
 map_from_entries map_keys map_values range reduce row struct_concat struct_contains struct_extract struct_extract_at
 struct_has struct_insert struct_keys struct_pack struct_position struct_update struct_values union_extract union_tag
 union_value unnest
@@ -55,17 +57,17 @@ union_value unnest
 _JSON = """
 from_json json json_array json_array_length json_contains json_exists json_extract json_extract_path
 json_extract_path_text json_extract_string json_group_array json_group_object json_keys json_merge_patch json_object
-json_quote json_structure json_transform json_type json_valid json_value row_to_json to_json
+json_pretty json_quote json_structure json_transform json_type json_valid json_value row_to_json to_json
 """
 
 _AGGREGATE = """
 any_value approx_count_distinct approx_quantile approx_top_k arbitrary arg_max arg_max_null arg_min arg_min_null
-argmax argmin array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count count_if count_star countif covar_pop
-covar_samp entropy favg first fsum geomean geometric_mean group_concat histogram kahan_sum kurtosis kurtosis_pop last
-list listagg mad max max_by mean median min min_by mode percentile_cont percentile_disc product quantile quantile_cont
-quantile_disc regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy
-reservoir_quantile sem skewness stddev stddev_pop stddev_samp string_agg sum sumkahan var_pop var_samp variance wavg
-weighted_avg
+argmax argmin array_agg avg bit_and bit_or bit_xor bitstring_agg bool_and bool_or corr count count_if count_star
+countif covar_pop covar_samp entropy favg first fsum geomean geometric_mean group_concat histogram histogram_exact
+kahan_sum kurtosis kurtosis_pop last list listagg mad max max_by mean median min min_by mode percentile_cont
+percentile_disc product quantile quantile_cont quantile_disc regr_avgx regr_avgy regr_count regr_intercept regr_r2
+regr_slope regr_sxx regr_sxy regr_syy reservoir_quantile sem skewness stddev stddev_pop stddev_samp string_agg sum
+sumkahan var_pop var_samp variance wavg weighted_avg
 """
 
 _WINDOW = """
@@ -82,6 +84,9 @@ FUNCTIONS = frozenset(
     " ".join((_NUMERIC, _TEXT, _TIME, _NESTED, _JSON, _AGGREGATE, _WINDOW, _FORM, _SPORA)).split(),
 )
 """Scalar, aggregate and window functions, the macros of ``sql/macros`` and the forms that read like functions."""
+
+COMPILED = frozenset({"error"})
+"""Functions that only compiled queries call; they pass, so that a compiled query can be asked as SQL."""
 
 AGGREGATES = frozenset(_AGGREGATE.split())
 """The aggregate functions among them, which no condition on rows may hold."""

@@ -7,7 +7,8 @@ from typing import NoReturn
 from sqlglot import exp
 
 from spora_db.errors import unknown
-from spora_db.guard.functions import FUNCTIONS, TABLE_FUNCTIONS, TYPE_ALIASES
+from spora_db.guard.dialect import SPELLED_VALUES
+from spora_db.guard.functions import COMPILED, FUNCTIONS, TABLE_FUNCTIONS, TYPE_ALIASES
 from spora_db.guard.text import check_tokens, refuse, tokens_of, where
 from spora_db.names import fold
 
@@ -33,6 +34,7 @@ _ARROWS = (exp.JSONExtract, exp.JSONExtractScalar)
 _BINDING = (exp.Binary, exp.Not, exp.Neg, exp.BitwiseNot, exp.Predicate, exp.Bracket)
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _NAME = re.compile(r"\w[\w $-]*")
+_OF_THE_ENGINE = re.compile(r"(source|duckdb|pg|sqlite|pragma)_.*|information_schema|query_rows", re.DOTALL)
 
 
 def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None:
@@ -65,21 +67,23 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
     for node in tree.walk():
         if not isinstance(node, _NODES) or isinstance(node, _NAMING_TYPES):
             refuse_node(node, text=text, finding=f"{node.key.upper()} is not part of a query.", remedy=ADVICE)
-        selects += isinstance(node, exp.Select)
+        selects += isinstance(node, exp.Select) and SPELLED_VALUES not in node.meta
         if isinstance(node, exp.TableAlias):
             if node.args.get("columns"):
                 aliases.add(fold(node.name))
         elif isinstance(node, exp.CTE):
-            if not _NAME.fullmatch(node.alias):
-                remedy = "Name it with letters, digits and underscores."
-                refuse_node(node.args["alias"], text=text, finding=f"the CTE name {node.alias!r}.", remedy=remedy)
+            _check_cte_name(node, text=text)
         elif isinstance(node, exp.DataType):
             kind = f"{node.args.get('kind')}"
             if node.this == exp.DType.USERDEFINED and fold(kind) not in TYPE_ALIASES:
                 finding = f"the type {kind} is not one of DuckDB's own."
-                refuse_node(node, text=text, finding=finding, remedy="Cast to INTEGER, DOUBLE, VARCHAR, DATE, ...")
+                remedy = "Cast to INTEGER, DOUBLE, VARCHAR, DATE, ..."
+                named = (token for token in tokens_of(text) if fold(token.text) == fold(kind))  # types know no place
+                start, end = next(((token.start, token.end + 1) for token in named), (0, 1))
+                refuse(text, start=start, end=end, finding=finding, remedy=remedy)
         elif isinstance(node, exp.Anonymous):
-            if fold(node.name) not in FUNCTIONS | TABLE_FUNCTIONS:
+            of_list = fold(node.name) in {"all", "any"} and isinstance(node.parent, _COMPARISONS)
+            if not of_list and fold(node.name) not in FUNCTIONS | TABLE_FUNCTIONS | COMPILED:
                 finding = f"the function {node.name!r} is not among those allowed."
                 refuse_node(node, text=text, finding=finding, remedy=ADVICE)
         elif isinstance(node, (*_ARROWS, exp.Not)):
@@ -109,6 +113,13 @@ def refuse_node(node: exp.Expr, *, text: str, finding: str, remedy: str) -> NoRe
     """Raise the error for a node of ``text``, at its place."""
     start, end = place(node)
     refuse(text, start=start, end=end, finding=finding, remedy=remedy)
+
+
+def _check_cte_name(cte: exp.CTE, *, text: str) -> None:
+    """Refuse names that are none, and those of the engine's own relations: a reference could mean these."""
+    if not _NAME.fullmatch(cte.alias) or _OF_THE_ENGINE.fullmatch(fold(cte.alias)):
+        remedy = "Name it with letters, digits and underscores, and not like a table of DuckDB or spora-db."
+        refuse_node(cte.args["alias"], text=text, finding=f"the CTE name {cte.alias!r}.", remedy=remedy)
 
 
 def _check_binding(node: exp.Expr, *, text: str) -> None:
@@ -162,11 +173,29 @@ def _visible_ctes(table: exp.Table) -> set[str]:
     while (parent := child.parent) is not None:
         if isinstance(parent, exp.With):
             position = next(number for number, cte in enumerate(parent.expressions) if cte is child)
-            last = position + 1 if parent.args.get("recursive") else position
-            names |= {fold(cte.alias) for cte in parent.expressions[:last]}
+            names |= {fold(cte.alias) for cte in parent.expressions[:position]}
+            if parent.args.get("recursive") and _repeated(child, table):
+                names.add(fold(child.alias))
         else:
             clause = parent.args.get("with_")
             if clause is not None and clause is not child:
                 names |= {fold(cte.alias) for cte in clause.expressions}
         child = parent
     return names
+
+
+def _repeated(cte: exp.Expr, table: exp.Table) -> bool:
+    """Tell whether a relation is in the part of a recursive CTE that DuckDB repeats: only there it may mean the CTE.
+
+    That is the right arm of a UNION which is the whole body. Elsewhere DuckDB looks the CTE's own name up in the
+    database.
+    """
+    body: exp.Expr = cte.this
+    while isinstance(body, exp.Subquery) and body.is_wrapper:
+        body = body.this
+    if not isinstance(body, exp.Union) or body.args.get("by_name") or body.args.get("with_"):
+        return False
+    child: exp.Expr | None = table
+    while child is not None and child.parent is not body:
+        child = child.parent
+    return child is body.expression
