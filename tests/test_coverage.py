@@ -70,12 +70,13 @@ def gaps(lake: Path) -> dict[tuple[str, str, str], str]:
     return found
 
 
-def entries(plan) -> dict[tuple[str, str, str], tuple[float, float, float]]:
+def entries(plan, *, use_mean_std: bool = True) -> dict[tuple[str, str, str], tuple[float, ...]]:
     """Return what a plan delivers and with which statistics: (upper, mean, std)."""
     found = {}
     for number, image in enumerate(plan.images.to_pylist()):
         own = plan.channels.of(number)
-        for name, *values in zip(own.name, own.upper, own.mean, own.std, strict=True):
+        statistics = (own.upper, own.mean, own.std) if use_mean_std else (own.upper,)
+        for name, *values in zip(own.name, *statistics, strict=True):
             found[image["dataset"], image["tissue_id"], plan.channel_names[name]] = tuple(map(float, values))
     return found
 
@@ -195,3 +196,56 @@ def test_the_choice_is_part_of_the_plans_hash(query):
     whole = query.where("tissue_id = 'beta_0000'").channels(names=["CD8"])
     hashes = {whole.standardize(SPEC, missing=missing).plan().hash for missing in ("error", "drop_channel", "global")}
     assert len(hashes) == 3
+
+
+KINDS = ("lower_quantiles", "upper_quantiles", "means", "stds")
+BOUNDED = "quantile_clipping/uq_0.99_lq_0.01_image"
+LACKS = [
+    *((f"image_level_{kind}", what) for kind in KINDS for what in ("column", "row", "values", "file")),
+    *((f"global_level_{kind}", what) for kind in KINDS[2:] for what in ("column", "values", "file")),
+]
+
+
+@pytest.mark.parametrize("use_mean_std", [True, False])
+@pytest.mark.parametrize(("file", "what"), LACKS, ids=[f"{what}-of-{file}" for file, what in LACKS])
+def test_one_table_lacks_what_the_others_have(tmp_path, file, what, use_mean_std):
+    """The gap is named, and never silent; only a column that is there without a value makes a channel unusable."""
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    tissues = [f"alpha_000{number}" for number in range(4)]
+    folder = root / "alpha" / FOLDER / "uq_0.99_lq_0.01_image"
+    folder.mkdir()
+    for kind, value in zip(KINDS, (1.0, 9_000.0, 0.5, 0.25), strict=True):
+        level = "image" if "quantiles" in kind else file.split("_")[0]
+        table = pd.DataFrame(value, index=tissues if level == "image" else [0], columns=NAMES)
+        if file == f"{level}_level_{kind}":
+            if what == "column":
+                table = table.drop(columns="CD8")
+            elif what == "values":
+                table["CD8"] = float("nan")
+            elif what == "row":
+                table = table.drop(index="alpha_0002")
+        if (file, what) != (f"{level}_level_{kind}", "file"):
+            table.to_parquet(folder / f"{level}_level_{kind}.parquet", index=level == "image")
+    half = "quantiles" if "quantiles" in file else "moments"
+    whole = {(tissue, name) for _, tissue, name in delivered(root)}
+    lost = set()
+    if half == "quantiles" or use_mean_std:
+        at = {"row": ("alpha_0002", None), "file": (None, None)}.get(what, (None, "CD8"))
+        lost = {(tissue, name) for tissue, name in whole if at[0] in (tissue, None) and at[1] in (name, None)}
+    is_gap = bool(lost) and what != "values"
+
+    query = SporaQuery(root).modality("imc").tissues(mpp=1.0)
+    found = query.standardize(BOUNDED, use_mean_std=use_mean_std).coverage()
+    problem = f"no {half}" if is_gap else "unusable values"
+    assert {(r.tissue_id, r.channel_name, r.problem) for r in found.itertuples()} == {(*key, problem) for key in lost}
+    if is_gap:
+        with pytest.raises(StatisticsNotFoundError, match="quantiles" if half == "quantiles" else "means and stds"):
+            query.standardize(BOUNDED, use_mean_std=use_mean_std).plan()
+    fewer = query.standardize(BOUNDED, use_mean_std=use_mean_std, missing="drop_tissue")
+    assert set(fewer.df()["tissue_id"]) == set(tissues) - {tissue for tissue, _ in lost if is_gap}
+    kept = whole - lost
+    if {tissue for tissue, _ in kept} == set(tissues):
+        plan = query.standardize(
+            BOUNDED, use_mean_std=use_mean_std, missing="drop_channel" if is_gap else "error"
+        ).plan()
+        assert {key[1:] for key in entries(plan, use_mean_std=use_mean_std)} == kept

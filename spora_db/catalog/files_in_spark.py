@@ -14,10 +14,10 @@ from sqlglot import exp
 from spora_db.catalog.sql_files import sql_text
 from spora_db.dialects import Dialect, translate, write
 from spora_db.errors import QueryError
-from spora_db.layout import Lake
+from spora_db.layout import STATISTICS, Lake
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
 from spora_db.sources.reconcile import FLOATS
-from spora_db.sources.wide import wide_files
+from spora_db.sources.wide import statistics_tables, wide_files
 
 _TABLES = {
     "tissues": "source_tissues",
@@ -26,8 +26,8 @@ _TABLES = {
     "tile_coordinates": "source_tile_coordinates",
     "tile_stats": "source_tile_stats",
 }
+_STATISTICS = dict(zip(("lower", "upper", "mean", "std"), STATISTICS, strict=True))
 _ROW_INDEX = "_metadata.row_index"
-_STATISTICS = {"lower": "lower_quantiles", "upper": "upper_quantiles", "mean": "means", "std": "stds"}
 _GLOB = frozenset("*?[]{}")
 
 
@@ -168,8 +168,11 @@ def _named(branch: Branch, files: _Files) -> exp.Select:
     return cast(exp.Select, branch.select.transform(replaced))
 
 
-def _stacked(path: Path, channels: Mapping[str, str], columns: tuple[str, str], files: _Files, kind: str) -> exp.Select:
-    """Return ``stack``: a row per channel of every row of a wide file."""
+def _stacked(
+    path: Path, channels: Mapping[str, str], columns: tuple[str, ...], files: _Files, kind: str,
+    told: Mapping[str, str] | None = None,
+) -> exp.Select:  # fmt: skip
+    """Return ``stack``: a row per channel of every row of a wide file; its name, value, and what is told of it."""
     pairs: list[exp.Expr] = [exp.Literal.number(len(channels))]
     for name, found in channels.items():
         column = exp.column(name, quoted=True)
@@ -177,6 +180,7 @@ def _stacked(path: Path, channels: Mapping[str, str], columns: tuple[str, str], 
         if kind == "BOOLEAN" and found in FLOATS:  # NaN is unknown; Spark would call it true
             value = exp.Case().when(exp.Not(this=exp.IsNan(this=column.copy())), value)
         pairs += [exp.Literal.string(name), value]
+        pairs += [] if told is None else [exp.Literal.string(told[name])]
     aliases = [exp.to_identifier(name, quoted=True) for name in columns]
     rows = exp.Aliases(this=exp.Anonymous(this="stack", expressions=pairs), expressions=aliases)
     return exp.select(rows).from_(files.relation(path))
@@ -195,13 +199,15 @@ def _panels(files: _Files) -> exp.Query:
 def _statistics(files: _Files) -> exp.Query:
     place = {"dataset": "TEXT", "modality": "TEXT", "mpp": "DOUBLE", "spec": "TEXT", "level": "TEXT"}
     texts = dict.fromkeys(("statistic", "tissue_id", "channel_name"), "TEXT")
-    selects = [_empty({**place, **texts, "value": "DOUBLE"})]
+    selects = [_empty({**place, **texts, "value": "DOUBLE", "tables": "TEXT"})]
+    tables = statistics_tables(files.folders)
     for table, key, channels in wide_files(files.folders, "statistics"):
         fixed = [_constant(getattr(table, name), name) for name in (*place, "statistic")]
-        select = _stacked(table.path, channels, ("channel_name", "value"), files, "DOUBLE")
+        told = tables[table.dataset, table.modality, table.mpp, table.spec, table.level]
+        select = _stacked(table.path, channels, ("channel_name", "value", "tables"), files, "DOUBLE", told)
         selects.append(select.select(*fixed, _key(key), *select.expressions, append=False))
     grain = [*place, "tissue_id", "channel_name"]
-    values = []
+    values = [exp.alias_(exp.Max(this=exp.column("tables")), "tables", quoted=True)]
     for name, statistic in _STATISTICS.items():
         case = exp.Case().when(exp.column("statistic").eq(statistic), exp.column("value"))
         values.append(exp.alias_(exp.Max(this=case), name, quoted=True))

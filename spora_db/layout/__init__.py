@@ -3,6 +3,7 @@
 from spora_db.layout.names import (
     IMAGE_SUFFIXES,
     MULTIPLEX_MODALITIES,
+    STATISTICS,
     check_name,
     image_folder,
     mask_folder,
@@ -27,6 +28,7 @@ from spora_db.layout.tree import (
 __all__ = [
     "IMAGE_SUFFIXES",
     "MULTIPLEX_MODALITIES",
+    "STATISTICS",
     "Dataset",
     "ImageFolder",
     "Lake",

@@ -9,6 +9,7 @@ from typing import Literal
 from spora_db.errors import ArgumentError
 
 MULTIPLEX_MODALITIES = ("codex", "cycif", "imc", "mibi")
+STATISTICS = ("lower_quantiles", "upper_quantiles", "means", "stds")
 IMAGE_SUFFIXES = {".ome.zarr": "ome-zarr", ".ome.tiff": "ome-tiff", ".ome.tif": "ome-tiff"}
 
 MPP_FOLDER = re.compile(r"([0-9]+)_([0-9]+)mpp")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from spora_db.errors import DatasetNotFoundError, FileFormatError, TableError
-from spora_db.layout.names import IMAGE_SUFFIXES, MPP_FOLDER, MULTIPLEX_MODALITIES, parse_mpp
+from spora_db.layout.names import IMAGE_SUFFIXES, MPP_FOLDER, MULTIPLEX_MODALITIES, STATISTICS, parse_mpp
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ TableKind = Literal[
 ]
 
 _TILE_FILE = re.compile(r"([1-9][0-9]*)_(tile_coordinates|tile_stats)\.parquet")
-_STATISTICS_FILE = re.compile(r"(image|global)_level_(upper_quantiles|lower_quantiles|means|stds)\.parquet")
+_STATISTICS_FILE = re.compile(r"(image|global)_level_(" + "|".join(STATISTICS) + r")\.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

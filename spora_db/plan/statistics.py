@@ -18,9 +18,6 @@ from spora_db.standardization.standardize import usable_channels
 
 Values = tuple[Float32 | None, ...]
 
-TOLD_BY = ("upper_quantiles", "means")
-"""The tables that every spec has, and that therefore tell whether quantiles, and moments, are known."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -119,7 +116,7 @@ def missing_statistics(
     spec, choice
         What was asked for.
     """
-    files = f"{spec.quantile_level}_level_upper_quantiles"
+    files = f"{spec.quantile_level}_level_{'' if spec.lower is None else 'lower_quantiles and '}upper_quantiles"
     if not without_quantiles:
         files = f"{choice.stats_level or 'global'}_level_means and stds"
     chosen = choice.missing_statistics
@@ -163,7 +160,7 @@ def _fetch(
         if statistics[1] is None:
             known[half] = True
         elif table is not None:
-            known[half] = table.known(TOLD_BY[half], panel)
+            known[half] = np.all([table.known(name, panel) for name in statistics if name], axis=0)
         for name in statistics:
             if name is None:
                 values.append(None)

@@ -19,7 +19,9 @@ PANELS = """
     SELECT dataset, channel_index, channel_name FROM source_channels WHERE modality = $modality ORDER BY ALL
 """
 NAMES = """
-    SELECT dataset, mpp, level, channel_names FROM source_statistics_columns WHERE modality = $modality AND spec = $spec
+    SELECT dataset, mpp, level, channel_names, channel_tables
+    FROM source_statistics_columns
+    WHERE modality = $modality AND spec = $spec
 """
 # A tissue that two rows of one table name keeps the first that DuckDB meets, as in standardization_stats.
 LISTS = """
@@ -42,17 +44,20 @@ class LevelValues:
     images
         int64 array (n,), ascending: images with a row; empty at global level.
     columns
-        int64 array: by position in the panel the column of its values, -1 where the tables lack the channel.
+        int64 array: by position in the panel the column of its values, -1 where all tables lack the channel.
     values
         By statistic, float32 array (n, columns): NaN where unknown. At global level n is 1.
     given
         By statistic, bool array (n,): whether the table has any value of the image, whatever other tables say of it.
+    listed
+        By statistic, bool array (columns,): whether the table has a column of the channel itself.
     """
 
     images: Int64
     columns: Int64
     values: Mapping[str, Float32]
     given: Mapping[str, Flags]
+    listed: Mapping[str, Flags]
 
     def take(self, statistic: str, panel: PlanPanel) -> Float32:
         """Return a statistic of a panel's images and channels: (n, c), NaN where there is none."""
@@ -70,8 +75,9 @@ class LevelValues:
         if statistic not in self.given:
             return np.zeros(panel.page.shape, np.bool_)
         rows, there = self._rows(panel)
-        listed = there & self.given[statistic][rows]
-        return listed[:, None] & (self.columns[panel.channel_index] >= 0)
+        columns = self.columns[panel.channel_index]
+        in_column = (columns >= 0) & self.listed[statistic][columns]
+        return (there & self.given[statistic][rows])[:, None] & in_column
 
     def _rows(self, panel: PlanPanel) -> tuple[Int64, Flags]:
         """Return the row of each image of a panel, and whether it has one."""
@@ -115,7 +121,7 @@ def read_values(modality: str, spec: str, statistics: Sequence[str | None], cata
     panels: dict[str, dict[str, int]] = {}
     for dataset, index, name in catalog.run(PANELS, {"modality": modality}).fetchall():
         panels.setdefault(dataset, {})[name] = index
-    names = {row[:3]: row[3] for row in catalog.run(NAMES, asked).fetchall()}
+    names = {row[:3]: dict(zip(*row[3:], strict=True)) for row in catalog.run(NAMES, asked).fetchall()}
     lists = catalog.run(LISTS, {**asked, "statistics": [name for name in statistics if name]}).to_arrow_table()
     tables: dict[tuple[str, float, str], dict[str, pa.Table]] = {}
     for (dataset, mpp, level, statistic), table in _tables(lists):
@@ -143,8 +149,11 @@ def _tables(lists: pa.Table) -> Iterator[tuple[tuple[str, float, str, str], pa.T
         yield (dataset, mpp, level, statistic), part.select(["image", "channel_values"])
 
 
-def _level(tables: Mapping[str, pa.Table], names: Sequence[str], panel: Mapping[str, int]) -> LevelValues:
-    """Put the tables of a level side by side; at global level the image is NULL, and there is one row."""
+def _level(tables: Mapping[str, pa.Table], names: Mapping[str, str], panel: Mapping[str, int]) -> LevelValues:
+    """Put the tables of a level side by side; at global level the image is NULL, and there is one row.
+
+    ``names`` are those of the columns, with the tables that have them.
+    """
     columns = np.full(max(panel.values(), default=-1) + 1, -1, np.int64)
     for at, name in enumerate(names):
         if name in panel:
@@ -166,7 +175,10 @@ def _level(tables: Mapping[str, pa.Table], names: Sequence[str], panel: Mapping[
             given[statistic][rows] = known[first]
         else:
             values[statistic], given[statistic] = matrix, known
-    return LevelValues(images=images, columns=columns, values=values, given=given)
+    in_file = {
+        statistic: np.array([statistic in told.split() for told in names.values()], np.bool_) for statistic in tables
+    }
+    return LevelValues(images=images, columns=columns, values=values, given=given, listed=in_file)
 
 
 def _matrix(lists: pa.ChunkedArray, columns: Flags) -> tuple[Float32, Flags]:

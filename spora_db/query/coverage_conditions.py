@@ -11,15 +11,23 @@ from spora_db.selection import Selection
 LACKING = """
     NOT EXISTS (
         WITH statistics AS (
-            SELECT dataset, level, coalesce(tissue_id, '') AS tissue_id, channel_name, "upper", mean
+            SELECT
+                dataset, level, coalesce(tissue_id, '') AS tissue_id, channel_name, "lower", "upper", mean, std, tables
             FROM standardization_stats
             WHERE modality = $modality AND mpp = $mpp AND spec = $spec
         ), present AS (
-            SELECT dataset, level, tissue_id, count("upper") > 0 AS in_quantiles, count(mean) > 0 AS in_moments
+            SELECT
+                dataset, level, tissue_id,
+                count("upper") > 0 AND (NOT $use_lower OR count("lower") > 0) AS in_quantiles,
+                count(mean) > 0 AND count(std) > 0 AS in_moments
             FROM statistics
             GROUP BY dataset, level, tissue_id
         ), known AS (
-            SELECT s.dataset, s.level, s.tissue_id, s.channel_name, p.in_quantiles, p.in_moments
+            SELECT
+                s.dataset, s.level, s.tissue_id, s.channel_name,
+                p.in_quantiles AND s.tables LIKE '%upper_quantiles%'
+                    AND (NOT $use_lower OR s.tables LIKE '%lower_quantiles%') AS in_quantiles,
+                p.in_moments AND s.tables LIKE '%means stds%' AS in_moments
             FROM statistics AS s
             INNER JOIN present AS p ON p.dataset = s.dataset AND p.level = s.level AND p.tissue_id = s.tissue_id
         ), moment_level AS (
@@ -77,6 +85,7 @@ def coverage_conditions(selection: Selection, markers: Markers | None, binder: B
             quantile_level=spec.quantile_level or "image",
             first_level=levels[0],
             second_level=levels[1],
+            use_lower=spec.lower is not None,
             use_moments=choice.use_mean_std,
         )
         subquery = lacking.find(exp.Subquery)

@@ -13,7 +13,7 @@ from typing import Literal
 from sqlglot import exp
 
 from spora_db.errors import TableError
-from spora_db.layout import Lake, TableFile
+from spora_db.layout import STATISTICS, Lake, TableFile
 from spora_db.sources.expressions import (
     array,
     call,
@@ -36,6 +36,7 @@ _NUMERIC = re.compile(r"BOOLEAN|NULL|FLOAT|DOUBLE|U?(TINY|SMALL|BIG)INT|U?INTEGE
 _NOT_CHANNELS = {"dataset", "modality", "patient_id", "specimen_id", "split", "tissue_id"}
 _DIGITS = 50
 _PANEL = {"dataset": "VARCHAR", "modality": "VARCHAR"}
+_Place = tuple[str | float | None, ...]
 _STATISTICS_SET = {**_PANEL, "mpp": "DOUBLE", "spec": "VARCHAR", "level": "VARCHAR"}
 _STATISTICS = {**_STATISTICS_SET, "statistic": "VARCHAR"}
 
@@ -165,49 +166,61 @@ def _lines(names: Sequence[str]) -> exp.Expression:
 
 
 def statistics_columns(lake: Lake) -> SourceQuery:
-    """Return ``dataset, modality, mpp, spec, level, channel_names``: the names in any table of a spec and level.
+    """Return ``dataset, modality, mpp, spec, level, channel_names, channel_tables``: what a spec and level have.
 
-    Every row of `statistics` has its values in this order, so that the view can put the tables side by side.
+    Every row of `statistics` has its values in the order of the names, so that the view can put the tables side by
+    side. ``channel_tables`` says which of them have a column of the channel, such as ``upper_quantiles means``.
     """
+    paths: dict[_Place, list[Path]] = {}
+    for table in lake.tables("statistics"):
+        paths.setdefault(_place(table), []).append(table.path)
     branches = []
-    for place, (names, paths) in _listed_names(lake).items():
+    for place, names in statistics_tables(lake).items():
         values: dict[str, exp.Expression] = {
             name: constant(value) for name, value in zip(_STATISTICS_SET, place, strict=True)
         }
         values["channel_names"] = _lines(list(names))
+        values["channel_tables"] = _lines(list(names.values()))
         select = exp.Select().select(*(named(value, name) for name, value in values.items()), copy=False)
-        branches.append(Branch(files=tuple(paths), select=select))
-    return SourceQuery(empty=empty({**_STATISTICS_SET, "channel_names": "VARCHAR[]"}), branches=tuple(branches))
+        branches.append(Branch(files=tuple(paths[place]), select=select))
+    types = {**_STATISTICS_SET, "channel_names": "VARCHAR[]", "channel_tables": "VARCHAR[]"}
+    return SourceQuery(empty=empty(types), branches=tuple(branches))
 
 
 def statistics(lake: Lake) -> SourceQuery:
     """Return a row per tissue and table: the values of the channels that `statistics_columns` names, in that order."""
-    names = _listed_names(lake)
+    names = statistics_tables(lake)
     groups: dict[object, list[_Wide]] = {}
     for wide in (_open(table) for table in lake.tables("statistics")):
-        listed = tuple(names[_set_of(wide.footer.table)][0])
+        listed = tuple(names[_place(wide.footer.table)])
         groups.setdefault((wide.footer.names, wide.footer.types, wide.key_at, listed), []).append(wide)
     branches = []
     for group in groups.values():
         paths = tuple(wide.footer.table.path for wide in group)
-        columns = list(names[_set_of(group[0].footer.table)][0])
+        columns = list(names[_place(group[0].footer.table)])
         branches.append(Branch(files=paths, select=_statistics_select(group, columns)))
     types = {**_STATISTICS, "tissue_id": "VARCHAR", "channel_values": "DOUBLE[]"}
     return SourceQuery(empty=empty(types), branches=tuple(branches))
 
 
-def _set_of(table: TableFile) -> tuple[str | float | None, ...]:
+def _place(table: TableFile) -> _Place:
     return table.dataset, table.modality, table.mpp, table.spec, table.level
 
 
-def _listed_names(lake: Lake) -> dict[tuple[str | float | None, ...], tuple[dict[str, None], list[Path]]]:
-    """Return, by spec and level of an image folder, the names in any of its tables, in order, and the tables."""
-    found: dict[tuple[str | float | None, ...], tuple[dict[str, None], list[Path]]] = {}
+def statistics_tables(lake: Lake) -> dict[_Place, dict[str, str]]:
+    """Return which tables have a column of a channel, by dataset, modality, mpp, spec and level, and by channel.
+
+    Channels stand in the order of the files; a text is such as ``upper_quantiles means stds``.
+    """
+    found: dict[_Place, dict[str, set[str]]] = {}
     for table in lake.tables("statistics"):
-        names, paths = found.setdefault(_set_of(table), ({}, []))
-        names.update(dict.fromkeys(name for _, name in _open(table).channels))
-        paths.append(table.path)
-    return found
+        names = found.setdefault(_place(table), {})
+        for _, name in _open(table).channels:
+            names.setdefault(name, set()).add(str(table.statistic))
+    return {
+        place: {name: " ".join(sorted(tables, key=STATISTICS.index)) for name, tables in names.items()}
+        for place, names in found.items()
+    }
 
 
 def _statistics_select(group: Sequence[_Wide], names: Sequence[str]) -> exp.Select:

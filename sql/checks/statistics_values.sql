@@ -4,7 +4,8 @@
 WITH listed AS (
     SELECT
         dataset, modality, mpp, spec, statistic, tissue_id,
-        unnest(channel_names) AS channel_name, unnest(channel_values) AS channel_value
+        unnest(channel_names) AS channel_name, unnest(channel_values) AS channel_value,
+        string_split(unnest(channel_tables), ' ') AS listed_in
     FROM source_statistics
     INNER JOIN source_statistics_columns USING (dataset, modality, mpp, spec, level)
     SEMI JOIN source_images USING (dataset, modality, mpp, tissue_id)
@@ -19,7 +20,10 @@ SELECT
     channel_name AS name,  -- the channel
     'was measured but has no value in image_level_' || statistic || '.parquet for ' || count(*) || ' tissues: '
         || array_to_string(list_sort(list(tissue_id))[:3], ', ') || if(count(*) > 3, ', ...', '') AS problem  -- what
-FROM (SELECT * FROM listed WHERE channel_value IS NULL OR isnan(channel_value)) AS absent
+FROM (
+    SELECT * FROM listed
+    WHERE (channel_value IS NULL OR isnan(channel_value)) AND list_contains(listed_in, statistic)
+) AS absent
 INNER JOIN source_panel_columns USING (dataset, modality, channel_name)
 INNER JOIN source_panels USING (dataset, modality, tissue_id)
 WHERE get_bit(measured, position) = 1

@@ -25,6 +25,7 @@ SELECT
     level,         -- image (a row per tissue) or global (one for all tissues) of the tables the figures stand in
     tissue_id,     -- tissue; NULL at global level
     unnest(channel_names) AS channel_name,  -- name of the column, exactly as in the file
+    unnest(channel_tables) AS tables,       -- which tables have a column of it, such as upper_quantiles means stds
     unnest(lowers) AS lower,                -- clipping bound, intensity; NULL where there is none
     unnest(uppers) AS upper,                -- clipping bound, intensity
     unnest(means) AS mean,                  -- mean of the transformed pixels
