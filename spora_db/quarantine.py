@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from spora_db.errors import ArgumentError, TableError, WriteError
+from spora_db.errors import TableError, WriteError
 
 logger = logging.getLogger(__name__)
 
@@ -189,18 +189,16 @@ def _key(record: Record) -> tuple[Any, ...]:
     return tuple(record.get(name) for name in IDENTITY)
 
 
-def excluded_rows(given: object) -> pa.Table:
+def excluded_rows(table: pa.Table) -> pa.Table:
     """Return what a table says to exclude: those of the columns `IDENTITY` that it has, the others null.
 
     Parameters
     ----------
-    given
-        A pyarrow Table, a pandas or polars DataFrame, or a catalog's result, with ``dataset`` and ``tissue_id``.
+    table
+        With ``dataset`` and ``tissue_id``.
 
     Raises
     ------
-    ArgumentError
-        If it is no table.
     TableError
         If one of these columns is missing or null, or a column has no fitting type.
 
@@ -210,7 +208,6 @@ def excluded_rows(given: object) -> pa.Table:
     >>> rows.select(["dataset", "tissue_id", "tile_id", "row"]).to_pylist()
     [{'dataset': 'a', 'tissue_id': 't1', 'tile_id': 3, 'row': None}]
     """
-    table = _arrow(given)
     for name in ("dataset", "tissue_id"):
         if name not in table.column_names or table.column(name).null_count:
             raise TableError(
@@ -226,18 +223,3 @@ def excluded_rows(given: object) -> pa.Table:
         except pa.ArrowException as error:
             raise TableError(f"exclude(): the column {name} cannot be read as {kind}: {error}") from error
     return pa.table(columns, schema=pa.schema([SCHEMA.field(name) for name in IDENTITY]))
-
-
-def _arrow(given: Any) -> pa.Table:  # noqa: ANN401 - tables of any library
-    if isinstance(given, pa.Table):
-        return given
-    if hasattr(given, "to_arrow_table"):
-        return given.to_arrow_table()
-    if hasattr(given, "to_arrow"):
-        return given.to_arrow()
-    if type(given).__module__.partition(".")[0] == "pandas" and hasattr(given, "columns"):
-        return pa.Table.from_pandas(given, preserve_index=False)
-    raise ArgumentError(
-        f"exclude({type(given).__name__}): expected a table with dataset and tissue_id, such as catalog.quarantine(), "
-        "a pyarrow Table or a DataFrame."
-    )

@@ -8,6 +8,7 @@ from spora_db.audit.same_pixels import SamePixels
 from spora_db.plan.channels import ChosenChannels
 from spora_db.query.markers import ACCESSION
 from spora_db.selection import MissingStatistics
+from spora_db.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def find(
         unopened = "; no image was opened" if same is None else ""
         findings.append(Finding(level="ok", text=f"no image, mask, tile or statistic is missing{unopened}"))
     if same is not None and same.unreadable:
-        text = f"{_count(len(same.unreadable), 'image')} cannot be read: {same.unreadable[0][1]}"
+        text = f"{counted(len(same.unreadable), 'image')} cannot be read: {same.unreadable[0][1]}"
         findings.append(Finding(level="error", text=text))
     unstated = tables["licences"]["dataset"][tables["licences"]["licence"].isna()].tolist()
     if unstated:
@@ -74,7 +75,7 @@ def _leaks(frame: "pd.DataFrame", leakage: "pd.DataFrame", same: SamePixels | No
         leaking = leakage[leakage["group"] == group]
         names = [f"{dataset} {name}" for dataset, name in zip(leaking["dataset"], leaking["name"], strict=True)]
         if names:
-            text = f"{_count(len(names), group)} in several splits: {_listed(names)}"
+            text = f"{counted(len(names), group)} in several splits: {_listed(names)}"
             findings.append(Finding(level="error", text=text))
         elif divided and group == "patient":
             findings.append(Finding(level="ok", text="no patient is in several splits"))
@@ -88,7 +89,7 @@ def _leaks(frame: "pd.DataFrame", leakage: "pd.DataFrame", same: SamePixels | No
     unknown = frame[frame["patient_id"].isna() | (frame["patient_id"] == "")]
     if len(unknown):
         number = len(unknown.drop_duplicates(["dataset", "tissue_id"]))
-        text = f"{_count(number, 'tissue')} of {_listed(sorted(set(unknown['dataset'])))} without a patient"
+        text = f"{counted(number, 'tissue')} of {_listed(sorted(set(unknown['dataset'])))} without a patient"
         findings.append(Finding(level="warning", text=f"{text}: leakage cannot be told"))
     return findings
 
@@ -102,7 +103,7 @@ def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Findin
         where = _listed(
             [f"{data} {modality}".strip() for data, modality in zip(part["dataset"], part["modality"], strict=True)]
         )
-        text = f"{label} for {_count(int(part['tissues'].sum()), 'tissue')} ({where})"
+        text = f"{label} for {counted(int(part['tissues'].sum()), 'tissue')} ({where})"
         findings.append(Finding(level=level, text=text))
     return findings
 
@@ -117,10 +118,6 @@ def _double_names(delivered: ChosenChannels) -> list[str]:
         if ACCESSION.fullmatch(text):
             proteins.setdefault(delivered.names[name].lower(), set()).add(text.split("-")[0])
     return [f"{name} ({', '.join(sorted(ids))})" for name, ids in sorted(proteins.items()) if len(ids) > 1]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -26,8 +26,8 @@ def quarantine(
     """
     from spora_db.catalog import Catalog
     from spora_db.cli.tables import chosen_form, write_answer
-    from spora_db.cli.terminal import counted
     from spora_db.quarantine import forget_quarantine, quarantine_path
+    from spora_db.wording import counted
 
     form = chosen_form(output_format, output)
     with Catalog(lake) as catalog:

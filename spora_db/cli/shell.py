@@ -16,8 +16,9 @@ from spora_db.cli.interrupts import interruptible
 from spora_db.cli.named_queries import purpose, query_names, query_text, show_queries
 from spora_db.cli.statements import statements
 from spora_db.cli.tables import FORMS, SHOWN_ROWS, encoded, print_lines, print_table, write_answer
-from spora_db.cli.terminal import counted, fit_carets
+from spora_db.cli.terminal import fit_carets
 from spora_db.errors import ArgumentError, SporaError, unknown
+from spora_db.wording import counted
 
 PROMPT, CONTINUED = "spora> ", "  ...> "
 WELCOME = "{lake}: {datasets}. SELECT ...; ends with a semicolon, .help lists commands, .quit leaves."

@@ -27,10 +27,11 @@ def demo(
 
     from spora_db.cli.explore import info
     from spora_db.cli.make import standardize, tile
-    from spora_db.cli.terminal import counted, plain_console
+    from spora_db.cli.terminal import plain_console
     from spora_db.demo import write_demo_lake
     from spora_db.demo.lake import MPP
     from spora_db.demo.prepare import SPEC, TILE_SIZE, TOLERANCE
+    from spora_db.wording import counted
 
     console = plain_console()
     started = time.perf_counter()

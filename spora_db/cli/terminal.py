@@ -26,17 +26,6 @@ def plain_console(file: TextIO | None = None) -> Console:
     return console
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with what it counts.
-
-    Examples
-    --------
-    >>> counted(1, "row"), counted(2000, "row")
-    ('1 row', '2,000 rows')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def error_text(message: str) -> str:
     """Return an error as it is written to standard error: `fit_carets` where that is a terminal."""
     if not sys.stderr.isatty():

@@ -17,6 +17,7 @@ from spora_db.plan.panels import Int32, PlanChannels
 from spora_db.samples.cells import PlanCells
 from spora_db.samples.masks import PlanMasks
 from spora_db.selection import StandardizationChoice, Unit
+from spora_db.wording import counted
 
 VERSION = 3
 ABSENT = -1
@@ -97,8 +98,8 @@ class Plan:
         size = f" of {self.tile_size} pixels" if self.tile_size else ""
         modalities = " with ".join(" or ".join(names) for names in self.modalities)
         return (
-            f"Plan({_count(len(self), self.unit)}{size}, {modalities}, {_count(len(self.images), 'image')}, "
-            f"{_count(len(self.channel_names), 'channel')}, hash {self.hash[:8]})"
+            f"Plan({counted(len(self), self.unit)}{size}, {modalities}, {counted(len(self.images), 'image')}, "
+            f"{counted(len(self.channel_names), 'channel')}, hash {self.hash[:8]})"
         )
 
     @property
@@ -195,7 +196,3 @@ def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not whole or (np.abs(values) > _EXACT).any():
             return np.where(np.isnan(values), np.nan, values)
     return values if values.size and values.max() > np.iinfo(np.int64).max else values.astype(np.int64)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -24,13 +24,13 @@ from spora_db.selection import Selection
 
 IMAGES = "SELECT dataset, modality, mpp, tissue_id, path, format FROM images ORDER BY dataset, modality, mpp, tissue_id"
 NUMBERED = "numbered_images"
-FIRST = f"""
-    SELECT dataset, mpp, tissue_id, arg_min(number, list_position(${{place}}, modality)) AS number
-    FROM {NUMBERED}
-    WHERE list_contains(${{place}}, modality)
+FIRST = """
+    SELECT dataset, mpp, tissue_id, arg_min({value}, list_position(${place}, modality)) AS {value}
+    FROM {images}
+    WHERE list_contains(${place}, modality)
     GROUP BY dataset, mpp, tissue_id
 """
-"""Of the alternatives that a tissue has for a place, the image of the one named first."""
+"""Of the alternatives that a tissue has for a place (a parameter, the list of their names), the one named first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ def _numbered_rows(
             same = f"{alias}.dataset = s.dataset AND {alias}.mpp = s.mpp AND {alias}.tissue_id = s.tissue_id"
             if i == 0:
                 same += f" AND {alias}.modality = s.modality AND list_contains(${alias}, {alias}.modality)"
-            beside = NUMBERED if i == 0 else f"({FIRST.format(place=alias)})"
+            beside = NUMBERED if i == 0 else f"({FIRST.format(value='number', images=NUMBERED, place=alias)})"
             joined = f"SELECT 1 FROM s LEFT JOIN {beside} AS {alias} ON {same}"
             query.append("joins", parse_one(joined, dialect=DIALECT).args["joins"][0])
         query = query.select(f"coalesce({number}, {ABSENT}) AS image_{i}", dialect=DIALECT)

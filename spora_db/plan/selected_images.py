@@ -10,6 +10,7 @@ from spora_db.catalog import Catalog
 from spora_db.channels import is_rgb
 from spora_db.guard.dialect import DIALECT
 from spora_db.plan.channels import ChosenChannels, choose_channels
+from spora_db.plan.rows import FIRST
 from spora_db.query.binding import Compiled
 from spora_db.query.markers import ACCESSION
 from spora_db.selection import Selection, StandardizationChoice
@@ -33,13 +34,6 @@ IMAGES = """
     ) AS p USING (dataset, modality, mpp, tissue_id)
     ORDER BY image
 """
-BESIDE = """
-    SELECT dataset, mpp, tissue_id, arg_min(modality, list_position(${place}, modality)) AS modality
-    FROM images
-    WHERE list_contains(${place}, modality)
-    GROUP BY dataset, mpp, tissue_id
-"""
-"""For a place after the first: of the alternatives that a tissue has, the one named first."""
 
 
 def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) -> pa.Table:
@@ -60,7 +54,9 @@ def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) 
     assert isinstance(query, exp.Select)
     others = {f"place_{i}": list(names) for i, names in enumerate(selection.modalities[1:])}
     none = "SELECT dataset, mpp, tissue_id, modality FROM images WHERE FALSE"
-    beside = " UNION ALL ".join([none, *(BESIDE.format(place=place) for place in others)])
+    beside = " UNION ALL ".join(
+        [none, *(FIRST.format(value="modality", images="images", place=place) for place in others)]
+    )
     query = query.with_("places", as_=places).with_("beside", as_=parse_one(beside, dialect=DIALECT))
     return catalog.run(query.sql(DIALECT), {**compiled.parameters, **others}).to_arrow_table()
 

@@ -1,6 +1,6 @@
 """The rows that users select themselves, by SQL or in another engine, and what they say of their place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,21 +23,28 @@ ROWS = "query_rows"
 _NUMBERS = ("mpp", "tile_size", "tile_id", "row", "col")
 
 
-def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, tuple[str, ...]]:
-    """Return the user's own rows as a checked tree with its column names; nothing where rows come from the views."""
+def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, dict[str, str]]:
+    """Return the user's own rows as a checked tree with the types of its columns; nothing where the views have them.
+
+    Raises
+    ------
+    QueryError
+        If the SELECT is refused, has parameters, or lacks a column that identifies its rows.
+    """
     if selection.rows_sql is not None:
         text = check_select(selection.rows_sql, relations=catalog.relations)
     elif selection.rows_table is not None:
         catalog.register(ROWS, selection.rows_table)
         text = exp.select("*").from_(ROWS).sql(DIALECT)
     else:
-        return None, ()
+        return None, {}
     tree = parse_one(text, dialect=DIALECT)
     assert isinstance(tree, exp.Query)
     if parameter := tree.find(exp.Placeholder, exp.Parameter):
         shown = parameter.sql(DIALECT)
         raise QueryError(f"from_sql() takes no parameters, but the SELECT has {shown}. Write the value in its place.")
-    columns = tuple(catalog.run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT)).columns)
+    described = catalog.run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT))
+    columns = dict(zip(described.columns, described.types, strict=True))
     wanted = ["dataset", "tissue_id", *PLACES[selection.unit]]
     missing = [name for name in wanted if name not in columns]
     if missing:
@@ -50,13 +57,20 @@ def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, 
 
 
 def placed_as_rows_say(
-    selection: Selection, source: exp.Query, source_columns: Sequence[str], catalog: Catalog
+    selection: Selection, source: exp.Query, types: Mapping[str, str], catalog: Catalog
 ) -> Selection:
-    """Take resolution and tile size from the user's rows where they carry them; one value each, never a mixture."""
-    _check_places(selection, source, source_columns, catalog)
+    """Take resolution and tile size from the user's rows where they carry them; one value each, never a mixture.
+
+    Raises
+    ------
+    QueryError
+        If what says a row's place is absent or no fitting number or text, several values are mixed, or none is as
+        asked.
+    """
+    _check_places(selection, source, types, catalog)
     found: dict[str, Any] = {}
     for column, chosen, kind in (("mpp", selection.mpp, float), ("tile_size", selection.tile_size, int)):
-        if column not in source_columns:
+        if column not in types:
             continue
         values = [kind(value) for value in distinct(source, column, catalog)]
         listed = ", ".join(map(str, values))
@@ -74,15 +88,14 @@ def placed_as_rows_say(
     return replace(selection, **found)
 
 
-def _check_places(selection: Selection, source: exp.Query, source_columns: Sequence[str], catalog: Catalog) -> None:
+def _check_places(selection: Selection, source: exp.Query, types: Mapping[str, str], catalog: Catalog) -> None:
     """Refuse rows if what says their place is absent or of another type, or no whole number where one is meant."""
     places = _NUMBERS if selection.unit != "tissue" else _NUMBERS[:1]
-    wanted = [name for name in ("dataset", "tissue_id", "modality", *places) if name in source_columns]
-    columns = {name: exp.column(name, quoted=True) for name in wanted}
-    described = catalog.run(exp.select(*columns.values()).from_(source.subquery("rows")).limit(0).sql(DIALECT))
-    types = dict(zip(wanted, described.types, strict=True))
     tests: dict[str, exp.Expr] = {}
-    for name, column in columns.items():
+    for name in ("dataset", "tissue_id", "modality", *places):
+        if name not in types:
+            continue
+        column = exp.column(name, quoted=True)
         if name not in _NUMBERS and types[name] != "VARCHAR" and not types[name].startswith("ENUM"):
             raise QueryError(f"The column {name!r} of the rows is {types[name]}, but ids are text. Cast it to VARCHAR.")
         if name in _NUMBERS and types[name] in ("VARCHAR", "BLOB", "BOOLEAN"):
@@ -105,14 +118,9 @@ def distinct(source: exp.Query, column: str, catalog: Catalog) -> list[Any]:
     return [row[0] for row in catalog.run(query.sql(DIALECT)).fetchall() if row[0] is not None]
 
 
-def holds_floats(
-    choice: SplitChoice | None, source: exp.Query | None, source_columns: Sequence[str], catalog: Catalog
-) -> bool:
-    """Tell whether rows are divided by a column of floating-point numbers."""
+def holds_floats(choice: SplitChoice | None, types: Mapping[str, str], catalog: Catalog) -> bool:
+    """Tell whether rows, of own columns of these types, are divided by a column of floating-point numbers."""
     if choice is None:
         return False
-    if source is None or choice.group_column not in source_columns:
-        return catalog.column_types("tissues").get(choice.group_column) in FLOATS
-    column = exp.column(choice.group_column, quoted=True)
-    described = catalog.run(exp.select(column).from_(source.subquery("rows")).limit(0).sql(DIALECT))
-    return described.types[0] in FLOATS
+    name = choice.group_column
+    return (types[name] if name in types else catalog.column_types("tissues").get(name)) in FLOATS

@@ -45,10 +45,11 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         If selected rows cannot be divided or capped by their patient: it is not known, or is in several splits.
     """
     catalog.use_aliases(selection.channels.aliases)
-    source, source_columns = own_rows(selection, catalog)
+    source, types = own_rows(selection, catalog)
+    source_columns = tuple(types)
     selection = replace(selection, modalities=_modalities(selection, source, source_columns, catalog))
     if source is not None:
-        selection = placed_as_rows_say(selection, source, source_columns, catalog)
+        selection = placed_as_rows_say(selection, source, types, catalog)
         if selection.unit == "tile" and selection.tile_size is None:
             selection = replace(selection, tile_size=_tiling(selection, catalog).tile_size)
     elif selection.unit == "tile":
@@ -93,7 +94,7 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         source=source,
         source_columns=source_columns,
         tissue_columns=tuple(dict.fromkeys(name for name in groups if source and name not in source_columns)),
-        split_of_floats=bool(fractions) and holds_floats(choice, source, source_columns, catalog),
+        split_of_floats=bool(fractions) and holds_floats(choice, types, catalog),
         cells=cells,
         markers=markers,
     )
