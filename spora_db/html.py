@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spora_db.errors import SporaError
+from spora_db.wording import counted
 
 if TYPE_CHECKING:
     from spora_db.catalog import Catalog
@@ -64,7 +65,7 @@ def _asked(query: "SporaQuery") -> list[tuple[str, str]]:
     if asked.rows_sql is not None:
         rows.append(("rows", " ".join(asked.rows_sql.split())))
     if asked.rows_table is not None:
-        rows.append(("rows", f"of an Arrow table, {len(asked.rows_table):,} rows"))
+        rows.append(("rows", f"of an Arrow table, {counted(len(asked.rows_table), 'row')}"))
     rows += [("where", condition) for condition in asked.conditions]
     if asked.splits:
         rows.append(("split", ", ".join(asked.splits)))
@@ -77,7 +78,7 @@ def _asked(query: "SporaQuery") -> list[tuple[str, str]]:
     rows.append(("standardize", ", ".join(specs)))
     if asked.sampling is not None:
         drawn = asked.sampling
-        amount = "rows drawn" if drawn.n is None else f"{drawn.n:,} rows"
+        amount = "rows drawn" if drawn.n is None else counted(drawn.n, "row")
         by = f" by {', '.join(drawn.by)}" if drawn.by else ""
         rows.append(("sample", f"{amount}{by}, seed {drawn.seed}"))
     if asked.masks:

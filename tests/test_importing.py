@@ -264,7 +264,7 @@ def test_cells_and_metadata_of_steinbock(bring, raw):
         cells="image,Object,area\nroi_1.tiff,1,30.5\nroi_1.tiff,2,41\nroi_7.tiff,1,9\n",
         id_column="image",
     )
-    assert "1 rows of metadata.csv have no image here and were left out." in report.notes
+    assert "1 row of metadata.csv left out: without an image here." in report.notes
     tissues = pq.read_table(report.path / "metadata/tissues.parquet").to_pylist()
     assert tissues[0] == {
         "tissue_id": "roi_1", "dataset": "mine", "modality": "imc", "image": "roi_1.tiff", "Sex": "F", "group": 1.5,

@@ -227,7 +227,7 @@ def test_an_empty_mask_is_a_tissue_without_tiles(tmp_path):
     root = write_masks(tmp_path)
     np.savez_compressed(mask_folder(root) / "cohort_0001.npz", mask=np.zeros((80, 80), bool))
     (part,) = tile(root).datasets
-    assert part.note == "1 tissues have no tile (cohort_0001: empty_mask)"
+    assert part.note == "1 tissue without a tile (cohort_0001: empty_mask)"
     assert pd.read_parquet(part.files[0]).loc["cohort_0001", "stop_reason"] == "empty_mask"
 
 

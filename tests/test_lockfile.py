@@ -145,7 +145,7 @@ def test_a_column_of_structs_and_lists_survives(query, lake, tmp_path):
     path = query.select("staging", "nodes").lock(tmp_path / "a.json")
     assert SporaQuery.from_lock(path).count() == 54
     rewrite(file, lambda f: f.assign(staging=[{"t": i, "n": [i, int(i == 2)]} for i in range(len(f))]))
-    assert "columns changed in alpha (1 tissues)" in broken(path)
+    assert "columns changed in alpha (1 tissue)" in broken(path)
 
 
 @pytest.mark.parametrize(
@@ -270,22 +270,22 @@ def test_a_removed_cohort(query, lake, tmp_path):
         (
             "metadata/tissues.parquet",
             lambda f: f.assign(age=f["age"].where(f["tissue_id"] != "alpha_0001", 51)),
-            ["columns changed in alpha (1 tissues): alpha_0001"],
+            ["columns changed in alpha (1 tissue): alpha_0001"],
         ),
         (
             "metadata/tissues.parquet",
             lambda f: f.assign(age=f["age"].where(f["tissue_id"] != "alpha_0001", 1)),
-            ["rows lost in alpha: 9 of 1 tissues: alpha_0001"],
+            ["rows lost in alpha: 9 of 1 tissue: alpha_0001"],
         ),
         (
             "tiling/1_0mpp/default/32_tile_coordinates.parquet",
             lambda f: f[(f["tissue_id"] != "alpha_0002") | (f["tile_id"] < 7)],
-            ["rows changed in alpha (1 tissues): alpha_0002 (9 rows, now 7)"],
+            ["rows changed in alpha (1 tissue): alpha_0002 (9 rows, now 7)"],
         ),
         (
             f"{FOLDER}/image_level_upper_quantiles.parquet",
             lambda f: f.assign(CD8=f["CD8"].where(f.index != "alpha_0003", 1.5)),
-            ["statistics changed in alpha (1 tissues): alpha_0003"],
+            ["statistics changed in alpha (1 tissue): alpha_0003"],
         ),
         (
             "imc/channels.parquet",
@@ -342,7 +342,7 @@ def test_two_locks_are_compared(query, tmp_path):
     lines = result.output.splitlines()
     assert "asked for: conditions ['age > 40'], now ['age > 40', 'age < 70']" in lines
     assert "asked for: standardization.use_mean_std True, now False" in lines
-    assert "rows lost in alpha: 9 of 1 tissues: alpha_0003" in lines
+    assert "rows lost in alpha: 9 of 1 tissue: alpha_0003" in lines
     same = CliRunner().invoke(app, ["diff", str(first), str(first)])
     assert (same.exit_code, same.output) == (0, f"No difference: 54 rows, plan {query.plan().hash}.\n")
 

@@ -288,7 +288,7 @@ def test_rows_without_a_patient_are_told(lake, tmp_path, how, build, tissues):
     with pytest.raises(TableError, match="have no patient_id") as caught:
         build(query).count()
     rows = 1 if tissues else 9
-    assert f"{rows} selected rows (1 tissues) of dataset 'alpha' have no patient_id" in str(caught.value)
+    assert f"{rows} selected rows (1 tissue) of dataset 'alpha' have no patient_id" in str(caught.value)
     condition = str(caught.value).split('.where("')[1].split('")')[0]
     assert divided(query.where(condition)).count() == 108 - 9
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from spora_db.errors import FileFormatError, TableError, unknown
 from spora_db.importing.fields import STORES, TIFFS
 from spora_db.importing.panel import read_csv, read_header
+from spora_db.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +73,7 @@ def tissue_table(
         if name.casefold() == "tissue_id" and name != (id_column or "tissue_id"):
             columns[f"original_{name}"] = chosen[name]
     left = len(ids_here) - len(tissues)
-    notes = [f"{left} rows of {path.name} have no image here and were left out."] if left else []
+    notes = [f"{counted(left, 'row')} of {path.name} left out: without an image here."] if left else []
     return pa.table({"tissue_id": pa.array(list(tissues), pa.string()), **constants, **columns}), notes
 
 
@@ -103,7 +104,7 @@ def cell_table(path: Path, tissues: Sequence[str], *, id_column: str | None) -> 
     cells = pa.table(columns)
     chosen = cells.filter(pc.is_in(cells["tissue_id"], pa.array(list(tissues), pa.string())))
     left = len(cells) - len(chosen)
-    return chosen, [f"{left} rows of {path.name} are of other tissues and were left out."] if left else []
+    return chosen, [f"{counted(left, 'row')} of {path.name} left out: of other tissues."] if left else []
 
 
 def _read(path: Path, id_column: str | None, tissues: Sequence[str]) -> tuple["pa.Table", list[str]]:

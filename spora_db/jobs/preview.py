@@ -20,6 +20,7 @@ from spora_db.plot.canvas import FAINT, LEGEND_ROW, MARGIN, Page, picture_format
 from spora_db.plot.markers import choose_channels
 from spora_db.plot.overview import TissueView, draw_tissue, modality_name, read_thinned, thin_step
 from spora_db.tiling.parameters import TilingParameters
+from spora_db.wording import counted
 
 MOST = 6  # tissues
 COLUMNS = 3
@@ -75,9 +76,8 @@ def draw_preview(
         top = MARGIN + number // columns * (tall + CAPTION + MARGIN)
         scale = PANEL / max(view.height, view.width)
         page.text(left, top, text=view.tissue_id, size=9, weight="bold")
-        caption = (
-            f"{view.dataset}  ·  {modality_name(view.modality)}  ·  {len(view.tiles)} tiles of {parameters.tile_size}"
-        )
+        tiles = f"{counted(len(view.tiles), 'tile')} of {parameters.tile_size}"
+        caption = f"{view.dataset}  ·  {modality_name(view.modality)}  ·  {tiles}"
         page.text(left, top + 0.2, text=caption, size=7.5, colour=FAINT)
         axes = page.axes(left, top + CAPTION - 0.1, width=view.width * scale, height=view.height * scale)
         draw_tissue(axes, view)

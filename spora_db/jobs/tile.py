@@ -28,6 +28,7 @@ from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import mask_folder, parse_mpp, scan, tile_file
 from spora_db.tiling import Tiling, TilingParameters
 from spora_db.tiling.tables import TissueTiling, merge_tilings, tile_unit, write_tiles
+from spora_db.wording import counted
 
 TABLES: tuple[Literal["tile_stats"], Literal["tile_coordinates"]] = ("tile_stats", "tile_coordinates")
 ARRAYS = ("tiles", "gains", "valid_ratios")
@@ -235,7 +236,6 @@ def _tile(run: DatasetRun, *, cohort: Cohort, units: Sequence[TileUnit], paramet
     without = [tiling for tiling in tilings if not len(tiling.tiling.tiles)]
     if without and not report.note:
         first = f"{without[0].tissue_id}: {without[0].tiling.stats['stop_reason']}"
-        report = replace(
-            report, note=f"{len(without)} tissues have no tile ({first}{', ...' if len(without) > 1 else ''})"
-        )
+        more = ", ..." if len(without) > 1 else ""
+        report = replace(report, note=f"{counted(len(without), 'tissue')} without a tile ({first}{more})")
     return report

@@ -12,6 +12,7 @@ from spora_db.loading.panel_batches import panel_numbers
 from spora_db.loading.report import FOLLOWED
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.weights import first_images
+from spora_db.wording import counted
 
 if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset
@@ -47,12 +48,12 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return a few lines."""
-        lines = [f"{self.rows:,} rows of {self.tissues:,} tissues, {self.panels:,} panels"]
+        lines = [f"{counted(self.rows, 'row')} of {counted(self.tissues, 'tissue')}, {counted(self.panels, 'panel')}"]
         if self.delivered is not None and self.decoded is not None and self.read is not None:
             sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.read, self.decoded, self.delivered)]
             lines.append(f"an epoch reads {sizes[0]}, decodes {sizes[1]}, delivers {sizes[2]}")
             lines.append(f"bytes decoded per byte delivered: {self.amplification:.2f}")
-        lines.append(f"one worker: {self.rows_per_second:,.1f} rows/s (probe of {self.probed} rows)")
+        lines.append(f"one worker: {self.rows_per_second:,.1f} rows/s (probe of {counted(self.probed, 'row')})")
         return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spora_db.lock.json_values import to_json
 from spora_db.lock.state import PARTS, FileState, TissueState
+from spora_db.wording import counted
 
 if TYPE_CHECKING:
     from spora_db.lock.lockfile import Lock
@@ -99,7 +100,7 @@ class LockDifference:
             *(f"version: {line}" for line in self.versions),
         ]
         if not self:
-            return "\n".join([f"No difference: {self.rows[0]:,} rows, plan {self.plans[0]}.", *notes])
+            return "\n".join([f"No difference: {counted(self.rows[0], 'row')}, plan {self.plans[0]}.", *notes])
         lines = [f"asked for: {line}" for line in self.choices]
         for kind, changes in (("file", self.files), ("image", self.images)):
             lines += [
@@ -114,13 +115,14 @@ class LockDifference:
         for dataset, part in self.tissues.items():
             lines += _tissue_lines(dataset, part)
         if self.failure:
-            lines.append(f"plan: {self.rows[0]:,} rows then; now it cannot be made: {self.failure}")
+            lines.append(f"plan: {counted(self.rows[0], 'row')} then; now it cannot be made: {self.failure}")
         else:
             same = " (the same)" if self.plans[0] == self.plans[1] else ""
             if self.other_form:
                 same = ": hashes of two forms, from two versions of spora-db; lock the query again with this one"
             lines.append(
-                f"plan: {self.rows[0]:,} rows, {self.plans[0]}; now {self.rows[1]:,} rows, {self.plans[1]}{same}"
+                f"plan: {counted(self.rows[0], 'row')}, {self.plans[0]}; "
+                f"now {counted(self.rows[1], 'row')}, {self.plans[1]}{same}"
             )
         return "\n".join([*lines, *notes])
 
@@ -214,14 +216,15 @@ def _tissue_lines(dataset: str, changes: TissueChanges) -> list[str]:
         if tissues:
             rows = sum(number for _, number in tissues)
             lines.append(
-                f"rows {what} in {dataset}: {rows:,} of {len(tissues):,} tissues: {_listed(t for t, _ in tissues)}"
+                f"rows {what} in {dataset}: {rows:,} of {counted(len(tissues), 'tissue')}: "
+                f"{_listed(t for t, _ in tissues)}"
             )
     kinds: dict[tuple[str, ...], list[str]] = {}
     for tissue, (before, after), parts in changes.changed:
-        count = f" ({before:,} rows, now {after:,})" if before != after else ""
+        count = f" ({counted(before, 'row')}, now {after:,})" if before != after else ""
         kinds.setdefault(parts, []).append(tissue + count)
     for parts, names in kinds.items():
-        lines.append(f"{' and '.join(parts)} changed in {dataset} ({len(names):,} tissues): {_listed(names)}")
+        lines.append(f"{' and '.join(parts)} changed in {dataset} ({counted(len(names), 'tissue')}): {_listed(names)}")
     return lines
 
 

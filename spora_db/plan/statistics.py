@@ -15,6 +15,7 @@ from spora_db.plan.values import SpecValues, read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.standardization.specs import Spec
 from spora_db.standardization.standardize import usable_channels
+from spora_db.wording import counted
 
 Values = tuple[Float32 | None, ...]
 
@@ -125,12 +126,12 @@ def missing_statistics(
     others = " or ".join(repr(name) for name in ("drop_channel", "drop_tissue", "global") if name != chosen)
     return StatisticsNotFoundError(
         f"No {files} for channel {first['channel_name']!r} of tissue {first['tissue_id']!r} under "
-        f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({channels} channels in {tissues} "
-        f"tissues{left}; query.coverage() lists them). What there is: SELECT DISTINCT dataset, modality, mpp, spec, "
-        f"level FROM standardization_stats. Choose what becomes of them: standardize(missing={others}), or make them "
-        f"with: spora-db standardize LAKE --dataset {first['dataset']} --modality {first['modality']} "
-        f"--mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper} "
-        f"--quantile-level {spec.quantile_level}"
+        f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({counted(channels, 'channel')} in "
+        f"{counted(tissues, 'tissue')}{left}; query.coverage() lists them). What there is: SELECT DISTINCT dataset, "
+        f"modality, mpp, spec, level FROM standardization_stats. Choose what becomes of them: "
+        f"standardize(missing={others}), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
+        f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper}"
+        f"{'' if spec.lower is None else f' --lower-quantile {spec.lower}'} --quantile-level {spec.quantile_level}"
     )
 
 

@@ -13,6 +13,7 @@ from spora_db.plot.arguments import check_query, wrong_kind
 from spora_db.plot.canvas import Picture, picture_format, save_picture
 from spora_db.plot.charts import COLOURS, GREY, SOFT, TEXT, chart
 from spora_db.plot.overview import modality_name
+from spora_db.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +104,7 @@ def panels(catalog: "Catalog | str | Path", *, most: int = 60, path: str | Path 
     bar.outline.set_visible(False)
     left = f", {len(order) - len(drawn)} more not drawn" if len(order) > len(drawn) else ""
     shared = sum(len(rows) > 1 for rows in count.values())
-    title = f"{len(order)} markers in {len(cohorts)} panels, {shared} shared{left}"
+    title = f"{counted(len(order), 'marker')} in {counted(len(cohorts), 'panel')}, {shared} shared{left}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold", color=TEXT)
     return save_picture(figure, path)
 
@@ -209,7 +210,7 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
             axes.set_yticks(range(len(block.tissues)), block.tissues)
         else:
             axes.set_yticks([])
-        axes.set_ylabel(f"{len(block.tissues)} tissues", fontsize=8, color=SOFT)
+        axes.set_ylabel(counted(len(block.tissues), "tissue"), fontsize=8, color=SOFT)
         named = len(block.channels) <= 2 * READABLE
         axes.set_xticks(range(len(block.channels)) if named else [], block.channels if named else [], rotation=90)
         axes.set_title(block.title, fontsize=9, weight="bold", loc="left", color=TEXT)

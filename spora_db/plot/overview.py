@@ -29,6 +29,7 @@ from spora_db.plot.canvas import (
 from spora_db.plot.composite import Floats, as_array, brightfield, composite, contrast_limits
 from spora_db.plot.contrast import Limits, check_limits, set_limits
 from spora_db.plot.markers import Markers, Panel, Shown, choose_channels, spell_markers
+from spora_db.wording import counted
 
 BAND = 1024  # rows of a tissue that are read at a time
 LARGEST = 900  # a tissue is thinned to at most this many pixels a side before it is drawn
@@ -260,7 +261,7 @@ def describe(view: TissueView) -> str:
     if view.mpp is not None:
         parts.append(f"{view.mpp:g} µm per pixel")
     if view.tiles is not None:
-        parts.append(f"{len(view.tiles)} tiles of {view.tile_size}")
+        parts.append(f"{counted(len(view.tiles), 'tile')} of {view.tile_size}")
     return "  ·  ".join(parts)
 
 

@@ -38,6 +38,7 @@ from spora_db.plot.contrast import Limits, check_limits
 from spora_db.plot.markers import spell_markers
 from spora_db.plot.overview import TissueView, check_view, draw_tissue, modality_name
 from spora_db.plot.sources import samples_of
+from spora_db.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -263,7 +264,7 @@ def cohort_sheet(
             if (dataset, tissue) == (view.dataset, view.tissue_id)
         }
         draw_tissue(axes, view, markers=markers, marked=marked)
-        count = f"  ·  {len(view.tiles)} tiles" if view.tiles is not None else ""
+        count = f"  ·  {counted(len(view.tiles), 'tile')}" if view.tiles is not None else ""
         page.text(left, head + tall + 0.07, text=view.tissue_id, size=8.5, weight="bold")
         page.text(left, head + tall + 0.23, text=f"{modality_name(view.modality)}{count}", size=7.5, colour=FAINT)
         left += tall * ratio + SPACE

@@ -15,6 +15,7 @@ from spora_db.errors import QueryError, SporaError, TableError, unknown
 from spora_db.guard.dialect import DIALECT
 from spora_db.query.compilation import Resolved, compile_rows, identity_columns, on_base
 from spora_db.selection import ChannelChoice, Selection, SplitChoice, StandardizationChoice
+from spora_db.wording import counted
 
 OF_TILES = frozenset(("mpp", "strategy", "tile_size", "tile_id", "row", "col", "path", "format"))
 """Columns of tiles that are no tissue's, even where a cohort has one of that name."""
@@ -208,9 +209,9 @@ def _unknown(groups: Sequence[_Group], column: str, risk: str, instead: str) -> 
     more = f" (and of {len(numbers) - 1} more datasets)" if len(numbers) > 1 else ""
     known = "<> ''" if any(group.name == "" for group in unknown_groups) else "IS NOT NULL"
     return TableError(
-        f"{rows:,} selected rows ({tissues:,} tissues) of dataset {dataset!r}{more} have no {column}, {risk}. Fill the "
-        f"column in {dataset}/metadata/tissues.parquet (a tissue without a row there has none), leave them out with "
-        f'.where("{exp.to_identifier(column).sql(DIALECT)} {known}"), or use {instead}.'
+        f"{rows:,} selected rows ({counted(tissues, 'tissue')}) of dataset {dataset!r}{more} have no {column}, "
+        f"{risk}. Fill the column in {dataset}/metadata/tissues.parquet (a tissue without a row there has none), leave "
+        f'them out with .where("{exp.to_identifier(column).sql(DIALECT)} {known}"), or use {instead}.'
     )
 
 
