@@ -15,13 +15,13 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 from spora_db.catalog import Catalog
 from spora_db.errors import SporaError
+from spora_db.layout import LAKE_VARIABLE
 from spora_db.query import SporaQuery
 
 if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
-LAKE_VARIABLE = "SPORA_DATASETS_DIR"
 IDENTITY = ("dataset", "tissue_id")
 
 

@@ -1,11 +1,15 @@
 """What a query asks for, as plain values: the fields of `SporaQuery`, without any SQL."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pyarrow as pa
 
 from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
+from spora_db.wording import counted
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Unit = Literal["tile", "tissue", "cell"]
 CellSource = Literal["table", "masks"]
@@ -19,8 +23,25 @@ CHANNEL_KINDS: tuple[ChannelKind, ...] = ("complete", "qc_filtered", "uniprot_fi
 MISSING_STATISTICS: tuple[MissingStatistics, ...] = ("error", "drop_channel", "drop_tissue", "global")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelChoice:
+class _Brief:
+    """A dataclass whose repr leaves out what is as by default: a query has some sixty fields, of which few are set."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return the fields that say something."""
+        shown = []
+        for item in fields(cast("DataclassInstance", self)):
+            value = getattr(self, item.name)
+            if isinstance(value, pa.Table):
+                shown.append(f"{item.name}=<{counted(len(value), 'row')}: {', '.join(value.column_names)}>")
+            elif value != item.default:
+                shown.append(f"{item.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ChannelChoice(_Brief):
     """Which planes of a tissue's image are delivered, always in panel order.
 
     Attributes
@@ -55,8 +76,8 @@ class ChannelChoice:
     accessions: Accessions = "published"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandardizationChoice:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class StandardizationChoice(_Brief):
     """How pixel values are transformed.
 
     Attributes
@@ -109,8 +130,8 @@ def _restored(values: dict[str, Any], functions: dict[str, Any]) -> Standardizat
     return StandardizationChoice(**values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Sampling(_Brief):
     """A repeatable sample: caps first, then a fraction, a quota per group, or `n` rows drawn evenly over groups.
 
     Attributes
@@ -141,8 +162,8 @@ class Sampling:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitChoice:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SplitChoice(_Brief):
     """How rows are divided into splits: whole groups at a time, by a hash of the group.
 
     Attributes
@@ -168,8 +189,8 @@ class SplitChoice:
         return f"{self.by}_id" if self.by in ("patient", "specimen", "tissue") else self.by
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellChoice:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class CellChoice(_Brief):
     """The cells that come with every sample.
 
     Attributes
@@ -184,8 +205,8 @@ class CellChoice:
     source: CellSource | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Selection(_Brief):
     """All that a `SporaQuery` asks for; every verb returns a new one.
 
     ``modalities`` holds one entry per image of a row; an entry names the alternatives that may fill it. ``excluded``

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-LAKE_VARIABLE = "SPORA_DATASETS_DIR"
+from spora_db.layout import LAKE_VARIABLE
 
 Lake = Annotated[
     Path,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spora_db.cli.arguments import LAKE_VARIABLE, Lake
+from spora_db.cli.arguments import Lake
 from spora_db.errors import ArgumentError, QueryError, SporaError
+from spora_db.layout import LAKE_VARIABLE
 
 if TYPE_CHECKING:
     from spora_db.cli.scripts import Script

@@ -1,4 +1,4 @@
-"""Where datasets lie: a given path, or the folder that SPORA_DATASETS_DIR names (the only look at the environment)."""
+"""Where datasets lie: a given path, or the folder that SPORA_DATASETS_DIR names."""
 
 import os
 from collections.abc import Iterator
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from spora_db.catalog import Catalog
 from spora_db.errors import DatasetNotFoundError
-
-VARIABLE = "SPORA_DATASETS_DIR"
+from spora_db.layout import LAKE_VARIABLE
 
 
 def datasets_root(given: str | os.PathLike[str] | None = None) -> Path:
@@ -21,10 +20,12 @@ def datasets_root(given: str | os.PathLike[str] | None = None) -> Path:
     """
     if given is not None:
         return Path(given).expanduser()
-    if not os.environ.get(VARIABLE):
-        message = f"Where are the datasets? Give a path, or set the environment variable {VARIABLE} to their folder."
+    if not os.environ.get(LAKE_VARIABLE):
+        message = (
+            f"Where are the datasets? Give a path, or set the environment variable {LAKE_VARIABLE} to their folder."
+        )
         raise DatasetNotFoundError(message)
-    return Path(os.environ[VARIABLE]).expanduser()
+    return Path(os.environ[LAKE_VARIABLE]).expanduser()
 
 
 def dataset_folder(name: str, path: str | os.PathLike[str] | None) -> Path:
@@ -37,9 +38,7 @@ def dataset_folder(name: str, path: str | os.PathLike[str] | None) -> Path:
     """
     folder = Path(path).expanduser() if path is not None else datasets_root() / name
     if not folder.is_dir():
-        message = (
-            f"Dataset {name!r}: no folder {folder}. Give path=, or set {VARIABLE} to the folder that holds {name!r}."
-        )
+        message = f"Dataset {name!r}: no folder {folder}. Give path=, or let {LAKE_VARIABLE} name what holds it."
         raise DatasetNotFoundError(message)
     return folder
 

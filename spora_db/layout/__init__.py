@@ -2,6 +2,7 @@
 
 from spora_db.layout.names import (
     IMAGE_SUFFIXES,
+    LAKE_VARIABLE,
     MULTIPLEX_MODALITIES,
     STATISTICS,
     check_name,
@@ -27,6 +28,7 @@ from spora_db.layout.tree import (
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "LAKE_VARIABLE",
     "MULTIPLEX_MODALITIES",
     "STATISTICS",
     "Dataset",

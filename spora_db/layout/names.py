@@ -9,6 +9,8 @@ from typing import Literal
 from spora_db.errors import ArgumentError
 
 MULTIPLEX_MODALITIES = ("codex", "cycif", "imc", "mibi")
+LAKE_VARIABLE = "SPORA_DATASETS_DIR"
+"""The environment variable that names a default lake, where one may be left out."""
 STATISTICS = ("lower_quantiles", "upper_quantiles", "means", "stds")
 IMAGE_SUFFIXES = {".ome.zarr": "ome-zarr", ".ome.tiff": "ome-tiff", ".ome.tif": "ome-tiff"}
 

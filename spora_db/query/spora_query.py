@@ -66,6 +66,8 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
     ... )
     >>> query.selection.tile_size
     224
+    >>> SporaQuery("lake").modality("he").tissues(mpp=0.5)
+    SporaQuery(lake='lake', selection=Selection(modalities=(('he',),), unit='tissue', mpp=0.5))
     """
 
     lake: str | Path
