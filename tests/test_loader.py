@@ -126,6 +126,23 @@ def test_unusable_arguments(dataset, options, error, match):
         dataset.loader(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"missing_chunks": 5}, UnknownNameError, "error, zeros"),
+        ({"standardize_on": "gpu"}, UnknownNameError, "cpu, device"),
+        ({"on_error": "skip"}, UnknownNameError, "raise, replace"),
+        ({"vocabulary": 5}, ArgumentError, "vocabulary=5: expected a list of UniProt accessions"),
+        ({"vocabulary": "P01732"}, ArgumentError, "expected a list of UniProt accessions"),
+        ({"vocabulary": [1]}, ArgumentError, "expected a list of UniProt accessions"),
+        ({"vocabulary": ["P01732"]}, ArgumentError, "lacks"),
+    ],
+)
+def test_unusable_arguments_of_a_dataset(dataset, options, error, match):
+    with pytest.raises(error, match=match):
+        PlanDataset(dataset.plan, **options)
+
+
 # ---- start methods ----
 
 UNUSED = """

@@ -17,7 +17,7 @@ from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
 from spora_db.loading.substitutes import Substitutes, Unreadable
-from spora_db.loading.vocabulary import marker_numbers
+from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import ABSENT, Plan
 from spora_db.samples.materialize import ImagePlan, Materializer
 
@@ -80,6 +80,8 @@ class PlanDataset(Dataset[Sample]):
                 f"The query selects no {plan.unit}s in {plan.lake}. "
                 "Look at query.sql() and loosen a condition; query.count() tells when it selects some."
             )
+        if missing_chunks not in ("error", "zeros"):
+            raise unknown("choice of missing_chunks=", missing_chunks, ("error", "zeros"))
         if standardize_on not in ("cpu", "device"):
             raise unknown("choice of standardize_on=", standardize_on, ("cpu", "device"))
         if on_error not in ("raise", "replace"):
@@ -89,7 +91,7 @@ class PlanDataset(Dataset[Sample]):
         self._handle = PlanHandle(plan)
         self.missing_chunks: Literal["error", "zeros"] = missing_chunks
         self.standardize_on: Literal["cpu", "device"] = standardize_on
-        self.vocabulary = plan.vocabulary if vocabulary is None else tuple(vocabulary)
+        self.vocabulary = plan.vocabulary if vocabulary is None else checked_vocabulary(vocabulary)
         self._markers = marker_numbers(plan, self.vocabulary)
         self._substitutes = Substitutes(plan) if on_error == "replace" else None
         self._materializer: Materializer | None = None

@@ -1,12 +1,20 @@
 """Numbers for markers: the same number for the same protein in every cohort."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError
 from spora_db.plan import Plan
+
+
+def checked_vocabulary(given: object) -> tuple[str, ...]:
+    """Return a vocabulary as it was given, in a tuple; anything but a list of texts is an `ArgumentError`."""
+    listed = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    if isinstance(given, str) or not all(isinstance(text, str) for text in listed):
+        raise ArgumentError(f"vocabulary={given!r}: expected a list of UniProt accessions, such as plan.vocabulary.")
+    return tuple(map(str, listed))
 
 
 def marker_numbers(plan: Plan, vocabulary: Sequence[str]) -> npt.NDArray[np.int64]:

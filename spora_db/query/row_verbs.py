@@ -122,7 +122,9 @@ class RowVerbs:
             Such as ``"cancer_type = 'LUAD' AND age > 60"``; names with other characters in double quotes. In a
             sub-select, ``tiles.tissue_id`` (``tissues.``, ``cells.``) is that of the row, unless the sub-select reads a
             relation of that name itself: ``"EXISTS (SELECT 1 FROM cells AS c WHERE c.tissue_id = tiles.tissue_id)"``.
-            What gives other rows at every run (``random()``, sample clauses) is refused; `sample` draws.
+            What gives other rows at every run (``random()``, sample clauses) is refused; `sample` draws. As everywhere
+            in DuckDB, NULL satisfies no comparison, and NaN is greater than any number:
+            ``"age > 60 AND NOT isnan(age)"``.
         """
         text = checked_text(condition, at="where(", example="cancer_type = 'LUAD'")
         return self._with(conditions=(*self.selection.conditions, text))
