@@ -172,6 +172,8 @@ def test_scale(lake: Path) -> None:
     tiles = SporaQuery(lake).modality("imc").tiles(size=224, mpp=1.0).where("split = 'train'")
     standardized = tiles.channels(kind="uniprot_filtered").standardize("quantile_clipping/uq_0.99_image")
     timed("count", tiles.count)
+    known = tiles.standardize("quantile_clipping/uq_0.99_image", missing="drop_tissue")
+    timed("count, of tissues with statistics", known.count)
     tables = sorted(lake.glob("*/imc/1_0mpp/standardization/*/*/*.parquet"))
     read = timed("statistics, bare", lambda: sum(pq.read_table(path).num_columns for path in tables), 2)
     for label, query, least in (("plan", tiles, rows), ("plan with statistics", standardized, rows + read)):
