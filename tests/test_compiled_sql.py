@@ -44,6 +44,8 @@ def unit(text: str) -> float:
 Build = Callable[[SporaQuery], SporaQuery]
 Oracle = Callable[[pd.DataFrame], pd.DataFrame]
 WITHOUT_CD3E = ["alpha_0002", "beta_0002"]
+SPEC = "quantile_clipping/uq_0.99_image"
+WITHOUT_QUANTILES = "alpha_0001"
 
 CASES: dict[str, tuple[Build, Oracle]] = {
     "tiles": (lambda q: q, lambda f: f),
@@ -89,6 +91,10 @@ CASES: dict[str, tuple[Build, Oracle]] = {
         lambda q: q.sample(quota={50: 3}, by="age"),
         lambda f: keyed(f[f.age == 50]).sort_values("key")[:3],
     ),
+    "drop_tissue": (
+        lambda q: q.standardize(SPEC, missing="drop_tissue"),
+        lambda f: f[f.tissue_id != WITHOUT_QUANTILES],
+    ),
     "quota": (
         lambda q: q.sample(quota={"LUAD": 5}, by="cancer_type"),
         lambda f: keyed(f[f.cancer_type == "LUAD"]).sort_values("key")[:5],
@@ -98,7 +104,10 @@ CASES: dict[str, tuple[Build, Oracle]] = {
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_lake(tmp_path_factory.mktemp("compiled") / "lake")
+    root = write_lake(tmp_path_factory.mktemp("compiled") / "lake")
+    quantiles = root / "alpha/imc/1_0mpp/standardization" / SPEC / "image_level_upper_quantiles.parquet"
+    pd.read_parquet(quantiles).drop(index=WITHOUT_QUANTILES).to_parquet(quantiles)
+    return root
 
 
 def asked(lake: Path, name: str) -> SporaQuery:
