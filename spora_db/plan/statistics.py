@@ -131,7 +131,8 @@ def missing_statistics(
         f"modality, mpp, spec, level FROM standardization_stats. Choose what becomes of them: "
         f"standardize(missing={others}), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
         f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper}"
-        f"{'' if spec.lower is None else f' --lower-quantile {spec.lower}'} --quantile-level {spec.quantile_level}"
+        f"{'' if spec.lower is None else f' --lower-quantile {spec.lower}'} --quantile-level {spec.quantile_level} "
+        "(--overwrite replaces tables that are there already)"
     )
 
 
