@@ -1,5 +1,6 @@
 """Channels without statistics: listed before training, and four explicit ways to go on."""
 
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -249,3 +250,81 @@ def test_one_table_lacks_what_the_others_have(tmp_path, file, what, use_mean_std
             BOUNDED, use_mean_std=use_mean_std, missing="drop_channel" if is_gap else "error"
         ).plan()
         assert {key[1:] for key in entries(plan, use_mean_std=use_mean_std)} == kept
+
+
+def drop_quantiles(root: Path, tissue: str) -> Path:
+    """Leave a tissue of alpha out of the upper quantiles; return their file."""
+    file = root / "alpha" / FOLDER / "uq_0.99_image/image_level_upper_quantiles.parquet"
+    pd.read_parquet(file).drop(index=tissue).to_parquet(file)
+    return file
+
+
+def answers(query: SporaQuery, *specs: object) -> tuple[int, set[tuple[str, str]], int]:
+    """Return the gaps of a query, and with drop_tissue its rows as (modality, tissue), and how many the plan has."""
+    fewer = query.standardize(*specs, missing="drop_tissue")
+    rows = fewer.df()
+    assert fewer.count() == len(rows)
+    listed = {(row.modality, row.tissue_id) for row in rows.itertuples()}
+    return len(query.standardize(*specs).coverage()), listed, len(fewer.plan())
+
+
+def test_columns_that_are_no_channels_do_not_count(tmp_path):
+    """A row with a value in such a column alone is no row; a table of such columns alone is no level of moments."""
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    query = SporaQuery(root).modality("imc").tissues(mpp=1.0)
+    folder = root / "alpha" / FOLDER / "uq_0.99_image"
+    quantiles = pd.read_parquet(folder / "image_level_upper_quantiles.parquet").assign(Extra=1.0)
+    tissues = list(quantiles.index)
+    for kind, value in (("means", 0.5), ("stds", 0.25)):
+        pd.DataFrame(value, index=tissues, columns=NAMES).to_parquet(folder / f"image_level_{kind}.parquet")
+        pd.DataFrame({"Extra": [value]}).to_parquet(folder / f"global_level_{kind}.parquet")
+    assert answers(query, SPEC) == (0, {("imc", tissue) for tissue in tissues}, 4)
+    quantiles.loc["alpha_0000", NAMES] = None
+    quantiles.to_parquet(folder / "image_level_upper_quantiles.parquet")
+    assert answers(query, SPEC) == (5, {("imc", tissue) for tissue in tissues[1:]}, 3)
+
+
+def test_tables_without_a_channel_have_gaps_only(tmp_path):
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    file = root / "alpha" / FOLDER / "uq_0.99_image/image_level_upper_quantiles.parquet"
+    pd.read_parquet(file)[[]].to_parquet(file)
+    query = SporaQuery(root).modality("imc").tissues(mpp=1.0)
+    assert answers(query, SPEC) == (len(list(delivered(root))), set(), 0)
+    with pytest.raises(StatisticsNotFoundError, match="upper_quantiles"):
+        query.standardize(SPEC).plan()
+
+
+def test_values_beyond_float32_are_unusable(tmp_path):
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    file = root / "alpha" / FOLDER / "uq_0.99_image/image_level_upper_quantiles.parquet"
+    table = pd.read_parquet(file)
+    table.loc["alpha_0001", "CD8"] = 1e39
+    table.to_parquet(file)
+    query = SporaQuery(root).modality("imc").tissues(mpp=1.0).standardize(SPEC)
+    assert query.coverage()[["tissue_id", "channel_name", "problem"]].to_numpy().tolist() == [
+        ["alpha_0001", "CD8", "unusable values"]
+    ]
+    assert set(entries(query.plan())) == set(delivered(root)) - {("alpha", "alpha_0001", "CD8")}
+
+
+def test_only_the_alternative_that_is_delivered_counts(tmp_path):
+    """In a later place a tissue has the first alternative it has; in the first place, a row for each of them."""
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    shutil.copytree(root / "alpha/imc", root / "alpha/codex")
+    shutil.rmtree(root / "alpha/codex/1_0mpp/standardization")
+    specs = {"he": "imagenet", "imc": SPEC, "codex": SPEC}
+    beside = SporaQuery(root).modality("he", ("imc", "codex")).tissues(mpp=1.0)
+    assert answers(beside, specs) == (0, {("he", f"alpha_000{i}") for i in (0, 1, 3)}, 3)
+    shutil.rmtree(root / "alpha/imc/1_0mpp/images/alpha_0003.ome.zarr")
+    assert answers(beside, specs) == (5, {("he", "alpha_0000"), ("he", "alpha_0001")}, 2)
+
+
+def test_a_dropped_tissue_does_not_come_back_without_its_image(tmp_path):
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    drop_quantiles(root, "alpha_0000")
+    shutil.copytree(root / "alpha/imc", root / "alpha/codex")
+    shutil.rmtree(root / "alpha/codex/1_0mpp/images/alpha_0000.ome.zarr")
+    specs = {"he": "imagenet", "imc": SPEC, "codex": SPEC}
+    query = SporaQuery(root).modality(("imc", "codex"), "he", missing="keep").tissues(mpp=1.0)
+    left = {(modality, f"alpha_000{i}") for modality in ("imc", "codex") for i in (1, 2, 3)}
+    assert answers(query, specs) == (5, left, 6)

@@ -23,9 +23,10 @@ NAMES = """
     FROM source_statistics_columns
     WHERE modality = $modality AND spec = $spec
 """
+# What float32 cannot hold becomes NULL, and so unusable.
 # A tissue that two rows of one table name keeps the first that DuckDB meets, as in standardization_stats.
 LISTS = """
-    SELECT s.dataset, s.mpp, s.level, s.statistic, p.image, CAST(s.channel_values AS FLOAT[]) AS channel_values
+    SELECT s.dataset, s.mpp, s.level, s.statistic, p.image, TRY_CAST(s.channel_values AS FLOAT[]) AS channel_values
     FROM source_statistics AS s
     LEFT JOIN plan_images AS p
         ON p.dataset = s.dataset AND p.modality = s.modality AND p.mpp = s.mpp AND p.tissue_id = s.tissue_id
@@ -61,7 +62,7 @@ class LevelValues:
 
     def take(self, statistic: str, panel: PlanPanel) -> Float32:
         """Return a statistic of a panel's images and channels: (n, c), NaN where there is none."""
-        if statistic not in self.values:
+        if not self._has_columns(statistic):
             return np.full(panel.page.shape, np.nan, np.float32)
         rows, there = self._rows(panel)
         columns = self.columns[panel.channel_index]
@@ -72,12 +73,15 @@ class LevelValues:
 
     def known(self, statistic: str, panel: PlanPanel) -> Flags:
         """Return of which images and channels the table of a statistic knows: (n, c)."""
-        if statistic not in self.given:
+        if not self._has_columns(statistic):
             return np.zeros(panel.page.shape, np.bool_)
         rows, there = self._rows(panel)
         columns = self.columns[panel.channel_index]
         in_column = (columns >= 0) & self.listed[statistic][columns]
         return (there & self.given[statistic][rows])[:, None] & in_column
+
+    def _has_columns(self, statistic: str) -> bool:
+        return statistic in self.listed and self.listed[statistic].size > 0
 
     def _rows(self, panel: PlanPanel) -> tuple[Int64, Flags]:
         """Return the row of each image of a panel, and whether it has one."""

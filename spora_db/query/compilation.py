@@ -10,6 +10,7 @@ from spora_db.query.cells import IDENTITY as CELL_IDENTITY
 from spora_db.query.cells import CellTable, cell_rows
 from spora_db.query.coverage_conditions import coverage_conditions
 from spora_db.query.exclusion_conditions import exclusion_conditions
+from spora_db.query.image_conditions import has_image
 from spora_db.query.marker_conditions import marker_conditions
 from spora_db.query.markers import Markers
 from spora_db.query.sampling import assigned_split, sampled
@@ -23,12 +24,6 @@ TISSUE_ROWS = """
     SELECT i.dataset, i.modality, i.mpp, i.tissue_id, t.* EXCLUDE (dataset, modality, tissue_id)
     FROM images AS i
     LEFT JOIN tissues AS t ON t.dataset = i.dataset AND t.tissue_id = i.tissue_id AND t.modality = i.modality
-"""
-HAS_IMAGE = """
-    EXISTS (
-        SELECT 1 FROM images AS i
-        WHERE i.dataset = base.dataset AND i.mpp = base.mpp AND i.tissue_id = base.tissue_id
-    )
 """
 PLACE = "base.dataset, base.mpp, base.tissue_id"
 SAME_TISSUE = "t.dataset = r.dataset AND t.tissue_id = r.tissue_id AND t.modality = r.modality"
@@ -214,16 +209,5 @@ def _conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
     if selection.splits:
         conditions.append(binder.member("split", selection.splits))
     if drop:
-        conditions += [
-            _exists(HAS_IMAGE, binder.member("modality", alternatives, table="i")) for alternatives in others
-        ]
+        conditions += [has_image(alternatives, binder) for alternatives in others]
     return conditions
-
-
-def _exists(text: str, *conditions: exp.Expr) -> exp.Expr:
-    """Return a constant EXISTS fragment with further conditions inside."""
-    exists = parse_one(text, dialect=DIALECT)
-    inner = exists.find(exp.Select)
-    assert inner is not None
-    inner.where(*conditions, copy=False)
-    return exists

@@ -1,9 +1,9 @@
 """Tissues without statistics, left out by an SQL condition, so that samples are drawn from the others."""
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
-from spora_db.guard.dialect import DIALECT
 from spora_db.query.binding import Binder
+from spora_db.query.image_conditions import has_image
 from spora_db.query.marker_conditions import delivered, of_kind
 from spora_db.query.markers import Markers
 from spora_db.selection import Selection
@@ -12,9 +12,12 @@ LACKING = """
     NOT EXISTS (
         WITH statistics AS (
             SELECT
-                dataset, level, coalesce(tissue_id, '') AS tissue_id, channel_name, "lower", "upper", mean, std, tables
-            FROM standardization_stats
-            WHERE modality = $modality AND mpp = $mpp AND spec = $spec
+                s.dataset, s.level, coalesce(s.tissue_id, '') AS tissue_id, s.channel_name,
+                s."lower", s."upper", s.mean, s.std, s.tables
+            FROM standardization_stats AS s
+            INNER JOIN (SELECT DISTINCT dataset, channel_name FROM channels WHERE modality = $modality) AS c
+                ON c.dataset = s.dataset AND c.channel_name = s.channel_name
+            WHERE s.modality = $modality AND s.mpp = $mpp AND s.spec = $spec
         ), in_rows AS (
             SELECT
                 dataset, level, tissue_id, count(mean) > 0 AS means, count(mean) > 0 AND count(std) > 0 AS moments,
@@ -77,27 +80,36 @@ def coverage_conditions(selection: Selection, markers: Markers | None, binder: B
     """
     choice = selection.standardization
     conditions: list[exp.Expr] = []
-    for modality in selection.modality_names if choice.missing_statistics == "drop_tissue" else ():
-        spec = choice.parsed(modality)
-        if not spec.needs_statistics:
-            continue
-        bounds = ["upper"] if spec.lower is None else ["upper", "lower"]
-        level = spec.quantile_level or "image"
-        text = LACKING.format(
-            rows=" AND ".join(f'count("{bound}") > 0' for bound in bounds),
-            columns=" AND ".join(f"tables LIKE '%{bound}_quantiles%'" for bound in bounds),
-            level=f"'{level}'",
-            tissue_id="''" if level == "global" else "i.tissue_id",
-            levels=f"'{choice.stats_level}'" if choice.stats_level else "'image', 'global'",
-            known="q.dataset IS NOT NULL" + " AND m.dataset IS NOT NULL" * choice.use_mean_std,
-        )
-        lacking = binder.fragment(text, modality=modality, mpp=selection.mpp or 0.0, spec=str(spec))
-        subquery = lacking.find(exp.Subquery)
-        assert subquery is not None
-        subquery.this.where(of_kind(selection), *delivered(selection, markers, binder), copy=False)
-        if len(selection.modalities[0]) > 1 and modality in selection.modalities[0]:
-            other = parse_one("base.modality <> $modality", dialect=DIALECT)
-            other.set("expression", binder.parameter(modality))
-            lacking = exp.paren(exp.or_(other, lacking))
-        conditions.append(lacking)
+    for at, alternatives in enumerate(selection.modalities if choice.missing_statistics == "drop_tissue" else ()):
+        for nth, modality in enumerate(alternatives):
+            if not choice.parsed(modality).needs_statistics:
+                continue
+            known = _not_lacking(selection, modality, markers, binder)
+            others = alternatives[:nth] + alternatives[nth + 1 :]
+            if at == 0 and others:  # the first place has a row for each of its alternatives that is there
+                known = exp.paren(exp.or_(binder.member("modality", others), known))
+            elif nth:  # any other has the first of them
+                known = exp.paren(exp.or_(has_image(alternatives[:nth], binder), known))
+            conditions.append(known)
     return conditions
+
+
+def _not_lacking(selection: Selection, modality: str, markers: Markers | None, binder: Binder) -> exp.Expr:
+    """Return the condition that the tissue's image of a modality, if there is one, has all its statistics."""
+    choice = selection.standardization
+    spec = choice.parsed(modality)
+    bounds = ["upper"] if spec.lower is None else ["upper", "lower"]
+    level = spec.quantile_level or "image"
+    text = LACKING.format(
+        rows=" AND ".join(f'count("{bound}") > 0' for bound in bounds),
+        columns=" AND ".join(f"tables LIKE '%{bound}_quantiles%'" for bound in bounds),
+        level=f"'{level}'",
+        tissue_id="''" if level == "global" else "i.tissue_id",
+        levels=f"'{choice.stats_level}'" if choice.stats_level else "'image', 'global'",
+        known="q.dataset IS NOT NULL" + " AND m.dataset IS NOT NULL" * choice.use_mean_std,
+    )
+    lacking = binder.fragment(text, modality=modality, mpp=selection.mpp or 0.0, spec=str(spec))
+    subquery = lacking.find(exp.Subquery)
+    assert subquery is not None
+    subquery.this.where(of_kind(selection), *delivered(selection, markers, binder), copy=False)
+    return lacking

@@ -17,18 +17,27 @@ WHERE
   AND NOT EXISTS(
     WITH statistics AS (
       SELECT
-        dataset,
-        level,
-        COALESCE(tissue_id, '') AS tissue_id,
-        channel_name,
-        "lower",
-        "upper",
-        mean,
-        std,
-        tables
-      FROM standardization_stats
+        s.dataset,
+        s.level,
+        COALESCE(s.tissue_id, '') AS tissue_id,
+        s.channel_name,
+        s."lower",
+        s."upper",
+        s.mean,
+        s.std,
+        s.tables
+      FROM standardization_stats AS s
+      INNER JOIN (
+        SELECT DISTINCT
+          dataset,
+          channel_name
+        FROM channels
+        WHERE
+          modality = 'imc'
+      ) AS c
+        ON c.dataset = s.dataset AND c.channel_name = s.channel_name
       WHERE
-        modality = 'imc' AND mpp = 1.0 AND spec = 'quantile_clipping/uq_0.99_image'
+        s.modality = 'imc' AND s.mpp = 1.0 AND s.spec = 'quantile_clipping/uq_0.99_image'
     ), in_rows AS (
       SELECT
         dataset,
