@@ -241,6 +241,71 @@ def test_alternatives_are_looked_at_one_by_one(tmp_path):
     }
 
 
+HELD = {
+    "t": {"imc": "AB", "codex": "AC", "he": ""},
+    "u": {"codex": "AC", "he": ""},
+    "v": {"he": ""},
+    "w": {"imc": "AB"},
+}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tissues with other images each, whose panels list them all, images or not."""
+    base = tmp_path_factory.mktemp("mixed") / "lake/both"
+    for modality, names in (("imc", ["A", "B"]), ("codex", ["A", "C"]), ("he", ["r", "g", "b"])):
+        (base / modality / "1_0mpp/images").mkdir(parents=True)
+        for tissue, held in HELD.items():
+            if modality in held:
+                image = coordinates_image(len(names), 32, 32)
+                write_zarr(base / modality / f"1_0mpp/images/{tissue}.ome.zarr", image)
+        if modality != "he":
+            pd.DataFrame(
+                {"channel_name": names, "qc_pass": True, "uniprot_id": None, "is_nuclear_marker": False}
+            ).to_parquet(base / modality / "channels.parquet")
+            panel = pd.DataFrame(True, columns=names, index=pd.Index(list(HELD), name="tissue_id"))
+            panel.to_parquet(base / modality / "channels_per_tissue.parquet")
+    return base.parent
+
+
+@pytest.mark.parametrize("missing", ["drop", "keep"])
+@pytest.mark.parametrize(
+    "modalities",
+    [
+        ("he", "imc", "codex"),
+        ("imc", "he", "codex"),
+        ("he", ("imc", "codex")),
+        ("he", ("codex", "imc")),
+        (("imc", "codex"), "he"),
+        (("codex", "imc"), "he"),
+        (("imc", "codex"),),
+        (("imc", "he"), "codex"),
+        (("imc", "he", "codex"),),
+    ],
+    ids=str,
+)
+def test_what_a_row_delivers_decides(mixed, modalities, missing):
+    """Alternatives that a row does not show offer nothing: the rows are those whose images hold the markers."""
+    query = SporaQuery(mixed).modality(*modalities, missing=missing).tissues(mpp=1.0)
+    plan = query.plan()
+    images = plan.images.to_pylist()
+    shown = [[(images[n]["modality"], images[n]["tissue_id"]) for n in row if n >= 0] for row in plan.image.tolist()]
+    for verb, holds in (
+        ({"require": ["A"]}, lambda found: "A" in found),
+        ({"require": ["C"]}, lambda found: "C" in found),
+        ({"require": ["B", "A"]}, lambda found: "A" in found and "B" in found),
+        ({"any_of": ["B", "C"]}, lambda found: "B" in found or "C" in found),
+        ({"any_of": ["A", "C"], "at_least": 2}, lambda found: "A" in found and "C" in found),
+    ):
+        left = query.channels(**verb)
+        expected = [row for row in shown if holds("".join(HELD[tissue][modality] for modality, tissue in row))]
+        chosen = left.plan()
+        of = chosen.images.to_pylist()
+        found = [[(of[n]["modality"], of[n]["tissue_id"]) for n in row if n >= 0] for row in chosen.image.tolist()]
+        assert sorted(found) == sorted(expected), verb
+        assert left.count() == len(expected), verb
+
+
 @pytest.mark.parametrize("name", MEANINGS)
 def test_macros_mean_the_same_channels(lake, name):
     with Catalog(lake) as catalog:

@@ -1,12 +1,14 @@
 """Which tissues offer the markers asked for, as SQL conditions on a row of the selection (``base``)."""
 
 from collections.abc import Sequence
+from itertools import product
 
 from sqlglot import exp, parse_one
 
 from spora_db.channels import kind_condition
 from spora_db.guard.dialect import DIALECT
 from spora_db.query.binding import Binder
+from spora_db.query.image_conditions import has_image
 from spora_db.query.markers import Markers
 from spora_db.selection import Selection
 
@@ -28,23 +30,43 @@ def marker_conditions(selection: Selection, markers: Markers | None, binder: Bin
     binder
         Where values become parameters.
     """
-    if markers is None:
+    asked = selection.channels
+    if markers is None or not (asked.require or asked.any_of or asked.at_least):
         return []
-    first, *others = selection.modalities
-    if len(first) == 1 or selection.missing_modality == "keep":
+    if selection.missing_modality == "drop" and all(len(alternatives) == 1 for alternatives in selection.modalities):
         return _conditions(selection, markers, binder, modalities=selection.modality_names)
-    beside = dict.fromkeys(name for alternatives in others for name in alternatives)
     cases = []
-    for modality in first:  # a row shows one of the alternatives, and what another one offers does not count
-        conditions = _conditions(selection, markers, binder, modalities=(modality, *beside))
-        cases.append(exp.and_(binder.member("modality", [modality]), *conditions) if conditions else None)
-    return [exp.paren(exp.or_(*(case for case in cases if case is not None)))] if any(cases) else []
+    for places in product(*_places(selection, binder)):
+        when = [condition for conditions, _ in places for condition in conditions]
+        images = [modality for _, modality in places if modality]
+        cases.append(exp.and_(*when, *_conditions(selection, markers, binder, modalities=images)))
+    return [exp.paren(exp.or_(*cases))]
+
+
+def _places(selection: Selection, binder: Binder) -> list[list[tuple[list[exp.Expr], str | None]]]:
+    """Return, place by place, what may be in it (None for nothing) and the conditions under which a row has that there.
+
+    A row shows one of the alternatives of a place, and what another one offers does not count.
+    """
+    first, *others = selection.modalities
+    places: list[list[tuple[list[exp.Expr], str | None]]] = []
+    places.append([([binder.member("modality", [modality])], modality) for modality in first])
+    for alternatives in others:
+        shown = [has_image([modality], binder) for modality in alternatives]
+        places.append(
+            [([*map(exp.not_, shown[:nth]), shown[nth]], modality) for nth, modality in enumerate(alternatives)]
+        )
+    if selection.missing_modality == "keep":
+        places[0].append(([exp.not_(binder.member("modality", first)), exp.not_(has_image(first, binder))], None))
+        for options, alternatives in zip(places[1:], others, strict=True):
+            options.append(([exp.not_(has_image(alternatives, binder))], None))
+    return places
 
 
 def _conditions(selection: Selection, markers: Markers, binder: Binder, *, modalities: Sequence[str]) -> list[exp.Expr]:
     choice = selection.channels
-    if not (choice.require or choice.any_of or choice.at_least):
-        return []
+    if not modalities:
+        return [exp.false()]
     own = [binder.member("modality", modalities, table="c"), of_kind(selection)]
     wanted: list[tuple[str, ...]] = [(name,) for name in choice.require]
     if choice.any_of and choice.at_least in (None, 1):
