@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakes import coordinates_image, write_zarr
+from lakes import coordinates_image, write_lake, write_zarr
 from spora_db import Catalog, SporaQuery
 from spora_db.errors import ArgumentError, LockError, QueryError, SporaError, UnknownNameError
 
@@ -264,3 +264,15 @@ def test_bytes_are_no_column_to_count_by(tmp_path):
     lake = cohort(tmp_path, "a", {"t1": ("imc",)}, code=[b"1"])
     with pytest.raises(ArgumentError, match="'code' holds BLOB"):
         tiles(lake, "imc").audit(columns="code")
+
+
+def test_a_condition_does_not_bring_a_tissue_back_without_its_image(tmp_path):
+    """Which image a kept row stands on is decided by the images there are, not by what other conditions leave."""
+    root = write_lake(tmp_path / "lake")
+    kept = SporaQuery(root).modality("imc", "he", missing="keep").tissues(mpp=1.0)
+    assert kept.where("modality = 'he'").count() == 0
+    swapped = SporaQuery(root).modality("he", "imc", missing="keep").tissues(mpp=1.0).where("modality = 'imc'")
+    assert swapped.df()["tissue_id"].tolist() == ["alpha_0002", "beta_0002"]
+    plan = swapped.plan()
+    assert (plan.image[:, 0] == -1).all()
+    assert (plan.image[:, 1] >= 0).all()

@@ -96,7 +96,7 @@ def compile_rows(resolved: Resolved) -> Compiled:
         *exclusion_conditions(selection, binder),
     ]
     query = query.where(*_conditions(selection, binder), *predicates, *tissues, dialect=DIALECT)
-    if len(selection.modalities) > 1 and selection.missing_modality == "keep":
+    if resolved.source is not None and len(selection.modalities) > 1 and selection.missing_modality == "keep":
         place = PLACE + {"tile": ", base.strategy, base.tile_size, base.tile_id", "cell": ", base.cell_id"}.get(
             selection.unit, ""
         )
@@ -210,4 +210,19 @@ def _conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
         conditions.append(binder.member("split", selection.splits))
     if drop:
         conditions += [has_image(alternatives, binder) for alternatives in others]
+    elif others and selection.rows_sql is None and selection.rows_table is None:
+        conditions.append(_first_that_is_there(selection, binder))
     return conditions
+
+
+def _first_that_is_there(selection: Selection, binder: Binder) -> exp.Expr:
+    """Return the condition that a row is of the first place, or of the first modality that its tissue has.
+
+    It looks at images alone: a tissue whose IMC row another condition refuses does not come back as one without IMC.
+    """
+    names = selection.modality_names
+    ways = [binder.member("modality", selection.modalities[0])]
+    for at, name in enumerate(names):
+        if name not in selection.modalities[0]:
+            ways.append(exp.and_(binder.member("modality", [name]), exp.not_(has_image(names[:at], binder))))
+    return exp.paren(exp.or_(*ways))

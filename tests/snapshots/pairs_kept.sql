@@ -14,11 +14,22 @@ WHERE
   AND base.mpp = 1.0
   AND base.tile_size = 32
   AND base.strategy = 'default'
-QUALIFY
-  ROW_NUMBER() OVER (
-    PARTITION BY base.dataset, base.mpp, base.tissue_id, base.strategy, base.tile_size, base.tile_id
-    ORDER BY LIST_POSITION(['imc', 'he'], base.modality)
-  ) = 1
+  AND (
+    base.modality = 'imc'
+    OR (
+      base.modality = 'he'
+      AND NOT EXISTS(
+        SELECT
+          1
+        FROM images AS i
+        WHERE
+          (
+            i.dataset = base.dataset AND i.mpp = base.mpp AND i.tissue_id = base.tissue_id
+          )
+          AND i.modality = 'imc'
+      )
+    )
+  )
 ORDER BY
   "dataset",
   "modality",
