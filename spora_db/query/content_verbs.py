@@ -75,7 +75,7 @@ class ContentVerbs:
         names
             Deliver only these markers.
         require
-            Select only tissues that offer all of these markers.
+            Select only tissues that offer all of these markers, in the images that a row shows.
         any_of
             Select only tissues that offer any of these markers, or `at_least` so many of them.
         at_least

@@ -47,7 +47,8 @@ class RowVerbs:
             both, one image each, and ``modality(("imc", "codex"), "he")`` those of either with the H&E beside. Of
             alternatives beside, ``modality("imc", ("he", "ihc_Ki67"))``, a row shows the first that the tissue has.
         missing
-            Whether places that lack one of several modalities are dropped or kept (with what is there).
+            Whether places that lack one of several modalities are dropped or kept (with what is there; a row's columns,
+            and so its conditions, are those of the first modality that the tissue has).
         """
         modalities = tuple(checked_names(name, at="modality(", example=("imc", "codex"), alone=True) for name in names)
         flat = [name for alternatives in modalities for name in alternatives]
