@@ -57,7 +57,7 @@ def from_json(kind: type[T], value: object, *, where: str) -> T:
     --------
     >>> from spora_db.selection import SplitChoice
     >>> from_json(SplitChoice, {"by": "patient", "fractions": [["train", 1]]}, where="cohort.lock.json")
-    SplitChoice(by='patient', fractions=(('train', 1),), seed=0, replace=False)
+    SplitChoice(by='patient', fractions=(('train', 1),))
     """
     read: T = _read(kind, value, where)
     return read
