@@ -14,6 +14,7 @@ from spora_db.errors import StatisticsNotFoundError, UnknownNameError
 
 SPEC = "quantile_clipping/uq_0.99_image"
 FOLDER = "imc/1_0mpp/standardization/quantile_clipping"
+UPPER = f"alpha/{FOLDER}/uq_0.99_image/image_level_upper_quantiles.parquet"
 NAMES = [channel[0] for channel in PANEL]
 Missing = set[tuple[str, str, str]]
 
@@ -252,13 +253,6 @@ def test_one_table_lacks_what_the_others_have(tmp_path, file, what, use_mean_std
         assert {key[1:] for key in entries(plan, use_mean_std=use_mean_std)} == kept
 
 
-def drop_quantiles(root: Path, tissue: str) -> Path:
-    """Leave a tissue of alpha out of the upper quantiles; return their file."""
-    file = root / "alpha" / FOLDER / "uq_0.99_image/image_level_upper_quantiles.parquet"
-    pd.read_parquet(file).drop(index=tissue).to_parquet(file)
-    return file
-
-
 def answers(query: SporaQuery, *specs: object) -> tuple[int, set[tuple[str, str]], int]:
     """Return the gaps of a query, and with drop_tissue its rows as (modality, tissue), and how many the plan has."""
     fewer = query.standardize(*specs, missing="drop_tissue")
@@ -286,7 +280,7 @@ def test_columns_that_are_no_channels_do_not_count(tmp_path):
 
 def test_tables_without_a_channel_have_gaps_only(tmp_path):
     root = write_lake(tmp_path / "lake", names=("alpha",))
-    file = root / "alpha" / FOLDER / "uq_0.99_image/image_level_upper_quantiles.parquet"
+    file = root / UPPER
     pd.read_parquet(file)[[]].to_parquet(file)
     query = SporaQuery(root).modality("imc").tissues(mpp=1.0)
     assert answers(query, SPEC) == (len(list(delivered(root))), set(), 0)
@@ -296,7 +290,7 @@ def test_tables_without_a_channel_have_gaps_only(tmp_path):
 
 def test_values_beyond_float32_are_unusable(tmp_path):
     root = write_lake(tmp_path / "lake", names=("alpha",))
-    file = root / "alpha" / FOLDER / "uq_0.99_image/image_level_upper_quantiles.parquet"
+    file = root / UPPER
     table = pd.read_parquet(file)
     table.loc["alpha_0001", "CD8"] = 1e39
     table.to_parquet(file)
@@ -321,7 +315,8 @@ def test_only_the_alternative_that_is_delivered_counts(tmp_path):
 
 def test_a_dropped_tissue_does_not_come_back_without_its_image(tmp_path):
     root = write_lake(tmp_path / "lake", names=("alpha",))
-    drop_quantiles(root, "alpha_0000")
+    file = root / UPPER
+    pd.read_parquet(file).drop(index="alpha_0000").to_parquet(file)
     shutil.copytree(root / "alpha/imc", root / "alpha/codex")
     shutil.rmtree(root / "alpha/codex/1_0mpp/images/alpha_0000.ome.zarr")
     specs = {"he": "imagenet", "imc": SPEC, "codex": SPEC}

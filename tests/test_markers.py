@@ -216,23 +216,31 @@ def test_excluded_channels_are_not_delivered(lake, query):
     assert query.channels(exclude=["CD3e"]).count() == query.count()
 
 
+def write_held(lake: Path, held: dict[str, dict[str, str]]) -> Path:
+    """Write tissues with the images that each holds; the panels list all tissues, images or not."""
+    base = lake / "both"
+    for modality, names in (("imc", ["A", "B"]), ("codex", ["A", "C"]), ("he", ["r", "g", "b"])):
+        for tissue in (tissue for tissue, images in held.items() if modality in images):
+            image = base / modality / f"1_0mpp/images/{tissue}.ome.zarr"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            write_zarr(image, coordinates_image(len(names), 32, 32))
+        if modality != "he":
+            pd.DataFrame(
+                {"channel_name": names, "qc_pass": True, "uniprot_id": None, "is_nuclear_marker": False}
+            ).to_parquet(base / modality / "channels.parquet")
+            panel = pd.DataFrame(True, columns=names, index=pd.Index(list(held), name="tissue_id"))
+            panel.to_parquet(base / modality / "channels_per_tissue.parquet")
+    return lake
+
+
 def test_alternatives_are_looked_at_one_by_one(tmp_path):
     """A marker of a tissue's CODEX image says nothing of its IMC image."""
-    base = tmp_path / "lake" / "both"
-    for modality, names in (("imc", ["A", "B"]), ("codex", ["A", "C"])):
-        (base / modality / "1_0mpp/images").mkdir(parents=True)
-        write_zarr(base / modality / "1_0mpp/images/t.ome.zarr", coordinates_image(2, 32, 32))
-        pd.DataFrame(
-            {"channel_name": names, "qc_pass": True, "uniprot_id": None, "is_nuclear_marker": False}
-        ).to_parquet(base / modality / "channels.parquet")
-        pd.DataFrame([[True, True]], columns=names, index=pd.Index(["t"], name="tissue_id")).to_parquet(
-            base / modality / "channels_per_tissue.parquet"
-        )
-    query = SporaQuery(base.parent).modality(("imc", "codex")).tissues(mpp=1.0)
+    lake = write_held(tmp_path / "lake", {"t": {"imc": "AB", "codex": "AC"}})
+    query = SporaQuery(lake).modality(("imc", "codex")).tissues(mpp=1.0)
     assert query.count() == 2
     assert query.channels(require=["C"]).df()["modality"].tolist() == ["codex"]
     assert query.channels(any_of=["B", "C"], at_least=2).count() == 0
-    pair = SporaQuery(base.parent).modality("imc", "codex").tissues(mpp=1.0)
+    pair = SporaQuery(lake).modality("imc", "codex").tissues(mpp=1.0)
     assert pair.channels(any_of=["B", "C"], at_least=2).count() == 1
     overlap = query.panel_overlap()
     assert overlap.to_dict() == {
@@ -251,21 +259,7 @@ HELD = {
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tissues with other images each, whose panels list them all, images or not."""
-    base = tmp_path_factory.mktemp("mixed") / "lake/both"
-    for modality, names in (("imc", ["A", "B"]), ("codex", ["A", "C"]), ("he", ["r", "g", "b"])):
-        (base / modality / "1_0mpp/images").mkdir(parents=True)
-        for tissue, held in HELD.items():
-            if modality in held:
-                image = coordinates_image(len(names), 32, 32)
-                write_zarr(base / modality / f"1_0mpp/images/{tissue}.ome.zarr", image)
-        if modality != "he":
-            pd.DataFrame(
-                {"channel_name": names, "qc_pass": True, "uniprot_id": None, "is_nuclear_marker": False}
-            ).to_parquet(base / modality / "channels.parquet")
-            panel = pd.DataFrame(True, columns=names, index=pd.Index(list(HELD), name="tissue_id"))
-            panel.to_parquet(base / modality / "channels_per_tissue.parquet")
-    return base.parent
+    return write_held(tmp_path_factory.mktemp("mixed") / "lake", HELD)
 
 
 @pytest.mark.parametrize("missing", ["drop", "keep"])

@@ -203,7 +203,7 @@ def _statistics(files: _Files) -> exp.Query:
     tables = statistics_tables(files.folders)
     for table, key, channels in wide_files(files.folders, "statistics"):
         fixed = [_constant(getattr(table, name), name) for name in (*place, "statistic")]
-        told = tables[table.dataset, table.modality, table.mpp, table.spec, table.level]
+        told = tables[tuple(getattr(table, name) for name in place)]
         select = _stacked(table.path, channels, ("channel_name", "value", "tables"), files, "DOUBLE", told)
         selects.append(select.select(*fixed, _key(key), *select.expressions, append=False))
     grain = [*place, "tissue_id", "channel_name"]

@@ -95,16 +95,13 @@ def compile_rows(resolved: Resolved) -> Compiled:
         *coverage_conditions(selection, resolved.markers, binder),
         *exclusion_conditions(selection, binder),
     ]
-    query = query.where(*_conditions(selection, binder), *predicates, *tissues, dialect=DIALECT)
-    if resolved.source is not None and len(selection.modalities) > 1 and selection.missing_modality == "keep":
-        place = PLACE + {"tile": ", base.strategy, base.tile_size, base.tile_id", "cell": ", base.cell_id"}.get(
-            selection.unit, ""
-        )
-        first = f"row_number() OVER (PARTITION BY {place} ORDER BY list_position($modalities, base.modality)) = 1"
-        kept = binder.fragment(first, modalities=list(selection.modality_names))
-        if len(selection.modalities[0]) > 1:  # a place has a row for each of the alternatives named first
-            kept = exp.or_(binder.member("modality", selection.modalities[0]), kept)
-        query = query.qualify(kept, dialect=DIALECT)
+    keeps = len(selection.modalities) > 1 and selection.missing_modality == "keep"
+    conditions = _conditions(selection, binder)
+    if keeps and resolved.source is None:
+        conditions.append(_first_that_is_there(selection, binder))
+    query = query.where(*conditions, *predicates, *tissues, dialect=DIALECT)
+    if keeps and resolved.source is not None:
+        query = query.qualify(_first_that_was_given(selection, binder), dialect=DIALECT)
     if selection.sampling is not None:
         query = sampled(
             query,
@@ -210,8 +207,6 @@ def _conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
         conditions.append(binder.member("split", selection.splits))
     if drop:
         conditions += [has_image(alternatives, binder) for alternatives in others]
-    elif others and selection.rows_sql is None and selection.rows_table is None:
-        conditions.append(_first_that_is_there(selection, binder))
     return conditions
 
 
@@ -226,3 +221,15 @@ def _first_that_is_there(selection: Selection, binder: Binder) -> exp.Expr:
         if name not in selection.modalities[0]:
             ways.append(exp.and_(binder.member("modality", [name]), exp.not_(has_image(names[:at], binder))))
     return exp.paren(exp.or_(*ways))
+
+
+def _first_that_was_given(selection: Selection, binder: Binder) -> exp.Expr:
+    """Return the same condition for the user's own rows: of the modalities that they name for a place, the first."""
+    place = PLACE + {"tile": ", base.strategy, base.tile_size, base.tile_id", "cell": ", base.cell_id"}.get(
+        selection.unit, ""
+    )
+    first = f"row_number() OVER (PARTITION BY {place} ORDER BY list_position($modalities, base.modality)) = 1"
+    given = binder.fragment(first, modalities=list(selection.modality_names))
+    if len(selection.modalities[0]) > 1:  # a place has a row for each of the alternatives named first
+        return exp.or_(binder.member("modality", selection.modalities[0]), given)
+    return given
