@@ -300,6 +300,14 @@ def test_what_a_row_delivers_decides(mixed, modalities, missing):
         assert left.count() == len(expected), verb
 
 
+def test_what_a_row_of_ones_own_shows_decides(mixed):
+    """A row that names the later modality shows that one, whatever other images its tissue has."""
+    text = "SELECT dataset, tissue_id, modality, mpp FROM images WHERE tissue_id = 't' AND modality = 'imc'"
+    query = SporaQuery.from_sql(mixed, text).modality("he", "imc", missing="keep").tissues()
+    assert query.plan().image.tolist() == [[-1, 0]]
+    assert query.channels(require=["A"]).count() == 1
+
+
 @pytest.mark.parametrize("name", MEANINGS)
 def test_macros_mean_the_same_channels(lake, name):
     with Catalog(lake) as catalog:

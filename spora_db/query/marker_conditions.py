@@ -57,7 +57,7 @@ def _places(selection: Selection, binder: Binder) -> list[list[tuple[list[exp.Ex
             [([*map(exp.not_, shown[:nth]), shown[nth]], modality) for nth, modality in enumerate(alternatives)]
         )
     if selection.missing_modality == "keep":
-        places[0].append(([exp.not_(binder.member("modality", first)), exp.not_(has_image(first, binder))], None))
+        places[0].append(([exp.not_(binder.member("modality", first))], None))
         for options, alternatives in zip(places[1:], others, strict=True):
             options.append(([exp.not_(has_image(alternatives, binder))], None))
     return places
