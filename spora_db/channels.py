@@ -1,9 +1,14 @@
 """The channel pipeline in SQL: which channels of a tissue are delivered, under which accession, from which page."""
 
+from typing import TYPE_CHECKING
+
 from sqlglot import exp
 
 from spora_db.guard.dialect import DIALECT
 from spora_db.selection import Accessions, ChannelChoice
+
+if TYPE_CHECKING:
+    from spora_db.images.base import MissingChunks
 
 NUCLEAR_ACCESSION = "P68431"
 """Histone H3, the accession that nuclear markers take on request."""
@@ -27,6 +32,17 @@ def is_rgb(modality: str) -> bool:
     (True, True, False)
     """
     return modality == "he" or modality.startswith("ihc")
+
+
+def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":
+    """Return what an absent chunk is in an image of a modality: white only in brightfield, an error elsewhere.
+
+    Examples
+    --------
+    >>> missing_chunks_in("he", "white"), missing_chunks_in("imc", "white"), missing_chunks_in("imc", "zeros")
+    ('white', 'error', 'zeros')
+    """
+    return "error" if choice == "white" and not is_rgb(modality) else choice
 
 
 def accession(choice: ChannelChoice, *, table: str) -> str:

@@ -157,6 +157,8 @@ def test_empty_segments_are_an_error_unless_they_mean_zeros(tmp_path: Path) -> N
         read_region(open_image(tmp_path / "a.tif"))
     np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif"), row=32), image[:, 32:])
     np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif", missing_chunks="zeros")), image)
+    image[1, :32, 32:] = 65535
+    np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif", missing_chunks="white")), image)
 
 
 def test_a_file_written_again_is_opened_again(tmp_path: Path) -> None:

@@ -209,6 +209,21 @@ def test_absent_chunks_are_an_error_unless_they_mean_zeros(tmp_path: Path) -> No
     np.testing.assert_array_equal(read_region(open_image(path, missing_chunks="zeros")), image)
     with pytest.raises(ArgumentError, match="missing_chunks"):
         open_image(path, missing_chunks="ones")  # type: ignore[arg-type]
+    with pytest.raises(FileFormatError, match="float32, which has no known white"):
+        open_image(path, missing_chunks="white")
+
+
+@pytest.mark.parametrize("shard", [32, 64], ids=["files", "in a shard"])
+def test_absent_chunks_can_be_white(tmp_path: Path, shard: int) -> None:
+    image = pixels((3, 64, 64), "uint8")
+    image[:, 32:, :32] = 255
+    store = zarr.create_array(
+        tmp_path / "a.zarr", shape=image.shape, dtype="uint8", chunks=(3, 32, 32), shards=(3, shard, shard),
+        fill_value=0, dimension_names=["c", "y", "x"],
+    )  # fmt: skip
+    for row, col in ((0, 0), (0, 32), (32, 32)):
+        store[:, row : row + 32, col : col + 32] = image[:, row : row + 32, col : col + 32]
+    np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.zarr", missing_chunks="white")), image)
 
 
 def test_empty_chunks_in_a_whole_shard_are_the_fill_value(tmp_path: Path) -> None:

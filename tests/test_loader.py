@@ -129,7 +129,7 @@ def test_unusable_arguments(dataset, options, error, match):
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"missing_chunks": 5}, UnknownNameError, "error, zeros"),
+        ({"missing_chunks": 5}, UnknownNameError, "error, white, zeros"),
         ({"standardize_on": "gpu"}, UnknownNameError, "cpu, device"),
         ({"on_error": "skip"}, UnknownNameError, "raise, replace"),
         ({"vocabulary": 5}, ArgumentError, "vocabulary=5: expected a list of UniProt accessions"),

@@ -188,6 +188,18 @@ def test_absent_chunks_are_errors_unless_asked_for(tmp_path):
     with pytest.raises(ImageNotFoundError, match="alpha_0000"):
         query.to_torch()[0]
     assert (query.to_torch(missing_chunks="zeros")[0]["image"] == 0).all()
+    with pytest.raises(ImageNotFoundError, match="alpha_0000"):  # white is no value of a multiplex image
+        query.to_torch(missing_chunks="white")[0]
+
+
+def test_absent_chunks_of_brightfield_can_be_white(tmp_path):
+    lake = write_lake(tmp_path / "lake", names=("alpha",), tissues=1)
+    image = lake / "alpha/he/1_0mpp/images/alpha_0000.ome.zarr"
+    for shard in sorted(path for path in image.rglob("*") if path.is_file() and path.suffix != ".json"):
+        shard.unlink()
+    query = SporaQuery(lake).modality("he").tissues().standardize("identity")
+    assert (query.to_torch(missing_chunks="zeros")[0]["image"] == 0).all()
+    assert (query.to_torch(missing_chunks="white")[0]["image"] == 1).all()
 
 
 def test_unusable_channels_are_dropped_or_kept_with_a_warning(tmp_path):

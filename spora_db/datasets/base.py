@@ -73,7 +73,7 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
     seed
         For the random tiles that `get_tile` gives where the cohort has no tile file.
     missing_chunks
-        Whether absent chunks of an image (a partial download) are errors or read as zeros.
+        Whether absent chunks of an image (a partial download) are errors, or read as zeros, or as white (brightfield).
     catalog
         The open catalog of `path`, if there is one; it is not kept.
 

@@ -23,7 +23,7 @@ class PlanImages:
     plan
         A plan whose rows are whole tissues of one modality.
     missing_chunks
-        Whether absent chunks of an image (a partial download) are errors or read as zeros.
+        Whether absent chunks of an image (a partial download) are errors, or read as zeros, or as white (brightfield).
     """
 
     def __init__(self, plan: Plan, *, missing_chunks: MissingChunks = "error") -> None:

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from spora_db.errors import ArgumentError
 
 Pages: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
-MissingChunks: TypeAlias = Literal["error", "zeros"]
+MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
+"""What a chunk absent on disk is: a partial download, the fill value, or the white around the scanned parts of a slide.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.failures import DECODE_FAILURES
 from spora_db.images.files import FILES, OpenFile, broken
 from spora_db.images.page_groups import PageGroup, group_pages
-from spora_db.images.pixels import Pixels, deliver, delivered
+from spora_db.images.pixels import Pixels, deliver, delivered, white
 from spora_db.images.tiff_layout import PageTable, TiffLayout, read_layout
 
 
@@ -26,7 +26,7 @@ class OmeTiffReader:
     path
         The file.
     missing_chunks
-        What a segment without bytes is: an error, or the file's no-data value (zeros), as sparse files mean it.
+        What a segment without bytes is: an error; the file's no-data value (zeros), as sparse files mean it; or white.
 
     Raises
     ------
@@ -48,6 +48,8 @@ class OmeTiffReader:
         self.dtype: np.dtype[Any] = delivered(self._layout.stored)
         self.chunks = (min(self._layout.segment[0], self.shape[1]), min(self._layout.segment[1], self.shape[2]))
         self.files = (path,)
+        absent = deliver(np.asarray(self._layout.nodata, self._layout.stored))
+        self._absent = white(self.dtype, path) if missing_chunks == "white" else absent
 
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
         """Decode a region inside the image, segment by segment; see :class:`spora_db.images.ImageReader`."""
@@ -99,10 +101,10 @@ class OmeTiffReader:
             if self._missing == "error":
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. Copy or "
-                    "download it again, or, where empty segments are meant, pass missing_chunks='zeros'."
+                    "download it again, or, where empty segments are meant, pass missing_chunks='zeros' (or 'white')."
                 )
             samples = 1 if layout.planar else layout.samples
-            return np.broadcast_to(deliver(np.asarray(layout.nodata, layout.stored)), (samples, *layout.segment))
+            return np.broadcast_to(self._absent, (samples, *layout.segment))
         data = file.read(offset, size)
         try:
             shared = {"jpegtables": table.jpeg_tables, "jpegheader": layout.jpeg_header} if layout.is_jpeg else {}

@@ -12,7 +12,7 @@ from spora_db.images.base import Block, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
-from spora_db.images.pixels import Pixels
+from spora_db.images.pixels import Pixels, white
 from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
@@ -27,8 +27,8 @@ class OmeZarrReader:
     path
         The store's folder.
     missing_chunks
-        What an absent chunk file is: an error, or chunks of the fill value (zeros), as Zarr writers mean it that leave
-        out empty chunks.
+        What an absent chunk file is: an error; chunks of the fill value (zeros), as Zarr writers mean it that leave out
+        empty chunks; or white, as absent chunks (in a shard, too) of a brightfield slide mean it.
 
     Raises
     ------
@@ -49,6 +49,8 @@ class OmeZarrReader:
         self._store = _store(self.layout, self._owner)
         self.dtype: np.dtype[Any] = self._store.dtype
         self._sizes = self._store.sizes
+        is_white = missing_chunks == "white"
+        self._filled = np.broadcast_to(white(self.dtype, path), self._sizes) if is_white else self._store.filled()
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
         self.files = self.layout.files
 
@@ -76,11 +78,11 @@ class OmeZarrReader:
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "
                     "part, or written by a program that leaves out empty chunks. Copy or download it again, or, where "
-                    "empty chunks are meant, pass missing_chunks='zeros'."
+                    "empty chunks are meant, pass missing_chunks='zeros' (or 'white')."
                 )
-            return self._store.filled(), group.from_whole
+            return self._filled, group.from_whole
         if source.size == 0:
-            return self._store.filled(), group.from_whole
+            return self._filled, group.from_whole
         chunk = (self._owner, place, source.signature)
         planes = CHUNKS.get((chunk, group.key), (chunk, WHOLE))
         if planes is None:

@@ -72,7 +72,8 @@ def open_image(path: str | Path, *, missing_chunks: MissingChunks = "error") -> 
         A folder ``.ome.zarr`` or ``.zarr``, or a file ``.ome.tiff``, ``.ome.tif``, ``.tiff`` or ``.tif``.
     missing_chunks
         ``"error"`` refuses a chunk that is absent on disk, because that is what a partial download looks like;
-        ``"zeros"`` reads it as the fill value, as every Zarr library does.
+        ``"zeros"`` reads it as the fill value, as every Zarr library does; ``"white"`` reads it as the largest value of
+        uint8 or uint16, as sparse brightfield slides mean it.
 
     Returns
     -------
@@ -100,7 +101,8 @@ def open_image(path: str | Path, *, missing_chunks: MissingChunks = "error") -> 
     (3, 300, 400) uint8 (256, 256)
     """
     if missing_chunks not in get_args(MissingChunks):
-        raise ArgumentError(f"missing_chunks is 'error' or 'zeros'; received {missing_chunks!r}.")
+        choices = ", ".join(map(repr, get_args(MissingChunks)))
+        raise ArgumentError(f"missing_chunks is one of {choices}; received {missing_chunks!r}.")
     return READERS.get(os.path.join(os.getcwd(), path), missing_chunks)  # noqa: PTH109, PTH118 - per tile: 1 µs
 
 

@@ -5,6 +5,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.errors import FileFormatError
+
 Pixels: TypeAlias = npt.NDArray[Any]
 
 
@@ -13,6 +15,27 @@ def delivered(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind == "f" else dtype.newbyteorder("=")
+
+
+def white(dtype: np.dtype[Any], path: object) -> Pixels:
+    """Return the white of a colour picture whose pixels are delivered as ``dtype``: the largest value, also of alpha.
+
+    Raises
+    ------
+    FileFormatError
+        Pixels of this type have no known white.
+
+    Examples
+    --------
+    >>> int(white(np.dtype(np.uint16), "a.ome.tiff"))
+    65535
+    """
+    if dtype.kind != "u":
+        raise FileFormatError(
+            f"The image {path} holds {dtype}, which has no known white. missing_chunks='white' is for colour pictures "
+            "of uint8 or uint16; use 'zeros' where an absent chunk means zeros."
+        )
+    return np.asarray(np.iinfo(dtype).max, dtype)
 
 
 def deliver(pixels: Pixels) -> Pixels:

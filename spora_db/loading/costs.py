@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from spora_db.channels import missing_chunks_in
 from spora_db.images import cache_info
 from spora_db.images.base import MissingChunks
 from spora_db.loading.dataset import PlanDataset
@@ -75,7 +76,8 @@ class CostModel:
         """Return what is known of an image's kind, probing the first of a kind with one chunk."""
         name = self._names[image]
         if name not in self._kinds:
-            self._kinds[name] = _probe(self.dataset.materializer.image(image), self.dataset.missing_chunks)
+            missing = missing_chunks_in(name[1], self.dataset.missing_chunks)
+            self._kinds[name] = _probe(self.dataset.materializer.image(image), missing)
         return self._kinds[name]
 
     def follow(self, streams: Iterable[Iterable[int]], *, cache_bytes: int) -> Cost:

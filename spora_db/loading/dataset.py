@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from spora_db.errors import QueryError, SporaError, unknown
+from spora_db.images.base import MissingChunks
 from spora_db.loading.beside import beside, number
 from spora_db.loading.memory import Memory, batch_memory
 from spora_db.loading.order import Shuffle
@@ -43,7 +44,7 @@ class PlanDataset(Dataset[Sample]):
     plan
         The frozen plan of a query.
     missing_chunks
-        Whether absent chunks of an image (a partial download) are errors or read as zeros.
+        Whether absent chunks of an image (a partial download) are errors, or read as zeros, or as white (brightfield).
     vocabulary
         UniProt accessions in the order that `marker_index` counts; by default all of the selection, sorted.
     standardize_on
@@ -70,7 +71,7 @@ class PlanDataset(Dataset[Sample]):
         self,
         plan: Plan,
         *,
-        missing_chunks: Literal["error", "zeros"] = "error",
+        missing_chunks: MissingChunks = "error",
         vocabulary: Sequence[str] | None = None,
         standardize_on: Literal["cpu", "device"] = "cpu",
         on_error: Literal["raise", "replace"] = "raise",
@@ -80,8 +81,8 @@ class PlanDataset(Dataset[Sample]):
                 f"The query selects no {plan.unit}s in {plan.lake}. "
                 "Look at query.sql() and loosen a condition; query.count() tells when it selects some."
             )
-        if missing_chunks not in ("error", "zeros"):
-            raise unknown("choice of missing_chunks=", missing_chunks, ("error", "zeros"))
+        if missing_chunks not in get_args(MissingChunks):
+            raise unknown("choice of missing_chunks=", missing_chunks, get_args(MissingChunks))
         if standardize_on not in ("cpu", "device"):
             raise unknown("choice of standardize_on=", standardize_on, ("cpu", "device"))
         if on_error not in ("raise", "replace"):
@@ -89,7 +90,7 @@ class PlanDataset(Dataset[Sample]):
         if standardize_on == "device":
             check_device_formula(plan)
         self._handle = PlanHandle(plan)
-        self.missing_chunks: Literal["error", "zeros"] = missing_chunks
+        self.missing_chunks: MissingChunks = missing_chunks
         self.standardize_on: Literal["cpu", "device"] = standardize_on
         self.vocabulary = plan.vocabulary if vocabulary is None else checked_vocabulary(vocabulary)
         self._markers = marker_numbers(plan, self.vocabulary)

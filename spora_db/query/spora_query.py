@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from spora_db.images.base import MissingChunks
     from spora_db.loading.dataset import PlanDataset
 
 
@@ -147,7 +148,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
     def to_torch(
         self,
         *,
-        missing_chunks: Literal["error", "zeros"] = "error",
+        missing_chunks: "MissingChunks" = "error",
         vocabulary: Sequence[str] | None = None,
         standardize_on: Literal["cpu", "device"] = "cpu",
         on_error: Literal["raise", "replace"] = "raise",
@@ -157,7 +158,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
         Parameters
         ----------
         missing_chunks
-            Whether absent chunks of an image (a partial download) are errors or read as zeros.
+            Whether absent chunks of an image (a partial download) are errors, or read as zeros or (brightfield) white.
         vocabulary
             UniProt accessions in the order that ``marker_index`` counts; by default all of the selection, sorted.
         standardize_on

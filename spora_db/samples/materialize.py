@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.channels import is_rgb
+from spora_db.channels import is_rgb, missing_chunks_in
 from spora_db.errors import FileFormatError, TableError
 from spora_db.images import open_image
-from spora_db.images.base import ImageReader
+from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.plan import Plan
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
@@ -125,12 +126,12 @@ class Materializer:
     plan
         The frozen plan.
     missing_chunks
-        Whether absent chunks of an image (a partial download) are errors or read as zeros.
+        Whether absent chunks of an image (a partial download) are errors, or read as zeros, or as white (brightfield).
     """
 
-    def __init__(self, plan: Plan, *, missing_chunks: Literal["error", "zeros"] = "error") -> None:
+    def __init__(self, plan: Plan, *, missing_chunks: MissingChunks = "error") -> None:
         self.plan = plan
-        self.missing_chunks: Literal["error", "zeros"] = missing_chunks
+        self.missing_chunks: MissingChunks = missing_chunks
         self._images: dict[int, ImagePlan] = {}
         choice = plan.standardization
         self._filters: FilterFactory | None = None
@@ -147,7 +148,7 @@ class Materializer:
             If the image holds neither the measured channels nor the full panel.
         """
         found = self._images.get(image)
-        if found is None or open_image(found.reader.path, missing_chunks=self.missing_chunks) is not found.reader:
+        if found is None or self._open(found.record["modality"], found.reader.path) is not found.reader:
             if len(self._images) >= REMEMBERED:
                 self._images.pop(next(iter(self._images)))
             found = self._images[image] = self._prepare(image)
@@ -171,10 +172,13 @@ class Materializer:
         """Return one whole standardized image, float32 of shape (C, H, W)."""
         return self.image(image).read_whole()
 
+    def _open(self, modality: str, path: Path) -> ImageReader:
+        return open_image(path, missing_chunks=missing_chunks_in(modality, self.missing_chunks))
+
     def _prepare(self, image: int) -> ImagePlan:
         plan, channels = self.plan, self.plan.channels.of(image)
         record = {name: plan.images.column(name)[image].as_py() for name in plan.images.column_names}
-        reader = open_image(plan.image_path(image), missing_chunks=self.missing_chunks)
+        reader = self._open(record["modality"], plan.image_path(image))
         text = plan.standardization.spec(record["modality"])
         if is_rgb(record["modality"]):
             if reader.shape[0] not in (3, 4):
