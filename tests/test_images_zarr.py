@@ -16,6 +16,8 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, Transpos
 
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError, SporaError
 from spora_db.images import clear_cache, image_header, open_image, read_region, write_omezarr
+from spora_db.images.omezarr import OmeZarrReader
+from spora_db.importing.page_names import page_names
 
 V3_COMPRESSORS: dict[str, Any] = {
     "none": None,
@@ -48,12 +50,12 @@ def expected(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32 if image.dtype == np.float16 else image.dtype.newbyteorder("="))
 
 
-def write_v3(path: Path, image: np.ndarray, *, axes: str = "cyx", **array: Any) -> Path:
+def write_v3(path: Path, image: np.ndarray, *, axes: str = "cyx", array: str = "s0", **encoding: Any) -> Path:
     """Write an OME-Zarr 0.5 store with zarr-python."""
-    ome = {"multiscales": [{"axes": [{"name": name} for name in axes], "datasets": [{"path": "s0"}]}]}
+    ome = {"multiscales": [{"axes": [{"name": name} for name in axes], "datasets": [{"path": array}]}]}
     group = zarr.open_group(path, mode="w", zarr_format=3, attributes={"ome": ome})
     stored = group.create_array(
-        "s0", shape=image.shape, dtype=image.dtype, config={"write_empty_chunks": True}, **array
+        array, shape=image.shape, dtype=image.dtype, config={"write_empty_chunks": True}, **encoding
     )
     stored[...] = image
     return path
@@ -259,9 +261,17 @@ def test_a_chunk_written_again_is_read_again(tmp_path: Path) -> None:
 
 @pytest.fixture
 def shard(tmp_path: Path) -> Path:
-    """Return the only shard of a small store."""
-    image = pixels((5, 64, 64), "float32")
-    return write_omezarr(tmp_path / "a.ome.zarr", image, mpp=1, chunk=32, shard=64) / "0/c/0/0/0"
+    """Return the only shard of a small store in the published encoding, whose chunks have no checksums."""
+    path = tmp_path / "a.ome.zarr"
+    write_v3(
+        path,
+        pixels((5, 64, 64), "float32"),
+        array="0",
+        chunks=(5, 32, 32),
+        shards=(5, 64, 64),
+        compressors=V3_COMPRESSORS["blosc-lz4-bitshuffle"],
+    )
+    return path / "0/c/0/0/0"
 
 
 def flip(data: bytes, position: int) -> bytes:
@@ -354,3 +364,77 @@ def test_parts_that_are_absent(tmp_path: Path) -> None:
     (path / "zarr.json").write_text("{")
     with pytest.raises(FileFormatError, match="not JSON"):
         open_image(path)
+
+
+def group(path: Path, version: int, attributes: dict[str, Any], *, image: bool = False) -> None:
+    """Write a group; before OME-Zarr 0.5 its attributes are not below ``ome``."""
+    scales = {"multiscales": [{"axes": [{"name": name} for name in "cyx"], "datasets": [{"path": "0"}]}]}
+    said = attributes | (scales if image else {})
+    node = zarr.open_group(path, mode="a", zarr_format=version, attributes=said if version == 2 else {"ome": said})
+    if image:
+        stored = node.create_array("0", shape=(2, 8, 9), dtype="u1", chunks=(2, 8, 9))
+        stored[...] = 7
+
+
+LAYOUT = {"bioformats2raw.layout": 3}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("attributes", [LAYOUT, {}])
+def test_the_one_image_of_bioformats2raw_opens(tmp_path: Path, version: int, attributes: dict[str, Any]) -> None:
+    path = tmp_path / "a.ome.zarr"
+    group(path, version, attributes)
+    group(path / "OME", version, {"series": ["0"]} if attributes else {})
+    named = {"omero": {"channels": [{"label": "DNA"}, {"label": "CD8"}]}}
+    group(path / "0", version, named, image=True)
+    assert image_header(path)[1:4] == (2, 8, 9)
+    assert (read_region(open_image(path)) == 7).all()
+    assert page_names(path, 2) == ("DNA", "CD8")
+    assert path / "0" in {file.parent for file in OmeZarrReader(path).files}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("attributes", "images", "says"),
+    [
+        (LAYOUT, ["0", "1", "10", "2"], r"store of bioformats2raw: it holds the images 0, 1, 2, 10\. .*a\.ome\.zarr/0"),
+        ({}, ["0", "1"], r"store of several images: it holds the images 0, 1\."),
+        (
+            {"plate": {"wells": [{"path": "A/1"}, {"path": "B/2"}]}},
+            ["A/1/0"],
+            r"HCS plate with 2 wells \(A/1, B/2\).*A/1/0",
+        ),
+        ({"plate": 5}, [], "HCS plate with 0 wells"),
+        ({"well": {"images": [{"path": "0"}, {"path": "1"}]}}, ["0", "1"], r"well of an HCS plate .* 0, 1\."),
+        (
+            {"spatialdata_attrs": {"version": "0.2"}},
+            ["images/raw", "labels/cells"],
+            r"SpatialData .* images images/raw\.",
+        ),
+    ],
+)
+def test_stores_of_other_kinds_are_named(
+    tmp_path: Path, version: int, attributes: dict[str, Any], images: list[str], says: str
+) -> None:
+    path = tmp_path / "a.ome.zarr"
+    group(path, version, attributes)
+    for image in images:
+        group(path / image, version, {}, image=True)
+    with pytest.raises(FileFormatError, match=says):
+        open_image(path)
+    for image in images:
+        assert open_image(path / image).shape == (2, 8, 9)
+
+
+def test_a_table_and_a_list_of_images_that_is_none(tmp_path: Path) -> None:
+    zarr.open_group(tmp_path / "table.zarr", mode="w", zarr_format=2, attributes={"encoding-type": "anndata"})
+    with pytest.raises(FileFormatError, match="anndata store"):
+        open_image(tmp_path / "table.zarr")
+    group(tmp_path / "a.zarr", 3, LAYOUT)
+    group(tmp_path / "a.zarr/OME", 3, {"series": ["../b"]})
+    with pytest.raises(FileFormatError, match=r"lists its images .*\.\./b"):
+        open_image(tmp_path / "a.zarr")
+    group(tmp_path / "b.zarr", 3, LAYOUT)
+    group(tmp_path / "b.zarr/OME", 3, {"series": ["0", "1"]})  # of which none was copied
+    with pytest.raises(FileFormatError, match="the images 0, 1"):
+        open_image(tmp_path / "b.zarr")

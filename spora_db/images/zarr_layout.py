@@ -11,6 +11,7 @@ from spora_db.images.axes import Axes, default_names, place_axes
 from spora_db.images.files import broken, describe
 from spora_db.images.zarr_encoding import Encoding, read_v2, read_v3
 from spora_db.images.zarr_json import load_json, sizes
+from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 
 CHUNK_LIMIT = 4 * 2**30
 
@@ -61,14 +62,18 @@ def read_layout(path: Path) -> ZarrLayout:
             with path.open("rb") as file:
                 raise broken(path, f"{describe(file.read(64))}", expected="the folder of an OME-Zarr store")
         raise ImageNotFoundError(f"There is no image at {path}. Check the path, or download the image.")
-    for root in (path / "zarr.json", path / ".zarray", path / ".zgroup"):
-        if root.is_file():
-            break
-    else:
+    found = attributes_of(path)
+    if found is None:
         raise broken(path, f"it has no metadata file ({_listing(path)})", expected="zarr.json, or .zgroup and .zattrs")
-    attributes, files = _attributes(path, root)
-    is_array = root.name == ".zarray" or (root.name == "zarr.json" and load_json(root).get("node_type") == "array")
-    inner, names = ("", None) if is_array else _multiscale(path, attributes)
+    attributes, files = found
+    inner, names = "", None
+    if not _is_array(files[0]):
+        image = image_group(path, attributes)
+        if image:
+            attributes, more = attributes_of(path / image) or ({}, ())
+            files += more
+        inner, names = _multiscale(path / image, attributes)
+        inner = str(PurePosixPath(image, inner))
     folder = path / inner if inner else path
     document = next((folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()), None)
     if document is None:
@@ -96,25 +101,16 @@ def read_layout(path: Path) -> ZarrLayout:
     return ZarrLayout(folder=folder, shape=shape, axes=axes, encoding=encoding, files=(*files, document))
 
 
-def _attributes(path: Path, root: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]]:
-    """Return the attributes of the root and the files they lie in."""
-    files: tuple[Path, ...] = (root,)
-    if root.name == "zarr.json":
-        value = load_json(root).get("attributes", {})
-    elif (path / ".zattrs").is_file():
-        files += (path / ".zattrs",)
-        value = load_json(path / ".zattrs")
-    else:
-        value = {}
-    if not isinstance(value, dict):
-        raise broken(root, f"its attributes are {value!r:.80}", expected="a JSON object")
-    return value, files
+def _is_array(document: Path) -> bool:
+    """Say whether a metadata file is that of an array, not of a group."""
+    return document.name == ".zarray" or (
+        document.name == "zarr.json" and load_json(document).get("node_type") == "array"
+    )
 
 
 def _multiscale(path: Path, attributes: Mapping[str, Any]) -> tuple[str, tuple[str, ...] | None]:
-    """Return the array's path in the store and its axis names; array ``0`` without names where nothing is said."""
-    ome = attributes.get("ome", attributes)
-    multiscales = ome.get("multiscales") if isinstance(ome, dict) else None
+    """Return the array's path in its group and its axis names; array ``0`` without names where nothing is said."""
+    multiscales = ome_of(attributes).get("multiscales")
     if multiscales is None:
         return "0", None
     try:

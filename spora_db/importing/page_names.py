@@ -1,12 +1,12 @@
 """What an image file itself calls its channels: OME metadata, TIFF page names, ImageJ labels, OME-Zarr labels."""
 
-import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
 from spora_db.images.failures import DECODE_FAILURES
+from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 
 PAGE_NAME_TAG = 285
 XML_LIMIT = 2**26
@@ -57,14 +57,13 @@ def _ome_names(described: str) -> list[str | None]:
 
 def _zarr_names(path: Path) -> list[str | None]:
     """Return the labels of an OME-Zarr store, of version 0.5 or before."""
-    for file in (path / "zarr.json", path / ".zattrs"):
-        try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-            attributes = document.get("attributes", {}) if file.name == "zarr.json" else document
-            ome = attributes.get("ome", attributes)
-            return [channel.get("label") for channel in ome.get("omero", {}).get("channels", [])]
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            raise FileFormatError(f"{file} is no OME-Zarr metadata: {error}. Write the store again.") from error
-    return []
+    found = attributes_of(path)
+    if found is not None and (group := image_group(path, found[0])):
+        found = attributes_of(path / group)
+    if found is None:
+        return []
+    attributes, files = found
+    try:
+        return [channel.get("label") for channel in ome_of(attributes).get("omero", {}).get("channels", [])]
+    except (AttributeError, TypeError) as error:
+        raise FileFormatError(f"{files[-1]} is no OME-Zarr metadata: {error}. Write the store again.") from error

@@ -1,0 +1,150 @@
+"""Stores whose root is not an image but holds images: what they are, and which image is meant."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from spora_db.errors import FileFormatError
+from spora_db.images.zarr_json import load_json
+
+LISTED = 8
+
+
+def attributes_of(folder: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]] | None:
+    """Return the attributes of a group or an array and the files they were read from; None where neither is there."""
+    for document in (folder / "zarr.json", folder / ".zarray", folder / ".zgroup"):
+        if document.is_file():
+            break
+    else:
+        return None
+    files: tuple[Path, ...] = (document,)
+    value = load_json(document)
+    if document.name == "zarr.json":
+        value = value.get("attributes", {})
+    elif (folder / ".zattrs").is_file():
+        files += (folder / ".zattrs",)
+        value = load_json(folder / ".zattrs")
+    else:
+        value = {}
+    if not isinstance(value, dict):
+        raise FileFormatError(
+            f"The image file {document} is broken: its attributes are {value!r:.80}. Expected a JSON object. Copy or "
+            "download it again."
+        )
+    return value, files
+
+
+def ome_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the OME part of attributes: all of them before OME-Zarr 0.5."""
+    ome = attributes.get("ome", attributes)
+    return ome if isinstance(ome, dict) else {}
+
+
+def image_group(path: Path, attributes: Mapping[str, Any]) -> str:
+    """Return the folder in a store whose group is the image: ``""`` for the root itself.
+
+    bioformats2raw writes the images of one file as groups 0, 1, ... of a root that is none. One is the image; of more,
+    none is chosen.
+
+    Raises
+    ------
+    FileFormatError
+        The root is a plate, a well, a SpatialData or AnnData store, or a list of several images.
+    """
+    ome = ome_of(attributes)
+    if "multiscales" in ome:
+        return ""
+    for key, refuse in REFUSED.items():
+        if key in ome or key in attributes:
+            raise FileFormatError(refuse(path, ome))
+    if attributes.get("encoding-type") in TABLES:
+        raise FileFormatError(
+            f"The image {path} is an {attributes['encoding-type']} store, a table without an image. Expected an image."
+        )
+    images = _listed_series(path) or _images_in(path, _numbered(path))
+    if len(images) > 1:
+        layout = "of bioformats2raw" if "bioformats2raw.layout" in ome else "of several images"
+        raise FileFormatError(
+            f"The image {path} is a store {layout}: it holds the images {_listed(images)}. Expected one image. "
+            f"{_take_one(path, images)}"
+        )
+    return images[0] if images else ""
+
+
+def _listed_series(path: Path) -> list[str]:
+    """Return the images that bioformats2raw lists in its group ``OME``, also those that are absent here."""
+    found = attributes_of(path / "OME")
+    series = None if found is None else ome_of(found[0]).get("series")
+    if series is None:
+        return []
+    if not isinstance(series, list) or any(not str(name).isdecimal() for name in series):
+        raise FileFormatError(
+            f"The image {path} lists its images in {path / 'OME'} as {series!r:.80}. Expected the groups 0, 1, ... "
+            "Copy or download it again."
+        )
+    return [str(name) for name in series]
+
+
+def _numbered(path: Path) -> list[str]:
+    """Return the groups 0, 1, ... of a root in the order of their numbers."""
+    return sorted((child.name for child in path.iterdir() if child.name.isdecimal() and child.is_dir()), key=int)
+
+
+def _images_in(path: Path, groups: Iterable[str]) -> list[str]:
+    """Return those groups that say they are images."""
+    images = []
+    for group in groups:
+        found = attributes_of(path / group)
+        if found is not None and "multiscales" in ome_of(found[0]):
+            images.append(group)
+    return images
+
+
+def _plate(path: Path, ome: Mapping[str, Any]) -> str:
+    plate = ome.get("plate")
+    wells = plate.get("wells") if isinstance(plate, dict) else None
+    places = [str(well.get("path")) for well in wells if isinstance(well, dict)] if isinstance(wells, list) else []
+    fields = [f"{well}/0" for well in places]
+    return (
+        f"The image {path} is an HCS plate with {len(places)} wells ({_listed(places)}), each with images of its own. "
+        f"Expected one image. {_take_one(path, fields)}"
+    )
+
+
+def _well(path: Path, ome: Mapping[str, Any]) -> str:
+    well = ome.get("well")
+    listed = well.get("images") if isinstance(well, dict) else None
+    fields = [str(item.get("path")) for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    return (
+        f"The image {path} is a well of an HCS plate with the images {_listed(fields)}. Expected one image. "
+        f"{_take_one(path, fields)}"
+    )
+
+
+def _spatialdata(path: Path, ome: Mapping[str, Any]) -> str:
+    folder = path / "images"
+    names = sorted(f"images/{child.name}" for child in folder.iterdir()) if folder.is_dir() else []
+    names = _images_in(path, names)
+    return (
+        f"The image {path} is a SpatialData store with the images {_listed(names)}. Expected one image. "
+        f"{_take_one(path, names)}"
+    )
+
+
+REFUSED: Mapping[str, Callable[[Path, Mapping[str, Any]], str]] = {
+    "plate": _plate,
+    "well": _well,
+    "spatialdata_attrs": _spatialdata,
+}
+"""Attributes of roots that are no image, and what is said of them."""
+TABLES = ("anndata", "MuData")
+
+
+def _listed(names: list[str]) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > LISTED else ""
+    return (", ".join(names[:LISTED]) + more) or "none"
+
+
+def _take_one(path: Path, names: list[str]) -> str:
+    example = path / (names[0] if names else "<image>")
+    return f"Give the folder of one as the image, such as {example}: copy or link it as <tissue_id>.ome.zarr."
