@@ -56,14 +56,14 @@ def test_two_borrowers_have_two_catalogs(lake):
 
 def test_what_a_borrower_leaves_behind_is_gone(lake):
     with lent_catalog(lake) as catalog:
-        catalog._register("mine", pa.table({"x": [1]}))
+        catalog.register("mine", pa.table({"x": [1]}))
         catalog.sql("SELECT count(*) FROM channels").fetchall()
         assert catalog.files_used()
     with lent_catalog(lake) as again:
         assert again is catalog
         assert again.files_used() == ()
         with pytest.raises(UnknownNameError, match="'mine'"):
-            again._run("SELECT * FROM mine")
+            again.run("SELECT * FROM mine")
 
 
 def test_a_catalog_that_failed_is_not_lent_again(lake):

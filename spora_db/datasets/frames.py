@@ -70,12 +70,12 @@ def _by_tissue(catalog: Catalog, text: str, path: Path) -> pd.DataFrame:
     if not path.is_file():
         message = f"There is no {path}, the table that this dataset is read from."
         raise TableError(message)
-    return catalog._run(text).df().set_index("tissue_id")
+    return catalog.run(text).df().set_index("tissue_id")
 
 
 def check_modality(catalog: Catalog, modality: str, *, where: str) -> None:
     """Refuse a modality without an image in the cohort; the error lists those that have one."""
-    existing = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
     if modality not in existing:
         raise unknown("modality", modality, existing, where=where)
 
@@ -109,18 +109,18 @@ def read_panel(catalog: Catalog, modality: str, folder: Path, *, replace_nuclear
     TableError
         If channels.parquet is absent or empty, or contradicts channels_per_tissue.parquet.
     """
-    channels = catalog._run(CHANNELS, {"modality": modality}).df()
+    channels = catalog.run(CHANNELS, {"modality": modality}).df()
     if channels.empty:
         message = f"There are no channels in {folder / 'channels.parquet'}: the panel of {modality} is not known."
         raise TableError(message)
     choices = [ChannelChoice(kind=kind, replace_nuclear=replace_nuclear) for kind in CHANNEL_KINDS]
     parts = [f"SELECT {number} AS kind, * FROM ({panel_select(c).sql(DIALECT)})" for number, c in enumerate(choices)]
     text = f"SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE modality = $modality ORDER BY kind, channel_index"
-    table = catalog._run(text, {"modality": modality}).to_arrow_table()
+    table = catalog.run(text, {"modality": modality}).to_arrow_table()
     chosen = np.array(table.column("chosen").to_pylist(), np.bool_).reshape(len(choices), len(channels))
     kinds: dict[ChannelKind, BoolMask] = dict(zip(CHANNEL_KINDS, chosen, strict=True))
     channels["uniprot_id"] = pd.Series(table.column("uniprot_id").to_pylist()[: len(channels)], dtype=object)
-    found = catalog._run(MEASURED, {"modality": modality}).to_arrow_table()
+    found = catalog.run(MEASURED, {"modality": modality}).to_arrow_table()
     ids = found.column("tissue_id").to_pylist()[:: len(channels)]
     values = found.column("measured").fill_null(pa.scalar(value=False)).to_numpy(zero_copy_only=False)
     measured = pd.DataFrame(

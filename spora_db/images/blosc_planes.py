@@ -21,7 +21,7 @@ VERSION = 2  # of the format of blosc 1; any other buffer is decoded whole
 UNCOMPRESSED = 0x2
 PEEK = 4096
 GAP = 16384  # bytes: reading over a smaller gap costs less than another call
-Read = Callable[[int, int], bytes]
+Read = Callable[[int, int], bytes | memoryview]
 
 
 def decode_planes(

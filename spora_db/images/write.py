@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.images.failures import DECODE_FAILURES
+from spora_db.images.tiff_tiles import zstd_tiles
 from spora_db.writing import atomic_path
 
 
@@ -31,8 +32,9 @@ def write_omezarr(
     """Write an image as OME-Zarr 0.5 in the published encoding.
 
     Zarr v3, one array ``0`` with axes c, y, x; shards of all channels and ``shard`` x ``shard`` pixels, chunks of all
-    channels and ``chunk`` x ``chunk`` pixels; blosc-lz4 with bit shuffle. Empty chunks are written too, so that an
-    absent file always means a partial copy.
+    channels and ``chunk`` x ``chunk`` pixels; blosc-lz4 with bit shuffle. Every chunk and every shard's index carries
+    a crc32c checksum, which reading compares. Empty chunks are written too, so that an absent file always means a
+    partial copy.
 
     Parameters
     ----------
@@ -75,9 +77,10 @@ def write_omezarr(
     if chunk < 1 or shard < chunk or shard % chunk:
         raise ArgumentError(f"A shard is a whole number of chunks; received chunk={chunk}, shard={shard}.")
     import zarr
-    from zarr.codecs import BloscCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
     channels = image.shape[0]
+    blosc = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle", typesize=image.dtype.itemsize)
     with _atomic_folder(path, overwrite=overwrite) as folder:
         group = zarr.open_group(folder, mode="w", zarr_format=3, attributes={"ome": _ome(path, mpp, channel_names)})
         array = group.create_array(
@@ -86,7 +89,7 @@ def write_omezarr(
             dtype=image.dtype.newbyteorder("="),
             chunks=(channels, chunk, chunk),
             shards=(channels, shard, shard),
-            compressors=BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle", typesize=image.dtype.itemsize),
+            compressors=[blosc, Crc32cCodec()],
             dimension_names=["c", "y", "x"],
             config={"write_empty_chunks": True},
         )
@@ -106,7 +109,8 @@ def write_ometiff(
 ) -> Path:
     """Write an image as a tiled OME-TIFF, one page per channel, or interleaved for ``photometric="rgb"``.
 
-    The same image gives the same bytes.
+    The same image gives the same bytes. Tiles of ``zstd`` and ``deflate`` carry checksums, which every reader compares;
+    ``lzw`` and ``none`` have none, and a TIFF has none over its directories.
 
     Parameters
     ----------
@@ -156,7 +160,8 @@ def write_ometiff(
         raise ArgumentError(f"An RGB image has 3 or 4 channels; received {image.shape[0]}.")
     import tifffile
 
-    pixels = image.astype(np.uint8) if image.dtype == np.bool_ else np.ascontiguousarray(image)
+    stored = np.dtype(np.uint8) if image.dtype == np.bool_ else image.dtype.newbyteorder("=")
+    pixels = np.ascontiguousarray(image, dtype=stored)
     content = hashlib.blake2b(pixels.data, digest_size=16, key=str((pixels.shape, pixels.dtype.str, mpp)).encode()[:64])
     metadata: dict[str, Any] = {
         "axes": "YXS" if photometric == "rgb" else "CYX",
@@ -168,17 +173,22 @@ def write_ometiff(
     }
     if channel_names is not None and photometric == "minisblack":
         metadata["Channel"] = {"Name": list(channel_names)}
+    planes = np.moveaxis(pixels, 0, -1)[None] if photometric == "rgb" else pixels[..., None]
+    shape = planes.shape[1:] if photometric == "rgb" else pixels.shape
+    predictor = compression != "none" and stored.kind in "iu" and stored.itemsize <= 4
     with atomic_path(path) as temporary, _as_write_error(path):
         tifffile.imwrite(
             temporary,
-            np.moveaxis(pixels, 0, -1) if photometric == "rgb" else pixels,
+            zstd_tiles(planes, tile=tile, predictor=predictor) if compression == "zstd" else planes.reshape(shape),
+            shape=shape,
+            dtype=stored,
             ome=True,
             bigtiff=pixels.nbytes > 2**31,
             photometric=photometric,
             planarconfig="contig" if photometric == "rgb" else None,
             tile=(tile, tile),
             compression=None if compression == "none" else compression,
-            predictor=compression != "none" and pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 4,
+            predictor=predictor,
             resolution=(1e4 / mpp, 1e4 / mpp),
             resolutionunit="CENTIMETER",
             metadata=metadata,

@@ -1,5 +1,6 @@
 """How an array's chunks are named and encoded, from ``zarr.json`` or ``.zarray``, and what is left to zarr-python."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,8 @@ def read_v2(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
     if not isinstance(name, str) or not V2_TYPES.fullmatch(name):
         raise _not_pixels(path, name)
     dtype, order = np.dtype(name), metadata.get("order", "C")
-    separator = metadata.get("dimension_separator", ".")
+    declared = metadata.get("dimension_separator")
+    separator = _separator_on_disk(path, len(shape)) if declared is None else declared
     if separator not in ("/", ".") or order not in ("C", "F"):
         raise broken(path, f"order {order!r}, dimension_separator {separator!r}", expected="C or F, and / or .")
     compressor, unusual = metadata.get("compressor"), "filters" if metadata.get("filters") else None
@@ -125,6 +127,14 @@ def read_v2(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
         codec = compressor.get("id") if isinstance(compressor, dict) else compressor
         codecs = (str(codec),)
         unusual = unusual or (None if codec in FAST_CODECS[:-1] else f"compressor {codec!r:.80}")
+    if unusual and declared is None and separator == "/":
+        raise broken(
+            path,
+            f"its chunks lie in folders, it declares no dimension_separator, and it has {unusual}, which zarr-python "
+            "would look for under other names",
+            expected="'dimension_separator': '/'",
+            remedy="Add it.",
+        )
     chunk = _chunk(metadata, "chunks", shape, path)
     return Encoding(
         dtype=dtype,
@@ -140,6 +150,31 @@ def read_v2(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
         index_crc=False,
         unusual=unusual,
     )
+
+
+def _separator_on_disk(document: Path, axes: int) -> str:
+    """Return how the chunks of an array that declares no separator are named: as its writer named them.
+
+    The specification's default is a dot; writers before the key existed, and nested stores copied without it, meant
+    folders. The key says nothing where no chunk is there.
+    """
+    flat = re.compile(r"\d+" + r"\.\d+" * (axes - 1))
+    found: dict[str, str] = {}
+    with os.scandir(document.parent) as entries:
+        for entry in entries:
+            if flat.fullmatch(entry.name) and axes > 1:
+                found.setdefault(".", entry.name)
+            elif entry.name.isdecimal() and entry.is_dir():
+                found.setdefault("/", entry.name)
+    if len(found) > 1:
+        raise broken(
+            document,
+            f"it declares no dimension_separator, and beside it lie chunks of both kinds, such as {found['.']} and "
+            f"{found['/']}/",
+            expected="one kind",
+            remedy="Remove the chunks that are not meant, or declare 'dimension_separator'.",
+        )
+    return next(iter(found), ".")
 
 
 def _named(value: Any, key: str, path: Path) -> tuple[str, Mapping[str, Any]]:  # noqa: ANN401 - any JSON value

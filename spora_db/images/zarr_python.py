@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from spora_db.errors import SporaError
 from spora_db.images.failures import DECODE_FAILURES
-from spora_db.images.files import Signature, broken, signature
+from spora_db.images.files import broken
 from spora_db.images.pixels import Pixels, deliver, delivered
-from spora_db.images.zarr_chunks import ChunkSource, Place
+from spora_db.images.zarr_chunks import ChunkSource, Place, state_of_chunk_file
 from spora_db.images.zarr_layout import ZarrLayout
 
 
@@ -42,12 +42,11 @@ class ZarrPythonStore:
 
     def locate(self, place: Place) -> ChunkSource | None:
         """Return where the chunk lies, or None where its file is absent."""
-        path = self.path_of(place)
-        try:
-            current: Signature = signature(path)
-        except (FileNotFoundError, NotADirectoryError):
+        path = str(self.path_of(place))
+        current = state_of_chunk_file(path, place)
+        if current is None:
             return None
-        return ChunkSource(place=place, path=str(path), signature=current, offset=0, size=max(current[2], 1))
+        return ChunkSource(place=place, path=path, signature=current, offset=0, size=current[2])
 
     def filled(self) -> Pixels:
         """Return a chunk of the fill value, without memory of its own."""
