@@ -40,6 +40,10 @@ class FileFormatError(SporaError, ValueError):
     """A file is broken, truncated, hostile or of an unsupported kind."""
 
 
+class ReaderError(SporaError, RuntimeError):
+    """A library, or spora-db itself, failed at a file in a way that says nothing of the file, which may be whole."""
+
+
 class TableError(SporaError, ValueError):
     """A parquet table lacks a column, contradicts another table or repeats a row that must be unique."""
 

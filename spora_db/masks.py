@@ -1,10 +1,7 @@
 """Masks from .npz files, read without pickle and without believing what a header claims."""
 
-import lzma
 import re
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
+from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 
 MAX_BYTES = 2**34  # of one array; a mask of 130,000 x 130,000 bool is the largest that still loads
 CHUNK = 2**20
 DEFLATE_MOST = 1032  # one compressed byte never holds more (zlib's technical notes)
-BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 HEADER_FIELD = re.compile(r"""['"](\w+)['"]\s*:\s*(\([^()]*\)|\[[^]]*\]|'[^']*'|"[^"]*"|\w+)""")  # never evaluated
 PLAIN_NUMBER = re.compile(r"\|b1|[<>=|]?([iu][1248]|f[248])")
 LENGTH = re.compile(r"\d{1,18}L?")  # Python 2 wrote (697L, 597L)
@@ -71,7 +68,9 @@ def load_mask(
         raise
     except MemoryError as error:
         raise FileFormatError(f"The mask {path} is larger than the memory that is free.") from error
-    except BROKEN as error:
+    except READER_FAILURES as error:
+        raise reader_error(f"The mask {path}", error, library="zipfile") from error
+    except FILE_FAILURES as error:
         raise FileFormatError(_broken(path, error)) from error
     return array
 

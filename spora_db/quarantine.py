@@ -175,14 +175,21 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
         return
     for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
-            line = json.loads(text)
-            line["time"] = datetime.fromisoformat(line["time"]).astimezone(UTC).replace(tzinfo=None)
-            record = {name: line[name] for name in SCHEMA.names}
-            pa.Table.from_pylist([record], schema=SCHEMA)
-        except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            record = _record(json.loads(text))
+        except (ValueError, RecursionError, pa.ArrowException) as error:
             logger.warning("%s, line %d, is no record and is passed over: %r", path, number, error)
             continue
         yield record
+
+
+def _record(line: object) -> dict[str, Any]:
+    """Return one line of the file as a record, with the columns `SCHEMA`."""
+    if not isinstance(line, dict) or not isinstance(line.get("time"), str) or not line.keys() >= set(SCHEMA.names):
+        raise ValueError(f"expected an object with {', '.join(SCHEMA.names)}")
+    time = datetime.fromisoformat(line["time"]).astimezone(UTC).replace(tzinfo=None)
+    record = {name: line[name] for name in SCHEMA.names} | {"time": time}
+    pa.Table.from_pylist([record], schema=SCHEMA)
+    return record
 
 
 def _key(record: Record) -> tuple[Any, ...]:

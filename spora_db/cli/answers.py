@@ -4,12 +4,14 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
 from spora_db.catalog import Catalog, Result
 from spora_db.cli.instead import check_statement
 from spora_db.errors import QueryError, SporaError
+from spora_db.failures import READER_FAILURES
 from spora_db.guard import check_select
 from spora_db.guard.dialect import DIALECT
 
@@ -62,6 +64,11 @@ def explained() -> Iterator[None]:
         raise
     except Exception as error:  # any value may be in a lake, and none may end the shell
         reason = " ".join(str(error).split())
+        if isinstance(error, READER_FAILURES) and not isinstance(error, pa.ArrowException):
+            raise QueryError(
+                f"The answer was not given: {type(error).__name__}: {reason}. This is a fault of spora-db or of a "
+                "library that it uses, not of the statement. Please report it."
+            ) from error
         raise QueryError(
             f"The answer cannot be shown or written: {type(error).__name__}: {reason}. "
             "Turn the column that holds such a value into text, CAST(... AS VARCHAR), or leave it out."

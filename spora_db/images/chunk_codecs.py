@@ -10,11 +10,12 @@ import google_crc32c
 import imagecodecs
 import numpy as np
 
+from spora_db.failures import READER_FAILURES
 from spora_db.images.buffers import BUFFERS, Bytes
 
 BLOSC_DECODE: Callable[..., Any] = imagecodecs.blosc_decode  # take arrays, which their stubs leave out
 GZIP_DECODE: Callable[..., Any] = imagecodecs.gzip_decode
-CodecError = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+CodecError = (RuntimeError, ValueError, OverflowError)
 
 
 class ChunkError(ValueError):
@@ -106,6 +107,8 @@ def decode_chunk(data: bytes | Bytes, codecs: Sequence[str], size: int) -> Bytes
             inner = any(name not in ("crc32c",) for name in codecs[:position])
             # what compressors give that feed others is not known from the chunk's shape: bounded by twice its size
             result = DECODERS[codecs[position]](result, 2 * size + 4096 if inner else size + 4 * position)
+    except READER_FAILURES:  # NotImplementedError and RecursionError among them: RuntimeErrors too
+        raise
     except CodecError as error:
         raise error if isinstance(error, ChunkError) else ChunkError(f"{codecs[-1]} says: {error}") from error
     decoded = _array(result)

@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from spora_db.errors import FileFormatError, ImageNotFoundError
+from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.base import Block, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
-from spora_db.images.failures import DECODE_FAILURES
 from spora_db.images.files import FILES, OpenFile, broken
 from spora_db.images.page_groups import PageGroup, group_pages
 from spora_db.images.pixels import Pixels, deliver, delivered, white
@@ -112,9 +112,11 @@ class OmeTiffReader:
             if decoded.dtype == np.uint8 and layout.stored == np.bool_:
                 decoded = decoded.view(np.bool_)  # fax codecs
             if decoded.dtype != layout.stored.newbyteorder("="):
-                raise TypeError(f"it decodes to {decoded.dtype}, not {layout.stored}")
+                raise ValueError(f"it decodes to {decoded.dtype}, not {layout.stored}")
             planes = deliver(decoded[0].transpose(2, 0, 1))
-        except DECODE_FAILURES as error:
+        except READER_FAILURES as error:
+            raise reader_error(f"The image {self.path}", error, library="tifffile") from error
+        except FILE_FAILURES as error:
             raise broken(
                 self.path,
                 f"segment {index} of page {page} ({size} bytes at {offset}) does not decode: {error}",

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
+from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.forks import unforked
-from spora_db.images.failures import DECODE_FAILURES
 from spora_db.images.files import Signature, broken, describe, signature
+from spora_db.images.tiff_tags import odd_tag
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -111,7 +112,11 @@ def read_layout(path: Path) -> TiffLayout:
         return layout
     except SporaError:
         raise
-    except DECODE_FAILURES as error:
+    except READER_FAILURES as error:
+        if odd := odd_tag(path):
+            raise broken(path, odd, expected="the tags of a TIFF image") from error
+        raise reader_error(f"The image {path}", error, library="tifffile") from error
+    except FILE_FAILURES as error:
         raise broken(path, f"{type(error).__name__}: {error}", expected="a TIFF file that tifffile reads") from error
 
 
@@ -190,7 +195,6 @@ def _layout(path: Path, tiff: "TiffFile", current: Signature) -> TiffLayout:
                 f"it has {current[2]} bytes, but page {number} reaches to byte {end}: it is cut short",
                 expected="a complete file",
             )
-    key.init_decode()
     return TiffLayout(
         signature=current,
         shape=(count * samples, height, width),

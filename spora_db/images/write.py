@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, WriteError
-from spora_db.images.failures import DECODE_FAILURES
+from spora_db.failures import FILE_FAILURES, READER_FAILURES
 from spora_db.images.tiff_tiles import zstd_tiles
 from spora_db.writing import atomic_path
 
@@ -236,7 +236,7 @@ def _as_write_error(path: Path) -> Iterator[None]:
         yield
     except OSError:
         raise
-    except DECODE_FAILURES as error:
+    except (*READER_FAILURES, *FILE_FAILURES) as error:
         raise WriteError(
             f"Could not write {path}: {type(error).__name__}: {error}. Nothing half-written is left."
         ) from error

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.failures import READER_FAILURES, reader_error
 from spora_db.images.blosc_planes import decode_planes, read_planes
 from spora_db.images.buffers import Bytes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
@@ -123,7 +124,9 @@ class ChunkStore:
             decoded = decode_chunk(data, self._codecs, self._chunk_bytes)
         except OSError as error:
             raise broken(source.path, str(error), expected="a chunk file", remedy="Check the disk.") from error
-        except (ChunkError, MemoryError) as error:
+        except READER_FAILURES as error:
+            raise reader_error(f"The chunk {source.place} in {source.path}", error, library="imagecodecs") from error
+        except ChunkError as error:
             head, coding = describe(file.read(0, min(64, file.size))), "+".join(self._layout.encoding.codecs) or "no"
             raise broken(
                 source.path,

@@ -192,7 +192,11 @@ def _codecs(value: Any, path: Path) -> list[tuple[str, Mapping[str, Any]]]:  # n
     """Return the codecs as names and configurations."""
     if not isinstance(value, list) or not value:
         raise broken(path, f"'codecs' is {value!r:.100}", expected="a list of codecs")
-    return [_named(item, "codecs", path) for item in value]
+    codecs = [_named(item, "codecs", path) for item in value]
+    for name, configuration in codecs:
+        if name == "transpose" and not isinstance(configuration.get("order"), list):  # drafts had "C" and "F"
+            raise broken(path, f"it is transposed by {configuration!r:.80}", expected="an order of axes, [2, 1, 0]")
+    return codecs
 
 
 def _chunk(document: Mapping[str, Any], key: str, shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
@@ -207,6 +211,8 @@ def _fill(value: Any, dtype: np.dtype[Any], path: Path) -> Any:  # noqa: ANN401 
     """Return the fill value as a scalar of the native type; absent means zero."""
     native = dtype.newbyteorder("=")
     try:
+        if not isinstance(value, bool | int | float | str | None):
+            raise ValueError("no single value")
         if value is None:
             return native.type(0)
         if isinstance(value, str) and value.startswith("0x"):
@@ -216,7 +222,7 @@ def _fill(value: Any, dtype: np.dtype[Any], path: Path) -> Any:  # noqa: ANN401 
         if isinstance(value, str) and native.kind != "f":
             raise ValueError("a text for whole numbers")
         return native.type(value)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise broken(path, f"its fill value is {value!r:.80}", expected=f"a value of type {native}") from error
 
 

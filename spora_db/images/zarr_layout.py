@@ -113,23 +113,32 @@ def _multiscale(path: Path, attributes: Mapping[str, Any]) -> tuple[str, tuple[s
     multiscales = ome_of(attributes).get("multiscales")
     if multiscales is None:
         return "0", None
-    try:
-        first = multiscales[0]
-        inner = first["datasets"][0]["path"]
-        named = first.get("axes")
-        if named is None and str(first.get("version")) in ("0.1", "0.2"):
-            named = list("tczyx")  # these versions fix the axes and do not write them
-        if named is None and "coordinateSystems" in first:
-            named = first["coordinateSystems"][0]["axes"]
-        names = None if named is None else tuple(_axis_name(axis) for axis in named)
-    except (TypeError, KeyError, IndexError, AttributeError) as error:
-        raise broken(
-            path, f"its multiscales metadata is incomplete ({error!r})", expected="multiscales[0].datasets[0].path"
-        ) from error
+    first = _first(multiscales)
+    inner = _first(first.get("datasets")).get("path")
+    if inner is None:
+        raise broken(path, "its multiscales metadata is incomplete", expected="multiscales[0].datasets[0].path")
+    named = first.get("axes")
+    if named is None and str(first.get("version")) in ("0.1", "0.2"):
+        named = list("tczyx")  # these versions fix the axes and do not write them
+    if named is None and "coordinateSystems" in first:
+        named = _first(first["coordinateSystems"]).get("axes", ())
+    if not isinstance(named, list | None) or not all(map(_is_axis, named or ())):
+        raise broken(path, f"the axes of its multiscales metadata are {named!r:.100}", expected="a list of named axes")
+    names = None if named is None else tuple(_axis_name(axis) for axis in named)
     parts = PurePosixPath(inner).parts if isinstance(inner, str) else ("..",)
     if not parts or parts[0].startswith("/") or ".." in parts:
         raise broken(path, f"its multiscales metadata points to {inner!r}", expected="an array inside the store")
     return inner, names
+
+
+def _first(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any JSON value
+    """Return the first object of a list of them, an empty one where there is none."""
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
+
+
+def _is_axis(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Tell whether a value is a text, or an object with a name or the type of a channel."""
+    return isinstance(value, str) or (isinstance(value, dict) and (value.get("type") == "channel" or "name" in value))
 
 
 def _axis_name(axis: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import SporaError
-from spora_db.images.failures import DECODE_FAILURES
+from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.files import broken
 from spora_db.images.pixels import Pixels, deliver, delivered
 from spora_db.images.zarr_chunks import ChunkSource, Place, state_of_chunk_file
@@ -29,7 +29,7 @@ class ZarrPythonStore:
                 self._array: Any = zarr.open_array(layout.folder, mode="r")
             chunk, shard = tuple(self._array.chunks), tuple(self._array.shards or self._array.chunks)
             dtype = np.dtype(self._array.dtype)
-        except DECODE_FAILURES as error:
+        except (*READER_FAILURES, *FILE_FAILURES) as error:
             raise self._failed(layout.folder, error) from error
         self._chunk, self._shard = chunk, shard
         self.sizes = (1 if axes.channel is None else chunk[axes.channel], chunk[axes.row], chunk[axes.col])
@@ -62,7 +62,7 @@ class ZarrPythonStore:
             stored = np.asarray(self._array[selection])
         except SporaError:
             raise
-        except DECODE_FAILURES as error:
+        except (*READER_FAILURES, *FILE_FAILURES) as error:
             raise self._failed(source.path, error) from error
         axes = self._layout.axes
         kept = [axis for axis in (axes.channel, axes.row, axes.col) if axis is not None]
@@ -80,6 +80,9 @@ class ZarrPythonStore:
         return starts
 
     def _failed(self, path: object, error: Exception) -> Exception:
+        if isinstance(error, READER_FAILURES):
+            remedy = "Or install what its codecs need."
+            return reader_error(f"The image {path}", error, library="zarr", remedy=remedy)
         return broken(
             path,
             f"zarr-python {type(error).__name__}: {error}",

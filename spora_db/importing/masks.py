@@ -7,14 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, TableError
+from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images import open_image, read_region
-from spora_db.images.failures import DECODE_FAILURES
 from spora_db.importing.fields import Field
 from spora_db.masks import load_mask
 
 SUFFIXES: Final = (".npz", ".npy", ".png", ".ome.tiff", ".ome.tif", ".tiff", ".tif")
 ENDINGS: Final = ("", "_mask", "_masks", "-mask", ".mask")
 LIMIT: Final = 2**34
+_LIBRARIES: Final = {".png": "imagecodecs", ".npy": "numpy"}
 
 
 def find_mask(folder: Path, tissue_id: str) -> Path:
@@ -52,7 +53,9 @@ def read_mask(path: Path, field: Field) -> npt.NDArray[Any]:
         mask = _read(path)
     except SporaError:
         raise
-    except DECODE_FAILURES as error:
+    except READER_FAILURES as error:
+        raise reader_error(f"The mask {path}", error, library=_LIBRARIES.get(path.suffix.lower(), "numpy")) from error
+    except FILE_FAILURES as error:
         raise FileFormatError(
             f"The mask {path} cannot be read: {type(error).__name__}: {error}. Write it again."
         ) from error

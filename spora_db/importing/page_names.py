@@ -5,7 +5,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
-from spora_db.images.failures import DECODE_FAILURES
+from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 
 PAGE_NAME_TAG = 285
@@ -40,7 +40,9 @@ def _tiff_names(path: Path) -> list[str | None]:
                 return [None if tag is None else str(tag.value) for tag in tags]
             labels: Any = (tiff.imagej_metadata or {}).get("Labels", [])
             return [str(label) for label in labels]
-    except DECODE_FAILURES as error:
+    except READER_FAILURES as error:
+        raise reader_error(f"The names of the channels of {path}", error, library="tifffile") from error
+    except FILE_FAILURES as error:
         raise FileFormatError(
             f"The names of the channels of {path} cannot be read: {error}. Write it again."
         ) from error
@@ -63,7 +65,12 @@ def _zarr_names(path: Path) -> list[str | None]:
     if found is None:
         return []
     attributes, files = found
-    try:
-        return [channel.get("label") for channel in ome_of(attributes).get("omero", {}).get("channels", [])]
-    except (AttributeError, TypeError) as error:
-        raise FileFormatError(f"{files[-1]} is no OME-Zarr metadata: {error}. Write the store again.") from error
+    omero = ome_of(attributes).get("omero", {})
+    channels = omero.get("channels", []) if isinstance(omero, dict) else None
+    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
+        raise FileFormatError(
+            f"{files[-1]} is no OME-Zarr metadata: 'omero' is {omero!r:.80}; expected an object with a list of objects "
+            "'channels'. Write the store again."
+        )
+    labels = [channel.get("label") for channel in channels]
+    return [None if label is None else str(label) for label in labels]

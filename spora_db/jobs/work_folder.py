@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spora_db.errors import FileFormatError, WriteError
+from spora_db.failures import FILE_FAILURES
 from spora_db.writing import atomic_path
 
 FORMAT = 1  # of the files in the folder; raised when they change, so that old ones are not taken for new ones
@@ -220,10 +220,10 @@ def read_result(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        record = json.loads(arrays.pop("record").tobytes())
+        record = json.loads(arrays.pop("record").tobytes() if "record" in arrays else b"")
     except FileNotFoundError:
         raise
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+    except FILE_FAILURES as error:
         raise FileFormatError(
             f"The intermediate result {path} is damaged ({error}). Delete it and run again: it is computed anew."
         ) from error

@@ -122,10 +122,13 @@ def _read_fields(kind: Any, value: dict[str, Any], where: str) -> Any:  # noqa: 
 
 
 def _read_table(value: dict[str, Any], where: str) -> pa.Table:
+    text = value.get("arrow")
+    if not isinstance(text, str):
+        raise _misfit(value, "a table of rows as {'arrow': text}", where)
     try:
-        with pa.ipc.open_stream(base64.b64decode(value["arrow"], validate=True)) as reader:
+        with pa.ipc.open_stream(base64.b64decode(text, validate=True)) as reader:
             return reader.read_all()
-    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+    except (ValueError, OSError, pa.ArrowException) as error:
         raise FileFormatError(f"{where}: a table of rows cannot be read: {error!r}.") from error
 
 

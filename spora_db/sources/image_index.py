@@ -91,7 +91,9 @@ def _read(path: Path, _signature: tuple[int, int, int]) -> Mapping[str, Indexed]
     """Read an index once for as long as it stays as it is."""
     try:
         table = pq.read_table(path, schema=SCHEMA).combine_chunks()
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if absent := [name for name in SCHEMA.names if table.column(name).null_count]:
+            raise ValueError(f"it has nulls, or no values at all, in {', '.join(absent)}")
+    except (pa.ArrowException, OSError, ValueError) as error:
         message = f"The index {path} cannot be read: {error}. Delete it, or write it again: spora-db index LAKE."
         raise FileFormatError(message) from error
     lists = [table.column(name).combine_chunks() for name in ("files", "sizes", "mtimes_ns")]

@@ -110,10 +110,14 @@ def _id_column(table: Any, path: Path) -> str | None:  # noqa: ANN401
     if "__index_level_0__" in names:
         return "__index_level_0__"
     try:
-        stored = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    except (ValueError, AttributeError) as error:
+        pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    except (ValueError, RecursionError) as error:
         message = f"The pandas metadata of {path} is broken: {error}."
         raise FileFormatError(message) from error
+    stored = pandas.get("index_columns", []) if isinstance(pandas, dict) else None
+    if not isinstance(stored, list):
+        message = f"The pandas metadata of {path} is broken: it has no list 'index_columns'."
+        raise FileFormatError(message)
     named = [name for name in stored if isinstance(name, str) and name in names]
     return named[0] if len(named) == 1 else None
 

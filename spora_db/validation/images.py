@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, TableError
+from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
 from spora_db.images import image_header, open_image
 from spora_db.layout import MULTIPLEX_MODALITIES, Dataset, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
@@ -132,7 +132,7 @@ def _header(image: Image) -> tuple[Image, list[tuple[str, str]]]:
     try:
         header = image_header(image.path)
     except SporaError as error:
-        return image, [("image_headers", str(error))]
+        return image, [(_rule("image_headers", error), str(error))]
     sized = Image(
         dataset=image.dataset,
         modality=image.modality,
@@ -183,7 +183,7 @@ def _read_image(path: Path) -> list[tuple[str, str]]:
                     odd += block.pixels.size - int(np.count_nonzero(np.isfinite(block.pixels)))
         reader.close()
     except SporaError as error:
-        return [("image_pixels", str(error))]
+        return [(_rule("image_pixels", error), str(error))]
     return [("image_values", f"{odd:,} pixels are NaN or infinite.")] if odd else []
 
 
@@ -192,8 +192,8 @@ def _read_mask(mask: Mask) -> list[tuple[str, str]]:
     load = load_tissue_mask if mask.kind == "tissue" else load_label_mask
     try:
         pixels = load(mask.path)
-    except (FileFormatError, MaskNotFoundError) as error:
-        return [("masks_readable", str(error))]
+    except (FileFormatError, MaskNotFoundError, ReaderError) as error:
+        return [(_rule("masks_readable", error), str(error))]
     image = mask.image
     if image is not None and pixels.shape != (image.height, image.width):
         sizes = f"{pixels.shape[0]} x {pixels.shape[1]}, but the image {image.path} is {image.height} x {image.width}"
@@ -206,6 +206,11 @@ def _read_mask(mask: Mask) -> list[tuple[str, str]]:
             listed = ", ".join(map(str, unknown[:10]))
             return [("mask_labels", f"The label encoder has no id {listed}.")]
     return []
+
+
+def _rule(rule: str, error: SporaError) -> str:
+    """Return the rule that an error breaks: a fault of a library is none of the file."""
+    return "readers" if isinstance(error, ReaderError) else rule
 
 
 def _threads() -> int:

@@ -1,0 +1,82 @@
+"""What libraries raise on files: what a broken file explains, and what may be a fault of the library or of ours.
+
+A library promises neither list, so they are what was seen. An error of `READER_FAILURES` says nothing of the file: a
+version of tifffile without a method that is called raises AttributeError on every image. It is told as what it is,
+`reader_error`, and never as a broken file.
+"""
+
+import lzma
+import struct
+import zipfile
+import zlib
+from importlib.metadata import PackageNotFoundError, version
+from xml.etree.ElementTree import ParseError
+
+from spora_db.errors import ReaderError
+
+READER_FAILURES: tuple[type[Exception], ...] = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+)
+"""Caught before `FILE_FAILURES`, which NotImplementedError and RecursionError, as RuntimeErrors, are too."""
+
+FILE_FAILURES: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    BufferError,
+    EOFError,
+    OSError,
+    ParseError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def reader_error(what: str, error: Exception, *, library: str, remedy: str = "") -> ReaderError:
+    """Return the error for a file at which a library fails in a way that no file explains.
+
+    Parameters
+    ----------
+    what
+        The file, such as ``"The image a.ome.tiff"``.
+    error
+        One of `READER_FAILURES`.
+    library
+        The name of the library's distribution.
+    remedy
+        What else may help.
+
+    Examples
+    --------
+    >>> str(reader_error("The image a.tiff", KeyError("SizeZ"), library="a_library")).partition(". ")[0]
+    "The image a.tiff was not read: a_library, or spora-db itself, failed with KeyError: 'SizeZ'"
+    """
+    said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".: ")
+    if isinstance(error, MemoryError):
+        return ReaderError(
+            f"{what} was not read: there was not enough memory for what it claims to hold ({said}, {_named(library)}). "
+            "Free memory, or read it on a machine with more."
+        )
+    return ReaderError(
+        f"{what} was not read: {_named(library)}, or spora-db itself, failed with {said}. Either the fault is theirs, "
+        f"or the file is of a kind that they do not know. Try another version of {library}, or write the file again "
+        f"with another program. {remedy}".rstrip()
+    )
+
+
+def _named(library: str) -> str:
+    try:
+        return f"{library} {version(library)}"
+    except PackageNotFoundError:
+        return library

@@ -1,0 +1,295 @@
+"""A fault of a library, or of ours, is told as what it is, never as a broken file; what is broken still is."""
+
+import ast
+import contextlib
+import json
+import re
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tifffile
+import zarr
+
+import spora_db
+from spora_db.errors import FileFormatError, ImageNotFoundError, ReaderError, SporaError
+from spora_db.images import chunk_codecs, image_header, open_image, read_region, write_ometiff, write_omezarr
+from spora_db.images.cache import clear_cache
+from spora_db.images.opening import close_images
+from spora_db.images.tiff_tags import odd_tag
+from spora_db.importing.fields import Field
+from spora_db.importing.masks import read_mask
+from spora_db.importing.page_names import page_names
+from spora_db.layout import scan
+from spora_db.lock.json_values import from_json
+from spora_db.masks import load_mask
+from spora_db.quarantine import SCHEMA, quarantine_path, read_quarantine
+from spora_db.sources.footers import read_footer, verify_pages
+from spora_db.sources.image_index import index_path, read_index
+from spora_db.standardization.wide_tables import wide_table
+from spora_db.validation import validate
+from spora_db.writing import read_provenance
+
+IMAGE = np.arange(2 * 40 * 50, dtype=np.uint16).reshape(2, 40, 50)
+FAULTS = [
+    AttributeError("no attribute 'init_decode'"),
+    TypeError("takes 2 arguments"),
+    KeyError("x"),
+    IndexError("i"),
+    NameError("n"),
+    AssertionError(),
+    ImportError("codec"),
+    RecursionError("deep"),
+    NotImplementedError("later"),
+]
+
+
+def raiser(error: Exception) -> Callable:
+    def fail(*_arguments, **_options):
+        raise error
+
+    return fail
+
+
+def forget() -> None:
+    close_images()
+    clear_cache()
+
+
+def tiff(folder: Path) -> Path:
+    return write_ometiff(folder / "a.ome.tiff", IMAGE, mpp=1, tile=16)
+
+
+def store(folder: Path) -> Path:
+    return write_omezarr(folder / "a.ome.zarr", IMAGE, mpp=1, chunk=16, shard=32)
+
+
+def unusual_store(folder: Path) -> Path:
+    path = folder / "b.ome.zarr"
+    zarr.create_array(path, data=IMAGE, chunks=(1, 16, 16), filters=[zarr.codecs.TransposeCodec(order=(0, 2, 1))])
+    return path
+
+
+def mask(folder: Path, suffix: str = ".npz") -> Path:
+    path = folder / f"m{suffix}"
+    whole = np.ones((40, 50), np.uint8)
+    if suffix == ".npz":
+        np.savez_compressed(path, mask=whole)
+    elif suffix == ".npy":
+        np.save(path, whole)
+    else:
+        path.write_bytes(imagecodecs.png_encode(whole))
+    return path
+
+
+def brought(path: Path) -> np.ndarray:
+    return read_mask(path, FIELD)
+
+
+FIELD = Field(tissue_id="m", pages=(), file=Path("m.tiff"), height=40, width=50, dtype=np.dtype(np.uint8))
+READERS = {
+    "open a TIFF": (tifffile, "TiffFile", tiff, open_image),
+    "its header": (tifffile, "TiffFile", tiff, image_header),
+    "its names": (tifffile, "TiffFile", tiff, lambda path: page_names(path, 2)),
+    "decode a TIFF": (tifffile.TiffPage, "decode", tiff, lambda path: read_region(open_image(path))),
+    "decode a chunk": (chunk_codecs, "BLOSC_DECODE", store, lambda path: read_region(open_image(path))),
+    "decode some planes": (chunk_codecs, "BLOSC_DECODE", store, lambda path: read_region(open_image(path), [1])),
+    "open an unusual store": (zarr, "open_array", unusual_store, open_image),
+    "decode an unusual store": (zarr.Array, "__getitem__", unusual_store, lambda path: read_region(open_image(path))),
+    "a mask": (zipfile, "ZipFile", mask, load_mask),
+    "a mask's bytes": (zipfile.ZipFile, "open", mask, load_mask),
+    "a mask to import": (np.lib.format, "open_memmap", lambda folder: mask(folder, ".npy"), brought),
+    "a PNG to import": (imagecodecs, "png_decode", lambda folder: mask(folder, ".png"), brought),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_fault_of_a_library_is_no_broken_file(tmp_path, monkeypatch, reader):
+    module, name, make, read = READERS[reader]
+    path = make(tmp_path)
+    read(path)
+    for error in FAULTS:
+        forget()
+        monkeypatch.setattr(module, name, raiser(error))
+        with pytest.raises(ReaderError) as caught:
+            read(path)
+        assert caught.value.__cause__ is error
+        assert str(path) in (said := str(caught.value))
+        assert type(error).__name__ in said
+        assert not re.search("broken|download|damaged|cut short", said)
+        assert not isinstance(caught.value, FileFormatError)
+
+
+def test_memory_that_is_short_is_told_as_such(tmp_path, monkeypatch):
+    path = tiff(tmp_path)
+    monkeypatch.setattr(tifffile, "TiffFile", raiser(MemoryError()))
+    with pytest.raises(ReaderError, match="not enough memory"):
+        open_image(path)
+
+
+def table(folder: Path) -> Path:
+    path = folder / "cohort/metadata/tissues.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"tissue_id": ["a"]}), path)
+    return path
+
+
+TABLES = {
+    "a footer": lambda path: read_footer(scan(path.parents[2]).datasets[0].tables[0]),
+    "its pages": verify_pages,
+    "statistics": wide_table,
+    "what was recorded": read_provenance,
+}
+
+
+@pytest.mark.parametrize("error", [AttributeError("a"), TypeError("t"), KeyError("k"), NameError("n")], ids=repr)
+@pytest.mark.parametrize("reader", TABLES)
+def test_a_fault_at_a_table_is_told_as_it_is(tmp_path, monkeypatch, reader, error):
+    path = table(tmp_path)
+    monkeypatch.setattr(pq, "ParquetFile", raiser(error))
+    monkeypatch.setattr(pq, "read_metadata", raiser(error))
+    with pytest.raises(type(error)) as caught:
+        TABLES[reader](path)
+    assert caught.value is error
+
+
+def test_validate_does_not_advise_to_download_what_a_library_cannot_read(tmp_path, monkeypatch):
+    images, masks = tmp_path / "cohort/he/1_0mpp/images", tmp_path / "cohort/segmentations/1_0mpp/tissue_masks"
+    images.mkdir(parents=True)
+    masks.mkdir(parents=True)
+    write_ometiff(images / "a.ome.tiff", np.zeros((3, 40, 50), np.uint8), mpp=1, photometric="rgb")
+    mask(masks)
+    monkeypatch.setattr(tifffile.TiffPage, "decode", raiser(AttributeError("no such method")))
+    monkeypatch.setattr(zipfile, "ZipFile", raiser(TypeError("one argument too many")))
+    found = [item for item in validate(tmp_path, deep=True) if item.rule == "readers"]
+    assert [(item.severity, Path(item.file).name) for item in found] == [("error", "a.ome.tiff"), ("error", "m.npz")]
+    assert not [item for item in found if "ownload" in item.remedy + item.reason]
+
+
+SHAPES = [None, 1, 0.5, True, "text", [], {}, [1], [[]], [{}], {"a": 1}, [None]]
+"""JSON of every shape: what metadata must survive wherever it stands."""
+
+
+OME, MULTISCALE = ("attributes", "ome"), ("attributes", "ome", "multiscales", 0)
+INNER = ("codecs", 0, "configuration")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("attributes",), OME, (*OME, "multiscales"), (*OME, "omero"), (*OME, "omero", "channels"), MULTISCALE,
+        (*OME, "omero", "channels", 0), (*OME, "omero", "channels", 0, "label"), (*MULTISCALE, "datasets"),
+        (*MULTISCALE, "datasets", 0), (*MULTISCALE, "datasets", 0, "path"), (*MULTISCALE, "axes"),
+        (*MULTISCALE, "axes", 0), (*MULTISCALE, "axes", 0, "name"), (*MULTISCALE, "coordinateSystems"),
+    ],
+    ids=lambda place: ".".join(map(str, place)),
+)  # fmt: skip
+def test_metadata_of_any_shape_is_read_or_refused_by_name(tmp_path, place):
+    path = write_omezarr(tmp_path / "a.ome.zarr", IMAGE, mpp=1, channel_names=["a", "b"])
+    whole = (path / "zarr.json").read_text()
+    for value in SHAPES:
+        (path / "zarr.json").write_text(spoiled(whole, place, value))
+        for read in (open_image, image_header, lambda path: page_names(path, 2)):
+            with contextlib.suppress(FileFormatError, ImageNotFoundError):
+                read(path)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [("fill_value",), ("codecs",), ("codecs", 0), INNER, (*INNER, "codecs"), (*INNER, "codecs", 1), ("shape",),
+     (*INNER, "chunk_shape"), (*INNER, "index_codecs"), ("chunk_grid",), ("data_type",), ("chunk_key_encoding",),
+     ("dimension_names",), ("storage_transformers",)],
+    ids=lambda place: ".".join(map(str, place)),
+)  # fmt: skip
+def test_an_array_of_any_metadata_is_read_or_refused_by_name(tmp_path, place):
+    path = write_omezarr(tmp_path / "a.ome.zarr", IMAGE, mpp=1)
+    whole = (path / "0" / "zarr.json").read_text()
+    for value in (*SHAPES, "NaN", "0x00", 2**70, -1, 1e400):
+        (path / "0" / "zarr.json").write_text(spoiled(whole, place, value))
+        with contextlib.suppress(SporaError):  # zarr-python has words of its own for what only it reads
+            read_region(open_image(path))
+
+
+def spoiled(text: str, place: tuple, value: object) -> str:
+    document = node = json.loads(text)
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize("value", SHAPES, ids=repr)
+def test_other_json_of_any_shape_is_read_or_refused_by_name(tmp_path, monkeypatch, caplog, value):
+    monkeypatch.setenv("SPORA_STATE_DIR", str(tmp_path))
+    log = quarantine_path("lake")
+    log.parent.mkdir(parents=True)
+    log.write_text(f"{json.dumps(value)}\n{json.dumps(dict.fromkeys(SCHEMA.names, value))}\n")
+    assert read_quarantine("lake").num_rows == 0
+    assert caplog.text.count("passed over") == 2
+    with pytest.raises(FileFormatError, match="a table of rows"):
+        from_json(pa.Table, {"arrow": value}, where="a lock")
+    statistics = pa.table({"CD3": [1.0]}).replace_schema_metadata({b"pandas": json.dumps(value).encode()})
+    pq.write_table(statistics, tmp_path / "means.parquet")
+    with contextlib.suppress(FileFormatError):
+        wide_table(tmp_path / "means.parquet")
+
+
+@pytest.mark.parametrize("columns", [{"a": [1]}, {"path": ["x"]}, {"path": ["x"], "files": [["y"]]}, {"files": [1]}])
+def test_an_index_without_its_columns_is_refused(tmp_path, columns):
+    path = index_path(tmp_path, beside=True)
+    path.parent.mkdir()
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(FileFormatError, match="cannot be read"):
+        read_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "count", "said"),
+    [(256, 2, 1, "ImageWidth of page 0 is 1 value of type 2"), (257, 4, 3, "ImageLength of page 0 is 3 values"),
+     (258, 2, 2, "BitsPerSample of page 0 is 2 values of type 2"), (273, 2, 4, "StripOffsets")],
+)  # fmt: skip
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tag_of_the_wrong_kind_is_damage_of_the_file(tmp_path, order, big, tag, kind, count, said):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, IMAGE[0], byteorder=order, bigtiff=big, metadata=None)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].tags[tag].offset
+    content[at : at + (12 if big else 8)] = struct.pack(order + ("HHQ" if big else "HHI"), tag, kind, count)
+    path.write_bytes(content)
+    assert said in (odd_tag(path) or "")
+    with pytest.raises(FileFormatError):
+        read_region(open_image(path))
+
+
+WORDS = {"AssertionError", "AttributeError", "IndexError", "KeyError", "LookupError", "NameError", "TypeError",
+         "Exception", "BaseException"}  # fmt: skip
+NO_FILES = {
+    "aliases.py": "an argument of any type as a table",
+    "catalog/explain.py": "values of two types that do not compare",
+    "catalog/lending.py": "raised again",
+    "cli/answers.py": "told as a fault of spora-db",
+    "datasets/labels.py": "a label as a number",
+    "failures.py": "the list itself",
+    "query/arguments.py": "an argument of any type as a table",
+    "tiling/parameters.py": "an argument as a number",
+}
+"""Where such errors may be caught: what raises them there is no file."""
+
+
+def test_no_other_list_of_exceptions_takes_a_fault_for_a_broken_file():
+    package = Path(spora_db.__file__).parent
+    found = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            caught = node.type if isinstance(node, ast.ExceptHandler) else node if isinstance(node, ast.Tuple) else None
+            if caught and WORDS & {part.id for part in ast.walk(caught) if isinstance(part, ast.Name)}:
+                found.add(path.relative_to(package).as_posix())
+    assert found == set(NO_FILES)
