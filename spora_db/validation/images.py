@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SAMPLE: Final = 100
 """Headers read per folder without `deep`: 50,000 images of one folder take 0.1 s instead of minutes."""
 BAND: Final = 256
+OTHER_READER: Final = "Try another version of the library; the file itself may be whole."
+Fault: TypeAlias = tuple[str, str | SporaError]
+"""The rule that is broken, and how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ def read_headers(dataset: Dataset, root: Path, *, deep: bool) -> tuple[list[Imag
         read = list(pool.map(_header, chosen))
     for image, found_here in read:
         file = image.path.relative_to(root).as_posix()
-        findings += [broken(rule, reason, dataset=dataset.name, file=file) for rule, reason in found_here]
+        findings += [_finding(fault, dataset=dataset.name, file=file) for fault in found_here]
     return [image for image, _ in read if image.channels], findings
 
 
@@ -121,18 +124,18 @@ def check_pixels(
         jobs = [(image.path, pool.submit(_read_image, image.path)) for image in images]
         jobs += [(mask.path, pool.submit(_read_mask, mask)) for mask in masks]
         for done, (path, job) in enumerate(jobs, start=1):
-            for rule, reason in job.result():
-                yield broken(rule, reason, dataset=dataset.name, file=path.relative_to(root).as_posix())
+            for fault in job.result():
+                yield _finding(fault, dataset=dataset.name, file=path.relative_to(root).as_posix())
             if progress is not None:
                 progress(done, total)
 
 
-def _header(image: Image) -> tuple[Image, list[tuple[str, str]]]:
+def _header(image: Image) -> tuple[Image, list[Fault]]:
     """Read one header; the image comes back with its size."""
     try:
         header = image_header(image.path)
     except SporaError as error:
-        return image, [(_rule("image_headers", error), str(error))]
+        return image, [("image_headers", error)]
     sized = Image(
         dataset=image.dataset,
         modality=image.modality,
@@ -170,7 +173,7 @@ def _masks(dataset: Dataset, images: Mapping[tuple[float, str], Image]) -> Itera
             )
 
 
-def _read_image(path: Path) -> list[tuple[str, str]]:
+def _read_image(path: Path) -> list[Fault]:
     """Decode an image band by band."""
     odd = 0
     try:
@@ -183,17 +186,17 @@ def _read_image(path: Path) -> list[tuple[str, str]]:
                     odd += block.pixels.size - int(np.count_nonzero(np.isfinite(block.pixels)))
         reader.close()
     except SporaError as error:
-        return [(_rule("image_pixels", error), str(error))]
+        return [("image_pixels", error)]
     return [("image_values", f"{odd:,} pixels are NaN or infinite.")] if odd else []
 
 
-def _read_mask(mask: Mask) -> list[tuple[str, str]]:
+def _read_mask(mask: Mask) -> list[Fault]:
     """Read a mask, and compare it with its image and its encoder."""
     load = load_tissue_mask if mask.kind == "tissue" else load_label_mask
     try:
         pixels = load(mask.path)
     except (FileFormatError, MaskNotFoundError, ReaderError) as error:
-        return [(_rule("masks_readable", error), str(error))]
+        return [("masks_readable", error)]
     image = mask.image
     if image is not None and pixels.shape != (image.height, image.width):
         sizes = f"{pixels.shape[0]} x {pixels.shape[1]}, but the image {image.path} is {image.height} x {image.width}"
@@ -208,9 +211,11 @@ def _read_mask(mask: Mask) -> list[tuple[str, str]]:
     return []
 
 
-def _rule(rule: str, error: SporaError) -> str:
-    """Return the rule that an error breaks: a fault of a library is none of the file."""
-    return "readers" if isinstance(error, ReaderError) else rule
+def _finding(fault: Fault, *, dataset: str, file: str) -> Finding:
+    """Return a finding; a file at which a library fails is not to be copied again."""
+    rule, reason = fault
+    finding = broken(rule, str(reason), dataset=dataset, file=file)
+    return replace(finding, remedy=OTHER_READER) if isinstance(reason, ReaderError) else finding
 
 
 def _threads() -> int:

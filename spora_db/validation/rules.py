@@ -218,11 +218,6 @@ CHECK_RULES: Final = {
 }
 IMAGE_RULES: Final = {
     "image_headers": Rule(severity="error", holds="Images can be opened.", remedy=_AGAIN),
-    "readers": Rule(
-        severity="error",
-        holds="The libraries that read images and masks know them.",
-        remedy="Try another version of the library; the file itself may be whole.",
-    ),
     "rgb_channels": Rule(
         severity="error", holds="H&E and IHC images have three or four channels.", remedy="Write the image as RGB."
     ),
