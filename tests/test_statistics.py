@@ -368,15 +368,26 @@ def test_partials_in_any_order_through_json_and_arrays(cohort, dtype, level):
         assert all(first[name].equals(table, check_metadata=True) for name, table in other.tables().items())
 
 
-def test_integers_of_either_size_go_together_floats_do_not(cohort):
-    units, images, masks = cohort("uint8", ["uint8", "uint16", "int16", "uint8"])
-    spec = parse_spec("quantile_clipping/uq_0.9_global")
+@pytest.mark.parametrize(
+    "dtypes",
+    [
+        ["uint8", "uint16", "int16", "uint8"],
+        ["uint8", "float32", "uint8", "uint8"],
+        ["float32", "uint16", "float64", "int16"],
+        ["int32", "float32", "uint8", "uint32"],
+        ["int64", "float32", "int32", "int16"],
+    ],
+    ids=lambda dtypes: "-".join(dtypes),
+)
+def test_images_of_several_dtypes_have_common_quantiles(cohort, dtypes):
+    units, images, masks = cohort("uint8", dtypes)
+    spec = parse_spec("quantile_clipping/uq_0.9_lq_0.2_global")
     result = compute_statistics(units, spec=spec, channel_names=PANEL)
     whole = np.concatenate(list(channel_values(units, images, masks, "sma").values()))
-    assert result.upper[0, 2] == np.quantile(whole, 0.9)
-    units, *_ = cohort("uint8", ["uint8", "float32", "uint8", "uint8"])
-    with pytest.raises(FileFormatError, match="no common quantiles"):
-        compute_statistics(units, spec=spec, channel_names=PANEL)
+    low, high = np.quantile(whole, [0.2, 0.9])
+    assert (result.lower[0, 2], result.upper[0, 2]) == (low, high)
+    z = transformed(whole, spec, low, high)
+    np.testing.assert_allclose([result.pooled.means[2], result.pooled.std[2]], [z.mean(), z.std()], **TIGHT)
 
 
 def test_failures_are_collected_and_told_at_the_end(cohort):

@@ -34,7 +34,8 @@ class DatasetReport:
     missing
         Tissues that other shards have not done yet.
     summary
-        Figures of the result: ``tiles``, ``coverage_mean``, ``coverage_sd`` of a tiling.
+        Figures of the result: ``tiles``, ``coverage_mean``, ``coverage_sd`` of a tiling; ``channels`` of statistics and
+        ``dropped``, the channels that samples will lack (``channel, reason, tissues, of``).
     note
         What else to know, in one line; empty for nothing.
     """

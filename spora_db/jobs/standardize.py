@@ -1,7 +1,7 @@
 """Computes the statistics of whole lakes: one unit per tissue and round, each dataset's tables at the end."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -26,12 +26,13 @@ from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.progress import Progress, Quiet
 from spora_db.jobs.publishing import Target, provenance
 from spora_db.jobs.report import DatasetReport, Report
-from spora_db.jobs.statistics_unit import PassUnit
+from spora_db.jobs.statistics_unit import Partials, PassUnit, odd_sentence
 from spora_db.jobs.units import Outcome, Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import Lake, parse_mpp, scan, spec_folder
 from spora_db.standardization.specs import Spec, registered
-from spora_db.statistics import Partial, Round, StatisticsPlan, StatisticsResult, first_round, next_round
+from spora_db.standardization.usable import dropped_sentence
+from spora_db.statistics import Round, StatisticsPlan, StatisticsResult, first_round, next_round
 from spora_db.statistics.tissue import asked_quantiles
 from spora_db.writing import write_parquet
 
@@ -236,7 +237,7 @@ def _standardize(planned: _Planned) -> DatasetReport:
         if report is not None:
             return report
         try:
-            stage = next_round(plan, stage, _Partials(gathered))
+            stage = next_round(plan, stage, Partials(gathered.load))
         except (ArgumentError, FileFormatError) as error:
             return describe(run, gathered, state="failed", note=str(error))
     return unfinished(gathered, run) or _write(planned, stage, gathered)
@@ -248,17 +249,6 @@ def _in_round(unit: PassUnit, stage: Round, work: WorkFolder) -> PassUnit:
         return unit
     inputs = [unit.result.name, stage.kind, stage.number, dict(stage.state)]
     return replace(unit, stage=stage, result=work.result(unit.tissue_id, inputs=inputs))
-
-
-class _Partials:
-    """The partials of a round, read anew each time they are gone through: memory is that of one tissue."""
-
-    def __init__(self, gathered: Gathered) -> None:
-        self._gathered = gathered
-
-    def __iter__(self) -> Iterator[Partial]:
-        for tissue, result in self._gathered.load():
-            yield Partial(tissue_id=tissue, arrays=result.arrays, record=result.record)
 
 
 def _added(before: Gathered, found: Gathered) -> Gathered:
@@ -292,9 +282,12 @@ def _write(planned: _Planned, result: StatisticsResult, gathered: Gathered) -> D
     def write(folder: Path, record: Mapping[str, Any]) -> Sequence[Path]:
         return [write_parquet(tables[path.name], folder / path.name, metadata=record) for path in files]
 
-    summary = {"channels": len(result.channel_names)}
+    summary: dict[str, Any] = {"channels": len(result.channel_names)}
+    notes = []
+    if dropped := result.dropped(stats_levels=planned.levels):
+        summary["dropped"] = [asdict(item) for item in dropped]
+        notes += [dropped_sentence(dropped), odd_sentence(Partials(gathered.load))]
     report = finish(gathered, planned.run, write=write, summary=summary)
     if planned.absent and not report.note:
-        note = f"{planned.absent} more tissues have a row in channels_per_tissue.parquet, but no image here"
-        report = replace(report, note=note)
-    return report
+        notes.append(f"{planned.absent} more tissues have a row in channels_per_tissue.parquet, but no image here")
+    return replace(report, note="; ".join(filter(None, (report.note, *notes))))

@@ -1,5 +1,6 @@
 """The statistics of one tissue as a unit of work: one pass over its image, of one round."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from spora_db.images import close_images, image_header
 from spora_db.jobs.panels import pages_of
 from spora_db.jobs.units import UnitResult
 from spora_db.standardization.specs import Elementwise, methods, register_standardizer
-from spora_db.statistics import Round, StatisticsPlan, StatisticsUnit, run_unit
+from spora_db.statistics import Partial, Round, StatisticsPlan, StatisticsUnit, run_unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,12 @@ class PassUnit:
             raise MaskNotFoundError(
                 f"No tissue mask {self.mask}, so it is not known which pixels of {self.image} are tissue. Add the mask."
             )
+        if not self.positions:
+            raise TableError(
+                f"No channel of the panel was measured in tissue {self.tissue_id!r}: its row in "
+                f"channels_per_tissue.parquet holds no true, so nothing is known of the pages of {self.image}. Correct "
+                "the row, or remove the image."
+            )
         names = tuple(self.plan.channel_names[position] for position in self.positions)
         count = image_header(self.image).channels
         pages = pages_of(names, self.positions, panel=len(self.plan.channel_names), count=count, image=self.image)
@@ -67,3 +74,34 @@ class PassUnit:
         finally:
             close_images()
         return UnitResult(arrays=partial.arrays, record=partial.record)
+
+
+class Partials:
+    """The partials of a round, read anew each time they are gone through: memory is that of one tissue.
+
+    Parameters
+    ----------
+    load
+        Gives the results of all tissues, one by one.
+    """
+
+    def __init__(self, load: Callable[[], Iterator[tuple[str, UnitResult]]]) -> None:
+        self._load = load
+
+    def __iter__(self) -> Iterator[Partial]:
+        """Yield the partial of one tissue after the other."""
+        for tissue, result in self._load():
+            yield Partial(tissue_id=tissue, arrays=result.arrays, record=result.record)
+
+
+def odd_sentence(partials: Iterable[Partial]) -> str:
+    """Return where the pixels are that are no numbers of float32, as one line; empty where there are none."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for part in partials:
+        for channel, what in part.record.get("odd", {}).items():
+            found.setdefault((channel, what), []).append(part.tissue_id)
+    said = [
+        f"{channel} has {what} in {', '.join(tissues[:3])}{', ...' if len(tissues) > 3 else ''}"
+        for (channel, what), tissues in sorted(found.items())
+    ]
+    return "; ".join(said)

@@ -17,7 +17,8 @@ PLAIN: Final = 0
 CLIP: Final = 1
 LOG1P: Final = 2
 BUFFER: Final = 1024
-FILLED, COUNT, MEAN, M2 = 0, 1, 2, 3
+FILLED, COUNT, MEAN, M2, LEAST, MOST = 0, 1, 2, 3, 4, 5
+STATE: Final = 6
 LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # their sum is ln 2; the first has 32 bits
 LOG1P_LOWEST, LOG1P_HIGHEST = -0.99, 1e300
 
@@ -62,7 +63,7 @@ def transform_run(
             value = lower if value < lower else value
             value = upper if value > upper else value
             out[i] = (value - lower) / width
-    elif lower > LOG1P_LOWEST and upper < LOG1P_HIGHEST:
+    elif min(lower, upper) > LOG1P_LOWEST and upper < LOG1P_HIGHEST:  # an upper bound below the lower one wins
         for i in range(out.size):
             value = np.float64(source[i])
             value = lower if value < lower else value
@@ -93,6 +94,11 @@ def flush(buffer: Reals, scratch: Reals, state: Reals) -> None:
     filled = int(state[FILLED])
     if filled == 0:
         return
+    least, most = state[LEAST], state[MOST]
+    for i in range(filled):  # comparisons are ordered so that NaN passes
+        least = buffer[i] if buffer[i] < least else least
+        most = buffer[i] if buffer[i] > most else most
+    state[LEAST], state[MOST] = least, most
     for i in range(BUFFER):
         scratch[i] = buffer[i] if i < filled else 0.0
     mean = folded_sum(scratch) / filled

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from spora_db.errors import ArgumentError
 from spora_db.standardization.specs import Level, Spec, methods, parse_spec, register_standardizer
 from spora_db.standardization.strides import flat_line, flat_planes
-from spora_db.standardization.transform import Transform, dtype_maximum, rgb_transform, usable_channels
+from spora_db.standardization.transform import Transform, dtype_maximum, rgb_transform
+from spora_db.standardization.usable import usable_channels
 
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader

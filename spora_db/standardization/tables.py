@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from spora_db.errors import StatisticsNotFoundError, TableError, unknown
 from spora_db.standardization.specs import LEVELS, Level, Spec, parse_spec
-from spora_db.standardization.transform import Transform, usable_channels
+from spora_db.standardization.transform import Transform
+from spora_db.standardization.usable import usable_channels
 from spora_db.standardization.wide_tables import wide_table
 
 Values: TypeAlias = npt.NDArray[np.float64]

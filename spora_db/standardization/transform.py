@@ -119,50 +119,6 @@ def _coefficients(transform: Transform) -> tuple[Floats, Floats, Floats, Floats]
         )  # fmt: skip
 
 
-def usable_channels(
-    lower: npt.ArrayLike | None, upper: npt.ArrayLike, mean: npt.ArrayLike | None = None,
-    std: npt.ArrayLike | None = None, *, use_mean_std: bool, method: str,
-) -> npt.NDArray[np.bool_]:  # fmt: skip
-    """Return which channels of a tissue have statistics that can standardize them.
-
-    A channel is usable when its upper bound is finite and positive, its lower bound finite and, where mean and standard
-    deviation are used, these are finite and the standard deviation is positive. For ``identity`` and RGB, all channels.
-
-    Parameters
-    ----------
-    lower, upper
-        Clipping bounds, shape (..., C); no lower bound means zero.
-    mean, std
-        Mean and standard deviation, shape (..., C); needed where ``use_mean_std``.
-    use_mean_std
-        Whether mean and standard deviation are applied.
-    method
-        The method of the spec.
-
-    Returns
-    -------
-    bool array of shape (..., C)
-
-    Examples
-    --------
-    >>> usable_channels(None, [3.0, 0.0, float("nan")], use_mean_std=False, method="quantile_clipping")
-    array([ True, False, False])
-    """
-    bound = np.asarray(upper, dtype=np.float64)
-    if method in RGB_PRESETS or method == "rgb":
-        return np.ones(bound.shape, dtype=bool)
-    usable: npt.NDArray[np.bool_] = np.isfinite(bound) & (bound > 0)
-    if lower is not None:
-        usable = usable & np.isfinite(np.asarray(lower, dtype=np.float64))
-    if use_mean_std:
-        if mean is None or std is None:
-            message = "usable_channels needs mean and std where use_mean_std is set."
-            raise ArgumentError(message)
-        spread = np.asarray(std, dtype=np.float64)
-        usable = usable & np.isfinite(np.asarray(mean, dtype=np.float64)) & np.isfinite(spread) & (spread > 0)
-    return usable
-
-
 def dtype_maximum(dtype: npt.DTypeLike) -> float:
     """Return what RGB pixels of a dtype are divided by: 255 for uint8, 65535 for uint16.
 

@@ -53,6 +53,14 @@ class Moments:
         """The population standard deviation, NaN where there are no pixels."""
         return np.sqrt(np.divide(self.squares, self.count, out=np.full_like(self.mean, np.nan), where=self.count > 0))
 
+    def of(self, channels: npt.NDArray[np.bool_]) -> "Moments":
+        """Return the moments without the pixels of all channels but these."""
+        return Moments(
+            count=np.where(channels, self.count, 0.0),
+            mean=np.where(channels, self.mean, 0.0),
+            squares=np.where(channels, self.squares, 0.0),
+        )
+
     @classmethod
     def merged(cls, parts: "Iterable[Moments]") -> "Moments":
         """Pool moments in the order given (Chan, Golub, LeVeque 1979); the caller's order decides the last bits."""
@@ -68,13 +76,14 @@ class Moments:
 def _pair(one: Moments, two: Moments) -> Moments:
     count = one.count + two.count
     share = np.divide(two.count, count, out=np.zeros_like(count), where=count > 0)
-    delta = np.where(one.count > 0, two.mean - one.mean, two.mean)
-    delta = np.where(two.count > 0, delta, 0.0)
-    return Moments(
-        count=count,
-        mean=np.where(one.count > 0, one.mean, 0.0) + delta * share,
-        squares=one.squares + two.squares + delta * delta * one.count * share,
-    )
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite stays so
+        delta = np.where(one.count > 0, two.mean - one.mean, two.mean)
+        delta = np.where(two.count > 0, delta, 0.0)
+        return Moments(
+            count=count,
+            mean=np.where(one.count > 0, one.mean, 0.0) + delta * share,
+            squares=one.squares + two.squares + delta * delta * one.count * share,
+        )
 
 
 def transformed(values: Reals, *, method: str, lower: float, upper: float) -> Reals:
@@ -99,7 +108,8 @@ def transformed(values: Reals, *, method: str, lower: float, upper: float) -> Re
     if method == "quantile_clipping":
         return (clipped - lower) / (upper - lower + EPSILON)
     if method == "quantile_clipping_log1p":
-        return np.log1p(clipped)
+        with np.errstate(invalid="ignore", divide="ignore"):  # below -1 there is no logarithm: NaN drops the channel
+            return np.log1p(clipped)
     function = registered(method)
     assert function is not None
     return np.asarray(function(clipped), dtype=np.float64)
@@ -128,8 +138,12 @@ def of_counts(counts: Counts, lowest: int, *, method: str, lower: Reals, upper: 
         values = (present + lowest).astype(np.float64)
         z = transformed(values, method=method, lower=lower[channel], upper=upper[channel])
         total = weights.sum()
-        mean = (weights * z).sum() / total
-        result[:, channel] = total, mean, (weights * (z - mean) ** 2).sum()
+        if z.min() == z.max() and np.isfinite(z[0]):  # no spread at all, where sums would leave a rounding
+            result[:, channel] = total, z[0], 0.0
+            continue
+        with np.errstate(invalid="ignore"):
+            mean = (weights * z).sum() / total
+            result[:, channel] = total, mean, (weights * (z - mean) ** 2).sum()
     return Moments(count=result[0], mean=result[1], squares=result[2])
 
 
@@ -145,12 +159,13 @@ class MomentSums:
     """
 
     def __init__(self, *, method: str, lower: Reals, upper: Reals) -> None:
-        from spora_db.kernels.moments import BUFFER, CLIP, LOG1P, PLAIN
+        from spora_db.kernels.moments import BUFFER, CLIP, LEAST, LOG1P, MOST, PLAIN, STATE
 
         self._mode = {"quantile_clipping": CLIP, "quantile_clipping_log1p": LOG1P}.get(method, PLAIN)
         self._function: Elementwise | None = registered(method)
         self._lower, self._upper = (np.asarray(bound, np.float64) for bound in (lower, upper))
-        self._state, self._buffer = np.zeros((len(self._lower), 4)), np.empty((len(self._lower), BUFFER))
+        self._state, self._buffer = np.zeros((len(self._lower), STATE)), np.empty((len(self._lower), BUFFER))
+        self._state[:, [LEAST, MOST]] = np.inf, -np.inf
         self._scratch = np.empty(BUFFER)
 
     def add(self, values: npt.NDArray[Any], slots: Counts) -> None:
@@ -169,11 +184,14 @@ class MomentSums:
 
     def result(self) -> Moments:
         """Return the moments of all pixels added; nothing may be added afterwards."""
-        from spora_db.kernels.moments import COUNT, M2, MEAN, flush
+        from spora_db.kernels.moments import COUNT, LEAST, M2, MEAN, MOST, flush
 
         for buffer, state in zip(self._buffer, self._state, strict=True):
             flush(buffer, self._scratch, state)
         unknown = np.isnan(self._lower) | np.isnan(self._upper)
         count, mean, squares = (self._state[:, column].copy() for column in (COUNT, MEAN, M2))
         mean[unknown & (count > 0)] = squares[unknown & (count > 0)] = np.nan
+        # Summed, 1,000 equal pixels deviate from their mean by some 1e-16: a constant has no spread at all.
+        constant = (self._state[:, LEAST] == self._state[:, MOST]) & np.isfinite(mean)
+        mean[constant], squares[constant] = self._state[constant, LEAST], 0.0
         return Moments(count=count, mean=mean, squares=squares)

@@ -6,8 +6,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.errors import FileFormatError
-
 Reals: TypeAlias = npt.NDArray[np.float64]
 Counts: TypeAlias = npt.NDArray[np.int64]
 Keys: TypeAlias = npt.NDArray[np.uint64]
@@ -86,6 +84,7 @@ def place(quantile: float, count: int) -> tuple[int, int, float]:
 
 def between(low: float, high: float, weight: float) -> float:
     """Interpolate as numpy does, from the nearer end, so that the last bit agrees."""
+    low, high = float(low), float(high)  # numpy's own would warn of infinite ones
     step = high - low
     return high - step * (1 - weight) if weight >= 0.5 else low + step * weight
 
@@ -276,21 +275,13 @@ class DigitCounter:
         self.counts, self.broken = np.zeros((channels, width, BINS), np.int64), np.zeros(channels, np.int64)
 
     def add(self, values: npt.NDArray[Any], slots: Counts) -> None:
-        """Count the pixels ``values`` of shape (j, n) of the channels ``slots``.
-
-        Raises
-        ------
-        FileFormatError
-            If they are of another dtype than those counted before.
-        """
+        """Count the pixels ``values`` of shape (j, n) of the channels ``slots``, as numbers of the search's dtype."""
         from spora_db.kernels.statistics import count_digits
 
         kind = KeyKind(self.search.dtype)
-        if values.dtype != np.dtype(kind.dtype):
-            message = f"Pixels of dtype {values.dtype} cannot be pooled with the other tissues' pixels of {kind.dtype}."
-            raise FileFormatError(message)
         shift = 16 * (kind.digits - 1 - self.search.depth)
+        bits = np.ascontiguousarray(values, kind.dtype).view(kind.bits)
         count_digits(
-            values.view(kind.bits), np.ascontiguousarray(slots, np.int64), *kind.flips, *kind.limits, shift,
+            bits, np.ascontiguousarray(slots, np.int64), *kind.flips, *kind.limits, shift,
             self._prefixes, self._known, self.counts, self.broken,
         )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spora_db.errors import WriteError, unknown
 from spora_db.standardization.specs import LEVELS, Spec
+from spora_db.standardization.usable import Dropped, find_dropped, unusable
 from spora_db.statistics.moments import Moments
 from spora_db.writing import write_parquet
 
@@ -36,6 +37,8 @@ class StatisticsResult:
         tissue lacks the channel. ``lower`` is zero where the spec has no lower quantile.
     means, stds
         Of each tissue's transformed pixels, float64 of shape (T, C).
+    measured
+        Which tissues have pixels of which channel, bool of shape (T, C).
     pooled
         Moments of all tissues together.
     failures
@@ -49,6 +52,7 @@ class StatisticsResult:
     lower: Reals
     means: Reals
     stds: Reals
+    measured: npt.NDArray[np.bool_]
     pooled: Moments
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -82,6 +86,28 @@ class StatisticsResult:
         if "global" in stats_levels:
             kinds |= {"global_level_means": self.pooled.means[None], "global_level_stds": self.pooled.std[None]}
         return {f"{kind}.parquet": self._table(kind, values) for kind, values in kinds.items()}
+
+    def dropped(self, *, stats_levels: Sequence[str] = LEVELS) -> tuple[Dropped, ...]:
+        """Return the channels that samples of some tissues will lack under these statistics, and why.
+
+        Parameters
+        ----------
+        stats_levels
+            The levels of means and standard deviations that are there; global ones go first, as where samples are made.
+        """
+        moments = (
+            (self.pooled.means[None], self.pooled.std[None]) if "global" in stats_levels else (self.means, self.stds)
+        )
+        lower = None if self.spec.lower is None else self.lower
+        with np.errstate(over="ignore"):  # samples are float32
+            figures = [
+                None if figure is None else np.broadcast_to(figure, self.measured.shape).astype(np.float32)
+                for figure in (lower, self.upper, *moments)
+            ]
+        low, high, mean, std = figures
+        assert high is not None
+        numbers = unusable(low, high, mean, std, use_mean_std=True, method=self.spec.method)
+        return find_dropped(self.channel_names, numbers, self.measured)
 
     def _table(self, kind: str, values: Reals) -> "pa.Table":
         """Lay a table out as pandas writes it: at image level the tissue ids are the unnamed index, the last column."""

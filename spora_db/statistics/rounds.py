@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.errors import ArgumentError, FileFormatError
+from spora_db.errors import ArgumentError
+from spora_db.standardization.usable import usable_channels
 from spora_db.statistics import moments, quantiles
 from spora_db.statistics.moments import Moments
 from spora_db.statistics.plan import Partial, Round, StatisticsPlan
@@ -58,29 +59,58 @@ def after_moments(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial
     else:
         upper, lower = (np.array([stage.state[name]], np.float64) for name in ("upper", "lower"))
     parts = [Moments(count=arrays["count"], mean=arrays["mean"], squares=arrays["squares"]) for _, arrays in found]
-    return _result(plan, tuple(name for name, _ in found), upper=upper, lower=lower, parts=parts)
+    names = tuple(name for name, _ in found)
+    pooled = _pooled_usable(plan, parts, upper, lower) if own and parts else None
+    return _result(plan, names, upper=upper, lower=lower, parts=parts, pooled=pooled)
+
+
+def _pooled_usable(plan: StatisticsPlan, parts: list[Moments], upper: Reals, lower: Reals) -> Moments:
+    """Pool the moments of the tissues that keep a channel.
+
+    A tissue whose own figures drop a channel (it is constant there, or its logarithm has no value) is not standardized
+    with the pooled ones, so its pixels are not among them. NaN pixels are: they are a fault that has to be mended.
+    Where no tissue keeps it, what they have between them is no spread of the channel.
+    """
+    figures = [lower, upper, *(np.array([getattr(part, name) for part in parts]) for name in ("means", "std"))]
+    with np.errstate(over="ignore"):  # samples are float32
+        low, high, means, stds = (np.asarray(figure, np.float32) for figure in figures)
+    usable = usable_channels(low, high, means, stds, use_mean_std=True, method=plan.spec.method)
+    kept = [part.of(where) for part, where in zip(parts, usable | np.isnan(upper), strict=True)]
+    pooled, everything = Moments.merged(kept), Moments.merged(parts)
+    none = pooled.count == 0
+    return Moments(
+        count=np.where(none, everything.count, pooled.count),
+        mean=np.where(none, everything.mean, pooled.mean),
+        squares=np.where(none, sum(part.squares for part in parts), pooled.squares),
+    )
 
 
 def after_counts(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial]) -> Round | StatisticsResult:
     """Add up the counts of all tissues: the result for small integers, else the next digits or the bounds."""
-    dtype = _common_dtype(partials)
     channels = len(plan.channel_names)
-    if is_small(dtype):
+    dtypes = _dtypes(partials) if stage.kind == "count" else {str(stage.state["dtype"])}
+    if all(is_small(dtype) for dtype in dtypes):
         return _after_values(plan, partials, channels)
-    search = search_of(stage, dtype, plan, channels)
+    if len(dtypes) > 1:  # each was counted in its own keys: once more, in those of a dtype that holds all their values
+        return _digits(stage, Search.start(np.result_type(*dtypes).name, asked_quantiles(plan.spec), channels))
+    search = search_of(stage, next(iter(dtypes)), plan, channels)
     counter = DigitCounter(search)
     for part in partials:
         _unpack(part, counter.counts)
         counter.broken += part.arrays["broken"].astype(np.int64)
     search = search.refine(counter.counts, counter.broken)
     if not search.done:
-        state = {
-            "dtype": search.dtype, "depth": search.depth, "prefixes": search.prefixes.tolist(),
-            "ranks": search.ranks.tolist(), "totals": search.totals.tolist(),
-        }  # fmt: skip
-        return Round(kind="digits", number=stage.number + 1, state=state)
+        return _digits(stage, search)
     lower, upper = bounds(search.values())
     return Round(kind="moments", number=stage.number + 1, state={"lower": _listed(lower), "upper": _listed(upper)})
+
+
+def _digits(stage: Round, search: Search) -> Round:
+    state = {
+        "dtype": search.dtype, "depth": search.depth, "prefixes": search.prefixes.tolist(),
+        "ranks": search.ranks.tolist(), "totals": search.totals.tolist(),
+    }  # fmt: skip
+    return Round(kind="digits", number=stage.number + 1, state=state)
 
 
 def _after_values(plan: StatisticsPlan, partials: Iterable[Partial], channels: int) -> StatisticsResult:
@@ -97,19 +127,21 @@ def _after_values(plan: StatisticsPlan, partials: Iterable[Partial], channels: i
             counts[:, 0], SMALL_LOWEST, method=plan.spec.method, lower=lower, upper=upper
         )
     names = tuple(sorted(found))
-    return _result(plan, names, upper=upper[None], lower=lower[None], parts=[found[name] for name in names])
+    parts = [found[name] for name in names]
+    return _result(plan, names, upper=upper[None], lower=lower[None], parts=parts)
 
 
 def _result(
-    plan: StatisticsPlan, names: tuple[str, ...], *, upper: Reals, lower: Reals, parts: list[Moments]
-) -> StatisticsResult:
+    plan: StatisticsPlan, names: tuple[str, ...], *, upper: Reals, lower: Reals, parts: list[Moments],
+    pooled: Moments | None = None,
+) -> StatisticsResult:  # fmt: skip
     if not parts:
         message = f"No tissue has statistics for {str(plan.spec)!r}; nothing can be pooled."
         raise ArgumentError(message)
     return StatisticsResult(
         spec=plan.spec, channel_names=plan.channel_names, tissue_ids=names, upper=upper, lower=lower,
         means=np.array([part.means for part in parts]), stds=np.array([part.std for part in parts]),
-        pooled=Moments.merged(parts),
+        measured=np.array([part.count > 0 for part in parts]), pooled=pooled or Moments.merged(parts),
     )  # fmt: skip
 
 
@@ -119,20 +151,13 @@ def _unpack(part: Partial, counts: Counts) -> None:
     np.add.at(counts, (arrays["channel"], arrays["prefix"], arrays["bin"]), arrays["number"])
 
 
-def _common_dtype(partials: Iterable[Partial]) -> str:
-    """Return the dtype that all images share; 8- and 16-bit integers go together."""
-    kinds: dict[str, str] = {}
-    for part in partials:
-        dtype = str(part.record["dtype"])
-        kinds.setdefault("16-bit integers" if is_small(dtype) else dtype, f"{part.tissue_id} ({dtype})")
-    if len(kinds) > 1:
-        message = f"Pixels of {' and '.join(kinds)} have no common quantiles: {', '.join(kinds.values())}."
-        raise FileFormatError(message)
-    if not kinds:
+def _dtypes(partials: Iterable[Partial]) -> set[str]:
+    """Return the dtypes of all images."""
+    found = {str(part.record["dtype"]) for part in partials}
+    if not found:
         message = "No tissue was counted; nothing can be pooled."
         raise ArgumentError(message)
-    kind = next(iter(kinds))
-    return "uint16" if kind == "16-bit integers" else kind
+    return found
 
 
 def _listed(values: Reals) -> list[float | None]:

@@ -5,7 +5,8 @@
 3. ``next_round(plan, stage, partials)`` folds all partials into the next round, or into the result.
 
 Image-level quantiles take one round. Global quantiles take one round for integers of 8 and 16 bits, and three for
-float32: the leading 16 bits of the keys around each quantile, the other 16 bits, the moments.
+float32: the leading 16 bits of the keys around each quantile, the other 16 bits, the moments. Images of several dtypes
+take one more: the values are counted anew, as a dtype that holds them all.
 """
 
 import json
@@ -13,7 +14,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from spora_db.statistics.tissue import (
     check_mask,
     digit_counts,
     is_small,
+    odd_pixels,
     spread,
     spread_moments,
     tissue_moments,
@@ -36,11 +38,19 @@ from spora_db.statistics.tissue import (
     value_counts,
 )
 
+if TYPE_CHECKING:
+    from spora_db.images.base import ImageReader
+
+Reals: TypeAlias = npt.NDArray[np.float64]
+Indices: TypeAlias = npt.NDArray[np.int64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
 __all__ = [
     "Partial", "Round", "StatisticsPlan", "StatisticsResult", "StatisticsUnit", "compute_statistics", "first_round",
     "next_round", "run_unit", "tissue_statistics", "write_statistics",
 ]  # fmt: skip
 
+SAID: Final = {"NaN pixels": "NaN", "infinite pixels": "infinite or NaN", "pixels beyond float32": "unusable"}
 FAILURES: Final = (SporaError, OSError, ValueError, MemoryError)
 
 logger = logging.getLogger(__name__)
@@ -84,25 +94,27 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
         message = f"Image {unit.image} has {reader.shape[0]} pages; pages asked for: {sorted(unit.pages.values())}."
         raise FileFormatError(message)
     arrays: dict[str, npt.NDArray[Any]] = {}
+    odd: dict[str, str] = {}
     if stage.kind == "tissue":
         found = tissue_statistics(reader, mask, pages=pages, spec=plan.spec, kept_bytes=plan.kept_bytes)
         arrays = {"upper": found.upper, "lower": found.lower, **_arrays(found.moments)}
-        _warn(unit, [plan.channel_names[c] for c in present if np.isnan(found.upper[c])])
+        odd = _odd(unit, plan, present, reader, pages=pages, mask=mask, bounds=(found.lower, found.upper))
     elif stage.kind == "moments":
         lower, upper = (np.array(stage.state[name], np.float64) for name in ("lower", "upper"))
         sums = tissue_moments(
             reader, mask, pages=pages[present], spec=plan.spec, lower=lower[present], upper=upper[present]
         )
         arrays = _arrays(spread_moments(sums, present, channels))
-    elif is_small(reader.dtype):
+        odd = _odd(unit, plan, present, reader, pages=pages, mask=mask, bounds=(lower, upper))
+    elif stage.kind == "count" and is_small(reader.dtype):
         arrays = pack_counts(value_counts(reader, pages[present], mask)[:, None], present)
     else:
         search = search_of(stage, reader.dtype.name, plan, channels)
         counts, broken = digit_counts(reader, pages[present], mask, search=search.take(present))
         arrays = {**pack_counts(counts, present), "broken": spread(broken.astype(float), present, channels, 0.0)}
-        _warn(unit, [plan.channel_names[c] for c, count in zip(present, broken, strict=True) if count])
     record = {
-        "pixels": int(np.count_nonzero(mask)) * len(present), "dtype": reader.dtype.name, "measured": present.tolist()
+        "pixels": int(np.count_nonzero(mask)) * len(present), "dtype": reader.dtype.name,
+        "measured": present.tolist(), "odd": odd,
     }  # fmt: skip
     return Partial(tissue_id=unit.tissue_id, arrays=arrays, record=record)
 
@@ -127,8 +139,6 @@ def next_round(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial]) 
 
     Raises
     ------
-    FileFormatError
-        If the tissues' images are of dtypes that cannot be pooled.
     ArgumentError
         If there are no partials.
     """
@@ -227,7 +237,21 @@ def _arrays(moments: Moments) -> dict[str, npt.NDArray[Any]]:
     return {"count": moments.count, "mean": moments.mean, "squares": moments.squares}
 
 
-def _warn(unit: StatisticsUnit, names: Sequence[str]) -> None:
-    if names:
-        what = json.dumps(list(names))
-        logger.warning("tissue %s: NaN pixels make the statistics NaN of %s (%s)", unit.tissue_id, what, unit.image)
+def _odd(
+    unit: StatisticsUnit, plan: StatisticsPlan, present: Indices, reader: "ImageReader", *, pages: Indices, mask: Mask,
+    bounds: tuple[Reals, Reals],
+) -> dict[str, str]:  # fmt: skip
+    """Say of the channels whose quantiles are no numbers of float32 what their pixels are, and warn of it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.logical_and(*(np.isfinite(bound.astype(np.float32)) for bound in bounds))
+    bad = present[~finite[present]]
+    if reader.dtype.kind != "f" or not len(bad):
+        return {}
+    found = dict(zip(bad.tolist(), odd_pixels(reader, pages[bad], mask), strict=True))
+    odd = {plan.channel_names[channel]: what for channel, what in found.items() if what}
+    for what in dict.fromkeys(odd.values()):
+        names = json.dumps([name for name, own in odd.items() if own == what])
+        logger.warning(
+            "tissue %s: %s make the statistics %s of %s (%s)", unit.tissue_id, what, SAID[what], names, unit.image
+        )
+    return odd

@@ -175,6 +175,25 @@ def digit_counts(reader: "ImageReader", pages: Counts, mask: Mask, *, search: Se
     return counter.counts, counter.broken
 
 
+def odd_pixels(reader: "ImageReader", pages: Counts, mask: Mask) -> list[str]:
+    """Return for each page what makes its quantiles no numbers of float32, in one pass over float pixels.
+
+    Returns
+    -------
+    list of str
+        ``"NaN pixels"``, ``"infinite pixels"``, ``"pixels beyond float32"``, or nothing.
+    """
+    has = np.zeros((3, len(pages)), bool)
+    for values, slots in masked_values(reader, pages, mask):
+        infinite = np.isinf(values)
+        with np.errstate(over="ignore"):
+            beyond = np.isinf(values.astype(np.float32)) & ~infinite
+        for kind, where in enumerate((np.isnan(values), infinite, beyond)):
+            has[kind, slots] |= where.any(axis=1)
+    kinds = ("NaN pixels", "infinite pixels", "pixels beyond float32")
+    return [next((kind for kind, there in zip(kinds, own, strict=True) if there), "") for own in has.T]
+
+
 def tissue_moments(
     reader: "ImageReader", mask: Mask, *, pages: Counts, spec: Spec, lower: Reals, upper: Reals
 ) -> Moments:

@@ -1,0 +1,183 @@
+"""Which channels of a tissue can be standardized with the statistics there are; why the others cannot; what to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.errors import ArgumentError
+from spora_db.standardization.specs import RGB_PRESETS
+
+KEEP: Final = (
+    "keep such channels with standardize(disable_quantile_mask=True), take the standardization 'identity', or leave "
+    "them out with channels(exclude=)"
+)
+"""What can be done about any channel that statistics drop."""
+
+REASONS: Final[tuple[str, ...]] = (
+    "",
+    "the upper quantile is 0",
+    "the upper quantile is negative",
+    "the upper quantile is NaN, infinite or beyond float32",
+    "the lower quantile is NaN, infinite or beyond float32",
+    "the lower quantile is -1 or less, where log1p has no value",
+    "the mean or the standard deviation is NaN, infinite or beyond float32",
+    "the standard deviation is 0: the channel is constant",
+)
+"""Why a channel cannot be standardized, by the numbers of `unusable`."""
+
+REMEDIES: Final[Mapping[str, str]] = {
+    REASONS[1]: f"compute statistics of a higher quantile (spora-db standardize --upper-quantile 0.999), or {KEEP}",
+    REASONS[2]: f"add what was subtracted from the pixels and compute statistics anew, or {KEEP}",
+    REASONS[3]: f"mend such pixels and compute statistics anew, or {KEEP}",
+    REASONS[4]: f"mend such pixels and compute statistics anew, or {KEEP}",
+    REASONS[5]: f"take quantile_clipping, or no lower quantile, or {KEEP}",
+    REASONS[6]: f"mend such pixels and compute statistics anew, or {KEEP}",
+    REASONS[7]: KEEP,
+}
+"""What to do about each of the reasons."""
+
+
+def unusable(
+    lower: npt.ArrayLike | None, upper: npt.ArrayLike, mean: npt.ArrayLike | None = None,
+    std: npt.ArrayLike | None = None, *, use_mean_std: bool, method: str,
+) -> npt.NDArray[np.int8]:  # fmt: skip
+    """Return why channels of a tissue cannot be standardized, as numbers of `REASONS`; 0 for those that can.
+
+    Parameters
+    ----------
+    lower, upper
+        Clipping bounds, shape (..., C); no lower bound means zero.
+    mean, std
+        Mean and standard deviation, shape (..., C); needed where ``use_mean_std``.
+    use_mean_std
+        Whether mean and standard deviation are applied.
+    method
+        The method of the spec; for ``identity`` and RGB every channel will do.
+
+    Returns
+    -------
+    int8 array of shape (..., C)
+
+    Examples
+    --------
+    >>> numbers = unusable(None, [3.0, 0.0, float("nan")], use_mean_std=False, method="quantile_clipping")
+    >>> [REASONS[number] for number in numbers]
+    ['', 'the upper quantile is 0', 'the upper quantile is NaN, infinite or beyond float32']
+    """
+    bound = np.asarray(upper, dtype=np.float64)
+    found = np.zeros(bound.shape, np.int8)
+    if method in RGB_PRESETS or method == "rgb":
+        return found
+    if use_mean_std:
+        if mean is None or std is None:
+            message = "usable_channels needs mean and std where use_mean_std is set."
+            raise ArgumentError(message)
+        centre, spread = (np.asarray(part, dtype=np.float64) for part in (mean, std))
+        found[~(spread > 0)] = 7
+        found[~(np.isfinite(centre) & np.isfinite(spread))] = 6
+    if lower is not None:
+        below = np.asarray(lower, dtype=np.float64)
+        if method == "quantile_clipping_log1p":
+            found[below <= -1] = 5
+        found[~np.isfinite(below)] = 4
+    found[bound == 0] = 1
+    found[bound < 0] = 2
+    found[~np.isfinite(bound)] = 3
+    return found
+
+
+def usable_channels(
+    lower: npt.ArrayLike | None, upper: npt.ArrayLike, mean: npt.ArrayLike | None = None,
+    std: npt.ArrayLike | None = None, *, use_mean_std: bool, method: str,
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Return which channels of a tissue have statistics that can standardize them.
+
+    A channel is usable when its upper bound is finite and positive, its lower bound finite (above -1 for log1p, which
+    has no value below) and, where mean and standard deviation are used, these are finite and the standard deviation is
+    positive. For ``identity`` and RGB, all channels.
+
+    Parameters
+    ----------
+    lower, upper, mean, std, use_mean_std, method
+        As of `unusable`.
+
+    Returns
+    -------
+    bool array of shape (..., C)
+
+    Examples
+    --------
+    >>> usable_channels(None, [3.0, 0.0, float("nan")], use_mean_std=False, method="quantile_clipping")
+    array([ True, False, False])
+    """
+    usable: npt.NDArray[np.bool_] = unusable(lower, upper, mean, std, use_mean_std=use_mean_std, method=method) == 0
+    return usable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A channel that some tissues of a cohort cannot deliver.
+
+    Attributes
+    ----------
+    channel
+        Its name.
+    reason
+        One of `REASONS`.
+    tissues, of
+        How many tissues lack it, of how many that measured it.
+    """
+
+    channel: str
+    reason: str
+    tissues: int
+    of: int
+
+
+def find_dropped(
+    names: Sequence[str], numbers: npt.NDArray[np.int8], measured: npt.NDArray[np.bool_]
+) -> tuple[Dropped, ...]:
+    """Count which channels statistics drop, and why.
+
+    Parameters
+    ----------
+    names
+        The C channels.
+    numbers
+        Numbers of `REASONS`, shape (tissues, C).
+    measured
+        bool array of the same shape: the channels that the tissues have.
+
+    Examples
+    --------
+    >>> find_dropped(["CD3"], np.array([[1], [0]], np.int8), np.ones((2, 1), bool))
+    (Dropped(channel='CD3', reason='the upper quantile is 0', tissues=1, of=2),)
+    """
+    found = []
+    for column, name in enumerate(names):
+        there = numbers[measured[:, column], column]
+        for number in np.unique(there[there > 0]).tolist():
+            count = int((there == number).sum())
+            found.append(Dropped(channel=name, reason=REASONS[number], tissues=count, of=len(there)))
+    return tuple(found)
+
+
+def dropped_sentence(dropped: Sequence[Dropped]) -> str:
+    """Return one line that names channels, each with why it is dropped, and says what to do.
+
+    Examples
+    --------
+    >>> gone = Dropped(channel="CD3", reason=REASONS[1], tissues=3, of=14)
+    >>> print(dropped_sentence([gone]))  # doctest: +ELLIPSIS
+    samples lack CD3 (in 3 of 14 tissues), because the upper quantile is 0. What to do: compute statistics of a ...
+    """
+    by_reason: dict[str, list[str]] = {}
+    for item in dropped:
+        where = "" if item.tissues == item.of else f" (in {item.tissues:,} of {item.of:,} tissues)"
+        by_reason.setdefault(item.reason, []).append(item.channel + where)
+    parts = [f"{', '.join(channels)}, because {reason}" for reason, channels in by_reason.items()]
+    remedies = dict.fromkeys(REMEDIES[reason] for reason in by_reason)
+    return f"samples lack {'; and '.join(parts)}. What to do: {'; or: '.join(remedies)}"
