@@ -45,9 +45,9 @@ def numpy_statistics(values, spec):
     clipped = np.clip(values, lower, upper)
     with np.errstate(all="ignore"):
         z = np.log1p(clipped) if "log1p" in spec.method else (clipped - lower) / (upper - lower + 1e-8)
-    mean, std = (z[0], 0.0) if (z == z[0]).all() and np.isfinite(z[0]) else (z.mean(), z.std())
-    if not np.isfinite(mean):
-        mean = std = np.nan
+    mean, std = (z.mean(), z.std()) if np.isfinite(z).all() else (np.nan, np.nan)
+    if (z == z[0]).all() and np.isfinite(z[0]):
+        mean, std = z[0], 0.0
     return lower, upper, mean, std, z
 
 
