@@ -75,6 +75,37 @@ def load_mask(
     return array
 
 
+def mask_size(path: str | Path) -> tuple[int, int]:
+    """Return (height, width) that a mask file says it has; no pixel is read.
+
+    Raises
+    ------
+    MaskNotFoundError, FileFormatError
+        As `load_mask`, as far as a header tells.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez_compressed(Path(folder) / "a.npz", mask=np.ones((3, 5), bool))
+    ...     mask_size(Path(folder) / "a.npz")
+    (3, 5)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MaskNotFoundError(f"No mask file {path}. Expected an .npz file with a 2-D array named 'mask'.")
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(_member(archive, path)) as stream:
+            _, _, shape, _ = _header(stream, path)
+    except SporaError:
+        raise
+    except BROKEN as error:
+        raise FileFormatError(_broken(path, error)) from error
+    if len(shape) != 2:
+        raise FileFormatError(f"The mask {path} has shape {shape}; expected (height, width).")
+    return shape
+
+
 def load_tissue_mask(
     path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
 ) -> NDArray[np.bool_]:

@@ -217,3 +217,23 @@ def test_a_read_error_is_one_line_without_a_traceback(tmp_path):
     assert done.stderr.startswith("spora-db: No folder")
     assert len(done.stderr.splitlines()) == 1
     assert json.dumps(done.stdout) == '""'
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_preview_draws_a_lake_that_is_tiled_already(tmp_path, published):
+    root = write_images(tmp_path / "lake")
+    command = [*TILE, root]
+    invoke(*command)
+    (path,) = root.rglob("32_tile_coordinates.parquet")
+    if published:
+        pd.read_parquet(path).to_parquet(path)
+    before = contents(root)
+    code, told = invoke(*command, "--preview", tmp_path / "tiles.png")
+    assert code == 0, told
+    assert "cohort: kept" in told
+    assert (tmp_path / "tiles.png").read_bytes().startswith(b"\x89PNG")
+    code, told = invoke(*command, "--stride", 8, "--preview", tmp_path / "other.png")
+    assert (code, (tmp_path / "other.png").exists()) == (0 if published else 1, published)
+    assert published or "stride is 16 there, 8 now" in told
+    assert contents(root) == before
+    assert invoke(*command)[0] == 1

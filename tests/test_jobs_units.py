@@ -121,9 +121,10 @@ def test_a_work_folder_that_another_run_takes_away_is_made_again(tmp_path, monke
     assert removed
     assert read_result(folder.path / "t.npz")[1] == {"n": 1}
     removed = taken_away_once(monkeypatch, writing, "_sync", folder.path.parent)
-    folder.record_failure("t", "torn")
+    folder.record_failure("t", "torn", result=folder.path / "a.npz")
     assert removed
-    assert folder.failures() == {"t": "torn"}
+    assert folder.failures([folder.path / "a.npz"]) == {"t": "torn"}
+    assert folder.failures([folder.path / "b.npz"]) == {}
 
 
 def test_a_lock_whose_folder_was_removed_is_taken_anew(tmp_path):

@@ -128,6 +128,7 @@ def tile(
         merge=merge,
         overwrite=overwrite,
         keep_going=keep_going,
+        keep_existing=preview is not None,
         progress=_progress(quiet=quiet),
     )
     if preview is not None and any(part.state in ("written", "kept") for part in report.datasets):

@@ -4,9 +4,12 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from spora_db.errors import FileFormatError, MaskNotFoundError, unknown
+from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, unknown
 from spora_db.images import image_header
 from spora_db.layout import Dataset, Lake, check_name, list_images, list_masks, mask_folder
+from spora_db.masks import mask_size
+from spora_db.tiling import TilingParameters
+from spora_db.tiling.tiling import least_valid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,33 @@ def size_of_images(tissue: Tissue) -> tuple[tuple[int, int] | None, Path | None]
                 "aligned, pixel by pixel."
             )
     return (sizes[0][1], sizes[0][0]) if sizes else (None, None)
+
+
+def too_large(cohort: Cohort, parameters: TilingParameters) -> str:
+    """Say that no image of a cohort has room for a tile, and how large the largest is; empty where one may have.
+
+    Tiles may reach over the edge of an image, as far as their share of tissue allows, but not over all edges of all.
+    Images are looked at until there is room: mostly one.
+    """
+    size, least = parameters.tile_size, least_valid(parameters)
+    largest: tuple[int, int, int, str] = (0, 0, 0, "")
+    for tissue in cohort.tissues:
+        file = tissue.images[0][1] if tissue.images else tissue.mask
+        try:
+            header = image_header(file) if tissue.images else None
+            height, width = (header.height, header.width) if header else mask_size(file)
+        except (SporaError, OSError):
+            return ""  # the tissue's own unit tells what is wrong
+        if size <= max(height, width) and min(height, size) * min(width, size) >= least:
+            return ""
+        largest = max(largest, (height * width, height, width, file.name))
+    _, height, width, name = largest
+    over = f" Over an edge they reach only as far as the tolerance ({parameters.tolerance:g}) allows."
+    return (
+        f"Tiles of {size} x {size} pixels are larger than every image of dataset {cohort.name!r} at {cohort.mpp:g} "
+        f"mpp: the largest, {name}, has {height} x {width} (height x width). Give a smaller tile size (--tile-size)."
+        f"{over if size <= max(height, width) else ''}"
+    )
 
 
 def mask_bytes(path: Path) -> int:

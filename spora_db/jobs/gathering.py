@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from spora_db.errors import ArgumentError, SporaError, WriteError
-from spora_db.jobs.engines import Engine, run_units
-from spora_db.jobs.progress import Progress, Quiet
+from spora_db.errors import SporaError, WriteError
+from spora_db.jobs.engines import run_units
+from spora_db.jobs.options import Options
 from spora_db.jobs.publishing import Signature, Target, exists_error, publish
-from spora_db.jobs.report import DatasetReport, State, failures_file, write_failures
+from spora_db.jobs.report import DatasetReport, State, failures_file, read_failures, write_failures
 from spora_db.jobs.resources import memory_budget
-from spora_db.jobs.units import Outcome, Shard, Unit, UnitResult, load_unit
+from spora_db.jobs.units import Outcome, Unit, UnitResult, load_unit
 from spora_db.jobs.work_folder import WorkFolder
 
 ATTEMPTS = 5  # to finish while others finish the same dataset; each removes results that the next one may miss
@@ -20,42 +20,6 @@ MEANWHILE = "another run made the same files at the same time"
 
 Write: TypeAlias = Callable[[Path, Mapping[str, Any]], Sequence[Path]]
 """Given a folder and the provenance, writes a target's files there and returns them in the target's order."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a run is carried out; nothing here changes a result.
-
-    Attributes
-    ----------
-    jobs
-        Units at a time.
-    engine
-        ``"local"`` or ``"ray"``.
-    shard
-        The part of the tissues that this run does; the files are then made by a run with ``merge``.
-    merge
-        Make the files from results that shards have left, and refuse where a shard has not run.
-    overwrite
-        Replace files that are there.
-    keep_going
-        Make the files although tissues failed, with the failures recorded beside them.
-    progress
-        Told what happens.
-    """
-
-    jobs: int = 1
-    engine: Engine = "local"
-    shard: Shard | None = None
-    merge: bool = False
-    overwrite: bool = False
-    keep_going: bool = False
-    progress: Progress = field(default_factory=Quiet)
-
-    def __post_init__(self) -> None:
-        """Refuse choices that contradict each other."""
-        if self.merge and self.shard is not None:
-            raise ArgumentError("--merge comes after all shards, without --shard; received both.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,30 +77,39 @@ class DatasetRun:
     def wanted(self) -> bool:
         """Tell whether the files are to be made: False where they are there already, made in the same way.
 
+        Files without tissues that failed are there for a run that keeps going, or that keeps what exists.
+
         Raises
         ------
         WriteError
             They are there, made in another way, and may not be replaced.
         """
-        standing = self.target.standing()
-        if self.options.overwrite or standing == "absent" or self.work.committing:
+        standing, options = self.target.standing(), self.options
+        if options.overwrite or standing == "absent" or self.work.committing:
             return True
-        if standing == "different":
+        other = standing == "different" and not (options.keep_existing and not self.target.recorded)
+        if other or (self.target.failed() and not (options.keep_going or options.keep_existing)):
             raise exists_error(self.target)
         return False
 
+    def kept(self, note: str) -> DatasetReport:
+        """Return the report of files that were there before, with the tissues that failed then."""
+        failures = read_failures(failures_file(self.target.main), self.target.failed())
+        again = "; --overwrite tries the tissues again that failed then" if failures else ""
+        report = describe(self, Gathered(results={}, failures=failures), state="kept", note=note + again)
+        return replace(report, tissues=self.target.provenance["tissues"])
+
     def complete(self, run: Callable[[], DatasetReport]) -> DatasetReport:
         """Run until the dataset is done, also while other runs finish the same dataset and take the results away."""
-        nothing = Gathered(results={})
         if not self.wanted():
-            return describe(self, nothing, state="kept", note="made before, with the same parameters")
+            return self.kept(f"made before, {self.target.made_otherwise() or 'with the same parameters'}")
         for _ in range(ATTEMPTS):
             try:
                 return run()
             except ResultsGoneError as error:
                 gone = error
                 if self.target.signature() != self.before and self.target.standing() == "same":
-                    return describe(self, nothing, state="kept", note=MEANWHILE)
+                    return self.kept(MEANWHILE)
         raise gone
 
 
@@ -150,7 +123,7 @@ def check_wanted(runs: Sequence[DatasetRun]) -> None:
     """
     wanted = [run.wanted() for run in runs]
     swept = [run.work.sweep() for run in runs]  # of a run that was killed when all was in place
-    if not any(wanted) and not any(swept):
+    if not any(wanted) and not any(swept) and not runs[0].options.keep_existing:
         raise exists_error(runs[0].target)
 
 
@@ -189,10 +162,13 @@ def gather(units: Sequence[Unit], run: DatasetRun, *, title: str, compute: bool 
                 options.progress.advance(outcome)
         finally:
             options.progress.stop()
+        of = {unit.tissue_id: unit.result for unit in mine}
         for outcome in outcomes:
-            work.record_failure(outcome.tissue_id, outcome.failure)
+            work.record_failure(outcome.tissue_id, outcome.failure, result=of[outcome.tissue_id])
     results = {unit.tissue_id: unit.result for unit in units if unit.result.is_file()}
-    known = work.failures() | {o.tissue_id: o.failure for o in outcomes if o.failure is not None}
+    known = work.failures(unit.result for unit in units) | {
+        o.tissue_id: o.failure for o in outcomes if o.failure is not None
+    }
     without = [unit.tissue_id for unit in units if unit.tissue_id not in results]
     return Gathered(
         results=results,

@@ -37,13 +37,49 @@ class Target:
         return self.files[-1]
 
     def standing(self) -> Standing:
-        """Tell whether the target is there, and whether it was made in the way that is asked for now."""
+        """Tell whether the target is there, and whether it was made in the way that is asked for now.
+
+        Which tissues failed says nothing of how it was made; see `failed`.
+        """
         if not self.main.exists():
             return "absent"
+        return "different" if self.made_otherwise() else "same"
+
+    def made_otherwise(self) -> str:
+        """Say in what the target was made otherwise than is asked for now; empty where in nothing."""
+        record = self._record()
+        if record is None:
+            return "by another program, or it cannot be read"
+        there, asked = record.get("parameters") or {}, self.provenance["parameters"]
+        if there != asked:
+            names = sorted(name for name in {*there, *asked} if there.get(name) != asked.get(name))
+            return "with other parameters: " + ", ".join(
+                f"{name} is {there.get(name)!r} there, {asked.get(name)!r} now" for name in names
+            )
+        for name, text in (
+            ("made", "as a {}; asked for is a {}"),
+            ("spora_db", "by spora-db {}; this is {}"),
+            ("tissues", "of {} tissues; there are {} now"),
+        ):
+            if record.get(name) != self.provenance[name]:
+                return text.format(record.get(name), self.provenance[name])
+        return ""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the target says how it was made."""
+        return self._record() is not None
+
+    def failed(self) -> tuple[str, ...]:
+        """Return the tissues that the target was made without, because they failed."""
+        record = self._record()
+        return tuple(map(str, (record or {}).get("failed") or ()))
+
+    def _record(self) -> dict[str, Any] | None:
         try:
-            return "same" if read_provenance(self.main) == dict(self.provenance) else "different"
+            return read_provenance(self.main)
         except FileFormatError:
-            return "different"
+            return None
 
     def signature(self) -> Signature:
         """Return what changes when another run puts its own files in place."""
@@ -67,12 +103,15 @@ def provenance(made: str, parameters: Mapping[str, Any], *, tissues: int) -> dic
 
 def exists_error(target: Target) -> WriteError:
     """Return the error for a target that is there already, saying how it was made."""
-    how = {
-        "same": "made with the same parameters",
-        "different": "made with other parameters, or by another program",
-    }.get(target.standing(), "made by another run just now")
+    how = "by another run just now"
+    if target.standing() == "same":
+        failed = target.failed()
+        without = f", without tissues that failed then: {', '.join(failed[:5])}{', ...' if len(failed) > 5 else ''}"
+        how = f"with the same parameters{without if failed else ''}"
+    elif target.standing() == "different":
+        how = target.made_otherwise()
     return WriteError(
-        f"{target.main} exists already, {how}. It was left as it is; to replace it, run again with --overwrite "
+        f"{target.main} exists already, made {how}. It was left as it is; to replace it, run again with --overwrite "
         "(overwrite=True)."
     )
 

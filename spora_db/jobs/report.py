@@ -1,7 +1,7 @@
 """What a run over a lake did: per dataset the tissues that have results, those that failed and why, and the files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -96,6 +96,15 @@ def failures_file(target: Path) -> Path:
     '224_tile_coordinates.failures.json'
     """
     return target.with_name(f"{target.name.removesuffix('.parquet')}.failures.json")
+
+
+def read_failures(path: Path, tissues: Iterable[str]) -> dict[str, str]:
+    """Return why tissues failed when a table was written, as `write_failures` recorded it beside the table."""
+    try:
+        rows = {row["tissue_id"]: row["reason"] for row in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError):
+        rows = {}
+    return {tissue: str(rows.get(tissue, f"failed before; {path} does not say why")) for tissue in tissues}
 
 
 def write_failures(path: Path, failures: Mapping[str, str]) -> Path:

@@ -14,7 +14,6 @@ from spora_db.jobs.engines import Engine
 from spora_db.jobs.gathering import (
     DatasetRun,
     Gathered,
-    Options,
     blocked,
     check_wanted,
     describe,
@@ -22,6 +21,7 @@ from spora_db.jobs.gathering import (
     gather,
     unfinished,
 )
+from spora_db.jobs.options import Options
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.progress import Progress, Quiet
 from spora_db.jobs.publishing import Target, provenance

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spora_db.errors import ArgumentError
 from spora_db.jobs.cohorts import (
     Cohort,
     Tissue,
@@ -17,9 +18,11 @@ from spora_db.jobs.cohorts import (
     resolutions,
     select_datasets,
     size_of_images,
+    too_large,
 )
 from spora_db.jobs.engines import Engine
-from spora_db.jobs.gathering import DatasetRun, Gathered, Options, check_wanted, describe, finish, gather, unfinished
+from spora_db.jobs.gathering import DatasetRun, Gathered, check_wanted, describe, finish, gather, unfinished
+from spora_db.jobs.options import Options
 from spora_db.jobs.progress import Progress, Quiet
 from spora_db.jobs.publishing import Target, provenance
 from spora_db.jobs.report import DatasetReport, Report
@@ -81,6 +84,7 @@ def tile_lake(
     merge: bool = False,
     overwrite: bool = False,
     keep_going: bool = False,
+    keep_existing: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Tile every tissue of a lake and write each dataset's ``<size>_tile_coordinates`` and ``_tile_stats`` parquet.
@@ -111,6 +115,9 @@ def tile_lake(
     keep_going
         Write the tables although some tissues failed, and the failures beside them as
         ``<size>_tile_coordinates.failures.json``. Without it a dataset with a failed tissue gets no table.
+    keep_existing
+        Be content with tilings that are there, made with these parameters or by another program that recorded none; by
+        default it is an error where all are there.
     progress
         Told what happens; nothing is shown by default.
 
@@ -128,7 +135,7 @@ def tile_lake(
     WriteError
         The tiling exists already; the lake is read-only; the disk is full.
     ArgumentError
-        Arguments that contradict each other.
+        Arguments that contradict each other; tiles larger than every image.
 
     Examples
     --------
@@ -149,6 +156,7 @@ def tile_lake(
         merge=merge,
         overwrite=overwrite,
         keep_going=keep_going,
+        keep_existing=keep_existing,
         progress=progress or Quiet(),
     )
     scanned = scan(lake)
@@ -158,8 +166,13 @@ def tile_lake(
         raise no_masks(scanned, tuple(cohort for cohort in cohorts if cohort.tissues), mpp=resolution)
     planned = [(cohort, *_plan(cohort, parameters=parameters, options=options)) for cohort in cohorts if cohort.tissues]
     check_wanted([run for _, run, _ in planned])
+    large = {run.dataset: too_large(cohort, parameters) for cohort, run, _ in planned if cohort.masks and run.wanted()}
+    if large and all(large.values()) and len(large) == len(planned):
+        raise ArgumentError(" ".join(large.values()))
     reports = [
-        run.complete(partial(_tile, run, cohort=cohort, units=units, parameters=parameters))
+        _without_result(run, units, large[run.dataset])
+        if large.get(run.dataset)
+        else run.complete(partial(_tile, run, cohort=cohort, units=units, parameters=parameters))
         for cohort, run, units in planned
     ]
     skipped = {
@@ -200,18 +213,20 @@ def _plan(
 def _state_of_image(image: tuple[str, Path]) -> list[object]:
     """Return what changes when an image is replaced; its size matters here, not its pixels."""
     modality, path = image
-    try:
-        return [modality, path.name, path.stat().st_mtime_ns]
-    except OSError:
-        return [modality, path.name]
+    described = [path, *(path / name for name in ("zarr.json", ".zattrs", "0/zarr.json", "0/.zarray"))]
+    return [modality, path.name, *(file.stat().st_mtime_ns for file in described if file.exists())]
+
+
+def _without_result(run: DatasetRun, units: Sequence[TileUnit], why: str) -> DatasetReport:
+    nothing = Gathered(results={}, missing=tuple(unit.tissue_id for unit in units))
+    return describe(run, nothing, state="failed", note=why)
 
 
 def _tile(run: DatasetRun, *, cohort: Cohort, units: Sequence[TileUnit], parameters: TilingParameters) -> DatasetReport:
     """Tile one dataset."""
     if not cohort.masks:
         folder = mask_folder(cohort.dataset.path, "tissue", mpp=cohort.mpp)
-        nothing = Gathered(results={}, missing=tuple(unit.tissue_id for unit in units))
-        return describe(run, nothing, state="failed", note=f"there is no tissue mask in {folder}")
+        return _without_result(run, units, f"there is no tissue mask in {folder}")
     gathered = gather(units, run, title=f"tile {cohort.name}", compute=not run.options.merge)
     report = unfinished(gathered, run)
     if report is not None:

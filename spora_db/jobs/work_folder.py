@@ -142,19 +142,23 @@ class WorkFolder:
         with atomic_path(self.path / COMMITTING) as temporary:
             temporary.write_bytes(b"")
 
-    def record_failure(self, tissue_id: str, reason: str | None) -> None:
-        """Note why a tissue has no result, for the step that merges shards; None forgets it."""
+    def record_failure(self, tissue_id: str, reason: str | None, *, result: Path) -> None:
+        """Note why a tissue has no result, for the step that merges shards; None forgets it.
+
+        The name of the result stands for what was read: a failure says nothing of a tissue whose files changed since.
+        """
         path = self.path / f"failed-{fingerprint(tissue_id)}.json"
         if reason is None:
             path.unlink(missing_ok=True)
             return
-        text = json.dumps({"tissue_id": tissue_id, "reason": reason})
+        text = json.dumps({"tissue_id": tissue_id, "reason": reason, "result": result.name})
         _until_stands(lambda: _write(path, lambda stream: stream.write(text.encode())))
 
-    def failures(self) -> dict[str, str]:
-        """Return the reasons that any run or shard noted, by tissue."""
+    def failures(self, results: Iterable[Path]) -> dict[str, str]:
+        """Return the reasons that any run or shard noted, by tissue, of results that are asked for now."""
+        names = {path.name for path in results}
         found = [json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("failed-*.json")]
-        return {entry["tissue_id"]: entry["reason"] for entry in found}
+        return {entry["tissue_id"]: entry["reason"] for entry in found if entry.get("result") in names}
 
     def remove(self) -> None:
         """Delete the results in one step, so that a run that is killed meanwhile leaves all of them or none."""

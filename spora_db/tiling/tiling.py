@@ -158,7 +158,7 @@ def _tile_greedily(mask: ArrayLike, parameters: TilingParameters) -> Tiling:
         goal = 0
     ratio = decimal(parameters.min_gain_ratio) if exact else parameters.min_gain_ratio
     least_gain = math.ceil(ratio * lattice.area)
-    gains, candidates = lattice.valid.copy(), lattice.candidates(_least_valid(parameters))
+    gains, candidates = lattice.valid.copy(), lattice.candidates(least_valid(parameters))
     heap = gains.ravel()[candidates] * np.int64(gains.size) + (gains.size - 1 - candidates)
     largest = [int(np.diff(spans).max()) + 1 for spans in (lattice.row_spans, lattice.col_spans)]
     count, covered, reason = tiling_greedy.greedy(
@@ -190,7 +190,7 @@ def _tile_grid(mask: ArrayLike, parameters: TilingParameters) -> Tiling:
     starts = [np.arange(0, length - size + 1, stride, dtype=np.int64) for length in padded]
     lattice = build_lattice(pixels, tile_size=size, row_starts=starts[0], col_starts=starts[1])
     total = lattice.total
-    picks = lattice.candidates(_least_valid(parameters))
+    picks = lattice.candidates(least_valid(parameters))
     gains = lattice.valid.ravel()[picks].astype(np.int64)
     depth = np.empty((lattice.cells.shape[0] + 1, lattice.cells.shape[1] + 1), np.int64)
     covered = kernels.union_sum(picks, lattice.cells, lattice.row_spans, lattice.col_spans, depth)
@@ -199,8 +199,14 @@ def _tile_grid(mask: ArrayLike, parameters: TilingParameters) -> Tiling:
     return Tiling(tiles=lattice.tiles(picks), gains=gains, valid_ratios=gains / lattice.area, stats=stats)
 
 
-def _least_valid(parameters: TilingParameters) -> int:
-    """Return the fewest mask pixels of a candidate; at least 1."""
+def least_valid(parameters: TilingParameters) -> int:
+    """Return the fewest mask pixels of a candidate; at least 1.
+
+    Examples
+    --------
+    >>> least_valid(TilingParameters(tile_size=10, tolerance=0.85))
+    15
+    """
     area, exact = parameters.tile_size**2, parameters.integer_thresholds
     if exact:
         return max(math.ceil((1 - decimal(parameters.tolerance)) * area), 1)
