@@ -99,7 +99,9 @@ def mask_size(path: str | Path) -> tuple[int, int]:
             _, _, shape, _ = _header(stream, path)
     except SporaError:
         raise
-    except BROKEN as error:
+    except READER_FAILURES as error:
+        raise reader_error(f"The mask {path}", error, library="zipfile") from error
+    except FILE_FAILURES as error:
         raise FileFormatError(_broken(path, error)) from error
     if len(shape) != 2:
         raise FileFormatError(f"The mask {path} has shape {shape}; expected (height, width).")
