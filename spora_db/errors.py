@@ -60,6 +60,10 @@ class LockError(SporaError, ValueError):
     """The lake does not give the plan of a lock any more; the message says precisely what differs."""
 
 
+class ReadOnlyError(SporaError, AttributeError, TypeError):
+    """Something that says how an object was made was assigned or edited, which would have no effect."""
+
+
 class WriteError(SporaError, OSError):
     """A file could not be written; nothing half-written is left."""
 

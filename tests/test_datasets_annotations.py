@@ -117,7 +117,7 @@ def test_panel_frames(dataset):
     assert dataset.image_channel_map.dtypes.eq(bool).all()
     assert dataset.image_channel_map.all(axis=0).tolist() == [True, False, True, True, True]
     assert dataset.quality_control_mask.tolist() == [True, True, True, False, True]
-    assert dataset.uniprot_mask.tolist() == [False, True, True, False, False]
+    assert dataset.uniprot_mask.tolist() == [False, True, True, True, False]
 
 
 @pytest.mark.parametrize("nuclear", [True, False])

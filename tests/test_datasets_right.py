@@ -224,7 +224,8 @@ def test_tissues_without_a_tile_size_at_any_spelling_of_the_resolution(lake, res
     dataset = SporaDataset(["alpha", "beta"], datasets_dir=lake, resolution=resolution, sampling_unit="tissues")
     assert len(dataset) == 8
     assert dataset.tile_index is None
-    assert dataset.resolution == "1_0mpp"
+    assert dataset.resolution == resolution
+    assert (dataset.resolution_dir, dataset.mpp) == ("1_0mpp", 1.0)
     assert list(dataset[0]["modalities"]) == ["he", "ihc_Ki67", "imc"]
     assert list(dataset[2]["modalities"]) == ["imc"]
 

@@ -1,8 +1,6 @@
 """Tissues and tiles of a dataset of one modality, by id, by place, by patient."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,12 +9,13 @@ import torch
 
 from spora_db.datasets._types import Texts, Tissue, texts
 from spora_db.datasets.draws import Draws
-from spora_db.datasets.patients import PatientMap
+from spora_db.datasets.patients import PatientMap, tissues_of
 from spora_db.datasets.reading import PlanImages
-from spora_db.datasets.tiles import TileTable
+from spora_db.datasets.tiles import Lists, Places
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, unknown
+from spora_db.images.base import ImageReader
 from spora_db.layout import IMAGE_SUFFIXES
-from spora_db.samples.materialize import REMEMBERED, ImagePlan
+from spora_db.samples.materialize import ImagePlan
 from spora_db.selection import CHANNEL_KINDS, ChannelKind
 
 Place = tuple[int, int, int]
@@ -32,14 +31,13 @@ class TissueAccess(ABC):
     name: str
     path: Path
     img_folder: Path
-    tile_size: int | None
     tissue_metadata: pd.DataFrame
     tissue_modality_metadata: pd.DataFrame
     patient_tissue_map: PatientMap
     _images: PlanImages
-    _tiles: TileTable | None
+    _tiles: Places
     _draws: Draws
-    _recipes: dict[Hashable, tuple[ImagePlan, Any]]
+    _tile_size: int | None
 
     def get_tissue_ids(self, kind: Literal["modality", "all"] = "modality") -> Texts:
         """Return the tissues of the metadata, after split and labels.
@@ -165,7 +163,7 @@ class TissueAccess(ABC):
     def corner(self, tissue_id: str, tile_id: int) -> tuple[int, int]:
         """Return row and col of a tile; where the cohort has no tile file, those of a random one."""
         size = self._size()
-        if self._tiles is not None:
+        if self._tiles.known:
             return self._tiles.corner(str(tissue_id), int(tile_id))
         _, height, width = self._get_tissue_size(str(tissue_id))
         return self._draws.integer(max(height - size, 0) + 1), self._draws.integer(max(width - size, 0) + 1)
@@ -180,13 +178,29 @@ class TissueAccess(ABC):
         """Return the tissues of a patient, an int or a str; an empty list for a patient without any."""
         return [
             self.get_tissue(tissue_id, kind, preprocess, image_mode)
-            for tissue_id in self.patient_tissue_map.get(patient_id, [])
+            for tissue_id in tissues_of(self.patient_tissue_map, patient_id)
         ]
 
-    @cached_property
-    def tile_coordinates(self) -> dict[str, list[tuple[int, int]]] | None:
-        """Tissue id to list of (row, col), in the order of tile ids."""
-        return None if self._tiles is None else self._tiles.lists()
+    @property
+    def tile_coordinates(self) -> Lists | None:
+        """Tissue id to list of (row, col), in the order of tile ids; what `get_tile` reads, edits included.
+
+        A dict of one's own has tile ids 0, 1, 2, ...; None stands for random tiles.
+        """
+        return self._tiles.lists
+
+    @tile_coordinates.setter
+    def tile_coordinates(self, lists: Lists | None) -> None:
+        self._tiles.lists = lists
+
+    @property
+    def tile_size(self) -> int | None:
+        """Height and width of tiles in pixels; `tile_coordinates` stay where they are if it is assigned."""
+        return self._tile_size
+
+    @tile_size.setter
+    def tile_size(self, size: int | None) -> None:
+        self._tile_size = checked_size(size)
 
     # ---- inside ----
 
@@ -196,12 +210,16 @@ class TissueAccess(ABC):
     ) -> Tissue:
         """Return a whole tissue, or the tile at a place."""
 
-    def _image(self, tissue_id: str) -> tuple[int, ImagePlan]:
-        """Return the number of a tissue's image in the plan, and what is read from it."""
+    def _number(self, tissue_id: str) -> int:
+        """Return the number of a tissue's image in the plan."""
         number = self._images.numbers.get(tissue_id)
         if number is None:
             raise self._absent(tissue_id)
-        return number, self._images.image(number)
+        return number
+
+    def _reader(self, tissue_id: str) -> ImageReader:
+        """Return a tissue's image, open."""
+        return self._images.reader(self._number(tissue_id))
 
     def _absent(self, tissue_id: str) -> Exception:
         """Build the error for a tissue that cannot be read: not known, not on disk, or without measured channels."""
@@ -225,13 +243,6 @@ class TissueAccess(ABC):
         row, col, size = place
         return torch.from_numpy(source.read(row=row, col=col, height=size, width=size))
 
-    def _remember(self, key: Hashable, source: ImagePlan, made: Any) -> tuple[ImagePlan, Any]:  # noqa: ANN401
-        """Keep what was made of an image's plan, with that plan; the oldest are dropped."""
-        while len(self._recipes) >= REMEMBERED:
-            self._recipes.pop(next(iter(self._recipes)))
-        self._recipes[key] = (source, made)
-        return source, made
-
     def _kind(self, kind: str | None) -> ChannelKind:
         """Check a kind."""
         for known in CHANNEL_KINDS:
@@ -250,7 +261,7 @@ class TissueAccess(ABC):
 
     def _get_tissue_size(self, tissue_id: str) -> tuple[int, int, int]:
         """Return (planes, height, width) of a tissue's image file."""
-        return self._image(str(tissue_id))[1].reader.shape
+        return self._reader(str(tissue_id)).shape
 
     def _frame(self, tissue_id: str) -> tuple[tuple[int, int] | None, Path | None]:
         """Return height and width of a tissue's image and its path; None where it has none on disk."""
@@ -259,8 +270,26 @@ class TissueAccess(ABC):
             if isinstance(error, ImageNotFoundError):
                 return None, None
             raise error
-        reader = self._image(tissue_id)[1].reader
+        reader = self._reader(tissue_id)
         return reader.shape[1:], reader.path
 
-    def _count_tiles(self) -> int:
-        return 0 if self._tiles is None else len(self._tiles)
+
+def checked_size(size: int | None) -> int | None:
+    """Return a tile size as an int, None for none.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no positive whole number.
+
+    Examples
+    --------
+    >>> checked_size(32.0)
+    32
+    """
+    if size is None:
+        return None
+    if isinstance(size, bool | str) or int(size) != size or size < 1:
+        message = f"tile_size={size!r}: expected a positive number of pixels, or None."
+        raise ArgumentError(message)
+    return int(size)

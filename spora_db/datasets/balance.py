@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,47 @@ class Groups:
         sizes = np.diff(self.starts)[group]
         chosen: Int64 = self.order[self.starts[group] + stream.integers(sizes)]
         return chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grouped:
+    """Groups, with copies of the columns that they were made of.
+
+    Attributes
+    ----------
+    groups
+        The rows by group.
+    columns
+        The columns to balance by.
+    seen
+        Their sources: columns of the rows and of the metadata of cohorts.
+    """
+
+    groups: Groups
+    columns: tuple[str, ...]
+    seen: list[Any]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> "Grouped":
+        """Group rows."""
+        seen = [part.copy() for part in _sources(frame, columns, datasets)]
+        return cls(groups=group_rows(frame, columns, datasets), columns=tuple(columns), seen=seen)
+
+    def holds(self, frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> bool:
+        """Whether these would be the groups still."""
+        if self.columns != tuple(columns) or len(self.groups.order) != len(frame):
+            return False
+        now = _sources(frame, columns, datasets)
+        return len(now) == len(self.seen) and all(a.equals(b) for a, b in zip(now, self.seen, strict=True))
+
+
+def _sources(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> list[Any]:
+    """Return the columns that groups are made of; none without columns to balance by."""
+    if not columns:
+        return []
+    own = [frame[name] for name in ("dataset_name", "tissue_id", *columns) if name in frame.columns]
+    tables = [dataset.all_tissue_metadata for dataset in datasets.values()]
+    return own + [table[name] for table in tables for name in columns if name in table.columns]
 
 
 def group_rows(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> Groups:

@@ -12,7 +12,7 @@ import pandas as pd
 from spora_db.catalog import Catalog
 from spora_db.datasets import selecting
 from spora_db.datasets._types import ModKey, get_modality_from_str, modality_name
-from spora_db.datasets.access import TissueAccess
+from spora_db.datasets.access import TissueAccess, checked_size
 from spora_db.datasets.annotations import MaskAccess
 from spora_db.datasets.draws import Draws
 from spora_db.datasets.frames import check_modality, read_cells, read_tissues, split_rows
@@ -21,17 +21,25 @@ from spora_db.datasets.mask_files import MaskFiles
 from spora_db.datasets.patients import PatientMap
 from spora_db.datasets.places import dataset_catalog, dataset_folder, dataset_name
 from spora_db.datasets.reading import freeze_images
-from spora_db.datasets.tiles import TileTable, read_tiles
+from spora_db.datasets.tiles import Places, TileTable, read_tiles
 from spora_db.errors import ArgumentError
 from spora_db.images.base import MissingChunks
 from spora_db.layout import image_folder, mpp_folder, parse_mpp, tile_file
 from spora_db.query import SporaQuery
-from spora_db.selection import ChannelKind, StandardizationChoice
+from spora_db.selection import ChannelKind
+from spora_db.settled import Settled, fixed
 
 logger = logging.getLogger(__name__)
 
 
-class BaseImagingDataset(TissueAccess, MaskAccess):
+_ANEW = "Make another dataset with it."
+_SETTLED = dict.fromkeys(
+    ("path", "modality", "resolution", "mpp", "tile_strategy", "split", "label", "labels_to_keep", "label_modifying_fn",
+     "label_type", "verbose", "img_folder", "tissue_masks_dir"), _ANEW,
+)  # fmt: skip
+
+
+class BaseImagingDataset(Settled, TissueAccess, MaskAccess):
     """One modality of one cohort: tissues and tiles as tensors, with metadata, labels, masks and patients.
 
     It goes
@@ -40,24 +48,26 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
     2. all images of the modality -> one frozen plan (arrays),
     3. tissue id, row, col -> pages and transform -> float32 tensor, by the same code as `SporaQuery.to_torch`.
 
-    Objects pickle, and work in DataLoader workers however these are started.
+    Objects pickle, and work in DataLoader workers however these are started. What is assigned to an attribute, or
+    edited in its tables, lists and masks, is what is delivered from then on, in copies and workers too; attributes that
+    say how the dataset was made cannot be assigned.
 
     Parameters
     ----------
     name
         The cohort; its folder unless `path` is given.
-    path
-        The cohort's folder, of any name; by default `name` in the folder that ``SPORA_DATASETS_DIR`` names.
     modality
         Such as ``"imc"``, or a modality dataclass.
     resolution
         Microns per pixel: 1, 1.0, ``"1.0"`` or ``"1_0mpp"``.
+    path
+        The cohort's folder, of any name; by default `name` in the folder that ``SPORA_DATASETS_DIR`` names.
     tile_size
         Height and width of tiles in pixels; None for whole tissues only.
-    tile_strategy
-        Name of the tiling, ``"default"`` unless given.
-    split
-        Keep the tissues of this split in the metadata.
+    load_cell_metadata
+        Whether `cell_metadata` is read.
+    verbose
+        Whether what was found is logged at level INFO.
     label
         Column of the tissue metadata with the labels; tissues without a label are left out of the metadata.
     labels_to_keep
@@ -66,12 +76,13 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         Applied to every kept label.
     label_type
         ``"classification"`` or ``"regression"``.
-    load_cell_metadata
-        Whether `cell_metadata` is read.
-    verbose
-        Whether what was found is logged at level INFO.
+    tile_strategy
+        Name of the tiling, ``"default"`` unless given.
+    split
+        Keep the tissues of this split in the metadata.
     seed
-        For the random tiles that `get_tile` gives where the cohort has no tile file.
+        For the random tiles that `get_tile` gives where the cohort has no tile file; without it they follow numpy's
+        global generator (``np.random.seed``).
     missing_chunks
         Whether absent chunks of an image (a partial download) are errors, or read as zeros, or as white (brightfield).
     catalog
@@ -92,7 +103,8 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
     unique_labels, label_encoder
         The classes in ascending order, and the number of each; the same for every split. None without classes.
     tile_coordinates
-        Tissue id to list of (row, col), Python ints in the order of tile ids; None where there is no tile file.
+        Tissue id to list of (row, col), Python ints in the order of tile ids; None where there is no tile file. Tiles
+        are read from it.
 
     Raises
     ------
@@ -104,22 +116,24 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         If a table contradicts itself or another one, or ``metadata/tissues.parquet`` is absent.
     """
 
+    _settled = _SETTLED
+
     def __init__(
         self,
         name: str,
-        *,
         modality: ModKey,
         resolution: float | str,
         path: str | os.PathLike[str] | None = None,
         tile_size: int | None = None,
-        tile_strategy: str | None = None,
-        split: str | None = None,
+        load_cell_metadata: bool = False,  # noqa: FBT001, FBT002 - the published order
+        verbose: bool = True,  # noqa: FBT001, FBT002
         label: str | None = None,
         labels_to_keep: Sequence[Any] | None = None,
         label_modifying_fn: Callable[[Any], Any] | None = None,
         label_type: Literal["classification", "regression"] = "classification",
-        load_cell_metadata: bool = False,
-        verbose: bool = True,
+        tile_strategy: str | None = None,
+        split: str | None = None,
+        *,
         seed: int | None = None,
         missing_chunks: MissingChunks = "error",
         catalog: Catalog | None = None,
@@ -127,35 +141,33 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         if tile_size is None and tile_strategy is not None:
             message = f"tile_strategy={tile_strategy!r} without tile_size: give tile_size= too."
             raise ArgumentError(message)
-        if tile_size is not None and (isinstance(tile_size, bool) or int(tile_size) != tile_size or tile_size < 1):
-            message = f"tile_size={tile_size!r}: expected a positive number of pixels, or None."
-            raise ArgumentError(message)
+        self.tile_size = checked_size(tile_size)
         self.name = name
         self.path = dataset_folder(name, path)
         self.modality = get_modality_from_str(modality) if isinstance(modality, str) else modality
         self.mpp = parse_mpp(resolution)
         self.resolution = mpp_folder(self.mpp)
-        self.tile_size = None if tile_size is None else int(tile_size)
         self.tile_strategy = tile_strategy or "default"
         self.split = split
         self.label, self.label_type = label, label_type
-        self.labels_to_keep, self.label_modifying_fn = labels_to_keep, label_modifying_fn
+        self.labels_to_keep, self.label_modifying_fn = fixed(labels_to_keep), label_modifying_fn
         self.verbose = verbose
         self.img_folder = image_folder(self.path, modality_name(self.modality), mpp=self.mpp)
         self._dataset = dataset_name(self.path)
         self._label = label_choice(label, labels_to_keep, label_type)
         self._masks = MaskFiles(dataset=self.path, mpp=self.mpp)
         self._draws = Draws(seed)
-        self._recipes = {}
         with dataset_catalog(self.path, catalog) as opened:
             check_modality(opened, self.modality.name, where=f"dataset {name!r} ({self.path})")
             self._set_metadata(read_tissues(opened, self.path))
             self.cell_metadata = read_cells(opened, self.path) if load_cell_metadata else None
-            self._tiles = self._read_tiles(opened)
-            choice = self._read_panel(opened)
-            self._images = freeze_images(self._plan_query(), choice, opened, missing_chunks=missing_chunks)
+            self._tiles = Places(self._read_tiles(opened))
+            self._read_panel(opened)
+            self._images = freeze_images(self._plan_query(), opened, missing_chunks=missing_chunks)
         folder = self._masks.folder("tissue")
         self.tissue_masks_dir: Path | None = folder if folder.is_dir() else None
+        self._tissues_read, self._size_read = self._listed(), self.tile_size
+        self._settle()
         if verbose:
             logger.info("%r", self)
 
@@ -166,7 +178,18 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         ----------
         kind
             As `get_tissue`.
+
+        Raises
+        ------
+        ArgumentError
+            If attributes were edited that a query reads from the files of the lake.
         """
+        if edited := self._edited():
+            message = (
+                f"{', '.join(edited)} of dataset {self.name!r} were edited; a query reads the files of the lake. "
+                "Write the change into the files, or select with SporaQuery."
+            )
+            raise ArgumentError(message)
         query = SporaQuery(self.path).modality(self.modality.name)
         if self.tile_size is None:
             query = query.tissues(mpp=self.mpp)
@@ -181,7 +204,7 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
 
     def __repr__(self) -> str:
         """Tell what it is of, and how much there is."""
-        counts = f"n_tissues={len(self.tissue_modality_metadata)}, n_tiles={self._count_tiles()}"
+        counts = f"n_tissues={len(self.tissue_modality_metadata)}, n_tiles={len(self._tiles)}"
         return (
             f"{type(self).__name__}(name={self.name!r}, modality={self.modality.name!r}, "
             f"resolution={self.resolution!r}, tile_size={self.tile_size!r}, tile_strategy={self.tile_strategy!r}, "
@@ -190,9 +213,20 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over tables, plan and paths; images are opened by whoever reads them."""
-        state = {**self.__dict__, "_recipes": {}, "label_modifying_fn": None}
-        state.pop("tile_coordinates", None)
-        return state
+        return {**self.__dict__, "label_modifying_fn": None}
+
+    def _listed(self) -> tuple[list[str], list[str]]:
+        """Return the tissues of both tables of metadata."""
+        return self.tissue_metadata.index.tolist(), self.tissue_modality_metadata.index.tolist()
+
+    def _edited(self) -> list[str]:
+        """Return the attributes that differ from the files, so that no query says the same."""
+        found = {
+            "tissue_metadata or tissue_modality_metadata": self._listed() != self._tissues_read,
+            "tile_coordinates": self._tiles.edited,
+            "tile_size": self.tile_size != self._size_read,
+        }
+        return [name for name, differs in found.items() if differs]
 
     def _set_metadata(self, tissues: pd.DataFrame) -> None:
         """Apply labels and split, and find the tissues of this modality and of each patient."""
@@ -225,8 +259,8 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
     # ---- for the subclasses ----
 
     @abstractmethod
-    def _read_panel(self, catalog: Catalog) -> StandardizationChoice:
-        """Read what the modality has beside images, and return how its values are transformed."""
+    def _read_panel(self, catalog: Catalog) -> None:
+        """Read what the modality has beside images."""
 
     @abstractmethod
     def _standardized(self, query: SporaQuery, kind: ChannelKind) -> SporaQuery:

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -10,11 +11,11 @@ from spora_db.catalog import Catalog
 from spora_db.datasets._types import BrightfieldTissue, HEModality, HETissue, IHCModality, IHCTissue, to_mode
 from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
-from spora_db.errors import unknown
+from spora_db.errors import ArgumentError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.query import SporaQuery
 from spora_db.samples.materialize import ImagePlan
-from spora_db.selection import ChannelKind, StandardizationChoice
+from spora_db.selection import ChannelKind
 from spora_db.standardization.specs import RGB_PRESETS
 
 
@@ -22,40 +23,70 @@ class BrightfieldImagingDataset(BaseImagingDataset):
     """What H&E and IHC datasets share; see :class:`HEImagingDataset`."""
 
     modality: HEModality | IHCModality
-    mean_std_type: str
+    mean: torch.Tensor
+    std: torch.Tensor
+    _preset: str
 
-    def _set_preset(self, mean_std_type: str) -> None:
-        """Check the preset and keep it."""
-        if mean_std_type not in RGB_PRESETS:
-            raise unknown("mean_std_type", mean_std_type, RGB_PRESETS)
-        self.mean_std_type = mean_std_type
-        mean, std = RGB_PRESETS[mean_std_type]
-        self.mean, self.std = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+    @property
+    def mean_std_type(self) -> str:
+        """The preset that `mean` and `std` were taken from; another one sets both."""
+        return self._preset
 
-    def _read_panel(self, catalog: Catalog) -> StandardizationChoice:
-        return StandardizationChoice(specs=((None, self.mean_std_type),))
+    @mean_std_type.setter
+    def mean_std_type(self, mean_std_type: str) -> None:
+        self._preset = mean_std_type
+        self.mean, self.std = _preset(mean_std_type)
+
+    def _read_panel(self, catalog: Catalog) -> None:
+        """Read nothing: brightfield images have no panel."""
 
     def _standardized(self, query: SporaQuery, kind: ChannelKind) -> SporaQuery:
         return query.standardize(self.mean_std_type)
+
+    def _edited(self) -> list[str]:
+        given, preset = (self.mean, self.std), _preset(self.mean_std_type)
+        same = all(torch.equal(_flat(own), _flat(other)) for own, other in zip(given, preset, strict=True))
+        return super()._edited() + ([] if same else ["mean or std"])
 
     def _deliver(
         self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, place: Place | None = None
     ) -> BrightfieldTissue:
         self._kind(kind)
-        number, source = self._image(tissue_id)
-        image = to_mode(self._read(source if preprocess else self._raw(number, source), place), image_mode)
+        source = self._images.image(self._number(tissue_id))
+        source = self._with_mean_and_std(source) if preprocess else source.raw()
+        image = to_mode(self._read(source, place), image_mode)
         extent: Literal["tissue", "tile"] = "tissue" if place is None else "tile"
         if isinstance(self.modality, IHCModality):
             return IHCTissue(image=image, tissue_id=tissue_id, kind=extent, marker=self.modality.marker)
         return HETissue(image=image, tissue_id=tissue_id, kind=extent)
 
-    def _raw(self, number: int, source: ImagePlan) -> ImagePlan:
-        """Return the plan of an image's stored values, made once per image and version of its file."""
-        known = self._recipes.get(number)
-        if known is None or known[0] is not source:
-            known = self._remember(number, source, source.raw())
-        raw: ImagePlan = known[1]
-        return raw
+    def _with_mean_and_std(self, source: ImagePlan) -> ImagePlan:
+        """Return the plan of an image with the mean and deviation as they are now."""
+        transform = replace(source.transform, mean=_flat(self.mean).numpy(), std=_flat(self.std).numpy())
+        return replace(source, transform=transform)
+
+
+def _preset(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and deviation of a preset, float32 of shape (3, 1, 1)."""
+    if name not in RGB_PRESETS:
+        raise unknown("mean_std_type", name, RGB_PRESETS)
+    mean, std = RGB_PRESETS[name]
+    return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+
+
+def _flat(values: Any) -> torch.Tensor:  # noqa: ANN401 - what a client assigned
+    """Return a mean or deviation as float32 of shape (3,): of a tensor, an array, a sequence, or one number for all.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither one number nor three.
+    """
+    found = torch.as_tensor(values, dtype=torch.float32).detach().cpu().flatten()
+    if found.numel() not in (1, 3):
+        message = f"mean and std of an RGB image must be one number or three; got {tuple(found.shape)}."
+        raise ArgumentError(message)
+    return found.expand(3)
 
 
 class HEImagingDataset(BrightfieldImagingDataset):
@@ -72,7 +103,7 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     Attributes
     ----------
     mean, std
-        float32 tensors of shape (3, 1, 1): those of `mean_std_type`.
+        float32 tensors of shape (3, 1, 1): those of `mean_std_type`, unless edited or assigned.
 
     Raises
     ------
@@ -89,24 +120,24 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     def __init__(
         self,
         name: str,
-        *,
         resolution: float | str,
         path: str | os.PathLike[str] | None = None,
+        load_cell_metadata: bool = False,  # noqa: FBT001, FBT002 - the published order
+        verbose: bool = True,  # noqa: FBT001, FBT002
+        mean_std_type: str = "imagenet",
         tile_size: int | None = None,
         tile_strategy: str | None = None,
-        mean_std_type: str = "imagenet",
         split: str | None = None,
+        *,
         label: str | None = None,
         labels_to_keep: Sequence[Any] | None = None,
         label_modifying_fn: Callable[[Any], Any] | None = None,
         label_type: Literal["classification", "regression"] = "classification",
-        load_cell_metadata: bool = False,
-        verbose: bool = True,
         seed: int | None = None,
         missing_chunks: MissingChunks = "error",
         catalog: Catalog | None = None,
     ) -> None:
-        self._set_preset(mean_std_type)
+        self.mean_std_type = mean_std_type
         super().__init__(
             name, modality=HEModality(), resolution=resolution, path=path, tile_size=tile_size,
             tile_strategy=tile_strategy, split=split, label=label, labels_to_keep=labels_to_keep,
@@ -133,7 +164,7 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     marker_name
         ``ihc_<marker>``.
     mean, std
-        float32 tensors of shape (3, 1, 1): those of `mean_std_type`.
+        float32 tensors of shape (3, 1, 1): those of `mean_std_type`, unless edited or assigned.
 
     Raises
     ------
@@ -147,28 +178,30 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     spora_db.errors.DatasetNotFoundError: Dataset 'cohort': no folder no/such/folder. ...
     """
 
+    _settled: ClassVar = {**BrightfieldImagingDataset._settled, "marker_name": "Make another dataset with it."}
+
     def __init__(
         self,
         name: str,
-        *,
         marker_name: str,
         resolution: float | str,
-        path: str | os.PathLike[str] | None = None,
         tile_size: int | None = None,
-        tile_strategy: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+        load_cell_metadata: bool = False,  # noqa: FBT001, FBT002 - the published order
+        verbose: bool = True,  # noqa: FBT001, FBT002
         mean_std_type: str = "imagenet",
+        tile_strategy: str | None = None,
         split: str | None = None,
+        *,
         label: str | None = None,
         labels_to_keep: Sequence[Any] | None = None,
         label_modifying_fn: Callable[[Any], Any] | None = None,
         label_type: Literal["classification", "regression"] = "classification",
-        load_cell_metadata: bool = False,
-        verbose: bool = True,
         seed: int | None = None,
         missing_chunks: MissingChunks = "error",
         catalog: Catalog | None = None,
     ) -> None:
-        self._set_preset(mean_std_type)
+        self.mean_std_type = mean_std_type
         self.marker_name = f"ihc_{marker_name.removeprefix('ihc_')}"
         super().__init__(
             name, modality=IHCModality(name=self.marker_name), resolution=resolution, path=path, tile_size=tile_size,

@@ -11,22 +11,33 @@ from spora_db.datasets.base import BaseImagingDataset
 from spora_db.datasets.brightfield import HEImagingDataset, SingleIHCImagingDataset
 from spora_db.datasets.frames import read_cells, read_tissues, split_rows
 from spora_db.datasets.multiplex import MultiplexImagingDataset
-from spora_db.datasets.patients import PatientMap
+from spora_db.datasets.patients import PatientMap, tissues_of
 from spora_db.datasets.places import dataset_catalog, dataset_folder
 from spora_db.datasets.queries import merged_query
-from spora_db.errors import unknown
-from spora_db.layout import mpp_folder, parse_mpp
+from spora_db.errors import ArgumentError, unknown
+from spora_db.layout import parse_mpp
 from spora_db.query import SporaQuery
+from spora_db.settled import Settled
 
 Options = Mapping[str, Mapping[str, Any]]
 
 
-class ComposedImagingDataset:
+_PARTS = "Set it on the dataset of each modality, get_dataset(modality)."
+_SETTLED = {
+    **dict.fromkeys(
+        ("path", "resolution", "mpp", "tile_strategy", "split", "verbose", "load_cell_metadata"),
+        "Make another dataset with it.",
+    ),
+    "tile_size": _PARTS,
+}
+
+
+class ComposedImagingDataset(Settled):
     """Several modalities of one cohort: the same tissues and tiles, an image of each modality.
 
     Parameters
     ----------
-    name, path, resolution, tile_size, tile_strategy, split, load_cell_metadata, verbose, seed, catalog
+    name, tile_size, resolution, path, verbose, load_cell_metadata, tile_strategy, split, seed, catalog
         As :class:`BaseImagingDataset`.
     modalities
         Names or modality dataclasses; ``"ihc"`` stands for all IHC stains of the cohort.
@@ -36,8 +47,10 @@ class ComposedImagingDataset:
 
     Attributes
     ----------
+    resolution
+        As given; `mpp` is the number.
     modalities
-        Names, in the order asked for.
+        Names, in the order asked for: tissues and tiles have the images of these.
     all_tissue_ids
         The tissues of any of these modalities, sorted.
     all_tissue_metadata
@@ -61,27 +74,32 @@ class ComposedImagingDataset:
     spora_db.errors.DatasetNotFoundError: Dataset 'cohort': no folder no/such/folder. ...
     """
 
+    _settled = _SETTLED
+
     def __init__(
         self,
         name: str,
-        *,
         modalities: ModKey | Iterable[ModKey],
-        resolution: float | str,
         tile_size: int | None = None,
+        resolution: float | str | None = None,
         path: str | os.PathLike[str] | None = None,
-        verbose: bool = True,
-        load_cell_metadata: bool = False,
+        verbose: bool = True,  # noqa: FBT001, FBT002 - the published order
+        load_cell_metadata: bool = False,  # noqa: FBT001, FBT002
         tile_strategy: str | None = None,
         split: str | None = None,
+        *,
         modality_kwargs: Options | None = None,
         seed: int | None = None,
         catalog: Catalog | None = None,
     ) -> None:
+        if resolution is None:
+            message = f"ComposedImagingDataset({name!r}) needs resolution=, in microns per pixel."
+            raise ArgumentError(message)
         self.name, self.path = name, dataset_folder(name, path)
-        self.verbose, self.split = verbose, split
+        self.verbose, self.split, self.load_cell_metadata = verbose, split, load_cell_metadata
         self.tile_size, self.tile_strategy = tile_size, tile_strategy
         self.mpp = parse_mpp(resolution)
-        self.resolution = mpp_folder(self.mpp)
+        self.resolution = resolution
         options = {modality_name(key): dict(given) for key, given in (modality_kwargs or {}).items()}
         common = {
             "path": self.path, "resolution": resolution, "tile_size": tile_size, "tile_strategy": tile_strategy,
@@ -94,7 +112,7 @@ class ComposedImagingDataset:
                 self._unimodal[key] = _class_of(key)(name, **common, **own, catalog=opened)
             tissues = split_rows(read_tissues(opened, self.path), split, where=str(self.path / "metadata"))
             self.cell_metadata = read_cells(opened, self.path) if load_cell_metadata else None
-        self.modalities = list(self._unimodal)
+        self.modalities: list[str] = list(self._unimodal)
         self._modalities_of: dict[str, list[str]] = {}
         for key, dataset in self._unimodal.items():
             for tissue_id in dataset.get_tissue_ids():
@@ -104,6 +122,7 @@ class ComposedImagingDataset:
         self.all_tissue_metadata = tissues[listed]
         patients = self.all_tissue_metadata["patient_id"]
         self.patient_tissue_map = PatientMap.of(zip(patients.tolist(), patients.index.tolist(), strict=True))
+        self._settle()
 
     def get_dataset(self, modality: ModKey) -> Any:  # noqa: ANN401 - of the modality's class
         """Return the dataset of one modality.
@@ -113,10 +132,7 @@ class ComposedImagingDataset:
         UnknownNameError
             If it is not part of this one; it is a KeyError and a ValueError.
         """
-        key = modality_name(modality)
-        if key not in self._unimodal:
-            raise unknown("modality", key, self._unimodal, where=f"composed dataset {self.name!r}")
-        return self._unimodal[key]
+        return self._unimodal[self._known(modality_name(modality))]
 
     def get_available_modalities(self) -> list[str]:
         """Return the names of the modalities."""
@@ -136,7 +152,8 @@ class ComposedImagingDataset:
         """
         if str(tissue_id) not in self._modalities_of:
             raise unknown("tissue", tissue_id, self._modalities_of, where=f"composed dataset {self.name!r}")
-        return list(self._modalities_of[str(tissue_id)])
+        has = self._modalities_of[str(tissue_id)]
+        return [key for key in map(self._known, self.modalities) if key in has]
 
     def get_unimodal_tissue(
         self, tissue_id: str, modality: ModKey, kind: str = "uniprot_filtered",
@@ -174,8 +191,7 @@ class ComposedImagingDataset:
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
         """Return a tile in every modality the tissue has, all at one place; see :meth:`BaseImagingDataset.get_tile`."""
-        first = self.get_dataset(self.get_modalities_of_tissue(tissue_id)[0])
-        row, col = first.corner(tissue_id, tile_id)
+        row, col = self._first(tissue_id).corner(tissue_id, tile_id)
         return self.get_composed_tile_by_coordinates(tissue_id, row, col, kind, preprocess, image_mode)
 
     def get_composed_tile_by_coordinates(
@@ -193,7 +209,7 @@ class ComposedImagingDataset:
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> list[ComposedTissue]:  # fmt: skip
         """Return the tissues of a patient, an int or a str; an empty list for a patient without any."""
-        tissue_ids = self.patient_tissue_map.get(patient_id, [])
+        tissue_ids = tissues_of(self.patient_tissue_map, patient_id)
         return [self.get_composed_tissue(tissue_id, kind, preprocess, image_mode) for tissue_id in tissue_ids]
 
     def query(self, kind: str = "uniprot_filtered") -> SporaQuery:
@@ -204,7 +220,7 @@ class ComposedImagingDataset:
         ArgumentError
             If options of the modalities differ that a query has only once; ask `get_dataset(modality).query()` then.
         """
-        return merged_query(self.path, list(self._unimodal.values()), kind)
+        return merged_query(self.path, [self.get_dataset(key) for key in self.modalities], kind)
 
     def __repr__(self) -> str:
         """Tell what it is of, and how much there is."""
@@ -213,6 +229,23 @@ class ComposedImagingDataset:
             f"resolution={self.resolution!r}, tile_size={self.tile_size!r}, split={self.split!r}, "
             f"n_tissues={len(self.all_tissue_ids)})"
         )
+
+    def _known(self, modality: str) -> str:
+        """Return a modality that this dataset has."""
+        if modality not in self._unimodal:
+            raise unknown("modality", modality, self._unimodal, where=f"composed dataset {self.name!r}")
+        return modality
+
+    def _first(self, tissue_id: str) -> BaseImagingDataset:
+        """Return the dataset that says where the tiles of a tissue are: that of its first modality."""
+        has = self.get_modalities_of_tissue(tissue_id)
+        if not has:
+            raise unknown("modality", f"of tissue {tissue_id}", self.modalities, where=f"composed {self.name!r}")
+        return self._unimodal[has[0]]
+
+    def _place(self, tissue_id: str, tile_id: int, place: tuple[int, int]) -> tuple[int, int]:
+        """Return where a tile is that an index has at a place: there, unless `tile_coordinates` were edited."""
+        return self._first(tissue_id)._tiles.moved(str(tissue_id), tile_id, place)
 
     def _compose(self, tissue_id: str, get: Callable[[Any], Any]) -> ComposedTissue:
         keys = self.get_modalities_of_tissue(tissue_id)

@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.channels import panel_select
-from spora_db.datasets._types import BoolMask
 from spora_db.errors import TableError, unknown
 from spora_db.guard.dialect import DIALECT
-from spora_db.selection import CHANNEL_KINDS, ChannelChoice, ChannelKind
+from spora_db.selection import ChannelChoice
 
 TISSUES = "SELECT * FROM tissues ORDER BY tissue_id, modality"
 CELLS = "SELECT * FROM cells ORDER BY tissue_id, cell_id"
@@ -35,13 +34,10 @@ class Panel:
         DataFrame in panel order: channel_name, uniprot_id (as delivered), qc_pass, is_nuclear_marker, own columns.
     measured
         bool DataFrame: a row per tissue, a column per channel in panel order.
-    kinds
-        Kind to the channels of it, bool array of shape (panel,), before asking what was measured.
     """
 
     channels: pd.DataFrame
     measured: pd.DataFrame
-    kinds: dict[ChannelKind, BoolMask]
 
 
 def read_tissues(catalog: Catalog, folder: Path) -> pd.DataFrame:
@@ -113,19 +109,16 @@ def read_panel(catalog: Catalog, modality: str, folder: Path, *, replace_nuclear
     if channels.empty:
         message = f"There are no channels in {folder / 'channels.parquet'}: the panel of {modality} is not known."
         raise TableError(message)
-    choices = [ChannelChoice(kind=kind, replace_nuclear=replace_nuclear) for kind in CHANNEL_KINDS]
-    parts = [f"SELECT {number} AS kind, * FROM ({panel_select(c).sql(DIALECT)})" for number, c in enumerate(choices)]
-    text = f"SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE modality = $modality ORDER BY kind, channel_index"
-    table = catalog.run(text, {"modality": modality}).to_arrow_table()
-    chosen = np.array(table.column("chosen").to_pylist(), np.bool_).reshape(len(choices), len(channels))
-    kinds: dict[ChannelKind, BoolMask] = dict(zip(CHANNEL_KINDS, chosen, strict=True))
-    channels["uniprot_id"] = pd.Series(table.column("uniprot_id").to_pylist()[: len(channels)], dtype=object)
+    select = panel_select(ChannelChoice(kind="complete", replace_nuclear=replace_nuclear)).sql(DIALECT)
+    text = f"SELECT uniprot_id FROM ({select}) WHERE modality = $modality ORDER BY channel_index"
+    ids = [row[0] for row in catalog.run(text, {"modality": modality}).fetchall()]
+    channels["uniprot_id"] = pd.Series(ids, dtype=object)
     found = catalog.run(MEASURED, {"modality": modality}).to_arrow_table()
-    ids = found.column("tissue_id").to_pylist()[:: len(channels)]
+    tissues = found.column("tissue_id").to_pylist()[:: len(channels)]
     values = found.column("measured").fill_null(pa.scalar(value=False)).to_numpy(zero_copy_only=False)
     measured = pd.DataFrame(
-        values.astype(np.bool_).reshape(len(ids), len(channels)),
-        index=pd.Index(ids, name="tissue_id", dtype=object),
+        values.astype(np.bool_).reshape(len(tissues), len(channels)),
+        index=pd.Index(tissues, name="tissue_id", dtype=object),
         columns=pd.Index(channels["channel_name"].tolist(), dtype=object),
     )
-    return Panel(channels=channels, measured=measured, kinds=kinds)
+    return Panel(channels=channels, measured=measured)

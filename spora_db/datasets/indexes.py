@@ -1,11 +1,9 @@
 """The rows of many cohorts: tissues or tiles, as a DataFrame for users and as arrays for quick access by position."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from spora_db.datasets.composed import ComposedImagingDataset
@@ -13,39 +11,59 @@ from spora_db.errors import ArgumentError, TableError, TilingNotFoundError
 from spora_db.layout import tile_file
 
 Composed = Mapping[str, ComposedImagingDataset]
+TISSUE_COLUMNS = ("dataset_name", "tissue_id")
 TILE_COLUMNS = ("dataset_name", "tissue_id", "tile_id", "row", "col")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """Rows by position.
+    """Rows by position, read from a frame that users see and may edit.
 
-    Attributes
+    Parameters
     ----------
     frame
-        The rows, as users see them.
-    datasets, tissues
-        The distinct names.
-    dataset, tissue
-        int32 arrays of shape (rows,): positions in these.
-    place
-        int32 array of shape (rows, 3): tile_id, row, col; of shape (rows, 0) for tissues.
+        dataset_name, tissue_id and, for tiles, tile_id, row, col; other columns stay what they are.
+    columns
+        Which of these there must be.
+
+    Raises
+    ------
+    ArgumentError
+        If the frame lacks a column.
+    TableError
+        If a row has no dataset_name or tissue_id.
     """
 
-    frame: pd.DataFrame
-    datasets: tuple[str, ...]
-    tissues: tuple[str, ...]
-    dataset: npt.NDArray[np.int32]
-    tissue: npt.NDArray[np.int32]
-    place: npt.NDArray[np.int32]
+    def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+        if not isinstance(frame, pd.DataFrame):
+            message = f"An index must be a DataFrame with columns {', '.join(columns)}; got {frame!r}."
+            raise ArgumentError(message)
+        _check_columns(frame, columns)
+        for name in columns[:2]:
+            if missing := int(frame[name].isna().sum()):
+                message = f"{name} is missing in {missing} rows."
+                raise TableError(message)
+        self.frame, self.columns = frame, tuple(columns)
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.dataset)
+        return len(self.frame)
 
     def names(self, position: int) -> tuple[str, str]:
         """Return dataset and tissue of a row."""
-        return self.datasets[self.dataset[position]], self.tissues[self.tissue[position]]
+        return str(self._value("dataset_name", position)), str(self._value("tissue_id", position))
+
+    def place(self, position: int) -> tuple[int, int, int]:
+        """Return tile_id, row and col of a tile."""
+        found = [self._value(name, position) for name in TILE_COLUMNS[2:]]
+        if any(value != value or int(value) != value for value in found):
+            message = f"Row {position} of the tile index has tile_id, row, col {found}; expected whole numbers."
+            raise ArgumentError(message)
+        tile_id, row, col = map(int, found)
+        return tile_id, row, col
+
+    def _value(self, name: str, position: int) -> Any:  # noqa: ANN401 - of any column
+        _check_columns(self.frame, (name,))
+        return self.frame[name].iat[position]
 
 
 def tissue_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
@@ -53,7 +71,7 @@ def tissue_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
     if chosen is None:
         pairs = [(name, tissue) for name, dataset in datasets.items() for tissue in dataset.get_tissue_ids()]
     else:
-        _check_columns(chosen, ("dataset_name", "tissue_id"))
+        _check_columns(chosen, TISSUE_COLUMNS)
         pairs = list(dict.fromkeys(zip(chosen["dataset_name"], chosen["tissue_id"], strict=True)))
     frame = pd.DataFrame(
         {
@@ -62,7 +80,7 @@ def tissue_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
             "modalities": [tuple(datasets[name].get_modalities_of_tissue(tissue)) for name, tissue in pairs],
         }
     )
-    return _rows(frame, np.empty((len(frame), 0), np.int32))
+    return Rows(frame, TISSUE_COLUMNS)
 
 
 def tile_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
@@ -82,12 +100,12 @@ def tile_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
         message = f"The tile files of {', '.join(datasets)} have no tile of a tissue that is selected."
         raise TilingNotFoundError(message)
     frame.insert(0, "global_tile_id", np.arange(len(frame), dtype=np.int64))
-    return _rows(frame, frame[["tile_id", "row", "col"]].to_numpy(np.int32))
+    return Rows(frame, TILE_COLUMNS)
 
 
 def _tiles(name: str, dataset: ComposedImagingDataset) -> pd.DataFrame:
     """Return the tiles of one cohort's tissues."""
-    table = dataset.get_dataset(dataset.modalities[0])._tiles
+    table = dataset.get_dataset(dataset.modalities[0])._tiles.table
     if table is None:
         strategy, size = dataset.tile_strategy or "default", int(dataset.tile_size or 0)
         path = tile_file(dataset.path, "tile_coordinates", mpp=dataset.mpp, strategy=strategy, tile_size=size)
@@ -109,20 +127,6 @@ def _tiles(name: str, dataset: ComposedImagingDataset) -> pd.DataFrame:
         },
         index=np.arange(len(positions)),
     )
-
-
-def _rows(frame: pd.DataFrame, place: npt.NDArray[np.int32]) -> Rows:
-    dataset, datasets = _coded(frame["dataset_name"])
-    tissue, tissues = _coded(frame["tissue_id"])
-    return Rows(frame=frame, datasets=datasets, tissues=tissues, dataset=dataset, tissue=tissue, place=place)
-
-
-def _coded(column: Any) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:  # noqa: ANN401 - a pandas Series
-    codes, names = pd.factorize(column)
-    if (codes < 0).any():
-        message = f"{column.name} is missing in {int((codes < 0).sum())} rows."
-        raise TableError(message)
-    return codes.astype(np.int32), tuple(str(name) for name in names)
 
 
 def _check_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> None:

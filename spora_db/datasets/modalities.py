@@ -1,13 +1,24 @@
 """Modalities: their names, and their folders below a dataset."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from spora_db.errors import ArgumentError, UnknownNameError, unknown
+from spora_db.settled import Settled
+
+
+class _Modality(Settled):
+    """What all modalities share: their names are folders, which no assignment renames."""
+
+    _settled = dict.fromkeys(("name", "canonical_dir", "alt_name"), "Make another modality.")
+
+    def __post_init__(self) -> None:
+        """Settle the names."""
+        self._settle()
 
 
 @dataclass(kw_only=True)
-class HEModality:
+class HEModality(_Modality):
     """Haematoxylin and eosin: a brightfield image of three colours.
 
     Attributes
@@ -23,7 +34,7 @@ class HEModality:
 
 
 @dataclass(kw_only=True)
-class IHCModality:
+class IHCModality(_Modality):
     """One immunohistochemical stain: a brightfield image of three colours.
 
     Attributes
@@ -45,6 +56,7 @@ class IHCModality:
     def __post_init__(self) -> None:
         """Derive the folder from the name."""
         self.canonical_dir = self.canonical_dir or f"ihc/{self.name}"
+        self._settle()
 
     @property
     def marker(self) -> str:
@@ -53,7 +65,7 @@ class IHCModality:
 
 
 @dataclass(kw_only=True)
-class IMCModality:
+class IMCModality(_Modality):
     """Imaging mass cytometry; attributes as :class:`HEModality`."""
 
     name: str = "imc"
@@ -61,7 +73,7 @@ class IMCModality:
 
 
 @dataclass(kw_only=True)
-class CODEXModality:
+class CODEXModality(_Modality):
     """CODEX, also sold as PhenoCycler; attributes as :class:`HEModality`, and `alt_name`, its other name."""
 
     name: str = "codex"
@@ -70,7 +82,7 @@ class CODEXModality:
 
 
 @dataclass(kw_only=True)
-class CycIFModality:
+class CycIFModality(_Modality):
     """Cyclic immunofluorescence; attributes as :class:`HEModality`."""
 
     name: str = "cycif"
@@ -78,7 +90,7 @@ class CycIFModality:
 
 
 @dataclass(kw_only=True)
-class MIBIModality:
+class MIBIModality(_Modality):
     """Multiplexed ion beam imaging; attributes as :class:`HEModality`."""
 
     name: str = "mibi"
@@ -99,8 +111,15 @@ MULTIPLEX_MODALITIES: dict[str, type[MultiplexModality]] = {
 ALIASES = {"phenocycler": "codex"}
 
 
-def get_modality_from_str(modality_str: str) -> Modality:
+def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality:  # noqa: ANN401 - a union
     """Return the modality of a name; letter case does not matter, except in an IHC marker.
+
+    Parameters
+    ----------
+    modality_str
+        The name, such as ``"imc"`` or ``"ihc_Ki67"``.
+    union_type
+        The modalities to choose from, a class or a union of them; by default all.
 
     Raises
     ------
@@ -116,25 +135,30 @@ def get_modality_from_str(modality_str: str) -> Modality:
     """
     folded = ALIASES.get(modality_str.casefold(), modality_str.casefold())
     if folded in MULTIPLEX_MODALITIES:
-        return MULTIPLEX_MODALITIES[folded]()
-    if folded == "he":
-        return HEModality()
-    if folded == "ihc":
-        return IHCModality()
-    if folded.startswith("ihc_"):
-        return IHCModality(name=f"ihc_{modality_str[len('ihc_') :]}")
-    raise unknown_modality(modality_str)
+        found: Modality = MULTIPLEX_MODALITIES[folded]()
+    elif folded == "he":
+        found = HEModality()
+    elif folded == "ihc":
+        found = IHCModality()
+    elif folded.startswith("ihc_"):
+        found = IHCModality(name=f"ihc_{modality_str[len('ihc_') :]}")
+    else:
+        raise unknown_modality(modality_str)
+    if not is_valid_modality_instance(found, union_type):
+        kinds = [kind.__name__ for kind in get_args(union_type) or (union_type,)]
+        raise unknown("modality", modality_str, kinds, where="union_type")
+    return found
 
 
-def is_valid_modality_instance(obj: object) -> bool:
-    """Tell whether an object is one of the modality dataclasses.
+def is_valid_modality_instance(obj: object, union_type: Any = None) -> bool:  # noqa: ANN401 - a union
+    """Tell whether an object is one of the modality dataclasses, or of those in `union_type`.
 
     Examples
     --------
     >>> is_valid_modality_instance(IMCModality()), is_valid_modality_instance("imc")
     (True, False)
     """
-    return isinstance(obj, Modality)
+    return isinstance(obj, Modality if union_type is None else union_type)
 
 
 def modality_name(modality: ModKey) -> str:

@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-import numpy as np
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, cast
 
 from spora_db.catalog import Catalog
 from spora_db.datasets import selecting
@@ -16,34 +14,25 @@ from spora_db.datasets._types import (
     MultiplexTissue,
     Texts,
     modality_name,
-    texts,
     to_mode,
 )
 from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
+from spora_db.datasets.channel_images import ChannelImages
 from spora_db.datasets.frames import read_panel
-from spora_db.errors import unknown
+from spora_db.datasets.live_panel import LivePanel
+from spora_db.datasets.panel_access import PanelAccess
+from spora_db.errors import ArgumentError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.query import SporaQuery
-from spora_db.samples.materialize import ImagePlan
 from spora_db.selection import ChannelKind, StandardizationChoice, StatsLevel
 from spora_db.standardization.filters import PARAMETERS, FilterFactory
 from spora_db.standardization.specs import parse_spec
-from spora_db.standardization.standardize import usable_channels
 from spora_db.standardization.standardizer import Standardizer, build_standardizer
 from spora_db.standardization.tables import statistics_folder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Recipe:
-    """What is read for one tissue and kind: the chosen channels, and where they are in panel and image."""
-
-    image: ImagePlan
-    measured: BoolMask
-    loading: BoolMask
-
-
-class MultiplexImagingDataset(BaseImagingDataset):
+class MultiplexImagingDataset(PanelAccess, BaseImagingDataset):
     """The multiplex images of a cohort.
 
     Parameters
@@ -79,9 +68,11 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     image_channel_map
         bool DataFrame: a row per tissue, a column per channel, in the order of `channel_list`.
     quality_control_mask, uniprot_mask
-        bool arrays of shape (panel,): channels that pass quality control; of these, those with a UniProt accession.
+        bool arrays of shape (panel,): channels that pass quality control; channels that have a UniProt accession,
+        quality control or not. Each follows `channel_list` where that was edited.
     standardizer
-        Applies the spec to planes that are loaded already.
+        Applies the spec to planes that are loaded already. Any object whose ``apply(x, tissue_id, measured_mask,
+        selected_mask)`` returns an image and a mask may take its place.
 
     Raises
     ------
@@ -99,57 +90,55 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
 
     VALID_MODALITIES = frozenset(MULTIPLEX_MODALITIES)
     default_kind = "uniprot_filtered"
+    _settled: ClassVar = {
+        **BaseImagingDataset._settled,
+        "standardization": "Assign a `standardizer`, or make another dataset with it.",
+        "replace_nuclear_uniprot_ids": "Edit channel_list['uniprot_id'], or make another dataset with it.",
+    }
 
     def __init__(
         self,
         name: str,
-        *,
         modality: ModKey,
-        resolution: float | str,
         standardization: str = "identity",
+        resolution: float | str | None = None,
         path: str | os.PathLike[str] | None = None,
         tile_size: int | None = None,
-        tile_strategy: str | None = None,
-        disable_quantile_mask: bool = False,
+        verbose: bool = True,  # noqa: FBT001, FBT002 - the published order
+        load_cell_metadata: bool = False,  # noqa: FBT001, FBT002
+        disable_quantile_mask: bool = False,  # noqa: FBT001, FBT002
         filter_list: Sequence[str] | None = None,
+        use_mean_std: bool = True,  # noqa: FBT001, FBT002
+        return_uniprot_ids: bool = True,  # noqa: FBT001, FBT002
+        replace_nuclear_uniprot_ids: bool = False,  # noqa: FBT001, FBT002
+        tile_strategy: str | None = None,
+        split: str | None = None,
+        *,
         filter_params: Mapping[str, Mapping[str, Any]] | None = None,
         halo: bool = False,
-        use_mean_std: bool = True,
         quantile_level: StatsLevel | None = None,
         stats_level: StatsLevel | None = None,
-        return_uniprot_ids: bool = True,
-        replace_nuclear_uniprot_ids: bool = False,
-        split: str | None = None,
         label: str | None = None,
         labels_to_keep: Sequence[Any] | None = None,
         label_modifying_fn: Callable[[Any], Any] | None = None,
         label_type: Literal["classification", "regression"] = "classification",
-        load_cell_metadata: bool = False,
-        verbose: bool = True,
         seed: int | None = None,
         missing_chunks: MissingChunks = "error",
         catalog: Catalog | None = None,
     ) -> None:
+        if resolution is None:
+            message = f"MultiplexImagingDataset({name!r}) needs resolution=, in microns per pixel."
+            raise ArgumentError(message)
         if modality_name(modality) not in self.VALID_MODALITIES:
             raise unknown("multiplex modality", modality_name(modality), self.VALID_MODALITIES)
-        spec = parse_spec(standardization, quantile_level=quantile_level)
-        self.standardization = standardization
-        self.filter_factory = FilterFactory(() if filter_list is None else list(filter_list), filter_params)
-        names = [item.name for item in self.filter_factory.filters]
-        parameters = [
-            tuple((key, getattr(item, key)) for key in PARAMETERS[item.name]) for item in self.filter_factory.filters
-        ]
-        self._choice = StandardizationChoice(
-            specs=((None, str(spec)),),
-            stats_level=stats_level,
-            use_mean_std=use_mean_std,
-            disable_quantile_mask=disable_quantile_mask,
-            filters=tuple(zip(names, parameters, strict=True)),
-            halo=halo,
-            quantile_level=spec.quantile_level,
-        )
-        self.return_uniprot_ids = return_uniprot_ids
-        self.replace_nuclear_uniprot_ids = replace_nuclear_uniprot_ids
+        self.standardization, self.return_uniprot_ids = standardization, return_uniprot_ids
+        self.replace_nuclear_uniprot_ids, self.halo = replace_nuclear_uniprot_ids, halo
+        filters = FilterFactory(() if filter_list is None else list(filter_list), filter_params)
+        self._options: dict[str, Any] = {
+            "standardization": parse_spec(standardization, quantile_level=quantile_level),
+            "disable_quantile_mask": disable_quantile_mask, "stats_level": stats_level, "use_mean_std": use_mean_std,
+            "filter_factory": filters,
+        }  # fmt: skip
         super().__init__(
             name, modality=modality, resolution=resolution, path=path, tile_size=tile_size,
             tile_strategy=tile_strategy, split=split, label=label, labels_to_keep=labels_to_keep,
@@ -157,112 +146,67 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
             verbose=verbose, seed=seed, missing_chunks=missing_chunks, catalog=catalog,
         )  # fmt: skip
 
-    def get_channel_names(self, tissue_id: str, kind: str | None = None) -> Texts:
-        """Return the names of a tissue's channels of a kind, before standardization drops any.
-
-        Returns
-        -------
-        object array of shape (C,), in panel order
-        """
-        return texts(self.channel_list["channel_name"][self._chosen(tissue_id, kind)].tolist())
-
-    def get_uniprot_ids(self, tissue_id: str, kind: str | None = None) -> Texts | None:
-        """Return the accessions of a tissue's channels of a kind, None where a channel has none.
-
-        Returns
-        -------
-        object array of shape (C,), in panel order; None with ``return_uniprot_ids=False``
-        """
-        chosen = self.channel_list["uniprot_id"][self._chosen(tissue_id, kind)]
-        return texts(chosen.tolist()) if self.return_uniprot_ids else None
-
-    def _chosen(self, tissue_id: str, kind: str | None) -> BoolMask:
-        """Return the measured channels of a kind, bool of shape (panel,)."""
-        tissue_id = str(tissue_id)
-        if tissue_id not in self.image_channel_map.index:
-            raise unknown("tissue", tissue_id, self.image_channel_map.index, where="channels_per_tissue.parquet")
-        return self._kinds[self._kind(kind)] & self.image_channel_map.loc[tissue_id].to_numpy(np.bool_)
-
-    def _read_panel(self, catalog: Catalog) -> StandardizationChoice:
+    def _read_panel(self, catalog: Catalog) -> None:
         folder = self.path / self.modality.canonical_dir
         panel = read_panel(catalog, self.modality.name, folder, replace_nuclear=self.replace_nuclear_uniprot_ids)
-        self.channel_list, self.image_channel_map, self._kinds = panel.channels, panel.measured, panel.kinds
-        self.quality_control_mask = panel.kinds["qc_filtered"]
-        self.uniprot_mask = panel.kinds["uniprot_filtered"]
-        choice = self._choice
-        self.standardizer: Standardizer = build_standardizer(
-            standardization=choice.parsed(self.modality.name),
-            modality_dir=folder / self.resolution,
-            channels_per_image=self.image_channel_map,
-            disable_quantile_mask=choice.disable_quantile_mask,
-            filter_factory=self.filter_factory if self.filter_factory.filters else None,
-            stats_level=choice.stats_level,
-            use_mean_std=choice.use_mean_std,
-            verbose=self.verbose,
+        self._panel = LivePanel(panel)
+        self.standardizer: Any = build_standardizer(
+            modality_dir=folder / self.resolution, channels_per_image=panel.measured, verbose=self.verbose,
+            **self._options,
+        )  # fmt: skip
+
+    def _choice(self) -> StandardizationChoice:
+        """Return what the standardizer does, as a query says it."""
+        standardizer: Standardizer = self.standardizer
+        spec, filters = standardizer.spec, self.filter_factory.filters
+        text = str(spec)
+        if spec.needs_statistics:
+            place = statistics_folder(standardizer.folder, spec)
+            text = f"{place.parent.name}/{place.name}"
+        parameters = [tuple((key, getattr(item, key)) for key in PARAMETERS[item.name]) for item in filters]
+        return StandardizationChoice(
+            specs=((None, text),),
+            stats_level=cast("StatsLevel | None", standardizer.stats_level),
+            use_mean_std=standardizer.use_mean_std,
+            disable_quantile_mask=standardizer.disable_quantile_mask,
+            filters=tuple(zip([item.name for item in filters], parameters, strict=True)),
+            halo=self.halo,
+            quantile_level=spec.quantile_level,
         )
-        if self.standardizer.spec.needs_statistics:
-            place = statistics_folder(self.standardizer.folder, self.standardizer.spec)
-            self._choice = replace(choice, specs=((None, f"{place.parent.name}/{place.name}"),))
-        return self._choice
 
     def _standardized(self, query: SporaQuery, kind: ChannelKind) -> SporaQuery:
         query = query.channels(kind=kind, replace_nuclear_uniprot_ids=self.replace_nuclear_uniprot_ids)
-        return replace(query, selection=replace(query.selection, standardization=self._choice))
+        return replace(query, selection=replace(query.selection, standardization=self._choice()))
+
+    def _edited(self) -> list[str]:
+        standardizer, own = self.standardizer, self.path / self.modality.canonical_dir / self.resolution
+        known = type(standardizer) is Standardizer and standardizer.folder == own / "standardization"
+        differs = [] if known and not standardizer.edited else ["standardizer"]
+        return super()._edited() + self._panel.edited + differs
 
     def _plan_query(self) -> SporaQuery:
         measured = selecting.listed_in("channels_per_tissue", modality=self.modality.name)
-        return self._standardized(super()._plan_query().where(measured), "complete")
+        return super()._plan_query().where(measured).channels(kind="complete")
 
     def _deliver(
         self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, place: Place | None = None
     ) -> MultiplexTissue:
-        recipe = self._recipe(tissue_id, self._kind(kind), preprocess=preprocess)
+        images = ChannelImages(panel=self._panel, images=self._images, standardizer=self.standardizer, halo=self.halo)
+        found = images.of(tissue_id, self._number(tissue_id), self._kind(kind))
+        if preprocess:
+            image, loading = found.standardized(lambda plan: self._read(plan, place))
+        else:
+            image, loading = self._read(found.raw(), place), found.loading
+        names, ids = found.named(loading)
         return MultiplexTissue(
-            image=to_mode(self._read(recipe.image, place), image_mode),
+            image=to_mode(image, image_mode),
             tissue_id=tissue_id,
             kind="tissue" if place is None else "tile",
-            measured_mask=recipe.measured.copy(),
-            image_loading_mask=recipe.loading.copy(),
-            channel_names=texts(recipe.image.channel_names),
-            uniprot_ids=texts(recipe.image.uniprot_ids) if self.return_uniprot_ids else None,
+            measured_mask=found.measured.copy(),
+            image_loading_mask=loading.copy(),
+            channel_names=names,
+            uniprot_ids=ids if self.return_uniprot_ids else None,
         )
-
-    def _recipe(self, tissue_id: str, kind: ChannelKind, *, preprocess: bool) -> _Recipe:
-        """Return what is read for a tissue, made once per kind and version of its file."""
-        number, source = self._image(tissue_id)
-        key = (number, kind, preprocess)
-        known = self._recipes.get(key)
-        if known is None or known[0] is not source:
-            measured = self.image_channel_map.loc[tissue_id].to_numpy(np.bool_)
-            loading = self._kinds[kind][measured]
-            if preprocess:
-                loading = self._standardizable(number, tissue_id, measured, loading)
-            image = source.take(loading)
-            recipe = _Recipe(image=image if preprocess else image.raw(), measured=measured, loading=loading)
-            known = self._remember(key, source, recipe)
-        found: _Recipe = known[1]
-        return found
-
-    def _standardizable(self, number: int, tissue_id: str, measured: BoolMask, loading: BoolMask) -> BoolMask:
-        """Return `loading` without the channels whose statistics cannot standardize them; unknown ones are an error."""
-        spec, plan = self.standardizer.spec, self._images.plan
-        if not spec.needs_statistics:
-            return loading
-        channels = plan.channels.of(number)
-        usable = usable_channels(
-            None if spec.lower is None else channels.lower,
-            channels.upper,
-            channels.mean,
-            channels.std,
-            use_mean_std=self.standardizer.use_mean_std,
-            method=spec.method,
-        )
-        if (loading & ~usable).any():
-            chosen = measured.copy()
-            chosen[measured] = loading
-            statistics = self.standardizer.statistics(tissue_id, chosen)  # an error where no table knows them
-            self.standardizer.keep(statistics, np.ones(int(loading.sum()), np.bool_), tissue_id=tissue_id)
-        return loading if self.standardizer.disable_quantile_mask else loading & usable
 
     def _refine_channel_metadata(
         self, image_loading_mask: BoolMask, channel_names: Texts, uniprot_ids: Texts | None, refined_mask: BoolMask

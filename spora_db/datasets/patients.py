@@ -1,6 +1,6 @@
 """Patients and their tissues, found by an id that is a number in one table and a text in another."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,20 @@ def patient_key(patient_id: object) -> str:
     if isinstance(patient_id, float | np.floating) and float(patient_id).is_integer():
         return str(int(patient_id))
     return str(patient_id)
+
+
+def tissues_of(patients: Mapping[Any, Iterable[str]], patient_id: object) -> list[str]:
+    """Return the tissues of a patient from any mapping, by int or by str; none for an unknown patient.
+
+    Examples
+    --------
+    >>> tissues_of({170: ["t0"]}, "170"), tissues_of({"170": ["t0"]}, 170), tissues_of({}, 170)
+    (['t0'], ['t0'], [])
+    """
+    if isinstance(patients, PatientMap):
+        return list(patients.get(patient_id, ()))
+    key = patient_key(patient_id)
+    return [tissue_id for known, ids in patients.items() if patient_key(known) == key for tissue_id in ids]
 
 
 class PatientMap(dict[str, list[str]]):
@@ -37,6 +51,32 @@ class PatientMap(dict[str, list[str]]):
             if isinstance(patient_id, str):
                 found.setdefault(patient_id, {})[tissue_id] = None
         return cls({patient_id: list(found[patient_id]) for patient_id in sorted(found)})
+
+    def __setitem__(self, key: object, tissue_ids: list[str]) -> None:
+        """Set the tissues of a patient, an int or a str."""
+        super().__setitem__(patient_key(key), tissue_ids)
+
+    def __delitem__(self, key: object) -> None:
+        """Remove a patient, an int or a str."""
+        super().__delitem__(patient_key(key))
+
+    def update(self, *others: Any, **named: list[str]) -> None:  # noqa: ANN401 - as dict's
+        """Set the tissues of several patients."""
+        for key, tissue_ids in dict(*others, **named).items():
+            self[key] = tissue_ids
+
+    def __ior__(self, other: Any) -> "PatientMap":  # type: ignore[override, misc]  # noqa: ANN401 - as dict's
+        """Set the tissues of several patients."""
+        self.update(other)
+        return self
+
+    def setdefault(self, key: object, default: Any = None) -> Any:  # noqa: ANN401 - as dict's
+        """Return the tissues of a patient, who gets `default` where unknown."""
+        return super().setdefault(patient_key(key), default)
+
+    def pop(self, key: object, *default: Any) -> Any:  # noqa: ANN401 - as dict's
+        """Remove a patient, and return the tissues."""
+        return super().pop(patient_key(key), *default)
 
     def __missing__(self, key: object) -> list[str]:
         """Look a key up as text."""

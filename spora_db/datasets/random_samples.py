@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
-from spora_db.datasets.balance import BalancedSampler, Groups, group_rows
+import numpy as np
+
+from spora_db.datasets.balance import BalancedSampler, Grouped, Groups
 from spora_db.datasets.draws import Draws
 from spora_db.datasets.indexes import Composed, Rows
 from spora_db.errors import ArgumentError
@@ -19,13 +21,13 @@ class RandomSamples(ABC):
 
     datasets: Composed
     sampling_unit: Unit
-    balance: tuple[str, ...]
+    _balance: tuple[str, ...]
     kind: str
     preprocess: bool
     image_mode: str
     _rows: dict[Unit, Rows]
     _draws: Draws
-    _groups: dict[Unit, Groups]
+    _groups: dict[Unit, Grouped]
 
     def sample_random(
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
@@ -61,14 +63,28 @@ class RandomSamples(ABC):
         count = len(groups.order) if num_samples is None else num_samples
         return BalancedSampler(groups, num_samples=count, seed=self._draws.seed)
 
+    @property
+    def rng(self) -> np.random.Generator:
+        """The generator of this process; after assigning one, each worker draws from another made of it."""
+        return self._draws.stream()
+
+    @rng.setter
+    def rng(self, generator: np.random.Generator) -> None:
+        self._draws.use(generator)
+
     def _grouped(self, unit: Unit) -> Groups:
-        """Return the rows by the groups of `balance`, found when first drawn from."""
-        if unit not in self._groups:
-            if unit not in self._rows:
-                message = "This SporaDataset is of tissues; tiles need tile_size= and sampling_unit='tiles'."
-                raise ArgumentError(message)
-            self._groups[unit] = group_rows(self._rows[unit].frame, self.balance, self.datasets)
-        return self._groups[unit]
+        """Return the rows by the groups of `balance`, found anew where rows, metadata or `balance` have changed."""
+        if unit not in self._rows:
+            message = "This SporaDataset is of tissues; tiles need tile_size= and sampling_unit='tiles'."
+            raise ArgumentError(message)
+        frame = self._rows[unit].frame
+        if not len(frame):
+            message = f"There is no row left in the index of {unit} to draw from."
+            raise ArgumentError(message)
+        known = self._groups.get(unit)
+        if known is None or not known.holds(frame, self._balance, self.datasets):
+            known = self._groups[unit] = Grouped.of(frame, self._balance, self.datasets)
+        return known.groups
 
     def _random(self, unit: Unit, mode: Mode) -> Sample:
         return self._sample(unit, int(self._grouped(unit).draw(self._draws.stream(), 1)[0]), mode)

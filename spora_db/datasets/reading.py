@@ -1,11 +1,11 @@
 """The images of one modality of a cohort, found by tissue and read through a frozen plan: arrays and paths only."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from spora_db.catalog import Catalog
-from spora_db.images.base import MissingChunks
+from spora_db.images import open_image
+from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.plan import Plan
 from spora_db.plan.freezing import freeze
 from spora_db.query import SporaQuery
@@ -40,22 +40,16 @@ class PlanImages:
             self._materializer = Materializer(self.plan, missing_chunks=self.missing_chunks)
         return self._materializer.image(number)
 
-    def path(self, number: int) -> Path:
-        """Return the file of one image."""
-        return self.plan.image_path(number)
+    def reader(self, number: int) -> ImageReader:
+        """Return one image, open; a file that has changed is opened anew."""
+        return open_image(self.plan.image_path(number), missing_chunks=self.missing_chunks)
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over the plan; open files stay in the process that opened them."""
         return {**self.__dict__, "_materializer": None}
 
 
-def freeze_images(
-    query: SporaQuery, choice: StandardizationChoice, catalog: Catalog, *, missing_chunks: MissingChunks
-) -> PlanImages:
-    """Freeze a query for whole tissues on a catalog that is open already.
-
-    Statistics that a tissue lacks stay open: they are an error when that tissue is read, not for the whole cohort.
-    """
-    choice = replace(choice, missing_statistics="defer")
-    resolved = resolve(replace(query.selection, standardization=choice), catalog)
+def freeze_images(query: SporaQuery, catalog: Catalog, *, missing_chunks: MissingChunks) -> PlanImages:
+    """Freeze a query for whole tissues on a catalog that is open already; how values are transformed is left open."""
+    resolved = resolve(replace(query.selection, standardization=StandardizationChoice()), catalog)
     return PlanImages(freeze(resolved.selection, compile_rows(resolved), catalog), missing_chunks=missing_chunks)

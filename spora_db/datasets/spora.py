@@ -4,30 +4,41 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
 
 import pandas as pd
 import pyarrow as pa
 from torch.utils.data import Dataset
 
 from spora_db.catalog import Catalog
-from spora_db.datasets._types import ModKey, modality_name
-from spora_db.datasets.balance import Groups, group_rows
+from spora_db.datasets._types import Modality, ModKey
+from spora_db.datasets.balance import Grouped
 from spora_db.datasets.composed import ComposedImagingDataset, Options
 from spora_db.datasets.draws import Draws
-from spora_db.datasets.indexes import Rows, tile_rows, tissue_rows
+from spora_db.datasets.editable_rows import EditableRows
+from spora_db.datasets.indexes import TILE_COLUMNS, TISSUE_COLUMNS, Rows, tile_rows, tissue_rows
 from spora_db.datasets.places import datasets_root
 from spora_db.datasets.queries import merged_query
 from spora_db.datasets.random_samples import Mode, RandomSamples, Sample, Unit
+from spora_db.datasets.requested import available, merged
 from spora_db.datasets.selecting import member
 from spora_db.errors import ArgumentError, DatasetNotFoundError, unknown
 from spora_db.layout import mpp_folder, parse_mpp
 from spora_db.query import SporaQuery
+from spora_db.settled import FixedDict, Settled, fixed
 
 logger = logging.getLogger(__name__)
 
 
-class SporaDataset(RandomSamples, Dataset[Sample]):
+_SETTLED = dict.fromkeys(
+    ("dataset_names", "datasets_dir", "requested_modalities", "resolution", "resolution_dir", "mpp", "tile_size",
+     "tile_strategy", "verbose", "load_cell_metadata", "split", "modality_kwargs", "dataset_modality_kwargs",
+     "modalities_by_dataset"), "Make another SporaDataset with it.",
+)  # fmt: skip
+_SETTLED["tile_size"] = "Set it on each part, datasets[name].get_dataset(modality), or make another SporaDataset."
+_SETTLED["modalities_by_dataset"] = "Edit its lists, or assign datasets[name].modalities."
+
+
+class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
     """Tissues or tiles of many cohorts, each with the images of all its modalities.
 
     Parameters
@@ -62,11 +73,18 @@ class SporaDataset(RandomSamples, Dataset[Sample]):
     datasets
         Cohort to its :class:`ComposedImagingDataset`.
     modalities_by_dataset
-        Cohort to its modalities.
+        Cohort to its modalities: the lists that its dataset reads.
     tissue_index
         DataFrame: dataset_name, tissue_id, modalities (tuple).
     tile_index
-        DataFrame: global_tile_id, dataset_name, tissue_id, tile_id, row, col; None for tissues.
+        DataFrame: global_tile_id, dataset_name, tissue_id, tile_id, row, col; None for tissues. Rows are read from
+        these two, edited or replaced.
+    resolution, resolution_dir, mpp
+        The resolution as given, as the folder's name, and as a number.
+    requested_modalities, modality_kwargs, dataset_modality_kwargs
+        As given.
+    rng
+        The numpy generator that random samples are drawn from.
 
     Raises
     ------
@@ -83,6 +101,8 @@ class SporaDataset(RandomSamples, Dataset[Sample]):
     Traceback (most recent call last):
     spora_db.errors.DatasetNotFoundError: Dataset 'cohort': no folder no/such/folder/cohort. ...
     """
+
+    _settled = _SETTLED
 
     def __init__(
         self,
@@ -106,59 +126,58 @@ class SporaDataset(RandomSamples, Dataset[Sample]):
         image_mode: str = "CHW",
         rows: pd.DataFrame | None = None,
     ) -> None:
-        self.dataset_names = (
-            [dataset_names] if isinstance(dataset_names, str) else [str(name) for name in dataset_names]
-        )
+        names = [dataset_names] if isinstance(dataset_names, str) else [str(name) for name in dataset_names]
+        self.dataset_names = fixed(names)
         if not self.dataset_names:
             message = "SporaDataset needs at least one dataset name."
             raise ArgumentError(message)
         if sampling_unit is None:
             sampling_unit = "tissues" if tile_size is None else "tiles"
-        if sampling_unit not in get_args(Unit):
-            raise unknown("sampling_unit", sampling_unit, get_args(Unit))
         if sampling_unit == "tiles" and tile_size is None:
             message = "sampling_unit='tiles' needs tile_size=."
             raise ArgumentError(message)
+        self._rows: dict[Unit, Rows] = {}
+        self.datasets: dict[str, ComposedImagingDataset] = {}
+        self.sampling_unit = sampling_unit
         self.datasets_dir = datasets_root(datasets_dir)
-        self.sampling_unit: Unit = sampling_unit
         self.mpp = parse_mpp(resolution)
-        self.resolution = mpp_folder(self.mpp)
+        self.resolution, self.resolution_dir = resolution, mpp_folder(self.mpp)
         self.tile_size, self.tile_strategy, self.split = tile_size, tile_strategy, split
-        self.balance = (balance,) if isinstance(balance, str) else tuple(balance or ())
+        self.verbose, self.load_cell_metadata = verbose, load_cell_metadata
+        asked = modalities if modalities is None or isinstance(modalities, str | Modality) else list(modalities)
+        self.requested_modalities = fixed([asked] if isinstance(asked, str | Modality) else asked)
+        self.modality_kwargs, self.dataset_modality_kwargs = (
+            fixed(given or {}) for given in (modality_kwargs, dataset_modality_kwargs)
+        )
         self.kind, self.preprocess, self.image_mode = kind, preprocess, image_mode
         self._draws = Draws(seed)
-        self._groups: dict[Unit, Groups] = {}
-        self.datasets: dict[str, ComposedImagingDataset] = {}
+        self._groups: dict[Unit, Grouped] = {}
         for name in self.dataset_names:
             folder = self.datasets_dir / name
             if not folder.is_dir():
                 message = f"Dataset {name!r}: no folder {folder}. Give datasets_dir=, the folder that holds it."
                 raise DatasetNotFoundError(message)
             with Catalog(folder) as catalog:
-                chosen = _available(catalog, modalities)
+                chosen = available(catalog, asked)
                 if not chosen:
-                    logger.warning("Dataset %r is left out: it has none of the modalities %s.", name, modalities)
+                    logger.warning("Dataset %r is left out: it has none of the modalities %s.", name, asked)
                     continue
                 self.datasets[name] = ComposedImagingDataset(
                     name, path=folder, modalities=chosen, resolution=resolution, tile_size=tile_size,
                     tile_strategy=None if tile_size is None else tile_strategy, split=split, verbose=verbose,
                     load_cell_metadata=load_cell_metadata, seed=seed, catalog=catalog,
-                    modality_kwargs=_merged(modality_kwargs, (dataset_modality_kwargs or {}).get(name)),
+                    modality_kwargs=merged(modality_kwargs, (dataset_modality_kwargs or {}).get(name)),
                 )  # fmt: skip
         if not self.datasets:
-            message = f"None of {', '.join(self.dataset_names)} has images of {modalities} in {self.datasets_dir}."
+            message = f"None of {', '.join(self.dataset_names)} has images of {asked} in {self.datasets_dir}."
             raise DatasetNotFoundError(message)
-        self.modalities_by_dataset = {name: list(dataset.modalities) for name, dataset in self.datasets.items()}
-        self._restricted = rows is not None
-        tissues = tissue_rows(self.datasets, rows)
-        tiles = tile_rows(self.datasets, rows) if sampling_unit == "tiles" else None
-        self._rows: dict[Unit, Rows] = {"tissues": tissues}
-        if tiles is not None:
-            self._rows["tiles"] = tiles
-        self.tissue_index: pd.DataFrame = tissues.frame
-        self.tile_index: pd.DataFrame | None = None if tiles is None else tiles.frame
-        for column in self.balance:
-            group_rows(tissues.frame, (column,), self.datasets)  # an unknown column is an error now, not in a worker
+        self.modalities_by_dataset = FixedDict({name: part.modalities for name, part in self.datasets.items()})
+        self._given = rows is not None
+        self._rows["tissues"] = tissue_rows(self.datasets, rows)
+        if sampling_unit == "tiles":
+            self._rows["tiles"] = tile_rows(self.datasets, rows)
+        self.balance = balance or ()
+        self._settle()
 
     def __len__(self) -> int:
         """Return the number of tiles, or of tissues."""
@@ -246,11 +265,22 @@ class SporaDataset(RandomSamples, Dataset[Sample]):
         query = merged_query(self.datasets_dir, parts, self.kind)
         if self.sampling_unit == "tissues":
             query = query.tissues(mpp=self.mpp)
-        if not self._restricted:
+        if not self._restricted():
             return query.where(member("dataset", self.datasets))
-        frame = self._rows[self.sampling_unit].frame.drop(columns=["modalities", "global_tile_id"], errors="ignore")
-        table = pa.Table.from_pandas(frame.rename(columns={"dataset_name": "dataset"}), preserve_index=False)
+        frame = self._rows[self.sampling_unit].frame
+        names = TISSUE_COLUMNS if self.sampling_unit == "tissues" else TILE_COLUMNS
+        table = pa.Table.from_pandas(
+            frame[list(names)].rename(columns={"dataset_name": "dataset"}), preserve_index=False
+        )
         return replace(query, selection=replace(query.selection, rows_table=table, conditions=(), splits=()))
+
+    def _restricted(self) -> bool:
+        """Whether the rows are others than all of the cohorts."""
+        if self._given:
+            return True
+        every = (tissue_rows if self.sampling_unit == "tissues" else tile_rows)(self.datasets, None)
+        columns = list(every.columns)
+        return not self._rows[self.sampling_unit].frame[columns].reset_index(drop=True).equals(every.frame[columns])
 
     def __repr__(self) -> str:
         """Tell what it is of, and how much there is."""
@@ -261,32 +291,20 @@ class SporaDataset(RandomSamples, Dataset[Sample]):
 
     def _sample(self, unit: Unit, position: int, mode: Mode) -> Sample:
         """Return the tile or tissue of one row."""
+        if unit not in self._rows:
+            message = "This SporaDataset has no tile_index. Make it with tile_size= and sampling_unit='tiles'."
+            raise ArgumentError(message)
         rows = self._rows[unit]
         if not -len(rows) <= position < len(rows):
             message = f"position {position} is out of range for {len(rows)} {unit}"
             raise IndexError(message)
         name, tissue_id = rows.names(position)
+        if name not in self.datasets:
+            raise unknown("dataset", name, self.datasets, where="this SporaDataset")
         if unit == "tissues":
             tissue = self.datasets[name].get_composed_tissue(tissue_id, *mode)
             return {"dataset_name": name, "tissue_id": tissue_id, "modalities": tissue.modalities}
-        tile_id, row, col = rows.place[position].tolist()
+        tile_id, row, col = rows.place(position)
+        row, col = self.datasets[name]._place(tissue_id, tile_id, (row, col))
         tile = self.datasets[name].get_composed_tile_by_coordinates(tissue_id, row, col, *mode)
         return {"dataset_name": name, "tissue_id": tissue_id, "tile_id": tile_id, "modalities": tile.modalities}
-
-
-def _available(catalog: Catalog, modalities: ModKey | Iterable[ModKey] | None) -> list[str]:
-    """Return the modalities asked for that a cohort has images of, in the order asked for."""
-    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
-    if modalities is None:
-        return existing
-    several = isinstance(modalities, Iterable) and not isinstance(modalities, str)
-    found: list[str] = []
-    for name in map(modality_name, modalities if several else [modalities]):  # type: ignore[arg-type]
-        found += [item for item in existing if item == name or (name == "ihc" and item.startswith("ihc_"))]
-    return list(dict.fromkeys(found))
-
-
-def _merged(common: Options | None, own: Options | None) -> Options:
-    """Return the keywords by modality, a cohort's own before the common ones."""
-    keys = [*(common or {}), *(own or {})]
-    return {key: {**(common or {}).get(key, {}), **(own or {}).get(key, {})} for key in keys}

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, unknown
+from spora_db.settled import fixed
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Padding: TypeAlias = Literal["reflect", "replicate", "constant"]
@@ -145,6 +146,8 @@ class FilterFactory:
             raise ArgumentError(message)
         names = [ALIASES.get(name, name) for name in self.filters_to_apply]
         params = {ALIASES.get(name, name): dict(given) for name, given in (self.filter_params or {}).items()}
+        object.__setattr__(self, "filters_to_apply", fixed(list(self.filters_to_apply)))
+        object.__setattr__(self, "filter_params", fixed(self.filter_params))
         for name in (*names, *params):
             if name not in PARAMETERS:
                 raise unknown("filter", name, PARAMETERS)
@@ -170,19 +173,28 @@ class FilterFactory:
         Parameters
         ----------
         x
-            Array or tensor of shape (C, H, W) or (H, W).
+            Array or tensor of shape (N, C, H, W), (C, H, W) or (H, W).
 
         Returns
         -------
-        float32 of the same shape: a tensor for a tensor, an array otherwise
+        float32 tensor of the same shape, on the same device
+
+        Raises
+        ------
+        ArgumentError
+            For another shape, or values that are not real numbers.
         """
-        source = np.asarray(x)
-        planes = np.array(source, dtype=np.float32, copy=True, order="C")
-        if planes.ndim not in (2, 3):
-            message = f"Filters need an image of shape (C, H, W) or (H, W); got {source.shape}."
+        source = as_array(x)
+        if source.ndim not in (2, 3, 4) or source.dtype.kind not in "buif":
+            message = (
+                "Filters need real numbers of shape (N, C, H, W), (C, H, W) or (H, W); "
+                f"got {source.dtype} of shape {source.shape}."
+            )
             raise ArgumentError(message)
-        self.apply_in_place(planes if planes.ndim == 3 else planes[None])
-        return like(x, planes)
+        planes = np.array(source, dtype=np.float32, copy=True, order="C")
+        if planes.size:
+            self.apply_in_place(planes.reshape(-1, *planes.shape[-2:]))
+        return as_tensor(planes, like=x)
 
 
 def build_filters(
@@ -209,10 +221,21 @@ def build_filters(
     return FilterFactory(filter_list or (), filter_params)
 
 
-def like(original: Any, result: Floats) -> Any:  # noqa: ANN401
-    """Return ``result`` as a tensor where ``original`` is one (torch is then imported already), else as it is."""
-    if type(original).__module__.partition(".")[0] != "torch":
-        return result
+def as_array(x: Any) -> npt.NDArray[Any]:  # noqa: ANN401
+    """Return an array, or the values of a tensor: of any device, with or without gradients, bfloat16 as float32."""
+    if not _is_tensor(x):
+        return np.asarray(x)
+    values = x.detach().cpu()
+    return np.asarray(values.float() if str(values.dtype) == "torch.bfloat16" else values)
+
+
+def as_tensor(result: Floats, *, like: Any) -> Any:  # noqa: ANN401
+    """Return ``result`` as a tensor, where ``like`` is one on its device; torch is imported when first needed."""
     import torch
 
-    return cast(Any, torch.from_numpy(result))
+    tensor = torch.from_numpy(result)
+    return cast(Any, tensor.to(like.device) if _is_tensor(like) else tensor)
+
+
+def _is_tensor(x: Any) -> bool:  # noqa: ANN401
+    return any(kind.__module__.partition(".")[0] == "torch" for kind in type(x).__mro__)

@@ -2,25 +2,51 @@
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError
-from spora_db.standardization.filters import FilterFactory, like
-from spora_db.standardization.specs import Spec, parse_spec
+from spora_db.settled import Settled
+from spora_db.standardization.filters import FilterFactory, as_array, as_tensor
+from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
 from spora_db.standardization.standardize import standardize_block
-from spora_db.standardization.tables import Statistics, load_statistics, statistics_folder
+from spora_db.standardization.tables import (
+    MOMENT_TABLES,
+    Statistics,
+    load_statistics,
+    moments_level,
+    statistics_folder,
+)
+from spora_db.standardization.wide_tables import WideTable, wide_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standardizer:
+def _frame(kind: str) -> property:
+    """Return the attribute that is a table as a frame."""
+    return property(
+        lambda self: self.table(kind),
+        lambda self, frame: self.use_table(kind, frame),
+        doc=f"The table {kind} as a DataFrame, read from it once asked for; None where the spec does not use it.",
+    )
+
+
+_OTHER: Final = "Make another with build_standardizer, and assign that to the dataset."
+
+
+@dataclass(kw_only=True, eq=False)
+class Standardizer(Settled):
     """A spec with its tables, to be applied to the planes of any tissue, at any height and width.
+
+    What it reads at every use may be assigned: `use_mean_std`, `disable_quantile_mask`, `filter_factory` and the
+    tables, which once asked for as frames are read from these, edits included.
 
     Parameters
     ----------
@@ -40,6 +66,10 @@ class Standardizer:
         Filters to run afterwards.
     """
 
+    _settled = dict.fromkeys(
+        ("spec", "folder", "channel_names", "stats_level", "name", "method", "quantile_level", "stats_dir"), _OTHER
+    )
+
     spec: Spec
     folder: Path
     channel_names: tuple[str, ...]
@@ -47,11 +77,85 @@ class Standardizer:
     use_mean_std: bool = True
     disable_quantile_mask: bool = False
     filter_factory: FilterFactory | None = None
+    _frames: dict[str, "pd.DataFrame"] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Settle what says which standardization this is."""
+        self._settle()
 
     @property
     def name(self) -> str:
         """The spec as text."""
         return str(self.spec)
+
+    @property
+    def method(self) -> str:
+        """The spec's method, such as ``"quantile_clipping"``."""
+        return self.spec.method
+
+    @property
+    def quantile_level(self) -> str | None:
+        """The level of the quantiles, ``"image"`` or ``"global"``; None for ``identity``."""
+        return self.spec.quantile_level
+
+    @property
+    def stats_dir(self) -> Path | None:
+        """The folder of the tables; None for ``identity``."""
+        return statistics_folder(self.folder, self.spec) if self.spec.needs_statistics else None
+
+    upper_quantiles = _frame("upper_quantiles")
+    lower_quantiles = _frame("lower_quantiles")
+    means_df = _frame("means")
+    stds_df = _frame("stds")
+
+    def table(self, kind: str) -> "pd.DataFrame | None":
+        """Return a table as a frame, from now on read in place of the file; None where the spec does not use it.
+
+        Parameters
+        ----------
+        kind
+            ``"upper_quantiles"``, ``"lower_quantiles"``, ``"means"`` or ``"stds"``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per tissue, or one row for all; a column per channel, in the order of the panel.
+        """
+        place = self.stats_dir
+        unused = (
+            not self.use_mean_std if kind in MOMENT_TABLES else kind == "lower_quantiles" and self.spec.lower is None
+        )
+        if place is None or (unused and kind not in self._frames):
+            return None
+        if kind not in self._frames:
+            level = moments_level(place, self.stats_level) if kind in MOMENT_TABLES else self.spec.quantile_level
+            self._frames[kind] = _as_frame(wide_table(place / f"{level}_level_{kind}.parquet"), self.channel_names)
+        return self._frames[kind]
+
+    def use_table(self, kind: str, frame: "pd.DataFrame") -> None:
+        """Read a table from a frame: indexed by tissue id, or of one row for all tissues; a column per channel."""
+        if not hasattr(frame, "columns") or not self.spec.needs_statistics:
+            message = f"The table {kind} of {self.name!r} must be a DataFrame with a column per channel; got {frame!r}."
+            raise ArgumentError(message if self.spec.needs_statistics else f"{self.name!r} has no tables.")
+        self._frames[kind] = frame
+
+    @property
+    def edited(self) -> bool:
+        """Whether tables are read from frames that differ from their files."""
+        fresh = Standardizer(
+            spec=self.spec, folder=self.folder, channel_names=self.channel_names, stats_level=self.stats_level
+        )
+        pairs = [(frame, fresh.table(kind)) for kind, frame in self._frames.items()]
+        return any(other is None or not frame.equals(other) for frame, other in pairs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand over a registered function too, so that workers know it."""
+        return {**self.__dict__, "_registered": registrations([str(self.spec)])}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take everything over, the function first."""
+        restore_registrations(state.pop("_registered"))
+        self.__dict__.update(state)
 
     def statistics(self, tissue_id: str, measured: npt.ArrayLike | None = None) -> Statistics:
         """Return the statistics of a tissue's measured channels, in panel order.
@@ -72,7 +176,7 @@ class Standardizer:
         names = [name for name, there in zip(self.channel_names, mask, strict=True) if there]
         return load_statistics(
             self.folder, self.spec, tissue_id=tissue_id, channel_names=names,
-            use_mean_std=self.use_mean_std, stats_level=self.stats_level,
+            use_mean_std=self.use_mean_std, stats_level=self.stats_level, frames=self._frames,
         )  # fmt: skip
 
     def keep(self, statistics: Statistics, selected: Mask, *, tissue_id: str = "") -> Mask:
@@ -101,27 +205,30 @@ class Standardizer:
         return selected
 
     def apply(
-        self, x: Any, tissue_id: str, measured_mask: npt.ArrayLike, image_loading_mask: npt.ArrayLike  # noqa: ANN401
+        self, x: Any, tissue_id: str, measured_mask: npt.ArrayLike,  # noqa: ANN401
+        selected_mask: npt.ArrayLike | None = None, *, image_loading_mask: npt.ArrayLike | None = None,
     ) -> tuple[Any, Mask]:  # fmt: skip
         """Standardize loaded planes and leave out the channels that cannot be.
 
         Parameters
         ----------
         x
-            Array or tensor of shape (k, H, W), any H and W: the planes that ``image_loading_mask`` selects.
+            Array or tensor of shape (k, H, W), any H and W: the planes that ``selected_mask`` selects.
         tissue_id
             The tissue they are from.
         measured_mask
             bool of shape (panel,): the channels measured in this tissue.
-        image_loading_mask
+        selected_mask
             bool with k true entries, over the measured channels or over the whole panel.
+        image_loading_mask
+            The same by its name in a :class:`MultiplexTissue`; one of the two is given.
 
         Returns
         -------
         image
-            float32 of shape (k', H, W), k' <= k: a tensor for a tensor, an array otherwise.
+            float32 tensor of shape (k', H, W), k' <= k, on the device of ``x``.
         mask
-            ``image_loading_mask`` without the channels left out.
+            ``selected_mask`` without the channels left out.
 
         Raises
         ------
@@ -130,20 +237,24 @@ class Standardizer:
         StatisticsNotFoundError
             If the tables lack the tissue or a channel.
         """
-        measured, selected = np.asarray(measured_mask, dtype=bool), np.asarray(image_loading_mask, dtype=bool)
-        planes = np.asarray(x)
+        if (selected_mask is None) == (image_loading_mask is None):
+            message = "Give selected_mask, or the same as image_loading_mask: the channels that the planes of x are of."
+            raise ArgumentError(message)
+        chosen = image_loading_mask if selected_mask is None else selected_mask
+        measured, selected = np.asarray(measured_mask, dtype=bool), np.asarray(chosen, dtype=bool)
+        planes = as_array(x)
         count = int(measured.sum())
         if measured.shape != (len(self.channel_names),) or selected.shape not in ((count,), measured.shape):
             message = (
                 f"Masks of tissue {tissue_id!r} do not fit: measured_mask {measured.shape} must be over the "
-                f"{len(self.channel_names)} channels of the panel, image_loading_mask {selected.shape} over the panel "
+                f"{len(self.channel_names)} channels of the panel, selected_mask {selected.shape} over the panel "
                 f"or over the {count} measured channels."
             )
             raise ArgumentError(message)
         if planes.ndim != 3 or planes.shape[0] != selected.sum():
             message = (
                 f"x of tissue {tissue_id!r} must be (channels, height, width) with the {int(selected.sum())} planes "
-                f"that image_loading_mask selects; got {planes.shape}."
+                f"that selected_mask selects; got {planes.shape}."
             )
             raise ArgumentError(message)
         over = measured if len(selected) == count else np.ones_like(measured)
@@ -158,7 +269,17 @@ class Standardizer:
         standardize_block(kept, out, transform, np.arange(len(kept)))
         if self.filter_factory is not None:
             self.filter_factory.apply_in_place(out)
-        return like(x, out), refined
+        return as_tensor(out, like=x), refined
+
+
+def _as_frame(table: WideTable, names: tuple[str, ...]) -> "pd.DataFrame":
+    """Return a table as a frame of its channels in the order of the panel."""
+    import pandas as pd
+
+    known = [name for name in names if name in table.columns]
+    index = None if table.rows is None else pd.Index(list(table.rows), name="tissue_id", dtype=object)
+    columns = pd.Index(known, dtype=object)
+    return pd.DataFrame(table.values[:, [table.columns[name] for name in known]], index=index, columns=columns)
 
 
 def build_standardizer(
@@ -212,7 +333,7 @@ def build_standardizer(
     >>> standardizer = build_standardizer(standardization="identity", modality_dir=".", channels_per_image=panel)
     >>> image, mask = standardizer.apply(np.ones((1, 2, 2), np.uint8), "tissue", [True, True], [False, True])
     >>> image.dtype, mask
-    (dtype('float32'), array([False,  True]))
+    (torch.float32, array([False,  True]))
     """
     spec = parse_spec(standardization, quantile_level=quantile_level)
     folder = Path(modality_dir) / "standardization"

@@ -1,9 +1,9 @@
 """The published tables of quantiles, means and standard deviations: the folder of a spec, and lookup by exact name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from spora_db.standardization.specs import LEVELS, Level, Spec, parse_spec
 from spora_db.standardization.transform import Transform
 from spora_db.standardization.usable import usable_channels
 from spora_db.standardization.wide_tables import wide_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -104,6 +107,7 @@ def load_statistics(
     use_mean_std: bool = True,
     stats_level: str | None = None,
     quantile_level: str | None = None,
+    frames: "Mapping[str, pd.DataFrame] | None" = None,
 ) -> Statistics:
     """Read the statistics of one tissue's channels from the published tables, by exact channel name.
 
@@ -126,6 +130,8 @@ def load_statistics(
         has, and ``"global"`` where it has both, as the published loader.
     quantile_level
         The level of the quantiles, for specs of the older form without a suffix.
+    frames
+        Tables by kind (``"means"``, ...) that stand in for the files: indexed by tissue, or of one row for all.
 
     Returns
     -------
@@ -153,20 +159,31 @@ def load_statistics(
     assert parsed.quantile_level is not None
 
     def column(level: Level, kind: str) -> Values:
+        if frames is not None and kind in frames:
+            return _of_frame(frames[kind], kind, tissue_id=tissue_id, names=names)
         return _lookup(place / f"{level}_level_{kind}.parquet", level=level, tissue_id=tissue_id, names=names)
 
     upper = column(parsed.quantile_level, "upper_quantiles")
     lower = np.zeros(len(names)) if parsed.lower is None else column(parsed.quantile_level, "lower_quantiles")
     mean = std = np.full(len(names), np.nan)
     if use_mean_std:
-        level = _moments_level(place) if stats_level is None else cast(Level, stats_level)
+        level = moments_level(place, stats_level)
         mean, std = column(level, "means"), column(level, "stds")
     return Statistics(
         spec=parsed, channel_names=names, lower=lower, upper=upper, mean=mean, std=std, use_mean_std=use_mean_std
     )
 
 
-def _moments_level(folder: Path) -> Level:
+def moments_level(folder: Path, wanted: str | None = None) -> Level:
+    """Return the level of means and standard deviations: the one wanted, else global where there is one.
+
+    Raises
+    ------
+    StatisticsNotFoundError
+        If no level was named and the folder has neither.
+    """
+    if wanted is not None:
+        return cast(Level, wanted)
     levels: tuple[Level, ...] = ("global", "image")
     for level in levels:
         if all((folder / f"{level}_level_{kind}.parquet").is_file() for kind in MOMENT_TABLES):
@@ -199,3 +216,22 @@ def _lookup(path: Path, *, level: Level, tissue_id: str, names: tuple[str, ...])
         message = f"{path} has no numeric column for {', '.join(map(repr, absent))}; it has {', '.join(table.columns)}."
         raise StatisticsNotFoundError(message)
     return table.values[row, [table.columns[name] for name in names]]
+
+
+def _of_frame(frame: "pd.DataFrame", kind: str, *, tissue_id: str, names: tuple[str, ...]) -> Values:
+    """Return a tissue's values from a table that a client holds; one row stands for all tissues."""
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        message = f"The edited table {kind} has no column for {', '.join(map(repr, absent))}."
+        raise StatisticsNotFoundError(message)
+    if tissue_id in frame.index:
+        row = frame.loc[tissue_id]
+    elif len(frame) == 1 and frame.index.dtype.kind in "iu":
+        row = frame.iloc[0]
+    else:
+        message = f"The edited table {kind} has no row for tissue {tissue_id!r} ({len(frame)} rows)."
+        raise StatisticsNotFoundError(message)
+    if row.ndim != 1 or not frame.columns.is_unique:
+        message = f"The edited table {kind} has tissue {tissue_id!r} or a channel more than once."
+        raise TableError(message)
+    return np.asarray(row[list(names)], dtype=np.float64)

@@ -86,7 +86,7 @@ def best_mask_tiling_try_to_stop(
     return _published(array, tiling, (max(array.shape[0], tile_size), max(array.shape[1], tile_size)))
 
 
-def get_grid_tile(mask: ArrayLike, tile_size: int, stride: int | None = None, tolerance: float = 0.2) -> Result:
+def get_grid_tile(mask: ArrayLike, tile_size: int, stride: int | None = None, tolerance: float = 0.85) -> Result:
     """Tile a mask by a regular grid; :func:`spora_db.tile_grid` under its published name and form.
 
     Parameters

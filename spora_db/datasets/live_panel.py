@@ -1,0 +1,227 @@
+"""The panel of a dataset as its clients see and edit it: every answer is derived from tables and masks as they are."""
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spora_db.channels import ACCESSION_PATTERNS
+from spora_db.datasets._types import BoolMask
+from spora_db.datasets.frames import Panel
+from spora_db.errors import ArgumentError, TableError, unknown
+from spora_db.selection import ChannelKind
+
+Int64 = npt.NDArray[np.int64]
+ACCESSION = re.compile(ACCESSION_PATTERNS["published"])
+ABSENT = -1
+
+
+class LivePanel:
+    """The channels of a modality, which of them each tissue has, and two masks that clients may edit.
+
+    Parameters
+    ----------
+    panel
+        The tables as they were read.
+
+    Attributes
+    ----------
+    channels, measured
+        The frames of :class:`Panel`, as edited or replaced.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self.channels, self.measured = panel.channels, panel.measured
+        self._read = Panel(channels=panel.channels.copy(), measured=panel.measured.copy())
+        self._order = panel.channels["channel_name"].tolist()
+        self._passed, self._identified = self.qc_pass(), self.accessions()
+        self._qc_mask = np.array(self._passed, np.bool_)
+        self._uniprot_mask = _valid(self._identified)
+
+    def names(self) -> list[str]:
+        """Return the names of the channels, in panel order.
+
+        Raises
+        ------
+        ArgumentError
+            If the table was edited so that its rows are not those of the panel any more.
+        """
+        if "channel_name" not in self.channels.columns or len(self.channels) != len(self._order):
+            raise self._misfit(
+                f"{len(self.channels)} rows and the columns {', '.join(map(str, self.channels.columns))}"
+            )
+        names = self.channels["channel_name"].tolist()
+        if names != self._order and sorted(map(str, names)) == sorted(self._order):
+            raise self._misfit("its rows in another order")
+        return names
+
+    def accessions(self) -> list[str | None]:
+        """Return the accessions of the channels as delivered, None where a channel has none."""
+        found = [None if value is None or value is pd.NA else value for value in self._column("uniprot_id")]
+        return [None if isinstance(value, float) and np.isnan(value) else value for value in found]
+
+    def qc_pass(self) -> list[bool]:
+        """Return which channels pass quality control by the table; unknown is no."""
+        return [
+            bool(item) for item in _truths(self._column("qc_pass"), where="channel_list['qc_pass']", unknown_is=False)
+        ]
+
+    @property
+    def qc_mask(self) -> BoolMask:
+        """The channels that pass quality control: as assigned or edited, and as the table says after its own edits."""
+        passed = self.qc_pass()
+        if passed != self._passed:
+            for place, (old, new) in enumerate(zip(self._passed, passed, strict=True)):
+                if old != new:
+                    self._qc_mask[place] = new
+            self._passed = passed
+        return self._qc_mask
+
+    @qc_mask.setter
+    def qc_mask(self, mask: npt.ArrayLike) -> None:
+        self._passed, self._qc_mask = self.qc_pass(), self.mask(mask, "quality_control_mask")
+
+    @property
+    def uniprot_mask(self) -> BoolMask:
+        """The channels with an accession: as assigned or edited, and as the table says after its own edits."""
+        ids = self.accessions()
+        if ids != self._identified:
+            valid = _valid(ids)
+            for place, (old, new) in enumerate(zip(self._identified, ids, strict=True)):
+                if old != new:
+                    self._uniprot_mask[place] = valid[place]
+            self._identified = ids
+        return self._uniprot_mask
+
+    @uniprot_mask.setter
+    def uniprot_mask(self, mask: npt.ArrayLike) -> None:
+        self._identified, self._uniprot_mask = self.accessions(), self.mask(mask, "uniprot_mask")
+
+    def mask(self, mask: npt.ArrayLike, what: str) -> BoolMask:
+        """Return a mask over the panel as a bool array, the same object where it is one.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no mask over the panel.
+        """
+        values = np.asarray(mask)
+        if values.shape != (len(self._order),):
+            message = f"{what} must have one truth value per channel of the panel, {len(self._order)}; got {mask!r}."
+            raise ArgumentError(message)
+        given = values if values.dtype == np.bool_ else _truths(values.tolist(), where=what)
+        return given if given.flags.writeable else given.copy()
+
+    def kind(self, kind: ChannelKind) -> BoolMask:
+        """Return the channels of a kind, before asking what was measured, bool of shape (panel,)."""
+        if kind == "complete":
+            return np.ones(len(self._order), np.bool_)
+        return self.qc_mask if kind == "qc_filtered" else self.qc_mask & self.uniprot_mask
+
+    def measured_in(self, tissue_id: str) -> BoolMask:
+        """Return the channels measured in a tissue, bool of shape (panel,).
+
+        Raises
+        ------
+        UnknownNameError
+            If the map has no such tissue.
+        ArgumentError
+            If it was edited so that its columns are not the channels any more, or holds no truth values.
+        """
+        frame = self.measured
+        if tissue_id not in frame.index:
+            raise unknown("tissue", tissue_id, frame.index, where="image_channel_map (channels_per_tissue.parquet)")
+        row = frame.loc[tissue_id]
+        columns: list[Any] = list(frame.columns)
+        where = f"image_channel_map.loc[{tissue_id!r}]"
+        if isinstance(row, pd.DataFrame):
+            message = f"{where} is {len(row)} rows; expected one."
+            raise ArgumentError(message)
+        values = row.to_numpy() if row.dtype == np.bool_ else _truths(row.tolist(), where=where)
+        if columns not in (self._order, self.names()):
+            if sorted(map(str, columns)) != sorted(self._order):
+                message = f"image_channel_map has the columns {columns}; expected the channels {self._order}."
+                raise ArgumentError(message)
+            values = values[[columns.index(name) for name in self._order]]
+        return np.array(values, np.bool_)
+
+    def pages(self, measured: BoolMask, *, count: int, stored: Int64, image: object) -> Int64:
+        """Return the page of every channel of the panel in an image, -1 for those that it does not hold.
+
+        Parameters
+        ----------
+        measured
+            The channels measured in the tissue as the map says now.
+        count
+            How many planes the image has.
+        stored
+            Positions in the panel of the channels measured as the file of the map said.
+        image
+            The image, for the error.
+
+        Raises
+        ------
+        TableError
+            If the planes are neither those of the panel, nor the measured ones now, nor those of the file; or if a
+            channel is measured by the map, but not held by the image.
+        """
+        chosen = np.flatnonzero(measured)
+        held = next(
+            (held for held in (np.arange(len(measured)), chosen, stored) if len(held) == count),
+            None,
+        )
+        pages = np.full(len(measured), ABSENT, np.int64)
+        if held is not None:
+            pages[held] = np.arange(count)
+        if held is None or (pages[chosen] == ABSENT).any():
+            message = (
+                f"{image} has {count} channels; expected the {len(chosen)} measured ones "
+                f"(channels_per_tissue.parquet, image_channel_map) or all {len(measured)} of the panel "
+                "(channels.parquet). Correct the tables, or write the image anew with one of these."
+            )
+            raise TableError(message)
+        return pages
+
+    @property
+    def edited(self) -> list[str]:
+        """The attributes of a dataset that differ from its files."""
+        read = LivePanel(self._read)
+        found = {
+            "channel_list": (self.names(), self.accessions()) != (read.names(), read.accessions()),
+            "quality_control_mask": not np.array_equal(self.qc_mask, read.qc_mask),
+            "uniprot_mask": not np.array_equal(self.uniprot_mask, read.uniprot_mask),
+            "image_channel_map": self.measured is not read.measured and not self.measured.equals(read.measured),
+        }
+        return [name for name, differs in found.items() if differs]
+
+    def _column(self, name: str) -> list[Any]:
+        if name not in self.channels.columns or len(self.channels) != len(self._order):
+            raise self._misfit(
+                f"{len(self.channels)} rows and the columns {', '.join(map(str, self.channels.columns))}"
+            )
+        return self.channels[name].tolist()
+
+    def _misfit(self, found: str) -> ArgumentError:
+        return ArgumentError(
+            f"channel_list has {found}; expected the {len(self._order)} channels of the panel in its order, with "
+            "channel_name, uniprot_id and qc_pass: images and statistics are in that order."
+        )
+
+
+def _valid(accessions: list[str | None]) -> BoolMask:
+    return np.array([isinstance(item, str) and ACCESSION.fullmatch(item) is not None for item in accessions], np.bool_)
+
+
+def _truths(values: list[Any], *, where: str, unknown_is: bool | None = None) -> BoolMask:
+    """Return truth values, 0 and 1 among them; anything else is an error, the unknown too unless told what it is."""
+    found = []
+    for value in values:
+        missing = value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+        truth = unknown_is if missing else value
+        if truth is None or truth not in (0, 1):
+            message = f"{where} holds {value!r}; expected True or False."
+            raise ArgumentError(message)
+        found.append(bool(truth))
+    return np.array(found, np.bool_)

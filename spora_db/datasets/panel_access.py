@@ -1,0 +1,134 @@
+"""The panel of a multiplex dataset as attributes that may be edited, and the names that follow from it."""
+
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+import pandas as pd
+
+from spora_db.datasets._types import BoolMask, Texts, texts
+from spora_db.datasets.access import TissueAccess
+from spora_db.datasets.live_panel import LivePanel
+from spora_db.errors import ArgumentError
+from spora_db.selection import ChannelKind
+from spora_db.standardization.filters import FilterFactory
+
+Mask: TypeAlias = npt.ArrayLike | None
+
+_KIND_MASKS: dict[str, ChannelKind] = {
+    "measured_mask": "complete", "qc_mask": "qc_filtered", "filtered_mask": "uniprot_filtered",
+}  # fmt: skip
+
+
+class PanelAccess(TissueAccess):
+    """The attributes of the panel; part of :class:`MultiplexImagingDataset`, which reads it."""
+
+    return_uniprot_ids: bool
+    standardizer: Any
+    _panel: LivePanel
+
+    @property
+    def channel_list(self) -> pd.DataFrame:
+        """The channels in panel order: channel_name, uniprot_id, qc_pass, ...; edits are delivered."""
+        return self._panel.channels
+
+    @channel_list.setter
+    def channel_list(self, channels: pd.DataFrame) -> None:
+        before, self._panel.channels = self._panel.channels, channels
+        try:
+            self._panel.names()
+        except Exception:
+            self._panel.channels = before
+            raise
+
+    @property
+    def image_channel_map(self) -> pd.DataFrame:
+        """Which channels were measured in which tissue; edits are delivered."""
+        return self._panel.measured
+
+    @image_channel_map.setter
+    def image_channel_map(self, measured: pd.DataFrame) -> None:
+        if not isinstance(measured, pd.DataFrame):
+            message = f"image_channel_map must be a DataFrame by tissue with a column per channel; got {measured!r}."
+            raise ArgumentError(message)
+        self._panel.measured = measured
+
+    @property
+    def quality_control_mask(self) -> BoolMask:
+        """Which channels of the panel pass quality control; edits are delivered."""
+        return self._panel.qc_mask
+
+    @quality_control_mask.setter
+    def quality_control_mask(self, mask: npt.ArrayLike) -> None:
+        self._panel.qc_mask = mask
+
+    @property
+    def uniprot_mask(self) -> BoolMask:
+        """Which channels of the panel have a UniProt accession, quality control or not; edits are delivered."""
+        return self._panel.uniprot_mask
+
+    @uniprot_mask.setter
+    def uniprot_mask(self, mask: npt.ArrayLike) -> None:
+        self._panel.uniprot_mask = mask
+
+    @property
+    def filter_factory(self) -> FilterFactory:
+        """The filters that `standardizer` runs afterwards."""
+        found: FilterFactory | None = self.standardizer.filter_factory
+        return FilterFactory(()) if found is None else found
+
+    @filter_factory.setter
+    def filter_factory(self, filters: FilterFactory | None) -> None:
+        self.standardizer.filter_factory = filters
+
+    def get_channel_names(
+        self, tissue_id: str, kind: str = "complete", measured_mask: Mask = None, qc_mask: Mask = None,
+        filtered_mask: Mask = None,
+    ) -> Texts:  # fmt: skip
+        """Return the names of a tissue's channels of a kind, before standardization drops any.
+
+        Parameters
+        ----------
+        tissue_id
+            The tissue.
+        kind
+            Which channels, as `get_tissue`.
+        measured_mask, qc_mask, filtered_mask
+            bool arrays of shape (panel,): the channels of ``"complete"``, ``"qc_filtered"`` and ``"uniprot_filtered"``
+            where these are known already; the first is narrowed down for the other two.
+
+        Returns
+        -------
+        object array of shape (C,), in panel order
+        """
+        chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))
+        return texts(self._panel.names())[chosen]
+
+    def get_uniprot_ids(
+        self, tissue_id: str, kind: str = "complete", measured_mask: Mask = None, qc_mask: Mask = None,
+        filtered_mask: Mask = None,
+    ) -> Texts | None:  # fmt: skip
+        """Return the accessions of a tissue's channels of a kind, None where a channel has none.
+
+        Parameters
+        ----------
+        tissue_id, kind, measured_mask, qc_mask, filtered_mask
+            As `get_channel_names`.
+
+        Returns
+        -------
+        object array of shape (C,), in panel order; None with ``return_uniprot_ids=False``
+        """
+        chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))
+        return texts(self._panel.accessions())[chosen] if self.return_uniprot_ids else None
+
+    def _chosen(self, tissue_id: str, kind: str, known: tuple[Mask, Mask, Mask]) -> BoolMask:
+        """Return the measured channels of a kind, bool of shape (panel,)."""
+        wanted = self._kind(kind or "complete")
+        for mask, (name, of_kind) in zip(known, _KIND_MASKS.items(), strict=True):
+            if mask is not None and wanted == of_kind:
+                return self._panel.mask(mask, name)
+        measured, passed, _ = known
+        if wanted == "uniprot_filtered" and passed is not None:
+            return self._panel.mask(passed, "qc_mask") & self._panel.uniprot_mask
+        given = self._panel.measured_in(str(tissue_id)) if measured is None else self._panel.mask(measured, "measured")
+        return self._panel.kind(wanted) & given
