@@ -379,7 +379,8 @@ def test_versions_are_told_but_no_difference(query, lake):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c.update(format="spora-db lock 9"), "spora-db lock 1"),
+        (lambda c: c.update(format="spora-db lock 9"), "spora-db lock 2"),
+        (lambda c: c.update(format="spora-db lock 1"), "one fingerprint mixed rows with channels.*lock it with"),
         (lambda c: c["selection"].update(colour="red"), "newer version"),
         (lambda c: c["selection"].update(unit="slide"), "'slide'"),
         (lambda c: c.pop("sql"), "sql"),

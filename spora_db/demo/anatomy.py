@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.demo import portable
 from spora_db.demo.panels import (
     CELL_TYPES,
     COMPOSITION,
@@ -22,9 +23,8 @@ from spora_db.demo.panels import (
     TYPE_NAMES,
     VESSEL,
 )
+from spora_db.demo.portable import Float, Rng
 
-Float = npt.NDArray[np.float32]
-Rng = np.random.Generator
 WINDOW = 13  # half the side, in pixels, of the square in which a cell may claim pixels
 MIN_AREA = 8  # a cell left with fewer pixels by its neighbours is dropped
 
@@ -53,7 +53,8 @@ def _spline(knots: Float, size: int) -> Float:
     position = np.linspace(0, len(knots) - 3 - 1e-6, size)
     first = position.astype(np.int64)
     t = (position - first).astype(np.float32)[:, None]
-    basis = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    square, cube, left = t * t, t * t * t, 1 - t
+    basis = (left * left * left, 3 * cube - 6 * square + 4, 3 * (square - cube + t) + 1, cube)
     values = np.zeros((size, knots.shape[1]), dtype=np.float32)
     for step, weight in enumerate(basis):
         values += knots[first + step] * (weight / 6)
@@ -63,18 +64,19 @@ def _spline(knots: Float, size: int) -> Float:
 def smooth_noise(rng: Rng, shape: tuple[int, int], *, scale: float) -> Float:
     """Return a smooth random field, mean 0 and variance about 1, that varies over `scale` pixels."""
     knots = tuple(max(1, round(size / scale)) + 3 for size in shape)
-    field = _spline(rng.standard_normal(knots, dtype=np.float32), shape[0])
+    field = _spline(portable.normal(rng, knots), shape[0])
     field = np.ascontiguousarray(_spline(np.ascontiguousarray(field.T), shape[1]).T)
     field *= np.float32(2.1)  # a cubic B-spline averages white noise to a standard deviation of 0.48
     return field
 
 
-def _outline(rng: Rng, shape: tuple[int, int], *, squareness: float) -> npt.NDArray[np.bool_]:
-    """Return a core (squareness 2) or a section with rounded corners (4), with an uneven rim."""
+def _outline(rng: Rng, shape: tuple[int, int], *, square: bool) -> npt.NDArray[np.bool_]:
+    """Return a round core, or a section with rounded corners, with an uneven rim."""
     height, width = shape
     row = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     col = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    radius = (np.abs(row) ** squareness + np.abs(col) ** squareness) ** (1 / squareness)
+    radius = portable.hypot(row * row, col * col) if square else row * row + col * col
+    radius = np.sqrt(radius)
     rim = 0.055 * smooth_noise(rng, shape, scale=110) + 0.012 * smooth_noise(rng, shape, scale=16)
     inside: npt.NDArray[np.bool_] = radius + rim < 0.9
     return inside
@@ -88,7 +90,7 @@ def _above(field: Float, *, among: npt.NDArray[np.bool_], share: float) -> npt.N
 
 
 def _lung(rng: Rng, shape: tuple[int, int], *, tumour: float, glands: bool) -> npt.NDArray[np.uint8]:
-    mask = _outline(rng, shape, squareness=2.0)
+    mask = _outline(rng, shape, square=False)
     mask &= smooth_noise(rng, shape, scale=75) + 0.15 * smooth_noise(rng, shape, scale=12) < 1.9  # air spaces, tears
     regions = np.where(mask, STROMA, EMPTY).astype(np.uint8)
     nests = smooth_noise(rng, shape, scale=85) + 0.7 * smooth_noise(rng, shape, scale=36)
@@ -106,17 +108,21 @@ def _lung(rng: Rng, shape: tuple[int, int], *, tumour: float, glands: bool) -> n
 
 def _tonsil(rng: Rng, shape: tuple[int, int], *, tumour: float) -> npt.NDArray[np.uint8]:
     height, width = shape
-    mask = _outline(rng, shape, squareness=4.0)
+    mask = _outline(rng, shape, square=True)
     regions = np.where(mask, LYMPHOID, EMPTY).astype(np.uint8)
     septa = np.abs(smooth_noise(rng, shape, scale=150) + 0.1 * smooth_noise(rng, shape, scale=20))
     regions[mask & (septa < 0.07)] = STROMA
     wobble = 0.1 * smooth_noise(rng, shape, scale=38)
     for at_row, at_col in _jittered_grid(rng, shape, spacing=165.0, jitter=0.16):
-        radius, axis, light = rng.uniform(38, 62), rng.uniform(0, np.pi), rng.uniform(0, 2 * np.pi)
+        radius, axis, light = (
+            portable.uniform(rng, 38, 62),
+            portable.uniform(rng, 0, np.pi),
+            portable.uniform(rng, 0, 2 * np.pi),
+        )
         window, down, right = _window(shape, at_row, at_col, reach=110)
-        along, across = down * np.cos(axis) + right * np.sin(axis), right * np.cos(axis) - down * np.sin(axis)
-        distance = np.hypot(along / 1.2, across) / radius + wobble[window]
-        side = (down * np.cos(light) + right * np.sin(light)) / radius + 2 * wobble[window]
+        along, across = _turned(down, right, axis)
+        distance = portable.hypot(along / np.float32(1.2), across) / np.float32(radius) + wobble[window]
+        side = _turned(down, right, light)[0] / np.float32(radius) + 2 * wobble[window]
         here, inside = regions[window], mask[window]
         here[inside & (distance < 1.38)] = MANTLE
         here[inside & (distance < 1)] = DARK_ZONE
@@ -140,15 +146,26 @@ def _add_vessels(rng: Rng, regions: npt.NDArray[np.uint8], angle: Float, *, coun
         return
     for start in rng.choice(place, size=count):
         at_row, at_col = divmod(int(start), regions.shape[1])
-        radius, axis, flat = rng.uniform(6, 15), rng.uniform(0, np.pi), rng.uniform(0.55, 1.0)
+        radius, axis, flat = (
+            portable.uniform(rng, 6, 15),
+            portable.uniform(rng, 0, np.pi),
+            portable.uniform(rng, 0.55, 1.0),
+        )
         window, down, right = _window(regions.shape, at_row, at_col, reach=30)
-        along, across = down * np.cos(axis) + right * np.sin(axis), right * np.cos(axis) - down * np.sin(axis)
-        distance = np.hypot(along, across / flat)
+        along, across = _turned(down, right, axis)
+        distance = portable.hypot(along, across / np.float32(flat))
         here = regions[window]
         wall = (here != EMPTY) & (distance < radius + 7)
         here[wall] = VESSEL
-        angle[window][wall] = np.arctan2(down + 0 * right, -right + 0 * down)[wall]
+        angle[window][wall] = portable.arctan2(down + 0 * right, -right + 0 * down)[wall]
         here[wall & (distance < radius - 2)] = LUMEN
+
+
+def _turned(down: Float, right: Float, angle: float) -> tuple[Float, Float]:
+    """Return offsets along and across an axis that is turned by an angle."""
+    turn = np.full((1, 1), angle, np.float32)
+    cos, sin = portable.cos(turn), portable.sin(turn)
+    return down * cos + right * sin, right * cos - down * sin
 
 
 def _window(shape: tuple[int, ...], row: float, col: float, *, reach: int) -> tuple[tuple[slice, slice], Float, Float]:
@@ -168,7 +185,7 @@ def _jittered_grid(rng: Rng, shape: tuple[int, int], *, spacing: float, jitter: 
     row, col = (grid.astype(np.float64) for grid in np.meshgrid(rows, cols, indexing="ij"))
     col[1::2] -= spacing / 2
     points = np.stack([row.ravel(), col.ravel()], axis=1)
-    points += rng.normal(0, jitter * spacing, points.shape)
+    points += portable.normal(rng, points.shape) * (jitter * spacing)
     inside = (points >= 0).all(axis=1) & (points[:, 0] < height) & (points[:, 1] < width)
     return points[inside]
 
@@ -204,10 +221,10 @@ def _claim_pixels(
         col = centres[chosen, 1].astype(np.int64)[:, None, None] + near[None, None, :]
         down = (row - centres[chosen, 0][:, None, None]).astype(np.float32)
         right = (col - centres[chosen, 1][:, None, None]).astype(np.float32)
-        cos, sin = (fn(angles[chosen])[:, None, None] for fn in (np.cos, np.sin))
+        cos, sin = (fn(angles[chosen])[:, None, None] for fn in (portable.cos, portable.sin))
         along = (down * cos + right * sin) / long_axis[chosen][:, None, None]
         across = (right * cos - down * sin) / short_axis[chosen][:, None, None]
-        distance = np.hypot(along, across) / reach[chosen][:, None, None]
+        distance = portable.hypot(along, across) / reach[chosen][:, None, None]
         row, col = np.broadcast_arrays(row, col)
         inside = (distance < 1) & (row >= 0) & (row < shape[0]) & (col >= 0) & (col < shape[1])
         owner = np.broadcast_to(chosen[:, None, None] + 1, distance.shape)[inside].astype(np.uint64)
@@ -228,19 +245,19 @@ def simulate(
     lung = organ == "lung"
     regions = _lung(rng, shape, tumour=tumour, glands=glands) if lung else _tonsil(rng, shape, tumour=tumour)
     phase = 34 * smooth_noise(rng, shape, scale=125) + 5 * smooth_noise(rng, shape, scale=40)
-    phase += np.indices(shape, dtype=np.float32)[0] * np.float32(rng.uniform(-0.25, 0.25))
+    phase += np.indices(shape, dtype=np.float32)[0] * np.float32(portable.uniform(rng, -0.25, 0.25))
     slope_row, slope_col = np.gradient(phase)
-    angle = np.arctan2(slope_row, -slope_col).astype(np.float32)
+    angle = portable.arctan2(slope_row, -slope_col)
     _add_vessels(rng, regions, angle, count=max(1, round(regions.size / 60_000)))
     mask = regions != EMPTY
-    streaks = 0.6 + 0.4 * np.sin(phase * np.float32(1.1)) + 0.25 * smooth_noise(rng, shape, scale=5)
+    streaks = 0.6 + 0.4 * portable.sin(phase * np.float32(1.1)) + 0.25 * smooth_noise(rng, shape, scale=5)
     density = np.array([0, 1.0, 0.03, 0.03, 0.12, 0.04, 0.02, 0.02, 0.8, 0], dtype=np.float32)
     fibres = np.clip(streaks, 0.05, 1.3) * density[regions]
 
     centres, kinds = _place_cells(rng, regions)
     at_row, at_col = centres.astype(np.int64).T
-    angles = angle[at_row, at_col] + rng.normal(0, 0.25, len(kinds)).astype(np.float32)
-    sizes = np.exp(rng.normal(0, 0.12, len(kinds))).astype(np.float32)
+    angles = angle[at_row, at_col] + np.float32(0.25) * portable.normal(rng, len(kinds))
+    sizes = portable.varied(rng, 0.12, len(kinds))
     labels, distance = _claim_pixels(shape, centres, kinds, angles, sizes)
     labels[(regions == EMPTY) | (regions == LUMEN)] = 0
 

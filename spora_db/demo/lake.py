@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spora_db.demo.anatomy import Anatomy, Rng, simulate
+from spora_db.demo.anatomy import Anatomy, simulate
 from spora_db.demo.panels import COHORTS, COMPOSITION, DARK_ZONE, EPITHELIUM, LIGHT_ZONE, TYPE_NAMES, Cohort
+from spora_db.demo.portable import Rng, uniform
 from spora_db.demo.staining import find_sites, stain_codex, stain_he, stain_imc
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.images.write import write_ometiff, write_omezarr
@@ -133,7 +134,7 @@ def _plan_tissues(cohort: Cohort, *, seed: Sequence[int], tissues: int, size: in
         grade = None if benign else int(person.integers(1, 4))
         patient_id = f"{cohort.name[0]}{patient + 1:03d}"
         specimen_id = f"{number + 1:04d}"
-        height, width = (round(size * rng.uniform(0.9, 1.1)) for _ in range(2))
+        height, width = (round(size * uniform(rng, 0.9, 1.1)) for _ in range(2))
         plans.append(
             TissuePlan(
                 number=number,
@@ -142,7 +143,7 @@ def _plan_tissues(cohort: Cohort, *, seed: Sequence[int], tissues: int, size: in
                 specimen_id=specimen_id,
                 height=height,
                 width=width,
-                tumour=0.0 if benign else float(rng.uniform(0.32, 0.5)) * (1.0 if cohort.organ == "lung" else 0.6),
+                tumour=0.0 if benign else uniform(rng, 0.32, 0.5) * (1.0 if cohort.organ == "lung" else 0.6),
                 measured=tuple(number != 1 or channel.name != cohort.absent for channel in cohort.channels),
                 clinical={
                     "split": SPLITS[patient % len(SPLITS)],

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.demo.anatomy import Anatomy, Float, Rng, smooth_noise
+from spora_db.demo import portable
+from spora_db.demo.anatomy import Anatomy, smooth_noise
 from spora_db.demo.panels import CELL_TYPES, LUMEN, MARKERS, TUMOUR, TYPE_NAMES, Channel, Site
+from spora_db.demo.portable import Float, Rng
 
 # Optical density of pure haematoxylin and eosin in red, green and blue (Ruifrok and Johnston 2001, normalised).
 HAEMATOXYLIN = np.array([0.65, 0.70, 0.29], dtype=np.float32)
@@ -44,8 +46,8 @@ def find_sites(rng: Rng, anatomy: Anatomy) -> Sites:
         for step in (1, -1):
             border = np.maximum(border, np.roll(cells, step, axis) != cells)
     inside = (cells > 0).astype(np.float32)
-    grain = 1 + 0.22 * rng.standard_normal(cells.shape, dtype=np.float32)
-    chromatin = 1 + 0.3 * blur(rng.standard_normal(cells.shape, dtype=np.float32))
+    grain = 1 + 0.22 * portable.normal(rng, cells.shape)
+    chromatin = 1 + 0.3 * blur(portable.normal(rng, cells.shape))
     cytoplasm = inside * (1 - 0.75 * nucleus)
     return Sites(
         weights={
@@ -64,7 +66,7 @@ def _signal(rng: Rng, anatomy: Anatomy, sites: Sites, channel: Channel) -> Float
     level = np.array([marker.expression.get(name, 0.0) for name in TYPE_NAMES])[anatomy.kinds]
     positive = np.array([marker.positive.get(name, 1.0) for name in TYPE_NAMES])[anatomy.kinds]
     level = np.where(rng.random(len(level)) < positive, level, 0.04 * level)
-    level *= np.exp(rng.normal(-0.05, 0.32, len(level)))
+    level *= portable.varied(rng, 0.32, len(level), mean=-0.05)
     per_cell = np.concatenate([[0.0], level]).astype(np.float32)
     site: Site = "cytoplasm" if marker.site == "matrix" else marker.site
     density = per_cell[sites.cells] * sites.weights[site]
@@ -78,14 +80,14 @@ def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Chann
     image = np.empty((len(channels), *anatomy.mask.shape), dtype=np.float32)
     drift = 1 + 0.12 * smooth_noise(rng, anatomy.mask.shape, scale=260)
     inside = anatomy.mask
-    stripes = (0.6 + 0.6 * np.sin(np.arange(inside.shape[0]) / 2)).astype(np.float32)[:, None]
+    stripes = (0.6 + 0.6 * portable.sin(np.arange(inside.shape[0]) / 2)).astype(np.float32)[:, None]
     for channel, plane in zip(channels, image, strict=True):
-        batch = np.float32(channel.gain * np.exp(rng.normal(0, 0.18)))
+        batch = np.float32(channel.gain) * portable.varied(rng, 0.18, 1)
         rate: Float = batch * blur(_signal(rng, anatomy, sites, channel)) * drift + np.float32(0.27)
         if not channel.qc_pass:
             rate += stripes
         plane[:] = 0
-        plane[inside] = rng.poisson(rate[inside])
+        plane[inside] = portable.poisson(rng, rate[inside])
         stray = rng.integers(0, plane.size, size=plane.size // 25)
         plane.ravel()[stray] += 1
         hot = rng.integers(0, plane.size, size=plane.size // 40_000)
@@ -98,14 +100,14 @@ def stain_codex(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Cha
     shape = anatomy.mask.shape
     image = np.empty((len(channels), *shape), dtype=np.uint16)
     row, col = (np.linspace(-1, 1, size, dtype=np.float32) for size in shape)
-    slope = rng.uniform(-0.12, 0.12, 2).astype(np.float32)
+    slope = portable.uniform(rng, -0.12, 0.12, 2).astype(np.float32)
     light = 1 + slope[0] * row[:, None] + slope[1] * col[None, :] - 0.16 * (row[:, None] ** 2 + col[None, :] ** 2)
     own = blur(0.55 * anatomy.fibres + 0.12 * anatomy.mask + 0.16 * (anatomy.cells > 0), times=2)
     for position, channel in enumerate(channels):
-        batch = np.float32(channel.gain * np.exp(rng.normal(0, 0.15)))
+        batch = np.float32(channel.gain) * portable.varied(rng, 0.15, 1)
         signal = batch * blur(_signal(rng, anatomy, sites, channel), times=2)
-        signal = (signal + rng.uniform(700, 1500) * own) * light + rng.uniform(180, 320)
-        shot = rng.standard_normal(shape, dtype=np.float32) * np.sqrt(signal * np.float32(3.0) + 400)
+        signal = (signal + portable.uniform(rng, 700, 1500) * own) * light + portable.uniform(rng, 180, 320)
+        shot = portable.normal(rng, shape) * np.sqrt(signal * np.float32(3.0) + 400)
         image[position] = np.clip(signal + shot, 0, 65535)
     return image
 
@@ -116,7 +118,7 @@ def stain_he(rng: Rng, anatomy: Anatomy, sites: Sites) -> npt.NDArray[np.uint8]:
     dark = np.array([0.0] + [cell.haematoxylin for cell in CELL_TYPES], dtype=np.float32)
     pink = np.array([0.0] + [cell.eosin for cell in CELL_TYPES], dtype=np.float32)
     kinds = np.concatenate([[0], anatomy.kinds + 1])
-    varied = np.exp(rng.normal(0, 0.14, len(kinds))).astype(np.float32)
+    varied = portable.varied(rng, 0.14, len(kinds))
     owner = anatomy.cells
     blood = (anatomy.regions == LUMEN) * np.clip(smooth_noise(rng, shape, scale=4) - 0.3, 0, 0.8)
     ground = (
@@ -125,10 +127,10 @@ def stain_he(rng: Rng, anatomy: Anatomy, sites: Sites) -> npt.NDArray[np.uint8]:
     haematoxylin = (dark[kinds] * varied)[owner] * (0.95 * sites.weights["nucleus"] + 0.1 * sites.weights["cytoplasm"])
     eosin = pink[kinds][owner] * 0.62 * sites.weights["cytoplasm"] + 0.55 * anatomy.fibres + ground + 0.9 * blood
     eosin = eosin + 0.1 * haematoxylin
-    cast = np.exp(rng.normal(0, 0.08, 2)).astype(np.float32)
+    cast = portable.varied(rng, 0.08, 2)
     haematoxylin, eosin = blur(haematoxylin) * cast[0], blur(eosin) * cast[1]
     paper = np.array([243, 241, 244], dtype=np.float32)
     density = HAEMATOXYLIN[:, None, None] * haematoxylin + EOSIN[:, None, None] * (0.62 * eosin)
-    light = paper[:, None, None] * np.exp(-density) + 1.6 * rng.standard_normal(shape, dtype=np.float32)
+    light = paper[:, None, None] * portable.exp(-density) + 1.6 * portable.normal(rng, shape)
     rgb: npt.NDArray[np.uint8] = np.clip(light, 0, 255).astype(np.uint8)
     return rgb

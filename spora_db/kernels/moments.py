@@ -1,15 +1,14 @@
 """Mean and sum of squared deviations of transformed pixels, in float64, in an order that blocks do not change."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from spora_db.kernels.compile import kernel
+from spora_db.kernels.fused import row_kernel
+from spora_db.kernels.logarithms import any_log1p, precise_log1p
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Reals: TypeAlias = npt.NDArray[np.float64]
 Values: TypeAlias = npt.NDArray[Any]
 
@@ -19,37 +18,10 @@ LOG1P: Final = 2
 BUFFER: Final = 1024
 FILLED, COUNT, MEAN, M2, LEAST, MOST = 0, 1, 2, 3, 4, 5
 STATE: Final = 6
-LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # their sum is ln 2; the first has 32 bits
 LOG1P_LOWEST, LOG1P_HIGHEST = -0.99, 1e300
 
 
-def _vector(function: Function) -> Function:
-    """Compile a loop body; ``contract`` only fuses multiplication and addition: NaN and infinity stay as they are."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(function))
-
-
-@_vector
-def precise_log1p(value: np.float64) -> np.float64:
-    """log1p of a float64 in [-0.99, 1e300] to 4e-16: 2^e (1 + f) by bits, then 2 atanh(f / (2 + f)) by its series."""
-    bits = np.int64(np.float64(value + 1.0).view(np.int64) - np.int64(0x3FE6A09E667F3BCD))
-    exponent = np.float64(np.int64(bits >> np.int64(52)))
-    power = np.int64(np.int64(0x3FF0000000000000) - np.int64(bits & np.int64(-0x10000000000000))).view(np.float64)
-    f = value * power + (power - 1.0)
-    s = f / (2.0 + f)
-    z = s * s
-    tail = z * (2.0 / 21.0) + 2.0 / 19.0
-    tail = tail * z + 2.0 / 17.0
-    tail = tail * z + 2.0 / 15.0
-    tail = tail * z + 2.0 / 13.0
-    tail = tail * z + 2.0 / 11.0
-    tail = tail * z + 2.0 / 9.0
-    tail = tail * z + 2.0 / 7.0
-    tail = tail * z + 2.0 / 5.0
-    tail = tail * z + 2.0 / 3.0
-    return exponent * LN2_HIGH + (exponent * LN2_LOW + (tail * (z * s) + 2.0 * s))
-
-
-@_vector
+@row_kernel
 def transform_run(
     mode: int, source: Values, out: Reals, lower: np.float64, upper: np.float64, width: np.float64
 ) -> None:
@@ -74,10 +46,10 @@ def transform_run(
             value = np.float64(source[i])
             value = lower if value < lower else value
             value = upper if value > upper else value
-            out[i] = np.log1p(value)
+            out[i] = any_log1p(value)
 
 
-@_vector
+@row_kernel
 def folded_sum(values: Reals) -> Any:  # noqa: ANN401
     """Sum a power-of-two number of values by folding halves: it vectorizes, errs by log n roundings, destroys them."""
     half = values.size // 2

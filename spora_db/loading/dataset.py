@@ -17,7 +17,7 @@ from spora_db.loading.order import Shuffle
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
-from spora_db.loading.substitutes import Substitutes, Unreadable
+from spora_db.loading.substitutes import PanelPosition, Substitutes, Unreadable
 from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import ABSENT, Plan
 from spora_db.samples.materialize import ImagePlan, Materializer
@@ -52,10 +52,11 @@ class PlanDataset(Dataset[Sample]):
         which case samples hold raw pixels and the numbers of the formula.
     on_error
         What becomes of a row whose reading ends in a SporaError or OSError: ``"raise"``; or ``"replace"``, and a row of
-        another tissue with the same channels (of any, if there is none) stands in, drawn from the plan's hash and the
-        position alone. What failed is recorded in the quarantine of the lake (`Catalog.quarantine`), with one warning
-        per tissue and process; after 100 failures in a row the last error is raised. Samples then have
-        ``substituted_for``: the position that they stand in for, -1 for their own.
+        another tissue of the same dataset and modalities (of any, if there is none; in batches of one panel, one with
+        the same channels) stands in, a function of the plan's rows and the position alone. What failed is recorded in
+        the quarantine of the lake (`Catalog.quarantine`), with one warning per tissue and process; after 100 failures
+        in a row the last error is raised. Samples then have ``substituted_for``: the position that they stand in for,
+        -1 for their own.
 
     Raises
     ------
@@ -138,7 +139,8 @@ class PlanDataset(Dataset[Sample]):
                 raise IndexError(f"position {position} is out of range for {len(self)} rows")
         rows = np.asarray(positions, np.int64) % len(self)
         memory = self._memory(rows)
-        return [self._readable(int(row), [part[i] for part in memory]) for i, row in enumerate(rows)]
+        of_panel = [PanelPosition if isinstance(position, PanelPosition) else int for position in positions]
+        return [self._readable(of_panel[i](row), [part[i] for part in memory]) for i, row in enumerate(rows)]
 
     def _memory(self, rows: "npt.NDArray[np.int64]") -> list[list[Memory]]:
         try:

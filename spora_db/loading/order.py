@@ -20,7 +20,7 @@ GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111
 ALIGNMENT = 256  # pixels: borders of groups fall on borders of the usual chunks
 
 
-def order_key(plan_hash: str, *, seed: int, epoch: int, purpose: str) -> int:
+def order_key(rows_hash: str, *, seed: int, epoch: int, purpose: str) -> int:
     """Return the 64-bit key under which one epoch's random numbers are drawn.
 
     Examples
@@ -28,7 +28,7 @@ def order_key(plan_hash: str, *, seed: int, epoch: int, purpose: str) -> int:
     >>> order_key("00ff", seed=0, epoch=1, purpose="rows") == order_key("00ff", seed=0, epoch=1, purpose="rows")
     True
     """
-    text = f"spora-db/order/{VERSION}|{plan_hash}|{seed}|{epoch}|{purpose}"
+    text = f"spora-db/order/{VERSION}|{rows_hash}|{seed}|{epoch}|{purpose}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -92,8 +92,10 @@ def draw_without_replacement(weights: Float64, count: int, key: int) -> Int64:
     >>> draw_without_replacement(np.array([1.0, 0.0, 1.0]), 2, 7).tolist()
     [2, 0]
     """
+    from spora_db.kernels.logarithms import log
+
     possible = np.flatnonzero(weights)
-    arrival = -np.log(uniforms(key, possible)) / weights[possible]
+    arrival = -log(uniforms(key, possible)) / weights[possible]  # numpy's last bits hang on the processor
     return np.asarray(possible[np.argsort(arrival, kind="stable")[:count]])
 
 

@@ -11,6 +11,8 @@ from spora_db.errors import ArgumentError
 from spora_db.loading.order import Partition
 from spora_db.loading.progress import VERSION, Progress, check_state
 from spora_db.loading.sampler import TileSampler
+from spora_db.loading.substitutes import PanelPosition
+from spora_db.loading.weights import digest
 from spora_db.plan import ABSENT, Plan
 
 Int64 = npt.NDArray[np.int64]
@@ -93,7 +95,7 @@ class PanelBatchSampler(Sampler[list[int]]):
     def _count(self, batches: list[Int64]) -> Iterator[list[int]]:
         for i, batch in enumerate(batches, start=1):
             self._yielded = i
-            yield batch.tolist()
+            yield [PanelPosition(position) for position in batch.tolist()]
 
     def state_dict(self, *, taken: int | None = None) -> dict[str, Any]:
         """Return where the epoch stands; `taken` counts batches of this rank, see `TileSampler.state_dict`."""
@@ -116,7 +118,8 @@ class PanelBatchSampler(Sampler[list[int]]):
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "plan_hash": self.sampler.dataset.plan.hash,
+            "rows_hash": self.sampler.dataset.plan.rows_hash,
+            "panels": digest(self.panels),
             "batch_size": self.batch_size,
             "drop_last": self.drop_last,
         }
@@ -141,7 +144,30 @@ def panel_numbers(plan: Plan) -> Int64:
         codes = np.stack([panel.name, panel.uniprot])
         for image, delivered in enumerate(panel.delivered, panel.first):
             of_image[image] = known.setdefault(codes[:, delivered].tobytes(), len(known))
+    return _numbers_of_rows(plan, of_image)
+
+
+def cohort_numbers(plan: Plan) -> Int64:
+    """Return a number per row, equal where rows come from the same dataset and the same modalities.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+
+    Returns
+    -------
+    int64 array of shape (rows,)
+    """
+    known = dict[tuple[object, ...], int]()
+    names = zip(*(plan.images.column(name).to_pylist() for name in ("dataset", "modality")), strict=True)
+    of_image = np.array([*(known.setdefault(name, len(known)) for name in names), ABSENT], np.int64)
+    return _numbers_of_rows(plan, of_image)
+
+
+def _numbers_of_rows(plan: Plan, of_image: Int64) -> Int64:
+    """Return a number per combination of the numbers of a row's images; the last entry is that of an absent image."""
     numbers = np.zeros(len(plan), np.int64)
     for column in plan.image.T:
-        numbers = np.unique(numbers * (len(known) + 1) + of_image[column] + 1, return_inverse=True)[1]
+        numbers = np.unique(numbers * (int(of_image.max()) + 2) + of_image[column] + 1, return_inverse=True)[1]
     return numbers

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spora_db.errors import ArgumentError
 from spora_db.loading.order import Partition
 
-VERSION = 1
+VERSION = 2
 Int64 = npt.NDArray[np.int64]
 
 
@@ -87,15 +87,22 @@ def check_state(state: Mapping[str, Any], expected: Mapping[str, Any], kind: str
     ArgumentError
         Naming what differs.
     """
+    if state.get("kind") == kind and state.get("version") == 1:
+        raise ArgumentError(
+            "The state is of version 1, where the order of samples hung on channels and statistics too; now it is a "
+            "function of the rows, the seed and the epoch, so the rest of that epoch cannot be told. Begin the epoch "
+            "anew: set_epoch(...) instead of load_state_dict(...)."
+        )
     if state.get("kind") != kind or state.get("version") != VERSION:
         raise ArgumentError(
             f"The state is of kind {state.get('kind')!r}, version {state.get('version')!r}; expected {kind!r}, version "
             f"{VERSION}. Pass what state_dict() of a {kind} returned."
         )
-    if state["plan_hash"] != expected["plan_hash"]:
+    if state["rows_hash"] != expected["rows_hash"]:
         raise ArgumentError(
-            f"The state belongs to plan {state['plan_hash']}, here it is {expected['plan_hash']}: the query, "
-            "its channels or statistics, or the lake's tables differ. Resume with the same query on the same tables."
+            f"The state belongs to the rows {state['rows_hash']}, here they are {expected['rows_hash']} "
+            "(Plan.rows_hash): another selection, or the lake's tables differ. Resume with the same query on the same "
+            "tables; channels, statistics and further columns may differ."
         )
     differing = [name for name, value in expected.items() if state.get(name) != value]
     if differing:

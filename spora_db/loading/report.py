@@ -68,7 +68,7 @@ def report(sampler: "TileSampler", *, batch_size: int, workers: int, cache_bytes
     """Follow the beginning of a sampler's epoch; see `TileSampler.report`."""
     dataset = sampler.dataset
     plan = dataset.plan
-    key = order_key(plan.hash, seed=sampler.seed, epoch=sampler.epoch, purpose="report")
+    key = order_key(plan.rows_hash, seed=sampler.seed, epoch=sampler.epoch, purpose="report")
     order = sampler.order()
     shuffled = order[permutation(len(order), key)]
     order, shuffled = order[:FOLLOWED], shuffled[:FOLLOWED]

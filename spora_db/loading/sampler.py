@@ -32,7 +32,7 @@ KIND = "TileSampler"
 
 
 class TileSampler(Sampler[int]):
-    """The order of a dataset's rows, a pure function of (plan hash, seed, epoch, position).
+    """The order of a dataset's rows, a pure function of (`Plan.rows_hash`, seed, epoch, position).
 
     It goes
 
@@ -193,13 +193,13 @@ class TileSampler(Sampler[int]):
 
     def _ordered(self, epoch: int) -> Int64:
         plan = self.dataset.plan
-        key = order_key(plan.hash, seed=self.seed, epoch=epoch, purpose="rows")
+        key = order_key(plan.rows_hash, seed=self.seed, epoch=epoch, purpose="rows")
         drawn = self._drawn(len(plan), key)
         if self.shuffle == "locality":
             if self._groups is None:
                 self._groups = group_rows(plan, side=self.group)
             counts = None if drawn is None else np.bincount(drawn, minlength=len(plan))
-            groups_key = order_key(plan.hash, seed=self.seed, epoch=epoch, purpose="groups")
+            groups_key = order_key(plan.rows_hash, seed=self.seed, epoch=epoch, purpose="groups")
             return locality_order(self._groups, groups_key, self.mix, counts=counts)
         if self.shuffle == "none":
             return np.arange(len(plan)) if drawn is None else np.sort(drawn)
@@ -234,7 +234,7 @@ class TileSampler(Sampler[int]):
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "plan_hash": self.dataset.plan.hash,
+            "rows_hash": self.dataset.plan.rows_hash,
             "shuffle": self.shuffle,
             "seed": self.seed,
             "weights": digest(self.weights),

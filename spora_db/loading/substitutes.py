@@ -23,11 +23,16 @@ class Unreadable(Exception):
     """A row was recorded in the quarantine; its cause says why."""
 
 
+class PanelPosition(int):
+    """A position in a batch that has room for one panel only: its substitute has the same channels."""
+
+
 class Substitutes:
     """Finds a readable row for one that is not, and records those that are not.
 
-    The substitute is a pure function of the plan's hash, the position and the attempt. It comes from another tissue
-    with the same channels, where there is one, so that batches of one panel stay so; else from anywhere in the plan.
+    The substitute is a pure function of which rows the plan has, the position and the attempt, whatever the channels
+    and statistics. It comes from another tissue of the same dataset and modalities, where there is one; else from
+    anywhere in the plan. Only for batches of one panel must its channels be the same (see `PanelPosition`).
 
     Parameters
     ----------
@@ -38,8 +43,8 @@ class Substitutes:
     def __init__(self, plan: Plan) -> None:
         self.quarantine = Quarantine(quarantine_path(plan.lake))
         self._warned: set[int] = set()
-        self._panels: npt.NDArray[np.int64] | None = None
-        self._candidates: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
+        self._numbers: dict[bool, npt.NDArray[np.int64]] = {}
+        self._candidates: dict[tuple[bool, int, int], npt.NDArray[np.int64]] = {}
 
     @contextmanager
     def recorded(self, plan: Plan, position: int, *, image: int) -> Iterator[None]:
@@ -64,14 +69,19 @@ class Substitutes:
         plan
             The plan.
         position
-            The row that cannot be read.
+            The row that cannot be read; a `PanelPosition` is given one with the same channels.
         attempt
             Counts from 0.
         """
-        rows = self._rows(plan, position)
-        key = order_key(plan.hash, seed=0, epoch=0, purpose=f"substitutes of {position}")
-        drawn = int(hashed(key, np.array([attempt]))[0])
-        return drawn % len(plan) if not len(rows) else int(rows[drawn % len(rows)])
+        key = order_key(plan.rows_hash, seed=0, epoch=0, purpose=f"substitutes of {int(position)}")
+        numbers = hashed(key, np.arange(ATTEMPTS))
+        for rows in (self._rows(plan, position, panel=False), *self._others(plan, position)):
+            drawn = rows[numbers % np.uint64(len(rows))] if len(rows) else rows
+            if isinstance(position, PanelPosition):
+                drawn = drawn[self._numbers_by(plan, panel=True)[drawn] == self._numbers[True][position]]
+            if len(drawn) > attempt:
+                return int(drawn[attempt])
+        return int(numbers[attempt] % np.uint64(len(plan)))
 
     def read(self, plan: Plan, position: int, *, read: Callable[[int], Sample]) -> Sample:
         """Return what `read` makes of the first substitute that can be read.
@@ -95,18 +105,28 @@ class Substitutes:
 
     def __getstate__(self) -> dict[str, object]:
         """Hand over what is small; the rest is found again where it is needed."""
-        return {**self.__dict__, "_panels": None, "_candidates": {}}
+        return {**self.__dict__, "_numbers": {}, "_candidates": {}}
 
-    def _rows(self, plan: Plan, position: int) -> npt.NDArray[np.int64]:
-        from spora_db.loading.panel_batches import panel_numbers
+    def _others(self, plan: Plan, position: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the rows of the same panel in other datasets, where a panel is asked for."""
+        if isinstance(position, PanelPosition):
+            yield self._rows(plan, position, panel=True)
 
-        if self._panels is None:
-            self._panels = panel_numbers(plan)
+    def _rows(self, plan: Plan, position: int, *, panel: bool) -> npt.NDArray[np.int64]:
+        """Return the rows of other images that have the position's panel, or its dataset and modalities."""
+        numbers = self._numbers_by(plan, panel=panel)
         column = int((plan.image[position] != ABSENT).argmax())
-        key = int(self._panels[position]), int(plan.image[position, column])
+        key = panel, int(numbers[position]), int(plan.image[position, column])
         if key not in self._candidates:
-            self._candidates[key] = np.flatnonzero((self._panels == key[0]) & (plan.image[:, column] != key[1]))
+            self._candidates[key] = np.flatnonzero((numbers == key[1]) & (plan.image[:, column] != key[2]))
         return self._candidates[key]
+
+    def _numbers_by(self, plan: Plan, *, panel: bool) -> npt.NDArray[np.int64]:
+        from spora_db.loading.panel_batches import cohort_numbers, panel_numbers
+
+        if panel not in self._numbers:
+            self._numbers[panel] = panel_numbers(plan) if panel else cohort_numbers(plan)
+        return self._numbers[panel]
 
     def _record(self, plan: Plan, position: int, *, image: int, error: Exception) -> None:
         source = {name: plan.images.column(name)[image].as_py() for name in ("dataset", "tissue_id", "modality", "mpp")}

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -88,12 +88,12 @@ def first_images(plan: Plan) -> npt.NDArray[np.int64]:
     return image
 
 
-def digest(weights: Weights | None) -> str | None:
-    """Return a short text that differs where weights differ; None for none.
+def digest(values: npt.NDArray[Any] | None) -> str | None:
+    """Return a short text that differs where numbers differ; None for none.
 
     Examples
     --------
     >>> digest(np.ones(3)), digest(None)
     ('15e0d9b6717f8ff8', None)
     """
-    return None if weights is None else hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()
+    return None if values is None else hashlib.blake2b(values.tobytes(), digest_size=8).hexdigest()

@@ -65,8 +65,8 @@ class LockDifference:
         Rows gained, lost and changed, by dataset.
     rows
         Numbers of rows.
-    plans
-        Hashes of the plans.
+    plans, same_rows
+        Fingerprints of the plans, and whether those of their rows are equal: then samples come in the same order.
     failure
         Why the second has no plan, if it has none.
     other_form
@@ -83,6 +83,7 @@ class LockDifference:
     tissues: Mapping[str, TissueChanges]
     rows: tuple[int, int]
     plans: tuple[str, str]
+    same_rows: bool = False
     failure: str | None = None
     other_form: bool = False
     versions: tuple[str, ...] = ()
@@ -117,7 +118,8 @@ class LockDifference:
         if self.failure:
             lines.append(f"plan: {counted(self.rows[0], 'row')} then; now it cannot be made: {self.failure}")
         else:
-            same = " (the same)" if self.plans[0] == self.plans[1] else ""
+            rows = " (the same rows in the same order)" if self.same_rows else ""
+            same = " (the same)" if self.plans[0] == self.plans[1] else rows
             if self.other_form:
                 same = ": hashes of two forms, from two versions of spora-db; lock the query again with this one"
             lines.append(
@@ -147,6 +149,7 @@ def compare(first: "Lock", second: "Lock", *, failure: str | None = None) -> Loc
         tissues={} if failure else _tissues(first.tissues, second.tissues),
         rows=(first.rows, second.rows),
         plans=(first.plan, second.plan),
+        same_rows=first.rows_hash == second.rows_hash,
         failure=failure,
         other_form=first.versions.get(PLAN_HASH) != second.versions.get(PLAN_HASH),
         versions=tuple(_choices(first.versions, second.versions)),

@@ -1,8 +1,8 @@
 """Locks: a query and the exact state of the lake that it was answered from, in one JSON file beside a paper or a model.
 
 A lock holds what was asked for, the SQL, the versions, a fingerprint of every parquet file that the plan depends on,
-the plan's hash, and a digest of every tissue's rows, channels and statistics. `from_lock` gives the query again if its
-plan is still the same, and says precisely what differs if not.
+both fingerprints of the plan, and a digest of every tissue's rows, channels and statistics. `from_lock` gives the query
+again if its plan is still the same, and says precisely what differs if not.
 """
 
 import json
@@ -53,13 +53,13 @@ class Lock:
         Fingerprints of the parquet files that the plan depends on, by path below the lake.
     images
         Fingerprints of the images and masks of the plan, if asked for.
-    rows, plan
-        Number of rows and hash of the plan.
+    rows, rows_hash, plan
+        Number of rows, their fingerprint (which the order of samples depends on), and that of the whole plan.
     tissues
         By dataset and tissue, the number of rows and digests of `lock_state.PARTS`.
     """
 
-    format: Literal["spora-db lock 1"] = "spora-db lock 1"
+    format: Literal["spora-db lock 2"] = "spora-db lock 2"
     lake: str
     selection: Selection
     specs: Mapping[str, str]
@@ -69,6 +69,7 @@ class Lock:
     files: Mapping[str, FileState]
     images: Mapping[str, FileState] | None = None
     rows: int
+    rows_hash: str
     plan: str
     tissues: Mapping[str, Mapping[str, TissueState]]
 
@@ -117,6 +118,7 @@ def make_lock(lake: str | Path, selection: Selection, *, images: bool = False, r
         files=_states(paths, catalog.lake),
         images=_image_states(plan, catalog.lake) if images else None,
         rows=len(plan),
+        rows_hash=plan.rows_hash,
         plan=plan.hash,
         tissues=tissue_states(plan),
     )
@@ -130,7 +132,7 @@ def read_lock(path: str | Path) -> Lock:
     LockError
         If there is no such file.
     FileFormatError
-        If it is no lock, or one of a newer form.
+        If it is no lock, or one of an older or newer form.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -138,6 +140,12 @@ def read_lock(path: str | Path) -> Lock:
         raise LockError(f"{path} cannot be read: {error.strerror}. Write a lock with query.lock(path).") from error
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is no lock: {error}. Write a lock with query.lock(path).") from error
+    if isinstance(content, dict) and content.get("format") == "spora-db lock 1":
+        raise FileFormatError(
+            f"{path} is a lock of the first form (spora-db 0.1), whose one fingerprint mixed rows with channels and "
+            "statistics; plans have one of each now, and the old one cannot be compared. What it selects stands in its "
+            "'selection' and 'sql': make the query again and lock it with query.lock(path)."
+        )
     return from_json(Lock, content, where=str(path))
 
 

@@ -19,7 +19,10 @@ from spora_db.samples.masks import PlanMasks
 from spora_db.selection import StandardizationChoice, Unit
 from spora_db.wording import counted
 
-VERSION = 3
+VERSION = 4
+"""Of `Plan.hash`, which locks compare: what it is made of changes with spora-db."""
+ROWS_VERSION = 1
+"""Of `Plan.rows_hash`, which orders are drawn from: another would reorder every training run."""
 ABSENT = -1
 
 _Bytes = bytes | memoryview
@@ -31,8 +34,8 @@ class Plan:
     """What to load, row by row: the frozen result of a query.
 
     A row names a place in a tissue and the image of each modality there. Rows take 16 bytes each (one modality); all
-    that belongs to an image is kept once. A plan pickles, holds no handle, and has the same `hash` on every machine,
-    for every copy of the lake.
+    that belongs to an image is kept once. A plan pickles, holds no handle, and has the same two fingerprints on every
+    machine, for every copy of the lake: `rows_hash` decides the order of samples, `hash` is what a lock holds.
 
     Attributes
     ----------
@@ -60,8 +63,12 @@ class Plan:
         Further columns of the query, row by row.
     masks, cells
         The masks and the cells that come with every sample, if asked for.
+    rows_hash
+        Hexadecimal digest of which rows these are, in their order: unit, tile size, and of every row its tissue,
+        images, tile and corner. Order, draws, substitutes and resumption are functions of it; channels, statistics,
+        further columns, masks, cells and spora-db's version do not change it.
     hash
-        Hexadecimal digest of all the above except the lake's place.
+        Hexadecimal digest of all the above except the lake's place: the same plan gives the same samples.
     """
 
     lake: str
@@ -80,6 +87,7 @@ class Plan:
     columns: pa.Table
     masks: PlanMasks | None = None
     cells: PlanCells | None = None
+    rows_hash: str = field(default="", compare=False)
     hash: str = field(default="", compare=False)
 
     def __len__(self) -> int:
@@ -129,12 +137,14 @@ class Plan:
         return Path(self.lake) / str(self.images.column("path")[image].as_py())
 
     def hashed(self) -> "Plan":
-        """Return this plan with its `hash` set."""
+        """Return this plan with `rows_hash` and `hash` set."""
+        rows = json.dumps([ROWS_VERSION, self.unit, self.tile_size, len(self.modalities)]).encode()
+        images = [_column_bytes(self.images.column(name)) for name in ("dataset", "modality", "mpp", "tissue_id")]
+        identity: list[list[_Bytes]] = [[rows], *images]
+        identity += [[_buffer(array)] for array in (self.image, self.tile_id, self.row, self.col)]
         head = {
             "version": VERSION,
-            "unit": self.unit,
             "modalities": self.modalities,
-            "tile_size": self.tile_size,
             "channel_names": self.channel_names,
             "uniprot_ids": self.uniprot_ids,
             "standardization": {
@@ -146,14 +156,13 @@ class Plan:
             "cells": None if self.cells is None else (self.cells.names, self.cells.categories),
         }
         parts: list[list[_Bytes]] = [[json.dumps(head, sort_keys=True).encode()]]
-        parts += [[_buffer(array)] for array in (self.image, self.tile_id, self.row, self.col)]
         parts += [[_buffer(array) for panel in self.channels.panels for array in panel.arrays]]
-        parts += [_column_bytes(self.images.column(name)) for name in ("dataset", "modality", "mpp", "tissue_id")]
         parts += [_column_bytes(self.columns.column(name)) for name in self.columns.column_names]
         parts += [[_buffer(array)] for array in (() if self.cells is None else self.cells.arrays)]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # of millions of rows, it takes as long as a join
-            digests = list(pool.map(_digest, parts))
-        return replace(self, hash=_digest(digests).hex())
+            digests = list(pool.map(_digest, [*identity, *parts]))
+        rows_hash = _digest(digests[: len(identity)])
+        return replace(self, rows_hash=rows_hash.hex(), hash=_digest([rows_hash, *digests[len(identity) :]]).hex())
 
 
 def _digest(parts: Iterable[_Bytes]) -> bytes:

@@ -108,8 +108,9 @@ def transformed(values: Reals, *, method: str, lower: float, upper: float) -> Re
     if method == "quantile_clipping":
         return (clipped - lower) / (upper - lower + EPSILON)
     if method == "quantile_clipping_log1p":
-        with np.errstate(invalid="ignore", divide="ignore"):  # below -1 there is no logarithm: NaN drops the channel
-            return np.log1p(clipped)
+        from spora_db.kernels.logarithms import log1p
+
+        return log1p(clipped)  # below -1 there is no logarithm: NaN drops the channel
     function = registered(method)
     assert function is not None
     return np.asarray(function(clipped), dtype=np.float64)
