@@ -10,7 +10,7 @@ import duckdb
 from sqlglot import exp
 
 from spora_db.catalog.describe import cohort_types
-from spora_db.errors import FileFormatError, QueryError, SporaError, unknown
+from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, unknown
 from spora_db.guard.dialect import DIALECT
 from spora_db.guard.text import quoting, tokens_of, where
 from spora_db.names import fold
@@ -41,6 +41,7 @@ _TYPES = re.compile(r"Cannot compare values of type|No function matches the give
 _PLAIN = ("VARCHAR", "NULL")
 _MACRO = re.compile(r"\b(n_markers|has_all_markers|has_any_marker)\b")
 _OUR_OWN = re.compile(r"Invalid Input Error: (Marker '.*)", re.DOTALL)  # sql/macros call error()
+_OF_A_SOURCE = re.compile(r"Invalid Input Error: (The column '.*)", re.DOTALL)  # sources.whole_numbers does
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 
@@ -97,6 +98,8 @@ def failure(
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
     if match := _OUR_OWN.search(message):
         return QueryError(match[1])
+    if match := _OF_A_SOURCE.search(message):
+        return TableError(match[1])
     if _may_be_of_a_file(error):
         broken = _broken_file(message, list(branches), connection.execute)
         if broken is not None:

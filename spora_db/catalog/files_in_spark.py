@@ -117,6 +117,8 @@ def _in_spark(node: exp.Expr) -> exp.Expr:
         return exp.IsNan(this=node.expressions[0])
     if node.name == "trunc":  # compared with the number itself: either way it is equal where there is no fraction
         return exp.Floor(this=node.expressions[0])
+    if node.name == "error":
+        return exp.Anonymous(this="raise_error", expressions=node.expressions)
     raise QueryError(f"The function {node.name} of a source has no translation to Spark. Report it.")
 
 

@@ -17,13 +17,17 @@ from spora_db.sources.expressions import cast_to, constant, empty, named, null, 
 from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
 from spora_db.sources.reconcile import cast, cast_id, common_type, is_known
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
+from spora_db.sources.whole_numbers import whole_number
 
 _TEXT = "VARCHAR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """How files of one kind become rows: columns from the path, columns every cohort has, and the rest by name."""
+    """How files of one kind become rows: columns from the path, columns every cohort has, and the rest by name.
+
+    Those of ``ids`` become text, those of ``whole`` are whole numbers, or an error.
+    """
 
     name: str
     kind: TableKind
@@ -31,6 +35,7 @@ class Table:
     fixed: Mapping[str, str]
     required: tuple[str, ...] = ("tissue_id",)
     ids: tuple[str, ...] = ("tissue_id",)
+    whole: tuple[str, ...] = ()
     extras: bool = True
     row_number: str | None = None
 
@@ -49,8 +54,9 @@ CELLS = Table(
     name="source_cells",
     kind="cells",
     place={"dataset": _TEXT},
-    fixed={"tissue_id": _TEXT, "cell_id": "reconciled"},
+    fixed={"tissue_id": _TEXT, "cell_id": "BIGINT"},
     ids=("tissue_id", "patient_id", "specimen_id"),
+    whole=("cell_id",),
 )
 CHANNELS = Table(
     name="source_channels",
@@ -126,7 +132,7 @@ def _reconcile(
                 names.setdefault(fold(column.name), column.name)
                 found.setdefault(fold(column.name), []).append(column.type)
     types = {key: common_type(kinds) for key, kinds in found.items()}
-    types |= {name: kind for name, kind in source.fixed.items() if kind != "reconciled"}
+    types |= source.fixed
     types |= {name: _TEXT for name in source.ids if name in types}
     return names, types
 
@@ -141,12 +147,7 @@ def _plain(
     lake: Lake,
 ) -> exp.Select:
     """Return the SELECT over one file with a column per attribute."""
-    values = {
-        fold(column.name): cast_id(position(column.position), found=column.type)
-        if fold(column.name) in source.ids
-        else cast(position(column.position), found=column.type, wanted=types[fold(column.name)])
-        for column in columns
-    }
+    values = {fold(column.name): _value(source, footer, column, types, lake) for column in columns}
     origin = read_parquet([footer.table.path], width=len(footer.names), row_number=source.row_number is not None)
     select = exp.Select().from_(origin, copy=False)
     if source is TISSUES:
@@ -155,6 +156,17 @@ def _plain(
     if source.row_number:
         projected.append(named(position(len(footer.names)), source.row_number))
     return select.select(*projected, *(named(value, names[key]) for key, value in values.items()), copy=False)
+
+
+def _value(source: Table, footer: Footer, column: FileColumn, types: Mapping[str, str], lake: Lake) -> exp.Expression:
+    """Return a column of a file as the source has it."""
+    value, name = position(column.position), fold(column.name)
+    if name in source.ids:
+        return cast_id(value, found=column.type)
+    if name in source.whole:
+        file = footer.table.path.relative_to(lake.root).as_posix()
+        return whole_number(value, found=column.type, name=column.file_name, file=file)
+    return cast(value, found=column.type, wanted=types[name])
 
 
 def _canonical_modality(
