@@ -95,7 +95,7 @@ def catalog_html(catalog: "Catalog") -> str:
         The lake.
     """
     try:
-        rows = catalog.run(COHORTS).fetchall()
+        rows = catalog._run(COHORTS).fetchall()
     except SporaError as error:
         return f"<p>Catalog of {escape(str(catalog.lake))}: {escape(str(error))}</p>"
     more = "<p>and more: SELECT * FROM datasets</p>" if len(rows) > LISTED else ""

@@ -179,7 +179,7 @@ def test_the_database_is_closed_even_without_the_guard(tmp_path, statement):
 def test_limits(lake):
     with Catalog(lake, memory_limit="100MB", threads=1) as catalog:
         assert catalog.sql("SELECT count(*) FROM tiles").fetchall()
-        values = dict(catalog.run("SELECT name, value FROM duckdb_settings()").fetchall())
+        values = dict(catalog._run("SELECT name, value FROM duckdb_settings()").fetchall())
     assert values["threads"] == "1"
     assert values["memory_limit"].startswith("95.3")
     for limits in ({"memory_limit": "many"}, {"threads": 0}):
@@ -246,18 +246,18 @@ def test_threads_may_share_a_catalog(lake, catalog):
 
 def test_registered_tables_live_as_long_as_asked(catalog):
     table = pa.table({"tissue_id": ["alpha_0001"]})
-    with catalog.registered("mine", table):
-        assert catalog.run("SELECT count(*) FROM tissues JOIN mine USING (tissue_id)").fetchall() == [(2,)]
+    with catalog._registered("mine", table):
+        assert catalog._run("SELECT count(*) FROM tissues JOIN mine USING (tissue_id)").fetchall() == [(2,)]
         with pytest.raises(UnknownNameError):
             catalog.sql("SELECT * FROM mine")
     with pytest.raises(UnknownNameError, match="mine"):
-        catalog.run("SELECT * FROM mine").fetchall()
-    catalog.register("mine", table)
-    assert catalog.run("SELECT * FROM mine").fetchall() == [("alpha_0001",)]
+        catalog._run("SELECT * FROM mine").fetchall()
+    catalog._register("mine", table)
+    assert catalog._run("SELECT * FROM mine").fetchall() == [("alpha_0001",)]
 
 
 def test_explain(catalog):
-    assert "PARQUET" in catalog.run("EXPLAIN SELECT * FROM tissues").fetchall()[0][1].upper()
+    assert "PARQUET" in catalog._run("EXPLAIN SELECT * FROM tissues").fetchall()[0][1].upper()
 
 
 def lakes():
@@ -279,11 +279,11 @@ def assert_same_in_bare_database(path):
         bare.execute(catalog.ddl())
         for name in VIEWS:
             everything = f"SELECT * FROM {name} ORDER BY ALL"
-            assert bare.sql(everything).to_arrow_table().equals(catalog.run(everything).to_arrow_table()), name
+            assert bare.sql(everything).to_arrow_table().equals(catalog._run(everything).to_arrow_table()), name
         macro = (
             "SELECT tissue_id, n_markers(dataset, modality, tissue_id, ['CD3e', 'P01732']) FROM tissues ORDER BY 1, 2"
         )
-        assert bare.sql(macro).fetchall() == catalog.run(macro).fetchall()
+        assert bare.sql(macro).fetchall() == catalog._run(macro).fetchall()
 
 
 def test_schema_names_what_was_reconciled(shared):
@@ -466,7 +466,7 @@ def test_a_page_that_cannot_be_read_is_told_with_its_file(tmp_path):
 def test_what_was_spilled_is_gone_after_closing(tmp_path, lake, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     catalog = Catalog(lake, memory_limit="60MB", threads=1)
-    catalog.run("CREATE TABLE big AS SELECT i, random() AS r FROM range(12_000_000) AS t(i)")
+    catalog._run("CREATE TABLE big AS SELECT i, random() AS r FROM range(12_000_000) AS t(i)")
     assert [path.name[:9] for path in tmp_path.iterdir()] == ["spora-db-"]
     catalog.close()
     assert list(tmp_path.iterdir()) == []
@@ -476,7 +476,7 @@ def test_a_compiled_query_can_be_asked_as_sql(lake, catalog):
     query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
     for chosen in (query.sample(5, weights="1.0 / n_tiles", seed=0), query.where("tile_id >= 0").sample(3, seed=1)):
         text = chosen.sql()
-        assert len(catalog.sql(text).fetchall()) == len(catalog.run(text).fetchall()) == chosen.count()
+        assert len(catalog.sql(text).fetchall()) == len(catalog._run(text).fetchall()) == chosen.count()
 
 
 def test_aggregates_over_distinct_rows_in_conditions(lake, catalog):

@@ -183,7 +183,7 @@ def test_postgres_gives_the_same_rows_in_the_same_order(catalog, asked, server, 
 @pytest.mark.parametrize("relation", VIEWS)
 def test_relations_hold_the_same_rows_in_postgres(catalog, server, relation):
     listed = ", ".join(f'"{column}"' for column in catalog.column_types(relation))
-    expected = catalog.run(f"SELECT {listed} FROM {relation}").fetchall()
+    expected = catalog._run(f"SELECT {listed} FROM {relation}").fetchall()
     found = server.query(f"SELECT {listed} FROM {relation}")
     assert sorted(texts(found), key=repr) == sorted(texts(expected), key=repr)
 
@@ -869,7 +869,7 @@ def test_spark_gives_the_same_rows(catalog, asked, tmp_path):
         columns = catalog.column_types(name)
         listed = ", ".join(f'"{column}"' for column in columns)
         text = f"SELECT {listed} FROM {name}"
-        whole[name] = Asked(text, list(columns), catalog.run(text).fetchall())
+        whole[name] = Asked(text, list(columns), catalog._run(text).fetchall())
     every = asked | whole
     queries = {name: catalog.translate(question.text, dialect="spark") for name, question in every.items()}
     answers = spark_answers(catalog.ddl(dialect="spark"), queries, tmp_path)

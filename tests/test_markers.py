@@ -386,7 +386,7 @@ def test_ctes_of_a_caller_do_not_reach_into_macros(lake, name):
     text = "SELECT tissue_id FROM tissues WHERE n_markers(dataset, modality, tissue_id, ['P07766']) = 1 ORDER BY ALL"
     with Catalog(lake) as catalog:
         asked = f"WITH {name} AS (SELECT 1 AS alias) {text}"
-        assert catalog.run(asked).fetchall() == catalog.sql(text).fetchall() != []
+        assert catalog._run(asked).fetchall() == catalog.sql(text).fetchall() != []
         with pytest.raises(QueryError, match=f"CTE name '{name}'"):
             catalog.sql(asked)
 

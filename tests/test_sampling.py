@@ -326,8 +326,8 @@ def test_a_condition_on_the_split_hides_no_leak(query):
     [divided, lambda q: q.where("tile_id < 4 AND age > 0").sample(per_patient=2), lambda q: q.split(by="specimen")],
 )
 def test_tiles_are_grouped_only_where_their_tissues_show_a_mistake(query, monkeypatch, build):
-    asked, run = [], Catalog.run
-    monkeypatch.setattr(Catalog, "run", lambda self, text, *rest: asked.append(text) or run(self, text, *rest))
+    asked, run = [], Catalog._run
+    monkeypatch.setattr(Catalog, "_run", lambda self, text, *rest: asked.append(text) or run(self, text, *rest))
     build(query).sql()
     assert [text for text in asked if "FROM images AS i LEFT JOIN tissues" in " ".join(text.split())]
     assert not [text for text in asked if "FROM tiles" in text and "LIMIT 0" not in text]

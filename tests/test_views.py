@@ -22,7 +22,7 @@ def rows(frame: pd.DataFrame, columns: list[str]) -> list[tuple]:
 
 def same(catalog: Catalog, relation: str, expected: pd.DataFrame) -> None:
     columns = list(expected.columns)
-    found = catalog.run(f"SELECT * FROM {relation}").df()
+    found = catalog._run(f"SELECT * FROM {relation}").df()
     assert set(columns) <= set(found.columns)
     assert rows(found, columns) == rows(expected, columns)
 

@@ -91,7 +91,7 @@ def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -
         query = query.join("tissues AS t", on=same, join_type="left", dialect=DIALECT)
     query = query.group_by(*(f"column_{i}" for i in range(len(names))))
     query = query.order_by(*(f"column_{i}" for i in range(len(names))))
-    found = catalog.run(query.sql(DIALECT), compiled.parameters)
+    found = catalog._run(query.sql(DIALECT), compiled.parameters)
     for name, kind in zip(names, found.types, strict=False):  # the number of rows comes last
         if kind.startswith(("STRUCT", "MAP", "UNION", "BLOB")) or kind.endswith("]"):
             raise ArgumentError(
@@ -166,15 +166,15 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
     selection = resolved.selection
     datasets = sorted(set(images.column("dataset").to_pylist()))
     place = {"datasets": datasets, "modalities": list(selection.modality_names), "mpp": selection.mpp}
-    frames = [catalog.run(NO_IMAGE, place).df()]
+    frames = [catalog._run(NO_IMAGE, place).df()]
     if selection.unit == "tile":
         tiling = {"strategy": selection.strategy or "default", "size": selection.tile_size}
-        frames.append(catalog.run(NO_TILES, {**place, **tiling}).df())
-    with catalog.registered("plan_images", images):
+        frames.append(catalog._run(NO_TILES, {**place, **tiling}).df())
+    with catalog._registered("plan_images", images):
         kinds = dict.fromkeys(("tissue", *selection.masks))
-        frames += [catalog.run(NO_MASK, {"kind": kind}).df() for kind in kinds]
-        with catalog.registered("quarantine", read_quarantine(catalog.lake)):
-            frames.append(catalog.run(IN_QUARANTINE).df())
+        frames += [catalog._run(NO_MASK, {"kind": kind}).df() for kind in kinds]
+        with catalog._registered("quarantine", read_quarantine(catalog.lake)):
+            frames.append(catalog._run(IN_QUARANTINE).df())
     gaps = missing_statistics_table(resolved, images, delivered, catalog)
     gaps = gaps.assign(what="statistics: " + gaps["problem"].astype("object"))
     frames.append(gaps.drop_duplicates(["what", "dataset", "modality", "tissue_id"]))
@@ -199,7 +199,7 @@ def licences(frame: "pd.DataFrame", catalog: Catalog) -> "pd.DataFrame":
     stated: dict[str, str] = {}
     for column in columns:
         query = exp.select("dataset", exp.column(column, quoted=True)).distinct().from_("tissues").order_by("1", "2")
-        for dataset, value in catalog.run(query.sql(DIALECT)).fetchall():
+        for dataset, value in catalog._run(query.sql(DIALECT)).fetchall():
             if value is not None:
                 stated[dataset] = f"{stated[dataset]}, {value}" if dataset in stated else str(value)
     found = []

@@ -78,7 +78,7 @@ class Database:
     """One in-memory DuckDB that may open a lake's files and nothing else.
 
     It does not keep `run` from writing: DuckDB lets COPY write over the files that it may read. Only the guard in front
-    of `Catalog.sql` does; whoever calls `run` hands over no text of a user.
+    of `Catalog.sql` does; whoever calls `run` hands over no text of a user, and no public name leads here.
 
     Parameters
     ----------

@@ -116,12 +116,12 @@ class Catalog:
         """
         return self._database.run(check_select(text, relations=VIEWS), params, asked=text)
 
-    def run(self, text: str, params: Parameters = None) -> Result:
-        """Run SQL that spora-db wrote itself: as `sql`, without the guard."""
+    def _run(self, text: str, params: Parameters = None) -> Result:
+        """Run SQL that spora-db wrote itself, without the guard, which alone keeps SQL from writing: never a user's."""
         return self._database.run(text, params)
 
     def translate(self, text: str, *, dialect: Dialect) -> str:
-        """Return a statement of `run` in the SQL of another engine that has the same relations (see `ddl`).
+        """Return a query over the relations in the SQL of another engine that has the same relations (see `ddl`).
 
         Raises
         ------
@@ -143,10 +143,10 @@ class Catalog:
         QueryError
             If the text is refused, does not parse or does not run.
         """
-        return self.explain(check_select(text, relations=VIEWS), params, shown=text)
+        return self._explain(check_select(text, relations=VIEWS), params, shown=text)
 
-    def explain(self, text: str, params: Parameters = None, *, shown: str | None = None) -> Explanation:
-        """Say what a statement of `run` will read, without running it: DuckDB's plan, files, row groups, estimate.
+    def _explain(self, text: str, params: Parameters = None, *, shown: str | None = None) -> Explanation:
+        """Say what a statement of `_run` will read, without running it: DuckDB's plan, files, row groups, estimate.
 
         Parameters
         ----------
@@ -263,14 +263,14 @@ class Catalog:
         """
         return self._database.show(read_quarantine(self.lake))
 
-    def register(self, name: str, table: pa.Table) -> None:
-        """Make an Arrow table readable as a relation of `run`, without copying it."""
+    def _register(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table readable as a relation of `_run`, without copying it."""
         self._database.register(name, table)
 
     @contextlib.contextmanager
-    def registered(self, name: str, table: pa.Table) -> Iterator[None]:
-        """Make an Arrow table readable as a relation of `run` within a ``with`` block."""
-        self.register(name, table)
+    def _registered(self, name: str, table: pa.Table) -> Iterator[None]:
+        """Make an Arrow table readable as a relation of `_run` within a ``with`` block."""
+        self._register(name, table)
         try:
             yield
         finally:

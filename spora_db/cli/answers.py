@@ -36,13 +36,13 @@ def answer(catalog: Catalog, text: str, *, in_shell: bool = False) -> Result:
     if len(set(folded)) == len(folded) and not any(map(_ONLY_IN_DUCKDB.search, result.types)):
         return result
     inner = sqlglot.parse_one(check_select(text, relations=catalog.relations), read=DIALECT)
-    told_apart = catalog.run(_select(exp.Star(), inner))
+    told_apart = catalog._run(_select(exp.Star(), inner))
     columns = zip(told_apart.columns, told_apart.types, strict=True)
     odd = [name for name, kind in columns if _ONLY_IN_DUCKDB.search(kind)]
     if not odd:
         return told_apart
     cast = [exp.alias_(exp.cast(exp.column(name, quoted=True), "VARCHAR"), name, quoted=True) for name in odd]
-    return catalog.run(_select(exp.Star(replace=cast), inner))
+    return catalog._run(_select(exp.Star(replace=cast), inner))
 
 
 def _select(what: exp.Star, inner: exp.Expr) -> str:

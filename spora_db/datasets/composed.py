@@ -264,7 +264,7 @@ def _class_of(modality: str) -> Callable[..., BaseImagingDataset]:
 def _expanded(modalities: ModKey | Iterable[ModKey], catalog: Catalog, *, where: str) -> list[str]:
     """Return the names asked for, each once; ``ihc`` becomes all stains that have images."""
     asked = [modalities] if isinstance(modalities, str) or not isinstance(modalities, Iterable) else modalities
-    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    existing = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
     names: list[str] = []
     for name in map(modality_name, asked):
         stains = [item for item in existing if item.startswith("ihc_")]

@@ -66,12 +66,12 @@ def _by_tissue(catalog: Catalog, text: str, path: Path) -> pd.DataFrame:
     if not path.is_file():
         message = f"There is no {path}, the table that this dataset is read from."
         raise TableError(message)
-    return catalog.run(text).df().set_index("tissue_id")
+    return catalog._run(text).df().set_index("tissue_id")
 
 
 def check_modality(catalog: Catalog, modality: str, *, where: str) -> None:
     """Refuse a modality without an image in the cohort; the error lists those that have one."""
-    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    existing = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
     if modality not in existing:
         raise unknown("modality", modality, existing, where=where)
 
@@ -105,15 +105,15 @@ def read_panel(catalog: Catalog, modality: str, folder: Path, *, replace_nuclear
     TableError
         If channels.parquet is absent or empty, or contradicts channels_per_tissue.parquet.
     """
-    channels = catalog.run(CHANNELS, {"modality": modality}).df()
+    channels = catalog._run(CHANNELS, {"modality": modality}).df()
     if channels.empty:
         message = f"There are no channels in {folder / 'channels.parquet'}: the panel of {modality} is not known."
         raise TableError(message)
     select = panel_select(ChannelChoice(kind="complete", replace_nuclear=replace_nuclear)).sql(DIALECT)
     text = f"SELECT uniprot_id FROM ({select}) WHERE modality = $modality ORDER BY channel_index"
-    ids = [row[0] for row in catalog.run(text, {"modality": modality}).fetchall()]
+    ids = [row[0] for row in catalog._run(text, {"modality": modality}).fetchall()]
     channels["uniprot_id"] = pd.Series(ids, dtype=object)
-    found = catalog.run(MEASURED, {"modality": modality}).to_arrow_table()
+    found = catalog._run(MEASURED, {"modality": modality}).to_arrow_table()
     tissues = found.column("tissue_id").to_pylist()[:: len(channels)]
     values = found.column("measured").fill_null(pa.scalar(value=False)).to_numpy(zero_copy_only=False)
     measured = pd.DataFrame(

@@ -22,7 +22,7 @@ def spora_dataset(
     with lent_catalog(query.lake) as catalog:
         resolved = resolve(query.selection, catalog)
         compiled = compile_rows(resolved)
-        table = catalog.run(compiled.text(), compiled.parameters).to_arrow_table()
+        table = catalog._run(compiled.text(), compiled.parameters).to_arrow_table()
         lake = catalog.lake
     selection = resolved.selection
     if not len(table):

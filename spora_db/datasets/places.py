@@ -56,7 +56,7 @@ def dataset_catalog(folder: Path, catalog: Catalog | None) -> Iterator[Catalog]:
         yield catalog
         return
     with Catalog(folder) as opened:
-        names = [row[0] for row in opened.run("SELECT dataset FROM datasets ORDER BY 1").fetchall()]
+        names = [row[0] for row in opened._run("SELECT dataset FROM datasets ORDER BY 1").fetchall()]
         if names != [dataset_name(folder)]:
             message = (
                 f"{folder} is a folder of datasets ({', '.join(names)}), not one dataset. Give path= of one of them."

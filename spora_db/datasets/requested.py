@@ -9,7 +9,7 @@ from spora_db.datasets.composed import Options
 
 def available(catalog: Catalog, modalities: ModKey | Iterable[ModKey] | None) -> list[str]:
     """Return the modalities asked for that a cohort has images of, in the order asked for."""
-    existing = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    existing = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
     if modalities is None:
         return existing
     several = isinstance(modalities, Iterable) and not isinstance(modalities, str)

@@ -199,7 +199,7 @@ def read_tiles(catalog: Catalog, path: Path, *, dataset: str, mpp: float, strate
         If a tile id occurs twice in a tissue, or a value is missing.
     """
     choice = {"dataset": dataset, "mpp": mpp, "strategy": strategy, "tile_size": tile_size}
-    table = catalog.run(TILES, choice).to_arrow_table()
+    table = catalog._run(TILES, choice).to_arrow_table()
     if any(table.column(name).null_count for name in table.column_names):
         message = f"{path} has rows without a tissue_id, tile_id, row or col. Tile the dataset anew."
         raise TableError(message)

@@ -88,8 +88,8 @@ def read_panel(lake: str | Path, *, dataset: str, modality: str) -> Panel:
     values = {"dataset": dataset, "modality": modality}
     with Catalog(lake) as catalog:
         catalog.check_channels(modality)
-        channels = catalog.run(CHANNELS, values).fetchall()
-        rows = catalog.run(MEASURED, values).fetchall()
+        channels = catalog._run(CHANNELS, values).fetchall()
+        rows = catalog._run(MEASURED, values).fetchall()
     names = tuple(str(row[0]) for row in channels)
     if not names:
         raise TableError(

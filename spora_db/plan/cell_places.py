@@ -107,9 +107,9 @@ def register_centroids(tissues: pa.Table, selection: Selection, catalog: Catalog
     FileFormatError
         If a mask is broken, of another size than the image, or holds negative labels.
     """
-    with catalog.registered("measured_tissues", tissues.select(["dataset", "tissue_id"])):
+    with catalog._registered("measured_tissues", tissues.select(["dataset", "tissue_id"])):
         parameters = {"mpp": selection.mpp, "modalities": list(selection.modality_names)}
-        files = catalog.run(FILES, parameters).to_arrow_table()
+        files = catalog._run(FILES, parameters).to_arrow_table()
     absent = files.filter(pc.is_null(files.column("mask")))
     present = files.filter(pc.is_valid(files.column("mask"))).to_pylist()
     if len(absent) and (need == "every" or not present):
@@ -134,7 +134,7 @@ def register_centroids(tissues: pa.Table, selection: Selection, catalog: Catalog
         )
         for record, found in _measured(present, catalog.lake)
     ]
-    catalog.register(CENTROIDS, pa.concat_tables([NOTHING, *parts]))
+    catalog._register(CENTROIDS, pa.concat_tables([NOTHING, *parts]))
 
 
 def _measured(files: Sequence[Mapping[str, Any]], lake: Path) -> Iterator[tuple[Mapping[str, Any], Centroids]]:
@@ -183,7 +183,7 @@ def _unplaced(resolved: Resolved, catalog: Catalog) -> pa.Table:
     compiled = compile_rows(resolved)
     query = exp.select("dataset", "tissue_id", "cell_id").from_(compiled.rows().subquery("rows"))
     query = query.where('"row" IS NULL OR col IS NULL OR cell_id IS NULL', dialect=DIALECT)
-    return catalog.run(query.order_by("1", "2", "3").sql(DIALECT), compiled.parameters).to_arrow_table()
+    return catalog._run(query.order_by("1", "2", "3").sql(DIALECT), compiled.parameters).to_arrow_table()
 
 
 def _tissues_of_interest(resolved: Resolved, cells: CellTable, catalog: Catalog) -> pa.Table:
@@ -200,4 +200,4 @@ def _tissues_of_interest(resolved: Resolved, cells: CellTable, catalog: Catalog)
     predicates = tuple(tree for tree in resolved.predicates if of_tissue(tree))
     compiled = compile_rows(replace(resolved, selection=selection, predicates=predicates, weight=None, cells=None))
     query = exp.select("dataset", "tissue_id").distinct().from_(compiled.rows().subquery("rows"))
-    return catalog.run(query.sql(DIALECT), compiled.parameters).to_arrow_table()
+    return catalog._run(query.sql(DIALECT), compiled.parameters).to_arrow_table()

@@ -71,8 +71,8 @@ def choose_cells(selection: Selection, images: pa.Table, catalog: Catalog) -> Pl
             "tissue_id": pa.array([key[1] for key in number], pa.string()),
         }
     )
-    with catalog.registered("plan_tissues", tissues):
-        if table.source == "table" and (without := catalog.run(OWN_TABLE).fetchall()):
+    with catalog._registered("plan_tissues", tissues):
+        if table.source == "table" and (without := catalog._run(OWN_TABLE).fetchall()):
             raise QueryError(
                 f"with_cells: dataset {without[0][0]!r} has no rows in cells (metadata/cells.parquet). Take the cells "
                 "of the instance masks with source='masks', or leave the dataset out with .where(...)."
@@ -112,7 +112,7 @@ def _cells_of_tissues(table: CellTable, columns: tuple[str, ...], catalog: Catal
         query = query.select(exp.alias_(exp.column(name, table="c", quoted=True), f"column_{i}"))
     query = join_cells(query.from_("plan_tissues AS p"), table, place="p")
     query = query.order_by("tissue", '"row"', "col", "cell_id", dialect=DIALECT)
-    return catalog.run(query.sql(DIALECT), binder.values or None).to_arrow_table()
+    return catalog._run(query.sql(DIALECT), binder.values or None).to_arrow_table()
 
 
 def _check(found: pa.Table, tissues: pa.Table) -> None:

@@ -76,7 +76,7 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
             catalog.check_channels(name)
     counts = np.zeros((len(images), 2), np.int64)
     panels: dict[str, list[PlanPanel]] = {name: [] for name in selection.modality_names}
-    with catalog.registered("plan_images", images):
+    with catalog._registered("plan_images", images):
         for measured in measured_panels(images, catalog):
             first, rgb = measured.first, is_rgb(measured.modality)
             place = len(texts.name) - len(RGB_CHANNELS) if rgb else texts.start[measured.dataset, measured.modality]
@@ -104,7 +104,7 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
 
 
 def _panels(selection: Selection, catalog: Catalog) -> _Panels:
-    table = catalog.run(panel_select(selection.channels).sql(DIALECT)).to_arrow_table()
+    table = catalog._run(panel_select(selection.channels).sql(DIALECT)).to_arrow_table()
     start: dict[tuple[str, str], int] = {}
     for place, key in enumerate(
         zip(table.column("dataset").to_pylist(), table.column("modality").to_pylist(), strict=True)

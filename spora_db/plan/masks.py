@@ -25,7 +25,7 @@ def check_masks(selection: Selection, catalog: Catalog) -> None:
         For a kind that does not exist; the message lists those that do.
     """
     if selection.masks:
-        rows = catalog.run("SELECT DISTINCT kind FROM masks WHERE mpp = $mpp", {"mpp": selection.mpp}).fetchall()
+        rows = catalog._run("SELECT DISTINCT kind FROM masks WHERE mpp = $mpp", {"mpp": selection.mpp}).fetchall()
         existing = [row[0] for row in rows]
         for kind in selection.masks:
             if kind not in existing:
@@ -53,9 +53,9 @@ def choose_masks(selection: Selection, images: pa.Table, catalog: Catalog) -> Pl
     if not selection.masks:
         return None
     columns = {}
-    with catalog.registered("plan_images", images):
+    with catalog._registered("plan_images", images):
         for kind in selection.masks:
-            paths = catalog.run(PATHS, {"kind": kind}).to_arrow_table().column("path").combine_chunks()
+            paths = catalog._run(PATHS, {"kind": kind}).to_arrow_table().column("path").combine_chunks()
             if paths.null_count:
                 absent = paths.is_null().to_pylist()
                 first = images.slice(absent.index(True), 1).to_pylist()[0]

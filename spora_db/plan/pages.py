@@ -80,8 +80,8 @@ def measured_panels(images: pa.Table, catalog: Catalog) -> Iterator[MeasuredPane
     multiplex = any(not is_rgb(modality) for _, _, modality in runs)
     positions, bits = {}, pa.nulls(len(images), pa.string())
     if multiplex:
-        positions = {(row[0], row[1]): row[2:] for row in catalog.run(POSITIONS).fetchall()}
-        bits = catalog.run(BITS).to_arrow_table().column("bits")
+        positions = {(row[0], row[1]): row[2:] for row in catalog._run(POSITIONS).fetchall()}
+        bits = catalog._run(BITS).to_arrow_table().column("bits")
     for at, (first, dataset, modality) in enumerate(runs):
         stop = runs[at + 1][0] if at + 1 < len(runs) else len(images)
         if is_rgb(modality):

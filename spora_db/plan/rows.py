@@ -65,12 +65,12 @@ def fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> Pl
     TableError
         If a row names an image that is not there, lacks its tile or corner, or repeats a cell.
     """
-    images = catalog.run(IMAGES).to_arrow_table()
+    images = catalog._run(IMAGES).to_arrow_table()
     numbered = images.append_column("number", pa.array(np.arange(len(images), dtype=np.int32)))
     tile = tuple(name for name in identity_columns(selection) if name in ("tile_id", "cell_id", "row", "col"))
     query, parameters = _numbered_rows(selection, compiled, tile, catalog)
-    with catalog.registered(NUMBERED, numbered):
-        table = catalog.run(query.sql(DIALECT), parameters).to_arrow_table()
+    with catalog._registered(NUMBERED, numbered):
+        table = catalog._run(query.sql(DIALECT), parameters).to_arrow_table()
     image = np.column_stack([_int32(table.column(f"image_{i}")) for i in range(len(selection.modalities))])
     _check_images(image, selection, catalog)
     images, image = _in_use(images, image)

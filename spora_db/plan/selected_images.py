@@ -58,7 +58,7 @@ def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) 
         [none, *(FIRST.format(value="modality", images="images", place=place) for place in others)]
     )
     query = query.with_("places", as_=places).with_("beside", as_=parse_one(beside, dialect=DIALECT))
-    return catalog.run(query.sql(DIALECT), {**compiled.parameters, **others}).to_arrow_table()
+    return catalog._run(query.sql(DIALECT), {**compiled.parameters, **others}).to_arrow_table()
 
 
 def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> ChosenChannels:

@@ -123,10 +123,10 @@ def read_values(modality: str, spec: str, statistics: Sequence[str | None], cata
     """
     asked = {"modality": modality, "spec": spec}
     panels: dict[str, dict[str, int]] = {}
-    for dataset, index, name in catalog.run(PANELS, {"modality": modality}).fetchall():
+    for dataset, index, name in catalog._run(PANELS, {"modality": modality}).fetchall():
         panels.setdefault(dataset, {})[name] = index
-    names = {row[:3]: dict(zip(*row[3:], strict=True)) for row in catalog.run(NAMES, asked).fetchall()}
-    lists = catalog.run(LISTS, {**asked, "statistics": [name for name in statistics if name]}).to_arrow_table()
+    names = {row[:3]: dict(zip(*row[3:], strict=True)) for row in catalog._run(NAMES, asked).fetchall()}
+    lists = catalog._run(LISTS, {**asked, "statistics": [name for name in statistics if name]}).to_arrow_table()
     tables: dict[tuple[str, float, str], dict[str, pa.Table]] = {}
     for (dataset, mpp, level, statistic), table in _tables(lists):
         tables.setdefault((dataset, mpp, level), {})[statistic] = table

@@ -122,7 +122,7 @@ def _panel_rows(catalog: "Catalog | str | Path") -> list[Any]:
             expected="a Catalog, or the path of a lake",
             write="plot.panels('lake'), or plot.panels(query.lake) for the lake of a query",
         )
-    table: list[Any] = catalog.run(PANELS).to_arrow_table().to_pylist()
+    table: list[Any] = catalog._run(PANELS).to_arrow_table().to_pylist()
     if not table:
         raise QueryError(_no_panels(catalog))
     return table
@@ -134,7 +134,7 @@ def _title(rows: list[Any], *, accession: bool = False) -> str:
 
 
 def _no_panels(catalog: "Catalog") -> str:
-    found = [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY modality").fetchall()]
+    found = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY modality").fetchall()]
     listed = ", ".join(found) if found else "none"
     return (
         f"No dataset of {catalog.lake} has a panel (modalities with images: {listed}). Panels come from "

@@ -185,7 +185,7 @@ def _mask(query: "SporaQuery", source: "ImagePlan") -> npt.NDArray[np.bool_]:
     where = "WHERE kind = 'tissue' AND dataset = $dataset AND tissue_id = $tissue_id AND mpp = $mpp"
     values = {name: record[name] for name in ("dataset", "tissue_id", "mpp")}
     with lent_catalog(query.lake) as catalog:
-        found = catalog.run(f"SELECT path FROM masks {where}", values).fetchall()
+        found = catalog._run(f"SELECT path FROM masks {where}", values).fetchall()
         lake = catalog.lake
     if not found:
         raise MaskNotFoundError(

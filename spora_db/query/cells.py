@@ -98,7 +98,7 @@ def cell_table(source: CellSource | None, catalog: "Catalog") -> CellTable:
     QueryError
         If the table is asked for and there is none.
     """
-    filled = bool(catalog.run("SELECT 1 FROM cells LIMIT 1").fetchall())
+    filled = bool(catalog._run("SELECT 1 FROM cells LIMIT 1").fetchall())
     if source == "table" and not filled:
         raise QueryError(NO_TABLE.format(lake=catalog.lake) + " Leave source= out, or say source='masks'.")
     cells, tissues = catalog.columns("cells"), catalog.columns("tissues")
@@ -109,7 +109,7 @@ def cell_table(source: CellSource | None, catalog: "Catalog") -> CellTable:
         lake=str(catalog.lake),
         source=source or ("table" if filled else "masks"),
         centroids=tuple((row, col) for row, col in pairs if row and col),
-        several=tuple(row[0] for row in catalog.run(SEVERAL).fetchall()),
+        several=tuple(row[0] for row in catalog._run(SEVERAL).fetchall()),
         own=tuple(own),
         tissue=tuple(tissue),
     )

@@ -72,7 +72,7 @@ def missing_statistics_table(
     choice = _without_choice(resolved.selection).standardization
     listed: list[dict[str, Any]] = []
     names, accessions = np.array(delivered.names, np.object_), np.array([*delivered.accessions, None], np.object_)
-    with catalog.registered("plan_images", images):
+    with catalog._registered("plan_images", images):
         for modality in resolved.selection.modality_names:
             spec = choice.parsed(modality)
             panels = [

@@ -85,7 +85,7 @@ class Markers:
 
 def read_panels(choice: ChannelChoice, catalog: Catalog) -> tuple[PanelChannel, ...]:
     """Return the channels of all panels, with the accessions in effect, in panel order."""
-    rows = catalog.run(panel_select(choice).sql(DIALECT)).fetchall()
+    rows = catalog._run(panel_select(choice).sql(DIALECT)).fetchall()
     return tuple(
         PanelChannel(dataset=row[0], modality=row[1], channel_index=row[2], channel_name=row[3], uniprot_id=row[4])
         for row in rows

@@ -34,7 +34,7 @@ def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, 
     if selection.rows_sql is not None:
         text = check_select(selection.rows_sql, relations=catalog.relations)
     elif selection.rows_table is not None:
-        catalog.register(ROWS, selection.rows_table)
+        catalog._register(ROWS, selection.rows_table)
         text = exp.select("*").from_(ROWS).sql(DIALECT)
     else:
         return None, {}
@@ -43,7 +43,7 @@ def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, 
     if parameter := tree.find(exp.Placeholder, exp.Parameter):
         shown = parameter.sql(DIALECT)
         raise QueryError(f"from_sql() takes no parameters, but the SELECT has {shown}. Write the value in its place.")
-    described = catalog.run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT))
+    described = catalog._run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT))
     columns = dict(zip(described.columns, described.types, strict=True))
     wanted = ["dataset", "tissue_id", *PLACES[selection.unit]]
     missing = [name for name in wanted if name not in columns]
@@ -104,7 +104,7 @@ def _check_places(selection: Selection, source: exp.Query, types: Mapping[str, s
         if name in _NUMBERS[1:] and types[name] not in WHOLE_NUMBERS:
             tests[name] = exp.or_(tests[name], exp.NEQ(this=column.copy(), expression=exp.func("floor", column.copy())))
     counted = exp.select(*(exp.func("count_if", test) for test in tests.values())).from_(source.subquery("rows"))
-    for name, number in zip(tests, catalog.run(counted.sql(DIALECT)).fetchall()[0], strict=True):
+    for name, number in zip(tests, catalog._run(counted.sql(DIALECT)).fetchall()[0], strict=True):
         if number:
             raise QueryError(
                 f"{number:,} of the rows have no {'whole number' if name in _NUMBERS[1:] else 'value'} as {name!r}, "
@@ -115,7 +115,7 @@ def _check_places(selection: Selection, source: exp.Query, types: Mapping[str, s
 def distinct(source: exp.Query, column: str, catalog: Catalog) -> list[Any]:
     """Return the values of a column of rows, in order, without NULL."""
     query = exp.select(exp.column(column, quoted=True)).distinct().from_(source.subquery("rows")).order_by("1")
-    return [row[0] for row in catalog.run(query.sql(DIALECT)).fetchall() if row[0] is not None]
+    return [row[0] for row in catalog._run(query.sql(DIALECT)).fetchall() if row[0] is not None]
 
 
 def holds_floats(choice: SplitChoice | None, types: Mapping[str, str], catalog: Catalog) -> bool:

@@ -65,7 +65,7 @@ def _values(resolved: Resolved, column: str, catalog: Catalog) -> set[str]:
 def _texts(rows: exp.Expr, column: str, parameters: dict[str, object], catalog: Catalog) -> set[str]:
     value = exp.column(column, quoted=True)
     query = exp.select(exp.cast(value, "VARCHAR")).distinct().from_(rows).where(value.is_(exp.null()).not_())
-    return {row[0] for row in catalog.run(query.sql(DIALECT), parameters).fetchall()}
+    return {row[0] for row in catalog._run(query.sql(DIALECT), parameters).fetchall()}
 
 
 def _number(text: str) -> float | None:

@@ -148,7 +148,7 @@ def _modalities(
 
 
 def _existing_modalities(catalog: Catalog) -> list[str]:
-    return [row[0] for row in catalog.run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
+    return [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
 
 
 def _spelled(name: str, existing: Sequence[str], where: str) -> str:
@@ -176,7 +176,7 @@ def _standardization(selection: Selection, catalog: Catalog) -> StandardizationC
 
 
 def _resolution(selection: Selection, catalog: Catalog) -> Selection:
-    rows = catalog.run(
+    rows = catalog._run(
         "SELECT DISTINCT mpp FROM images WHERE list_contains($modalities, modality) ORDER BY 1",
         {"modalities": list(selection.modality_names)},
     ).fetchall()
@@ -198,7 +198,7 @@ def _resolution(selection: Selection, catalog: Catalog) -> Selection:
 def _tiling(selection: Selection, catalog: Catalog) -> Selection:
     """Find the one tiling (mpp, strategy, tile size) that the selection means."""
     strategy = selection.strategy or "default"
-    tilings = catalog.run(TILINGS, {"modalities": list(selection.modality_names)}).fetchall()
+    tilings = catalog._run(TILINGS, {"modalities": list(selection.modality_names)}).fetchall()
     fitting = [
         (mpp, size)
         for mpp, name, size in tilings

@@ -108,12 +108,12 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
         """Return the number of rows."""
         with self._compiled() as (_, compiled, catalog):
             counted = exp.select("count(*)").from_(compiled.rows().subquery("rows"))
-            return int(catalog.run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
+            return int(catalog._run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table: the identity columns, then those of `select`, in order of the identity."""
         with self._compiled() as (_, compiled, catalog):
-            return catalog.run(compiled.text(), compiled.parameters).to_arrow_table()
+            return catalog._run(compiled.text(), compiled.parameters).to_arrow_table()
 
     def df(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
@@ -137,7 +137,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
         Printed, it is a text; nothing is run.
         """
         with self._compiled() as (_, compiled, catalog):
-            return catalog.explain(compiled.text(), compiled.parameters, shown=compiled.text(inline=True))
+            return catalog._explain(compiled.text(), compiled.parameters, shown=compiled.text(inline=True))
 
     def plan(self) -> Plan:
         """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""

@@ -48,7 +48,7 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
     kinds = {table.kind for table in dataset.tables}
     failed: dict[str, list[str]] = {}
     with Catalog(dataset.path) as catalog:
-        catalog.register(HEADERS, headers)
+        catalog._register(HEADERS, headers)
         for name in CHECK_RULES:
             if _NEEDS.get(name, "tissues") not in kinds and name in _NEEDS:
                 continue
@@ -57,7 +57,7 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
                 yield broken("unchecked", reason, dataset=dataset.name, file=f"{dataset.name}/metadata/cells.parquet")
                 continue
             try:
-                rows = catalog.run(sql_text("checks", name).rstrip().removesuffix(";")).to_arrow_table().to_pylist()
+                rows = catalog._run(sql_text("checks", name).rstrip().removesuffix(";")).to_arrow_table().to_pylist()
             except SporaError as error:
                 failed.setdefault(str(error), []).append(name)
                 continue
