@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spora_db import Catalog, Result, SporaQuery
+from spora_db import Catalog, SporaQuery
+from spora_db.catalog import Result
 from spora_db.errors import SporaError
 
 WRITES = (
