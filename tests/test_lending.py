@@ -63,7 +63,7 @@ def test_what_a_borrower_leaves_behind_is_gone(lake):
         assert again is catalog
         assert again.files_used() == ()
         with pytest.raises(UnknownNameError, match="'mine'"):
-            again.run("SELECT * FROM mine")
+            again._run("SELECT * FROM mine")
 
 
 def test_a_catalog_that_failed_is_not_lent_again(lake):
