@@ -110,10 +110,12 @@ class Database:
         self._connection: duckdb.DuckDBPyConnection | None = self._connect()
         keep_in_forks(self)
 
-    def run(self, text: str, params: Parameters = None, *, asked: str = "") -> Result:
+    def run(
+        self, text: str, params: Parameters = None, *, asked: str = "", names: frozenset[str] | None = None
+    ) -> Result:
         """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
         values = checked(params)
-        names = names_in_text(text)
+        names = names_in_text(text) if names is None else names
         used = self._prepare(names)
         self._asked |= used
         with self._guarded(names, used, asked, ran=text):

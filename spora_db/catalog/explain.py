@@ -165,6 +165,7 @@ def explain(
     params: Parameters,
     *,
     shown: str,
+    names: frozenset[str] | None,
     folders: Lake,
     registered: Mapping[str, pa.Table],
     limits: Mapping[str, str | int | None],
@@ -178,6 +179,8 @@ def explain(
         The statement.
     shown
         How it is shown to the user.
+    names
+        The relations and functions that it names; None looks for them.
     folders
         The lake.
     registered
@@ -191,7 +194,7 @@ def explain(
     try:
         for name, table in registered.items():
             database.register(name, table)
-        tree = json.loads(database.run(f"EXPLAIN (FORMAT JSON) {text}", params).fetchall()[0][-1])
+        tree = json.loads(database.run(f"EXPLAIN (FORMAT JSON) {text}", params, names=names).fetchall()[0][-1])
         nodes = [node for root in tree for node in _nodes(root)]
         numbers = _touched_numbers(nodes, database)
         conditions = [condition for node in nodes for condition in _conditions(node)]

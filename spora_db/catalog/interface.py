@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import pyarrow as pa
+from sqlglot import exp
 
 from spora_db.aliases import Aliases, read_aliases
 from spora_db.catalog.connecting import Parameters
@@ -17,8 +18,9 @@ from spora_db.catalog.foreign import foreign_script
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text
 from spora_db.dialects import Dialect, check_dialect, translate
-from spora_db.errors import unknown
-from spora_db.guard import check_select
+from spora_db.errors import QueryError, unknown
+from spora_db.guard import Statement, check_statement
+from spora_db.guard.dialect import DIALECT
 from spora_db.layout import TableFile, scan
 from spora_db.quarantine import read_quarantine
 from spora_db.sources import verify_pages
@@ -89,12 +91,13 @@ class Catalog:
         return VIEWS
 
     def sql(self, text: str, params: Parameters = None) -> Result:
-        """Answer one SELECT of a user over the relations.
+        """Answer one statement of a user over the relations.
 
         Parameters
         ----------
         text
-            One SELECT; ``?`` or ``$name`` stand for values.
+            SQL that asks, as DuckDB reads it: SELECT, FROM, TABLE, VALUES, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, SHOW
+            TABLES, EXPLAIN; ``?`` or ``$name`` stand for values.
         params
             The values, in order or by name.
 
@@ -114,11 +117,17 @@ class Catalog:
         TableError
             If a table contradicts itself or another one.
         """
-        return self._database.run(check_select(text, relations=VIEWS), params, asked=text)
+        statement = check_statement(text, relations=VIEWS)
+        return self._database.run(statement.text, params, asked=text, names=statement.names)
 
     def _run(self, text: str, params: Parameters = None) -> Result:
         """Run SQL that spora-db wrote itself, without the guard, which alone keeps SQL from writing: never a user's."""
         return self._database.run(text, params)
+
+    def _select(self, what: exp.Select, statement: Statement) -> Result:
+        """Select from the rows of a statement that the guard checked; it is no EXPLAIN."""
+        text = f"{what.sql(DIALECT)} FROM (\n{statement.text}\n)"
+        return self._database.run(text, names=statement.names)
 
     def translate(self, text: str, *, dialect: Dialect) -> str:
         """Return a query over the relations in the SQL of another engine that has the same relations (see `ddl`).
@@ -136,16 +145,21 @@ class Catalog:
         return translate(text, dialect=dialect, columns=columns)
 
     def explain_sql(self, text: str, params: Parameters = None) -> Explanation:
-        """Say what a user's SELECT (see `sql`) will read, without running it.
+        """Say what a user's query (see `sql`) will read, without running it.
 
         Raises
         ------
         QueryError
             If the text is refused, does not parse or does not run.
         """
-        return self._explain(check_select(text, relations=VIEWS), params, shown=text)
+        statement = check_statement(text, relations=VIEWS)
+        if statement.explains:
+            raise QueryError("The query to explain starts with EXPLAIN itself. Leave this word out.")
+        return self._explain(statement.text, params, shown=text, names=statement.names)
 
-    def _explain(self, text: str, params: Parameters = None, *, shown: str | None = None) -> Explanation:
+    def _explain(
+        self, text: str, params: Parameters = None, *, shown: str | None = None, names: frozenset[str] | None = None
+    ) -> Explanation:
         """Say what a statement of `_run` will read, without running it: DuckDB's plan, files, row groups, estimate.
 
         Parameters
@@ -154,11 +168,14 @@ class Catalog:
             The statement.
         shown
             How it is shown; None shows it as it is.
+        names
+            The relations and functions that it names; None looks for them.
         """
         return explain(
             text,
             params,
             shown=text if shown is None else shown,
+            names=names,
             folders=self._folders,
             registered=self._database.registered,
             limits=self._limits,

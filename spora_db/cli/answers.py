@@ -5,22 +5,19 @@ import re
 from collections.abc import Iterator
 
 import pyarrow as pa
-import sqlglot
 from sqlglot import exp
 
 from spora_db.catalog import Catalog, Result
-from spora_db.cli.instead import check_statement
 from spora_db.errors import QueryError, SporaError
 from spora_db.failures import READER_FAILURES
-from spora_db.guard import check_select
-from spora_db.guard.dialect import DIALECT
+from spora_db.guard import check_statement
 
 # Arrow has none of them: DuckDB hands out its own bytes, another number (-1 for the largest UHUGEINT) or no time zone
 _ONLY_IN_DUCKDB = re.compile(r"\b(BIT|BIGNUM|VARINT|UHUGEINT|TIME WITH TIME ZONE|VARIANT)\b")
 
 
-def answer(catalog: Catalog, text: str, *, in_shell: bool = False) -> Result:
-    """Answer one SELECT of a user, see `Catalog.sql`, or say what there is in place of another statement.
+def answer(catalog: Catalog, text: str) -> Result:
+    """Answer one statement of a user, see `Catalog.sql`.
 
     Columns of one name are told apart as DuckDB does, ``n`` and ``n_1``; BIT, BIGNUM, UHUGEINT, TIMETZ and VARIANT,
     alone or inside another type, become text.
@@ -28,25 +25,20 @@ def answer(catalog: Catalog, text: str, *, in_shell: bool = False) -> Result:
     Raises
     ------
     SporaError
-        As `check_statement` and `Catalog.sql`.
+        As `Catalog.sql`.
     """
-    check_statement(text, in_shell=in_shell)
     result = catalog.sql(text)  # errors speak of what was typed, not of what is made of it below
     folded = [name.lower() for name in result.columns]
     if len(set(folded)) == len(folded) and not any(map(_ONLY_IN_DUCKDB.search, result.types)):
         return result
-    inner = sqlglot.parse_one(check_select(text, relations=catalog.relations), read=DIALECT)
-    told_apart = catalog._run(_select(exp.Star(), inner))
+    statement = check_statement(text, relations=catalog.relations)
+    told_apart = catalog._select(exp.select("*"), statement)
     columns = zip(told_apart.columns, told_apart.types, strict=True)
     odd = [name for name, kind in columns if _ONLY_IN_DUCKDB.search(kind)]
     if not odd:
         return told_apart
     cast = [exp.alias_(exp.cast(exp.column(name, quoted=True), "VARCHAR"), name, quoted=True) for name in odd]
-    return catalog._run(_select(exp.Star(replace=cast), inner))
-
-
-def _select(what: exp.Star, inner: exp.Expr) -> str:
-    return exp.select(what).from_(exp.Subquery(this=inner)).sql(dialect=DIALECT, normalize_functions=False)
+    return catalog._select(exp.select(exp.Star(replace=cast)), statement)
 
 
 @contextlib.contextmanager

@@ -121,7 +121,7 @@ class Shell:
     def _answer(self, statement: str) -> None:
         """Show the first rows of an answer; only these are fetched."""
         started = time.perf_counter()
-        result = answer(self._catalog, statement, in_shell=True)
+        result = answer(self._catalog, statement)
         self._last = statement
         head = result.head(self._rows + 1)
         told = counted(len(head), "row")

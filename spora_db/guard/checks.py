@@ -23,12 +23,11 @@ from spora_db.errors import QueryError, unknown
 from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import AGGREGATES
 from spora_db.guard.reading import check_reading
-from spora_db.guard.text import quoting, refuse, refuse_parse, tokens_of, where
+from spora_db.guard.text import TOO_DEEP, check_for_sqlglot, quoting, refuse, refuse_parse, tokens_of, where
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
 from spora_db.names import fold
 
 _BEGINS = {TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN, TokenType.FROM, TokenType.TABLE, TokenType.VALUES}
-_TOO_DEEP = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
 
 
 def check_select(text: str, *, relations: Collection[str]) -> str:
@@ -187,6 +186,7 @@ def check_columns(
 def _parse(text: str, *, condition: bool) -> exp.Expr:
     """Parse exactly one SELECT, or one condition."""
     tokens = tokens_of(text)
+    check_for_sqlglot(tokens, text=text)
     semicolon = next((token for token in tokens if token.token_type is TokenType.SEMICOLON), None)
     remains = [token for token in tokens if semicolon and token.start > semicolon.start]
     if semicolon and (condition or any(token.token_type is not TokenType.SEMICOLON for token in remains)):
@@ -206,7 +206,7 @@ def _parse(text: str, *, condition: bool) -> exp.Expr:
     except ParseError as error:
         refuse_parse(text, error)
     except RecursionError as error:
-        raise QueryError(_TOO_DEEP) from error
+        raise QueryError(TOO_DEEP) from error
     if not condition and not isinstance(tree, QUERIES):
         start, end = tokens[0].start, tokens[0].end + 1
         refuse(text, start=start, end=end, finding=f"a statement that is no SELECT ({tree.key}).", remedy=ADVICE)
@@ -226,7 +226,7 @@ def _write(tree: exp.Expr, *, text: str) -> str:
     except (UnsupportedError, ValueError) as error:
         refuse(text, start=0, end=len(text), finding=f"{error}".splitlines()[0], remedy=ADVICE)
     except RecursionError as error:
-        raise QueryError(_TOO_DEEP) from error
+        raise QueryError(TOO_DEEP) from error
 
 
 def _check_condition(tree: exp.Expr, *, text: str) -> None:

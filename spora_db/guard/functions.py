@@ -75,7 +75,8 @@ cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_ran
 """
 
 _FORM = """
-array cast coalesce columns exists grouping grouping_id if ifnull nullif struct try try_cast typeof unpack
+array cast coalesce columns exists gen_random_uuid grouping grouping_id if ifnull nullif pg_typeof struct try try_cast
+typeof unpack uuid version
 """
 
 _SPORA = "has_all_markers has_any_marker n_markers"
@@ -112,3 +113,6 @@ BARE_WORDS = frozenset(
     ("current_catalog", "current_role", "current_schema", "current_user", "session_user", "system_user", "user"),
 )
 """Functions that DuckDB calls without parentheses, refused as unquoted words (as names they are quoted)."""
+
+SYSTEM_SCHEMAS = frozenset({"information_schema", "main", "memory", "pg_catalog", "system", "temp"})
+"""What a function's name is not qualified with: what stands there is ours, in place of DuckDB's (``sql/limits``)."""

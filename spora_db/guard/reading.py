@@ -6,21 +6,12 @@ as well, and its trees must be equal. Nothing is bound or run: the connection is
 """
 
 import json
-import os
 import re
-import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from spora_db.errors import QueryError
-from spora_db.forks import fork_only_with
-from spora_db.guard.text import refuse
-
-if TYPE_CHECKING:
-    import duckdb
-
-Tree = Any
-"""Of dicts, lists and values, as json.loads returns it."""
+from spora_db.guard.parser import PARSER, Tree
+from spora_db.guard.text import TOO_DEEP, characters, refuse
 
 _BEFORE, _AFTER = "SELECT 1 WHERE (", "\n)"  # around a condition; a comment may end it
 _PLACE = re.compile(r'"query_location(?:_length)?":\d+,?')  # within a text its quotes are escaped
@@ -29,59 +20,10 @@ _NULLS = {"ORDER_DEFAULT": "NULLS LAST"}  # in a locked configuration
 _DENIALS = {"OPERATOR_IS_NOT_NULL": "OPERATOR_IS_NULL", "COMPARE_DISTINCT_FROM": "COMPARE_NOT_DISTINCT_FROM"}
 _CLOCKS = {"LOCALTIME", "LOCALTIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"}
 _SAME = {"**": "power", "^": "power", "pow": "power", "position": "strpos"}
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "enable_external_access": False,
-    "lock_configuration": True,
-    "python_enable_replacements": False,
-    "threads": 1,
-}
 _DIALECT = "Write one SELECT in DuckDB's dialect; a JOIN needs ON or USING."
 _CLEARER = (
     "Write it in another way: operands in parentheses, types as CAST(... AS ...), literals as DuckDB writes them."
 )
-
-
-class _Parser:
-    """A connection that parses one text at a time; none is open in a fork, where DuckDB's threads would be missing."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._connection: duckdb.DuckDBPyConnection | None = None
-        self._types: dict[str, str] = {}
-        os.register_at_fork(before=self._close)  # runs after the next: what is registered last runs first
-        fork_only_with(self._lock)
-
-    def read(self, text: str) -> str:
-        """Return DuckDB's tree of a text, or its error, as JSON."""
-        with self._lock:
-            found = self._open().execute("SELECT json_serialize_sql($1)", [text]).fetchone()
-        assert found is not None
-        return str(found[0])
-
-    def types(self) -> dict[str, str]:
-        """Return DuckDB's own name for each name of a type, both in upper case."""
-        with self._lock:
-            if not self._types:
-                named = "SELECT upper(type_name), logical_type FROM duckdb_types() WHERE type_name <> 'json'"
-                self._types = dict(self._open().execute(named).fetchall())
-            return self._types
-
-    def _open(self) -> "duckdb.DuckDBPyConnection":
-        import duckdb  # pictures need the guard's names, and no database
-
-        if self._connection is None:
-            self._connection = duckdb.connect(":memory:", config=_CONFIG)
-        return self._connection
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-_PARSER = _Parser()
 
 
 def check_reading(text: str, written: str, *, condition: bool) -> None:
@@ -111,7 +53,7 @@ def check_reading(text: str, written: str, *, condition: bool) -> None:
     ...
     """
     before, after = (_BEFORE, _AFTER) if condition else ("", "")
-    asked, given = (_PARSER.read(f"{before}{part}{after}") for part in (text, written))
+    asked, given = (PARSER.read(f"{before}{part}{after}") for part in (text, written))
     if _PLACE.sub("", asked) == _PLACE.sub("", given):
         if asked.startswith('{"error":true'):
             _refuse_error(json.loads(asked), text=text, shift=len(before))
@@ -123,10 +65,9 @@ def check_reading(text: str, written: str, *, condition: bool) -> None:
         if _plain(trees[0]) == _plain(trees[1]):
             return
     except RecursionError as error:
-        message = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
-        raise QueryError(message) from error
+        raise QueryError(TOO_DEEP) from error
     start, length = next(_differences(*trees), (0, 1))
-    start = _characters(f"{before}{text}", start) - len(before)
+    start = characters(f"{before}{text}", start) - len(before)
     finding = "DuckDB reads this otherwise than it can be checked."
     refuse(text, start=start, end=start + length, finding=finding, remedy=_CLEARER)
 
@@ -135,16 +76,11 @@ def _refuse_error(answer: Tree, *, text: str, shift: int) -> None:
     """Refuse what DuckDB cannot parse, at its place."""
     message = str(answer.get("error_message"))
     if "expression depth" in message or "recursion" in message.lower():
-        raise QueryError("SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS).")
-    start = max(0, _characters(_BEFORE * bool(shift) + text, int(answer.get("position", 0))) - shift)
+        raise QueryError(TOO_DEEP)
+    start = max(0, characters(_BEFORE * bool(shift) + text, int(answer.get("position", 0))) - shift)
     near = re.search(r'at or near "(.*)"', message, re.DOTALL)
     end = start + (len(near[1]) if near else 1)
     refuse(text, start=start, end=end, finding=f"DuckDB cannot read this: {message}.", remedy=_DIALECT)
-
-
-def _characters(text: str, position: int) -> int:
-    """Return how many characters the first bytes of a text are."""
-    return len(text.encode()[:position].decode(errors="ignore"))
 
 
 def _plain(node: Tree) -> Tree:
@@ -177,7 +113,7 @@ def _plain(node: Tree) -> Tree:
 def _plain_type(plain: dict[str, Tree]) -> Tree:
     """Return a type by DuckDB's own name; what DECIMAL and VARCHAR are without numbers is theirs."""
     name = plain["type_name"].upper()
-    name, children = _PARSER.types().get(name, name), plain["children"]
+    name, children = PARSER.types().get(name, name), plain["children"]
     if name == "DECIMAL" and not children:
         children = [18, 3]
     elif name == "DECIMAL":

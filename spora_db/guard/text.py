@@ -16,6 +16,7 @@ from spora_db.names import fold
 LONGEST_TEXT = 1_000_000
 """Characters of SQL that are read; 50,000 quoted ids in one IN list take a tenth of it."""
 
+TOO_DEEP = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _WORD = re.compile(r"\w[\w$]*")
 _SET_OPERATIONS = {TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT}
@@ -24,6 +25,9 @@ _OTHERWISE = {
     TokenType.CARET_AT: "starts_with(text, prefix)",
     TokenType.NULLSAFE_EQ: "IS NOT DISTINCT FROM, or list_cosine_distance(a, b)",
 }
+_OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
+_CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE)
+_DEEPEST = 1_000
 _LONGEST_CHAIN = 100  # sqlglot takes 0.3 s for as many calls in a chain, 6 s for 800, 106 s for 3,000
 _REMEDY = (
     "Ask the catalog's relations with functions that compute on values; nothing that reads files, settings or SQL text."
@@ -53,6 +57,17 @@ def where(text: str, start: int) -> str:
     'line 1, column 8 of the SQL'
     """
     return f"line {text.count(chr(10), 0, start) + 1}, column {start - text.rfind(chr(10), 0, start)} of the SQL"
+
+
+def characters(text: str, position: int) -> int:
+    """Return how many characters the first ``position`` bytes of a text are: DuckDB counts bytes.
+
+    Examples
+    --------
+    >>> characters("µm", 2)
+    1
+    """
+    return len(text.encode()[:position].decode(errors="ignore"))
 
 
 def quoting(text: str, name: str) -> str:
@@ -100,17 +115,38 @@ def tokens_of(text: str) -> list[Token]:
             odd = next(letter for letter in token.text if not letter.isalnum() and letter not in "_$")
             finding = f"the typographic or invisible character U+{ord(odd):04X} outside quotes."
             _refuse_token(token, text=text, finding=finding, remedy="Use plain spaces and quotes: ' around values.")
-        if token.token_type in _OTHERWISE:
-            finding = f"the operator {token.text}, which sqlglot and DuckDB read in different ways."
-            _refuse_token(token, text=text, finding=finding, remedy=f"Write {_OTHERWISE[token.token_type]}.")
     if not [token for token in tokens if token.token_type is not TokenType.SEMICOLON]:
         raise QueryError(f"Empty SQL, received {text!r:.100}. Pass the text of one SELECT, or a condition for where.")
-    _check_chains(tokens, text=text)
     return tokens
 
 
-def _check_chains(tokens: list[Token], *, text: str) -> None:
-    """Refuse calls in an endless chain, ``x.f().g()...``, before they are parsed."""
+def check_brackets(tokens: list[Token]) -> None:
+    """Refuse brackets in brackets, without an end, before DuckDB parses them: 100,000 queries in FROM crash it.
+
+    Raises
+    ------
+    QueryError
+        For more than a thousand, DuckDB's own limit for expressions.
+    """
+    depth = 0
+    for token in tokens:
+        depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+        if depth > _DEEPEST:
+            raise QueryError(TOO_DEEP)
+
+
+def check_for_sqlglot(tokens: list[Token], *, text: str) -> None:
+    """Refuse what sqlglot reads otherwise than DuckDB, and calls in an endless chain, ``x.f().g()...``.
+
+    Raises
+    ------
+    QueryError
+        At the first of them.
+    """
+    for token in tokens:
+        if token.token_type in _OTHERWISE:
+            finding = f"the operator {token.text}, which sqlglot and DuckDB read in different ways."
+            _refuse_token(token, text=text, finding=finding, remedy=f"Write {_OTHERWISE[token.token_type]}.")
     lengths = [0]  # per open parenthesis
     before = None
     for token in tokens:

@@ -1,15 +1,14 @@
 """The guard's second look: every node of a parsed query, and every relation that it reads."""
 
-import re
 from collections.abc import Collection
 from typing import NoReturn
 
 from sqlglot import exp
 
-from spora_db.errors import unknown
 from spora_db.guard.dialect import SPELLED_VALUES
 from spora_db.guard.functions import COMPILED, FUNCTIONS, TABLE_FUNCTIONS, TYPE_ALIASES
-from spora_db.guard.text import check_tokens, refuse, tokens_of, where
+from spora_db.guard.relations import check_cte_name, check_relation, refuse_in_from
+from spora_db.guard.text import check_tokens, refuse, tokens_of
 from spora_db.names import fold
 
 QUERIES = (exp.Select, exp.SetOperation, exp.Subquery)
@@ -33,8 +32,6 @@ _NAMING_TYPES = (exp.PseudoType, exp.ObjectIdentifier)  # regclass and its like 
 _ARROWS = (exp.JSONExtract, exp.JSONExtractScalar)
 _BINDING = (exp.Binary, exp.Not, exp.Neg, exp.BitwiseNot, exp.Predicate, exp.Bracket)
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
-_NAME = re.compile(r"\w[\w $-]*")
-_OF_THE_ENGINE = re.compile(r"(source|duckdb|pg|sqlite|pragma)_.*|information_schema|query_rows", re.DOTALL)
 
 
 def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None:
@@ -61,7 +58,6 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
     >>> import sqlglot
     >>> check_tree(sqlglot.parse_one("SELECT 1 FROM tiles"), text="SELECT 1 FROM tiles", relations=["tiles"])
     """
-    allowed = {fold(name) for name in relations}
     aliases = set()
     selects = 0
     for node in tree.walk():
@@ -72,7 +68,7 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
             if node.args.get("columns"):
                 aliases.add(fold(node.name))
         elif isinstance(node, exp.CTE):
-            _check_cte_name(node, text=text)
+            check_cte_name(node.alias, text=text, place=place(node.args["alias"]))
         elif isinstance(node, exp.DataType):
             kind = f"{node.args.get('kind')}"
             if node.this == exp.DType.USERDEFINED and fold(kind) not in TYPE_ALIASES:
@@ -89,7 +85,7 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
         elif isinstance(node, (*_ARROWS, exp.Not)):
             _check_binding(node, text=text)
         elif isinstance(node, exp.Table):
-            _check_relation(node, text=text, allowed=allowed, relations=relations)
+            _check_relation(node, text=text, relations=relations)
         elif isinstance(node, exp.Lateral) and not isinstance(node.this, exp.Subquery):
             _check_table_function(node.this, text=text)
     table_calls = {fold(node.this.name) for node in tree.find_all(exp.Table) if isinstance(node.this, exp.Anonymous)}
@@ -115,13 +111,6 @@ def refuse_node(node: exp.Expr, *, text: str, finding: str, remedy: str) -> NoRe
     refuse(text, start=start, end=end, finding=finding, remedy=remedy)
 
 
-def _check_cte_name(cte: exp.CTE, *, text: str) -> None:
-    """Refuse names that are none, and those of the engine's own relations: a reference could mean these."""
-    if not _NAME.fullmatch(cte.alias) or _OF_THE_ENGINE.fullmatch(fold(cte.alias)):
-        remedy = "Name it with letters, digits and underscores, and not like a table of DuckDB or spora-db."
-        refuse_node(cte.args["alias"], text=text, finding=f"the CTE name {cte.alias!r}.", remedy=remedy)
-
-
 def _check_binding(node: exp.Expr, *, text: str) -> None:
     """Refuse an arrow or a NOT that DuckDB binds to other neighbours than sqlglot (there -> is looser than AND)."""
     parent = node.parent
@@ -138,32 +127,20 @@ def _check_binding(node: exp.Expr, *, text: str) -> None:
         refuse_node(node, text=text, finding="an arrow beside another operator.", remedy=remedy)
 
 
-def _check_relation(table: exp.Table, *, text: str, allowed: set[str], relations: Collection[str]) -> None:
+def _check_relation(table: exp.Table, *, text: str, relations: Collection[str]) -> None:
     """Check what stands in FROM: a relation of the catalog, a CTE in scope, or a table function."""
     if not isinstance(table.this, exp.Identifier):
         _check_table_function(table.this, text=text)
         return
-    name = table.name
-    start, end = place(table.this)
-    known = ", ".join(sorted(relations)) or "none here"
-    if table.args.get("db") or table.args.get("catalog"):
-        finding = f"the qualified relation {'.'.join(part.name for part in table.parts)!r}."
-        refuse_node(table, text=text, finding=finding, remedy=f"Write the bare name; the relations are: {known}.")
-    if fold(name) in allowed or fold(name) in _visible_ctes(table):
-        return
-    if not _NAME.fullmatch(name) or text[start : start + 1] == "'":
-        finding = f"the file name {name!r} as a relation."
-        remedy = f"Files are read through the catalog's relations only: {known}."
-        refuse(text, start=start, end=end, finding=finding, remedy=remedy)
-    raise unknown("relation", name, relations, where=where(text, start))
+    parts = [part.name for part in table.parts]
+    at = place(table if len(parts) > 1 else table.this)
+    check_relation(parts, text=text, place=at, relations=relations, visible=_visible_ctes(table))
 
 
 def _check_table_function(node: exp.Expr, *, text: str) -> None:
     called = fold(node.name) if isinstance(node, exp.Anonymous) else node.key
     if called not in TABLE_FUNCTIONS:
-        finding = f"{node.sql('duckdb')[:60]} as a relation."
-        remedy = f"In FROM may stand relations, CTEs and {', '.join(sorted(TABLE_FUNCTIONS))}."
-        refuse_node(node, text=text, finding=finding, remedy=remedy)
+        refuse_in_from(node.sql("duckdb"), text=text, place=place(node))
 
 
 def _visible_ctes(table: exp.Table) -> set[str]:
