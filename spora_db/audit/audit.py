@@ -11,7 +11,9 @@ from spora_db.audit.findings import Finding, find
 from spora_db.audit.same_pixels import SamePixels, find_same_pixels
 from spora_db.audit.tables import composition, leakage, licences, missing, panels, tissue_frame
 from spora_db.catalog import lent_catalog
+from spora_db.channels import missing_chunks_in
 from spora_db.errors import unknown
+from spora_db.images.base import MissingChunks
 from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
 from spora_db.query.compilation import compile_rows
 from spora_db.query.resolution import resolve
@@ -137,7 +139,12 @@ class Audit:
 
 
 def make_audit(
-    lake: str | Path, selection: Selection, *, columns: str | Sequence[str] = (), fingerprints: bool = False
+    lake: str | Path,
+    selection: Selection,
+    *,
+    columns: str | Sequence[str] = (),
+    fingerprints: bool = False,
+    missing_chunks: MissingChunks = "error",
 ) -> Audit:
     """Return what `SporaQuery.audit` returns.
 
@@ -151,6 +158,8 @@ def make_audit(
         What the composition counts by.
     fingerprints
         Whether the pixels of all images are compared.
+    missing_chunks
+        What an absent chunk of an image is, where pixels are compared.
     """
     import pandas as pd
 
@@ -172,7 +181,8 @@ def make_audit(
         root = catalog.lake
     same = None
     if fingerprints:
-        same = find_same_pixels([root / path for path in images.column("path").to_pylist()])
+        places = zip(images.column("path").to_pylist(), images.column("modality").to_pylist(), strict=True)
+        same = find_same_pixels([(root / path, missing_chunks_in(name, missing_chunks)) for path, name in places])
         tables["leakage"] = pd.concat([tables["leakage"], _twins(same, images, frame)], ignore_index=True)
     cohorts = composition(frame, ["dataset"]).merge(tables["licences"][["dataset", "licence"]], on="dataset")
     totals = {

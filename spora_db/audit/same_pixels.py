@@ -9,7 +9,7 @@ import numpy as np
 
 from spora_db.errors import SporaError
 from spora_db.images import open_image, read_region
-from spora_db.images.base import ImageReader
+from spora_db.images.base import ImageReader, MissingChunks
 
 PROBE = 32
 """Height and width of the nine regions that are looked at first, in pixels."""
@@ -33,26 +33,27 @@ class SamePixels:
     unreadable: tuple[tuple[int, str], ...]
 
 
-def find_same_pixels(paths: Sequence[Path]) -> SamePixels:
+def find_same_pixels(images: Sequence[tuple[Path, MissingChunks]]) -> SamePixels:
     """Find images of the same shape, type and pixels. Nine small regions are read of each, all of those that agree.
 
     Parameters
     ----------
-    paths
-        The images.
+    images
+        The images, each with what an absent chunk of it is.
     """
     alike: dict[str, list[int]] = {}
     unreadable = []
-    for position, path in enumerate(paths):
+    for position, (path, missing) in enumerate(images):
         try:
-            alike.setdefault(_digest(open_image(path), whole=False), []).append(position)
+            alike.setdefault(_digest(open_image(path, missing_chunks=missing), whole=False), []).append(position)
         except SporaError as error:
             unreadable.append((position, str(error)))
     same: dict[str, list[int]] = {}
     for positions in alike.values():
         for position in positions if len(positions) > 1 else ():
+            path, missing = images[position]
             try:
-                same.setdefault(_digest(open_image(paths[position]), whole=True), []).append(position)
+                same.setdefault(_digest(open_image(path, missing_chunks=missing), whole=True), []).append(position)
             except SporaError as error:
                 unreadable.append((position, str(error)))
     groups = tuple(tuple(group) for group in same.values() if len(group) > 1)

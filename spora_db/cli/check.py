@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spora_db.cli.arguments import Lake
+from spora_db.cli.arguments import Lake, MissingChunks, MissingChunksOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ def validate(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every pixel and every row, not only names, columns and some headers.")
     ] = False,
+    missing_chunks: MissingChunksOption = MissingChunks.error,
     output_format: Annotated[FindingsFormat, typer.Option("--format", help="A table, or JSON.")] = FindingsFormat.table,
 ) -> None:
     """Check every rule of the layout; exit code 1 where there is an error.
@@ -49,7 +50,7 @@ def validate(
     from spora_db.wording import counted
 
     progress = _Counter() if deep and sys.stderr.isatty() else None
-    findings = find(lake, dataset=dataset, deep=deep, progress=progress)
+    findings = find(lake, dataset=dataset, deep=deep, missing_chunks=missing_chunks.value, progress=progress)
     counts = count(findings)
     if output_format is FindingsFormat.json:
         told = {"deep": deep, "counts": counts, "findings": [asdict(finding) for finding in findings]}
@@ -165,6 +166,7 @@ def import_dataset(
     missing: Annotated[
         MissingPages, typer.Option(help="What a channel of the panel without a page is.")
     ] = MissingPages.error,
+    missing_chunks: MissingChunksOption = MissingChunks.error,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of that name, once the new one is complete.")
     ] = False,
@@ -196,6 +198,7 @@ def import_dataset(
         images=images.value,
         match=match.value,
         missing=missing.value,
+        missing_chunks=missing_chunks.value,
         overwrite=overwrite,
     )
     channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spora_db.cli.arguments import Lake
+from spora_db.cli.arguments import Lake, MissingChunks, MissingChunksOption
 from spora_db.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def tile(
     preview: Annotated[
         Path | None, typer.Option(help="Draw some tissues with mask and tiles: .png, .pdf or .svg.", show_default=False)
     ] = None,
+    missing_chunks: MissingChunksOption = MissingChunks.error,
 ) -> None:
     """Tile the tissue masks of a lake: write <size>_tile_coordinates.parquet and <size>_tile_stats.parquet.
 
@@ -134,7 +135,7 @@ def tile(
     if preview is not None and any(part.state in ("written", "kept") for part in report.datasets):
         from spora_db.jobs.preview import draw_preview
 
-        draw_preview(lake, preview, report=report, mpp=mpp, parameters=parameters)
+        draw_preview(lake, preview, report=report, mpp=mpp, parameters=parameters, missing_chunks=missing_chunks.value)
     _end(report, quiet=quiet)
 
 
@@ -177,6 +178,7 @@ def standardize(
     merge: Merge = False,
     engine: EngineOption = EngineName.local,
     keep_going: KeepGoing = False,
+    missing_chunks: MissingChunksOption = MissingChunks.error,
     quiet: QuietOption = False,
 ) -> None:
     """Compute the statistics that standardize a modality: quantiles, means and standard deviations of every channel.
@@ -203,6 +205,7 @@ def standardize(
         merge=merge,
         overwrite=overwrite,
         keep_going=keep_going,
+        missing_chunks=missing_chunks.value,
         progress=_progress(quiet=quiet),
     )
     _end(report, quiet=quiet)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,25 @@ Pages: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
 MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
 """What a chunk absent on disk is: a partial download, the fill value, or the white around the scanned parts of a slide.
 """
+MEANT = "pass missing_chunks='zeros' (or 'white'); commands take it as --missing-chunks"
+"""How to say that absent chunks are meant, wherever one is refused."""
+
+
+def check_missing_chunks(choice: str) -> None:
+    """Refuse what is no choice of ``missing_chunks``.
+
+    Raises
+    ------
+    ArgumentError
+        The message lists the choices.
+
+    Examples
+    --------
+    >>> check_missing_chunks("zeros")
+    """
+    if choice not in get_args(MissingChunks):
+        choices = ", ".join(map(repr, get_args(MissingChunks)))
+        raise ArgumentError(f"missing_chunks is one of {choices}; received {choice!r}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

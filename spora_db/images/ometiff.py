@@ -8,7 +8,7 @@ import numpy as np
 
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
-from spora_db.images.base import Block, MissingChunks, Pages, check_pages
+from spora_db.images.base import MEANT, Block, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES, OpenFile, broken
 from spora_db.images.page_groups import PageGroup, group_pages
@@ -101,7 +101,7 @@ class OmeTiffReader:
             if self._missing == "error":
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. Copy or "
-                    "download it again, or, where empty segments are meant, pass missing_chunks='zeros' (or 'white')."
+                    f"download it again, or, where empty segments are meant, {MEANT}."
                 )
             samples = 1 if layout.planar else layout.samples
             return np.broadcast_to(self._absent, (samples, *layout.segment))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ImageNotFoundError
-from spora_db.images.base import Block, MissingChunks, Pages, check_pages
+from spora_db.images.base import MEANT, Block, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
@@ -78,7 +78,7 @@ class OmeZarrReader:
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "
                     "part, or written by a program that leaves out empty chunks. Copy or download it again, or, where "
-                    "empty chunks are meant, pass missing_chunks='zeros' (or 'white')."
+                    f"empty chunks are meant, {MEANT}."
                 )
             return self._filled, group.from_whole
         if source.size == 0:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from spora_db.channels import missing_chunks_in
 from spora_db.errors import ArgumentError, DatasetNotFoundError, SporaError, TableError, WriteError
+from spora_db.images.base import MissingChunks
 from spora_db.importing.fields import Field, find_fields
 from spora_db.importing.metadata import cell_table, tissue_table
 from spora_db.importing.options import ImageChoice, ImportReport, Match, Missing, TissueMaskChoice, check_choice
@@ -40,6 +42,7 @@ def import_dataset(
     images: ImageChoice = "zarr",
     match: Match = "auto",
     missing: Missing = "error",
+    missing_chunks: MissingChunks = "error",
     overwrite: bool = False,
 ) -> ImportReport:
     """Make a dataset of images, a panel, metadata and masks.
@@ -80,6 +83,9 @@ def import_dataset(
         How pages and rows of the panel are matched: by ``"name"``, by ``"order"``, or ``"auto"``.
     missing
         What a kept channel without a page is: an ``"error"``, or ``"unmeasured"`` in that tissue.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are errors, or written as zeros, or as white
+        (brightfield). Linked and copied images keep them absent.
     overwrite
         Replace a dataset of that name, once the new one is complete.
 
@@ -115,7 +121,14 @@ def import_dataset(
     >>> report.tissues, report.channels
     (('a',), ('DNA', 'CD8'))
     """
-    for name, value in (("images", images), ("tissue_mask", tissue_mask), ("match", match), ("missing", missing)):
+    choices = {
+        "images": images,
+        "tissue_mask": tissue_mask,
+        "match": match,
+        "missing": missing,
+        "missing_chunks": missing_chunks,
+    }
+    for name, value in choices.items():
         check_choice(name, value)
     target = Path(into) / check_name(dataset, kind="dataset")
     modality_folder(modality)
@@ -151,6 +164,7 @@ def import_dataset(
                 modality=modality,
                 mpp=resolution,
                 images=images,
+                missing_chunks=missing_chunks_in(modality, missing_chunks),
                 masks=_path(masks),
                 tissue_mask=tissue_mask,
                 cell_masks=_path(cell_masks),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.images import open_image, read_region
+from spora_db.images.base import MissingChunks
 from spora_db.importing.page_names import page_names
 from spora_db.layout import check_name
 
@@ -50,12 +51,12 @@ class Field:
     width: int
     dtype: np.dtype[Any]
 
-    def read(self, pages: list[int]) -> npt.NDArray[np.generic]:
+    def read(self, pages: list[int], *, missing_chunks: MissingChunks = "error") -> npt.NDArray[np.generic]:
         """Read planes as an array of shape (pages, height, width)."""
         if self.file is not None:
-            return np.asarray(read_region(open_image(self.file), pages))
-        planes = [read_region(open_image(self.pages[page].file), [0]) for page in pages]
-        return np.concatenate(planes)
+            return np.asarray(read_region(open_image(self.file, missing_chunks=missing_chunks), pages))
+        files = [self.pages[page].file for page in pages]
+        return np.concatenate([read_region(open_image(file, missing_chunks=missing_chunks), [0]) for file in files])
 
     @property
     def origin(self) -> Path:

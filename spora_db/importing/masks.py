@@ -9,6 +9,7 @@ import numpy.typing as npt
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, TableError
 from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images import open_image, read_region
+from spora_db.images.base import MissingChunks
 from spora_db.importing.fields import Field
 from spora_db.masks import load_mask
 
@@ -41,8 +42,8 @@ def find_mask(folder: Path, tissue_id: str) -> Path:
     return found[0]
 
 
-def read_mask(path: Path, field: Field) -> npt.NDArray[Any]:
-    """Read a mask and compare it with its field; a 2-D array of whole numbers or bool.
+def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "error") -> npt.NDArray[Any]:
+    """Read a mask and compare it with its field; a 2-D array of whole numbers or bool. No absent chunk of it is white.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def read_mask(path: Path, field: Field) -> npt.NDArray[Any]:
         It cannot be read, has colours, or is of another size than its image.
     """
     try:
-        mask = _read(path)
+        mask = _read(path, "error" if missing_chunks == "white" else missing_chunks)
     except SporaError:
         raise
     except READER_FAILURES as error:
@@ -76,7 +77,7 @@ def read_mask(path: Path, field: Field) -> npt.NDArray[Any]:
     return mask
 
 
-def _read(path: Path) -> npt.NDArray[Any]:
+def _read(path: Path, missing_chunks: MissingChunks) -> npt.NDArray[Any]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return load_mask(path)
@@ -91,4 +92,4 @@ def _read(path: Path) -> npt.NDArray[Any]:
 
         decoded: npt.NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
         return decoded
-    return read_region(open_image(path))
+    return read_region(open_image(path, missing_chunks=missing_chunks))

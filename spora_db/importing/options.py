@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from spora_db.errors import ArgumentError
+from spora_db.images.base import MissingChunks
 
 ImageChoice: TypeAlias = Literal["link", "copy", "zarr", "tiff"]
 TissueMaskChoice: TypeAlias = Literal["otsu", "full"]
@@ -16,6 +17,7 @@ CHOICES: Mapping[str, Any] = {
     "tissue_mask": TissueMaskChoice,
     "match": Match,
     "missing": Missing,
+    "missing_chunks": MissingChunks,
 }
 
 

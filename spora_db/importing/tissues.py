@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import write_ometiff, write_omezarr
+from spora_db.images.base import MissingChunks
 from spora_db.importing.fields import Field
 from spora_db.importing.masks import find_mask, read_mask
 from spora_db.importing.options import ImageChoice, TissueMaskChoice
@@ -29,6 +30,7 @@ class TissueJob:
     modality: str
     mpp: float
     images: ImageChoice
+    missing_chunks: MissingChunks
     masks: Path | None
     tissue_mask: TissueMaskChoice
     cell_masks: Path | None
@@ -45,7 +47,7 @@ def write_tissue(job: TissueJob) -> None:
     place = image_folder(job.folder, job.modality, mpp=job.mpp)
     place.mkdir(parents=True, exist_ok=True)
     needs_pixels = job.images in ("zarr", "tiff") or (job.masks is None and job.tissue_mask == "otsu")
-    pixels = job.field.read(list(job.pages)) if needs_pixels else None
+    pixels = job.field.read(list(job.pages), missing_chunks=job.missing_chunks) if needs_pixels else None
     if job.images in ("link", "copy"):
         _take_over(job, place)
     elif pixels is not None and job.images == "zarr":
@@ -55,7 +57,9 @@ def write_tissue(job: TissueJob) -> None:
         names = None if job.is_rgb else job.names
         write_ometiff(place / f"{tissue}.ome.tiff", pixels, mpp=job.mpp, channel_names=names, photometric=photometric)
     if job.masks is not None:
-        mask: npt.NDArray[Any] = read_mask(find_mask(job.masks, tissue), job.field) > 0
+        mask: npt.NDArray[Any] = (
+            read_mask(find_mask(job.masks, tissue), job.field, missing_chunks=job.missing_chunks) > 0
+        )
     elif pixels is not None:
         mask = tissue_mask(pixels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
     else:
@@ -63,7 +67,7 @@ def write_tissue(job: TissueJob) -> None:
     _write_mask(job, "tissue", mask)
     if job.cell_masks is not None:
         path = find_mask(job.cell_masks, tissue)
-        labels = read_mask(path, job.field)
+        labels = read_mask(path, job.field, missing_chunks=job.missing_chunks)
         if labels.dtype.kind != "b" and (int(labels.min()) < 0 or int(labels.max()) > np.iinfo(np.int32).max):
             raise FileFormatError(
                 f"The cell mask {path} holds labels from {labels.min()} to {labels.max()}; expected cell numbers of 32 "

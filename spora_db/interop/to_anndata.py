@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError, QueryError
+from spora_db.images.base import MissingChunks
 from spora_db.interop.frames import need
 from spora_db.interop.intensities import Cells, image_intensities
 from spora_db.masks import load_label_mask
@@ -39,7 +40,9 @@ class Measured:
     kept: npt.NDArray[np.int64]
 
 
-def to_anndata(query: "SporaQuery", *, modality: str | None = None) -> "ad.AnnData":
+def to_anndata(
+    query: "SporaQuery", *, modality: str | None = None, missing_chunks: MissingChunks = "error"
+) -> "ad.AnnData":
     """Return the cells of a query as `SporaQuery.to_anndata` describes.
 
     Parameters
@@ -48,6 +51,8 @@ def to_anndata(query: "SporaQuery", *, modality: str | None = None) -> "ad.AnnDa
         The query.
     modality
         Which of its modalities is measured.
+    missing_chunks
+        What an absent chunk of an image is.
     """
     anndata = need(
         "anndata",
@@ -56,7 +61,8 @@ def to_anndata(query: "SporaQuery", *, modality: str | None = None) -> "ad.AnnDa
         instead="Without it, query.with_cells() brings cells as tensors.",
     )
     plan = measurable_plan(query, modality=modality)
-    return cast("ad.AnnData", assemble(plan, list(measure(plan, modality=modality)), anndata))
+    measured = list(measure(plan, modality=modality, missing_chunks=missing_chunks))
+    return cast("ad.AnnData", assemble(plan, measured, anndata))
 
 
 def measurable_plan(query: "SporaQuery", *, modality: str | None) -> Plan:
@@ -80,10 +86,10 @@ def measurable_plan(query: "SporaQuery", *, modality: str | None) -> Plan:
     return plan
 
 
-def measure(plan: Plan, *, modality: str | None) -> Iterator[Measured]:
+def measure(plan: Plan, *, modality: str | None, missing_chunks: MissingChunks) -> Iterator[Measured]:
     """Yield the cells of every image of the plan that is measured, in the plan's order."""
     assert plan.masks is not None
-    reader = Materializer(plan)
+    reader = Materializer(plan, missing_chunks=missing_chunks)
     for image, name in enumerate(plan.images.column("modality").to_pylist()):
         if name != modality.casefold() if modality is not None else is_rgb(name):
             continue

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from spora_db.errors import ArgumentError
+from spora_db.images.base import MissingChunks
 from spora_db.interop.frames import need
 from spora_db.interop.to_anndata import assemble, measurable_plan, measure
 
@@ -20,7 +21,9 @@ MICRONS = "microns"
 TABLE = "cells"
 
 
-def to_spatialdata(query: "SporaQuery", *, modality: str | None = None) -> "sd.SpatialData":
+def to_spatialdata(
+    query: "SporaQuery", *, modality: str | None = None, missing_chunks: MissingChunks = "error"
+) -> "sd.SpatialData":
     """Return the tissues of a query as `SporaQuery.to_spatialdata` describes.
 
     Elements are named ``<dataset>_<tissue_id>_<modality>_image`` and ``..._cells``. All have the coordinate system
@@ -34,6 +37,8 @@ def to_spatialdata(query: "SporaQuery", *, modality: str | None = None) -> "sd.S
         The query.
     modality
         Which of its modalities is measured.
+    missing_chunks
+        What an absent chunk of an image is.
     """
     instead = "Without it, query.to_anndata() gives the cells, and query.to_torch() the images."
     spatialdata = need("spatialdata", extra="spatialdata", what="to_spatialdata()", instead=instead)
@@ -42,7 +47,7 @@ def to_spatialdata(query: "SporaQuery", *, modality: str | None = None) -> "sd.S
     anndata = need("anndata", extra="spatialdata", what="to_spatialdata()", instead=instead)
     collect = spatialdata.SpatialData  # imported here by spatialdata, before pixels are read
     plan = measurable_plan(query, modality=modality)
-    parts = list(measure(plan, modality=modality))
+    parts = list(measure(plan, modality=modality, missing_chunks=missing_chunks))
     records = [part.source.record for part in parts]
     names = element_names(f"{r['dataset']}_{r['tissue_id']}_{r['modality']}" for r in records)
     images: dict[str, Any] = {}

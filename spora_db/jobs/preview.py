@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spora_db.channels import is_rgb
+from spora_db.channels import is_rgb, missing_chunks_in
 from spora_db.errors import ArgumentError
 from spora_db.images import ImageReader, open_image, read_region
+from spora_db.images.base import MissingChunks
 from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of, select_datasets
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
@@ -29,7 +30,13 @@ CAPTION = 0.55
 
 
 def draw_preview(
-    lake: str | Path, path: str | Path, *, report: Report, mpp: float | str, parameters: TilingParameters
+    lake: str | Path,
+    path: str | Path,
+    *,
+    report: Report,
+    mpp: float | str,
+    parameters: TilingParameters,
+    missing_chunks: MissingChunks = "error",
 ) -> Path:
     """Draw up to six tissues, spread over the datasets of a run.
 
@@ -43,6 +50,8 @@ def draw_preview(
         Of the run; tissues are taken from datasets whose tables are in place.
     mpp, parameters
         As for the run.
+    missing_chunks
+        Whether absent chunks of an image are errors, or drawn as zeros, or as white (brightfield).
 
     Returns
     -------
@@ -64,7 +73,9 @@ def draw_preview(
     if not chosen:
         raise ArgumentError("There is no finished tiling to preview.")
     columns = min(COLUMNS, len(chosen))
-    views = [_view(lake, cohort, tissue, parameters=parameters) for cohort, tissue in chosen]
+    views = [
+        _view(lake, cohort, tissue, parameters=parameters, missing_chunks=missing_chunks) for cohort, tissue in chosen
+    ]
     tall = PANEL * max(view.height / max(view.height, view.width) for view in views)
     rows = -(-len(chosen) // columns)
     width = columns * (PANEL + MARGIN) - MARGIN
@@ -94,7 +105,14 @@ def _spread(tissues: Sequence[tuple[Cohort, Tissue]]) -> list[tuple[Cohort, Tiss
     return [tissues[place] for place in places]
 
 
-def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: TilingParameters) -> TissueView:
+def _view(
+    lake: str | Path,
+    cohort: Cohort,
+    tissue: Tissue,
+    *,
+    parameters: TilingParameters,
+    missing_chunks: MissingChunks,
+) -> TissueView:
     """Return what is drawn of a tissue, thinned to a size that fits a page."""
     mask = load_tissue_mask(tissue.mask)
     height, width = mask.shape
@@ -107,7 +125,7 @@ def _view(lake: str | Path, cohort: Cohort, tissue: Tissue, *, parameters: Tilin
     image: NDArray[Any] = np.where(thin_mask, 200, 245).astype(np.uint8)[None].repeat(3, axis=0)
     if images:
         modality, path = images[0]
-        reader = open_image(path)
+        reader = open_image(path, missing_chunks=missing_chunks_in(modality, missing_chunks))
         pages = [0, 1, 2] if is_rgb(modality) else []
         if not pages:
             panel = read_panel(lake, dataset=cohort.name, modality=modality)

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from spora_db.channels import is_rgb
+from spora_db.channels import is_rgb, missing_chunks_in
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
+from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions, select_datasets
 from spora_db.jobs.earlier_quantiles import check_same
 from spora_db.jobs.engines import Engine
@@ -56,6 +57,7 @@ def standardize_lake(
     merge: bool = False,
     overwrite: bool = False,
     keep_going: bool = False,
+    missing_chunks: MissingChunks = "error",
     progress: Progress | None = None,
 ) -> Report:
     """Compute quantiles, means and standard deviations of a modality, and write each dataset's tables.
@@ -80,6 +82,9 @@ def standardize_lake(
     jobs, engine, shard, merge, overwrite, keep_going, progress
         As :func:`spora_db.jobs.tile.tile_lake`. Global quantiles of float images take three rounds, each over all
         tissues: run the shards three times, or let ``merge`` do the rounds that are left.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are an error, or read as zeros. ``"white"`` is for
+        brightfield, so an error here.
 
     Returns
     -------
@@ -109,6 +114,8 @@ def standardize_lake(
             f"Modality {modality!r} needs no statistics: brightfield images are standardized by the presets "
             "'imagenet', 'hibou' or 'identity'."
         )
+    check_missing_chunks(missing_chunks)
+    absent = missing_chunks_in(modality, missing_chunks)
     asked_quantiles(spec)
     registered(spec.method)
     scanned = scan(lake)
@@ -117,7 +124,15 @@ def standardize_lake(
     if not any(cohort.tissues for cohort in cohorts):
         raise _no_images(scanned, modality, resolution)
     planned = [
-        _plan(lake, cohort, modality=modality, spec=spec, stats_level=stats_level, options=options)
+        _plan(
+            lake,
+            cohort,
+            modality=modality,
+            spec=spec,
+            stats_level=stats_level,
+            missing_chunks=absent,
+            options=options,
+        )
         for cohort in cohorts
         if cohort.tissues
     ]
@@ -167,7 +182,14 @@ class _Planned:
 
 
 def _plan(
-    lake: str | Path, cohort: Cohort, *, modality: str, spec: Spec, stats_level: StatsLevel, options: Options
+    lake: str | Path,
+    cohort: Cohort,
+    *,
+    modality: str,
+    spec: Spec,
+    stats_level: StatsLevel,
+    missing_chunks: MissingChunks,
+    options: Options,
 ) -> _Planned:
     levels = ("image", "global") if stats_level == "both" else (stats_level,)
     folder = spec_folder(cohort.dataset.path, modality, mpp=cohort.mpp, spec=str(spec))
@@ -186,6 +208,7 @@ def _plan(
         "stats_levels": list(levels),
         "modality": modality,
         "mpp": cohort.mpp,
+        "missing_chunks": missing_chunks,
     }
     panel = read_panel(lake, dataset=cohort.name, modality=modality)
     target = Target(
@@ -193,7 +216,7 @@ def _plan(
     )
     work = WorkFolder.beside(folder, parameters=record)
     run = DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.signature())
-    plan = StatisticsPlan(spec=spec, channel_names=panel.names)
+    plan = StatisticsPlan(spec=spec, channel_names=panel.names, missing_chunks=missing_chunks)
     units = tuple(_units(cohort, modality, panel=panel, plan=plan, work=work))
     absent = len(set(panel.measured) - {unit.tissue_id for unit in units})
     return _Planned(run=run, units=units, plan=plan, folder=folder, levels=levels, absent=absent)

@@ -19,6 +19,7 @@ from spora_db.plot.markers import choose_channels, spell_markers
 from spora_db.plot.overview import TissueView, overview, read_thinned, thin_step
 
 if TYPE_CHECKING:
+    from spora_db.images.base import MissingChunks
     from spora_db.query import SporaQuery
     from spora_db.samples.materialize import ImagePlan
 
@@ -33,6 +34,7 @@ def tissue(
     mask: bool = True,
     channels: Sequence[str] | None = None,
     limits: Limits | None = None,
+    missing_chunks: "MissingChunks" = "error",
     width: float = 6.5,
     path: str | Path | None = None,
 ) -> Picture:
@@ -54,6 +56,8 @@ def tissue(
         Names or accessions of at most six channels; default: well-known markers in fixed colours.
     limits
         By channel, name or accession, the levels shown black and in full colour; default: percentiles of the tissue.
+    missing_chunks
+        What an absent chunk of the image is, as for `to_torch`.
     width
         Of the picture in inches.
     path
@@ -79,7 +83,16 @@ def tissue(
     >>> tissue(query, "lung_imc_l001_0001", channels=["DNA1", "panCK"])  # doctest: +SKIP
     """
     picture_format(path)
-    view = tissue_view(query, tissue_id, dataset=dataset, modality=modality, tiles=tiles, mask=mask, channels=channels)
+    view = tissue_view(
+        query,
+        tissue_id,
+        dataset=dataset,
+        modality=modality,
+        tiles=tiles,
+        mask=mask,
+        channels=channels,
+        missing_chunks=missing_chunks,
+    )
     return overview(view, channels=channels, limits=limits, width=width, path=path)
 
 
@@ -92,18 +105,21 @@ def tissue_view(
     tiles: bool = True,
     mask: bool = True,
     channels: Sequence[str] | None = None,
+    missing_chunks: "MissingChunks" = "error",
 ) -> TissueView:
     """Load what is drawn of a tissue; arguments as for :func:`tissue`.
 
     Only the channels shown are read, and thinned while they are read: memory does not grow with the size of a slide.
     """
+    from spora_db.images.base import check_missing_chunks
     from spora_db.samples.materialize import Materializer
 
     check_query(query, write=f"plot.tissue({TILES})")
     rows = _rows_of(query, tissue_id, dataset)
     first = rows.slice(0, 1).to_pylist()[0]
     plan = _whole(query, first, modality).plan()
-    source = Materializer(plan).image(0)
+    check_missing_chunks(missing_chunks)
+    source = Materializer(plan, missing_chunks=missing_chunks).image(0)
     name = str(source.record["modality"])
     if not is_rgb(name):
         panel = (source.channel_names, source.uniprot_ids)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from spora_db.audit import Audit
     from spora_db.datasets import SporaDataset
+    from spora_db.images.base import MissingChunks
     from spora_db.query.spora_query import SporaQuery
     from spora_db.selection import Selection
 
@@ -66,7 +67,13 @@ class Answers:
         with lent_catalog(self.lake) as catalog:
             return coverage(self.selection, catalog)
 
-    def audit(self, columns: str | Sequence[str] = (), *, fingerprints: bool = False) -> "Audit":
+    def audit(
+        self,
+        columns: str | Sequence[str] = (),
+        *,
+        fingerprints: bool = False,
+        missing_chunks: "MissingChunks" = "error",
+    ) -> "Audit":
         """Look through the selection before training: what it holds, what leaks, what is missing, under which licence.
 
         Parameters
@@ -77,6 +84,8 @@ class Answers:
         fingerprints
             Whether images are compared by their pixels, to find one tissue under two names; reads a little of every
             image, and all of those that look alike.
+        missing_chunks
+            What an absent chunk of an image is where pixels are compared, as for `to_torch`.
 
         Returns
         -------
@@ -90,10 +99,14 @@ class Answers:
         >>> query.audit(columns=["cancer_type"]).save_png("audit.png")  # doctest: +SKIP
         """
         from spora_db.audit import make_audit
+        from spora_db.images.base import check_missing_chunks
 
         names = checked_names(columns, at="audit(columns=", example=("cancer_type", "split"), alone=True)
         compared = checked_flag(fingerprints, at="audit(fingerprints=")
-        return make_audit(self.lake, self.selection, columns=names, fingerprints=compared)
+        check_missing_chunks(missing_chunks)
+        return make_audit(
+            self.lake, self.selection, columns=names, fingerprints=compared, missing_chunks=missing_chunks
+        )
 
     def lock(self, path: str | Path, *, images: bool = False) -> Path:
         """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
@@ -153,7 +166,7 @@ class Answers:
             balance = checked_names(balance, at="to_spora_dataset(balance=", example=example, alone=True)
         return spora_dataset(cast("SporaQuery", self), seed=seed, balance=balance)
 
-    def to_anndata(self, *, modality: str | None = None) -> "ad.AnnData":
+    def to_anndata(self, *, modality: str | None = None, missing_chunks: "MissingChunks" = "error") -> "ad.AnnData":
         """Return the cells of the rows as an AnnData of mean marker intensities, from the instance masks.
 
         A query for tissues gives all cells of their instance masks; one for tiles those whose centroid lies in a tile,
@@ -164,6 +177,8 @@ class Answers:
         ----------
         modality
             Which of the query's modalities is measured; may be left out where only one of them has a panel.
+        missing_chunks
+            What an absent chunk of an image is, as for `to_torch`.
 
         Returns
         -------
@@ -191,15 +206,19 @@ class Answers:
         """
         from spora_db.interop.to_anndata import to_anndata
 
-        return to_anndata(cast("SporaQuery", self), modality=modality)
+        return to_anndata(cast("SporaQuery", self), modality=modality, missing_chunks=missing_chunks)
 
-    def to_spatialdata(self, *, modality: str | None = None) -> "sd.SpatialData":
+    def to_spatialdata(
+        self, *, modality: str | None = None, missing_chunks: "MissingChunks" = "error"
+    ) -> "sd.SpatialData":
         """Return the tissues of the rows as a SpatialData: an image and a label mask each, and the cells' table.
 
         Parameters
         ----------
         modality
             As for `to_anndata`, whose table this annotates the masks with.
+        missing_chunks
+            What an absent chunk of an image is, as for `to_torch`.
 
         Returns
         -------
@@ -220,4 +239,4 @@ class Answers:
         """
         from spora_db.interop.to_spatialdata import to_spatialdata
 
-        return to_spatialdata(cast("SporaQuery", self), modality=modality)
+        return to_spatialdata(cast("SporaQuery", self), modality=modality, missing_chunks=missing_chunks)

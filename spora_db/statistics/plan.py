@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError
 from spora_db.standardization.specs import Spec, registered
 from spora_db.statistics.tissue import KEPT_BYTES, asked_quantiles
+
+if TYPE_CHECKING:
+    from spora_db.images.base import MissingChunks
 
 Kind: TypeAlias = Literal["tissue", "count", "digits", "moments"]
 
@@ -46,6 +49,8 @@ class StatisticsPlan:
         The C channels of the panel, in its order.
     kept_bytes
         How many bytes of pixels one unit may hold; the result does not depend on it.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are an error or read as zeros.
 
     Raises
     ------
@@ -56,6 +61,7 @@ class StatisticsPlan:
     spec: Spec
     channel_names: tuple[str, ...]
     kept_bytes: int = KEPT_BYTES
+    missing_chunks: "MissingChunks" = "error"
 
     def __post_init__(self) -> None:
         """Refuse what has no statistics."""

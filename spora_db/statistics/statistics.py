@@ -39,7 +39,7 @@ from spora_db.statistics.tissue import (
 )
 
 if TYPE_CHECKING:
-    from spora_db.images.base import ImageReader
+    from spora_db.images.base import ImageReader, MissingChunks
 
 Reals: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.int64]
@@ -84,7 +84,7 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
     if unknown:
         message = f"Tissue {unit.tissue_id!r} has channels that the panel lacks: {', '.join(unknown)}."
         raise ArgumentError(message)
-    reader = open_image(unit.image)
+    reader = open_image(unit.image, missing_chunks=plan.missing_chunks)
     mask = load_tissue_mask(unit.mask, shape=reader.shape[1:], image=unit.image)
     check_mask(reader, mask)
     channels = len(plan.channel_names)
@@ -153,6 +153,7 @@ def compute_statistics(
     spec: str | Spec,
     channel_names: Sequence[str],
     kept_bytes: int = KEPT_BYTES,
+    missing_chunks: "MissingChunks" = "error",
     keep_going: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> StatisticsResult:
@@ -168,6 +169,8 @@ def compute_statistics(
         The panel.
     kept_bytes
         How many bytes of pixels may be held at once.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are an error or read as zeros.
     keep_going
         Return a result without the tissues that failed, their reasons in ``failures``; else an error at the end.
     progress
@@ -183,7 +186,8 @@ def compute_statistics(
         If tissues failed; the message lists every one with its reason. All others were worked through before.
     """
     parsed = parse_spec(spec)
-    plan = StatisticsPlan(spec=parsed, channel_names=tuple(channel_names), kept_bytes=kept_bytes)
+    names = tuple(channel_names)
+    plan = StatisticsPlan(spec=parsed, channel_names=names, kept_bytes=kept_bytes, missing_chunks=missing_chunks)
     left = sorted(units, key=lambda unit: unit.tissue_id)
     ids = [unit.tissue_id for unit in left]
     if len(set(ids)) != len(ids) or not ids:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from spora_db.channels import missing_chunks_in
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
 from spora_db.images import image_header, open_image
+from spora_db.images.base import MissingChunks
 from spora_db.layout import MULTIPLEX_MODALITIES, Dataset, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.validation.findings import Finding
@@ -102,7 +104,12 @@ def header_table(images: list[Image]) -> "pa.Table":
 
 
 def check_pixels(
-    dataset: Dataset, images: list[Image], root: Path, *, progress: Callable[[int, int], None] | None = None
+    dataset: Dataset,
+    images: list[Image],
+    root: Path,
+    *,
+    missing_chunks: MissingChunks = "error",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Finding]:
     """Decode every pixel of the images and masks of a dataset, and yield what is wrong.
 
@@ -114,6 +121,8 @@ def check_pixels(
         Those whose headers could be read.
     root
         The lake.
+    missing_chunks
+        What an absent chunk of an image is; white is for brightfield alone.
     progress
         Called with how many of how many files are done.
     """
@@ -121,7 +130,7 @@ def check_pixels(
     masks = list(_masks(dataset, by_tissue))
     total = len(images) + len(masks)
     with ThreadPoolExecutor(max_workers=_threads()) as pool:
-        jobs = [(image.path, pool.submit(_read_image, image.path)) for image in images]
+        jobs = [(image.path, pool.submit(_read_image, image, missing_chunks)) for image in images]
         jobs += [(mask.path, pool.submit(_read_mask, mask)) for mask in masks]
         for done, (path, job) in enumerate(jobs, start=1):
             for fault in job.result():
@@ -173,11 +182,11 @@ def _masks(dataset: Dataset, images: Mapping[tuple[float, str], Image]) -> Itera
             )
 
 
-def _read_image(path: Path) -> list[Fault]:
+def _read_image(image: Image, missing_chunks: MissingChunks) -> list[Fault]:
     """Decode an image band by band."""
     odd = 0
     try:
-        reader = open_image(path)
+        reader = open_image(image.path, missing_chunks=missing_chunks_in(image.modality, missing_chunks))
         channels, height, width = reader.shape
         band = max(reader.chunks[0], BAND // max(reader.chunks[0], 1) * reader.chunks[0])
         for row in range(0, height, band):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from spora_db.errors import DatasetNotFoundError, SporaError, unknown
+from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.layout import Dataset, Lake, scan
 from spora_db.validation.findings import Finding, in_order
 from spora_db.validation.folders import check_folders, check_lake_folder
@@ -19,6 +20,7 @@ def validate(
     *,
     dataset: str | None = None,
     deep: bool = False,
+    missing_chunks: MissingChunks = "error",
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Finding, ...]:
     """Check every rule of the layout.
@@ -35,6 +37,9 @@ def validate(
         Only this dataset.
     deep
         Read everything.
+    missing_chunks
+        Whether absent chunks of an image (a partial download) are errors in a deep validation, or read as zeros, or as
+        white (brightfield).
     progress
         Called in a deep validation with how many of how many files of a dataset are read.
 
@@ -49,6 +54,8 @@ def validate(
         If the folder does not exist or holds no dataset.
     UnknownNameError
         If there is no such dataset.
+    ArgumentError
+        If there is no such choice of `missing_chunks`.
 
     Examples
     --------
@@ -60,6 +67,7 @@ def validate(
     >>> sorted({(finding.severity, finding.rule) for finding in findings})
     [('note', 'statistics_absent')]
     """
+    check_missing_chunks(missing_chunks)
     scanned, findings = _scan(Path(lake))
     names = [item.name for item in scanned.datasets]
     if dataset is not None and dataset not in names:
@@ -69,12 +77,17 @@ def validate(
         findings += check_lake_folder(scanned.root, {*names, *(finding.dataset for finding in findings)})
     for item in scanned.datasets:
         if dataset in (None, item.name):
-            findings += _check(item, scanned.root, deep=deep, progress=progress)
+            findings += _check(item, scanned.root, deep=deep, missing_chunks=missing_chunks, progress=progress)
     return tuple(in_order(findings))
 
 
 def _check(
-    dataset: Dataset, root: Path, *, deep: bool, progress: Callable[[int, int], None] | None
+    dataset: Dataset,
+    root: Path,
+    *,
+    deep: bool,
+    missing_chunks: MissingChunks,
+    progress: Callable[[int, int], None] | None,
 ) -> Iterator[Finding]:
     """Yield what is wrong with one dataset, the quick rules first."""
     yield from check_folders(dataset)
@@ -85,7 +98,7 @@ def _check(
     yield from findings
     yield from check_relations(dataset, header_table(images), deep=deep)
     if deep:
-        yield from check_pixels(dataset, images, root, progress=progress)
+        yield from check_pixels(dataset, images, root, missing_chunks=missing_chunks, progress=progress)
 
 
 def _scan(given: Path) -> tuple[Lake, list[Finding]]:
