@@ -293,7 +293,7 @@ def cohort(monkeypatch):
             units.append(StatisticsUnit(tissue_id=name, image=Path(name), mask=Path(name), pages=pages))
         return units, images, masks
 
-    def open_image(path):
+    def open_image(path, **_):
         if path not in images:
             raise FileFormatError(f"broken {path}")
         reader = ArrayReader(images[path], (32, 48))
