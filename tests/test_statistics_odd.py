@@ -54,7 +54,7 @@ def numpy_statistics(values, spec):
 def cohort(monkeypatch, tissues, dtype="float32"):
     images = {Path(name): pixels[None].astype(dtype) for name, pixels in tissues.items()}
 
-    def opened(path):
+    def opened(path, **_):
         reader = ArrayReader(images[path], (16, 32))
         reader.path = path
         return reader
