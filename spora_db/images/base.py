@@ -14,6 +14,8 @@ Pages: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
 MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
 """What a chunk absent on disk is: a partial download, the fill value, or the white around the scanned parts of a slide.
 """
+ChannelAxis: TypeAlias = Literal["c", "z", "t"]
+"""The axis along which the channels of an image lie: some programs write them as depths or as times."""
 MEANT = "pass missing_chunks='zeros' (or 'white'); commands take it as --missing-chunks"
 """How to say that absent chunks are meant, wherever one is refused."""
 

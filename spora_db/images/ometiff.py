@@ -8,12 +8,13 @@ import numpy as np
 
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
-from spora_db.images.base import MEANT, Block, MissingChunks, Pages, check_pages
+from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES, OpenFile, broken
 from spora_db.images.page_groups import PageGroup, group_pages
 from spora_db.images.pixels import Pixels, deliver, delivered, white
-from spora_db.images.tiff_layout import PageTable, TiffLayout, read_layout
+from spora_db.images.tiff_layout import TiffLayout, read_layout
+from spora_db.images.tiff_pages import PageTable
 
 
 class OmeTiffReader:
@@ -38,37 +39,39 @@ class OmeTiffReader:
 
     format: Final = "ome-tiff"
 
-    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error") -> None:
+    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c") -> None:
         self.path = path
         self._missing = missing_chunks
         self._owner = next(OWNERS)
         self._name = str(path)
-        self._layout: TiffLayout = read_layout(path)
+        self._layout: TiffLayout = read_layout(path, channel_axis=channel_axis)
+        form = self._layout.format
         self.shape = self._layout.shape
-        self.dtype: np.dtype[Any] = delivered(self._layout.stored)
-        self.chunks = (min(self._layout.segment[0], self.shape[1]), min(self._layout.segment[1], self.shape[2]))
+        self.dtype: np.dtype[Any] = delivered(form.stored)
+        self.chunks = (min(form.segment[0], self.shape[1]), min(form.segment[1], self.shape[2]))
+        self.not_rgb = self._layout.not_rgb
         self.files = (path,)
-        absent = deliver(np.asarray(self._layout.nodata, self._layout.stored))
-        self._absent = white(self.dtype, path) if missing_chunks == "white" else absent
+        self._white = white(self.dtype, path) if missing_chunks == "white" else None
 
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
         """Decode a region inside the image, segment by segment; see :class:`spora_db.images.ImageReader`."""
         wanted = check_pages(pages, self.shape[0], self.path)
-        layout = self._layout
+        first_form = self._layout.format
         file = self._open()
-        for group in group_pages(wanted, 1 if layout.planar else layout.samples):
-            page, sample = divmod(group.chunk, layout.samples) if layout.planar else (group.chunk, 0)
-            table = layout.pages[page]
+        for group in group_pages(wanted, 1 if first_form.planar else first_form.samples):
+            page, sample = divmod(group.chunk, first_form.samples) if first_form.planar else (group.chunk, 0)
+            table = self._layout.pages[page]
+            form = table.format
             if table.raw_offset >= 0:
-                yield from self._raw(file, group, table.raw_offset, sample, (row, col, height, width))
+                yield from self._raw(file, group, table, sample, (row, col, height, width))
                 continue
-            first = sample * layout.grid[0] * layout.grid[1]
-            tall, wide = layout.segment
+            first = sample * form.grid[0] * form.grid[1]
+            tall, wide = form.segment
             for down in range(row // tall, (row + height - 1) // tall + 1):
                 top, bottom = max(row, down * tall), min(row + height, (down + 1) * tall)
                 for across in range(col // wide, (col + width - 1) // wide + 1):
                     left, right = max(col, across * wide), min(col + width, (across + 1) * wide)
-                    planes = self._segment(file, page, first + down * layout.grid[1] + across, table)
+                    planes = self._segment(file, page, first + down * form.grid[1] + across, table)
                     rows = slice(top - down * tall, bottom - down * tall)
                     cols = slice(left - across * wide, right - across * wide)
                     for source, slots in group.from_whole:
@@ -95,7 +98,7 @@ class OmeTiffReader:
         planes = CHUNKS.get(key)
         if planes is not None:
             return planes
-        layout = self._layout
+        form = table.format
         offset, size = int(table.offsets[index]), int(table.sizes[index])
         if size == 0:
             if self._missing == "error":
@@ -103,33 +106,35 @@ class OmeTiffReader:
                     f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. Copy or "
                     f"download it again, or, where empty segments are meant, {MEANT}."
                 )
-            samples = 1 if layout.planar else layout.samples
-            return np.broadcast_to(self._absent, (samples, *layout.segment))
+            samples = 1 if form.planar else form.samples
+            absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
+            return np.broadcast_to(absent, (samples, *form.segment))
         data = file.read(offset, size)
         try:
-            shared = {"jpegtables": table.jpeg_tables, "jpegheader": layout.jpeg_header} if layout.is_jpeg else {}
-            decoded = layout.decode(data, index, **shared)[0]
-            if decoded.dtype == np.uint8 and layout.stored == np.bool_:
+            shared = {"jpegtables": table.jpeg_tables, "jpegheader": form.jpeg_header} if form.is_jpeg else {}
+            decoded = form.decode(data, index, **shared)[0]
+            if decoded.dtype == np.uint8 and form.stored == np.bool_:
                 decoded = decoded.view(np.bool_)  # fax codecs
-            if decoded.dtype != layout.stored.newbyteorder("="):
-                raise ValueError(f"it decodes to {decoded.dtype}, not {layout.stored}")
+            if decoded.dtype != form.stored.newbyteorder("="):
+                raise ValueError(f"it decodes to {decoded.dtype}, not {form.stored}")
             planes = deliver(decoded[0].transpose(2, 0, 1))
+            planes = planes if form.convert is None else form.convert(planes)
         except READER_FAILURES as error:
             raise reader_error(f"The image {self.path}", error, library="tifffile") from error
         except FILE_FAILURES as error:
             raise broken(
                 self.path,
                 f"segment {index} of page {page} ({size} bytes at {offset}) does not decode: {error}",
-                expected=f"{layout.segment[0]} x {layout.segment[1]} pixels of {layout.stored}",
+                expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
             ) from error
-        self._check_size(planes, index, page)
+        self._check_size(planes, index, page, table)
         CHUNKS.put(key, planes)
         return planes
 
-    def _check_size(self, planes: Pixels, index: int, page: int) -> None:
+    def _check_size(self, planes: Pixels, index: int, page: int, table: PageTable) -> None:
         """Refuse a segment that is smaller than the part of the image that it covers."""
-        down, across = divmod(index % (self._layout.grid[0] * self._layout.grid[1]), self._layout.grid[1])
-        tall, wide = self._layout.segment
+        grid, (tall, wide) = table.format.grid, table.format.segment
+        down, across = divmod(index % (grid[0] * grid[1]), grid[1])
         needed = (min(tall, self.shape[1] - down * tall), min(wide, self.shape[2] - across * wide))
         if planes.shape[1] < needed[0] or planes.shape[2] < needed[1]:
             raise broken(
@@ -139,22 +144,23 @@ class OmeTiffReader:
             )
 
     def _raw(
-        self, file: OpenFile, group: PageGroup, start: int, sample: int, region: tuple[int, int, int, int]
+        self, file: OpenFile, group: PageGroup, table: PageTable, sample: int, region: tuple[int, int, int, int]
     ) -> Iterator[Block]:
         """Read rows of an uncompressed page: only the bytes between the region's first and last col where that pays."""
         row, col, height, width = region
-        layout = self._layout
-        samples = 1 if layout.planar else layout.samples
-        pixel = samples * layout.stored.itemsize
+        form = table.format
+        samples = 1 if form.planar else form.samples
+        pixel = samples * form.stored.itemsize
         line = self.shape[2] * pixel
-        start += (sample * self.shape[1] + row) * line
+        start = table.raw_offset + (sample * self.shape[1] + row) * line
         if 4 * width >= self.shape[2] or height * line <= 2**16:
-            data = np.frombuffer(file.read(start, height * line), layout.stored)
+            data = np.frombuffer(file.read(start, height * line), form.stored)
             lines = data.reshape(height, self.shape[2], samples)[:, col : col + width]
         else:
             parts = [file.read(start + index * line + col * pixel, width * pixel) for index in range(height)]
-            lines = np.frombuffer(b"".join(parts), layout.stored).reshape(height, width, samples)
+            lines = np.frombuffer(b"".join(parts), form.stored).reshape(height, width, samples)
         planes = deliver(lines.transpose(2, 0, 1))
+        planes = planes if form.convert is None else form.convert(planes)
         for source, slots in group.from_whole:
             yield Block(pixels=planes[source], slots=slots, row=0, col=0)
 

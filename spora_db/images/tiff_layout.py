@@ -2,41 +2,30 @@
 
 import contextlib
 import logging
-import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
 from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.forks import unforked
+from spora_db.images.base import ChannelAxis
 from spora_db.images.files import Signature, broken, describe, signature
+from spora_db.images.tiff_described import as_described, described
+from spora_db.images.tiff_pages import Formats, PageFormat, PageTable
+from spora_db.images.tiff_series import Picture, choose, page_count, pictures
 from spora_db.images.tiff_tags import odd_tag
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage, TiffPageSeries
+    from tifffile import TiffFile
 
-SEGMENT_LIMIT = 2 * 2**30
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-Decode: TypeAlias = Callable[..., tuple[Any, Any, Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageTable:
-    """Where one page's segments (tiles or strips) lie: int64 arrays, and what their JPEG streams share.
-
-    ``raw_offset`` is the first byte of a page whose pixels lie uncompressed in rows, else -1.
-    """
-
-    offsets: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
-    jpeg_tables: bytes | None
-    raw_offset: int
+PAGES_ONLY: dict[str, Any] = {"is_ome": False, "is_imagej": False, "is_shaped": False, "is_uniform": False}
+"""tifffile's switches by which it reads a file page by page, whatever its descriptions say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,40 +38,30 @@ class TiffLayout:
         The state of the file this was read from.
     shape
         Channels, height and width in pixels.
-    samples, planar
-        Channels in one page (3 for RGB), and whether they lie in separate segments.
-    stored
-        The type in the file, with its byte order.
-    segment
-        Height and width of a segment in pixels.
-    grid
-        Segments down and across one plane.
+    format
+        How the first page is stored; the others are alike in size, samples and type.
     pages
-        One table per page.
-    decode
-        tifffile's decoder of one segment: ``decode(data, index, jpegtables=...)``; it holds no lock and no file.
-    is_jpeg
-        Whether ``decode`` takes JPEG tables.
-    nodata
-        The value of segments that are not stored.
+        One table per page, each with the page's own format.
+    not_rgb
+        Why the image is no picture of red, green and blue, None where nothing says so.
     """
 
     signature: Signature
     shape: tuple[int, int, int]
-    samples: int
-    planar: bool
-    stored: np.dtype[Any]
-    segment: tuple[int, int]
-    grid: tuple[int, int]
+    format: PageFormat
     pages: tuple[PageTable, ...]
-    decode: Decode
-    is_jpeg: bool
-    jpeg_header: bytes | None
-    nodata: float
+    not_rgb: str | None
 
 
-def read_layout(path: Path) -> TiffLayout:
-    """Read where the first image of a TIFF file lies, at full resolution.
+def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> TiffLayout:
+    """Read where the image of a TIFF file lies, at full resolution.
+
+    Parameters
+    ----------
+    path
+        The file.
+    channel_axis
+        The axis along which its channels lie.
 
     Raises
     ------
@@ -102,11 +81,8 @@ def read_layout(path: Path) -> TiffLayout:
     if not head.startswith(MAGIC):
         raise broken(path, describe(head), expected="a TIFF file")
     try:
-        with unforked:  # tifffile's pages share locks that a child must not inherit held
-            import tifffile
-
-            with _lost_tags() as lost, tifffile.TiffFile(path, _multifile=False) as tiff:
-                layout = _layout(path, tiff, current)
+        with unforked, _lost_tags() as lost:  # tifffile's pages share locks that a child must not inherit held
+            layout = _layout(path, current, channel_axis)
         if lost:
             raise broken(path, f"tifffile says {lost[0]:.150}", expected="tags inside the file")
         return layout
@@ -146,111 +122,125 @@ def _lost_tags() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _layout(path: Path, tiff: "TiffFile", current: Signature) -> TiffLayout:
-    """Turn tifffile's view of an open file into tables."""
-    if not tiff.series:
-        raise broken(path, "it has no image", expected="at least one page")
-    series = tiff.series[0].levels[0]
-    key = series.keyframe
-    separate, depth, height, width, contiguous = key.shaped
-    samples = separate * contiguous
-    if key.dtype is None or 0 in key.shaped or depth != 1 or key.dtype.kind not in "biuf" or key.dtype.itemsize > 8:
-        raise broken(
-            path,
-            f"its pages have the shape {key.shape} ({key.axes}) and type {key.dtype}",
-            expected="rows and cols of whole numbers or floats",
-            remedy="Convert the image.",
-        )
-    if series.transform is not None:
-        raise broken(
-            path, f"its pixels need a conversion ({series.kind})", expected="plain pixels", remedy="Convert it."
-        )
-    count = _page_count(path, series, samples)
-    stored = key.dtype.newbyteorder(tiff.byteorder)
-    tall, wide = (key.tilelength, key.tilewidth) if key.is_tiled else (min(key.rowsperstrip, height), width)
-    if tall < 1 or wide < 1:
-        raise broken(path, f"its segments are {tall} x {wide} pixels", expected="at least one pixel")
-    grid = (-(-height // tall), -(-width // wide))
-    if tall * wide * contiguous * stored.itemsize > SEGMENT_LIMIT and not key.is_contiguous:
-        raise broken(path, f"its segments are {tall} x {wide} x {contiguous} pixels", expected="less than 2 GiB each")
-    page_bytes = samples * height * width * stored.itemsize
-    one_run = len(series) != count or series.is_truncated  # many images behind one page: ImageJ and shaped files
-    if one_run:
-        start = series.dataoffset
-        if start is None or not key.is_contiguous or key.fillorder == 2 or key.predictor != 1:
-            raise broken(path, f"it has {len(series)} pages for {count} planes", expected="a page per plane")
-        nothing = np.zeros(0, np.int64)
-        tables = [
-            PageTable(offsets=nothing, sizes=nothing, jpeg_tables=None, raw_offset=start + i * page_bytes)
-            for i in range(count)
-        ]
+class _PagesDiffer(FileFormatError):
+    """Pages that were taken for one image are of several sizes or types."""
+
+
+def _layout(path: Path, current: Signature, channel_axis: ChannelAxis) -> TiffLayout:
+    """Turn tifffile's view of a file into tables; page by page where that view is not what the pages say."""
+    import tifffile
+
+    with tifffile.TiffFile(path, _multifile=False) as tiff:
+        xml = tiff.ome_metadata
+        found = _pictures(tiff)
+        uniform = found is not None and len(found) == 1 and found[0].kind == "uniform"
+        if found is not None:
+            try:
+                return _image(path, tiff, found, xml=xml, current=current, channel_axis=channel_axis)
+            except _PagesDiffer:
+                if not uniform:
+                    raise
+    with tifffile.TiffFile(path, _multifile=False, **PAGES_ONLY) as tiff:
+        return _image(path, tiff, pictures(tiff), xml=xml, current=current, channel_axis=channel_axis)
+
+
+def _pictures(tiff: "TiffFile") -> list[Picture] | None:
+    """Return the pictures of a file, None where its description does not fit its pages."""
+    try:
+        return pictures(tiff)
+    except (RuntimeError, ValueError, LookupError):
+        return None
+
+
+def _image(
+    path: Path,
+    tiff: "TiffFile",
+    found: list[Picture],
+    *,
+    xml: str | None,
+    current: Signature,
+    channel_axis: ChannelAxis,
+) -> TiffLayout:
+    """Return the layout of the picture that is the image of the file."""
+    picture = choose(path, found)
+    if picture.series[0].transform is not None:
+        found_ = f"its pixels need a conversion ({picture.kind})"
+        raise broken(path, found_, expected="plain pixels", remedy="Convert it.")
+    formats = Formats(path, tiff)
+    form = formats.of(picture.key)
+    count = page_count(path, picture, channel_axis=channel_axis)
+    if (
+        picture.length != count or picture.series[0].is_truncated
+    ):  # many planes behind one page: ImageJ and shaped files
+        tables = _one_run(path, picture, form, count)
     else:
-        segments = grid[0] * grid[1] * separate
-        tables = [_table(path, page, key, segments, page_bytes, number) for number, page in enumerate(series)]
+        tables = [formats.table(page, number) for number, page in enumerate(picture.pages())]
+        _check_alike(path, tables)
+    if xml is not None and picture.kind != "ome" and (said := described(xml)):
+        tables = as_described(path, said, picture, tables, channel_axis=channel_axis)
+    _check_complete(path, tables, current)
+    form = tables[0].format
+    return TiffLayout(
+        signature=current,
+        shape=(len(tables) * form.samples, *form.size),
+        format=form,
+        pages=tuple(tables),
+        not_rgb=_not_rgb(tables),
+    )
+
+
+def _one_run(path: Path, picture: Picture, form: PageFormat, count: int) -> list[PageTable]:
+    """Return the tables of planes that follow each other in the file behind fewer pages."""
+    start = picture.series[0].dataoffset
+    if start is None or len(picture.series) > 1 or not form.plain:
+        raise broken(path, f"it has {picture.length} pages for {count} planes", expected="a page per plane")
+    nothing = np.zeros(0, np.int64)
+    return [
+        PageTable(
+            offsets=nothing, sizes=nothing, jpeg_tables=None, raw_offset=start + plane * form.page_bytes, format=form
+        )
+        for plane in range(count)
+    ]
+
+
+def _check_alike(path: Path, tables: list[PageTable]) -> None:
+    """Refuse pages of several sizes or types."""
+    first = tables[0].format
     for number, table in enumerate(tables):
-        end = table.raw_offset + page_bytes if table.raw_offset >= 0 else int((table.offsets + table.sizes).max())
+        form = table.format
+        if form is not first and _likeness(form) != _likeness(first):
+            raise _PagesDiffer(
+                f"The pages of the image {path} differ: page {number} is {_likeness(form)}, page 0 is "
+                f"{_likeness(first)}. All channels of an image are of one size and type. Write the image again."
+            )
+
+
+def _likeness(form: PageFormat) -> str:
+    """Say what pages of one image have in common."""
+    samples = f"{form.samples} samples {'in planes ' if form.planar else ''}of " if form.samples > 1 else ""
+    return f"{form.size[0]} x {form.size[1]} pixels of {samples}{form.stored}"
+
+
+def _check_complete(path: Path, tables: list[PageTable], current: Signature) -> None:
+    """Refuse a file that ends before its pixels do."""
+    for number, table in enumerate(tables):
+        if table.raw_offset >= 0:
+            end = table.raw_offset + table.format.page_bytes
+        else:
+            end = int((table.offsets + table.sizes).max())
         if end > current[2]:
             raise broken(
                 path,
                 f"it has {current[2]} bytes, but page {number} reaches to byte {end}: it is cut short",
                 expected="a complete file",
             )
-    return TiffLayout(
-        signature=current,
-        shape=(count * samples, height, width),
-        samples=samples,
-        planar=separate > 1,
-        stored=stored,
-        segment=(tall, wide),
-        grid=grid,
-        pages=tuple(tables),
-        decode=key.decode,
-        is_jpeg=key.compression in (6, 7, 33007, 34892),
-        jpeg_header=key.jpegheader,
-        nodata=key.nodata,
-    )
 
 
-def _page_count(path: Path, series: "TiffPageSeries", samples: int) -> int:
-    """Return the pages of an image whose further axis, if any, is the channel."""
-    axes, shape = series.axes, series.shape
-    others = [axis for axis in axes if axis not in "YXS"]
-    named = ", ".join(f"{axis.lower()}={size}" for axis, size in zip(axes, shape, strict=True))
-    sizes = dict(zip(axes, shape, strict=True))
-    height, width = series.keyframe.shaped[2:4]
-    if (
-        (sizes.get("Y"), sizes.get("X")) != (height, width)
-        or len(others) > 1
-        or any(axis not in "CQI" for axis in others)
-    ):
-        raise FileFormatError(
-            f"The image {path} has the axes {named}. Expected the axes c, y, x, or y, x and samples; further axes such "
-            "as t and z with one element each. Write each time point or z plane as an image of its own."
-        )
-    count, rest = divmod(math.prod(shape), samples * height * width)
-    if rest:
-        raise broken(path, f"its axes {named} are no whole number of pages", expected="a page per channel")
-    return count
-
-
-def _table(path: Path, page: Any, key: "TiffPage", segments: int, page_bytes: int, number: int) -> PageTable:  # noqa: ANN401
-    """Return the table of one page or frame."""
-    if page is None:
-        raise broken(path, f"its page {number} is in another file or absent", expected="all channels in one file")
-    offsets = np.asarray(page.dataoffsets, np.int64)
-    sizes = np.asarray(page.databytecounts, np.int64)
-    plain = key.is_contiguous and key.fillorder != 2 and key.predictor == 1 and not key.is_subsampled
-    if plain and len(offsets) and _in_one_run(offsets, sizes):
-        return PageTable(offsets=offsets[:0], sizes=sizes[:0], jpeg_tables=None, raw_offset=int(offsets[0]))
-    if len(offsets) != segments or len(sizes) != segments or int(offsets.min()) < 0 or int(sizes.min()) < 0:
-        raise broken(
-            path,
-            f"page {number} lists {len(offsets)} offsets and {len(sizes)} sizes of segments",
-            expected=f"{segments} for its size",
-        )
-    return PageTable(offsets=offsets, sizes=sizes, jpeg_tables=page.jpegtables, raw_offset=-1)
-
-
-def _in_one_run(offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> bool:
-    """Say whether segments follow each other in the file; tifffile looks at the first page only."""
-    return len(offsets) == 1 or (len(offsets) == len(sizes) and bool((offsets[:-1] + sizes[:-1] == offsets[1:]).all()))
+def _not_rgb(tables: list[PageTable]) -> str | None:
+    """Say why pages are no picture of red, green and blue."""
+    for form in {id(table.format): table.format for table in tables}.values():
+        if form.colour not in ("RGB", "black is zero"):
+            return f"its colours are {form.colour}"
+        if form.bits != 8 * form.stored.itemsize:
+            return f"its samples have {form.bits} bits of {form.stored.itemsize * 8}, so that its white is not known"
+    return None

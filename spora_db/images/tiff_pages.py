@@ -1,0 +1,260 @@
+"""What the tags of a TIFF page say about its pixels: each page is decoded by its own directory, never by another's."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.images.files import broken
+from spora_db.images.tiff_colour import Convert, colour_conversion, colour_of
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage
+
+Decode: TypeAlias = Callable[..., tuple[Any, Any, Any]]
+Table: TypeAlias = npt.NDArray[np.int64]
+Fingerprint: TypeAlias = tuple[tuple[int, int, int, bytes], ...]
+
+SEGMENT_LIMIT = 2 * 2**30
+JPEG = (6, 7, 33007, 34892)
+ELSEWHERE = frozenset((270, 273, 279, 282, 283, 285, 305, 306, 324, 325, 330, 347, 700, 33723, 34675, 50838, 50839))
+"""Tags in which pages may differ without being decoded otherwise: places, names, resolutions, free text."""
+COUNTS = (279, 325)
+WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value by its TIFF type; 1 where not listed."""
+ENTRIES = {
+    (order, big): struct.Struct(order + ("HHQ8s" if big else "HHI4s")) for order in "<>" for big in (False, True)
+}
+"""A directory's entry: tag, type, count, and the value or where it lies; of TIFF and BigTIFF."""
+TAG_LIMIT, VALUE_LIMIT = 4096, 2**26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageFormat:
+    """How the segments (tiles or strips) of a page are cut and decoded.
+
+    Attributes
+    ----------
+    size
+        Height and width in pixels.
+    samples, planar
+        Channels in the page (3 for RGB), and whether they lie in separate segments.
+    stored
+        The type in the file, with its byte order.
+    bits
+        The bits of a sample that are used.
+    segment
+        Height and width of a segment in pixels.
+    grid
+        Segments down and across one plane.
+    decode
+        tifffile's decoder of one segment: ``decode(data, index, jpegtables=...)``; it holds no lock and no file.
+    is_jpeg
+        Whether ``decode`` takes JPEG tables.
+    nodata
+        The value of segments that are not stored.
+    plain
+        Whether segments that follow each other in the file are the page's rows as they are.
+    colour
+        What the samples are: ``"RGB"``, ``"black is zero"``, ``"white is zero"``, ``"palette"``, ...
+    convert
+        What turns decoded samples into RGB, where they are another colour.
+    """
+
+    size: tuple[int, int]
+    samples: int
+    planar: bool
+    stored: np.dtype[Any]
+    bits: int
+    segment: tuple[int, int]
+    grid: tuple[int, int]
+    decode: Decode
+    is_jpeg: bool
+    jpeg_header: bytes | None
+    nodata: float
+    plain: bool
+    colour: str
+    convert: Convert | None
+
+    @property
+    def page_bytes(self) -> int:
+        """Bytes of the page's pixels, uncompressed."""
+        return self.samples * self.size[0] * self.size[1] * self.stored.itemsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageTable:
+    """Where one page's segments lie (int64 arrays), what its JPEG streams share, and how they are decoded.
+
+    ``raw_offset`` is the first byte of a page whose pixels lie uncompressed in rows, else -1.
+    """
+
+    offsets: Table
+    sizes: Table
+    jpeg_tables: bytes | None
+    raw_offset: int
+    format: PageFormat
+
+
+def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
+    """Return the format of a page by its own tags.
+
+    Raises
+    ------
+    FileFormatError
+        Its pixels are no rows and cols of numbers, or a colour that cannot be told as RGB.
+    """
+    separate, depth, height, width, contiguous = page.shaped
+    dtype: np.dtype[Any] | None = page.dtype
+    if dtype is None or 0 in page.shaped or depth != 1 or dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise broken(
+            path,
+            f"its pages have the shape {page.shape} ({page.axes}) and type {dtype}",
+            expected="rows and cols of whole numbers or floats",
+            remedy="Convert the image.",
+        )
+    tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
+    if tall < 1 or wide < 1:
+        raise broken(path, f"its segments are {tall} x {wide} pixels", expected="at least one pixel")
+    bits = int(np.max(page.bitspersample))  # RGB 565 has three
+    stored = dtype.newbyteorder(tiff.byteorder)
+    plain = (
+        page.compression == 1
+        and page.sampleformat != 5
+        and bits == 8 * stored.itemsize
+        and page.fillorder != 2
+        and page.predictor == 1
+        and not page.is_subsampled
+        and (not page.is_tiled or (wide == width and height % tall == 0))
+    )
+    if tall * wide * contiguous * stored.itemsize > SEGMENT_LIMIT and not (plain and page.is_contiguous):
+        raise broken(path, f"its segments are {tall} x {wide} x {contiguous} pixels", expected="less than 2 GiB each")
+    convert = colour_conversion(path, page)
+    tiff._decoders.clear()  # tifffile keeps them by a hash that leaves out tags on which decoding depends
+    return PageFormat(
+        size=(height, width),
+        samples=separate * contiguous,
+        planar=separate > 1,
+        stored=stored,
+        bits=bits,
+        segment=(tall, wide),
+        grid=(-(-height // tall), -(-width // wide)),
+        decode=page.decode,
+        is_jpeg=page.compression in JPEG,
+        jpeg_header=page.jpegheader,
+        nodata=page.nodata,
+        plain=plain,
+        colour=colour_of(page),
+        convert=convert,
+    )
+
+
+class Formats:
+    """The formats of the pages of one open file: tifffile reads a directory in full once for each kind of page."""
+
+    def __init__(self, path: Path, tiff: "TiffFile") -> None:
+        self._path, self._tiff = path, tiff
+        self._known: dict[Fingerprint, PageFormat] = {}
+
+    def of(self, page: "TiffPage") -> PageFormat:
+        """Return the format of a page that tifffile has read in full."""
+        return self._known_as(fingerprint(self._tiff, page.offset)[0], page)
+
+    def _known_as(self, tags: Fingerprint, page: "TiffPage") -> PageFormat:
+        if tags not in self._known:
+            self._known[tags] = page_format(self._path, self._tiff, page)
+        return self._known[tags]
+
+    def table(self, page: Any, number: int) -> PageTable:  # noqa: ANN401 - a TiffPage or TiffFrame
+        """Return where the segments of a page lie and how they are decoded.
+
+        Raises
+        ------
+        FileFormatError
+            The page is in another file or absent, or its tags contradict each other.
+        """
+        if page is None:
+            found = f"its page {number} is in another file or absent"
+            raise broken(self._path, found, expected="all channels in one file")
+        if page.keyframe is page or not page.offset:  # read in full, or a plane behind the first page
+            return self._checked(number, self.of(page.keyframe), page.dataoffsets, page.databytecounts, page.jpegtables)
+        tags, counts = fingerprint(self._tiff, page.offset)
+        form = self._known.get(tags)
+        if form is None or self._tiff.tiff.is_ndpi:
+            page = page.aspage()
+            form = self._known_as(tags, page)
+        elif form.plain and counts is not None:  # tifffile takes those of the first page
+            return self._checked(number, form, page.dataoffsets, numbers(self._tiff, *counts), page.jpegtables)
+        return self._checked(number, form, page.dataoffsets, page.databytecounts, page.jpegtables)
+
+    def _checked(self, number: int, form: PageFormat, offsets: Any, sizes: Any, tables: bytes | None) -> PageTable:  # noqa: ANN401
+        """Build the table of one page from the values of its tags."""
+        starts, counts = np.asarray(offsets, np.int64), np.asarray(sizes, np.int64)
+        if form.plain and len(starts) and _in_one_run(form, starts, counts):
+            nothing = starts[:0]
+            return PageTable(offsets=nothing, sizes=nothing, jpeg_tables=None, raw_offset=int(starts[0]), format=form)
+        segments = form.grid[0] * form.grid[1] * (form.samples if form.planar else 1)
+        if len(starts) != segments or len(counts) != segments or int(starts.min()) < 0 or int(counts.min()) < 0:
+            raise broken(
+                self._path,
+                f"page {number} lists {len(starts)} offsets and {len(counts)} sizes of segments",
+                expected=f"{segments} for its size",
+            )
+        return PageTable(offsets=starts, sizes=counts, jpeg_tables=tables, raw_offset=-1, format=form)
+
+
+def _in_one_run(form: PageFormat, offsets: Table, sizes: Table) -> bool:
+    """Say whether the segments of a page follow each other in the file, each as long as its rows."""
+    if len(offsets) == 1:
+        return True
+    height, width = form.size
+    line = width * (1 if form.planar else form.samples) * form.stored.itemsize
+    rows = np.minimum(form.segment[0], height - np.arange(form.grid[0]) * form.segment[0])
+    lengths = np.tile(rows * line, form.samples if form.planar else 1)
+    return (
+        len(offsets) == len(sizes) == len(lengths)
+        and bool((sizes == lengths).all())
+        and bool((offsets[:-1] + sizes[:-1] == offsets[1:]).all())
+    )
+
+
+def fingerprint(tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, int, bytes] | None]:
+    """Return the tags of a directory on which decoding depends, and the entry of its segments' sizes.
+
+    Pages of the same tags are decoded alike; this is read for every page, so that none is taken for another.
+    """
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    entry = ENTRIES[form.byteorder, form.is_bigtiff]
+    data = file.read(entry.size * min(count, TAG_LIMIT))
+    room = entry.size - 4 - (8 if form.is_bigtiff else 4)
+    tags: list[tuple[int, int, int, bytes]] = []
+    sizes: tuple[int, int, bytes] | None = None
+    for tag in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
+        code, kind, length, value = tag
+        if code in COUNTS:
+            sizes = (kind, length, value)
+        elif code not in ELSEWHERE:
+            fits = WIDTHS.get(kind, 1) * length <= room
+            tags.append(tag if fits else (code, kind, length, _value(tiff, kind, length, value)))
+    return tuple(tags), sizes
+
+
+def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Table:
+    """Return the whole numbers of a directory's entry."""
+    stored = np.dtype(f"{tiff.tiff.byteorder}u{WIDTHS.get(kind, 1)}")
+    return np.frombuffer(_value(tiff, kind, length, value), stored).astype(np.int64)
+
+
+def _value(tiff: "TiffFile", kind: int, length: int, value: bytes) -> bytes:
+    """Return the bytes of an entry's value, which lie elsewhere in the file where they do not fit."""
+    size = WIDTHS.get(kind, 1) * length
+    if size <= len(value):
+        return value[:size]
+    tiff.filehandle.seek(struct.unpack(tiff.tiff.offsetformat, value)[0])
+    return bytes(tiff.filehandle.read(min(size, VALUE_LIMIT)))

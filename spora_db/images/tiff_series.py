@@ -1,0 +1,163 @@
+"""Which pages of a TIFF file are its image: the largest picture of the file, never a macro, label or thumbnail."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from spora_db.errors import FileFormatError
+from spora_db.images.files import broken
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPage, TiffPageSeries
+
+BESIDE: Final = re.compile(r"\b(macro|label|thumbnail|overview|preview|barcode)\b", re.IGNORECASE)
+"""What pictures call themselves that lie in a file beside its image."""
+REDUCED, MASK = 1, 4
+PAGES_ALONE: Final = ("generic", "uniform", "shaped")
+"""Kinds of series that tifffile makes of pages that nothing but their likeness holds together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One picture of a file at full resolution: the pages it is made of, and what they are along.
+
+    Attributes
+    ----------
+    series
+        tifffile's series of these pages: one, or several of pages that differ in how they are stored.
+    axes, shape
+        Letters and sizes of the picture's axes, those of a page last.
+    """
+
+    series: tuple["TiffPageSeries", ...]
+    axes: str
+    shape: tuple[int, ...]
+
+    @property
+    def key(self) -> "TiffPage":
+        """The page that tifffile takes for all of them."""
+        return self.series[0].keyframe
+
+    @property
+    def kind(self) -> str:
+        """What tifffile calls the format of the picture."""
+        return self.series[0].kind
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a page in pixels."""
+        return self.key.shaped[2], self.key.shaped[3]
+
+    @property
+    def samples(self) -> int:
+        """Samples of a pixel in one page."""
+        return self.key.shaped[0] * self.key.shaped[4]
+
+    @property
+    def length(self) -> int:
+        """How many pages there are."""
+        return sum(len(series) for series in self.series)
+
+    def pages(self) -> list[Any]:
+        """Return its pages and frames in the order of the file, None for one that is not in the file."""
+        listed = [page for series in self.series for page in series]
+        return listed if len(self.series) == 1 else sorted(listed, key=lambda page: page.index)
+
+    def __str__(self) -> str:
+        """Say what it is, for an error that names several."""
+        named = f"{self.series[0].name!r}, " if self.series[0].name else ""
+        sizes = ", ".join(f"{axis.lower()}={size}" for axis, size in zip(self.axes, self.shape, strict=True))
+        return f"{named}{sizes} of {self.key.dtype} from page {self.key.index}"
+
+
+def pictures(tiff: "TiffFile") -> list[Picture]:
+    """Return the pictures of a file without levels of pyramids; pages that are alike and stand alone are one."""
+    found: list[Picture] = []
+    alone: dict[tuple[Any, ...], list[TiffPageSeries]] = {}
+    for series in (whole.levels[0] for whole in tiff.series):
+        key = series.keyframe
+        if series.kind in PAGES_ALONE and not series.is_truncated and (series.kind != "shaped" or len(series) == 1):
+            alone.setdefault((*key.shaped, key.dtype, key.is_subifd), []).append(series)
+        else:
+            found.append(Picture(series=(series,), axes=series.axes, shape=series.shape))
+    for together in alone.values():
+        count, key = sum(map(len, together)), together[0].keyframe
+        axes, shape = (
+            (f"I{key.axes}", (count, *key.shape)) if len(together) > 1 else (together[0].axes, together[0].shape)
+        )
+        found.append(Picture(series=tuple(together), axes=axes, shape=shape))
+    return found
+
+
+def choose(path: Path, found: Sequence[Picture]) -> Picture:
+    """Return the picture that is the image of the file: the largest that is not there beside another.
+
+    Raises
+    ------
+    FileFormatError
+        There is none, or there are several of one size.
+    """
+    if not found:
+        raise broken(path, "it has no image", expected="at least one page")
+    for left_out in (_is_mask, _is_reduced, _is_beside):
+        found = [picture for picture in found if not left_out(picture)] or found
+    most = max(math.prod(picture.size) for picture in found)
+    largest = [picture for picture in found if math.prod(picture.size) == most]
+    if len(largest) > 1:
+        listed = "; ".join(map(str, largest[:8]))
+        raise FileFormatError(
+            f"The file {path} holds {len(largest)} images of {largest[0].size[0]} x {largest[0].size[1]} pixels, and "
+            f"it cannot be told which is meant: {listed}. Expected one. Write that which is meant to a file of its own."
+        )
+    return largest[0]
+
+
+def page_count(path: Path, picture: Picture, *, channel_axis: str) -> int:
+    """Return the pages of an image whose further axis, if any, is the channel.
+
+    Raises
+    ------
+    FileFormatError
+        Another axis has more than one element.
+    """
+    axes, shape = picture.axes, picture.shape
+    samples = picture.samples
+    height, width = picture.size
+    sizes = dict(zip(axes, shape, strict=True))
+    others = [axis for axis in axes if axis not in "YXS" and sizes[axis] != 1]
+    if (
+        (sizes.get("Y"), sizes.get("X")) != (height, width)
+        or [axis for axis in others if axis not in f"CQI{channel_axis.upper()}"]
+        or len(others) > 1
+    ):
+        named = ", ".join(f"{axis.lower()}={size}" for axis, size in zip(axes, shape, strict=True))
+        raise FileFormatError(
+            f"The image {path} has the axes {named}. Expected the axes c, y, x, or y, x and samples; further axes such "
+            "as t and z with one element each. Write each time point or z plane as an image of its own."
+        )
+    count, rest = divmod(math.prod(shape), samples * height * width)
+    if rest:
+        raise broken(path, f"its axes {picture.axes} are no whole number of pages", expected="a page per channel")
+    return count
+
+
+def _is_mask(picture: Picture) -> bool:
+    """Say whether a picture is the transparency of another."""
+    return bool(int(picture.key.subfiletype) & MASK)
+
+
+def _is_reduced(picture: Picture) -> bool:
+    """Say whether a picture is another one at a lower resolution."""
+    return bool(int(picture.key.subfiletype) & REDUCED)
+
+
+def _is_beside(picture: Picture) -> bool:
+    """Say whether a picture calls itself one that lies beside the image."""
+    key = picture.key
+    called = [picture.series[0].name, str(key.tags.valueof(285) or "")]
+    if picture.kind in PAGES_ALONE and not key.is_shaped:
+        called.append(key.description[:200])
+    return any(BESIDE.search(text) for text in called)
