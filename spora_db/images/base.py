@@ -86,6 +86,10 @@ class ImageReader(Protocol):
     def chunks(self) -> tuple[int, int]:
         """Height and width in pixels of what is decoded at once."""
 
+    @property
+    def not_rgb(self) -> str | None:
+        """Why the file is no picture of red, green and blue; None where it does not say so."""
+
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
         """Decode a region inside the image; the blocks cover every requested (page, pixel) exactly once."""
 

@@ -52,6 +52,7 @@ class OmeZarrReader:
         is_white = missing_chunks == "white"
         self._filled = np.broadcast_to(white(self.dtype, path), self._sizes) if is_white else self._store.filled()
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
+        self.not_rgb = "it holds bool" if self.layout.encoding.dtype.kind == "b" else None
         self.files = self.layout.files
 
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:

@@ -241,6 +241,8 @@ def _not_rgb(tables: list[PageTable]) -> str | None:
     for form in {id(table.format): table.format for table in tables}.values():
         if form.colour not in ("RGB", "black is zero"):
             return f"its colours are {form.colour}"
+        if form.stored.kind == "b":
+            return "it holds bool"
         if form.bits != 8 * form.stored.itemsize:
             return f"its samples have {form.bits} bits of {form.stored.itemsize * 8}, so that its white is not known"
     return None

@@ -199,11 +199,9 @@ def _panel_pages(
 
 def _rgb_pages(fields: Sequence[Field]) -> tuple[list[Channel], list[list[int | None]]]:
     for field in fields:
-        if field.file is None or len(field.pages) not in (3, 4) or field.dtype.kind != "u":
-            raise TableError(
-                f"{field.origin} has {len(field.pages)} channels of {field.dtype}; H&E and IHC images are one file "
-                "of 3 channels (or 4, with alpha) of uint8 or uint16. Write it as RGB, or choose a multiplex modality."
-            )
+        fault = field.brightfield_fault()
+        if fault is not None:
+            raise TableError(fault)
     colours = [Channel(name=name) for name in ("red", "green", "blue")]
     return colours, [[0, 1, 2] for _ in fields]
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.images import open_image, read_region
 from spora_db.images.base import MissingChunks
+from spora_db.images.brightfield import brightfield_fault
 from spora_db.importing.page_names import page_names
 from spora_db.layout import check_name
 
@@ -57,6 +58,15 @@ class Field:
             return np.asarray(read_region(open_image(self.file, missing_chunks=missing_chunks), pages))
         files = [self.pages[page].file for page in pages]
         return np.concatenate([read_region(open_image(file, missing_chunks=missing_chunks), [0]) for file in files])
+
+    def brightfield_fault(self) -> str | None:
+        """Say why the field can be no H&E or IHC image, None where it can."""
+        if self.file is None:
+            return (
+                f"{self.origin} is a folder of {len(self.pages)} single-channel files; H&E and IHC images are one "
+                "file of 3 channels (or 4, with alpha). Write it as RGB, or choose a multiplex modality."
+            )
+        return brightfield_fault(open_image(self.file))
 
     @property
     def origin(self) -> Path:

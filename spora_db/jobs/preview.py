@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spora_db.channels import is_rgb, missing_chunks_in
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import ImageReader, open_image, read_region
 from spora_db.images.base import MissingChunks
+from spora_db.images.brightfield import brightfield_fault
 from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of, select_datasets
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
@@ -127,6 +128,8 @@ def _view(
         modality, path = images[0]
         reader = open_image(path, missing_chunks=missing_chunks_in(modality, missing_chunks))
         pages = [0, 1, 2] if is_rgb(modality) else []
+        if pages and (fault := brightfield_fault(reader)) is not None:
+            raise FileFormatError(fault)
         if not pages:
             panel = read_panel(lake, dataset=cohort.name, modality=modality)
             names, ids, pages = _shown(panel, tissue.tissue_id, reader)

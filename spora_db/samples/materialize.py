@@ -12,6 +12,7 @@ from spora_db.channels import is_rgb, missing_chunks_in
 from spora_db.errors import FileFormatError, TableError
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
+from spora_db.images.brightfield import brightfield_fault
 from spora_db.plan import Plan
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
@@ -181,11 +182,9 @@ class Materializer:
         reader = self._open(record["modality"], plan.image_path(image))
         text = plan.standardization.spec(record["modality"])
         if is_rgb(record["modality"]):
-            if reader.shape[0] not in (3, 4):
-                raise FileFormatError(
-                    f"{reader.path}: a {record['modality']} image has 3 channels (or 4 with alpha); "
-                    f"this one has {reader.shape[0]}."
-                )
+            fault = brightfield_fault(reader)
+            if fault is not None:
+                raise FileFormatError(fault)
             transform = rgb_transform(text, dtype=reader.dtype)
             pages = channels.page
         else:

@@ -12,6 +12,7 @@ from spora_db.channels import missing_chunks_in
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
 from spora_db.images import image_header, open_image
 from spora_db.images.base import MissingChunks
+from spora_db.images.brightfield import brightfield_fault
 from spora_db.layout import MULTIPLEX_MODALITIES, Dataset, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.validation.findings import Finding
@@ -155,9 +156,8 @@ def _header(image: Image) -> tuple[Image, list[Fault]]:
         height=header.height,
         width=header.width,
     )
-    if image.modality not in MULTIPLEX_MODALITIES and header.channels not in (3, 4):
-        return sized, [("rgb_channels", f"It has {header.channels} channels.")]
-    return sized, []
+    fault = None if image.modality in MULTIPLEX_MODALITIES else brightfield_fault(open_image(image.path))
+    return sized, [] if fault is None else [("rgb_channels", fault)]
 
 
 def _masks(dataset: Dataset, images: Mapping[tuple[float, str], Image]) -> Iterator[Mask]:

@@ -219,7 +219,9 @@ CHECK_RULES: Final = {
 IMAGE_RULES: Final = {
     "image_headers": Rule(severity="error", holds="Images can be opened.", remedy=_AGAIN),
     "rgb_channels": Rule(
-        severity="error", holds="H&E and IHC images have three or four channels.", remedy="Write the image as RGB."
+        severity="error",
+        holds="H&E and IHC images are RGB, of three or four channels.",
+        remedy="Write the image as RGB.",
     ),
     "image_pixels": Rule(severity="error", holds="All pixels of an image can be read.", remedy=_AGAIN),
     "image_values": Rule(
