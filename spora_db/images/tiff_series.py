@@ -112,6 +112,12 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
             f"The file {path} holds {len(largest)} images of {largest[0].size[0]} x {largest[0].size[1]} pixels, and "
             f"it cannot be told which is meant: {listed}. Expected one. Write that which is meant to a file of its own."
         )
+    stray = [picture for picture in found if _is_stray(picture, largest[0])]
+    if stray:
+        raise FileFormatError(
+            f"The pages of the file {path} are of several sizes: {largest[0]}; {'; '.join(map(str, stray[:8]))}. "
+            "Expected channels of one size, or smaller pages that say that they are reduced. Write the image again."
+        )
     return largest[0]
 
 
@@ -142,6 +148,17 @@ def page_count(path: Path, picture: Picture, *, channel_axis: str) -> int:
     if rest:
         raise broken(path, f"its axes {picture.axes} are no whole number of pages", expected="a page per channel")
     return count
+
+
+def _is_stray(picture: Picture, image: Picture) -> bool:
+    """Say whether a smaller page looks like a channel of an image of several pages, not like a level of a pyramid."""
+    if picture is image or image.length < 2 or image.kind not in PAGES_ALONE or picture.kind not in PAGES_ALONE:
+        return False
+    if (picture.samples, picture.key.dtype) != (image.samples, image.key.dtype):
+        return False
+    (tall, wide), (height, width) = image.size, picture.size
+    first, last = (page.index for page in (image.pages()[0], image.pages()[-1]))
+    return first < picture.key.index < last or abs(wide * height / tall - width) > 1 + wide / tall
 
 
 def _is_mask(picture: Picture) -> bool:

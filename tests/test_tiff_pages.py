@@ -1,0 +1,145 @@
+"""TIFF files whose pages differ in their tags, against each page's own directory; and which pages are the image."""
+
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spora_db.errors import FileFormatError
+from spora_db.images import open_image, read_region
+
+NUMBERS = np.random.default_rng(0).integers(1, 200, (6, 70, 90)).astype("uint16")
+
+
+def ome_xml(kind: str, count: int, height: int, width: int) -> str:
+    xml = tifffile.OmeXml()
+    xml.addimage(kind, (count, height, width), (count, 1, 1, height, width, 1), axes="CYX")
+    return xml.tostring()
+
+
+def write_pages(path: Path, pages: list[np.ndarray], options: list[dict[str, Any]], *, ome: bool, **how: Any) -> Path:
+    """Write pages one by one, each with options of its own, with OME-XML of the first page's size or without any."""
+    xml = ome_xml(str(pages[0].dtype), len(pages), *pages[0].shape[:2]) if ome else None
+    with tifffile.TiffWriter(path, ome=False, **how) as tiff:
+        for number, (page, option) in enumerate(zip(pages, options, strict=True)):
+            text = xml if number == 0 else None
+            with_colour = {"photometric": "minisblack" if page.ndim == 2 else "rgb", **option}
+            tiff.write(np.ascontiguousarray(page), description=text, metadata=None, **with_colour)
+    return path
+
+
+def own_pages(path: Path) -> list[np.ndarray]:
+    """Return what each directory by itself says."""
+    with tifffile.TiffFile(path, is_ome=False, is_shaped=False) as tiff:
+        return [page.aspage().asarray() for page in tiff.pages]
+
+
+@st.composite
+def page_options(draw: st.DrawFn) -> dict[str, Any]:
+    compression = draw(st.sampled_from([None, None, "zlib", "lzw", "zstd", "packbits"]))
+    cut = draw(st.sampled_from(["strip", "strip", "tile", "whole"]))
+    return {
+        "compression": compression,
+        "predictor": compression in ("zlib", "lzw", "zstd") and draw(st.booleans()),
+        "photometric": draw(st.sampled_from(["minisblack", "minisblack", "miniswhite"])),
+        **({"tile": draw(st.sampled_from([(16, 16), (32, 48), (16, 96)]))} if cut == "tile" else {}),
+        **({"rowsperstrip": draw(st.integers(1, 40))} if cut == "strip" else {}),
+    }
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    options=st.lists(page_options(), min_size=2, max_size=6),
+    kind=st.sampled_from(["uint8", "uint16", "float32"]),
+    ome=st.booleans(),
+    how=st.fixed_dictionaries({"bigtiff": st.booleans(), "byteorder": st.sampled_from("<>")}),
+    box=st.tuples(st.integers(0, 60), st.integers(0, 80), st.integers(1, 10), st.integers(1, 10)),
+)
+def test_every_page_is_decoded_by_its_own_tags(
+    options: list[dict[str, Any]], kind: str, ome: bool, how: dict[str, Any], box: tuple[int, int, int, int]
+) -> None:
+    pages = list(NUMBERS[: len(options)].astype(kind))
+    options = [{**option, "predictor": option["predictor"] and kind != "float32"} for option in options]
+    row, col, height, width = box
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_pages(Path(folder) / "a.ome.tif", pages, options, ome=ome, **how)
+        expected = np.stack(own_pages(path))
+        np.testing.assert_array_equal(read_region(open_image(path)), expected)
+        part = read_region(open_image(path), [len(pages) - 1, 0], row=row, col=col, height=height, width=width)
+    np.testing.assert_array_equal(part, expected[[-1, 0], row : row + height, col : col + width])
+    np.testing.assert_array_equal(expected, np.stack(pages))
+
+
+def test_a_page_of_reversed_bits(tmp_path: Path) -> None:
+    pages = [NUMBERS[0].astype("uint8"), NUMBERS[1].astype("uint8"), NUMBERS[2].astype("uint8")]
+    path = write_pages(tmp_path / "a.tif", pages, [{}, {"extratags": [(65000, 3, 1, 2, True)]}, {}], ome=True)
+    with tifffile.TiffFile(path, is_ome=False) as tiff:
+        place, size = tiff.pages[1].dataoffsets[0], pages[1].size
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<HHIH", 65000, 3, 1, 2))
+    content[at : at + 2] = struct.pack("<H", 266)  # FillOrder, which tifffile does not write
+    content[place : place + size] = imagecodecs.bitorder_encode(bytes(content[place : place + size]))
+    path.write_bytes(content)
+    np.testing.assert_array_equal(np.stack(own_pages(path)), pages)
+    np.testing.assert_array_equal(read_region(open_image(path)), pages)
+
+
+@pytest.mark.parametrize("ome", [True, False], ids=["ome", "plain"])
+@pytest.mark.parametrize(
+    ("number", "change", "found"),
+    [
+        (2, lambda page: page.astype("uint8"), "uint8"),
+        (2, lambda page: page.astype("int16"), "int16"),
+        (2, lambda page: page.astype("float32"), "float32"),
+        (0, lambda page: page.astype("int16"), "int16"),
+        (2, lambda page: page[:60, :80], "60 x 80"),
+        (4, lambda page: page[:60, :80], "60 x 80"),
+        (2, lambda page: page[::2, ::2], "35 x 45"),
+        (1, lambda page: page.T, "90 x 70"),
+        (2, lambda page: np.repeat(page[..., None], 3, -1), "3 samples"),
+    ],
+)
+def test_pages_of_other_sizes_and_types_are_refused(
+    tmp_path: Path, number: int, change: Any, found: str, ome: bool
+) -> None:
+    pages = list(NUMBERS[:5])
+    pages[number] = change(pages[number])
+    for options in ({}, {"compression": "zlib"}, {"compression": "zlib", "tile": (32, 32)}):
+        path = write_pages(tmp_path / "a.ome.tif", pages, [options] * 5, ome=ome)
+        with pytest.raises(
+            FileFormatError, match=r"differ: page|contradicts its pages|holds 2 images|of several sizes"
+        ):
+            open_image(path)
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_many_plain_pages_of_which_one_differs(tmp_path: Path, count: int) -> None:
+    """Of 8 and more pages tifffile looks at four, and takes the others for the same."""
+    pages = [NUMBERS[at % 6] + at for at in range(count)]
+    options: list[dict[str, Any]] = [{"compression": "zlib", "rowsperstrip": 10} for _ in range(count)]
+    options[2] = {"compression": "lzw", "predictor": True, "rowsperstrip": 10}
+    path = write_pages(tmp_path / "a.tif", pages, options, ome=False)
+    np.testing.assert_array_equal(read_region(open_image(path)), pages)
+    pages[2] = pages[2].astype("int16")
+    path = write_pages(tmp_path / "b.tif", pages, options, ome=False)
+    with pytest.raises(FileFormatError, match="holds 2 images of 70 x 90 pixels"):
+        open_image(path)
+
+
+def test_pages_written_one_by_one_with_a_shape_each_are_one_image(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in NUMBERS[:4]:
+            tiff.write(page, photometric="minisblack")
+    np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif")), NUMBERS[:4])
+    with tifffile.TiffWriter(tmp_path / "b.tif") as tiff:
+        tiff.write(NUMBERS[:3], photometric="minisblack")
+        tiff.write(NUMBERS[3:], photometric="minisblack")
+    with pytest.raises(FileFormatError, match=r"holds 2 images of 70 x 90 pixels.*page 0;.*page 3"):
+        open_image(tmp_path / "b.tif")
