@@ -39,7 +39,7 @@ def described(text: str | None) -> tuple[Described, ...]:
         return ()
     try:
         return tuple(_images(ElementTree.fromstring(text)))
-    except (ElementTree.ParseError, KeyError, ValueError):
+    except (ElementTree.ParseError, ValueError):
         return ()
 
 
@@ -47,7 +47,7 @@ def _images(root: ElementTree.Element) -> Iterator[Described]:
     own = root.get("UUID")
     for pixels in root.iter():
         if pixels.tag.endswith("}Pixels"):
-            sizes = {axis: int(pixels.attrib[f"Size{axis.upper()}"]) for axis in "xyczt"}
+            sizes = {axis: int(pixels.get(f"Size{axis.upper()}", "")) for axis in "xyczt"}
             files = {item.text for item in pixels.iter() if item.tag.endswith("}UUID")}
             yield Described(sizes=sizes, elsewhere=len(files) > 1 or bool(files and own and files != {own}))
 

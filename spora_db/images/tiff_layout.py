@@ -148,7 +148,7 @@ def _pictures(tiff: "TiffFile") -> list[Picture] | None:
     """Return the pictures of a file, None where its description does not fit its pages."""
     try:
         return pictures(tiff)
-    except (RuntimeError, ValueError, LookupError):
+    except (RuntimeError, ValueError):
         return None
 
 
