@@ -6,7 +6,8 @@ from typing import Protocol
 import torch
 
 from spora_db.datasets._types import CellMask, TissueMask
-from spora_db.datasets.mask_files import INSTANCES, MaskFiles
+from spora_db.datasets.mask_files import MaskFiles
+from spora_db.layout import INSTANCES
 
 
 class _Host(Protocol):

@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, unknown
-from spora_db.layout import check_name, mask_folder
+from spora_db.layout import INSTANCES, cell_mask_folders, check_name, is_cell_mask, mask_folder
 from spora_db.masks import load_label_mask, load_tissue_mask
 
-INSTANCES = ("instances", "instances_virtues")
 Size = tuple[int, int] | None
 
 
@@ -66,7 +65,7 @@ class MaskFiles:
         if not folder.is_dir():
             message = f"{self.dataset.name} has no cell masks at {self.mpp} mpp: there is no folder {folder}."
             raise MaskNotFoundError(message)
-        return sorted(child.name for child in folder.iterdir() if child.is_dir() and child.name not in INSTANCES)
+        return [task.name for task in cell_mask_folders(folder) if task.name not in INSTANCES]
 
     def mapping(self, task: str) -> dict[int, str]:
         """Return the classes of a cell task, id to name.
@@ -80,7 +79,10 @@ class MaskFiles:
         """
         tasks = self.tasks()
         if task not in tasks:
-            raise unknown("cell task", task, tasks, where=str(self.folder("instances").parent))
+            folder = self.folder("instances").parent
+            clash = not is_cell_mask(task) and (folder / task).is_dir()
+            remedy = f"Rename the folder {task!r}: no cell task can be called so." if clash else ""
+            raise unknown("cell task", task, tasks, where=str(folder), remedy=remedy)
         path = self.folder(task) / "label_encoder.parquet"
         if not path.is_file():
             message = f"Cell task {task!r} has no {path}, the table (id, name) of its classes."

@@ -22,6 +22,10 @@ TableKind = Literal[
     "tissues", "cells", "channels", "panels", "tile_coordinates", "tile_stats", "statistics", "label_encoder"
 ]
 
+TISSUE = "tissue"
+"""The kind of the masks that say where the tissue is; all other kinds are folders of ``cell_masks``."""
+INSTANCES = ("instances", "instances_virtues")
+"""Folders of ``cell_masks`` that number cells; all others are tasks, which number classes."""
 _TILE_FILE = re.compile(r"([1-9][0-9]*)_(tile_coordinates|tile_stats)\.parquet")
 _STATISTICS_FILE = re.compile(r"(image|global)_level_(" + "|".join(STATISTICS) + r")\.parquet")
 
@@ -167,6 +171,32 @@ def _folders(folder: Path) -> list[Path]:
     return [folder / name for name in _names(folder) if (folder / name).is_dir()]
 
 
+def cell_mask_folders(folder: Path) -> list[Path]:
+    """Return the folders of cell masks below ``cell_masks``, sorted: ``instances``, and one per cell task.
+
+    What `is_cell_mask` refuses is no kind of mask: it is passed over, with a warning.
+    """
+    found = _folders(folder)
+    for task in found:
+        if not is_cell_mask(task.name):
+            logger.warning("Ignored %s: no cell task can have this name. Rename the folder.", task)
+    return [task for task in found if is_cell_mask(task.name)]
+
+
+def is_cell_mask(name: str) -> bool:
+    r"""Tell whether a folder of cell masks can be told from all others by its name.
+
+    Masks of kind ``tissue`` are those of ``tissue_masks``, and a name must be one that `check_name` lets stand in a
+    path.
+
+    Examples
+    --------
+    >>> is_cell_mask("cell_type"), is_cell_mask("tissue"), is_cell_mask("a\b")
+    (True, False, False)
+    """
+    return name != TISSUE and "\\" not in name
+
+
 def _mpp_folders(folder: Path) -> Iterator[tuple[float, Path]]:
     for child in _folders(folder):
         if MPP_FOLDER.fullmatch(child.name):
@@ -213,8 +243,8 @@ def _scan_dataset(path: Path) -> Dataset:
             tables.extend(_statistics(child / "standardization", name, modality, mpp))
     for mpp, child in _mpp_folders(path / "segmentations"):
         if (child / "tissue_masks").is_dir():
-            masks.append(MaskFolder(path=child / "tissue_masks", dataset=name, mpp=mpp, kind="tissue"))
-        for task in _folders(child / "cell_masks"):
+            masks.append(MaskFolder(path=child / "tissue_masks", dataset=name, mpp=mpp, kind=TISSUE))
+        for task in cell_mask_folders(child / "cell_masks"):
             masks.append(MaskFolder(path=task, dataset=name, mpp=mpp, kind=task.name))
             encoder = task / "label_encoder.parquet"
             tables.append(TableFile(kind="label_encoder", path=encoder, dataset=name, mpp=mpp, task=task.name))

@@ -1,7 +1,7 @@
 """The relations that come from folders: datasets, tilings, images, masks. One row per folder or file seen."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
+from spora_db.errors import TableError
 from spora_db.layout import Lake, list_images, list_masks
 from spora_db.sources.expressions import array, constant, empty, identifier, named, null, text, union
 from spora_db.sources.image_index import has_index, headers
@@ -78,6 +79,22 @@ def _files(name: str, lake: Lake) -> Iterator[_Files]:
                 yield _Files(place=place, prefix=prefix, suffix=".npz", tissue_ids=list_masks(masks))
 
 
+def _one_each(listed: Iterable[_Files]) -> Iterator[_Files]:
+    """Refuse a tissue that two folders list for one place, such as ``1_0mpp`` and ``1_00mpp``: both are 1.0 mpp."""
+    seen: dict[tuple[str | float, ...], list[_Files]] = {}
+    for files in listed:
+        place = tuple(value for column, value in files.place.items() if column != "format")
+        for other in seen.setdefault(place, []):
+            if other.prefix != files.prefix and (both := set(other.tissue_ids) & set(files.tissue_ids)):
+                message = (
+                    f"{other.prefix} and {files.prefix} both hold tissue {min(both)!r} ({len(both)} such tissues), and "
+                    "both are of the same resolution. Keep one of the folders."
+                )
+                raise TableError(message)
+        seen[place].append(files)
+        yield files
+
+
 def _datasets(lake: Lake) -> list[dict[str, Any]]:
     return [
         {
@@ -119,7 +136,7 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
     if name in _OF_FOLDERS:
         return pa.Table.from_pylist(_OF_FOLDERS[name](lake), schema=pa.schema(types))
     parts = [pa.schema(types).empty_table().select([column for column in types if column not in _HEADER])]
-    for files in _files(name, lake):
+    for files in _one_each(_files(name, lake)):
         tissues = pa.array(files.tissue_ids, pa.string())
         columns: dict[str, pa.Array] = {
             column: pa.repeat(pa.scalar(value, types[column]), len(tissues)) for column, value in files.place.items()
@@ -165,7 +182,7 @@ def listing_query(name: str, lake: Lake) -> exp.Query:
             values = (named(_literal(record[column], kind), column) for column, kind in LISTINGS[name].items())
             branches.append(exp.select(*values))
         return union(branches)
-    for files in _files(name, lake):
+    for files in _one_each(_files(name, lake)):
         ids = exp.Explode(this=array([text(tissue) for tissue in files.tissue_ids], "VARCHAR[]"))
         tissue = exp.Column(this=identifier("tissue_id"))
         path = exp.DPipe(this=exp.DPipe(this=text(files.prefix), expression=tissue), expression=text(files.suffix))

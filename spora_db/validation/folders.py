@@ -10,8 +10,11 @@ from typing import Final
 from spora_db.errors import ArgumentError, FileFormatError, TableError, UnknownNameError
 from spora_db.layout import (
     IMAGE_SUFFIXES,
+    INSTANCES,
     MULTIPLEX_MODALITIES,
+    TISSUE,
     Dataset,
+    is_cell_mask,
     list_images,
     mask_folder,
     modality_folder,
@@ -217,10 +220,27 @@ def _absent(dataset: Dataset) -> Iterator[Finding]:
             file = f"{place}/{mpp_folder(folder.mpp)}/standardization"
             reason = f"There are no statistics of {folder.modality} at this resolution (images: {images})."
             yield broken("statistics_absent", reason, dataset=dataset.name, file=file)
+    yield from _kinds(dataset)
     for masks in dataset.mask_folders:
-        if masks.kind not in ("tissue", "instances") and ("label_encoder", None, masks.mpp, masks.kind) not in tables:
+        if masks.kind not in (TISSUE, *INSTANCES) and ("label_encoder", None, masks.mpp, masks.kind) not in tables:
             file = (mask_folder(Path(dataset.name), masks.kind, mpp=masks.mpp) / "label_encoder.parquet").as_posix()
             yield broken("label_encoder_absent", "There is no such file.", dataset=dataset.name, file=file)
+
+
+def _kinds(dataset: Dataset) -> Iterator[Finding]:
+    """Yield folders of cell masks that are called like, or almost like, masks of another kind."""
+    for folder in sorted(dataset.path.glob("segmentations/*mpp/cell_masks/*/")):
+        name, file = folder.name, f"{dataset.name}/{folder.relative_to(dataset.path).as_posix()}"
+        if name.startswith(".") or not is_text(name):
+            continue
+        if not is_cell_mask(name):
+            yield broken("mask_kinds", f"No cell task can be called {name!r}.", dataset=dataset.name, file=file)
+        elif (other := name.casefold()) in (TISSUE, *INSTANCES) and name != other:
+            reason = f"{name!r} is a cell task, and easily mistaken for the masks of kind {other!r}."
+            yield broken("mask_kinds", reason, dataset=dataset.name, file=file, severity="warning")
+        elif name in INSTANCES and (folder / "label_encoder.parquet").is_file():
+            reason = f"The masks of kind {name!r} number cells, but there is a label encoder, which names classes."
+            yield broken("mask_kinds", reason, dataset=dataset.name, file=file, severity="warning")
 
 
 def _statistics(dataset: Dataset) -> Iterator[Finding]:
