@@ -1,11 +1,12 @@
 """Where the cells of an instance mask lie: the centroid of every label."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, FileFormatError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +22,15 @@ class Centroids:
         its centre.
     size
         int64 array of shape (n,): pixels of the label.
+    box
+        int32 array of shape (n, 4): their first row, first column, last row and last column.
     """
 
     cell_id: npt.NDArray[np.int32]
     row: npt.NDArray[np.float64]
     col: npt.NDArray[np.float64]
     size: npt.NDArray[np.int64]
+    box: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
         """Return the number of cells."""
@@ -71,8 +75,30 @@ def mask_centroids(mask: npt.NDArray[np.int32]) -> Centroids:
         names = names if int(names[0]) == 0 else np.concatenate([np.zeros(1, np.int32), names])
     most = int(labels.max()) if labels.size else 0
     count, rows, cols = np.zeros((3, most + 1), np.int64)
-    label_sums(labels, count, rows, cols)
+    box = np.zeros((most + 1, 4), np.int32)
+    label_sums(labels, count, rows, cols, box)
     found = np.flatnonzero(count)
     size = count[found]
     cell_id = found.astype(np.int32) if names is None else names[found]
-    return Centroids(cell_id=cell_id, row=rows[found] / size, col=cols[found] / size, size=size)
+    return Centroids(cell_id=cell_id, row=rows[found] / size, col=cols[found] / size, size=size, box=box[found])
+
+
+def instance_centroids(mask: npt.NDArray[np.int32], *, path: Path) -> Centroids:
+    """Measure the cells of a mask that was read from a file.
+
+    Parameters
+    ----------
+    mask
+        As for `mask_centroids`.
+    path
+        Its file, for the error.
+
+    Raises
+    ------
+    FileFormatError
+        If the mask holds a negative label.
+    """
+    try:
+        return mask_centroids(mask)
+    except ArgumentError as error:
+        raise FileFormatError(f"{path}: {error}") from error

@@ -26,7 +26,7 @@ from spora_db.errors import (
     TableError,
     UnknownNameError,
 )
-from spora_db.query.cells import CENTROID_COLUMNS
+from spora_db.query.centroid_columns import CENTROID_COLUMNS
 
 SPEC = "quantile_clipping/uq_0.99_image"
 

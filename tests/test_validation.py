@@ -29,6 +29,7 @@ IMAGES = "imc/1_0mpp/images"
 RGB = "he/1_0mpp/images"
 MASKS = "segmentations/1_0mpp/tissue_masks"
 TASK = "segmentations/1_0mpp/cell_masks/cell_type"
+INSTANCES = "segmentations/1_0mpp/cell_masks/instances"
 TILES = "tiling/1_0mpp/default/32_tile_coordinates.parquet"
 STATS = "tiling/1_0mpp/default/32_tile_stats.parquet"
 SPEC = "imc/1_0mpp/standardization/quantile_clipping/uq_0.99_image"
@@ -54,7 +55,7 @@ def clean(tmp_path_factory):
     tissues.assign(split="train").to_parquet(base / TISSUES, index=False)
     pd.read_parquet(base / CHANNELS).replace({"not-an-id": "P08575-8"}).to_parquet(base / CHANNELS, index=False)
     pd.read_parquet(base / UPPER).rename_axis("tissue_id").to_parquet(base / UPPER)
-    for folder in (MASKS, TASK, "segmentations/1_0mpp/cell_masks/instances"):
+    for folder in (MASKS, TASK, INSTANCES):
         (base / folder).mkdir(parents=True)
         for tissue in ids:
             np.savez_compressed(base / folder / f"{tissue}.npz", mask=np.ones((64, 64), np.uint8))
@@ -283,6 +284,17 @@ FAULTS = [
     ("tiles_outside_images", f"alpha/{TILES}", "image of 64 x 64 pixels, such as tile 0 at row -1", False,
      put(TILES, -1, at=0, column="row")),
     ("cell_rows", f"alpha/{CELLS}", "2 rows with cell_id 1", False, duplicate(CELLS)),
+    ("column_types", f"alpha/{CELLS}", "holds 1.5; expected whole numbers", False,
+     put(CELLS, 1.5, at=0, column="cell_id")),
+    ("cell_rows", f"alpha/{CELLS}", "'alpha_0000' has cell_id 0", False, put(CELLS, 0, at=0, column="cell_id")),
+    ("cell_places", f"alpha/{CELLS}", "cell 1 of tissue alpha_0000 lies at row 30.0, col 1.0", False,
+     edit(CELLS, lambda frame: frame.assign(Pos_Y=1.0, Pos_X=1.0, centroid_row=30.0, centroid_col=1.0))),
+    ("cells_outside_images", f"alpha/{CELLS}", "1 cell of 1 of tissue 'alpha_0000' lies", False,
+     edit(CELLS, lambda frame: frame.assign(Pos_Y=[64.0, 1, 1], Pos_X=1.0))),
+    ("cells_in_masks", f"alpha/{INSTANCES}/alpha_0000.npz", "Cell 9 of tissue 'alpha_0000'", True,
+     put(CELLS, 9, at=0, column="cell_id")),
+    ("mask_kinds", "alpha/segmentations/1_0mpp/cell_masks/tissue", "'tissue'", False,
+     write("segmentations/1_0mpp/cell_masks/tissue/x.txt")),
     ("cells_without_tissues", f"alpha/{CELLS}", "'nobody' has 1 cells", False,
      put(CELLS, "nobody", at=0, column="tissue_id")),
     ("statistics_rows", f"alpha/{SPEC}", "alpha_0002", False, edit(UPPER, lambda frame: frame.iloc[:2])),

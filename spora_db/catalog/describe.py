@@ -12,6 +12,7 @@ from spora_db.sources import LISTINGS, SOURCES, Origin, listing_query
 
 CHECKS: Mapping[str, tuple[str, ...]] = {
     "tissues": ("tissue_rows",),
+    "cells": ("cell_rows",),
     "tissue_channels": ("panel_names", "panel_rows"),
     "markers": ("panel_names", "panel_rows"),
     "tile_coordinates": ("tile_rows",),
@@ -19,7 +20,10 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
 """The files of ``sql/checks`` that concern a relation; each is a SELECT that returns no rows where all is well."""
 
 CHECKED_AT_FIRST_USE = ("tissues", "tissue_channels", "markers")
-"""Relations whose checks always run; ``tile_rows`` groups every tile (0.7 s for 5 million) and runs when asked for."""
+"""Relations whose checks always run; ``tile_rows`` groups every tile (0.7 s for 5 million) and runs when asked for.
+
+``cell_rows`` runs where cells are asked for as rows or beside them.
+"""
 
 
 def raise_contradiction(rows: Sequence[tuple[str | None, ...]]) -> None:

@@ -262,6 +262,16 @@ class Catalog:
         for name in CHECKS["tissue_channels"]:
             raise_contradiction([row for row in self._database.check_rows(name) if modality in (None, row[1])])
 
+    def check_cells(self) -> None:
+        """Check that every row of the cells tables names one cell, by a label that a mask can have.
+
+        Raises
+        ------
+        TableError
+            If a cell is listed twice, or a row has no such id.
+        """
+        raise_contradiction(self._database.check_rows("cell_rows"))
+
     def files_used(self) -> tuple[TableFile, ...]:
         """Return the parquet files behind the relations that were asked so far, by path."""
         used = self._database.files_used()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.centroids import Centroids, mask_centroids
-from spora_db.errors import ArgumentError, FileFormatError
+from spora_db.centroids import Centroids, instance_centroids, mask_centroids
+from spora_db.errors import ArgumentError
 from spora_db.kernels.intensities import label_intensities
 
 if TYPE_CHECKING:
@@ -79,10 +79,7 @@ def image_intensities(source: "ImagePlan", mask: npt.NDArray[np.int32], *, path:
     FileFormatError
         If the mask holds negative labels.
     """
-    try:
-        found = mask_centroids(mask)
-    except ArgumentError as error:
-        raise FileFormatError(f"{path}: {error}") from error
+    found = instance_centroids(mask, path=path)
     places = _places(mask, found)
     sums = np.zeros((len(found), len(source.pages)))
     _, height, width = source.reader.shape

@@ -16,7 +16,8 @@ from spora_db.interop.frames import need
 from spora_db.interop.intensities import Cells, image_intensities
 from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
-from spora_db.samples.materialize import ImagePlan, Materializer
+from spora_db.samples.masks import CELLS
+from spora_db.samples.materialize import ImagePlan, Materializer, cells_of_rows
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from spora_db.query import SporaQuery
 
-INSTANCES = "instances"
 Marker = tuple[str, str]
 
 
@@ -68,8 +68,8 @@ def to_anndata(
 def measurable_plan(query: "SporaQuery", *, modality: str | None) -> Plan:
     """Return the plan of a query with instance masks, once its modality to measure is known."""
     selection = query.selection
-    if INSTANCES not in selection.masks:
-        query = replace(query, selection=replace(selection, masks=(*selection.masks, INSTANCES)))
+    if CELLS not in selection.masks:
+        query = replace(query, selection=replace(selection, masks=(*selection.masks, CELLS)))
     plan = query.plan()
     if not len(plan):
         raise QueryError(
@@ -94,11 +94,16 @@ def measure(plan: Plan, *, modality: str | None, missing_chunks: MissingChunks) 
         if name != modality.casefold() if modality is not None else is_rgb(name):
             continue
         source = reader.image(image)
-        path = Path(plan.lake) / str(plan.masks.paths.column(INSTANCES)[image].as_py())
+        path = Path(plan.lake) / str(plan.masks.paths.column(CELLS)[image].as_py())
         shape = source.reader.shape[1:]
         mask = load_label_mask(path, shape=shape, image=f"its image {source.reader.path}")
         cells = image_intensities(source, mask, path=path)
         rows = np.flatnonzero((plan.image == image).any(axis=1))
+        listed = [cells_of_rows(plan, rows, source.record)] if plan.unit == "cell" else []
+        listed += [plan.cells.listed(image, source.record)] if plan.cells is not None else []
+        for own in listed:
+            own.check_image(shape, image=source.reader.path)
+            own.check_mask(cells.centroids, mask=path)
         kept = _selected(plan, rows, cells)
         yield Measured(image=image, source=source, cells=cells, mask=mask, rows=rows, kept=kept)
 

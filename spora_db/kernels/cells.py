@@ -1,4 +1,4 @@
-"""One pass over an instance mask: how many pixels each label has, and the sums of their rows and columns."""
+"""One pass over an instance mask: how many pixels each label has, where they lie, the sums of rows and columns."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,11 +6,14 @@ from numpy.typing import NDArray
 from spora_db.kernels.compile import kernel
 
 Counts = NDArray[np.int64]
+Boxes = NDArray[np.int32]
 
 
 @kernel
-def label_sums(mask: NDArray[np.int32], count: Counts, rows: Counts, cols: Counts) -> None:
+def label_sums(mask: NDArray[np.int32], count: Counts, rows: Counts, cols: Counts, box: Boxes) -> None:
     """Add to ``count``, ``rows`` and ``cols`` (one entry per label, zero at the start) the pixels of every label > 0.
+
+    ``box`` (labels, 4) becomes their first row, first column, last row and last column.
 
     Sums are whole numbers, exact up to 2**63. Equal neighbours are added as one run: 17 M pixels of cells 10 pixels
     wide take 0.06 s, and three calls of `numpy.bincount` 7.5 times as long (tests/benchmarks/test_cells.py).
@@ -25,6 +28,11 @@ def label_sums(mask: NDArray[np.int32], count: Counts, rows: Counts, cols: Count
                 col += 1
             if label > 0:
                 length = col - start
+                if count[label] == 0:
+                    box[label, 0], box[label, 1], box[label, 3] = row, start, col - 1
+                box[label, 1] = min(box[label, 1], start)
+                box[label, 2] = row
+                box[label, 3] = max(box[label, 3], col - 1)
                 count[label] += length
                 rows[label] += row * length
                 cols[label] += (start + col - 1) * length // 2

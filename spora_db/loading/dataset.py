@@ -258,6 +258,7 @@ class PlanDataset(Dataset[Sample]):
     def _sample(self, position: int, image: int, out: Memory = None) -> Sample:
         plan, source = self.plan, self.materializer.image(image)
         row, col = int(plan.row[position]), int(plan.col[position])
+        self.materializer.check_cells(image, position)
         pixels = self._pixels(source, image, row=row, col=col, out=out)
         return Sample(
             {

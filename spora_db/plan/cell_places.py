@@ -8,18 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
-from spora_db.centroids import Centroids, mask_centroids
-from spora_db.errors import ArgumentError, FileFormatError, MaskNotFoundError, TableError
+from spora_db.centroids import Centroids, instance_centroids
+from spora_db.errors import MaskNotFoundError, TableError
 from spora_db.guard.dialect import DIALECT
 from spora_db.images import open_image
 from spora_db.masks import load_label_mask
-from spora_db.query.cells import CENTROIDS, CellTable
+from spora_db.query.awaited_places import looks_at_places, without_places
+from spora_db.query.binding import Binder
+from spora_db.query.cells import CENTROIDS, CellTable, cell_id, centroid
+from spora_db.query.centroid_columns import AXES
 from spora_db.query.compilation import Resolved, compile_rows
+from spora_db.query.exclusion_conditions import whole_tissues
+from spora_db.samples.cell_checks import ListedCells, not_in_mask
 from spora_db.selection import Selection
 
 logger = logging.getLogger(__name__)
@@ -67,18 +73,19 @@ def complete_cells(resolved: Resolved, catalog: Catalog) -> Resolved:
     MaskNotFoundError
         If a cell has no place in the table and its tissue no instance mask.
     TableError
-        If a cell of the table is not in its mask.
+        If a cell of the table is not in its mask, or elsewhere.
     """
     cells = resolved.cells
     if cells is None:
         return resolved
     if cells.source == "masks":
-        register_centroids(_tissues_of_interest(resolved, cells, catalog), resolved.selection, catalog, need="any")
+        tissues = _tissues_of_interest(resolved, cells, catalog)
+        register_centroids(tissues, resolved.selection, cells, catalog, need="any")
     else:
         unplaced = _unplaced(resolved, catalog)
         if len(unplaced) == 0:
             return resolved
-        register_centroids(unplaced, resolved.selection, catalog, need="every")
+        register_centroids(unplaced, resolved.selection, cells, catalog, need="every")
     completed = replace(resolved, cells=replace(cells, measured=True))
     unplaced = _unplaced(completed, catalog)
     if len(unplaced):
@@ -86,8 +93,62 @@ def complete_cells(resolved: Resolved, catalog: Catalog) -> Resolved:
     return completed
 
 
-def register_centroids(tissues: pa.Table, selection: Selection, catalog: Catalog, *, need: str) -> None:
+def cells_by_tissue(
+    table: CellTable, catalog: Catalog, *, placed_among: str | None = None
+) -> dict[tuple[str, str], ListedCells]:
+    """Return the cells of the table by dataset and tissue; their ``record`` has no resolution yet.
+
+    Parameters
+    ----------
+    table
+        What is known of the cells.
+    catalog
+        The lake.
+    placed_among
+        A relation with ``dataset`` and ``tissue_id``: only cells of these tissues that the table places.
+    """
+    binder = Binder()
+    query = exp.select("c.dataset", "c.tissue_id", exp.alias_(cell_id(table), "cell_id")).from_("cells AS c")
+    for axis in AXES:
+        query = query.select(exp.alias_(centroid(table, axis, binder), axis, quoted=True))
+    if placed_among is not None:
+        chosen = f"(c.dataset, c.tissue_id) IN (SELECT (dataset, tissue_id) FROM {placed_among})"
+        query = exp.select("*").from_(query.where(chosen, dialect=DIALECT).subquery("listed"))
+        query = query.where('"row" IS NOT NULL', dialect=DIALECT)
+    found = catalog._run(query.order_by("dataset", "tissue_id", "cell_id").sql(DIALECT), binder.values or None)
+    rows = found.to_arrow_table()
+    keys = [rows.column(name).combine_chunks().dictionary_encode() for name in ("dataset", "tissue_id")]
+    codes = [key.indices.to_numpy(zero_copy_only=False) for key in keys]
+    starts = np.flatnonzero(np.any([np.diff(code, prepend=-1) != 0 for code in codes], axis=0)).tolist()
+    arrays = [rows.column(name).combine_chunks().to_numpy(zero_copy_only=False) for name in ("cell_id", *AXES)]
+    listed = {}
+    for start, stop in zip(starts, [*starts, len(rows)][1:], strict=True):
+        dataset, tissue = (rows.column(name)[start].as_py() for name in ("dataset", "tissue_id"))
+        labels, row, col = (array[start:stop] for array in arrays)
+        record = {"dataset": dataset, "tissue_id": tissue}
+        listed[dataset, tissue] = ListedCells(record=record, cell_id=labels, row=row, col=col)
+    return listed
+
+
+def with_awaited_places(resolved: Resolved, catalog: Catalog) -> Resolved:
+    """Note in a query of cells whether its conditions look at places that are not known before masks are read."""
+    cells = resolved.cells
+    if (
+        cells is None
+        or cells.source == "masks"
+        or not looks_at_places(resolved)
+        or not len(_unplaced(resolved, catalog))
+    ):
+        return resolved
+    return replace(resolved, cells=replace(cells, awaited=True))
+
+
+def register_centroids(
+    tissues: pa.Table, selection: Selection, cells: CellTable, catalog: Catalog, *, need: str
+) -> None:
     """Read the instance masks of some tissues and register their centroids as the relation `CENTROIDS`.
+
+    Cells that the table places are compared with the masks on the way.
 
     Parameters
     ----------
@@ -95,6 +156,8 @@ def register_centroids(tissues: pa.Table, selection: Selection, catalog: Catalog
         Arrow table with ``dataset`` and ``tissue_id``.
     selection
         The resolved selection: its resolution is that of the masks, its images give the size they must have.
+    cells
+        What the table says of cells.
     catalog
         The lake.
     need
@@ -106,10 +169,13 @@ def register_centroids(tissues: pa.Table, selection: Selection, catalog: Catalog
         If a mask is absent.
     FileFormatError
         If a mask is broken, of another size than the image, or holds negative labels.
+    TableError
+        If a mask does not have a cell where the table places it.
     """
     with catalog._registered("measured_tissues", tissues.select(["dataset", "tissue_id"])):
         parameters = {"mpp": selection.mpp, "modalities": list(selection.modality_names)}
         files = catalog._run(FILES, parameters).to_arrow_table()
+        listed = _placed_cells(cells, catalog)
     absent = files.filter(pc.is_null(files.column("mask")))
     present = files.filter(pc.is_valid(files.column("mask"))).to_pylist()
     if len(absent) and (need == "every" or not present):
@@ -122,19 +188,29 @@ def register_centroids(tissues: pa.Table, selection: Selection, catalog: Catalog
         )
     if len(absent):
         logger.info("%d of %d tissues have no instance mask, so no cells", len(absent), len(files))
-    parts = [
-        pa.table(
-            {
-                "dataset": pa.repeat(pa.scalar(record["dataset"]), len(found)),
-                "tissue_id": pa.repeat(pa.scalar(record["tissue_id"]), len(found)),
-                "cell_id": pa.array(found.cell_id),
-                "centroid_row": pa.array(found.row),
-                "centroid_col": pa.array(found.col),
-            }
+    parts = []
+    for record, found in _measured(present, catalog.lake):
+        if own := listed.get((record["dataset"], record["tissue_id"])):
+            own.at(selection.mpp or 0.0).check_mask(found, mask=catalog.lake / record["mask"])
+        parts.append(
+            pa.table(
+                {
+                    "dataset": pa.repeat(pa.scalar(record["dataset"]), len(found)),
+                    "tissue_id": pa.repeat(pa.scalar(record["tissue_id"]), len(found)),
+                    "cell_id": pa.array(found.cell_id),
+                    "centroid_row": pa.array(found.row),
+                    "centroid_col": pa.array(found.col),
+                }
+            )
         )
-        for record, found in _measured(present, catalog.lake)
-    ]
     catalog._register(CENTROIDS, pa.concat_tables([NOTHING, *parts]))
+
+
+def _placed_cells(cells: CellTable, catalog: Catalog) -> dict[tuple[str, str], ListedCells]:
+    """Return the cells of the registered tissues that the table places, by dataset and tissue."""
+    if cells.source == "masks" or not cells.centroids:
+        return {}
+    return cells_by_tissue(replace(cells, measured=False), catalog, placed_among="measured_tissues")
 
 
 def _measured(files: Sequence[Mapping[str, Any]], lake: Path) -> Iterator[tuple[Mapping[str, Any], Centroids]]:
@@ -155,19 +231,7 @@ def _centroids(record: Mapping[str, Any], lake: Path) -> Centroids:
     path, image = lake / record["mask"], lake / record["image"]
     _, height, width = open_image(image).shape
     mask = load_label_mask(path, shape=(height, width), image=f"its image {image}")
-    try:
-        return mask_centroids(mask)
-    except ArgumentError as error:
-        raise FileFormatError(f"{path}: {error}") from error
-
-
-def not_in_mask(cell: Mapping[str, Any], count: int) -> TableError:
-    """Build the error for a cell of the table that has no place."""
-    return TableError(
-        f"Cell {cell['cell_id']} of tissue {cell['tissue_id']!r} stands in {cell['dataset']}/metadata/cells.parquet "
-        f"without a centroid, and no pixel of the tissue's instance mask has its label ({count} such cells). Correct "
-        "the table or the mask, or take the cells that the masks have with source='masks'."
-    )
+    return instance_centroids(mask, path=path)
 
 
 def repeated_cell(cell: Mapping[str, Any], count: int) -> TableError:
@@ -179,8 +243,9 @@ def repeated_cell(cell: Mapping[str, Any], count: int) -> TableError:
 
 
 def _unplaced(resolved: Resolved, catalog: Catalog) -> pa.Table:
-    """Return the selected cells that no table places: one row per tissue and cell."""
-    compiled = compile_rows(resolved)
+    """Return the cells that no table places, of those that conditions on other things leave: a row per cell."""
+    known = without_places(resolved)
+    compiled = compile_rows(replace(known, cells=known.cells and replace(known.cells, awaited=False)))
     query = exp.select("dataset", "tissue_id", "cell_id").from_(compiled.rows().subquery("rows"))
     query = query.where('"row" IS NULL OR col IS NULL OR cell_id IS NULL', dialect=DIALECT)
     return catalog._run(query.order_by("1", "2", "3").sql(DIALECT), compiled.parameters).to_arrow_table()
@@ -196,7 +261,10 @@ def _tissues_of_interest(resolved: Resolved, cells: CellTable, catalog: Catalog)
         plain = tree.find(exp.Query, exp.Dot) is None and all(column.table != "cells" for column in columns)
         return plain and all(column.name.lower() in own for column in columns)
 
-    selection = replace(resolved.selection, unit="tissue", tile_size=None, sampling=None, columns=())
+    selection = replace(
+        resolved.selection, unit="tissue", tile_size=None, sampling=None, columns=(),
+        excluded=whole_tissues(resolved.selection.excluded),
+    )  # fmt: skip
     predicates = tuple(tree for tree in resolved.predicates if of_tissue(tree))
     compiled = compile_rows(replace(resolved, selection=selection, predicates=predicates, weight=None, cells=None))
     query = exp.select("dataset", "tissue_id").distinct().from_(compiled.rows().subquery("rows"))

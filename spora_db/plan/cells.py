@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
-from spora_db.errors import QueryError, unknown
+from spora_db.errors import QueryError, TableError, unknown
 from spora_db.guard.dialect import DIALECT
-from spora_db.plan.cell_places import not_in_mask, register_centroids, repeated_cell
+from spora_db.plan.cell_places import register_centroids, repeated_cell
 from spora_db.query.binding import Binder
 from spora_db.query.cells import CellTable, cell_id, cell_table, centroid, join_cells
+from spora_db.samples.cell_checks import not_in_mask
 from spora_db.samples.cells import PlanCells, Values
 from spora_db.selection import Selection
 
@@ -78,24 +79,24 @@ def choose_cells(selection: Selection, images: pa.Table, catalog: Catalog) -> Pl
                 "of the instance masks with source='masks', or leave the dataset out with .where(...)."
             )
         if table.source == "masks":
-            register_centroids(tissues, selection, catalog, need="every")
+            register_centroids(tissues, selection, table, catalog, need="every")
             table = replace(table, measured=True)
         found = _cells_of_tissues(table, choice.columns, catalog)
         unplaced = pc.invert(pc.is_valid(found.column("row")))
         if pc.any(unplaced).as_py():
             needed = pc.unique(found.column("tissue").filter(unplaced))
-            register_centroids(tissues.take(needed), selection, catalog, need="every")
+            register_centroids(tissues.take(needed), selection, table, catalog, need="every")
             found = _cells_of_tissues(replace(table, measured=True), choice.columns, catalog)
     _check(found, tissues)
     offsets = np.zeros(len(number) + 1, np.int64)
     np.cumsum(np.bincount(_array(found, "tissue"), minlength=len(number)), out=offsets[1:])
-    coded = [_coded(found.column(f"column_{i}").combine_chunks()) for i in range(len(choice.columns))]
+    coded = [_coded(found.column(f"column_{i}").combine_chunks(), name) for i, name in enumerate(choice.columns)]
     return PlanCells(
         tissue=np.array([number[key] for key in keys], np.int32),
         offsets=offsets,
         cell_id=_array(found, "cell_id"),
-        row=_array(found, "row").astype(np.float32),
-        col=_array(found, "col").astype(np.float32),
+        row=_array(found, "row"),
+        col=_array(found, "col"),
         names=choice.columns,
         values=tuple(values for values, _ in coded),
         categories=tuple(texts for _, texts in coded),
@@ -129,24 +130,53 @@ def _check(found: pa.Table, tissues: pa.Table) -> None:
         raise repeated_cell({**tissues.slice(tissue, 1).to_pylist()[0], "cell_id": cell_id}, len(repeated))
 
 
-def _coded(column: pa.Array) -> tuple[Values, tuple[str, ...] | None]:
-    """Return numbers as they are (NaN for null), and anything else as int32 codes of its sorted texts (-1 for null)."""
+def _coded(column: pa.Array, name: str) -> tuple[Values, tuple[str, ...] | None]:
+    """Return numbers as they are (NaN for null), and anything else as int32 codes of its sorted texts (-1 for null).
+
+    Raises
+    ------
+    TableError
+        If a value would not arrive whole.
+    """
     kind = column.type
     if pa.types.is_decimal(kind):
-        column, kind = column.cast(pa.float64()), pa.float64()
-    if pa.types.is_boolean(kind) and not column.null_count:
-        return column.to_numpy(zero_copy_only=False), None
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        if column.null_count and not pa.types.is_floating(kind):
-            column = column.cast(pa.float64())
+        column = _as_floats(column, name)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        column = _as_floats(column, name) if column.null_count else column
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
         return column.to_numpy(zero_copy_only=False).copy(), None
-    encoded = column.cast(pa.string()).dictionary_encode()
+    try:
+        encoded = column.cast(pa.string()).dictionary_encode()
+    except pa.ArrowException as error:  # lists, structs, intervals, bytes that are no text
+        raise not_whole(name, f"holds {kind}, which is neither a number nor a text") from error
     texts = encoded.dictionary.to_pylist()
     order = sorted(range(len(texts)), key=texts.__getitem__)
     places = np.full(len(texts) + 1, -1, np.int32)  # the spare last entry takes null (-1)
     places[order] = np.arange(len(texts), dtype=np.int32)
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return places[codes], tuple(texts[i] for i in order)
+
+
+def _as_floats(column: pa.Array, name: str) -> pa.Array:
+    """Return numbers or truth values as float64, which has NaN for null, if float64 holds each of them."""
+    kind = column.type
+    try:
+        floats = column.cast(pa.uint8() if pa.types.is_boolean(kind) else kind).cast(pa.float64())
+        whole = pa.types.is_boolean(kind) or floats.cast(kind).equals(column)
+    except pa.ArrowException:
+        whole = False
+    if not whole:
+        reason = "has nulls beside whole numbers beyond 2**53" if pa.types.is_integer(kind) else f"holds {kind}"
+        raise not_whole(name, f"{reason}, which float64 rounds")
+    return floats
+
+
+def not_whole(name: str, reason: str) -> TableError:
+    """Build the error for a column of cells that no array holds as it is."""
+    return TableError(
+        f"with_cells(): the column {name!r} of metadata/cells.parquet {reason}. Take it as it stands with "
+        f".cells(size=...).select({name!r}), or write the part that you need as a number or a text."
+    )
 
 
 def _array(table: pa.Table, name: str) -> npt.NDArray[Any]:

@@ -1,6 +1,6 @@
 """Cells as rows, in SQL: the cells table (or the labels of instance masks) joined to images and tissues.
 
-A cell's place is its centroid, in pixels: from the columns of the cells table that `CENTROID_COLUMNS` names, else from
+A cell's place is its centroid, in pixels: from the columns of the cells table that `centroid_columns` finds, else from
 the instance mask (``plan_cells`` measures those and registers them as `CENTROIDS`). Until then, such a place is NULL.
 """
 
@@ -12,24 +12,11 @@ from sqlglot import exp
 from spora_db.errors import QueryError, unknown
 from spora_db.guard.dialect import DIALECT
 from spora_db.query.binding import Binder
+from spora_db.query.centroid_columns import CentroidColumns, centroid_columns
 from spora_db.selection import CellSource
 
 if TYPE_CHECKING:
     from spora_db.catalog import Catalog
-
-CENTROID_COLUMNS = (
-    ("centroid_row", "centroid_col"),
-    ("centroid-0", "centroid-1"),
-    ("centroid_0", "centroid_1"),
-    ("row", "col"),
-    ("Pos_Y", "Pos_X"),
-    ("Y_centroid", "X_centroid"),
-    ("Location_Center_Y", "Location_Center_X"),
-)
-"""Columns of a cells table that hold centroids, row and column in pixels, in order of preference; case is ignored.
-
-They do not say of which resolution: in a dataset with images at several, they are not believed, and masks are read.
-"""
 
 CENTROIDS = "cell_centroids"
 """The name under which centroids measured in masks are registered while a query runs."""
@@ -40,6 +27,11 @@ SEVERAL = "SELECT dataset FROM images GROUP BY dataset HAVING count(DISTINCT mpp
 NO_TABLE = (
     "No dataset of {lake} has a cells table (metadata/cells.parquet), so cells are the labels of the instance masks, "
     "and they are only known once those are read: .plan() and .to_torch() do that; .sql(), .count() and .df() cannot."
+)
+NOT_PLACED = (
+    "Conditions or samples of this query look at row or col, but metadata/cells.parquet does not place all of its "
+    "cells: their places are known once the instance masks are read. .plan() and .to_torch() do that; .sql(), .count() "
+    "and .df() cannot."
 )
 NAMES = list[tuple[str, str]]
 
@@ -52,25 +44,31 @@ class CellTable:
     ----------
     lake
         The lake's folder, for errors.
+    filled
+        Whether any dataset has a cells table.
     source
         Whether the cells table says which cells there are, or the instance masks do.
     centroids
-        The pairs of `CENTROID_COLUMNS` that the table has, as spelled there.
+        The pairs of columns that hold centroids.
     several
         Datasets with images at several resolutions.
     own, tissue
         Columns of cells and of tissues, each with its name among the rows.
     measured
         Whether centroids measured in masks are registered as `CENTROIDS`.
+    awaited
+        Whether conditions look at places that are not known before they are measured.
     """
 
     lake: str
+    filled: bool
     source: CellSource
-    centroids: tuple[tuple[str, str], ...]
+    centroids: tuple[CentroidColumns, ...]
     several: tuple[str, ...]
     own: tuple[tuple[str, str], ...]
     tissue: tuple[tuple[str, str], ...]
     measured: bool = False
+    awaited: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -97,19 +95,23 @@ def cell_table(source: CellSource | None, catalog: "Catalog") -> CellTable:
     ------
     QueryError
         If the table is asked for and there is none.
+    TableError
+        If it lists a cell twice or one that no mask can have, or places cells twice and differently.
     """
     filled = bool(catalog._run("SELECT 1 FROM cells LIMIT 1").fetchall())
     if source == "table" and not filled:
         raise QueryError(NO_TABLE.format(lake=catalog.lake) + " Leave source= out, or say source='masks'.")
-    cells, tissues = catalog.columns("cells"), catalog.columns("tissues")
-    spelled = {name.lower(): name for name in cells}
-    pairs = [tuple(spelled.get(name.lower(), "") for name in pair) for pair in CENTROID_COLUMNS]
-    own, tissue = _names(cells, tissues)
+    if filled:
+        catalog.check_cells()
+    own, tissue = _names(catalog.columns("cells"), catalog.columns("tissues"))
+    chosen: CellSource = source or ("table" if filled else "masks")
+    several = tuple(row[0] for row in catalog._run(SEVERAL).fetchall())
     return CellTable(
         lake=str(catalog.lake),
-        source=source or ("table" if filled else "masks"),
-        centroids=tuple((row, col) for row, col in pairs if row and col),
-        several=tuple(row[0] for row in catalog._run(SEVERAL).fetchall()),
+        filled=filled,
+        source=chosen,
+        centroids=centroid_columns(catalog, besides=several) if chosen == "table" else (),
+        several=several,
         own=tuple(own),
         tissue=tuple(tissue),
     )
@@ -150,7 +152,9 @@ def cell_rows(table: CellTable, *, size: int, binder: Binder) -> exp.Subquery:
         If only masks know the cells, and they were not measured.
     """
     if table.source == "masks" and not table.measured:
-        raise QueryError(NOT_READ if table.own else NO_TABLE.format(lake=table.lake))
+        raise QueryError(NOT_READ if table.filled else NO_TABLE.format(lake=table.lake))
+    if table.awaited and not table.measured:
+        raise QueryError(NOT_PLACED)
     rows = exp.select("i.dataset", "i.modality", "i.mpp", "i.tissue_id")
     rows = rows.select(exp.alias_(cell_id(table), "cell_id"))
     for axis in ("row", "col"):
@@ -176,7 +180,7 @@ def join_cells(query: exp.Select, table: CellTable, *, place: str) -> exp.Select
     """Join the cells (alias ``c``) and their measured centroids (``m``) to a relation with dataset and tissue_id."""
     measured = f"m.dataset = {place}.dataset AND m.tissue_id = {place}.tissue_id"
     listed = f"c.dataset = {place}.dataset AND c.tissue_id = {place}.tissue_id"
-    same = " AND TRY_CAST(c.cell_id AS INTEGER) = m.cell_id"
+    same = " AND c.cell_id = m.cell_id"
     if table.source == "masks":
         query = query.join(f"{CENTROIDS} AS m", on=measured, dialect=DIALECT)
         return query.join("cells AS c", on=listed + same, join_type="left", dialect=DIALECT)
@@ -188,7 +192,7 @@ def join_cells(query: exp.Select, table: CellTable, *, place: str) -> exp.Select
 
 def cell_id(table: CellTable) -> exp.Expr:
     """Return the SQL of a cell's label, INTEGER."""
-    text = "m.cell_id" if table.source == "masks" else "TRY_CAST(c.cell_id AS INTEGER)"
+    text = "m.cell_id" if table.source == "masks" else "CAST(c.cell_id AS INTEGER)"
     return exp.maybe_parse(text, dialect=DIALECT)
 
 
@@ -199,13 +203,15 @@ def centroid(table: CellTable, axis: Literal["row", "col"], binder: Binder) -> e
         return exp.cast(measured, "double")
     case = exp.Case()
     if table.several:
-        case = case.when(binder.fragment("list_contains($several, c.dataset)", several=list(table.several)), measured)
+        case = case.when(_among(table.several, binder), measured)
     for pair in table.centroids:
-        double = exp.DataType.build("double")
-        places = [exp.TryCast(this=exp.column(name, table="c", quoted=True), to=double.copy()) for name in pair]
-        known = exp.and_(*(exp.func("isfinite", place.copy()) for place in places))
-        case = case.when(known, places[("row", "col").index(axis)])
+        known = exp.and_(pair.known(table="c"), *([_among(pair.datasets, binder)] if pair.datasets else []))
+        case = case.when(known, pair.place(axis, table="c"))
     return case.else_(measured.copy())
+
+
+def _among(datasets: tuple[str, ...], binder: Binder) -> exp.Expr:
+    return binder.fragment("list_contains($datasets, c.dataset)", datasets=list(datasets))
 
 
 def checked_source(source: CellSource | None) -> CellSource | None:

@@ -1,5 +1,6 @@
 """From a `Selection` to one SELECT: constant SQL fragments joined as sqlglot trees, every value a bound parameter."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlglot import exp, parse_one
@@ -168,6 +169,17 @@ def on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
                 column.set("this", exp.to_identifier(cells.named(table, column.name), quoted=True))
             column.set("table", exp.to_identifier("base"))
     return tree
+
+
+def joined_by_and(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the conditions that a condition joins with AND."""
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop().unnest()
+        if isinstance(part, exp.And):
+            waiting += [part.expression, part.this]
+        else:
+            yield exp.paren(part)
 
 
 def _named_around(column: exp.Column, table: str) -> bool:

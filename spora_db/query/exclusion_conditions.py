@@ -32,7 +32,7 @@ def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]
     parts: dict[tuple[str, ...], pa.Table] = {TISSUE: rows}
     if selection.unit != "tissue":
         place = (*TISSUE, f"{selection.unit}_id")
-        parts[TISSUE] = rows.filter(pc.field("tile_id").is_null() & pc.field("cell_id").is_null())
+        parts[TISSUE] = whole_tissues(rows)
         parts[place] = rows.filter(pc.field(place[-1]).is_valid())
         if selection.unit == "tile":
             corners = pc.field("row").is_valid() & pc.field("col").is_valid()
@@ -43,6 +43,11 @@ def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]
         for columns, part in parts.items()
         if part.num_rows
     ]
+
+
+def whole_tissues(rows: pa.Table | None) -> pa.Table | None:
+    """Return the excluded rows that stand for a whole tissue: they name neither a tile nor a cell."""
+    return None if rows is None else rows.filter(pc.field("tile_id").is_null() & pc.field("cell_id").is_null())
 
 
 def _key(columns: tuple[str, ...]) -> str:

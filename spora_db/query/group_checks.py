@@ -13,7 +13,7 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, SporaError, TableError, unknown
 from spora_db.guard.dialect import DIALECT
-from spora_db.query.compilation import Resolved, compile_rows, identity_columns, on_base
+from spora_db.query.compilation import Resolved, compile_rows, identity_columns, joined_by_and, on_base
 from spora_db.selection import ChannelChoice, Selection, SplitChoice, StandardizationChoice
 from spora_db.wording import counted
 
@@ -50,7 +50,7 @@ def check_split(resolved: Resolved, catalog: Catalog) -> None:
     column, columns = choice.group_column, catalog.columns("tissues")
     if column not in (*columns, *resolved.source_columns):
         raise unknown("column", column, columns, where="tissues (split by=)")
-    parts = (part for tree in resolved.predicates for part in _parts(tree))
+    parts = (part for tree in resolved.predicates for part in joined_by_and(tree))
     asked = replace(
         resolved,
         selection=replace(resolved.selection, splits=(), split_choice=None),
@@ -98,7 +98,7 @@ def tissues_behind(resolved: Resolved, catalog: Catalog) -> Resolved:
         return plain and all(column.name.lower() in names and column.table.lower() != "cells" for column in columns)
 
     keep = selection.missing_modality == "keep"  # then the row of a place may be that of any of the modalities
-    parts = (part for tree in resolved.predicates for part in _parts(tree))
+    parts = (part for tree in resolved.predicates for part in joined_by_and(tree))
     return replace(
         resolved,
         selection=Selection(
@@ -146,7 +146,8 @@ def _queries(asked: Resolved, catalog: Catalog) -> Iterator[Resolved]:
     if asked.source is None:
         yield tissues_behind(asked, catalog)
     cells = asked.cells
-    if cells is None or cells.source == "table" or cells.measured:  # else only masks know which cells there are
+    known = cells is None or cells.measured or (cells.source == "table" and not cells.awaited)
+    if known:  # else only masks know which cells there are
         yield replace(asked, selection=replace(asked.selection, sampling=None), weight=None)
 
 
@@ -213,17 +214,6 @@ def _unknown(groups: Sequence[_Group], column: str, risk: str, instead: str) -> 
         f"{risk}. Fill the column in {dataset}/metadata/tissues.parquet (a tissue without a row there has none), leave "
         f'them out with .where("{exp.to_identifier(column).sql(DIALECT)} {known}"), or use {instead}.'
     )
-
-
-def _parts(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the conditions that a condition joins with AND."""
-    waiting = [tree]
-    while waiting:
-        part = waiting.pop().unnest()
-        if isinstance(part, exp.And):
-            waiting += [part.expression, part.this]
-        else:
-            yield exp.paren(part)
 
 
 def _of_split(tree: exp.Expr, resolved: Resolved) -> bool:

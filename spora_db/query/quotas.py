@@ -5,8 +5,9 @@ from dataclasses import replace
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
-from spora_db.errors import ArgumentError, unknown
+from spora_db.errors import ArgumentError, QueryError, unknown
 from spora_db.guard.dialect import DIALECT
+from spora_db.query.awaited_places import PLACE
 from spora_db.query.compilation import Resolved, compile_rows, identity_columns
 from spora_db.query.group_checks import OF_TILES, tissues_behind, without_conditions
 
@@ -27,7 +28,12 @@ def with_known_quota(resolved: Resolved, catalog: Catalog) -> Resolved:
     sampling = resolved.selection.sampling
     if sampling is None or not sampling.quota:
         return resolved
-    column, unit = sampling.by[0], resolved.selection.unit
+    column, unit, cells = sampling.by[0], resolved.selection.unit, resolved.cells
+    if cells is not None and column.lower() in PLACE and (cells.awaited or cells.source == "masks"):
+        raise QueryError(
+            f"sample(quota=) names values of {column}, but places of cells are known once instance masks are read, "
+            "which .plan() does. Choose places with .where(), or draw with sample(by=) without a quota."
+        )
     known = _values(resolved, column, catalog)
     numbers = {number: text for text in sorted(known) if (number := _number(text)) is not None}
     found: dict[str, int] = {}

@@ -9,6 +9,7 @@ from spora_db.catalog import Catalog
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, unknown
 from spora_db.guard import check_predicate
+from spora_db.plan.cell_places import with_awaited_places
 from spora_db.plan.cells import check_cells
 from spora_db.plan.masks import check_masks
 from spora_db.query.cells import cell_table
@@ -98,6 +99,7 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         cells=cells,
         markers=markers,
     )
+    resolved = with_awaited_places(resolved, catalog)
     check_split(resolved, catalog)
     check_patients(resolved, catalog)
     return with_known_quota(resolved, catalog)

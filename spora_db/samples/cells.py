@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.samples.cell_checks import ListedCells
+
 Values = npt.NDArray[Any]
 
 
@@ -23,7 +25,7 @@ class PlanCells:
     cell_id
         int32 array of shape (cells,): labels of the instance mask.
     row, col
-        float32 arrays of shape (cells,): centroids in pixels of the image.
+        float64 arrays of shape (cells,): centroids in pixels of the image.
     names
         Columns of the cells table that come along.
     values
@@ -36,8 +38,8 @@ class PlanCells:
     tissue: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     cell_id: npt.NDArray[np.int32]
-    row: npt.NDArray[np.float32]
-    col: npt.NDArray[np.float32]
+    row: npt.NDArray[np.float64]
+    col: npt.NDArray[np.float64]
     names: tuple[str, ...]
     values: tuple[Values, ...]
     categories: tuple[tuple[str, ...] | None, ...]
@@ -64,15 +66,21 @@ class PlanCells:
         """
         tissue = int(self.tissue[image])
         start, stop = int(self.offsets[tissue]), int(self.offsets[tissue + 1])
-        first, last = np.searchsorted(self.row[start:stop], np.array([row, row + height], np.float32))
+        first, last = np.searchsorted(self.row[start:stop], np.array([row, row + height], np.float64))
         cols = self.col[start + first : start + last]
         chosen = start + first + np.flatnonzero((cols >= col) & (cols < col + width))
         found: dict[str, Values] = {
             "cell_id": self.cell_id[chosen],
-            "row": self.row[chosen] - np.float32(row),
-            "col": self.col[chosen] - np.float32(col),
+            "row": (self.row[chosen] - row).astype(np.float32),
+            "col": (self.col[chosen] - col).astype(np.float32),
         }
         return found | {name: values[chosen] for name, values in zip(self.names, self.values, strict=True)}
+
+    def listed(self, image: int, record: Mapping[str, Any]) -> ListedCells:
+        """Return all cells of one image, to be compared with it and with its mask; `record` says whose they are."""
+        tissue = int(self.tissue[image])
+        own = slice(int(self.offsets[tissue]), int(self.offsets[tissue + 1]))
+        return ListedCells(record=record, cell_id=self.cell_id[own], row=self.row[own], col=self.col[own])
 
     @property
     def arrays(self) -> tuple[Values, ...]:

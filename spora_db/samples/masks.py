@@ -12,14 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.centroids import Centroids, instance_centroids
 from spora_db.errors import ArgumentError
+from spora_db.layout import INSTANCES, TISSUE
 from spora_db.masks import load_label_mask, load_tissue_mask
+from spora_db.samples.cell_checks import ListedCells
 
 Mask = npt.NDArray[Any]
 
 DEFAULT_BYTES = 512 * 2**20
-TISSUE = "tissue"
-"""The kind of mask that is delivered as bool; all others are labels, int32."""
+MEASURED = 8
+"""Masks whose cells are kept; the tiles of a tissue come one after the other."""
+CELLS = INSTANCES[0]
+"""The kind of mask whose labels are those of the cells table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,28 @@ class PlanMasks:
             found[kind] = cut(mask, row=row, col=col, height=height, width=width)
         return found
 
+    def check_cells(
+        self, cells: ListedCells, image: int, *, lake: Path, shape: tuple[int, int], image_path: Path
+    ) -> None:
+        """Refuse cells that the instance mask of an image does not have where they are said to be.
+
+        Parameters
+        ----------
+        cells
+            The cells.
+        image, lake, shape, image_path
+            As for `read`.
+
+        Raises
+        ------
+        TableError
+            If there is such a cell.
+        FileFormatError
+            If the mask is broken, of another size than the image, or holds negative labels.
+        """
+        path = lake / str(self.paths.column(CELLS)[image].as_py())
+        cells.check_mask(MASKS.cells(path, shape=shape, image=image_path, kept=len(self.kinds)), mask=path)
+
 
 def cut(mask: Mask, *, row: int, col: int, height: int, width: int) -> Mask:
     """Return a copy of a region of a mask of shape (H, W); zero where the region lies beyond the mask.
@@ -117,6 +144,7 @@ class MaskCache:
         """Start empty with a fresh lock, as a forked child must: its copy of the lock may be held for ever."""
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[str, bool], tuple[tuple[int, int], Mask]] = OrderedDict()
+        self._cells: OrderedDict[str, tuple[Mask, Centroids]] = OrderedDict()
         self.held = self.decoded = 0
 
     def get(self, path: Path, *, tissue: bool, shape: tuple[int, int], image: Path, kept: int) -> Mask:
@@ -152,6 +180,25 @@ class MaskCache:
             while self.held > self.limit and len(self._entries) > kept:
                 self.held -= self._entries.popitem(last=False)[1][1].nbytes
         return mask
+
+    def cells(self, path: Path, *, shape: tuple[int, int], image: Path, kept: int) -> Centroids:
+        """Return the cells of an instance mask, measured once for as long as the mask is kept.
+
+        Parameters
+        ----------
+        path, shape, image, kept
+            As for `get`.
+        """
+        mask, key = self.get(path, tissue=False, shape=shape, image=image, kept=kept), str(path)
+        with self._lock:
+            entry = self._cells.pop(key, None)
+        if entry is None or entry[0] is not mask:
+            entry = mask, instance_centroids(mask, path=path)
+        with self._lock:
+            self._cells[key] = entry
+            while len(self._cells) > MEASURED:
+                self._cells.popitem(last=False)
+        return entry[1]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -14,6 +14,8 @@ from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.plan import Plan
+from spora_db.samples.cell_checks import ListedCells
+from spora_db.samples.masks import CELLS
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
 
@@ -134,6 +136,7 @@ class Materializer:
         self.plan = plan
         self.missing_chunks: MissingChunks = missing_chunks
         self._images: dict[int, ImagePlan] = {}
+        self._compared: set[int] = set()
         choice = plan.standardization
         self._filters: FilterFactory | None = None
         if choice.filters:
@@ -176,6 +179,35 @@ class Materializer:
     def _open(self, modality: str, path: Path) -> ImageReader:
         return open_image(path, missing_chunks=missing_chunks_in(modality, self.missing_chunks))
 
+    def check_cells(self, image: int, position: int) -> None:
+        """Refuse cells that do not fit the image of a row or, where it comes along, its instance mask.
+
+        Of a query of cells, the row's own cell; of the cells that come along, all of the tissue, once.
+
+        Raises
+        ------
+        TableError
+            If a cell lies outside the image, is not in the mask, or elsewhere in it.
+        """
+        plan = self.plan
+        if plan.unit == "cell":
+            try:
+                self._compare(image, cells_of_rows(plan, np.array([position]), self.image(image).record))
+            except TableError:  # how all cells of the tissue lie tells what is wrong
+                rows = np.flatnonzero((plan.image == image).any(axis=1))
+                self._compare(image, cells_of_rows(plan, rows, self.image(image).record))
+                raise
+        if plan.cells is not None and image not in self._compared:
+            self._compare(image, plan.cells.listed(image, self.image(image).record))
+            self._compared.add(image)
+
+    def _compare(self, image: int, cells: ListedCells) -> None:
+        reader, masks = self.image(image).reader, self.plan.masks
+        shape = reader.shape[1:]
+        cells.check_image(shape, image=reader.path)
+        if masks is not None and CELLS in masks.kinds:
+            masks.check_cells(cells, image, lake=Path(self.plan.lake), shape=shape, image_path=reader.path)
+
     def _prepare(self, image: int) -> ImagePlan:
         plan, channels = self.plan, self.plan.channels.of(image)
         record = {name: plan.images.column(name)[image].as_py() for name in plan.images.column_names}
@@ -211,6 +243,13 @@ class Materializer:
             halo=plan.standardization.halo,
             overhang=plan.unit == "cell",
         )
+
+
+def cells_of_rows(plan: Plan, rows: npt.NDArray[np.int64], record: Mapping[str, Any]) -> ListedCells:
+    """Return the cells that are rows of a plan, each in the middle of its tile; `record` says whose they are."""
+    half = plan.tile_size // 2
+    row, col = (places[rows].astype(np.float64) + half for places in (plan.row, plan.col))
+    return ListedCells(record=record, cell_id=plan.tile_id[rows], row=row, col=col)
 
 
 def _pages(

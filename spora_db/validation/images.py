@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from spora_db.channels import missing_chunks_in
+from spora_db.centroids import instance_centroids
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
 from spora_db.images import image_header, open_image
 from spora_db.images.base import MissingChunks
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.layout import MULTIPLEX_MODALITIES, Dataset, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
+from spora_db.samples.cell_checks import ListedCells
+from spora_db.samples.masks import CELLS
 from spora_db.validation.findings import Finding
 from spora_db.validation.rules import broken
 from spora_db.validation.tables import read_encoder
@@ -46,13 +49,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
-    """One mask, what it shows, and the image whose size it must have."""
+    """One mask, what it shows, the image whose size it must have, and the cells that a table says are in it."""
 
     dataset: str
     kind: str
     path: Path
     image: Image | None
     labels: frozenset[int] | None
+    cells: ListedCells | None = None
 
 
 def read_headers(dataset: Dataset, root: Path, *, deep: bool) -> tuple[list[Image], list[Finding]]:
@@ -110,6 +114,7 @@ def check_pixels(
     root: Path,
     *,
     missing_chunks: MissingChunks = "error",
+    cells: Mapping[str, ListedCells],
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Finding]:
     """Decode every pixel of the images and masks of a dataset, and yield what is wrong.
@@ -124,11 +129,13 @@ def check_pixels(
         The lake.
     missing_chunks
         What an absent chunk of an image is; white is for brightfield alone.
+    cells
+        The cells of the table, by tissue.
     progress
         Called with how many of how many files are done.
     """
     by_tissue: dict[tuple[float, str], Image] = {(image.mpp, image.tissue_id): image for image in images}
-    masks = list(_masks(dataset, by_tissue))
+    masks = list(_masks(dataset, by_tissue, cells))
     total = len(images) + len(masks)
     with ThreadPoolExecutor(max_workers=_threads()) as pool:
         jobs = [(image.path, pool.submit(_read_image, image, missing_chunks)) for image in images]
@@ -160,7 +167,9 @@ def _header(image: Image) -> tuple[Image, list[Fault]]:
     return sized, [] if fault is None else [("rgb_channels", fault)]
 
 
-def _masks(dataset: Dataset, images: Mapping[tuple[float, str], Image]) -> Iterator[Mask]:
+def _masks(
+    dataset: Dataset, images: Mapping[tuple[float, str], Image], cells: Mapping[str, ListedCells]
+) -> Iterator[Mask]:
     """Yield the masks of a dataset with the labels that their encoder knows; None where there is no encoder."""
     encoders = {(table.mpp, table.task): table.path for table in dataset.tables if table.kind == "label_encoder"}
     for folder in dataset.mask_folders:
@@ -179,6 +188,7 @@ def _masks(dataset: Dataset, images: Mapping[tuple[float, str], Image]) -> Itera
                 path=folder.path / f"{tissue_id}.npz",
                 image=images.get((folder.mpp, tissue_id)),
                 labels=labels,
+                cells=cells[tissue_id].at(folder.mpp) if folder.kind == CELLS and tissue_id in cells else None,
             )
 
 
@@ -217,6 +227,15 @@ def _read_mask(mask: Mask) -> list[Fault]:
         if unknown:
             listed = ", ".join(map(str, unknown[:10]))
             return [("mask_labels", f"The label encoder has no id {listed}.")]
+    if mask.cells is not None:
+        try:
+            mask.cells.check_mask(
+                instance_centroids(pixels.astype(np.int32, copy=False), path=mask.path), mask=mask.path
+            )
+        except FileFormatError as error:
+            return [("masks_readable", str(error))]
+        except TableError as error:
+            return [("cells_in_masks", str(error))]
     return []
 
 

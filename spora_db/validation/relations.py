@@ -52,7 +52,7 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
         for name in CHECK_RULES:
             if _NEEDS.get(name, "tissues") not in kinds and name in _NEEDS:
                 continue
-            if name == "cell_rows" and not deep and (long := _cells(dataset)) > MOST_CELLS:
+            if name == "cell_rows" and not deep and (long := cell_count(dataset)) > MOST_CELLS:
                 reason = f"cell_rows was not checked: {long:,} cells are grouped with --deep only."
                 yield broken("unchecked", reason, dataset=dataset.name, file=f"{dataset.name}/metadata/cells.parquet")
                 continue
@@ -69,7 +69,7 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
         yield broken("unchecked", reason, dataset=dataset.name, file=dataset.name)
 
 
-def _cells(dataset: Dataset) -> int:
+def cell_count(dataset: Dataset) -> int:
     """Return how many cells the table of cells says that it has."""
     try:
         return sum(read_footer(table).rows for table in dataset.tables if table.kind == "cells")

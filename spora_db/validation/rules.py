@@ -27,6 +27,11 @@ FOLDER_RULES: Final = {
         holds="Masks are called <tissue_id>.npz.",
         remedy="Write it as numpy.savez_compressed(path, mask=array), or use spora-db import; else it is not seen.",
     ),
+    "mask_kinds": Rule(
+        severity="error",
+        holds="A folder of cell masks has a name of its own; 'tissue' is that of tissue_masks.",
+        remedy="Rename the folder; a folder called 'tissue' is passed over.",
+    ),
     "image_twice": Rule(severity="error", holds="A tissue has one image in a folder.", remedy="Keep one of its files."),
     "file_case": Rule(
         severity="warning",
@@ -196,7 +201,9 @@ CHECK_RULES: Final = {
         holds="Tiles lie in their images.",
         remedy="Run spora-db tile again, on masks of the images' size.",
     ),
-    "cell_rows": Rule(severity="error", holds="A cell_id names one cell of its tissue.", remedy=_CORRECT),
+    "cell_rows": Rule(
+        severity="error", holds="A cell_id names one cell of its tissue, by a label of its mask.", remedy=_CORRECT
+    ),
     "cells_without_tissues": Rule(
         severity="warning", holds="The tissue of a cell has a row in tissues.parquet.", remedy="Add the row."
     ),
@@ -214,6 +221,21 @@ CHECK_RULES: Final = {
         severity="warning",
         holds="Every measured channel has statistics.",
         remedy="Run spora-db standardize --overwrite; until then the channel is dropped for these tissues.",
+    ),
+}
+CELL_RULES: Final = {
+    "cell_places": Rule(
+        severity="error",
+        holds="Of several pairs of centroid columns, all place a cell at one place.",
+        remedy="Keep the pair in pixels of the images, and rename the other.",
+    ),
+    "cells_outside_images": Rule(
+        severity="error", holds="Cells lie in their images.", remedy="Correct the centroids, in pixels of the images."
+    ),
+    "cells_in_masks": Rule(
+        severity="error",
+        holds="Instance masks have the cells of the table, where it places them.",
+        remedy="Correct the table, or write the mask anew.",
     ),
 }
 IMAGE_RULES: Final = {
@@ -250,7 +272,7 @@ IMAGE_RULES: Final = {
         severity="note", holds="Every rule could be checked.", remedy="Mend the file first, then validate again."
     ),
 }
-RULES: Final = {**FOLDER_RULES, **TABLE_RULES, **CHECK_RULES, **IMAGE_RULES}
+RULES: Final = {**FOLDER_RULES, **TABLE_RULES, **CHECK_RULES, **CELL_RULES, **IMAGE_RULES}
 """Every rule by its name."""
 
 

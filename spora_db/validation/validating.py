@@ -7,6 +7,7 @@ from pathlib import Path
 from spora_db.errors import DatasetNotFoundError, SporaError, unknown
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.layout import Dataset, Lake, scan
+from spora_db.validation.cells import check_cells, listed_cells
 from spora_db.validation.findings import Finding, in_order
 from spora_db.validation.folders import check_folders, check_lake_folder
 from spora_db.validation.images import check_pixels, header_table, read_headers
@@ -97,8 +98,11 @@ def _check(
     images, findings = read_headers(dataset, root, deep=deep)
     yield from findings
     yield from check_relations(dataset, header_table(images), deep=deep)
+    cells, findings = listed_cells(dataset, deep=deep)
+    yield from findings
+    yield from check_cells(cells, images)
     if deep:
-        yield from check_pixels(dataset, images, root, missing_chunks=missing_chunks, progress=progress)
+        yield from check_pixels(dataset, images, root, cells=cells, missing_chunks=missing_chunks, progress=progress)
 
 
 def _scan(given: Path) -> tuple[Lake, list[Finding]]:
