@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from spora_db.channels import missing_chunks_in
 from spora_db.centroids import instance_centroids
+from spora_db.channels import missing_chunks_in
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
 from spora_db.images import image_header, open_image
 from spora_db.images.base import MissingChunks
