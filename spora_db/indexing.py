@@ -54,6 +54,8 @@ def index_images(lake: str | Path, *, beside: bool = False) -> IndexReport:
     ------
     DatasetNotFoundError
         If there is no such lake.
+    WriteError
+        If the index cannot be written, such as beside a lake that is read-only.
 
     Examples
     --------
@@ -95,7 +97,6 @@ def index_images(lake: str | Path, *, beside: bool = False) -> IndexReport:
             continue
         entries[path] = Indexed(files=files, state=state, header=(*image.shape, image.dtype.name))
     target = index_path(folders.root, beside=beside)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_parquet(_table(entries), target)
     return IndexReport(path=target, kept=kept, read=len(entries) - kept, problems=problems)
 

@@ -72,6 +72,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _sync(path.parent, os.O_RDONLY)
 
 
+def named_file(path: str | Path) -> Path:
+    """Return the path of a file that a user names to write; unlike a lake's own folders, its folder is not made.
+
+    Raises
+    ------
+    WriteError
+        Its folder is not there, such as a misspelt one, or the path is a folder itself.
+
+    Examples
+    --------
+    >>> named_file("no/such/folder/answer.csv")
+    Traceback (most recent call last):
+    spora_db.errors.WriteError: Could not write no/such/folder/answer.csv: there is no folder no/such/folder. ...
+    """
+    path = Path(path)
+    try:
+        found = "it is a folder. Name a file in it." if path.is_dir() else ""
+        if not path.parent.is_dir():
+            absent = not os.path.lexists(path.parent)
+            found = f"there is no folder {path.parent}." if absent else f"{path.parent} is no folder."
+            found += " Make it first, or correct the path."
+    except OSError as error:
+        found = f"{error.strerror or error}. Check the path and its rights."
+    if found:
+        raise WriteError(f"Could not write {path}: {found}")
+    return path
+
+
 def write_parquet(table: "pa.Table", path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write ``table`` to ``path`` atomically, with ``metadata`` as JSON in the file's key-value metadata.
 

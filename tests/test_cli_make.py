@@ -200,7 +200,9 @@ def test_preview_draws_tissues(tmp_path, monkeypatch, name, largest):
     monkeypatch.setattr("spora_db.jobs.preview.draw_tissue", lambda axes, view: views.append(view) or draw(axes, view))
     monkeypatch.setattr(sys.modules["spora_db.plot.overview"], "LARGEST", largest)
     root = (write_masks if name == "masks" else write_images)(tmp_path)
-    assert invoke(*TILE, root, "--preview", tmp_path / "out.png")[0] == 0
+    code, told = invoke(*TILE, root, "--preview", tmp_path / "out.png")
+    assert code == 0
+    assert f"Drew {tmp_path / 'out.png'}\n" in told
     picture = matplotlib.image.imread(tmp_path / "out.png")
     assert picture.shape[0] > 300
     assert picture.shape[1] > 900

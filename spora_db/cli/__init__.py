@@ -72,8 +72,18 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:  # of a path that no command has words for: rights, a file in place of a folder
+        sys.stderr.write(f"spora-db: {_told(error)}\n")
+        sys.exit(1)
     except KeyboardInterrupt:  # before a command began, or after it
         sys.exit(_interrupted())
+
+
+def _told(error: OSError) -> str:
+    """Return one sentence: which file, and what the system says of it."""
+    said = " ".join((error.strerror or str(error) or type(error).__name__).split()).rstrip(".")
+    where = " and ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+    return f"{where}: {said}. Check the path and its rights." if where else f"{said}."
 
 
 def _interrupted() -> int:

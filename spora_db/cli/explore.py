@@ -40,7 +40,9 @@ def _output_file(path: Path | None) -> Path | None:
     """Return the file of --output, None for standard output."""
     if path is not None and not path.name:
         raise ArgumentError("--output names no file; expected one such as answer.csv, or - for standard output.")
-    return None if path == Path("-") else path
+    from spora_db.writing import named_file
+
+    return None if path in (None, Path("-")) else named_file(path)
 
 
 OutputOption = Annotated[
@@ -158,7 +160,7 @@ def sql(
     from spora_db.cli.answers import answer, explained
     from spora_db.cli.interrupts import interruptible
     from spora_db.cli.named_queries import show_queries
-    from spora_db.cli.tables import chosen_form, write_answer
+    from spora_db.cli.tables import chosen_form, say_written, write_answer
     from spora_db.cli.terminal import plain_console
 
     if list_queries:
@@ -177,7 +179,9 @@ def sql(
         for statement in script.statements:
             try:
                 with explained(), interruptible(catalog):
-                    write_answer(answer(catalog, statement.in_place()).to_arrow_table(), form, output)
+                    rows = answer(catalog, statement.in_place()).to_arrow_table()
+                    write_answer(rows, form, output)
+                    say_written(rows, output)
             except SporaError as error:
                 raise QueryError(script.failure(statement, error)) from error
 

@@ -136,6 +136,8 @@ def tile(
         from spora_db.jobs.preview import draw_preview
 
         draw_preview(lake, preview, report=report, mpp=mpp, parameters=parameters, missing_chunks=missing_chunks.value)
+        if not quiet:
+            typer.echo(f"Drew {preview}")
     _end(report, quiet=quiet)
 
 

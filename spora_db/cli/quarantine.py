@@ -25,7 +25,7 @@ def quarantine(
     spora-db quarantine my-lake --forget
     """
     from spora_db.catalog import Catalog
-    from spora_db.cli.tables import chosen_form, write_answer
+    from spora_db.cli.tables import chosen_form, say_written, write_answer
     from spora_db.quarantine import forget_quarantine, quarantine_path
     from spora_db.wording import counted
 
@@ -37,6 +37,7 @@ def quarantine(
         rows, path = catalog.quarantine().to_arrow_table(), quarantine_path(catalog.lake)
     if form != "table" or output is not None:
         write_answer(rows, form, output)
+        say_written(rows, output)
         return
     for row in rows.to_pylist():
         what = next((f" {kind} {row[f'{kind}_id']}" for kind in ("tile", "cell") if row[f"{kind}_id"] is not None), "")

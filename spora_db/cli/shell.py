@@ -15,7 +15,7 @@ from spora_db.cli.history import LineEditor, line_editor
 from spora_db.cli.interrupts import interruptible
 from spora_db.cli.named_queries import purpose, query_names, query_text, show_queries
 from spora_db.cli.statements import statements
-from spora_db.cli.tables import FORMS, SHOWN_ROWS, encoded, print_lines, print_table, write_answer
+from spora_db.cli.tables import FORMS, SHOWN_ROWS, encoded, print_lines, print_table, told_of, write_answer
 from spora_db.cli.terminal import fit_carets
 from spora_db.errors import ArgumentError, SporaError, unknown
 from spora_db.wording import counted
@@ -181,7 +181,7 @@ class Shell:
             raise ArgumentError(f".save {name or 'FILE'}: the name must end with {', '.join(FORMS)}.")
         table = answer(self._catalog, self._last).to_arrow_table()
         write_answer(table, form, path)
-        self._say(f"{counted(len(table), 'row')} written to {path}")
+        self._say(told_of(table, path))
 
     def _set_mode(self, argument: str) -> None:
         if argument not in MODES:

@@ -16,6 +16,7 @@ from rich.text import Text
 from spora_db.cli.cells import cell_text, is_list, json_text, shown_text
 from spora_db.cli.terminal import ENDLESS, plain_console
 from spora_db.errors import ArgumentError
+from spora_db.wording import counted
 
 SHOWN_ROWS = 40
 LONGEST = 48
@@ -172,6 +173,8 @@ def write_answer(table: pa.Table, form: str, output: Path | None) -> None:
     ------
     ArgumentError
         If parquet would go to a terminal.
+    WriteError
+        If the file's folder is not there, or the file cannot be written.
     """
     if form == "table" and output is None:
         print_table(plain_console(), table, more="--format csv")
@@ -183,10 +186,27 @@ def write_answer(table: pa.Table, form: str, output: Path | None) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
     else:
-        from spora_db.writing import atomic_path
+        from spora_db.writing import atomic_path, named_file
 
-        with atomic_path(output) as partial:
+        with atomic_path(named_file(output)) as partial:
             partial.write_bytes(content)
+
+
+def say_written(table: pa.Table, output: Path | None) -> None:
+    """Say on a terminal what was written to a file; scripts, which know it, read nothing."""
+    if output is not None and sys.stdout.isatty():
+        sys.stdout.write(f"{told_of(table, output)}\n")
+
+
+def told_of(table: pa.Table, output: Path) -> str:
+    """Return what was written where, in words.
+
+    Examples
+    --------
+    >>> told_of(pa.table({"n": [1, 2]}), Path("answer.csv"))
+    '2 rows written to answer.csv'
+    """
+    return f"{counted(len(table), 'row')} written to {output}"
 
 
 def encoded(table: pa.Table, form: str) -> bytes:

@@ -79,7 +79,8 @@ def write_demo_lake(
     ArgumentError
         ``tissues`` is below 1 or ``size`` below 96.
     WriteError
-        A demo dataset exists and ``overwrite`` is off, or a folder of that name holds something else.
+        A demo dataset exists and ``overwrite`` is off, a folder of that name holds something else, or the folder cannot
+        be written to.
 
     Examples
     --------
@@ -106,6 +107,13 @@ def write_demo_lake(
             if target.exists():
                 shutil.rmtree(target)
             partial.rename(target)
+        except OSError as error:
+            if isinstance(error, WriteError):
+                raise
+            raise WriteError(
+                f"Could not write the demo to {target}: {error.strerror or error}. Nothing half-written is left. "
+                "Choose a folder that can be written to, with room for 100 MB."
+            ) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return lake

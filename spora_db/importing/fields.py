@@ -109,6 +109,12 @@ def find_fields(source: Path) -> list[Field]:
         raise ImageNotFoundError(f"There is nothing at {source}. Give an image, or a folder of images.")
     if stem(source) is not None:
         return [_one_file(source)]
+    if not source.is_dir():
+        raise FileFormatError(
+            f"{source} is no image that can be imported. Expected a file {', '.join(TIFFS)}, a folder "
+            f"{', '.join(STORES)}, or a folder of them. Write a scanner's own format as OME-TIFF or OME-Zarr "
+            "first, for example with bioformats2raw."
+        )
     inside = _visible(source)
     images = [path for path in inside if stem(path) is not None]
     folders = {path: files for path in inside if path not in images and path.is_dir() and (files := _tiffs(path))}

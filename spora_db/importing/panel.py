@@ -4,7 +4,7 @@ import csv
 import difflib
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -106,10 +106,14 @@ def read_header(path: Path) -> tuple[list[str], str]:
             first = file.readline(2**20)
     except FileNotFoundError as error:
         raise FileFormatError(f"There is no file {path}. Check the path.") from error
+    except IsADirectoryError as error:
+        raise FileFormatError(f"{path} is a folder. Expected a CSV file.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} cannot be read as CSV in UTF-8: {error}. Save it as 'CSV UTF-8'.") from error
+    if "\0" in first:
+        raise FileFormatError(f"{path} is no CSV: its first line holds bytes that are no text. Save it as 'CSV UTF-8'.")
     delimiter = max(_DELIMITERS, key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter), [])
+    names = next(_parsed(path, [first], delimiter), [])
     if not any(names):
         raise FileFormatError(f"{path} is empty. Expected a header and a row per item.")
     return [name.strip() for name in names], delimiter
@@ -128,7 +132,7 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} cannot be read as CSV in UTF-8: {error}. Save it as 'CSV UTF-8'.") from error
-    rows = [[value.strip() for value in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+    rows = [[value.strip() for value in row] for row in _parsed(path, io.StringIO(text, newline=""), delimiter)]
     rows = [row for row in rows if any(row)]
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
@@ -137,6 +141,14 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
                 "contain the delimiter."
             )
     return header, rows[1:]
+
+
+def _parsed(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """Yield the rows of a CSV."""
+    try:
+        yield from csv.reader(lines, delimiter=delimiter)
+    except csv.Error as error:
+        raise FileFormatError(f"{path} cannot be read as CSV: {error}. Save it as 'CSV UTF-8'.") from error
 
 
 def _channel(

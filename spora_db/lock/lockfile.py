@@ -26,7 +26,7 @@ from spora_db.query.compilation import Resolved, compile_rows
 from spora_db.query.repeatable import ADVICE, changing
 from spora_db.query.resolution import resolve
 from spora_db.selection import Selection
-from spora_db.writing import atomic_path
+from spora_db.writing import atomic_path, named_file
 
 VERSIONED = ("spora-db", "duckdb", "sqlglot", "numpy", "pyarrow")
 
@@ -75,7 +75,7 @@ class Lock:
 
     def write(self, path: str | Path) -> Path:
         """Write the lock as JSON, whole or not at all, a line per field and tissue so that versions can be compared."""
-        with atomic_path(path) as temporary:
+        with atomic_path(named_file(path)) as temporary:
             temporary.write_text(_text(to_json(self)) + "\n", encoding="utf-8")
         return Path(path)
 

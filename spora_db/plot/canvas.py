@@ -17,7 +17,7 @@ from matplotlib.textpath import TextPath
 
 from spora_db.errors import ArgumentError
 from spora_db.plot.composite import Floats
-from spora_db.writing import atomic_path
+from spora_db.writing import atomic_path, named_file
 
 PAPER = "#0d1117"
 INK = "#e6edf3"
@@ -53,10 +53,12 @@ def picture_format(path: str | Path | None) -> str | None:
     ------
     ArgumentError
         It is another one, or there is none.
+    WriteError
+        The file's folder is not there.
 
     Examples
     --------
-    >>> picture_format("figures/Tissue.PDF")
+    >>> picture_format("Tissue.PDF")
     '.pdf'
     """
     if path is None:
@@ -72,6 +74,7 @@ def picture_format(path: str | Path | None) -> str | None:
             f"path {str(path)!r} {found}; pictures are written as {', '.join(FORMATS)}. "
             f"Name it {(Path(path).stem or 'picture') + '.png'!r}."
         )
+    named_file(path)
     return suffix
 
 

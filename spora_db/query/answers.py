@@ -125,6 +125,8 @@ class Answers:
         ------
         QueryError
             If the SQL gives other rows at every run: ``random()``, sample clauses, the time of day.
+        WriteError
+            If the folder of `path` is not there, or the file cannot be written.
 
         Examples
         --------
@@ -133,8 +135,10 @@ class Answers:
         >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
         """
         from spora_db.lock.lockfile import make_lock
+        from spora_db.writing import named_file
 
         check_path(path, at="lock(", example="cohort.lock.json")
+        named_file(path)
         too = checked_flag(images, at="lock(images=")
         return make_lock(self.lake, self.selection, images=too).write(path)
 
