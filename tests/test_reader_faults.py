@@ -276,9 +276,9 @@ WORDS = {"AssertionError", "AttributeError", "IndexError", "KeyError", "LookupEr
 NO_FILES = {
     "aliases.py": "an argument of any type as a table",
     "catalog/explain.py": "values of two types that do not compare",
-    "catalog/lending.py": "raised again",
     "cli/answers.py": "told as a fault of spora-db",
     "datasets/labels.py": "a label as a number",
+    "datasets/tiles.py": "a place that a client wrote",
     "failures.py": "the list itself",
     "query/arguments.py": "an argument of any type as a table",
     "tiling/parameters.py": "an argument as a number",
@@ -286,12 +286,17 @@ NO_FILES = {
 """Where such errors may be caught: what raises them there is no file."""
 
 
+def raised_again(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Raise) and statement.exc is None
+
+
 def test_no_other_list_of_exceptions_takes_a_fault_for_a_broken_file():
     package = Path(spora_db.__file__).parent
     found = set()
     for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            caught = node.type if isinstance(node, ast.ExceptHandler) else node if isinstance(node, ast.Tuple) else None
+            handler = isinstance(node, ast.ExceptHandler) and not any(map(raised_again, node.body))
+            caught = node.type if handler else node if isinstance(node, ast.Tuple) else None
             if caught and WORDS & {part.id for part in ast.walk(caught) if isinstance(part, ast.Name)}:
                 found.add(path.relative_to(package).as_posix())
     assert found == set(NO_FILES)

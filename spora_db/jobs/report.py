@@ -101,9 +101,11 @@ def failures_file(target: Path) -> Path:
 def read_failures(path: Path, tissues: Iterable[str]) -> dict[str, str]:
     """Return why tissues failed when a table was written, as `write_failures` recorded it beside the table."""
     try:
-        rows = {row["tissue_id"]: row["reason"] for row in json.loads(path.read_text(encoding="utf-8"))}
-    except (OSError, ValueError, KeyError, TypeError):
-        rows = {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = []
+    entries = [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
+    rows = {str(row.get("tissue_id")): row["reason"] for row in entries if "reason" in row}
     return {tissue: str(rows.get(tissue, f"failed before; {path} does not say why")) for tissue in tissues}
 
 
