@@ -11,6 +11,9 @@ from spora_db.errors import ArgumentError
 
 Parameters = Mapping[str, object] | Sequence[object] | None
 
+SESSION = {"TimeZone": "UTC", "Calendar": "gregorian"}
+"""What DuckDB takes from the machine otherwise: times with a zone have one text and one date everywhere."""
+
 
 def spill_folder() -> Path:
     """Return a folder, not made yet, for what one connection cannot hold in memory."""
@@ -39,6 +42,8 @@ def connect(
     except duckdb.Error as error:
         message = f"DuckDB refuses memory_limit, threads = {tuple(limits.values())}: {error}"
         raise ArgumentError(message) from error
+    for name, value in SESSION.items():
+        connection.execute(f"SET {name} = '{value}'")
     connection.execute(f"SET allowed_paths = {allowed}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

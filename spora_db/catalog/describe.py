@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from spora_db.aliases import Aliases, alias_query
+from spora_db.catalog.connecting import SESSION
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError, TableError
 from spora_db.layout import Lake
@@ -19,8 +20,8 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
 }
 """The files of ``sql/checks`` that concern a relation; each is a SELECT that returns no rows where all is well."""
 
-CHECKED_AT_FIRST_USE = ("tissues", "tissue_channels", "markers")
-"""Relations whose checks always run; ``tile_rows`` groups every tile (0.7 s for 5 million) and runs when asked for.
+CHECKED_AT_FIRST_USE = ("tissues", "tissue_channels", "markers", "tile_coordinates")
+"""Relations whose checks always run, once: that of tiles is the longest, a second for 5 million.
 
 ``cell_rows`` runs where cells are asked for as rows or beside them.
 """
@@ -90,7 +91,9 @@ def cohort_types(origins: Iterable[Origin]) -> dict[str, str]:
 
 def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], aliases: Aliases) -> str:
     """Return the script that makes all relations and macros in any DuckDB."""
-    parts = [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
+    settings = "\n".join(f"SET {name} = '{value}';" for name, value in SESSION.items())
+    parts = [f"-- Times with a zone are compared, cast and shown in UTC: one answer on every machine.\n{settings}"]
+    parts += [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
     parts += [f"CREATE VIEW {name} AS\n{build(folders).sql()};" for name, build in SOURCES.items()]
     parts.append(f"CREATE VIEW source_aliases AS\n{alias_query(aliases).sql('duckdb')};")
     parts += [sql_text("views", name) for name in views]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from sqlglot import exp
 
 from spora_db.catalog.describe import cohort_types
 from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, unknown
@@ -15,7 +14,9 @@ from spora_db.guard.dialect import DIALECT
 from spora_db.guard.text import quoting, tokens_of, where
 from spora_db.names import fold
 from spora_db.sources import Branch, Origin
-from spora_db.sources.expressions import identifier
+from spora_db.sources.duckdb_types import is_known
+from spora_db.sources.expressions import identifier, try_cast
+from spora_db.sources.reconcile import TEXT
 
 _NOT_OF_A_FILE = (
     duckdb.BinderException,
@@ -136,8 +137,7 @@ def _clashes(text: str, origins: Sequence[Origin]) -> str:
     for column, cohorts in cohort_types(origins).items():
         if re.search(rf"(?<!\w){re.escape(fold(column))}(?!\w)", fold(text)):
             kinds = [found.type for found in origins if found.column == column and found.type not in _PLAIN]
-            kind = exp.DataType.build(kinds[0] if kinds else "VARCHAR", dialect=DIALECT)
-            cast = exp.TryCast(this=identifier(column), to=kind).sql(DIALECT)
+            cast = try_cast(identifier(column), next(filter(is_known, kinds), TEXT)).sql(DIALECT)
             listed = textwrap.shorten(cohorts, 300, placeholder=" ...")
             said += f" Cohorts have {column!r} in different types ({listed}): write {cast}."
     return said

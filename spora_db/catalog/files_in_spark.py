@@ -16,7 +16,7 @@ from spora_db.dialects import Dialect, translate, write
 from spora_db.errors import QueryError
 from spora_db.layout import STATISTICS, Lake
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
-from spora_db.sources.reconcile import FLOATS
+from spora_db.sources.truth_values import truth_value
 from spora_db.sources.wide import statistics_tables, wide_files
 
 _TABLES = {
@@ -61,7 +61,7 @@ def spark_views(
     """
     root = str(folders.root) if location is None else location.rstrip("/")
     files = _Files(folders=folders, root=root)
-    parts = ["SET spark.sql.caseSensitive = true"]
+    parts = ["SET spark.sql.caseSensitive = true", "SET spark.sql.session.timeZone = UTC"]
     parts += [_view(name, _portable(listing_query(name, folders)), dialect) for name in LISTINGS]
     for name in relations:
         known: dict[str, Mapping[str, str]] = {**columns, **LISTINGS}
@@ -109,6 +109,8 @@ def _in_spark(node: exp.Expr) -> exp.Expr:
     QueryError
         If it is none of those that sources were seen to call.
     """
+    if isinstance(node, exp.Cast) and node.is_type(exp.DType.USERDEFINED):  # TIMESTAMPTZ_NS
+        return exp.cast(node.this, "TIMESTAMPTZ")
     if isinstance(node, exp.Cast) and node.is_type(exp.DType.INT128):
         return exp.cast(node.this, exp.DataType.build("DECIMAL(38, 0)", dialect="duckdb"))
     if not isinstance(node, exp.Anonymous) or node.name == "stack":
@@ -179,8 +181,8 @@ def _stacked(
     for name, found in channels.items():
         column = exp.column(name, quoted=True)
         value: exp.Expr = exp.cast(column, kind)
-        if kind == "BOOLEAN" and found in FLOATS:  # NaN is unknown; Spark would call it true
-            value = exp.Case().when(exp.Not(this=exp.IsNan(this=column.copy())), value)
+        if kind == "BOOLEAN" and found != "BOOLEAN":  # Spark would call NaN and 2 true
+            value = truth_value(column, found=found, name=name, file=path.name).transform(_in_spark)
         pairs += [exp.Literal.string(name), value]
         pairs += [] if told is None else [exp.Literal.string(told[name])]
     aliases = [exp.to_identifier(name, quoted=True) for name in columns]

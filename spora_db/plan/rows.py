@@ -71,14 +71,14 @@ def fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> Pl
     query, parameters = _numbered_rows(selection, compiled, tile, catalog)
     with catalog._registered(NUMBERED, numbered):
         table = catalog._run(query.sql(DIALECT), parameters).to_arrow_table()
-    image = np.column_stack([_int32(table.column(f"image_{i}")) for i in range(len(selection.modalities))])
+    image = np.column_stack([_int32(table.column(f"image_{i}"), "image") for i in range(len(selection.modalities))])
     _check_images(image, selection, catalog)
     images, image = _in_use(images, image)
     columns = table.select(_aliases(selection)).rename_columns(list(selection.columns)).combine_chunks()
     if not tile:
         zeros = np.zeros(len(table), np.int32)
         return PlanRows(images=images, image=image, tile_id=zeros - np.int32(1), row=zeros, col=zeros, columns=columns)
-    tile_id, row, col = (_int32(table.column(name)) for name in tile)
+    tile_id, row, col = (_int32(table.column(name), name) for name in tile)
     tied = (image[1:] == image[:-1]).all(axis=1) & (tile_id[1:] == tile_id[:-1])
     if tied.any():
         if selection.unit == "cell":
@@ -131,7 +131,7 @@ def _numbered_rows(
             joined = f"SELECT 1 FROM s LEFT JOIN {beside} AS {alias} ON {same}"
             query.append("joins", parse_one(joined, dialect=DIALECT).args["joins"][0])
         query = query.select(f"coalesce({number}, {ABSENT}) AS image_{i}", dialect=DIALECT)
-    query = query.select(*(f'CAST(s."{name}" AS INTEGER) AS "{name}"' for name in tile), dialect=DIALECT)
+    query = query.select(*(f'TRY_CAST(s."{name}" AS INTEGER) AS "{name}"' for name in tile), dialect=DIALECT)
     named = zip(selection.columns, _aliases(selection), strict=True)
     query = query.select(*(exp.alias_(exp.column(name, table="s", quoted=True), alias) for name, alias in named))
     # by the corner too it would take three times as long, and tiles that share their number are rare
@@ -182,9 +182,10 @@ def _repeated(images: pa.Table, image: Int32, cell_id: Int32, places: npt.NDArra
     return repeated_cell({**record, "cell_id": cell_id[places[0]]}, len(places))
 
 
-def _int32(column: pa.ChunkedArray) -> Int32:
+def _int32(column: pa.ChunkedArray, name: str) -> Int32:
     if column.null_count:
         raise TableError(
-            f"{column.null_count} rows of the selection have no tile_id (cell_id), row or col. Leave them out in WHERE."
+            f"{column.null_count} rows of the selection have no {name}, or one beyond 32 bits. "
+            "Correct the table, or leave them out in WHERE."
         )
     return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int32)

@@ -5,7 +5,7 @@ as ``index`` or ``level_0``. Only the key of a table is ever looked for there; o
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from spora_db.errors import FileFormatError, TableError, reason
 from spora_db.layout import TableFile
 from spora_db.names import fold
-from spora_db.sources.reconcile import duckdb_type
+from spora_db.sources.duckdb_types import duckdb_type
 
 FOOTERS_KEPT = 4096
 _STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")
@@ -69,7 +69,8 @@ def _read_footer(table: TableFile, _signature: tuple[int, int, int]) -> Footer:
     try:
         with pq.ParquetFile(table.path) as file:
             schema, metadata = file.schema_arrow, file.metadata
-            types = tuple(duckdb_type(kind) for kind in schema.types)
+            leaves = (metadata.schema.column(at) for at in range(metadata.num_columns))
+            types = tuple(duckdb_type(kind, leaves) for kind in schema.types)
             flat = metadata.num_columns == len(schema.names)
             names = tuple(schema.names)
             without_nulls = {
@@ -95,17 +96,40 @@ def is_stray(name: str) -> bool:
     return _STRAY.fullmatch(name) is not None
 
 
+def layout_positions(footer: Footer, names: Iterable[str]) -> dict[str, int]:
+    """Return where columns of the layout are: spelled exactly, wherever that one stands, else in another case.
+
+    Raises
+    ------
+    TableError
+        If several columns have the exact name, or none has and several have it in another case.
+    """
+    places: dict[str, list[int]] = {name: [] for name in names}
+    for at, name in enumerate(footer.names):
+        places.get(fold(name), []).append(at)
+    found = {}
+    for name, alike in places.items():
+        chosen = [at for at in alike if footer.names[at] == name] or alike
+        if len(chosen) > 1:
+            listed = ", ".join(repr(footer.names[at]) for at in chosen)
+            message = f"{footer.table.path} has several columns that may be {name!r}: {listed}. Rename all but one."
+            raise TableError(message)
+        if chosen:
+            found[name] = chosen[0]
+    return found
+
+
 def key_position(footer: Footer, key: str) -> int:
     """Return the position of a table's key: a column of that name, else the last unnamed pandas index if it is text.
 
     Raises
     ------
     TableError
-        If the file has neither.
+        If the file has neither, or if several columns are meant.
     """
-    for position, name in enumerate(footer.names):
-        if fold(name) == key:
-            return position
+    named = layout_positions(footer, [key])
+    if named:
+        return named[key]
     for position in reversed(range(len(footer.names))):
         if _UNNAMED_INDEX.fullmatch(footer.names[position]) and footer.types[position] == "VARCHAR":
             return position
@@ -116,19 +140,23 @@ def key_position(footer: Footer, key: str) -> int:
     raise TableError(message)
 
 
-def file_columns(footer: Footer, *, key: str | None, place: Iterable[str], taken: Iterable[str]) -> list[FileColumn]:
+def file_columns(
+    footer: Footer, *, key: str, layout: Collection[str], place: Iterable[str], taken: Iterable[str]
+) -> list[FileColumn]:
     """List the columns of a file that mean something, under the names they have in the relation.
 
-    Left out are stray index columns and columns that the file's place in the tree already answers (`place`). Of names
-    that differ in case only, the first keeps its name and later ones get ``_2``, ``_3``, ... (the first free). A column
-    without a name is called ``column_<position>``.
+    Left out are stray index columns and columns that the file's place in the tree already answers (`place`). Columns of
+    the layout are those of `layout_positions`. Of other names that differ in case only, the first keeps its name and
+    later ones get ``_2``, ``_3``, ... (the first free). A column without a name is called ``column_<position>``.
 
     Parameters
     ----------
     footer
         The file.
     key
-        The column that identifies a row, which may hide in a pandas index; None where there is none.
+        The column that identifies a row, which may hide in a pandas index.
+    layout
+        The columns that every file of the relation may have, the key among them.
     place
         Columns taken from the path: a column of that name in the file is not used.
     taken
@@ -136,18 +164,18 @@ def file_columns(footer: Footer, *, key: str | None, place: Iterable[str], taken
     """
     skipped = {fold(name) for name in place}
     genuine = set(taken)
-    used: set[str] = set()
+    meant = layout_positions(footer, [name for name in layout if name != key])
+    names = {key_position(footer, key): key} | {at: name for name, at in meant.items()}
+    used = set(names.values())
     columns: list[FileColumn] = []
-    key_at = key_position(footer, key) if key else None
     for position, (file_name, type_name) in enumerate(zip(footer.names, footer.types, strict=True)):
-        if position == key_at and key:
-            name = key
-        elif fold(file_name) in skipped or is_stray(file_name):
+        name = names.get(position, "")
+        if not name and (fold(file_name) in skipped or is_stray(file_name)):
             continue
-        else:
+        if not name:
             spelled = file_name or f"column_{position}"
             name, count = spelled, 2
-            while fold(name) in used or (name != file_name and fold(name) in genuine) or fold(name) == key:
+            while fold(name) in used or (name != file_name and fold(name) in genuine):
                 name, count = f"{spelled}_{count}", count + 1
         used.add(fold(name))
         columns.append(FileColumn(position=position, file_name=file_name, type=type_name, name=name))

@@ -1,114 +1,105 @@
-"""One column, many cohorts, many types: the type that holds them all, and the SQL that brings each there."""
+"""One column, many cohorts, many types: the type that holds them all.
+
+It is that of DuckDB's own ``union_by_name`` but where that one drops digits or fails: whole numbers widen at once to
+64 bits, and with them FLOAT to DOUBLE; times with nanoseconds keep them; what has no common type becomes text.
+"""
 
 from collections.abc import Iterable
 
-import pyarrow as pa
-from sqlglot import exp
+from spora_db.names import fold
+from spora_db.sources.duckdb_types import NULL, digits, parts, struct
 
-from spora_db.sources.expressions import call, cast_to, opaque
-
-NULL = "NULL"
-_PLAIN = {
-    "bool": "BOOLEAN",
-    "int8": "TINYINT",
-    "int16": "SMALLINT",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "uint8": "UTINYINT",
-    "uint16": "USMALLINT",
-    "uint32": "UINTEGER",
-    "uint64": "UBIGINT",
-    "halffloat": "FLOAT",
-    "float": "FLOAT",
-    "double": "DOUBLE",
-    "string": "VARCHAR",
-    "large_string": "VARCHAR",
-    "string_view": "VARCHAR",
-    "binary": "BLOB",
-    "large_binary": "BLOB",
-    "date32[day]": "DATE",
-    "null": NULL,
-}
 _SIGNED = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
-WHOLE_NUMBERS = _SIGNED | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_UNSIGNED = {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+WHOLE_NUMBERS = _SIGNED | _UNSIGNED
 FLOATS = {"FLOAT", "DOUBLE"}
-_WIDEST_DECIMAL = 38
-"""Digits; DuckDB reads wider ones as DOUBLE."""
+_IN_FLOAT = {"TINYINT", "SMALLINT", "UTINYINT", "USMALLINT", "FLOAT"}
+_IN_DOUBLE = WHOLE_NUMBERS - {"BIGINT", "UBIGINT"}
+_LONGEST = {
+    "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19,
+    "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20,
+}  # fmt: skip
+_MOST_DIGITS = 38
+_TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS"}
+TEXT = "VARCHAR"
 
 
-def duckdb_type(arrow: pa.DataType) -> str:
-    """Name the DuckDB type of an arrow column; a nested or rare type keeps its arrow name (and DuckDB's own choice).
-
-    Examples
-    --------
-    >>> duckdb_type(pa.large_string()), duckdb_type(pa.dictionary(pa.int8(), pa.string())), duckdb_type(pa.null())
-    ('VARCHAR', 'VARCHAR', 'NULL')
-    """
-    if pa.types.is_dictionary(arrow):
-        return duckdb_type(arrow.value_type)
-    if pa.types.is_timestamp(arrow):
-        return "TIMESTAMP" if arrow.tz is None else "TIMESTAMPTZ"
-    if pa.types.is_decimal(arrow):
-        return f"DECIMAL({arrow.precision}, {arrow.scale})" if arrow.precision <= _WIDEST_DECIMAL else "DOUBLE"
-    return _PLAIN.get(str(arrow), str(arrow))
-
-
-def common_type(types: Iterable[str]) -> str:
+def common_type(types: Iterable[str], *, exact: bool = False) -> str:
     """Return the one type for a column that has these types in its files.
 
-    Equal types stay; NULL gives way to any; integers widen to BIGINT; integers and floats become DOUBLE;
-    everything else becomes VARCHAR.
+    Equal types stay; NULL gives way to any; lists, maps and structs join part by part, structs with the fields of all;
+    integers widen to BIGINT, or to HUGEINT where unsigned ones of 64 bits meet signed ones; integers and floats become
+    DOUBLE; decimals, and integers with them, a DECIMAL that holds both; a date or time is taken for the more precise
+    of two; everything else becomes VARCHAR.
+
+    Parameters
+    ----------
+    types
+        Names, as `duckdb_type` gives them.
+    exact
+        Whether numbers that floats do not hold (whole ones beyond 2^53, long decimals) occur: with floats they become
+        VARCHAR then.
 
     Examples
     --------
     >>> common_type(["NULL", "INTEGER"]), common_type(["INTEGER", "FLOAT"]), common_type(["DOUBLE", "VARCHAR"])
     ('INTEGER', 'DOUBLE', 'VARCHAR')
+    >>> common_type(["DATE", "TIMESTAMP"]), common_type(["BIGINT", "DECIMAL(5, 2)"]), common_type(["NULL[]", "DATE[]"])
+    ('TIMESTAMP', 'DECIMAL(21, 2)', 'DATE[]')
+    >>> common_type(['STRUCT("a" BIGINT)', 'STRUCT("b" DATE, "A" DOUBLE)'])
+    'STRUCT("a" DOUBLE, "b" DATE)'
+    >>> common_type(["BIGINT", "DOUBLE"], exact=True)
+    'VARCHAR'
     """
-    found = set(types) - {NULL}
+    found = dict.fromkeys(kind for kind in types if kind != NULL)
     if not found:
-        return "VARCHAR"  # nulls everywhere: text is what most columns hold, and a typed column can be compared
-    if len(found) == 1:
-        return found.pop()
+        return TEXT  # nulls everywhere: text is what most columns hold, and a typed column can be compared
+    inner = [taken for kind in found if (taken := parts(kind)) is not None]
+    if inner:
+        shapes = {shape for shape, _ in inner}
+        if len(inner) < len(found) or len(shapes) > 1:
+            return TEXT
+        return _common_nested(shapes.pop(), [fields for _, fields in inner], exact=exact)
+    return next(iter(found)) if len(found) == 1 else _common_plain(set(found), exact=exact)
+
+
+def _common_nested(shape: str, types: list[tuple[tuple[str, str], ...]], *, exact: bool) -> str:
+    if shape == "STRUCT":
+        spelled = {fold(name): name for fields in reversed(types) for name, _ in reversed(fields)}
+        order = dict.fromkeys(fold(name) for fields in types for name, _ in fields)
+        listed = {name: [kind for fields in types for other, kind in fields if fold(other) == name] for name in order}
+        return struct((spelled[name], common_type(kinds, exact=exact)) for name, kinds in listed.items())
+    joined = [common_type((kind for _, kind in place), exact=exact) for place in zip(*types, strict=True)]
+    return f"{joined[0]}[]" if shape == "LIST" else f"MAP({', '.join(joined)})"
+
+
+def _common_plain(found: set[str], *, exact: bool) -> str:
     if found <= WHOLE_NUMBERS:
-        return "BIGINT" if "UBIGINT" not in found else "HUGEINT"
-    if found <= WHOLE_NUMBERS | FLOATS or all(
-        item in WHOLE_NUMBERS | FLOATS or item.startswith("DECIMAL") for item in found
-    ):
-        return "DOUBLE"
-    return "VARCHAR"
+        return "BIGINT" if "UBIGINT" not in found else "UBIGINT" if found <= _UNSIGNED else "HUGEINT"
+    if found <= _TIMES:
+        nanoseconds = "_NS" if any(kind.endswith("_NS") for kind in found) else ""
+        return ("TIMESTAMPTZ" if any("TZ" in kind for kind in found) else "TIMESTAMP") + nanoseconds
+    if found == {"TIME", "TIME_NS"}:
+        return "TIME_NS"
+    decimals = [digits(kind) or (_LONGEST[kind], 0) for kind in found if digits(kind) or kind in WHOLE_NUMBERS]
+    if len(decimals) == len(found):
+        scale = max(after for _, after in decimals)
+        whole = max(total - after for total, after in decimals)
+        return f"DECIMAL({whole + scale}, {scale})" if whole + scale <= _MOST_DIGITS else TEXT
+    if len(decimals) + len(found & FLOATS) == len(found):
+        if exact and not found <= _IN_DOUBLE | FLOATS:
+            return TEXT
+        return "FLOAT" if found <= _IN_FLOAT else "DOUBLE"
+    return TEXT
 
 
-def is_known(type_name: str) -> bool:
-    """Tell whether a type can be named in a CAST; others (lists, structs) are left as DuckDB reads them."""
-    return (
-        type_name in _PLAIN.values() or type_name in {"HUGEINT", "TIMESTAMP", "TIMESTAMPTZ"} or "DECIMAL" in type_name
-    )
-
-
-def cast(column: exp.Expression, *, found: str, wanted: str) -> exp.Expression:
-    """Return the expression that brings a column to a type."""
-    value = opaque(column) if found in FLOATS else column
-    return cast_to(value, wanted) if is_known(wanted) else value
-
-
-def cast_id(column: exp.Expression, *, found: str) -> exp.Expression:
-    """Return the expression that makes an identifier text: 170.0 becomes '170', NaN becomes NULL.
-
-    A pandas column of whole numbers with gaps is stored as DOUBLE; the identifier is still the whole number.
+def needs_exactness(types: Iterable[str]) -> bool:
+    """Tell whether numbers that floats may not hold meet floats among types: ``exact`` decides then.
 
     Examples
     --------
-    >>> cast_id(exp.column("c0"), found="BIGINT").sql("duckdb")
-    'CAST(c0 AS TEXT)'
+    >>> needs_exactness(["BIGINT", "DOUBLE"]), needs_exactness(["INTEGER", "DOUBLE"]), needs_exactness(["BIGINT"])
+    (True, False, False)
     """
-    if found not in FLOATS:
-        return cast_to(column, "VARCHAR")
-    is_nan = call("isnan", opaque(column.copy()))
-    whole = exp.EQ(this=column.copy(), expression=call("trunc", column.copy()))
-    exact = exp.LT(this=exp.Abs(this=column.copy()), expression=exp.Literal.number("1e18"))
-    return (
-        exp.Case()
-        .when(is_nan, exp.Null())
-        .when(exp.And(this=whole, expression=exact), cast_to(cast_to(column.copy(), "HUGEINT"), "VARCHAR"))
-        .else_(cast_to(column.copy(), "VARCHAR"))
-    )
+    kinds = list(types)
+    return common_type(kinds) != common_type(kinds, exact=True)

@@ -13,20 +13,24 @@ from sqlglot import exp
 from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile, TableKind
 from spora_db.names import fold
+from spora_db.sources.casts import cast, cast_id
+from spora_db.sources.duckdb_types import is_known
 from spora_db.sources.expressions import cast_to, constant, empty, named, null, position, read_parquet, text
 from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
-from spora_db.sources.reconcile import cast, cast_id, common_type, is_known
+from spora_db.sources.long_numbers import has_long_numbers
+from spora_db.sources.reconcile import FLOATS, TEXT, WHOLE_NUMBERS, common_type, needs_exactness
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
+from spora_db.sources.truth_values import truth_value
 from spora_db.sources.whole_numbers import whole_number
 
-_TEXT = "VARCHAR"
+RECONCILED = "reconciled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """How files of one kind become rows: columns from the path, columns every cohort has, and the rest by name.
 
-    Those of ``ids`` become text, those of ``whole`` are whole numbers, or an error.
+    Those of ``ids`` become text; a BIGINT or BOOLEAN of ``fixed`` holds whole numbers or truth values, or is an error.
     """
 
     name: str
@@ -35,34 +39,32 @@ class Table:
     fixed: Mapping[str, str]
     required: tuple[str, ...] = ("tissue_id",)
     ids: tuple[str, ...] = ("tissue_id",)
-    whole: tuple[str, ...] = ()
     extras: bool = True
     row_number: str | None = None
 
 
-_PANEL = {"dataset": _TEXT, "modality": _TEXT}
-_TILING = {"dataset": _TEXT, "mpp": "DOUBLE", "strategy": _TEXT, "tile_size": "BIGINT"}
+_PANEL = {"dataset": TEXT, "modality": TEXT}
+_TILING = {"dataset": TEXT, "mpp": "DOUBLE", "strategy": TEXT, "tile_size": "BIGINT"}
 
 TISSUES = Table(
     name="source_tissues",
     kind="tissues",
-    place={"dataset": _TEXT},
-    fixed=dict.fromkeys(("tissue_id", "modality", "patient_id", "specimen_id", "split"), _TEXT),
+    place={"dataset": TEXT},
+    fixed=dict.fromkeys(("tissue_id", "modality", "patient_id", "specimen_id", "split"), TEXT),
     ids=("tissue_id", "patient_id", "specimen_id"),
 )
 CELLS = Table(
     name="source_cells",
     kind="cells",
-    place={"dataset": _TEXT},
-    fixed={"tissue_id": _TEXT, "cell_id": "BIGINT"},
+    place={"dataset": TEXT},
+    fixed={"tissue_id": TEXT, "cell_id": "BIGINT"},
     ids=("tissue_id", "patient_id", "specimen_id"),
-    whole=("cell_id",),
 )
 CHANNELS = Table(
     name="source_channels",
     kind="channels",
     place=_PANEL,
-    fixed={"channel_name": _TEXT, "uniprot_id": _TEXT, "qc_pass": "BOOLEAN", "is_nuclear_marker": "BOOLEAN"},
+    fixed={"channel_name": TEXT, "uniprot_id": TEXT, "qc_pass": "BOOLEAN", "is_nuclear_marker": "BOOLEAN"},
     required=("channel_name",),
     ids=(),
     row_number="channel_index",
@@ -71,11 +73,11 @@ TILE_COORDINATES = Table(
     name="source_tile_coordinates",
     kind="tile_coordinates",
     place=_TILING,
-    fixed={"tissue_id": _TEXT, "tile_id": "BIGINT", "row": "BIGINT", "col": "BIGINT"},
+    fixed={"tissue_id": TEXT, "tile_id": "BIGINT", "row": "BIGINT", "col": "BIGINT"},
     required=("tissue_id", "tile_id", "row", "col"),
     extras=False,
 )
-TILE_STATS = Table(name="source_tile_stats", kind="tile_stats", place=_TILING, fixed={"tissue_id": _TEXT})
+TILE_STATS = Table(name="source_tile_stats", kind="tile_stats", place=_TILING, fixed={"tissue_id": TEXT})
 
 
 def table(source: Table, lake: Lake) -> SourceQuery:
@@ -91,14 +93,18 @@ def table(source: Table, lake: Lake) -> SourceQuery:
     footers = [read_footer(table) for table in lake.tables(source.kind)]
     folded = {fold(name) for footer in footers for name in footer.names}
     listed = [
-        (footer, file_columns(footer, key=source.required[0], place=source.place, taken=folded)) for footer in footers
+        (
+            footer,
+            file_columns(footer, key=source.required[0], layout=source.fixed, place=source.place, taken=folded),
+        )
+        for footer in footers
     ]
-    names, types = _reconcile(source, listed)
+    names, types, ids = _reconcile(source, listed)
     branches = []
     origins = []
     for footer, columns in listed:
         kept = [column for column in columns if fold(column.name) in names]
-        select = _plain(source, footer, kept, names=names, types=types, lake=lake)
+        select = _plain(source, footer, kept, names=names, types=types, ids=ids, lake=lake)
         branches.append(Branch(files=(footer.table.path,), select=select))
         origins += [
             Origin(column=names[fold(c.name)], dataset=footer.table.dataset, file_name=c.file_name, type=c.type)
@@ -117,10 +123,13 @@ def table(source: Table, lake: Lake) -> SourceQuery:
 
 def _reconcile(
     source: Table, listed: Sequence[tuple[Footer, list[FileColumn]]]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the spelling and the type of every column of a source, both by folded name."""
+) -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
+    """Return the spelling and the type of every column of a source, both by folded name, and which hold identifiers.
+
+    Those are the layout's, and numbers that are text because no type of numbers has all their digits.
+    """
     names = {name: name for name in source.fixed}
-    found: dict[str, list[str]] = {name: [] for name in source.fixed}
+    found: dict[str, list[tuple[TableFile, FileColumn]]] = {name: [] for name in source.fixed}
     for footer, columns in listed:
         have = {fold(column.name) for column in columns}
         for name in source.required:
@@ -130,11 +139,21 @@ def _reconcile(
         for column in columns:
             if source.extras or fold(column.name) in source.fixed:
                 names.setdefault(fold(column.name), column.name)
-                found.setdefault(fold(column.name), []).append(column.type)
-    types = {key: common_type(kinds) for key, kinds in found.items()}
-    types |= source.fixed
-    types |= {name: _TEXT for name in source.ids if name in types}
-    return names, types
+                found.setdefault(fold(column.name), []).append((footer.table, column))
+    types, ids = {}, {name for name in source.ids if name in names}
+    for key, places in found.items():
+        kinds = [column.type for _, column in places]
+        types[key] = source.fixed.get(key, RECONCILED)
+        if key in ids:
+            types[key] = TEXT
+        elif types[key] == RECONCILED:
+            exact = needs_exactness(kinds) and any(
+                has_long_numbers(table, column.position) for table, column in places if column.type not in FLOATS
+            )
+            types[key] = common_type(kinds, exact=exact)
+            if exact and types[key] == TEXT and TEXT not in kinds:
+                ids.add(key)
+    return names, types, frozenset(ids)
 
 
 def _plain(
@@ -144,10 +163,17 @@ def _plain(
     *,
     names: Mapping[str, str],
     types: Mapping[str, str],
+    ids: frozenset[str],
     lake: Lake,
 ) -> exp.Select:
     """Return the SELECT over one file with a column per attribute."""
-    values = {fold(column.name): _value(source, footer, column, types, lake) for column in columns}
+    file = footer.table.path.relative_to(lake.root).as_posix()
+    values = {
+        fold(column.name): cast_id(position(column.position), found=column.type)
+        if fold(column.name) in ids
+        else _value(source, column, file=file, wanted=types[fold(column.name)])
+        for column in columns
+    }
     origin = read_parquet([footer.table.path], width=len(footer.names), row_number=source.row_number is not None)
     select = exp.Select().from_(origin, copy=False)
     if source is TISSUES:
@@ -158,15 +184,14 @@ def _plain(
     return select.select(*projected, *(named(value, names[key]) for key, value in values.items()), copy=False)
 
 
-def _value(source: Table, footer: Footer, column: FileColumn, types: Mapping[str, str], lake: Lake) -> exp.Expression:
+def _value(source: Table, column: FileColumn, *, file: str, wanted: str) -> exp.Expression:
     """Return a column of a file as the source has it."""
-    value, name = position(column.position), fold(column.name)
-    if name in source.ids:
-        return cast_id(value, found=column.type)
-    if name in source.whole:
-        file = footer.table.path.relative_to(lake.root).as_posix()
-        return whole_number(value, found=column.type, name=column.file_name, file=file)
-    return cast(value, found=column.type, wanted=types[name])
+    value, found, kind = position(column.position), column.type, source.fixed.get(fold(column.name))
+    if kind == "BOOLEAN":
+        return truth_value(value, found=found, name=column.file_name, file=file)
+    if kind == "BIGINT" and not (source is TILE_COORDINATES and found in WHOLE_NUMBERS - {"UBIGINT"}):
+        return whole_number(value, found=found, name=column.file_name, file=file)
+    return cast(value, found=found, wanted=wanted)  # negative tile ids are found by sql/checks, once for all queries
 
 
 def _canonical_modality(
@@ -179,9 +204,9 @@ def _canonical_modality(
     """Spell the modality as its folder does; a tissue without one gets a row per modality that has an image of it."""
     dataset = next(item for item in lake.datasets if item.name == footer.table.dataset)
     column = next((item for item in columns if fold(item.name) == "modality"), None)
-    given: exp.Expression = null(_TEXT)
+    given: exp.Expression = null(TEXT)
     if column is not None:
-        stored = cast_to(position(column.position), _TEXT)
+        stored = cast_to(position(column.position), TEXT)
         given = exp.Lower(this=exp.Trim(this=stored))
         spelled = [name for name in dataset.modalities if name != name.lower()]
         if spelled:

@@ -2,8 +2,10 @@
 
 from sqlglot import exp
 
+from spora_db.sources.casts import refused
+from spora_db.sources.duckdb_types import NULL
 from spora_db.sources.expressions import call, cast_to, opaque, text
-from spora_db.sources.reconcile import FLOATS, NULL, WHOLE_NUMBERS
+from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
 
 MOST = 2**63 - 1
 EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
@@ -39,13 +41,13 @@ def whole_number(column: exp.Expression, *, found: str, name: str, file: str, le
     number = cast_to(column.copy(), "BIGINT")
     if found in WHOLE_NUMBERS and found.startswith("U") and found != "UBIGINT" and least <= 0:
         return number
-    refused = _refused(column, found, name=name, file=file, least=least)
+    wrong = _refused(column, found, name=name, file=file, least=least)
     case = exp.Case()
     if found in FLOATS:
         case = case.when(call("isnan", opaque(column.copy())), exp.Null())
     case = case.when(exp.Is(this=column.copy(), expression=exp.Null()), exp.Null())
     fine = _fine(column, found, least)
-    return (case if fine is None else case.when(fine, number)).else_(refused)
+    return (case if fine is None else case.when(fine, number)).else_(wrong)
 
 
 def _fine(column: exp.Expression, found: str, least: int) -> exp.Expression | None:
@@ -78,5 +80,4 @@ def _refused(column: exp.Expression, found: str, *, name: str, file: str, least:
         "values in a column of another name."
     )
     shown = exp.Coalesce(this=cast_to(column.copy(), "VARCHAR"), expressions=[text("NULL")])
-    said = exp.DPipe(this=text(f"The column {name!r} of {file} holds {quote}"), expression=shown)
-    return cast_to(call("error", exp.DPipe(this=said, expression=text(expected))), "BIGINT")
+    return cast_to(refused(f"The column {name!r} of {file} holds {quote}", shown, expected), "BIGINT")

@@ -14,6 +14,8 @@ from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.layout import STATISTICS, Lake, TableFile
+from spora_db.sources.casts import cast_id
+from spora_db.sources.duckdb_types import NULL
 from spora_db.sources.expressions import (
     array,
     call,
@@ -23,14 +25,14 @@ from spora_db.sources.expressions import (
     identifier,
     named,
     null,
-    opaque,
     position,
     read_parquet,
     text,
 )
 from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
-from spora_db.sources.reconcile import FLOATS, cast_id
+from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
 from spora_db.sources.source_query import Branch, SourceQuery
+from spora_db.sources.truth_values import truth_value, truth_values
 
 _NUMERIC = re.compile(r"BOOLEAN|NULL|FLOAT|DOUBLE|U?(TINY|SMALL|BIG)INT|U?INTEGER")
 _NOT_CHANNELS = {"dataset", "modality", "patient_id", "specimen_id", "split", "tissue_id"}
@@ -48,6 +50,10 @@ class _Wide:
     footer: Footer
     channels: tuple[tuple[int, str], ...]
     key_at: int | None
+
+    @property
+    def file(self) -> str:
+        return str(self.footer.table.path)
 
     @property
     def tissue_id(self) -> exp.Expression:
@@ -121,22 +127,23 @@ def _values(wide: _Wide, type_name: str, *, besides: int = 0) -> exp.Expression:
 
     ``*COLUMNS`` spares an expression per column: 37 panels of 150 channels are written in 0.05 s instead of 3 s.
     """
-    types = {wide.footer.types[at] for at, _ in wide.channels} - {"NULL"}
+    types = {wide.footer.types[at] for at, _ in wide.channels} - {NULL}
     if len(types) <= 1 and not (type_name == "BOOLEAN" and types & FLOATS):
         used = {at for at, _ in wide.channels}
         others = [position(at) for at in range(len(wide.footer.names) + besides) if at not in used]
         columns = exp.Columns(this=exp.Star(except_=others), unpack=True)
+        if type_name == "BOOLEAN" and types & WHOLE_NUMBERS:
+            names = _lines([name for _, name in wide.channels])
+            return truth_values(exp.Array(expressions=[columns]), names=names, file=wide.file)
         return cast_to(exp.Array(expressions=[columns]), f"{type_name}[]")
-    return array([_value(position(at), wide.footer.types[at], type_name) for at, _ in wide.channels], f"{type_name}[]")
+    return array([_value(wide, at, name, type_name) for at, name in wide.channels], f"{type_name}[]")
 
 
-def _value(column: exp.Expression, found: str, type_name: str) -> exp.Expression:
+def _value(wide: _Wide, at: int, name: str, type_name: str) -> exp.Expression:
     """Return one value; a truth value that is NaN is unknown."""
-    if type_name == "BOOLEAN" and found in FLOATS:
-        return exp.Case().when(
-            exp.Not(this=call("isnan", opaque(column.copy()))), cast_to(column, type_name), copy=False
-        )
-    return cast_to(column, type_name)
+    if type_name == "BOOLEAN":
+        return truth_value(position(at), found=wide.footer.types[at], name=name, file=wide.file)
+    return cast_to(position(at), type_name)
 
 
 def panel_columns(lake: Lake) -> SourceQuery:
