@@ -127,6 +127,14 @@ class Matching(StrEnum):
     order = "order"
 
 
+class ChannelAxis(StrEnum):
+    """The axis along which channels lie."""
+
+    c = "c"
+    z = "z"
+    t = "t"
+
+
 class MissingPages(StrEnum):
     """What a channel of the panel without a page is."""
 
@@ -167,6 +175,9 @@ def import_dataset(
         MissingPages, typer.Option(help="What a channel of the panel without a page is.")
     ] = MissingPages.error,
     missing_chunks: MissingChunksOption = MissingChunks.error,
+    channel_axis: Annotated[
+        ChannelAxis, typer.Option(help="The axis of the channels in the images: some programs stack them along z or t.")
+    ] = ChannelAxis.c,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of that name, once the new one is complete.")
     ] = False,
@@ -199,6 +210,7 @@ def import_dataset(
         match=match.value,
         missing=missing.value,
         missing_chunks=missing_chunks.value,
+        channel_axis=channel_axis.value,
         overwrite=overwrite,
     )
     channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spora_db.errors import FileFormatError
+from spora_db.images.base import ChannelAxis, stacked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +16,17 @@ class Axes:
     col: int
 
 
-def place_axes(names: Sequence[str], shape: Sequence[int], path: object) -> Axes:
+def place_axes(names: Sequence[str], shape: Sequence[int], path: object, *, channel_axis: ChannelAxis = "c") -> Axes:
     """Find channel, row and col among axes named c, y, x (and t, z, which must have one element).
+
+    Parameters
+    ----------
+    names, shape
+        The axes in the order of the array, and their sizes.
+    path
+        The image, for errors.
+    channel_axis
+        The axis along which the channels lie; then c is one of those that must have one element.
 
     Raises
     ------
@@ -35,15 +45,18 @@ def place_axes(names: Sequence[str], shape: Sequence[int], path: object) -> Axes
             f"The image {path} names the axes {''.join(names)!r} for an array of shape {tuple(shape)}. "
             f"{wanted}. Correct the axes in its metadata."
         )
-    if "y" not in names or "x" not in names or any(names.count(name) > 1 for name in "cyx"):
+    if "y" not in names or "x" not in names or any(names.count(name) > 1 for name in {*"cyx", channel_axis}):
         raise FileFormatError(f"The image {path} has the axes {named}. {wanted}.")
-    extra = [name for name, size in zip(names, shape, strict=True) if name not in ("c", "y", "x") and size != 1]
+    extra = [
+        name for name, size in zip(names, shape, strict=True) if name not in (channel_axis, "y", "x") and size != 1
+    ]
     if extra:
         raise FileFormatError(
             f"The image {path} has the axes {named}: {' and '.join(extra)} with more than one element. {wanted}. "
-            "Write each time point or z plane as an image of its own."
+            f"Write each time point or z plane as an image of its own.{stacked(extra)}"
         )
-    return Axes(channel=names.index("c") if "c" in names else None, row=names.index("y"), col=names.index("x"))
+    channel = names.index(channel_axis) if channel_axis in names else None
+    return Axes(channel=channel, row=names.index("y"), col=names.index("x"))
 
 
 def default_names(dimensions: int, path: object) -> str:

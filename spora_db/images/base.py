@@ -16,6 +16,7 @@ MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
 """
 ChannelAxis: TypeAlias = Literal["c", "z", "t"]
 """The axis along which the channels of an image lie: some programs write them as depths or as times."""
+
 MEANT = "pass missing_chunks='zeros' (or 'white'); commands take it as --missing-chunks"
 """How to say that absent chunks are meant, wherever one is refused."""
 
@@ -35,6 +36,23 @@ def check_missing_chunks(choice: str) -> None:
     if choice not in get_args(MissingChunks):
         choices = ", ".join(map(repr, get_args(MissingChunks)))
         raise ArgumentError(f"missing_chunks is one of {choices}; received {choice!r}.")
+
+
+def stacked(axes: Sequence[str]) -> str:
+    """Return what helps where channels lie along an axis that is refused; nothing where they cannot.
+
+    Examples
+    --------
+    >>> stacked(["z"])
+    " Where z holds the channels, say so: open_image(channel_axis='z'), which import_dataset takes too, and
+    `spora-db import --channel-axis z`, which writes them as channels."
+    """
+    if len(axes) != 1 or axes[0] not in get_args(ChannelAxis):
+        return ""
+    return (
+        f" Where {axes[0]} holds the channels, say so: open_image(channel_axis={axes[0]!r}), which import_dataset "
+        f"takes too, and `spora-db import --channel-axis {axes[0]}`, which writes them as channels."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

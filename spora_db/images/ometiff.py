@@ -28,6 +28,8 @@ class OmeTiffReader:
         The file.
     missing_chunks
         What a segment without bytes is: an error; the file's no-data value (zeros), as sparse files mean it; or white.
+    channel_axis
+        The axis along which the channels lie.
 
     Raises
     ------

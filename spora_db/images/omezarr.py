@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ImageNotFoundError
-from spora_db.images.base import MEANT, Block, MissingChunks, Pages, check_pages
+from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
@@ -29,6 +29,8 @@ class OmeZarrReader:
     missing_chunks
         What an absent chunk file is: an error; chunks of the fill value (zeros), as Zarr writers mean it that leave out
         empty chunks; or white, as absent chunks (in a shard, too) of a brightfield slide mean it.
+    channel_axis
+        The axis along which the channels lie.
 
     Raises
     ------
@@ -40,11 +42,11 @@ class OmeZarrReader:
 
     format: Final = "ome-zarr"
 
-    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error") -> None:
+    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c") -> None:
         self.path = path
         self._missing = missing_chunks
         self._owner = next(OWNERS)
-        self.layout: ZarrLayout = read_layout(path)
+        self.layout: ZarrLayout = read_layout(path, channel_axis=channel_axis)
         self.shape = self.layout.image_shape
         self._store = _store(self.layout, self._owner)
         self.dtype: np.dtype[Any] = self._store.dtype

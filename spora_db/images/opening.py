@@ -4,9 +4,10 @@ import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from typing import get_args
 
-from spora_db.errors import FileFormatError, ImageNotFoundError
-from spora_db.images.base import ImageHeader, ImageReader, MissingChunks, check_missing_chunks
+from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
+from spora_db.images.base import ChannelAxis, ImageHeader, ImageReader, MissingChunks, check_missing_chunks
 from spora_db.images.files import Signature, signature
 from spora_db.images.ometiff import OmeTiffReader
 from spora_db.images.omezarr import OmeZarrReader
@@ -18,7 +19,7 @@ ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
 class _Readers:
-    """Readers by (path, missing_chunks) with the state of the files they were read from."""
+    """Readers by (path, missing_chunks, channel_axis) with the state of the files they were read from."""
 
     def __init__(self) -> None:
         self.forget_all()
@@ -26,18 +27,18 @@ class _Readers:
     def forget_all(self) -> None:
         """Start empty with a fresh lock, as a forked child must."""
         self._lock = threading.Lock()
-        self._readers: OrderedDict[tuple[str, str], tuple[Reader, tuple[Signature, ...]]] = OrderedDict()
+        self._readers: OrderedDict[tuple[str, str, str], tuple[Reader, tuple[Signature, ...]]] = OrderedDict()
 
-    def get(self, path: str, missing: MissingChunks) -> Reader:
+    def get(self, path: str, missing: MissingChunks, channel_axis: ChannelAxis) -> Reader:
         """Return the reader of ``path``, a new one where the file is not what it was."""
-        key = (path, missing)
+        key = (path, missing, channel_axis)
         with self._lock:
             known = self._readers.get(key)
             if known is not None:
                 self._readers.move_to_end(key)
         if known is not None and _state(known[0].files) == known[1]:
             return known[0]
-        reader = _open(Path(path), missing)
+        reader = _open(Path(path), missing, channel_axis)
         with self._lock:
             self._readers[key] = (reader, _state(reader.files) or ())
             self._readers.move_to_end(key)
@@ -59,7 +60,9 @@ READERS = _Readers()
 os.register_at_fork(after_in_child=READERS.forget_all)
 
 
-def open_image(path: str | Path, *, missing_chunks: MissingChunks = "error") -> ImageReader:
+def open_image(
+    path: str | Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c"
+) -> ImageReader:
     """Open an OME-Zarr or OME-TIFF image for reading regions.
 
     A file is opened once per process: a second call gives the same reader, unless the file has changed since. Readers
@@ -73,6 +76,9 @@ def open_image(path: str | Path, *, missing_chunks: MissingChunks = "error") -> 
         ``"error"`` refuses a chunk that is absent on disk, because that is what a partial download looks like;
         ``"zeros"`` reads it as the fill value, as every Zarr library does; ``"white"`` reads it as the largest value of
         uint8 or uint16, as sparse brightfield slides mean it.
+    channel_axis
+        The axis along which the channels lie: ``"c"``, or ``"z"`` or ``"t"`` in files of programs that write channels
+        as a stack of depths or times. A lake's images have c: import such files, which writes them anew.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def open_image(path: str | Path, *, missing_chunks: MissingChunks = "error") -> 
     FileFormatError
         It is not a readable image of (C, H, W).
     ArgumentError
-        An unknown ``missing_chunks``.
+        An unknown ``missing_chunks`` or ``channel_axis``.
 
     Examples
     --------
@@ -100,7 +106,10 @@ def open_image(path: str | Path, *, missing_chunks: MissingChunks = "error") -> 
     (3, 300, 400) uint8 (256, 256)
     """
     check_missing_chunks(missing_chunks)
-    return READERS.get(os.path.join(os.getcwd(), path), missing_chunks)  # noqa: PTH109, PTH118 - per tile: 1 µs
+    if channel_axis not in get_args(ChannelAxis):
+        raise ArgumentError(f"channel_axis is one of 'c', 'z', 't'; received {channel_axis!r}.")
+    name = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - per tile: 1 µs
+    return READERS.get(name, missing_chunks, channel_axis)
 
 
 def image_header(path: str | Path) -> ImageHeader:
@@ -163,9 +172,9 @@ def _check_kind(path: Path) -> None:
     )
 
 
-def _open(path: Path, missing: MissingChunks) -> Reader:
+def _open(path: Path, missing: MissingChunks, channel_axis: ChannelAxis) -> Reader:
     """Open a file by the kind that its name says."""
     if _is_tiff(path):
-        return OmeTiffReader(path, missing_chunks=missing)
+        return OmeTiffReader(path, missing_chunks=missing, channel_axis=channel_axis)
     _check_kind(path)
-    return OmeZarrReader(path, missing_chunks=missing)
+    return OmeZarrReader(path, missing_chunks=missing, channel_axis=channel_axis)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spora_db.errors import FileFormatError
+from spora_db.images.base import ChannelAxis, stacked
 from spora_db.images.files import broken
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def pictures(tiff: "TiffFile") -> list[Picture]:
     for series in (whole.levels[0] for whole in tiff.series):
         key = series.keyframe
         if series.kind in PAGES_ALONE and not series.is_truncated and (series.kind != "shaped" or len(series) == 1):
-            alone.setdefault((*key.shaped, key.dtype, key.is_subifd), []).append(series)
+            part = (key.is_subifd, int(key.subfiletype), _is_beside(series))
+            alone.setdefault((*key.shaped, key.dtype, *part), []).append(series)
         else:
             found.append(Picture(series=(series,), axes=series.axes, shape=series.shape))
     for together in alone.values():
@@ -102,7 +104,7 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
     """
     if not found:
         raise broken(path, "it has no image", expected="at least one page")
-    for left_out in (_is_mask, _is_reduced, _is_beside):
+    for left_out in (_is_mask, _is_reduced, lambda picture: _is_beside(picture.series[0])):
         found = [picture for picture in found if not left_out(picture)] or found
     most = max(math.prod(picture.size) for picture in found)
     largest = [picture for picture in found if math.prod(picture.size) == most]
@@ -121,7 +123,7 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
     return largest[0]
 
 
-def page_count(path: Path, picture: Picture, *, channel_axis: str) -> int:
+def page_count(path: Path, picture: Picture, *, channel_axis: ChannelAxis) -> int:
     """Return the pages of an image whose further axis, if any, is the channel.
 
     Raises
@@ -134,15 +136,13 @@ def page_count(path: Path, picture: Picture, *, channel_axis: str) -> int:
     height, width = picture.size
     sizes = dict(zip(axes, shape, strict=True))
     others = [axis for axis in axes if axis not in "YXS" and sizes[axis] != 1]
-    if (
-        (sizes.get("Y"), sizes.get("X")) != (height, width)
-        or [axis for axis in others if axis not in f"CQI{channel_axis.upper()}"]
-        or len(others) > 1
-    ):
+    wanted = ("C", "Q", "I") if channel_axis == "c" else (channel_axis.upper(), "Q", "I")
+    if (sizes.get("Y"), sizes.get("X")) != (height, width) or len(others) > 1 or any(a not in wanted for a in others):
         named = ", ".join(f"{axis.lower()}={size}" for axis, size in zip(axes, shape, strict=True))
         raise FileFormatError(
             f"The image {path} has the axes {named}. Expected the axes c, y, x, or y, x and samples; further axes such "
             "as t and z with one element each. Write each time point or z plane as an image of its own."
+            f"{stacked([axis.lower() for axis in others if axis not in wanted])}"
         )
     count, rest = divmod(math.prod(shape), samples * height * width)
     if rest:
@@ -171,10 +171,10 @@ def _is_reduced(picture: Picture) -> bool:
     return bool(int(picture.key.subfiletype) & REDUCED)
 
 
-def _is_beside(picture: Picture) -> bool:
-    """Say whether a picture calls itself one that lies beside the image."""
-    key = picture.key
-    called = [picture.series[0].name, str(key.tags.valueof(285) or "")]
-    if picture.kind in PAGES_ALONE and not key.is_shaped:
+def _is_beside(series: "TiffPageSeries") -> bool:
+    """Say whether pages call themselves a picture that lies beside the image."""
+    key = series.keyframe
+    called = [series.name, str(key.tags.valueof(285) or "")]
+    if series.kind in PAGES_ALONE and not key.is_shaped:
         called.append(key.description[:200])
     return any(BESIDE.search(text) for text in called)

@@ -8,6 +8,7 @@ from typing import Any
 
 from spora_db.errors import ImageNotFoundError
 from spora_db.images.axes import Axes, default_names, place_axes
+from spora_db.images.base import ChannelAxis
 from spora_db.images.files import broken, describe
 from spora_db.images.zarr_encoding import Encoding, read_v2, read_v3
 from spora_db.images.zarr_json import load_json, sizes
@@ -47,7 +48,7 @@ class ZarrLayout:
         return (1 if channel is None else self.shape[channel], self.shape[self.axes.row], self.shape[self.axes.col])
 
 
-def read_layout(path: Path) -> ZarrLayout:
+def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
     """Read the metadata of the OME-Zarr store at ``path``: its first multiscale image at full resolution.
 
     Raises
@@ -85,7 +86,7 @@ def read_layout(path: Path) -> ZarrLayout:
     shape = sizes(metadata, "shape", document)
     if names is None:
         names = _dimension_names(metadata) or tuple(default_names(len(shape), path))
-    axes = place_axes(names, shape, path)
+    axes = place_axes(names, shape, path, channel_axis=channel_axis)
     if 0 in shape:
         raise broken(document, f"the array has the shape {shape}", expected="at least one pixel in every direction")
     reading = read_v3 if document.name == "zarr.json" else read_v2

@@ -1,24 +1,22 @@
 """Import: fields, panel, metadata and masks become a dataset of the layout, whole or not at all."""
 
-import contextlib
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spora_db.channels import missing_chunks_in
-from spora_db.errors import ArgumentError, DatasetNotFoundError, SporaError, TableError, WriteError
-from spora_db.images.base import MissingChunks
+from spora_db.errors import ArgumentError, TableError, WriteError
+from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.importing.fields import Field, find_fields
 from spora_db.importing.metadata import cell_table, tissue_table
 from spora_db.importing.options import ImageChoice, ImportReport, Match, Missing, TissueMaskChoice, check_choice
 from spora_db.importing.panel import Channel, match_pages, panel_of_images, read_panel_csv
+from spora_db.importing.targets import check_target, whole_folder
 from spora_db.importing.tissue_masks import describe
 from spora_db.importing.tissues import TissueJob, write_tissue
-from spora_db.layout import MULTIPLEX_MODALITIES, check_name, modality_folder, parse_mpp, scan
+from spora_db.layout import MULTIPLEX_MODALITIES, check_name, modality_folder, parse_mpp
 from spora_db.validation import validate
 from spora_db.writing import write_parquet
 
@@ -43,6 +41,7 @@ def import_dataset(
     match: Match = "auto",
     missing: Missing = "error",
     missing_chunks: MissingChunks = "error",
+    channel_axis: ChannelAxis = "c",
     overwrite: bool = False,
 ) -> ImportReport:
     """Make a dataset of images, a panel, metadata and masks.
@@ -86,6 +85,9 @@ def import_dataset(
     missing_chunks
         Whether absent chunks of an image (a partial download) are errors, or written as zeros, or as white
         (brightfield). Linked and copied images keep them absent.
+    channel_axis
+        The axis along which the channels lie in the images: ``"c"``, or ``"z"`` or ``"t"`` in files of programs that
+        write channels as a stack of depths or times. Such images are written anew, as channels.
     overwrite
         Replace a dataset of that name, once the new one is complete.
 
@@ -127,6 +129,7 @@ def import_dataset(
         "match": match,
         "missing": missing,
         "missing_chunks": missing_chunks,
+        "channel_axis": channel_axis,
     }
     for name, value in choices.items():
         check_choice(name, value)
@@ -138,8 +141,13 @@ def import_dataset(
         raise ArgumentError(
             f"A panel is for {', '.join(MULTIPLEX_MODALITIES)}; {modality} images are RGB. Leave it out."
         )
-    fields = find_fields(Path(source))
-    _check_target(target, Path(source), overwrite=overwrite)
+    if channel_axis != "c" and images in ("link", "copy"):
+        raise ArgumentError(
+            f"images is {images!r}, but the channels lie along {channel_axis}, where no lake looks for them. Use "
+            "images 'zarr' or 'tiff', which write them as channels."
+        )
+    fields = find_fields(Path(source), channel_axis=channel_axis)
+    check_target(target, Path(source), overwrite=overwrite)
     for name, files in (("masks", masks), ("cell_masks", cell_masks)):
         if files is not None and not Path(files).is_dir() and len(fields) > 1:
             raise ArgumentError(f"{name} is {str(files)!r}, no folder; expected a folder with a mask of each tissue.")
@@ -154,7 +162,7 @@ def import_dataset(
     notes += [] if masks else [f"Tissue masks were made, {how}."]
     cell_rows, more = cell_table(Path(cells), tissues, id_column=id_column) if cells else (None, [])
     notes += more
-    with _whole_folder(target, overwrite=overwrite) as folder:
+    with whole_folder(target, overwrite=overwrite) as folder:
         jobs = [
             TissueJob(
                 field=field,
@@ -204,57 +212,6 @@ def _rgb_pages(fields: Sequence[Field]) -> tuple[list[Channel], list[list[int | 
             raise TableError(fault)
     colours = [Channel(name=name) for name in ("red", "green", "blue")]
     return colours, [[0, 1, 2] for _ in fields]
-
-
-def _check_target(target: Path, source: Path, *, overwrite: bool) -> None:
-    """Refuse to write over what must stay."""
-    if (target.parent / "metadata").is_dir():
-        raise ArgumentError(f"{target.parent} is a dataset, not a lake. Give the folder that holds the datasets.")
-    if not os.path.lexists(target):
-        return
-    if not overwrite:
-        raise WriteError(
-            f"{target} exists. Choose another name, or pass overwrite (--overwrite) to replace the dataset."
-        )
-    try:
-        is_dataset = [item.path for item in scan(target).datasets] == [Path(os.path.abspath(target))]  # noqa: PTH100
-    except DatasetNotFoundError:
-        is_dataset = False
-    if target.is_symlink() or not is_dataset:
-        raise WriteError(f"{target} exists and is no dataset's folder; it is left alone. Choose another name.")
-    if source.resolve().is_relative_to(target.resolve()):
-        raise ArgumentError(f"The source {source} lies in {target}, which would be replaced. Move it elsewhere first.")
-
-
-@contextlib.contextmanager
-def _whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a folder of the target's name in a hidden one; it takes the target's place when the block ends well."""
-    lake = target.parent
-    made = [folder for folder in (lake, *lake.parents) if not folder.exists()]
-    hidden = lake / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
-    old = hidden / "replaced"
-    try:
-        partial = hidden / target.name
-        partial.mkdir(parents=True)
-        yield partial
-        if overwrite and target.exists():
-            target.rename(old)
-        partial.rename(target)
-        made = []
-    except SporaError:
-        raise
-    except OSError as error:
-        raise WriteError(
-            f"Could not write {target}: {error.strerror or error}. Nothing half-written is left there. Check that the "
-            "folder can be written to and that the disk has room, then run again."
-        ) from error
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)  # where this fails too, the old dataset stays in the hidden folder
-        shutil.rmtree(hidden, ignore_errors=True)
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 def _write_panel(

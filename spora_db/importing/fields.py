@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.images import open_image, read_region
-from spora_db.images.base import MissingChunks
+from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.importing.page_names import page_names
 from spora_db.layout import check_name
@@ -43,6 +43,8 @@ class Field:
         Pixels.
     dtype
         Their type.
+    channel_axis
+        The axis of the file along which its planes lie.
     """
 
     tissue_id: str
@@ -51,11 +53,13 @@ class Field:
     height: int
     width: int
     dtype: np.dtype[Any]
+    channel_axis: ChannelAxis = "c"
 
     def read(self, pages: list[int], *, missing_chunks: MissingChunks = "error") -> npt.NDArray[np.generic]:
         """Read planes as an array of shape (pages, height, width)."""
         if self.file is not None:
-            return np.asarray(read_region(open_image(self.file, missing_chunks=missing_chunks), pages))
+            image = open_image(self.file, missing_chunks=missing_chunks, channel_axis=self.channel_axis)
+            return np.asarray(read_region(image, pages))
         files = [self.pages[page].file for page in pages]
         return np.concatenate([read_region(open_image(file, missing_chunks=missing_chunks), [0]) for file in files])
 
@@ -66,7 +70,7 @@ class Field:
                 f"{self.origin} is a folder of {len(self.pages)} single-channel files; H&E and IHC images are one "
                 "file of 3 channels (or 4, with alpha). Write it as RGB, or choose a multiplex modality."
             )
-        return brightfield_fault(open_image(self.file))
+        return brightfield_fault(open_image(self.file, channel_axis=self.channel_axis))
 
     @property
     def origin(self) -> Path:
@@ -88,13 +92,15 @@ def stem(path: Path) -> str | None:
     return next((name[: -len(suffix)] for suffix in suffixes if lowered.endswith(suffix)), None)
 
 
-def find_fields(source: Path) -> list[Field]:
+def find_fields(source: Path, *, channel_axis: ChannelAxis = "c") -> list[Field]:
     """List the fields of view of a source, sorted by tissue id.
 
     Parameters
     ----------
     source
         An image; a folder of images; or a folder with one sub-folder of single-channel TIFFs per field of view.
+    channel_axis
+        The axis along which the channels lie in the images.
 
     Raises
     ------
@@ -108,7 +114,7 @@ def find_fields(source: Path) -> list[Field]:
     if not source.exists():
         raise ImageNotFoundError(f"There is nothing at {source}. Give an image, or a folder of images.")
     if stem(source) is not None:
-        return [_one_file(source)]
+        return [_one_file(source, channel_axis)]
     if not source.is_dir():
         raise FileFormatError(
             f"{source} is no image that can be imported. Expected a file {', '.join(TIFFS)}, a folder "
@@ -129,17 +135,20 @@ def find_fields(source: Path) -> list[Field]:
             f"There is no image in {source}; it holds {shown}. Expected files {', '.join(TIFFS)}, folders "
             f"{', '.join(STORES)}, or one folder of single-channel TIFFs per field of view."
         )
-    fields = [_one_file(path) for path in images] or [_folder(path, files) for path, files in folders.items()]
+    fields = [_one_file(path, channel_axis) for path in images]
+    fields += [_folder(path, files) for path, files in folders.items()]
     return _distinct(sorted(fields, key=lambda field: field.tissue_id))
 
 
-def _one_file(path: Path) -> Field:
-    image = open_image(path)
+def _one_file(path: Path, channel_axis: ChannelAxis) -> Field:
+    image = open_image(path, channel_axis=channel_axis)
     channels, height, width = image.shape
     names = page_names(path, channels)
     pages = tuple(Page(name=name, file=path, index=index) for index, name in enumerate(names))
     name = _tissue_id(stem(path) or "", path)
-    return Field(tissue_id=name, pages=pages, file=path, height=height, width=width, dtype=image.dtype)
+    return Field(
+        tissue_id=name, pages=pages, file=path, height=height, width=width, dtype=image.dtype, channel_axis=channel_axis
+    )
 
 
 def _folder(path: Path, files: list[Path]) -> Field:

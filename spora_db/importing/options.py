@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from spora_db.errors import ArgumentError
-from spora_db.images.base import MissingChunks
+from spora_db.images.base import ChannelAxis, MissingChunks
 
 ImageChoice: TypeAlias = Literal["link", "copy", "zarr", "tiff"]
 TissueMaskChoice: TypeAlias = Literal["otsu", "full"]
@@ -18,6 +18,7 @@ CHOICES: Mapping[str, Any] = {
     "match": Match,
     "missing": Missing,
     "missing_chunks": MissingChunks,
+    "channel_axis": ChannelAxis,
 }
 
 

@@ -1,12 +1,16 @@
 """What an image file itself calls its channels: OME metadata, TIFF page names, ImageJ labels, OME-Zarr labels."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
 from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.images.tiff_series import Picture, choose, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 PAGE_NAME_TAG = 285
 XML_LIMIT = 2**26
@@ -20,26 +24,27 @@ def page_names(path: Path, count: int) -> tuple[str | None, ...]:
     FileFormatError
         The metadata cannot be read.
     """
-    names = _zarr_names(path) if path.is_dir() else _tiff_names(path)
+    names = _zarr_names(path) if path.is_dir() else _tiff_names(path, count)
     given = tuple(name.strip() if name and name.strip() else None for name in names)
     return given if len(given) == count and any(given) else (None,) * count
 
 
-def _tiff_names(path: Path) -> list[str | None]:
+def _tiff_names(path: Path, count: int) -> list[str | None]:
+    """Return the first names that are as many as the channels of the image of the file."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path, _multifile=False) as tiff:
-            described = tiff.ome_metadata
-            if described is not None and len(described) < XML_LIMIT:
-                names = _ome_names(described)
-                if any(names):
+            try:
+                image = choose(path, pictures(tiff))
+            except (RuntimeError, ValueError):  # an OME-XML that its pages contradict names nothing that is known
+                return []
+            imagej: Any = (tiff.imagej_metadata or {}).get("Labels", [])
+            labels: list[str | None] = [str(label) for label in imagej]
+            for names in (_ome_names(tiff, image), _page_names(image), labels):
+                if len(names) == count and any(names):
                     return names
-            tags = [page.tags.get(PAGE_NAME_TAG) for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
-            if len(tags) == len(tiff.pages) and any(tags):
-                return [None if tag is None else str(tag.value) for tag in tags]
-            labels: Any = (tiff.imagej_metadata or {}).get("Labels", [])
-            return [str(label) for label in labels]
+            return []
     except READER_FAILURES as error:
         raise reader_error(f"The names of the channels of {path}", error, library="tifffile") from error
     except FILE_FAILURES as error:
@@ -48,13 +53,33 @@ def _tiff_names(path: Path) -> list[str | None]:
         ) from error
 
 
-def _ome_names(described: str) -> list[str | None]:
-    """Return the names of the channels of the first image in OME-XML."""
-    root = ElementTree.fromstring(described)
-    pixels = next((element for element in root.iter() if element.tag.endswith("}Pixels")), None)
-    if pixels is None:
+def _ome_names(tiff: "TiffFile", image: Picture) -> list[str | None]:
+    """Return the names of the channels that OME-XML gives to the image of the file."""
+    described = tiff.ome_metadata
+    if described is None or len(described) >= XML_LIMIT:
         return []
-    return [element.get("Name") for element in pixels if element.tag.endswith("}Channel")]
+    found = [
+        (element.get("Name") or "", pixels)
+        for element in ElementTree.fromstring(described)
+        for pixels in element
+        if pixels.tag.endswith("}Pixels")
+    ]
+    size = tuple(map(str, image.size))
+    if len(found) > 1:  # the image that is read, not the first
+        found = [item for item in found if (item[1].get("SizeY"), item[1].get("SizeX")) == size]
+    if len(found) > 1:
+        found = [item for item in found if item[0] == image.series[0].name]
+    if len(found) != 1:
+        return []
+    return [element.get("Name") for element in found[0][1] if element.tag.endswith("}Channel")]
+
+
+def _page_names(image: Picture) -> list[str | None]:
+    """Return the names that the image's pages give themselves."""
+    if image.series[0].is_truncated or None in (pages := image.pages()):
+        return []
+    tags = [page.aspage().tags.get(PAGE_NAME_TAG) for page in pages]
+    return [None if tag is None else str(tag.value) for tag in tags]
 
 
 def _zarr_names(path: Path) -> list[str | None]:
