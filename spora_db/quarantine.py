@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from spora_db.errors import TableError, WriteError
+from spora_db.whole_numbers import LEAST, whole_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -207,7 +208,7 @@ def excluded_rows(table: pa.Table) -> pa.Table:
     Raises
     ------
     TableError
-        If one of these columns is missing or null, or a column has no fitting type.
+        If one of these columns is missing or null, or a column has no fitting type or values.
 
     Examples
     --------
@@ -226,6 +227,9 @@ def excluded_rows(table: pa.Table) -> pa.Table:
         kind = SCHEMA.field(name).type
         try:
             found = table.column(name) if name in table.column_names else pa.nulls(table.num_rows, kind)
+            if pa.types.is_integer(kind):
+                least = LEAST if name in ("row", "col") else 0  # the tile around a cell may begin before the image
+                found = whole_numbers(found, what=f"exclude(): the column {name}", least=least)
             columns[name] = found.cast(kind)
         except pa.ArrowException as error:
             raise TableError(f"exclude(): the column {name} cannot be read as {kind}: {error}") from error

@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cell_lakes import write_masks
 from lakes import write_lake
-from spora_db import Catalog
-from spora_db.errors import TableError
+from spora_db import Catalog, MultiplexImagingDataset, SporaQuery
+from spora_db.errors import QueryError, TableError
+from spora_db.importing.metadata import cell_table
+from spora_db.validation import validate
+from spora_db.whole_numbers import whole_numbers
 
 CELLS = "alpha/metadata/cells.parquet"
 ODD = {
@@ -69,11 +73,12 @@ def write_ids(lake: Path, ids: list | pa.Array) -> None:
 
 
 @pytest.mark.parametrize("ids", ODD.values(), ids=ODD)
-@pytest.mark.parametrize("ask", ["SELECT * FROM cells", "SELECT kind FROM cells WHERE cell_id = 1"])
-def test_what_is_no_whole_number_is_refused_by_the_view(lake, ids, ask):
+def test_what_is_no_whole_number_is_refused_by_the_view(lake, ids):
     write_ids(lake, ids)
-    with Catalog(lake) as catalog, pytest.raises(TableError, match=rf"(?s)'cell_id' of {CELLS} holds .* in digits"):
-        catalog.sql(ask).fetchall()
+    with Catalog(lake) as catalog:
+        for ask in ("SELECT * FROM cells", "SELECT kind FROM cells WHERE cell_id = 1"):
+            with pytest.raises(TableError, match=rf"(?s)'cell_id' of {CELLS} holds .* in digits"):
+                catalog.sql(ask).fetchall()
 
 
 @pytest.mark.parametrize(("ids", "expected"), WHOLE.values(), ids=WHOLE)
@@ -89,3 +94,77 @@ def test_columns_that_need_no_id_are_read_beside_odd_ones(lake):
     write_ids(lake, ["1_1", "2_1"])
     with Catalog(lake) as catalog:
         assert catalog.sql("SELECT kind, count(*) FROM cells GROUP BY kind").fetchall() == [("x", 2)]
+
+
+# Every way in ---------------------------------------------------------------------------------------------------------
+
+ASK = {
+    "rows": lambda lake: SporaQuery(lake).modality("imc").cells(size=8).count(),
+    "where": lambda lake: SporaQuery(lake).modality("imc").cells(size=8).where("cell_id > 0").df(),
+    "plan": lambda lake: SporaQuery(lake).modality("imc").cells(size=8).plan(),
+    "masks": lambda lake: SporaQuery(lake).modality("imc").cells(size=8, source="masks").plan(),
+    "beside": lambda lake: SporaQuery(lake).modality("imc").tiles(size=32).with_cells("kind").plan(),
+    "anndata": lambda lake: SporaQuery(lake).modality("imc").tissues().with_cells("kind").to_anndata(),
+    "sub-select": lambda lake: SporaQuery(lake).modality("imc").tissues().where(
+        "EXISTS (SELECT 1 FROM cells AS c WHERE c.tissue_id = tissues.tissue_id AND c.cell_id = 2)"
+    ).count(),
+    "classes": lambda lake: MultiplexImagingDataset(
+        "alpha", path=lake / "alpha", modality="imc", resolution=1, load_cell_metadata=True
+    ).cell_metadata,
+}  # fmt: skip
+SOME = {name: ODD[name] for name in ("underscore", "hexadecimal", "exponent", "space before", "fraction", "boolean",
+                                     "negative", "beyond 64 bits")}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def masked(lake: Path) -> Path:
+    write_masks(lake)
+    return lake
+
+
+@pytest.mark.parametrize("ids", SOME.values(), ids=SOME)
+def test_odd_ids_are_refused_by_every_answer_and_told_by_validate(masked, ids):
+    write_ids(masked, ids)
+    for name, ask in ASK.items():
+        with pytest.raises(TableError, match=rf"'cell_id' of {CELLS} holds "):
+            print(name, ask(masked))
+    found = {finding.file: finding.reason for finding in validate(masked) if "in digits" in finding.reason}
+    assert f"The column 'cell_id' of {CELLS}" in found[CELLS]
+
+
+OF_CSV = {
+    "1_1": "1_1", "0x2": "0x2", "1e1": "1e1", "1.5": "1.5", "true": "true", "-1": "-1", "+7": "'\\+7'",
+    "0": "holds '?0", "9223372036854775808": "9223372036854775808", "": "is empty in 1 row", "x": "'x'",
+    "7\nroi,7": "2 rows for cell 7",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words"), OF_CSV.items(), ids=OF_CSV)
+def test_odd_ids_are_not_imported(tmp_path, text, words):
+    file = tmp_path / "cells.csv"
+    file.write_text(f"tissue_id,Object,kind\nroi,{text},x\n".replace("\nroi,7,x", ",x\nroi,7,x"))
+    with pytest.raises(TableError, match=rf"cells\.csv.*{words}"):
+        cell_table(file, ["roi"], id_column=None)
+
+
+@pytest.mark.parametrize("texts", [["7", "8"], ["7.0", "8.0"], [" 7", "8 "], ["007", "8"]])
+def test_whole_numbers_of_a_csv_are_imported(tmp_path, texts):
+    file = tmp_path / "cells.csv"
+    file.write_text("tissue_id,Object\n" + "".join(f"roi,{text}\n" for text in texts))
+    assert cell_table(file, ["roi"], id_column=None)[0]["cell_id"].to_pylist() == [7, 8]
+
+
+@pytest.mark.parametrize("ids", ODD.values(), ids=ODD)
+def test_excluded_rows_and_rows_of_ones_own_obey_the_same_rule(masked, ids):
+    place = {"dataset": ["alpha"], "tissue_id": ["alpha_0000"]}
+    with pytest.raises(TableError, match=r"exclude\(\): the column cell_id holds .* in digits"):
+        SporaQuery(masked).exclude(pa.table({**place, "cell_id": ids}))
+    if isinstance(ids, list) and isinstance(ids[0], str | bool | float | int) and ids[0] != 2.0**53 + 2:
+        own = pa.table({**place, "cell_id": ids, "row": [3], "col": [3]})
+        with pytest.raises(QueryError, match="'cell_id'"):
+            SporaQuery.from_arrow(masked, own).modality("imc").cells(size=8, mpp=1.0).plan()
+
+
+@pytest.mark.parametrize(("ids", "expected"), WHOLE.values(), ids=WHOLE)
+def test_columns_of_arrow_obey_the_rule_of_sql(ids, expected):
+    assert whole_numbers(ids, what="The column").to_pylist() == expected

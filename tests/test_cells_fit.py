@@ -109,10 +109,11 @@ def test_conditions_on_places_hold_on_those_that_are_measured(unplaced, conditio
     assert rows_of(unplaced.where(condition).plan()) == corners(TRUE[mask(TRUE)])
 
 
-@pytest.mark.parametrize("answer", ["count", "df", "sql", "to_arrow", "audit", "panel_overlap"])
-def test_answers_that_read_no_mask_say_so(unplaced, answer):
-    with pytest.raises(QueryError, match=r"instance masks are read.*\.plan\(\)"):
-        getattr(unplaced.where("row > 10"), answer)()
+def test_answers_that_read_no_mask_say_so(unplaced):
+    asked = unplaced.where("row > 10")
+    for answer in (asked.count, asked.df, asked.sql, asked.to_arrow, asked.audit, asked.panel_overlap):
+        with pytest.raises(QueryError, match=r"instance masks are read.*\.plan\(\)"):
+            answer()
 
 
 def test_weights_and_groups_see_measured_places(unplaced):
@@ -473,3 +474,66 @@ def test_columns_arrive_whole_or_are_refused_by_name(lake, column, expected):
     if "own" in found["categories"]:
         values = [found["categories"]["own"][code] if code >= 0 else None for code in values]
     assert [str(value) for value in values] == [str(value) for value in expected]
+
+
+def test_an_anndata_keeps_large_whole_numbers_beside_gaps(lake):
+    places = {"centroid_row": [3.0, 3.0], "centroid_col": [3.0, 19.0]}
+    columns = {"big": pa.array([-BIG, BIG]), "flag": [False, True], "small": [6, 5], "kind": ["y", "x"]}
+    pq.write_table(pa.table({"tissue_id": [TISSUE] * 2, "cell_id": [1, 2], **places, **columns}), lake / CELLS)
+    chosen = query(lake).tissues().where(f"tissue_id = '{TISSUE}'")
+    obs = chosen.with_cells(*columns).to_anndata().obs.set_index("cell_id")
+    assert obs.loc[[1, 2], "big"].tolist() == [-BIG, BIG]
+    assert obs["big"].isna().sum() == len(obs) - 2
+    assert obs.loc[[1, 2], "flag"].tolist() == [0.0, 1.0]
+    assert obs.loc[[1, 2], "small"].tolist() == [6.0, 5.0]
+    assert obs.loc[[1, 2], "kind"].tolist() == ["y", "x"]
+    own = cells(lake).select("big").to_anndata().obs.set_index("cell_id")
+    assert own.loc[[1, 2], "big"].tolist() == [-BIG, BIG]
+
+
+# Label encoders -------------------------------------------------------------------------------------------------------
+
+ENCODERS = {
+    "fraction": ([1.5, 2.0], ["x", "y"], "found 1.5"),
+    "boolean": ([True, False], ["x", "y"], "found True"),
+    "text": (["1_1", "2"], ["x", "y"], "found '1_1'"),
+    "hexadecimal": (["0x1", "2"], ["x", "y"], "found '0x1'"),
+    "negative": ([-1, 2], ["x", "y"], "0 or more; found -1"),
+    "no id": ([1.0, np.nan], ["x", "y"], "1 row has no id"),
+    "null id": (pa.array([None, None], pa.int64()), ["x", "y"], "2 rows have no id"),
+    "id twice": ([1, 1], ["x", "y"], "repeats an id"),
+    "id twice as text": (["1", "01"], ["x", "y"], "repeats an id"),
+    "no name": ([1, 2], ["x", None], "1 row has no name"),
+    "empty name": ([1, 2], ["x", " "], "1 row has no name"),
+    "NaN as a name": ([1, 2], [np.nan, 2.0], "1 row has no name"),
+    "name twice": ([1, 2], ["x", "x"], "repeats a name"),
+    "list": ([1, 2], [["x"], ["y"]], "A name is a text"),
+}
+
+
+@pytest.fixture(scope="module")
+def task(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lake = shutil.copytree(made, tmp_path_factory.mktemp("task") / "lake")
+    write_mask(lake / MASKS / "kind" / f"{TISSUE}.npz", grid() % 3)
+    return lake
+
+
+@pytest.mark.parametrize(("ids", "names", "words"), ENCODERS.values(), ids=ENCODERS)
+def test_a_label_encoder_names_each_class_once(task, ids, names, words):
+    file = task / MASKS / "kind/label_encoder.parquet"
+    pq.write_table(pa.table({"id": ids, "name": names}), file)
+    dataset = MultiplexImagingDataset("alpha", path=task / "alpha", modality="imc", resolution=1)
+    with pytest.raises(TableError, match=rf"label_encoder\.parquet: .*{words}"):
+        dataset.get_cell_task_mask(TISSUE, "kind")
+    found = [finding.reason for finding in validate(task) if finding.rule == "label_encoders"]
+    assert any(re.search(words, reason) for reason in found), found
+
+
+@pytest.mark.parametrize(
+    "ids", [[1, 2], [1.0, 2.0], ["1", "2"], pa.array([1, 2], pa.uint8()), [Decimal("1.0"), Decimal(2)]]
+)
+def test_ids_of_classes_may_be_of_any_type_that_holds_whole_numbers(task, ids):
+    pq.write_table(pa.table({"id": ids, "name": ["x", "y"]}), task / MASKS / "kind/label_encoder.parquet")
+    dataset = MultiplexImagingDataset("alpha", path=task / "alpha", modality="imc", resolution=1)
+    assert dataset.get_cell_task_mask(TISSUE, "kind").mapping == {1: "x", 2: "y"}
+    assert "mask_labels" not in {finding.rule for finding in validate(task, deep=True)}

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, unknown
+from spora_db.label_encoders import class_names, encoder_faults
 from spora_db.layout import INSTANCES, cell_mask_folders, check_name, is_cell_mask, mask_folder
 from spora_db.masks import load_label_mask, load_tissue_mask
 
@@ -75,7 +76,8 @@ class MaskFiles:
         UnknownNameError
             If there is no such task.
         TableError, FileFormatError
-            If its label encoder is absent, lacks a column, repeats an id, or cannot be read.
+            If its label encoder is absent, lacks a column, has ids or names that are absent, repeated or no whole
+            numbers, or cannot be read.
         """
         tasks = self.tasks()
         if task not in tasks:
@@ -97,8 +99,8 @@ class MaskFiles:
         except (pa.ArrowException, OSError) as error:
             message = f"{path} cannot be read as parquet: {error}."
             raise FileFormatError(message) from error
-        mapping = {int(row["id"]): str(row["name"]) for row in rows}
-        if len(mapping) != len(rows):
-            message = f"{path} repeats an id: {len(rows)} rows, {len(mapping)} ids."
+        names, ids = ([row[column] for row in rows] for column in ("name", "id"))
+        for fault in encoder_faults(names, ids):
+            message = f"{path}: {fault} Correct the table."
             raise TableError(message)
-        return mapping
+        return class_names(names, ids)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from spora_db.errors import FileFormatError, TableError, unknown
 from spora_db.importing.fields import STORES, TIFFS
 from spora_db.importing.panel import read_csv, read_header
+from spora_db.whole_numbers import whole_numbers
 from spora_db.wording import counted
 
 if TYPE_CHECKING:
@@ -83,32 +84,56 @@ def cell_table(path: Path, tissues: Sequence[str], *, id_column: str | None) -> 
     Raises
     ------
     TableError
-        There is no column of cell ids, or it is not of whole numbers.
+        There is no column of cell ids; or it has a value that is no whole number from 1, or none; or a cell is there
+        twice.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table, ids_here = _read(path, id_column, tissues)
-    found = [name for name in table.column_names if name.strip().casefold() in CELL_IDS]
+    header, _ = read_header(path)
+    found = [name for name in header if name.strip().casefold() in CELL_IDS]
     if "cell_id" in found:
         found = ["cell_id"]
     if len(found) != 1:
         raise TableError(
-            f"{path} has no column of cell ids, or several. It has: {', '.join(table.column_names)}. Expected "
+            f"{path} has no column of cell ids, or several. It has: {', '.join(header)}. Expected "
             "'cell_id' (steinbock: 'Object'), the number of the cell in the cell mask."
         )
-    if not pa.types.is_integer(table[found[0]].type):
-        raise TableError(f"The column {found[0]!r} of {path} is {table[found[0]].type}; expected whole numbers.")
-    columns = {"tissue_id": pa.array(ids_here, pa.string()), "cell_id": table[found[0]]}
+    table, ids_here = _read(path, id_column, tissues, texts=found)
+    numbers = _cell_ids(table[found[0]], f"The column {found[0]!r} of {path}")
+    columns = {"tissue_id": pa.array(ids_here, pa.string()), "cell_id": numbers}
     columns |= {name: table[name] for name in table.column_names if name not in (found[0], "tissue_id", "cell_id")}
     cells = pa.table(columns)
     chosen = cells.filter(pc.is_in(cells["tissue_id"], pa.array(list(tissues), pa.string())))
+    repeated = chosen.group_by(["tissue_id", "cell_id"]).aggregate([([], "count_all")])
+    repeated = repeated.filter(pc.greater(repeated["count_all"], 1))
+    if len(repeated):
+        first = repeated.sort_by([("tissue_id", "ascending"), ("cell_id", "ascending")]).to_pylist()[0]
+        raise TableError(
+            f"{path} has {first['count_all']} rows for cell {first['cell_id']} of tissue {first['tissue_id']!r} "
+            f"({len(repeated)} such cells). Keep one row per cell."
+        )
     left = len(cells) - len(chosen)
     return chosen, [f"{counted(left, 'row')} of {path.name} left out: of other tissues."] if left else []
 
 
-def _read(path: Path, id_column: str | None, tissues: Sequence[str]) -> tuple["pa.Table", list[str]]:
-    """Read a CSV with inferred types, ids as text, and return it with the tissue id of each row."""
+def _cell_ids(column: "pa.ChunkedArray", what: str) -> "pa.ChunkedArray":
+    """Return the cell ids of a CSV, read as text: ``7.0``, as pandas writes numbers with gaps, is 7."""
+    import pyarrow.compute as pc
+
+    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), pattern=r"^([0-9]+)[.]0*$", replacement=r"\1")
+    numbers = whole_numbers(plain, what=what, least=1)
+    if numbers.null_count:
+        raise TableError(
+            f"{what} is empty in {counted(numbers.null_count, 'row')}. Number every cell, as its mask does."
+        )
+    return numbers
+
+
+def _read(
+    path: Path, id_column: str | None, tissues: Sequence[str], *, texts: Sequence[str] = ()
+) -> tuple["pa.Table", list[str]]:
+    """Read a CSV with inferred types, ids and `texts` as text, and return it with the tissue id of each row."""
     import pyarrow as pa
     import pyarrow.csv
 
@@ -130,7 +155,7 @@ def _read(path: Path, id_column: str | None, tissues: Sequence[str]) -> tuple["p
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             read_options=pyarrow.csv.ReadOptions(column_names=header, skip_rows=1),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys((*IDS, wanted, "split"), pa.string()), strings_can_be_null=True
+                column_types=dict.fromkeys((*IDS, wanted, "split", *texts), pa.string()), strings_can_be_null=True
             ),
         )
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError, QueryError
@@ -207,23 +208,40 @@ def _cell_columns(plan: Plan, part: Measured) -> dict[str, Any]:
     wanted = part.cells.centroids.cell_id[part.kept]
     columns: dict[str, Any] = {}
     for name, values, texts in zip(plan.cells.names, plan.cells.values, plan.cells.categories, strict=True):
-        series = pd.Series(values[own], index=labels).reindex(wanted)
+        series = pd.Series(values[own], index=labels).astype(_with_gaps(values)).reindex(wanted)
         if texts is None:
-            columns[name] = series.to_numpy()
+            columns[name] = series.astype(np.float64).array if series.dtype == object else series.array
         else:
             codes = series.fillna(-1).to_numpy().astype(np.int64)
             columns[name] = pd.Categorical.from_codes(codes, pd.Index(list(texts), dtype=object))
     return columns
 
 
-def _row_column(plan: Plan, part: Measured, name: str) -> list[Any]:
+def _with_gaps(values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - a type of numpy or of pandas
+    """Return the type that keeps whole numbers beyond 2**53 beside gaps, where floats would round; else their own."""
+    import pandas as pd
+
+    if values.dtype.kind not in "iu" or not values.size or max(-int(values.min()), int(values.max())) <= 2**53:
+        return values.dtype
+    return pd.Int64Dtype() if values.dtype.kind == "i" else pd.UInt64Dtype()
+
+
+def _row_column(plan: Plan, part: Measured, name: str) -> Any:  # noqa: ANN401 - a list, or an array of pandas
     """Return a further column of the query for every cell: its own row's, else what all rows of the tissue agree on."""
-    values = plan.columns.column(name).take(part.rows).to_pylist()
+    import pandas as pd
+
+    column = plan.columns.column(name)
+    values = column.take(part.rows).to_pylist()
     if plan.unit == "cell":
         by_label = dict(zip(plan.tile_id[part.rows].tolist(), values, strict=True))
-        return [by_label[label] for label in part.cells.centroids.cell_id[part.kept].tolist()]
-    common = values[0] if all(value == values[0] for value in values) else None
-    return [common] * len(part.kept)
+        chosen = [by_label[label] for label in part.cells.centroids.cell_id[part.kept].tolist()]
+    else:
+        common = values[0] if all(value == values[0] for value in values) else None
+        chosen = [common] * len(part.kept)
+    if not pa.types.is_integer(column.type):
+        return chosen
+    kind = _with_gaps(column.drop_null().to_numpy())
+    return chosen if isinstance(kind, np.dtype) else pd.array(chosen, dtype=kind)
 
 
 def _variables(measured: list[Measured], panels: list[list[Marker]], order: list[Marker]) -> "pd.DataFrame":

@@ -198,7 +198,8 @@ class ContentVerbs:
         Parameters
         ----------
         *columns
-            Columns of the cells table, such as ``"cell_type"``: numbers come as they are, anything else as codes.
+            Columns of the cells table, such as ``"cell_type"``: numbers come as they are (float64 with NaN where some
+            are null), texts and times as codes. What would not arrive whole is refused, such as lists.
         source
             What says which cells there are, as in `cells`.
         """

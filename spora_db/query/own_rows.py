@@ -20,7 +20,9 @@ PLACES: dict[Unit, tuple[str, ...]] = {
 }
 ROWS = "query_rows"
 """The name under which rows of another engine are registered while a query runs."""
-_NUMBERS = ("mpp", "tile_size", "tile_id", "row", "col")
+_NUMBERS = ("mpp", "tile_size", "tile_id", "cell_id", "row", "col")
+_LABELS = "cell_id NOT BETWEEN 1 AND 2147483647"
+"""No label of a mask: 0 is its background, and others are positive numbers of 32 bits."""
 
 
 def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, dict[str, str]]:
@@ -103,6 +105,8 @@ def _check_places(selection: Selection, source: exp.Query, types: Mapping[str, s
         tests[name] = exp.Is(this=column, expression=exp.Null())
         if name in _NUMBERS[1:] and types[name] not in WHOLE_NUMBERS:
             tests[name] = exp.or_(tests[name], exp.NEQ(this=column.copy(), expression=exp.func("floor", column.copy())))
+        if name == "cell_id":
+            tests[name] = exp.or_(tests[name], exp.condition(_LABELS, dialect=DIALECT))
     counted = exp.select(*(exp.func("count_if", test) for test in tests.values())).from_(source.subquery("rows"))
     for name, number in zip(tests, catalog._run(counted.sql(DIALECT)).fetchall()[0], strict=True):
         if number:

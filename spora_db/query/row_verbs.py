@@ -91,10 +91,12 @@ class RowVerbs:
         ``tissue_<name>`` (but ``split``, ``patient_id``, ``specimen_id`` are the tissue's).
 
         Centroids are pixels of the resolution asked for. They come from the cells table where it has the columns
-        ``centroid_row, centroid_col`` (or ``centroid-0, centroid-1``; ``centroid_0, centroid_1``; ``row, col``;
-        ``Pos_Y, Pos_X``; ``Y_centroid, X_centroid``; ``Location_Center_Y, Location_Center_X``) and the images of the
-        dataset have one resolution. Else `plan` and `to_torch` measure them in the instance masks, which are read once
-        for all selected tissues (progress is logged); until then, ``row`` and ``col`` are NULL in `sql` and `df`.
+        ``centroid_row, centroid_col`` (or ``centroid-0, centroid-1``; ``centroid_0, centroid_1``; ``Pos_Y, Pos_X``;
+        ``Y_centroid, X_centroid``; ``Location_Center_Y, Location_Center_X``; ``row, col``) and the images of the
+        dataset have one resolution; a dataset takes the first pair that it has, and two that contradict each other are
+        an error, but for ``row, col``, which may be a core's place on its slide. Else `plan` and `to_torch` measure
+        centroids in the instance masks, which are read once for all selected tissues (progress is logged); until then,
+        ``row`` and ``col`` are NULL in `sql` and `df`, and conditions on them are an error there.
 
         Parameters
         ----------

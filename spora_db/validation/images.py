@@ -14,6 +14,7 @@ from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, Spo
 from spora_db.images import image_header, open_image
 from spora_db.images.base import MissingChunks
 from spora_db.images.brightfield import brightfield_fault
+from spora_db.label_encoders import class_ids
 from spora_db.layout import MULTIPLEX_MODALITIES, Dataset, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.samples.cell_checks import ListedCells
@@ -176,7 +177,7 @@ def _masks(
         labels = None
         if (folder.mpp, folder.kind) in encoders:
             _, ids = read_encoder(encoders[folder.mpp, folder.kind])
-            labels = frozenset(value for value in ids if isinstance(value, int)) or None
+            labels = frozenset(number for number in class_ids(ids) if number is not None) or None
         try:
             tissues = list_masks(folder)
         except FileFormatError:  # a name that is no text, found by the rules of folders

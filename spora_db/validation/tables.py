@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from spora_db.errors import FileFormatError, TableError
+from spora_db.label_encoders import encoder_faults
 from spora_db.layout import Dataset, TableFile, TableKind
 from spora_db.names import fold
 from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
@@ -93,20 +94,8 @@ def check_encoders(dataset: Dataset, root: Path) -> Iterator[Finding]:
         if table.kind == "label_encoder":
             file = table.path.relative_to(root).as_posix()
             names, ids = read_encoder(table.path)
-            for what, values in (("name", names), ("id", ids)):
-                if None in values:
-                    reason = f"{values.count(None)} rows have no {what}."
-                    yield broken("label_encoders", reason, dataset=dataset.name, file=file)
-                repeated = sorted(
-                    str(value) for value, times in Counter(values).items() if times > 1 and value is not None
-                )
-                if repeated:
-                    reason = f"These stand more than once as {what}: {', '.join(repeated[:10])}."
-                    yield broken("label_encoders", reason, dataset=dataset.name, file=file)
-            negative = sorted(value for value in ids if isinstance(value, int) and value < 0)
-            if negative:
-                reason = f"An id is 0 or more; found {negative[0]}."
-                yield broken("label_encoders", reason, dataset=dataset.name, file=file)
+            for fault in encoder_faults(names, ids):
+                yield broken("label_encoders", fault, dataset=dataset.name, file=file)
 
 
 def read_encoder(path: Path) -> tuple[list[object], list[object]]:

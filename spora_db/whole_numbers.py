@@ -1,0 +1,85 @@
+"""Whole numbers in Arrow columns and lists, by the rule that SQL has in `spora_db.sources.whole_numbers`."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spora_db.errors import TableError
+
+LEAST, MOST = -(2**63), 2**63 - 1
+EXACT = {16: 2**11, 32: 2**24, 64: 2**53}
+"""By the bits of a floating-point number, up to where it is the whole number that was meant."""
+_DIGITS = re.compile("-?[0-9]+")
+
+
+def whole_number(value: object, *, least: int = 0) -> int | None:
+    """Return the whole number of 64 bits that a value is; None if it is none in digits.
+
+    Examples
+    --------
+    >>> [whole_number(value) for value in (7, 7.0, "007", Decimal("7.0"))]
+    [7, 7, 7, 7]
+    >>> [whole_number(value) for value in (1.5, True, "1_1", "0x2", "1e1", " 7", "+7", "7.0", -1, 2**63, [7])]
+    [None, None, None, None, None, None, None, None, None, None, None]
+    """
+    number: int | None = None
+    if isinstance(value, str):
+        number = int(value) if _DIGITS.fullmatch(value) and len(value) < 100 else None
+    elif isinstance(value, bool | np.bool_):
+        number = None
+    elif isinstance(value, int | np.integer):
+        number = int(value)
+    elif isinstance(value, float | np.floating):
+        most = EXACT[8 * value.itemsize if isinstance(value, np.floating) else 64]
+        number = int(value) if abs(float(value)) <= most and float(value).is_integer() else None
+    elif isinstance(value, Decimal):
+        number = int(value) if value.is_finite() and value == int(value) else None
+    return number if number is not None and least <= number <= MOST else None
+
+
+def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int = 0) -> Any:  # noqa: ANN401
+    """Return a column as int64, NaN as null.
+
+    Parameters
+    ----------
+    column
+        Of any type.
+    what
+        The column and its table, for the error: ``"The column 'cell_id' of cells.csv"``.
+    least
+        The least value.
+
+    Raises
+    ------
+    TableError
+        If a value is no whole number in digits, of 64 bits.
+
+    Examples
+    --------
+    >>> whole_numbers(pa.array([7.0, float("nan")]), what="The column 'cell_id'").to_pylist()
+    [7, None]
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_floating(kind):
+        floats = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+        unknown = np.isnan(floats)
+        fine = unknown | ((np.abs(floats) <= EXACT[kind.bit_width]) & (floats == np.trunc(floats)) & (floats >= least))
+        numbers = pa.array(np.where(unknown | ~fine, 0, floats).astype(np.int64), mask=unknown)
+        odd = None if fine.all() else float(floats[~fine][0])
+    elif pa.types.is_integer(kind):
+        ends = [value for value in pc.min_max(column).as_py().values() if value is not None]
+        odd = next((value for value in ends if not least <= value <= MOST), None)
+        numbers = column if odd is not None else column.cast(pa.int64())
+    else:
+        found = [(value, whole_number(value, least=least)) for value in column.to_pylist()]
+        odd = next((value for value, number in found if number is None and value is not None), None)
+        numbers = pa.array([number for _, number in found], pa.int64())
+    if odd is not None:
+        raise TableError(f"{what} holds {odd!r}; expected whole numbers in digits, from {least} to {MOST}.")
+    return numbers
