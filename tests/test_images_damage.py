@@ -17,6 +17,7 @@ from zarr.codecs.bytes import BytesCodec
 
 from spora_db.errors import FileFormatError, SporaError
 from spora_db.images import clear_cache, close_images, open_image, read_region, write_ometiff, write_omezarr
+from spora_db.masks import load_mask
 
 IMAGE = np.random.default_rng(0).poisson(2, (3, 40, 40)).astype("u2")
 CHUNK, SHARD = (3, 16, 16), (3, 32, 32)
@@ -202,6 +203,50 @@ def test_broken_metadata_is_named(tmp_path: Path, document: str, content: bytes)
     (path / document).write_bytes(content)
     with pytest.raises(FileFormatError, match=document.replace(".", r"\.")):
         open_image(path)
+
+
+def test_no_flipped_bit_in_a_zarr_of_ours_is_silent(tmp_path: Path) -> None:
+    """Every bit of the shape, and some of all other bytes."""
+    image = IMAGE[:, :20, :17]
+    path = write_omezarr(tmp_path / "a.ome.zarr", image, mpp=1, chunk=16, shard=16)
+    for file in (path / "zarr.json", path / "0/zarr.json", chunk_files(path)[1]):
+        whole = file.read_bytes()
+        shape = 8 * max(whole.find(b'"shape"'), 0)
+        for place in (*range(shape, shape + 8 * 45), *range(3, 8 * len(whole), 83)):
+            flipped = bytearray(whole)
+            flipped[place // 8] ^= 1 << (place % 8)
+            file.write_bytes(flipped)
+            close_images()
+            got = read(path, None)
+            assert isinstance(got, SporaError) or np.array_equal(got, image), (file, place)
+        file.write_bytes(whole)
+
+
+def test_an_image_that_was_resized_on_purpose_opens_without_the_note(tmp_path: Path) -> None:
+    path = write_omezarr(tmp_path / "a.ome.zarr", IMAGE, mpp=1)
+    zarr.open_array(path / "0", mode="r+").resize((3, 40, 30))
+    with pytest.raises(FileFormatError, match=r"shape is \(3, 40, 30\).*\(3, 40, 40\) was written.*remove 'spora_db'"):
+        open_image(path)
+    del zarr.open_group(path, mode="r+").attrs["spora_db"]
+    np.testing.assert_array_equal(read(path, None), IMAGE[:, :, :30])
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_no_flipped_bit_in_a_mask_is_silent(tmp_path: Path, save: Any) -> None:
+    path, mask = tmp_path / "a.npz", np.zeros((9, 11), np.int32)
+    mask[3:5, 2:7] = 7
+    save(path, mask=mask)
+    whole = path.read_bytes()
+    for place in range(0, 8 * len(whole), 7):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(flipped)
+        try:
+            got = load_mask(path)
+        except SporaError:
+            continue
+        assert got.dtype == mask.dtype, place
+        np.testing.assert_array_equal(got, mask)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "deflate"])

@@ -16,6 +16,7 @@ from lakes import write_lake, write_zarr
 from spora_db import SporaQuery
 from spora_db.cli import app
 from spora_db.errors import FileFormatError, LockError, QueryError
+from spora_db.images import clear_cache, close_images, write_omezarr
 from spora_db.lock.json_values import from_json, to_json
 from spora_db.lock.lockfile import check_lock, make_lock, read_lock
 from spora_db.selection import Selection
@@ -323,6 +324,59 @@ def test_images_are_fingerprinted_when_asked(query, lake, tmp_path):
     assert SporaQuery.from_lock(plain).selection == query.selection
     assert "images changed (1):\n  alpha/imc/1_0mpp/images/alpha_0001.ome.zarr\n" in broken(full)
     assert len(read_lock(full).images) == 6
+
+
+def flip(file: Path) -> None:
+    """Change one bit in the middle of a file, and nothing that a folder tells of it."""
+    state, data = file.stat(), bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def exchange(first: Path, second: Path) -> None:
+    spare = first.with_name("spare")
+    for source, target in ((first, spare), (second, first), (spare, second)):
+        source.rename(target)
+
+
+def test_a_verified_lock_finds_one_changed_bit(query, lake, tmp_path, monkeypatch):
+    monkeypatch.setattr("spora_db.lock.state.EDGE", 50)
+    folder = lake / "alpha/imc/1_0mpp/images"
+    pixels = np.random.default_rng(0).integers(0, 2**16, (5, 96, 96)).astype(np.uint16)
+    write_omezarr(folder / "alpha_0001.ome.zarr", pixels, mpp=1.0, chunk=32, shard=32, overwrite=True)
+    ends, whole = query.lock(tmp_path / "a.json", images=True), query.lock(tmp_path / "b.json", verify=True)
+    assert SporaQuery.from_lock(whole).selection == query.selection
+    first, second = (folder / "alpha_0001.ome.zarr/0/c/0/0" / name for name in "01")
+    exchange(first, second)
+    assert "images changed (1)" in broken(whole)
+    exchange(first, second)
+    flip(first)
+    close_images()
+    clear_cache()
+    assert SporaQuery.from_lock(ends).selection == query.selection
+    assert "images changed (1):\n  alpha/imc/1_0mpp/images/alpha_0001.ome.zarr\n" in broken(whole)
+    with pytest.raises(FileFormatError, match=r"alpha_0001.*crc32c"):
+        query.lock(tmp_path / "c.json", verify=True)
+    assert not (tmp_path / "c.json").exists()
+    told = CliRunner().invoke(app, ["diff", str(ends), str(whole)])
+    assert told.exit_code == 0
+    assert "note: images were not compared" in told.output
+
+
+def test_a_verified_lock_reads_masks_and_leaves_absent_chunks_absent(query, lake, tmp_path):
+    folder = lake / "alpha/segmentations/1_0mpp/tissue_masks"
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in (lake / "alpha/imc/1_0mpp/images").iterdir():
+        np.savez_compressed(folder / f"{image.name[:-9]}.npz", mask=np.eye(96, dtype=bool))
+    masked = query.where("dataset = 'alpha'").with_masks("tissue")
+    shutil.rmtree(lake / "alpha/imc/1_0mpp/images/alpha_0001.ome.zarr/0/c/0/1")
+    path = masked.lock(tmp_path / "a.json", verify=True)
+    assert any(name.endswith(".npz") for name in read_lock(path).images)
+    flip(folder / "alpha_0001.npz")
+    assert "images changed (1):\n  alpha/segmentations/1_0mpp/tissue_masks/alpha_0001.npz\n" in broken(path)
+    with pytest.raises(FileFormatError, match=r"alpha_0001\.npz"):
+        masked.lock(tmp_path / "b.json", verify=True)
 
 
 def test_a_plan_that_cannot_be_made_says_why(query, lake, tmp_path):

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from spora_db.errors import ArgumentError
 
+BAND = 256
+"""Rows that are decoded at once where an image is gone through, about: a whole number of chunks."""
 Pages: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
 MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
 """What a chunk absent on disk is: a partial download, the fill value, or the white around the scanned parts of a slide.
@@ -180,6 +182,25 @@ def check_pages(pages: Pages | None, count: int, path: object) -> npt.NDArray[np
             "Its channels.parquet may list more channels than the image holds."
         )
     return given
+
+
+def read_through(reader: ImageReader) -> Iterator[Block]:
+    """Decode all pixels of an image once, band by band: whatever checksums its file carries are compared.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spora_db.images import open_image, write_omezarr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_omezarr(Path(folder) / "a.ome.zarr", np.ones((2, 300, 40), np.uint16), mpp=1.0)
+    ...     sum(block.pixels.size for block in read_through(open_image(path)))
+    24000
+    """
+    channels, height, width = reader.shape
+    tall = reader.chunks[0]
+    band = max(tall, BAND // tall * tall)
+    for row in range(0, height, band):
+        yield from reader.blocks(range(channels), row, 0, min(band, height - row), width)
 
 
 def read_region(

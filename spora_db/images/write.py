@@ -16,6 +16,7 @@ import numpy.typing as npt
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.failures import FILE_FAILURES, READER_FAILURES
 from spora_db.images.tiff_tiles import zstd_tiles
+from spora_db.images.zarr_layout import WRITTEN
 from spora_db.writing import atomic_path
 
 
@@ -82,7 +83,9 @@ def write_omezarr(
     channels = image.shape[0]
     blosc = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle", typesize=image.dtype.itemsize)
     with _atomic_folder(path, overwrite=overwrite) as folder:
-        group = zarr.open_group(folder, mode="w", zarr_format=3, attributes={"ome": _ome(path, mpp, channel_names)})
+        # the shape twice, because the JSON that says it has no checksum: a changed digit would cut or pad the image
+        attributes: dict[str, Any] = {"ome": _ome(path, mpp, channel_names), WRITTEN: {"shape": list(image.shape)}}
+        group = zarr.open_group(folder, mode="w", zarr_format=3, attributes=attributes)
         array = group.create_array(
             "0",
             shape=image.shape,

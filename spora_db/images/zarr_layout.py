@@ -15,6 +15,8 @@ from spora_db.images.zarr_json import load_json, sizes
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 
 CHUNK_LIMIT = 4 * 2**30
+WRITTEN = "spora_db"
+"""The attribute of a group in which `write_omezarr` notes what it wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
         )
     metadata = load_json(document)
     shape = sizes(metadata, "shape", document)
+    _check_written(attributes, shape, document)
     if names is None:
         names = _dimension_names(metadata) or tuple(default_names(len(shape), path))
     axes = place_axes(names, shape, path, channel_axis=channel_axis)
@@ -100,6 +103,19 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
             remedy="Write it again in smaller chunks.",
         )
     return ZarrLayout(folder=folder, shape=shape, axes=axes, encoding=encoding, files=(*files, document))
+
+
+def _check_written(attributes: Mapping[str, Any], shape: tuple[int, ...], document: Path) -> None:
+    """Compare an array's shape with the one that spora-db noted in its group when it wrote it."""
+    written = attributes.get(WRITTEN)
+    noted = written.get("shape") if isinstance(written, dict) else None
+    if isinstance(noted, list) and tuple(noted) != shape:
+        raise broken(
+            document,
+            f"its shape is {shape}, but its group notes that {tuple(noted)} was written",
+            expected="the same shape in both",
+            remedy=f"Copy or download it again; if it was resized on purpose, remove {WRITTEN!r} from the group.",
+        )
 
 
 def _is_array(document: Path) -> bool:

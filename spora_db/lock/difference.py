@@ -48,6 +48,11 @@ class TissueChanges:
     changed: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = ()
 
 
+WHOLE = "content equal"
+ENDS = "ends equal (between them they are not compared)"
+OTHER_FINGERPRINTS = "images were not compared: one lock was made with verify=True, and has fingerprints of all bytes"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockDifference:
     """All that differs between two locks.
@@ -60,7 +65,7 @@ class LockDifference:
         Paths below the lake. Files that differ in their time only do not differ.
     touched, touched_images
         Paths below the lake of files and images that differ in their time only: told, but no difference by themselves.
-        Of an image, both ends of its files are the same; what lies between was not read.
+        Of an image, both ends of its files are the same, or all bytes where `whole_images` is true.
     tissues
         Rows gained, lost and changed, by dataset.
     rows
@@ -71,6 +76,9 @@ class LockDifference:
         Why the second has no plan, if it has none.
     other_form
         Whether the hashes are of two forms, and can differ for equal plans.
+    whole_images, other_fingerprints
+        Whether fingerprints of images are of all bytes; whether they are in one lock and of both ends in the other, so
+        that images were not compared.
     versions
         Lines on versions of software: told, but no difference by themselves.
     """
@@ -86,6 +94,8 @@ class LockDifference:
     same_rows: bool = False
     failure: str | None = None
     other_form: bool = False
+    whole_images: bool = False
+    other_fingerprints: bool = False
     versions: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -97,7 +107,8 @@ class LockDifference:
         """Return a report, a line per finding."""
         notes = [
             *_note("files touched, content equal", self.touched),
-            *_note("images touched, ends equal (between them they are not compared)", self.touched_images),
+            *_note(f"images touched, {WHOLE if self.whole_images else ENDS}", self.touched_images),
+            *((f"note: {OTHER_FINGERPRINTS}",) if self.other_fingerprints else ()),
             *(f"version: {line}" for line in self.versions),
         ]
         if not self:
@@ -139,18 +150,21 @@ def compare(first: "Lock", second: "Lock", *, failure: str | None = None) -> Loc
     failure
         Why the second has no plan, if it has none; its rows are then not compared.
     """
-    images = first.images is not None and second.images is not None
+    both = first.images is not None and second.images is not None
+    images = both and first.whole_images == second.whole_images
     return LockDifference(
         choices=tuple(_choices(to_json(first.selection), to_json(second.selection))),
         files=_changes(first.files, second.files),
         images=_changes(first.images or {}, second.images or {}) if images else Changes(),
         touched=_touched(first.files, second.files),
-        touched_images=_touched(first.images or {}, second.images or {}),
+        touched_images=_touched(first.images or {}, second.images or {}) if images else (),
         tissues={} if failure else _tissues(first.tissues, second.tissues),
         rows=(first.rows, second.rows),
         plans=(first.plan, second.plan),
         same_rows=first.rows_hash == second.rows_hash,
         failure=failure,
+        whole_images=first.whole_images,
+        other_fingerprints=both and not images,
         other_form=first.versions.get(PLAN_HASH) != second.versions.get(PLAN_HASH),
         versions=tuple(_choices(first.versions, second.versions)),
     )

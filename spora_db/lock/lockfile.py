@@ -17,7 +17,15 @@ from spora_db.errors import DatasetNotFoundError, FileFormatError, LockError, Qu
 from spora_db.layout import scan
 from spora_db.lock.difference import PLAN_HASH, LockDifference, compare
 from spora_db.lock.json_values import from_json, to_json
-from spora_db.lock.state import FileState, TissueState, file_state, image_state, tissue_states, used_files
+from spora_db.lock.state import (
+    FileState,
+    TissueState,
+    file_state,
+    image_state,
+    tissue_states,
+    used_files,
+    verify_image,
+)
 from spora_db.plan import Plan
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.freezing import freeze
@@ -53,6 +61,8 @@ class Lock:
         Fingerprints of the parquet files that the plan depends on, by path below the lake.
     images
         Fingerprints of the images and masks of the plan, if asked for.
+    whole_images
+        Whether those are of all bytes, of files whose checksums held; else of both ends.
     rows, rows_hash, plan
         Number of rows, their fingerprint (which the order of samples depends on), and that of the whole plan.
     tissues
@@ -68,6 +78,7 @@ class Lock:
     versions: Mapping[str, str]
     files: Mapping[str, FileState]
     images: Mapping[str, FileState] | None = None
+    whole_images: bool = False
     rows: int
     rows_hash: str
     plan: str
@@ -80,7 +91,9 @@ class Lock:
         return Path(path)
 
 
-def make_lock(lake: str | Path, selection: Selection, *, images: bool = False, repeatable: bool = True) -> Lock:
+def make_lock(
+    lake: str | Path, selection: Selection, *, images: bool = False, whole: bool = False, repeatable: bool = True
+) -> Lock:
     """Answer a query and return the lock of the answer.
 
     Parameters
@@ -91,6 +104,8 @@ def make_lock(lake: str | Path, selection: Selection, *, images: bool = False, r
         What is asked for.
     images
         Whether images and masks are fingerprinted too (all their files are opened; pixels are not decoded).
+    whole
+        Whether that reads all bytes of them.
     repeatable
         Whether to refuse SQL that may give other rows at every run; what is locked already is only compared.
 
@@ -116,7 +131,8 @@ def make_lock(lake: str | Path, selection: Selection, *, images: bool = False, r
         parameters=dict(compiled.parameters),
         versions=_versions(),
         files=_states(paths, catalog.lake),
-        images=_image_states(plan, catalog.lake) if images else None,
+        images=_image_states(plan, catalog.lake, whole=whole) if images else None,
+        whole_images=images and whole,
         rows=len(plan),
         rows_hash=plan.rows_hash,
         plan=plan.hash,
@@ -166,11 +182,12 @@ def check_lock(lock: Lock, *, lake: str | Path | None = None) -> LockDifference:
     """
     place = Path(lock.lake if lake is None else lake)
     try:
-        now = make_lock(place, lock.selection, images=lock.images is not None, repeatable=False)
+        whole = lock.whole_images
+        now = make_lock(place, lock.selection, images=lock.images is not None, whole=whole, repeatable=False)
         root = scan(place).root  # files and images may be there, but without rows by now
         files = {**now.files, **_states(lock.files.keys() - now.files.keys(), root)}
         images = {
-            path: image_state(root / path)
+            path: image_state(root / path, whole=whole)
             for path in (lock.images or {}).keys() - (now.images or {}).keys()
             if (root / path).exists()
         }
@@ -227,11 +244,24 @@ def _states(paths: Iterable[str], root: Path) -> dict[str, FileState]:
     return {path: file_state(root / path) for path in sorted(paths) if (root / path).is_file()}
 
 
-def _image_states(plan: Plan, root: Path) -> dict[str, FileState]:
+def verify_images(lock: Lock) -> None:
+    """Read the images and masks of a lock whole.
+
+    Raises
+    ------
+    FileFormatError
+        One is damaged: a checksum is that of other bytes.
+    """
+    root = scan(lock.lake).root
+    for path in lock.images or ():
+        verify_image(root / path)
+
+
+def _image_states(plan: Plan, root: Path, *, whole: bool) -> dict[str, FileState]:
     paths = list(plan.images.column("path").to_pylist())
     for column in () if plan.masks is None else plan.masks.paths.columns:
         paths += column.to_pylist()
-    return {path: image_state(root / path) for path in sorted(set(paths))}
+    return {path: image_state(root / path, whole=whole) for path in sorted(set(paths))}
 
 
 def _text(value: Any, depth: int = 0) -> str:  # noqa: ANN401 - JSON

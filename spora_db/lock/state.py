@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -14,7 +14,10 @@ import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.catalog import MACROS
+from spora_db.images import open_image
+from spora_db.images.base import read_through
 from spora_db.layout import TableFile
+from spora_db.masks import load_mask
 from spora_db.plan import ABSENT, Plan
 from spora_db.plan.statistics import global_spec
 from spora_db.query.compilation import Resolved
@@ -39,7 +42,7 @@ class FileState:
     modified
         Nanoseconds since 1970, of the newest file. Told, but no difference by itself: copies have other times.
     digest
-        BLAKE2b of the content; of images, of the names, sizes and both ends of the files.
+        BLAKE2b of the content; of images, of the names, sizes and both ends of the files, or all their bytes.
     """
 
     size: int
@@ -55,17 +58,39 @@ def file_state(path: Path) -> FileState:
     return FileState(size=state.st_size, modified=state.st_mtime_ns, digest=digest.hexdigest())
 
 
-def image_state(path: Path) -> FileState:
-    """Return the fingerprint of an image, a file or a folder, without reading its pixels."""
+def image_state(path: Path, *, whole: bool = False) -> FileState:
+    """Return the fingerprint of an image, a file or a folder, from both ends of its files, or from all their bytes."""
     files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
     digest, size, modified = hashlib.blake2b(digest_size=16), 0, 0
     for file in files:
         with file.open("rb") as opened:
             state = os.fstat(opened.fileno())
             name = file.relative_to(path).as_posix()
-            digest.update(json.dumps([name, state.st_size]).encode() + _ends(opened, state.st_size))
+            digest.update(json.dumps([name, state.st_size]).encode())
+            for part in _parts(opened) if whole else (_ends(opened, state.st_size),):
+                digest.update(part)
         size, modified = size + state.st_size, max(modified, state.st_mtime_ns)
     return FileState(size=size, modified=modified, digest=digest.hexdigest())
+
+
+def verify_image(path: Path) -> None:
+    """Read an image or a mask whole, so that every checksum in it is compared; absent chunks are no damage of others.
+
+    Raises
+    ------
+    FileFormatError
+        A checksum is that of other bytes, or the file is broken in another way.
+    """
+    if path.suffix == ".npz":
+        load_mask(path)
+        return
+    for _ in read_through(open_image(path, missing_chunks="zeros")):
+        pass
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
+    while part := file.read(2**20):
+        yield part
 
 
 def _ends(file: BinaryIO, size: int) -> bytes:

@@ -108,7 +108,7 @@ class Answers:
             self.lake, self.selection, columns=names, fingerprints=compared, missing_chunks=missing_chunks
         )
 
-    def lock(self, path: str | Path, *, images: bool = False) -> Path:
+    def lock(self, path: str | Path, *, images: bool = False, verify: bool = False) -> Path:
         """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
 
         It holds the choices, the SQL, the versions, the plan's hash, a fingerprint of every parquet file that the plan
@@ -120,9 +120,14 @@ class Answers:
             The file, such as ``"cohort.lock.json"``; an existing one is replaced.
         images
             Whether the images and masks are fingerprinted too, by size and by both ends of their files.
+        verify
+            Whether images and masks are read whole instead: a damaged one is refused (every checksum in it is
+            compared), and fingerprints are of all bytes, so that one changed bit is found when the lock is checked.
 
         Raises
         ------
+        FileFormatError
+            If `verify`, and an image or mask is damaged.
         QueryError
             If the SQL gives other rows at every run: ``random()``, sample clauses, the time of day.
         WriteError
@@ -134,13 +139,17 @@ class Answers:
         >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
         >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
         """
-        from spora_db.lock.lockfile import make_lock
+        from spora_db.lock.lockfile import make_lock, verify_images
         from spora_db.writing import named_file
 
         check_path(path, at="lock(", example="cohort.lock.json")
         named_file(path)
         too = checked_flag(images, at="lock(images=")
-        return make_lock(self.lake, self.selection, images=too).write(path)
+        whole = checked_flag(verify, at="lock(verify=")
+        lock = make_lock(self.lake, self.selection, images=too or whole, whole=whole)
+        if whole:
+            verify_images(lock)
+        return lock.write(path)
 
     def to_spora_dataset(
         self, *, seed: int | None = None, balance: str | Sequence[str] | None = None
