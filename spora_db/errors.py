@@ -72,6 +72,10 @@ class MissingExtraError(SporaError, ImportError):
     """An optional dependency is absent; the message names the extra to install."""
 
 
+class AbsentFileWarning(UserWarning):
+    """A table is absent that says something which is taken for granted instead; the message says what."""
+
+
 def reason(error: BaseException) -> str:
     """Return what another library's error says, to stand inside a sentence: without a full stop.
 

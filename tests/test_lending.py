@@ -106,6 +106,7 @@ def write_index(lake: Path) -> None:
 CHANGES = [add_image, add_cohort, add_tiling, remove_table, turn_link, write_index]
 
 
+@pytest.mark.filterwarnings("ignore::spora_db.errors.AbsentFileWarning")
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("settled", [False, True])
 def test_a_changed_lake_is_opened_anew(lake, change, settled):

@@ -214,7 +214,7 @@ FAULTS = [
      write("metadata/.tissues.parquet.1-a.tmp")),
     ("tissues_absent", f"alpha/{TISSUES}", "no such file", False, remove(TISSUES)),
     ("panel_absent", f"alpha/{CHANNELS}", "no such file", False, remove(CHANNELS)),
-    ("panel_absent", f"alpha/{PANELS}", "no such file", False, remove(PANELS)),
+    ("measured_absent", f"alpha/{PANELS}", "no such file", False, remove(PANELS)),
     ("statistics_absent", "alpha/imc/1_0mpp/standardization", "no statistics", False,
      remove("imc/1_0mpp/standardization")),
     ("spec_folders", "alpha/imc/1_0mpp/standardization/clip/uq_0.99_image", "Unknown standardization 'clip", False,

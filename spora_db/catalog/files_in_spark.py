@@ -14,7 +14,7 @@ from sqlglot import exp
 from spora_db.catalog.sql_files import sql_text
 from spora_db.dialects import Dialect, translate, write
 from spora_db.errors import QueryError
-from spora_db.layout import STATISTICS, Lake
+from spora_db.layout import STATISTICS, Lake, TableFile
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
 from spora_db.sources.truth_values import truth_value
 from spora_db.sources.wide import statistics_tables, wide_files
@@ -197,7 +197,19 @@ def _panels(files: _Files) -> exp.Query:
         place = [_constant(table.dataset, "dataset"), _constant(table.modality, "modality")]
         select = _stacked(table.path, channels, ("channel_name", "measured"), files, "BOOLEAN")
         selects.append(select.select(*place, _key(key), *select.expressions, append=False))
+    selects += [_all_measured(table) for table, _ in files.folders.unmeasured()]
     return _all(selects)
+
+
+def _all_measured(table: TableFile) -> exp.Select:
+    """Return the channels of a panel without the table of what was measured, for every tissue with an image."""
+    place = exp.and_(*(exp.column(name).eq(getattr(table, name)) for name in ("dataset", "modality")))
+    seen = exp.select("dataset", "modality", "tissue_id").distinct().from_("source_images").where(place)
+    panel = exp.select("channel_name").from_("channels").where(place.copy())
+    columns = [exp.column(name, table="seen") for name in ("dataset", "modality", "tissue_id")]
+    select = exp.select(*columns, exp.column("channel_name", table="panel"))
+    select = select.select(exp.alias_(exp.true(), "measured", quoted=True))
+    return select.from_(seen.subquery("seen")).join(panel.subquery("panel"), join_type="cross")
 
 
 def _statistics(files: _Files) -> exp.Query:

@@ -91,6 +91,15 @@ class Lake:
     root: Path
     datasets: tuple[Dataset, ...]
 
+    def unmeasured(self) -> tuple[tuple[TableFile, Path], ...]:
+        """Return the panels without a table of what was measured, each with the path that this table would have."""
+        have = {(table.dataset, table.modality) for table in self.tables("panels")}
+        return tuple(
+            (table, table.path.with_name("channels_per_tissue.parquet"))
+            for table in self.tables("channels")
+            if (table.dataset, table.modality) not in have and table.modality in MULTIPLEX_MODALITIES
+        )
+
     def tables(self, kind: TableKind) -> tuple[TableFile, ...]:
         """Return every table of one kind, in dataset order."""
         return tuple(table for dataset in self.datasets for table in dataset.tables if table.kind == kind)

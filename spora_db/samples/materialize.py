@@ -267,6 +267,7 @@ def _pages(
     base = f"{record['dataset']}/{record['modality']}"
     raise TableError(
         f"{reader.path} has {count} channels; expected the {record['measured_count']} measured ones "
-        f"({base}/channels_per_tissue.parquet) or all {record['panel_count']} of the panel ({base}/channels.parquet). "
+        f"({base}/channels_per_tissue.parquet; all, without it) or all {record['panel_count']} of the panel "
+        f"({base}/channels.parquet). "
         "Correct the tables, or write the image anew with one of these."
     )

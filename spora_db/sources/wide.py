@@ -33,6 +33,7 @@ from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
 from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
 from spora_db.sources.source_query import Branch, SourceQuery
 from spora_db.sources.truth_values import truth_value, truth_values
+from spora_db.sources.unmeasured import all_measured, whole_panel
 
 _NUMERIC = re.compile(r"BOOLEAN|NULL|FLOAT|DOUBLE|U?(TINY|SMALL|BIG)INT|U?INTEGER")
 _NOT_CHANNELS = {"dataset", "modality", "patient_id", "specimen_id", "split", "tissue_id"}
@@ -87,8 +88,11 @@ def _open(table: TableFile) -> _Wide:
 
 
 def panels(lake: Lake) -> SourceQuery:
-    """Return ``dataset, modality, tissue_id, measured``: one bit per column, in file order; NULL if one is unknown."""
-    branches = []
+    """Return ``dataset, modality, tissue_id, measured``: one bit per column, in file order; NULL if one is unknown.
+
+    A panel without such a file counts as measured in full, in every tissue that has an image; a warning names the file.
+    """
+    branches = [all_measured(table, path, lake) for table, path in lake.unmeasured()]
     for table in lake.tables("panels"):
         wide = _open(table)
         flags = named(_values(wide, "BOOLEAN"), "flags")
@@ -99,7 +103,11 @@ def panels(lake: Lake) -> SourceQuery:
         columns += [exp.column(identifier("tissue_id")), named(bits, "measured")]
         select = exp.Select().select(*columns, copy=False).from_(inner.subquery("wide", copy=False), copy=False)
         branches.append(Branch(files=(table.path,), select=select))
-    return SourceQuery(empty=empty({**_PANEL, "tissue_id": "VARCHAR", "measured": "BIT"}), branches=tuple(branches))
+    return SourceQuery(
+        empty=empty({**_PANEL, "tissue_id": "VARCHAR", "measured": "BIT"}),
+        branches=tuple(branches),
+        listings=frozenset(["source_images"] if lake.unmeasured() else []),
+    )
 
 
 def _bits(flags: exp.Expression, count: int) -> exp.Expression:
@@ -149,7 +157,7 @@ def _value(wide: _Wide, at: int, name: str, type_name: str) -> exp.Expression:
 def panel_columns(lake: Lake) -> SourceQuery:
     """Return ``dataset, modality, position, n_columns, channel_name``: what each bit of ``panels`` stands for."""
     types = {**_PANEL, "position": "INTEGER", "n_columns": "INTEGER", "channel_name": "VARCHAR"}
-    branches = []
+    branches = [whole_panel(table, lake) for table, _ in lake.unmeasured()]
     for table in lake.tables("panels"):
         names = [name for _, name in _open(table).channels]
         numbers = call("range", constant(len(names)))

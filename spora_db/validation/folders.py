@@ -212,10 +212,13 @@ def _absent(dataset: Dataset) -> Iterator[Finding]:
             continue
         if folder.modality not in MULTIPLEX_MODALITIES or not images:
             continue
-        for kind, name in (("channels", "channels.parquet"), ("panels", "channels_per_tissue.parquet")):
+        for rule, kind, name in (
+            ("panel_absent", "channels", "channels.parquet"),
+            ("measured_absent", "panels", "channels_per_tissue.parquet"),
+        ):
             if (kind, folder.modality) not in kinds:
                 reason = f"There is no such file (images: {images})."
-                yield broken("panel_absent", reason, dataset=dataset.name, file=f"{place}/{name}")
+                yield broken(rule, reason, dataset=dataset.name, file=f"{place}/{name}")
         if ("statistics", folder.modality, folder.mpp, None) not in tables:
             file = f"{place}/{mpp_folder(folder.mpp)}/standardization"
             reason = f"There are no statistics of {folder.modality} at this resolution (images: {images})."

@@ -1,12 +1,13 @@
 """Rules that are SQL: each file of ``sql/checks`` is a SELECT over a dataset whose rows are contradictions."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import sql_text
-from spora_db.errors import ArgumentError, SporaError
+from spora_db.errors import AbsentFileWarning, ArgumentError, SporaError
 from spora_db.layout import Dataset, TableKind, image_folder, mask_folder, modality_folder, spec_folder, tile_file
 from spora_db.sources.footers import read_footer
 from spora_db.validation.findings import Finding
@@ -47,7 +48,8 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
     """
     kinds = {table.kind for table in dataset.tables}
     failed: dict[str, list[str]] = {}
-    with Catalog(dataset.path) as catalog:
+    with Catalog(dataset.path) as catalog, warnings.catch_warnings():
+        warnings.simplefilter("ignore", AbsentFileWarning)  # it is a finding of its own, measured_absent
         catalog._register(HEADERS, headers)
         for name in CHECK_RULES:
             if _NEEDS.get(name, "tissues") not in kinds and name in _NEEDS:

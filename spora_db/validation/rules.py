@@ -57,8 +57,13 @@ FOLDER_RULES: Final = {
     ),
     "panel_absent": Rule(
         severity="error",
-        holds="A multiplex modality with images has channels.parquet and channels_per_tissue.parquet.",
+        holds="A multiplex modality with images has channels.parquet.",
         remedy="Add the table; without it no channel has a name.",
+    ),
+    "measured_absent": Rule(
+        severity="warning",
+        holds="A multiplex modality with images has channels_per_tissue.parquet.",
+        remedy="Add the table, unless every channel was measured in every tissue: that is taken for granted now.",
     ),
     "statistics_absent": Rule(
         severity="note",

@@ -10,7 +10,7 @@ SELECT
         || if(count(*) > 3, ', ...', '') AS problem  -- what is wrong
 FROM source_images
 ANTI JOIN source_panels USING (dataset, modality, tissue_id)
--- a modality without the table is found as panel_absent
+-- a modality without the table has a row for every image, and is found as measured_absent
 WHERE (dataset, modality) IN (SELECT (dataset, modality) FROM source_panels)
 GROUP BY dataset, modality, mpp
 ORDER BY dataset, modality, mpp;

@@ -1,6 +1,7 @@
 -- purpose: which channels were measured in which tissue
 -- grain:   dataset, modality, tissue_id, channel_name
--- source:  <modality>/channels_per_tissue.parquet, one column per channel, unpivoted
+-- source:  <modality>/channels_per_tissue.parquet, one column per channel, unpivoted; without it the panel and images
+-- A cohort without the file: every channel of its panel counts as measured in every tissue that has an image.
 CREATE VIEW channels_per_tissue AS
 SELECT
     dataset,       -- name of the dataset's folder
