@@ -144,7 +144,13 @@ class BaseImagingDataset(Settled, TissueAccess, MaskAccess):
         self.tile_size = checked_size(tile_size)
         self.name = name
         self.path = dataset_folder(name, path)
-        self.modality = get_modality_from_str(modality) if isinstance(modality, str) else modality
+        self.modality = get_modality_from_str(modality_name(modality))
+        if not isinstance(modality, str) and modality.canonical_dir != self.modality.canonical_dir:
+            message = (
+                f"canonical_dir={modality.canonical_dir!r}: the images of {self.modality.name} are found in "
+                f"{self.modality.canonical_dir!r}. Give the modality by its name."
+            )
+            raise ArgumentError(message)
         self.mpp = parse_mpp(resolution)
         self.resolution = mpp_folder(self.mpp)
         self.tile_strategy = tile_strategy or "default"

@@ -1,6 +1,5 @@
 """From the panel as it is now to the planes of one tissue: which are read, from which page, and what they become."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,20 +87,14 @@ class ChannelImage:
         """Return names and accessions of some of the measured channels."""
         return self.names[loading], self.ids[loading]
 
-    def raw(self) -> ImagePlan:
-        """Return the plan that reads the channels asked for as they are stored."""
-        zero, one = np.zeros(len(self.pages), np.float32), np.ones(len(self.pages), np.float32)
-        identity = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
-        return self._plan(identity.take(self.loading), self.loading)
-
-    def standardized(self, read: Callable[[ImagePlan], torch.Tensor]) -> tuple[torch.Tensor, BoolMask]:
-        """Return the planes as the standardizer makes them, and which of the measured channels they are.
-
-        A standardizer of ours is fused with reading; another one is applied to the planes that were read.
-        """
-        ours = type(self.standardizer) is Standardizer and "apply" not in vars(self.standardizer)
-        if not ours:
-            return self._applied(read(self.raw()))
+    def delivery(self, *, preprocess: bool) -> "Delivery":
+        """Return what is read: planes as they are stored, or standardized on the way by a standardizer of ours."""
+        if not (preprocess and self.ours):
+            zero, one = np.zeros(len(self.pages), np.float32), np.ones(len(self.pages), np.float32)
+            identity = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
+            return Delivery(
+                image=self, plan=self._plan(identity.take(self.loading), self.loading), loading=self.loading
+            )
         standardizer: Standardizer = self.standardizer
         chosen = self.measured.copy()
         chosen[self.measured] = self.loading
@@ -111,9 +104,16 @@ class ChannelImage:
             kept = standardizer.keep(statistics, kept, tissue_id=self.tissue_id)
         loading = self.loading.copy()
         loading[self.loading] = kept
-        return read(self._plan(statistics.transform().take(kept), loading, filtered=True)), loading
+        plan = self._plan(statistics.transform().take(kept), loading, filtered=True)
+        return Delivery(image=self, plan=plan, loading=loading)
 
-    def _applied(self, planes: torch.Tensor) -> tuple[torch.Tensor, BoolMask]:
+    @property
+    def ours(self) -> bool:
+        """Whether the standardizer is one of ours, which is fused with reading; others are applied afterwards."""
+        return type(self.standardizer) is Standardizer and "apply" not in vars(self.standardizer)
+
+    def applied(self, planes: torch.Tensor) -> tuple[torch.Tensor, BoolMask]:
+        """Return the planes as a standardizer of a client makes them, and which of the measured channels they are."""
         image, refined = self.standardizer.apply(planes, self.tissue_id, self.measured.copy(), self.loading.copy())
         loading = np.asarray(refined, np.bool_)
         if loading.shape != self.loading.shape or image.shape[0] != loading.sum() or (loading & ~self.loading).any():
@@ -140,3 +140,22 @@ class ChannelImage:
             filters=factory if factory is not None and factory.filters else None,
             halo=self.halo,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Delivery:
+    """What is read of one image.
+
+    Attributes
+    ----------
+    image
+        The image it is of.
+    plan
+        Pages and transform.
+    loading
+        bool array of shape (measured,): the channels that are read.
+    """
+
+    image: ChannelImage
+    plan: ImagePlan
+    loading: BoolMask

@@ -30,10 +30,12 @@ class LivePanel:
     ----------
     channels, measured
         The frames of :class:`Panel`, as edited or replaced.
+    lent
+        Whether a client holds something that it may edit, so that nothing may be remembered.
     """
 
     def __init__(self, panel: Panel) -> None:
-        self.channels, self.measured = panel.channels, panel.measured
+        self.channels, self.measured, self.lent = panel.channels, panel.measured, False
         self._read = Panel(channels=panel.channels.copy(), measured=panel.measured.copy())
         self._order = panel.channels["channel_name"].tolist()
         self._passed, self._identified = self.qc_pass(), self.accessions()

@@ -1,7 +1,7 @@
 """Multiplex images: channels chosen by kind, standardized by the statistics of their spec."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, cast
 
@@ -18,13 +18,14 @@ from spora_db.datasets._types import (
 )
 from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
-from spora_db.datasets.channel_images import ChannelImages
+from spora_db.datasets.channel_images import ChannelImages, Delivery
 from spora_db.datasets.frames import read_panel
 from spora_db.datasets.live_panel import LivePanel
 from spora_db.datasets.panel_access import PanelAccess
 from spora_db.errors import ArgumentError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.query import SporaQuery
+from spora_db.samples.materialize import REMEMBERED
 from spora_db.selection import ChannelKind, StandardizationChoice, StatsLevel
 from spora_db.standardization.filters import PARAMETERS, FilterFactory
 from spora_db.standardization.specs import parse_spec
@@ -150,14 +151,15 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         folder = self.path / self.modality.canonical_dir
         panel = read_panel(catalog, self.modality.name, folder, replace_nuclear=self.replace_nuclear_uniprot_ids)
         self._panel = LivePanel(panel)
-        self.standardizer: Any = build_standardizer(
+        self._remembered: dict[Hashable, Delivery] = {}
+        self._standardizer: Any = build_standardizer(
             modality_dir=folder / self.resolution, channels_per_image=panel.measured, verbose=self.verbose,
             **self._options,
         )  # fmt: skip
 
     def _choice(self) -> StandardizationChoice:
         """Return what the standardizer does, as a query says it."""
-        standardizer: Standardizer = self.standardizer
+        standardizer: Standardizer = self._standardizer
         spec, filters = standardizer.spec, self.filter_factory.filters
         text = str(spec)
         if spec.needs_statistics:
@@ -179,7 +181,7 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         return replace(query, selection=replace(query.selection, standardization=self._choice()))
 
     def _edited(self) -> list[str]:
-        standardizer, own = self.standardizer, self.path / self.modality.canonical_dir / self.resolution
+        standardizer, own = self._standardizer, self.path / self.modality.canonical_dir / self.resolution
         known = type(standardizer) is Standardizer and standardizer.folder == own / "standardization"
         differs = [] if known and not standardizer.edited else ["standardizer"]
         return super()._edited() + self._panel.edited + differs
@@ -191,22 +193,39 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     def _deliver(
         self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, place: Place | None = None
     ) -> MultiplexTissue:
-        images = ChannelImages(panel=self._panel, images=self._images, standardizer=self.standardizer, halo=self.halo)
-        found = images.of(tissue_id, self._number(tissue_id), self._kind(kind))
-        if preprocess:
-            image, loading = found.standardized(lambda plan: self._read(plan, place))
-        else:
-            image, loading = self._read(found.raw(), place), found.loading
-        names, ids = found.named(loading)
+        found = self._delivery(tissue_id, self._kind(kind), preprocess=preprocess)
+        image, loading = self._read(found.plan, place), found.loading
+        if preprocess and not found.image.ours:
+            image, loading = found.image.applied(image)
+        names, ids = found.image.named(loading)
         return MultiplexTissue(
             image=to_mode(image, image_mode),
             tissue_id=tissue_id,
             kind="tissue" if place is None else "tile",
-            measured_mask=found.measured.copy(),
+            measured_mask=found.image.measured.copy(),
             image_loading_mask=loading.copy(),
             channel_names=names,
             uniprot_ids=ids if self.return_uniprot_ids else None,
         )
+
+    def _delivery(self, tissue_id: str, kind: ChannelKind, *, preprocess: bool) -> Delivery:
+        """Return what is read for a tissue: remembered until a client holds a table, a mask or the standardizer."""
+        number = self._number(tissue_id)
+        key, reader = (number, kind, preprocess, self.halo), self._images.reader(number)
+        known = None if self._panel.lent else self._remembered.get(key)
+        if known is None or known.image.reader is not reader:
+            images = ChannelImages(
+                panel=self._panel, images=self._images, standardizer=self._standardizer, halo=self.halo
+            )
+            known = images.of(tissue_id, number, kind).delivery(preprocess=preprocess)
+            while len(self._remembered) >= REMEMBERED:
+                self._remembered.pop(next(iter(self._remembered)))
+            self._remembered[key] = known
+        return known
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave to others what they find themselves."""
+        return {**super().__getstate__(), "_remembered": {}}
 
     def _refine_channel_metadata(
         self, image_loading_mask: BoolMask, channel_names: Texts, uniprot_ids: Texts | None, refined_mask: BoolMask

@@ -23,62 +23,83 @@ class PanelAccess(TissueAccess):
     """The attributes of the panel; part of :class:`MultiplexImagingDataset`, which reads it."""
 
     return_uniprot_ids: bool
-    standardizer: Any
+    _standardizer: Any
     _panel: LivePanel
 
     @property
     def channel_list(self) -> pd.DataFrame:
         """The channels in panel order: channel_name, uniprot_id, qc_pass, ...; edits are delivered."""
-        return self._panel.channels
+        return self._lent().channels
 
     @channel_list.setter
     def channel_list(self, channels: pd.DataFrame) -> None:
-        before, self._panel.channels = self._panel.channels, channels
+        before, self._lent().channels = self._panel.channels, channels
         try:
             self._panel.names()
         except Exception:
-            self._panel.channels = before
+            self._lent().channels = before
             raise
 
     @property
     def image_channel_map(self) -> pd.DataFrame:
         """Which channels were measured in which tissue; edits are delivered."""
-        return self._panel.measured
+        return self._lent().measured
 
     @image_channel_map.setter
     def image_channel_map(self, measured: pd.DataFrame) -> None:
         if not isinstance(measured, pd.DataFrame):
             message = f"image_channel_map must be a DataFrame by tissue with a column per channel; got {measured!r}."
             raise ArgumentError(message)
-        self._panel.measured = measured
+        self._lent().measured = measured
 
     @property
     def quality_control_mask(self) -> BoolMask:
         """Which channels of the panel pass quality control; edits are delivered."""
-        return self._panel.qc_mask
+        return self._lent().qc_mask
 
     @quality_control_mask.setter
     def quality_control_mask(self, mask: npt.ArrayLike) -> None:
-        self._panel.qc_mask = mask
+        self._lent().qc_mask = mask
 
     @property
     def uniprot_mask(self) -> BoolMask:
         """Which channels of the panel have a UniProt accession, quality control or not; edits are delivered."""
-        return self._panel.uniprot_mask
+        return self._lent().uniprot_mask
 
     @uniprot_mask.setter
     def uniprot_mask(self, mask: npt.ArrayLike) -> None:
-        self._panel.uniprot_mask = mask
+        self._lent().uniprot_mask = mask
+
+    @property
+    def standardizer(self) -> Any:  # noqa: ANN401 - ours, or any object with its method apply
+        """Applies the spec to planes that are loaded already; an object of one's own may take its place."""
+        self._lent()
+        return self._standardizer
+
+    @standardizer.setter
+    def standardizer(self, standardizer: Any) -> None:  # noqa: ANN401
+        if not callable(getattr(standardizer, "apply", None)):
+            message = (
+                f"A standardizer has a method apply(x, tissue_id, measured_mask, selected_mask); got {standardizer!r}."
+            )
+            raise ArgumentError(message)
+        self._lent()
+        self._standardizer = standardizer
 
     @property
     def filter_factory(self) -> FilterFactory:
         """The filters that `standardizer` runs afterwards."""
-        found: FilterFactory | None = self.standardizer.filter_factory
+        found: FilterFactory | None = getattr(self._standardizer, "filter_factory", None)
         return FilterFactory(()) if found is None else found
 
     @filter_factory.setter
     def filter_factory(self, filters: FilterFactory | None) -> None:
         self.standardizer.filter_factory = filters
+
+    def _lent(self) -> LivePanel:
+        """Return the panel, which is read anew from now on: a client holds something of it that it may edit."""
+        self._panel.lent = True
+        return self._panel
 
     def get_channel_names(
         self, tissue_id: str, kind: str = "complete", measured_mask: Mask = None, qc_mask: Mask = None,

@@ -137,7 +137,10 @@ class Places:
     @property
     def edited(self) -> bool:
         """Whether the lists are not those of the file."""
-        return self._lists is not None and (self.table is None or self._lists != self.table.lists())
+        if self._lists is None or self.table is None:
+            return self._lists is not None
+        plain = {tissue_id: [tuple(place) for place in places] for tissue_id, places in self._lists.items()}
+        return plain != self.table.lists()
 
     def __len__(self) -> int:
         """Return the number of tiles."""

@@ -33,7 +33,7 @@ def standardize_row(
             value = lower if value < lower else value
             value = upper if value > upper else value
             out[i] = fused(np.float32(value - lower), scale, offset)
-    elif mode == LOG1P and lower > LOG1P_LOWEST and upper < LOG1P_HIGHEST:
+    elif mode == LOG1P and min(lower, upper) > LOG1P_LOWEST and upper < LOG1P_HIGHEST:  # the upper bound wins
         for i in range(out.size):
             value = np.float32(source[i])
             value = lower if value < lower else value

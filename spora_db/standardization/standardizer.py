@@ -67,8 +67,9 @@ class Standardizer(Settled):
     """
 
     _settled = dict.fromkeys(
-        ("spec", "folder", "channel_names", "stats_level", "name", "method", "quantile_level", "stats_dir"), _OTHER
-    )
+        ("spec", "folder", "channel_names", "stats_level", "name", "method", "quantile_level", "stats_dir",
+         "modality_dir", "channels_per_image", "valid_mask_df", "verbose"), _OTHER,
+    )  # fmt: skip
 
     spec: Spec
     folder: Path
