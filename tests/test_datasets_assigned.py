@@ -38,32 +38,52 @@ def lake(tmp_path_factory):
     return write_published_lake(tmp_path_factory.mktemp("assigned") / "lake")
 
 
-@pytest.fixture
-def imc(lake):
-    return MultiplexImagingDataset("alpha", "imc", SPEC, 1.0, lake / "alpha", 32, False, True, label="label")
-
-
-@pytest.fixture
-def he(lake):
-    return HEImagingDataset("alpha", 1.0, lake / "alpha", True, False, "imagenet", 32)
-
-
-@pytest.fixture
-def ihc(lake):
-    return SingleIHCImagingDataset("alpha", "Ki67", 1.0, 32, lake / "alpha", True, False)
-
-
-@pytest.fixture
-def composed(lake):
-    return ComposedImagingDataset("alpha", ["he", "imc"], 32, 1.0, lake / "alpha", False, True)
-
-
-@pytest.fixture
-def spora(lake):
+def make(lake, which):
+    arguments = {"path": lake / "alpha", "resolution": 1.0, "verbose": False, "load_cell_metadata": True}
+    tiles = {**arguments, "tile_size": 32}
+    if which == "imc":
+        return MultiplexImagingDataset("alpha", "imc", SPEC, label="label", **tiles)
+    if which == "he":
+        return HEImagingDataset("alpha", **tiles)
+    if which == "ihc":
+        return SingleIHCImagingDataset("alpha", "Ki67", **tiles)
+    if which == "composed":
+        return ComposedImagingDataset("alpha", ["he", "imc"], **tiles)
     return SporaDataset(
         ["alpha", "beta"], datasets_dir=lake, modalities=["imc", "he"], tile_size=32, verbose=False, seed=0,
         modality_kwargs={"imc": {"standardization": "identity"}}, dataset_modality_kwargs={"beta": {"he": {}}},
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def handed_over(lake):
+    """Return every kind of dataset as bytes, so that each test has one of its own."""
+    return {which: pickle.dumps(make(lake, which)) for which in ("imc", "he", "ihc", "composed", "spora")}
+
+
+@pytest.fixture
+def imc(handed_over):
+    return pickle.loads(handed_over["imc"])
+
+
+@pytest.fixture
+def he(handed_over):
+    return pickle.loads(handed_over["he"])
+
+
+@pytest.fixture
+def ihc(handed_over):
+    return pickle.loads(handed_over["ihc"])
+
+
+@pytest.fixture
+def composed(handed_over):
+    return pickle.loads(handed_over["composed"])
+
+
+@pytest.fixture
+def spora(handed_over):
+    return pickle.loads(handed_over["spora"])
 
 
 def raw_corner(dataset, tile_id=0, tissue=T0):
@@ -530,19 +550,20 @@ class Draws(Dataset):
         return torch.utils.data.get_worker_info().id, tile.channel_names.tolist(), float(tile.image[0, 0, 0]), draws
 
 
-@pytest.mark.parametrize("context", ["spawn", "fork"])
-def test_workers_see_what_was_assigned(imc, spora, context):
+@pytest.mark.parametrize(("context", "workers"), [("spawn", 1), ("fork", 2)])
+def test_workers_see_what_was_assigned(imc, spora, context, workers):
     edit_qc(imc)
     move_in_place(imc)
     spora.rng = np.random.default_rng(5)
     spora.tile_index = spora.tile_index.iloc[:9]
     loader = DataLoader(
-        Draws(imc, spora), batch_size=2, num_workers=2, collate_fn=list, multiprocessing_context=context, timeout=120
-    )
+        Draws(imc, spora), batch_size=2, num_workers=workers, collate_fn=list, multiprocessing_context=context,
+        timeout=120,
+    )  # fmt: skip
     found = [item for batch in loader for item in batch]
-    assert {item[1:3][1] for item in found} == {float(coordinates_image(1, 96, 96)[0, 5, 7])}
+    assert {item[2] for item in found} == {float(coordinates_image(1, 96, 96)[0, 5, 7])}
     assert all(item[1] == ["DNA", "CD3e", "Junk"] for item in found)
-    assert found[0][3] != found[2][3]
+    assert workers == 1 or found[0][3] != found[2][3]  # each worker draws its own
 
 
 # ---- what cannot be assigned, and that nothing was forgotten ----

@@ -7,7 +7,7 @@ import pandas as pd
 
 from spora_db.datasets.balance import group_rows
 from spora_db.datasets.composed import ComposedImagingDataset
-from spora_db.datasets.indexes import TILE_COLUMNS, TISSUE_COLUMNS, Rows
+from spora_db.datasets.indexes import TILE_COLUMNS, TISSUE_COLUMNS, Rows, tile_rows, tissue_rows
 from spora_db.datasets.random_samples import Unit
 from spora_db.errors import ArgumentError, unknown
 
@@ -21,6 +21,7 @@ class EditableRows:
     _rows: dict[Unit, Rows]
     _unit: Unit
     _balance: tuple[str, ...]
+    _given: bool
 
     @property
     def tissue_index(self) -> pd.DataFrame:
@@ -68,3 +69,11 @@ class EditableRows:
         for column in chosen:
             group_rows(self._rows["tissues"].frame, (column,), self.datasets)  # an unknown column is an error now
         self._balance = chosen
+
+    def _restricted(self) -> bool:
+        """Whether the rows are others than all of the cohorts."""
+        if self._given:
+            return True
+        every = (tissue_rows if self.sampling_unit == "tissues" else tile_rows)(self.datasets, None)
+        columns = list(every.columns)
+        return not self._rows[self.sampling_unit].frame[columns].reset_index(drop=True).equals(every.frame[columns])

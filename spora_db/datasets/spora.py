@@ -274,14 +274,6 @@ class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
         )
         return replace(query, selection=replace(query.selection, rows_table=table, conditions=(), splits=()))
 
-    def _restricted(self) -> bool:
-        """Whether the rows are others than all of the cohorts."""
-        if self._given:
-            return True
-        every = (tissue_rows if self.sampling_unit == "tissues" else tile_rows)(self.datasets, None)
-        columns = list(every.columns)
-        return not self._rows[self.sampling_unit].frame[columns].reset_index(drop=True).equals(every.frame[columns])
-
     def __repr__(self) -> str:
         """Tell what it is of, and how much there is."""
         counts = self._rows[self.sampling_unit].frame["dataset_name"].value_counts(sort=False)

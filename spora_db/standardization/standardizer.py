@@ -14,14 +14,8 @@ from spora_db.settled import Settled
 from spora_db.standardization.filters import FilterFactory, as_array, as_tensor
 from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
 from spora_db.standardization.standardize import standardize_block
-from spora_db.standardization.tables import (
-    MOMENT_TABLES,
-    Statistics,
-    load_statistics,
-    moments_level,
-    statistics_folder,
-)
-from spora_db.standardization.wide_tables import WideTable, wide_table
+from spora_db.standardization.table_frames import TableFrames
+from spora_db.standardization.tables import Statistics, load_statistics, statistics_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,20 +23,11 @@ if TYPE_CHECKING:
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
-def _frame(kind: str) -> property:
-    """Return the attribute that is a table as a frame."""
-    return property(
-        lambda self: self.table(kind),
-        lambda self, frame: self.use_table(kind, frame),
-        doc=f"The table {kind} as a DataFrame, read from it once asked for; None where the spec does not use it.",
-    )
-
-
 _OTHER: Final = "Make another with build_standardizer, and assign that to the dataset."
 
 
 @dataclass(kw_only=True, eq=False)
-class Standardizer(Settled):
+class Standardizer(Settled, TableFrames):
     """A spec with its tables, to be applied to the planes of any tissue, at any height and width.
 
     What it reads at every use may be assigned: `use_mean_std`, `disable_quantile_mask`, `filter_factory` and the
@@ -98,56 +83,6 @@ class Standardizer(Settled):
     def quantile_level(self) -> str | None:
         """The level of the quantiles, ``"image"`` or ``"global"``; None for ``identity``."""
         return self.spec.quantile_level
-
-    @property
-    def stats_dir(self) -> Path | None:
-        """The folder of the tables; None for ``identity``."""
-        return statistics_folder(self.folder, self.spec) if self.spec.needs_statistics else None
-
-    upper_quantiles = _frame("upper_quantiles")
-    lower_quantiles = _frame("lower_quantiles")
-    means_df = _frame("means")
-    stds_df = _frame("stds")
-
-    def table(self, kind: str) -> "pd.DataFrame | None":
-        """Return a table as a frame, from now on read in place of the file; None where the spec does not use it.
-
-        Parameters
-        ----------
-        kind
-            ``"upper_quantiles"``, ``"lower_quantiles"``, ``"means"`` or ``"stds"``.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row per tissue, or one row for all; a column per channel, in the order of the panel.
-        """
-        place = self.stats_dir
-        unused = (
-            not self.use_mean_std if kind in MOMENT_TABLES else kind == "lower_quantiles" and self.spec.lower is None
-        )
-        if place is None or (unused and kind not in self._frames):
-            return None
-        if kind not in self._frames:
-            level = moments_level(place, self.stats_level) if kind in MOMENT_TABLES else self.spec.quantile_level
-            self._frames[kind] = _as_frame(wide_table(place / f"{level}_level_{kind}.parquet"), self.channel_names)
-        return self._frames[kind]
-
-    def use_table(self, kind: str, frame: "pd.DataFrame") -> None:
-        """Read a table from a frame: indexed by tissue id, or of one row for all tissues; a column per channel."""
-        if not hasattr(frame, "columns") or not self.spec.needs_statistics:
-            message = f"The table {kind} of {self.name!r} must be a DataFrame with a column per channel; got {frame!r}."
-            raise ArgumentError(message if self.spec.needs_statistics else f"{self.name!r} has no tables.")
-        self._frames[kind] = frame
-
-    @property
-    def edited(self) -> bool:
-        """Whether tables are read from frames that differ from their files."""
-        fresh = Standardizer(
-            spec=self.spec, folder=self.folder, channel_names=self.channel_names, stats_level=self.stats_level
-        )
-        pairs = [(frame, fresh.table(kind)) for kind, frame in self._frames.items()]
-        return any(other is None or not frame.equals(other) for frame, other in pairs)
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over a registered function too, so that workers know it."""
@@ -271,16 +206,6 @@ class Standardizer(Settled):
         if self.filter_factory is not None:
             self.filter_factory.apply_in_place(out)
         return as_tensor(out, like=x), refined
-
-
-def _as_frame(table: WideTable, names: tuple[str, ...]) -> "pd.DataFrame":
-    """Return a table as a frame of its channels in the order of the panel."""
-    import pandas as pd
-
-    known = [name for name in names if name in table.columns]
-    index = None if table.rows is None else pd.Index(list(table.rows), name="tissue_id", dtype=object)
-    columns = pd.Index(known, dtype=object)
-    return pd.DataFrame(table.values[:, [table.columns[name] for name in known]], index=index, columns=columns)
 
 
 def build_standardizer(

@@ -1,0 +1,95 @@
+"""The tables of a standardizer as DataFrames that clients may read, edit and replace."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spora_db.errors import ArgumentError
+from spora_db.standardization.specs import Spec
+from spora_db.standardization.tables import MOMENT_TABLES, moments_level, statistics_folder
+from spora_db.standardization.wide_tables import WideTable, wide_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _frame(kind: str) -> property:
+    """Return the attribute that is a table as a frame."""
+    return property(
+        lambda self: self.table(kind),
+        lambda self, frame: self.use_table(kind, frame),
+        doc=f"The table {kind} as a DataFrame, read from it once asked for; None where the spec does not use it.",
+    )
+
+
+class TableFrames:
+    """The attributes that are tables; part of :class:`Standardizer`, which reads them."""
+
+    spec: Spec
+    folder: Path
+    channel_names: tuple[str, ...]
+    stats_level: str | None
+    use_mean_std: bool
+    _frames: "dict[str, pd.DataFrame]"
+
+    upper_quantiles = _frame("upper_quantiles")
+    lower_quantiles = _frame("lower_quantiles")
+    means_df = _frame("means")
+    stds_df = _frame("stds")
+
+    def table(self, kind: str) -> "pd.DataFrame | None":
+        """Return a table as a frame, from now on read in place of the file; None where the spec does not use it.
+
+        Parameters
+        ----------
+        kind
+            ``"upper_quantiles"``, ``"lower_quantiles"``, ``"means"`` or ``"stds"``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per tissue, or one row for all; a column per channel, in the order of the panel.
+        """
+        place = self.stats_dir
+        unused = (
+            not self.use_mean_std if kind in MOMENT_TABLES else kind == "lower_quantiles" and self.spec.lower is None
+        )
+        if place is None or (unused and kind not in self._frames):
+            return None
+        if kind not in self._frames:
+            self._frames[kind] = self._read(kind)
+        return self._frames[kind]
+
+    def use_table(self, kind: str, frame: "pd.DataFrame") -> None:
+        """Read a table from a frame: indexed by tissue id, or of one row for all tissues; a column per channel."""
+        if not hasattr(frame, "columns") or not self.spec.needs_statistics:
+            message = (
+                f"The table {kind} of {str(self.spec)!r} must be a DataFrame with a column per channel; got {frame!r}."
+            )
+            raise ArgumentError(message if self.spec.needs_statistics else f"{str(self.spec)!r} has no tables.")
+        self._frames[kind] = frame
+
+    @property
+    def edited(self) -> bool:
+        """Whether tables are read from frames that differ from their files."""
+        return any(not frame.equals(self._read(kind)) for kind, frame in self._frames.items())
+
+    def _read(self, kind: str) -> "pd.DataFrame":
+        """Return a table of the files as a frame."""
+        place = statistics_folder(self.folder, self.spec)
+        level = moments_level(place, self.stats_level) if kind in MOMENT_TABLES else self.spec.quantile_level
+        return _as_frame(wide_table(place / f"{level}_level_{kind}.parquet"), self.channel_names)
+
+    @property
+    def stats_dir(self) -> Path | None:
+        """The folder of the tables; None for ``identity``."""
+        return statistics_folder(self.folder, self.spec) if self.spec.needs_statistics else None
+
+
+def _as_frame(table: WideTable, names: tuple[str, ...]) -> "pd.DataFrame":
+    """Return a table as a frame of its channels in the order of the panel."""
+    import pandas as pd
+
+    known = [name for name in names if name in table.columns]
+    index = None if table.rows is None else pd.Index(list(table.rows), name="tissue_id", dtype=object)
+    columns = pd.Index(known, dtype=object)
+    return pd.DataFrame(table.values[:, [table.columns[name] for name in known]], index=index, columns=columns)
