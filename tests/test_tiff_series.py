@@ -86,6 +86,19 @@ def test_the_slide_is_read_and_not_what_lies_beside_it(
     np.testing.assert_array_equal(read_region(image), channels_first(SLIDE))
 
 
+@pytest.mark.parametrize(("channels", "size"), [(5, 100), (3, 100), (3, 500)])
+def test_colours_and_channels_in_one_file_are_named(tmp_path: Path, channels: int, size: int) -> None:
+    """A cohort of three channels would take the picture, and one of H&E three channels."""
+    stack = np.zeros((channels, size, size), "uint8")
+    colour = image_xml(0, {"x": 400, "y": 300, "c": 3}, samples=3, data='<TiffData IFD="0" PlaneCount="1"/>')
+    planes = image_xml(1, {"x": size, "y": size, "c": channels}, data=f'<TiffData IFD="1" PlaneCount="{channels}"/>')
+    path = write(tmp_path / "a.ome.tiff", [(SLIDE, {}), *((page, {}) for page in stack)], described(colour, planes))
+    with pytest.raises(
+        FileFormatError, match=rf"a picture in colours and an image of channels.*c={channels}, y={size}"
+    ):
+        open_image(path)
+
+
 @pytest.mark.parametrize(("first", "second"), [("", ""), ("macro image", "slide"), ("slide", "label image")])
 def test_the_largest_image_of_ome_xml(tmp_path: Path, first: str, second: str) -> None:
     one = image_xml(0, {"x": 100, "y": 75, "c": 3}, samples=3, name=first, data='<TiffData IFD="0" PlaneCount="1"/>')

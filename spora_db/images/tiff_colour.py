@@ -85,7 +85,7 @@ def _of_ycbcr(path: Path, page: "TiffPage") -> Convert | None:
         _check_stream(path, page)
         page.subsampling = (1, 1)  # the stream says so; tifffile believes the default of a tag that is not there
     elif page.compression in _image_codecs():
-        raise refused(path, f"YCbCr under {page.compression!r}, whose decoder has colours of its own")
+        raise refused(path, f"YCbCr under compression {int(page.compression)}, whose decoder has colours of its own")
     if page.subsampling != (1, 1):
         raise refused(path, "YCbCr with chroma of a lower resolution")
     luma = tuple(_ratios(page.tags.valueof(529))) or REC_601

@@ -14,9 +14,13 @@ from spora_db.images.files import broken
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-BESIDE: Final = re.compile(r"\b(macro|label|thumbnail|overview|preview|barcode)\b", re.IGNORECASE)
+BESIDE: Final = re.compile(
+    r"\W*(slide\s+)?(macro|label|thumbnail|overview|preview|barcode)(\s+image)?[\W\dx]*", re.IGNORECASE
+)
 """What pictures call themselves that lie in a file beside its image."""
 REDUCED, MASK = 1, 4
+PLANES: Final = (0, 1, 3)
+"""Photometric interpretations of samples that are values by themselves: white or black is zero, and palette."""
 PAGES_ALONE: Final = ("generic", "uniform", "shaped")
 """Kinds of series that tifffile makes of pages that nothing but their likeness holds together."""
 
@@ -114,6 +118,13 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
             f"The file {path} holds {len(largest)} images of {largest[0].size[0]} x {largest[0].size[1]} pixels, and "
             f"it cannot be told which is meant: {listed}. Expected one. Write that which is meant to a file of its own."
         )
+    others = [picture for picture in found if _could_be_meant(picture, largest[0])]
+    if others:
+        listed = "; ".join(map(str, [largest[0], *others[:8]]))
+        raise FileFormatError(
+            f"The file {path} holds a picture in colours and an image of channels, and it cannot be told which is meant: "
+            f"{listed}. Expected one. Write that which is meant to a file of its own."
+        )
     stray = [picture for picture in found if _is_stray(picture, largest[0])]
     if stray:
         raise FileFormatError(
@@ -150,6 +161,18 @@ def page_count(path: Path, picture: Picture, *, channel_axis: ChannelAxis) -> in
     return count
 
 
+def _could_be_meant(picture: Picture, image: Picture) -> bool:
+    """Say whether the largest picture could pass for a smaller one of the other kind: colours, or channels."""
+    if _is_colour(picture) == _is_colour(image):
+        return False
+    return picture.length > 1 if _is_colour(image) else image.length * image.samples in (3, 4)
+
+
+def _is_colour(picture: Picture) -> bool:
+    """Say whether a page of the picture is a picture in colours."""
+    return picture.samples in (3, 4) and int(picture.key.photometric) not in PLANES
+
+
 def _is_stray(picture: Picture, image: Picture) -> bool:
     """Say whether a smaller page looks like a channel of an image of several pages, not like a level of a pyramid."""
     if picture is image or image.length < 2 or image.kind not in PAGES_ALONE or picture.kind not in PAGES_ALONE:
@@ -177,4 +200,4 @@ def _is_beside(series: "TiffPageSeries") -> bool:
     called = [series.name, str(key.tags.valueof(285) or "")]
     if series.kind in PAGES_ALONE and not key.is_shaped:
         called.append(key.description[:200])
-    return any(BESIDE.search(text) for text in called)
+    return any(BESIDE.fullmatch(line) for text in called for line in text.splitlines())

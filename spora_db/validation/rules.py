@@ -5,6 +5,7 @@ from typing import Final
 from spora_db.validation.findings import Finding, Rule, Severity
 
 _AGAIN = "Copy or download the file again."
+_AS_SAID = "Do what the reason says; a file that is broken is copied or downloaded again."
 _CORRECT = "Correct the file."
 _HIDDEN = "Rename it as the layout wants it; until then it is not seen."
 
@@ -244,7 +245,7 @@ CELL_RULES: Final = {
     ),
 }
 IMAGE_RULES: Final = {
-    "image_headers": Rule(severity="error", holds="Images can be opened.", remedy=_AGAIN),
+    "image_headers": Rule(severity="error", holds="Images can be opened.", remedy=_AS_SAID),
     "rgb_channels": Rule(
         severity="error",
         holds="H&E and IHC images are RGB, of three or four channels.",
