@@ -113,18 +113,11 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
     most = max(math.prod(picture.size) for picture in found)
     largest = [picture for picture in found if math.prod(picture.size) == most]
     if len(largest) > 1:
-        listed = "; ".join(map(str, largest[:8]))
-        raise FileFormatError(
-            f"The file {path} holds {len(largest)} images of {largest[0].size[0]} x {largest[0].size[1]} pixels, and "
-            f"it cannot be told which is meant: {listed}. Expected one. Write that which is meant to a file of its own."
-        )
+        height, width = largest[0].size
+        raise _undecided(path, f"{len(largest)} images of {height} x {width} pixels", largest)
     others = [picture for picture in found if _could_be_meant(picture, largest[0])]
     if others:
-        listed = "; ".join(map(str, [largest[0], *others[:8]]))
-        raise FileFormatError(
-            f"The file {path} holds a picture in colours and an image of channels, and it cannot be told which is meant: "
-            f"{listed}. Expected one. Write that which is meant to a file of its own."
-        )
+        raise _undecided(path, "a picture in colours and an image of channels", [largest[0], *others])
     stray = [picture for picture in found if _is_stray(picture, largest[0])]
     if stray:
         raise FileFormatError(
@@ -132,6 +125,14 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
             "Expected channels of one size, or smaller pages that say that they are reduced. Write the image again."
         )
     return largest[0]
+
+
+def _undecided(path: Path, what: str, found: Sequence[Picture]) -> FileFormatError:
+    """Build the error for a file of several pictures."""
+    return FileFormatError(
+        f"The file {path} holds {what}, and it cannot be told which is meant: {'; '.join(map(str, found[:8]))}. Expected "
+        "one. Write that which is meant to a file of its own."
+    )
 
 
 def page_count(path: Path, picture: Picture, *, channel_axis: ChannelAxis) -> int:
