@@ -130,8 +130,8 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
 def _undecided(path: Path, what: str, found: Sequence[Picture]) -> FileFormatError:
     """Build the error for a file of several pictures."""
     return FileFormatError(
-        f"The file {path} holds {what}, and it cannot be told which is meant: {'; '.join(map(str, found[:8]))}. Expected "
-        "one. Write that which is meant to a file of its own."
+        f"The file {path} holds {what}, and it cannot be told which is meant: {'; '.join(map(str, found[:8]))}. "
+        "Expected one. Write that which is meant to a file of its own."
     )
 
 
