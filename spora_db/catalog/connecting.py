@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from spora_db.catalog.sql_files import sql_folder, sql_text
 from spora_db.errors import ArgumentError
 
 Parameters = Mapping[str, object] | Sequence[object] | None
@@ -24,6 +25,9 @@ def connect(
     allowed: Sequence[str], *, limits: Mapping[str, str | int | None], spill: Path
 ) -> duckdb.DuckDBPyConnection:
     """Open a connection that can read the allowed files and nothing else, and cannot be reconfigured.
+
+    Functions that make long values of short ones, or take as long, have bounds there (``sql/bounds``): within one call
+    DuckDB hears no interrupt, and no limit counts what it makes.
 
     Raises
     ------
@@ -44,6 +48,9 @@ def connect(
         raise ArgumentError(message) from error
     for name, value in SESSION.items():
         connection.execute(f"SET {name} = '{value}'")
+    for path in sorted((sql_folder() / "bounds").glob("*.sql")):
+        connection.execute(sql_text("bounds", path.stem))
+    connection.execute("SET lambda_syntax = 'ENABLE_SINGLE_ARROW'")  # COLUMNS(c -> ...), as all DuckDB before 2 has it
     connection.execute(f"SET allowed_paths = {allowed}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -41,7 +41,7 @@ _AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)" \(use: (.
 _TYPES = re.compile(r"Cannot compare values of type|No function matches the given name and argument types")
 _PLAIN = ("VARCHAR", "NULL")
 _MACRO = re.compile(r"\b(n_markers|has_all_markers|has_any_marker)\b")
-_OUR_OWN = re.compile(r"Invalid Input Error: (Marker '.*)", re.DOTALL)  # sql/macros call error()
+_OUR_OWN = re.compile(r"Invalid Input Error: ((?:Marker '|A call of ).*)", re.DOTALL)  # macros and bounds
 _OF_A_SOURCE = re.compile(r"Invalid Input Error: (The column '.*)", re.DOTALL)  # sources.whole_numbers does
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 

@@ -15,7 +15,7 @@ from spora_db.guard.text import refuse_parse
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE
 )  # sqlglot parses it as an opaque command
-Folder = Literal["views", "macros", "queries", "checks", "portable"]
+Folder = Literal["bounds", "views", "macros", "queries", "checks", "portable"]
 
 
 @cache
@@ -25,7 +25,7 @@ def sql_folder() -> Path:
     Examples
     --------
     >>> sorted(path.name for path in sql_folder().iterdir() if path.is_dir())
-    ['checks', 'macros', 'portable', 'queries', 'views']
+    ['bounds', 'checks', 'macros', 'portable', 'queries', 'views']
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "sql", package.parent / "sql"):

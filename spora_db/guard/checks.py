@@ -22,21 +22,26 @@ from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 from spora_db.errors import QueryError, unknown
 from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import AGGREGATES
+from spora_db.guard.nodes import Checker, Source
+from spora_db.guard.parser import PARSER
+from spora_db.guard.pivots import refuse_open_pivots
 from spora_db.guard.reading import check_reading
 from spora_db.guard.text import TOO_DEEP, check_for_sqlglot, quoting, refuse, refuse_parse, tokens_of, where
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
 from spora_db.names import fold
 
 _BEGINS = {TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN, TokenType.FROM, TokenType.TABLE, TokenType.VALUES}
+_BEGINS |= {TokenType.PIVOT, TokenType.UNPIVOT}
 
 
 def check_select(text: str, *, relations: Collection[str]) -> str:
-    """Check one SELECT that a user wrote and return the text to execute.
+    """Check one query that a user wrote and that others are built on; return the text to execute.
 
     Parameters
     ----------
     text
-        SQL in DuckDB's dialect: one SELECT with CTEs, set operations, sub-selects; ``?`` and ``$name`` are parameters.
+        SQL in DuckDB's dialect: one query with CTEs, set operations, sub-selects; ``?`` and ``$name`` are parameters. A
+        PIVOT lists its values, so that its columns do not hang on the data.
     relations
         The relations that may be read, without regard to ASCII case, never qualified by catalog or schema.
 
@@ -66,10 +71,12 @@ def check_select(text: str, *, relations: Collection[str]) -> str:
     ...
     """
     tree = _parse(text, condition=False)
+    refuse_open_pivots(tokens_of(text), text=text)
     check_tree(tree, text=text, relations=relations)
     written = _write(tree, text=text)
     check_tree(_parse(written, condition=False), text=written, relations=relations)
     check_reading(text, written, condition=False)
+    Checker(Source(text=written, parsed=written), relations=relations).check(PARSER.tree(written))
     return written
 
 
@@ -123,6 +130,8 @@ def check_predicate(
     check_tree(tree, text=written, relations=relations)
     _check_condition(tree, text=written)
     check_reading(text, written, condition=True)
+    inside = f"SELECT 1 WHERE (\n{written}\n)"
+    Checker(Source(text=inside, parsed=inside), relations=relations).check(PARSER.tree(inside))
     return exp.Paren(this=tree)
 
 
@@ -207,7 +216,7 @@ def _parse(text: str, *, condition: bool) -> exp.Expr:
         refuse_parse(text, error)
     except RecursionError as error:
         raise QueryError(TOO_DEEP) from error
-    if not condition and not isinstance(tree, QUERIES):
+    if not condition and not isinstance(tree, (*QUERIES, exp.Values)):
         start, end = tokens[0].start, tokens[0].end + 1
         refuse(text, start=start, end=end, finding=f"a statement that is no SELECT ({tree.key}).", remedy=ADVICE)
     return tree

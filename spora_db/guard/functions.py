@@ -98,9 +98,9 @@ TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range
 _KEYWORD = """
 all and any array as between bernoulli bigint blob by case char cube decimal distinct else end enum escape except
 exclude filter for from glob group having ignore ilike in include integer intersect interval is join lateral like
-limit list materialized named not numeric nulls offset on or over percent qualify recursive rename repeatable replace
-reservoir respect rollup rows sample select sets similar some struct system tablesample text then to union using
-values varchar when where within with
+limit list materialized named not numeric nulls offset on or over percent pivot qualify recursive rename repeatable
+replace reservoir respect rollup rows sample select sets similar some struct system tablesample text then to union using
+values varchar unpivot when where within with
 """
 
 WORDS = frozenset(_KEYWORD.split())

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from spora_db.errors import QueryError
 from spora_db.guard.functions import BARE_WORDS, COMPILED, FUNCTIONS, SYSTEM_SCHEMAS, TABLE_FUNCTIONS
+from spora_db.guard.growth import outgrown
 from spora_db.guard.kinds import KINDS, OPERATORS, PARTS
 from spora_db.guard.parser import PARSER, Tree
 from spora_db.guard.relations import SCHEMA, check_cte_name, check_relation, refuse_in_from
@@ -165,6 +166,8 @@ class Checker:
             return
         if name not in FUNCTIONS | COMPILED:
             self._refuse(node, f"the function {node['function_name']!r} is not among those allowed.")
+        if grown := outgrown(node):
+            self._refuse(node, grown, remedy="Make rows instead: FROM range(...), and join or aggregate them.")
         if len(path) > 1 and fold(path[0]) in SYSTEM_SCHEMAS:
             self._refuse(node, f"the qualified function {'.'.join(path)!r}.", remedy="Write its bare name.")
 

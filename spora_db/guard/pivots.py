@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sqlglot import Token, TokenType
 
+from spora_db.guard.text import refuse
 from spora_db.names import fold
 
 PLACEHOLDER = " IN ('')"
@@ -36,6 +37,19 @@ def open_pivots(tokens: list[Token]) -> Iterator[tuple[int, int]]:
     for at, token in enumerate(tokens):
         if token.token_type is not TokenType.IDENTIFIER and fold(token.text) in _PIVOT:
             yield from _of_one(tokens, at + 1)
+
+
+def refuse_open_pivots(tokens: list[Token], *, text: str) -> None:
+    """Refuse a PIVOT whose columns hang on the data.
+
+    Raises
+    ------
+    QueryError
+        At the column whose values are not listed.
+    """
+    for start, end in open_pivots(tokens):
+        remedy = "List them: PIVOT tissues ON split IN ('train', 'val') USING ..."
+        refuse(text, start=start - 1, end=end, finding="a PIVOT without its values.", remedy=remedy)
 
 
 def _of_one(tokens: list[Token], start: int) -> Iterator[tuple[int, int]]:

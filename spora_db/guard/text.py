@@ -19,8 +19,6 @@ LONGEST_TEXT = 1_000_000
 TOO_DEEP = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _WORD = re.compile(r"\w[\w$]*")
-_SET_OPERATIONS = {TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT}
-_FROM_ARGUMENT = {"extract", "overlay", "substring", "trim"}  # extract(year FROM date)
 _OTHERWISE = {
     TokenType.CARET_AT: "starts_with(text, prefix)",
     TokenType.NULLSAFE_EQ: "IS NOT DISTINCT FROM, or list_cosine_distance(a, b)",
@@ -187,8 +185,8 @@ def refuse_parse(text: str, error: ParseError) -> NoReturn:
     refuse(text, start=start, end=start + len(highlight), finding=finding, remedy=remedy)
 
 
-def check_tokens(tokens: list[Token], *, text: str, called: Collection[str], selects: int) -> None:
-    """Check what tokens show better than the tree: functions by name, FROM-first syntax, foreign literals.
+def check_tokens(tokens: list[Token], *, text: str, called: Collection[str]) -> None:
+    """Check what tokens show better than the tree: functions by name, words that ask the engine.
 
     Parameters
     ----------
@@ -199,55 +197,29 @@ def check_tokens(tokens: list[Token], *, text: str, called: Collection[str], sel
     called
         Folded names that the tree shows to be allowed before a parenthesis here: aliases with a column list, as ``t``
         in ``t(a, b)``, and table functions.
-    selects
-        Number of SELECTs in the tree; each must be written as one.
 
     Raises
     ------
     QueryError
         At the first token that is refused.
     """
-    spelled = 0
-    scopes = [False]  # per open parenthesis: a FROM here belongs to a SELECT before it, or to a function
     for place, token in enumerate(tokens):
         before = tokens[place - 1] if place else None
         kind = token.token_type
-        spelled += kind is TokenType.SELECT
-        if kind is TokenType.SELECT:
-            scopes[-1] = True
-        elif kind in _SET_OPERATIONS and before and before.token_type is not TokenType.STAR:
-            scopes[-1] = False  # * EXCEPT (...) is no set operation
-        elif kind is TokenType.R_PAREN and len(scopes) > 1:
-            scopes.pop()
-        elif kind is TokenType.L_PAREN:
-            scopes.append(before is not None and fold(before.text) in _FROM_ARGUMENT)
+        if kind is TokenType.L_PAREN:
             by_name = place > 1 and fold(tokens[place - 2].text) == "by" and before and fold(before.text) == "name"
             if before and not by_name:
                 _check_called(before, text=text, called=called)
-        elif kind is TokenType.FROM and not scopes[-1] and not (before and before.token_type is TokenType.DISTINCT):
-            _refuse_from_first(token, text=text)
         elif kind not in (TokenType.IDENTIFIER, TokenType.STRING) and fold(token.text) in BARE_WORDS:
             following = tokens[place + 1] if place + 1 < len(tokens) else None
             qualified = before is not None and before.token_type is TokenType.DOT
             if not qualified and (following is None or following.token_type is not TokenType.DOT):
                 remedy = f'Write "{token.text}" in double quotes if a column is meant.'
                 _refuse_token(token, text=text, finding=f"{token.text} asks the engine, not the lake.", remedy=remedy)
-    if spelled != selects:
-        first = next((token for token in tokens if fold(token.text) in {"from", "table", "select"}), tokens[0])
-        _refuse_from_first(first, text=text)
 
 
 def _refuse_token(token: Token, *, text: str, finding: str, remedy: str) -> NoReturn:
     refuse(text, start=token.start, end=token.end + 1, finding=finding, remedy=remedy)
-
-
-def _refuse_from_first(token: Token, *, text: str) -> NoReturn:
-    _refuse_token(
-        token,
-        text=text,
-        finding="a query that does not start with SELECT.",
-        remedy="Write SELECT * FROM ... in full; FROM-first and TABLE shorthands are not read.",
-    )
 
 
 def _check_called(token: Token, *, text: str, called: Collection[str]) -> None:

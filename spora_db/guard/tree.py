@@ -5,13 +5,12 @@ from typing import NoReturn
 
 from sqlglot import exp
 
-from spora_db.guard.dialect import SPELLED_VALUES
 from spora_db.guard.functions import COMPILED, FUNCTIONS, TABLE_FUNCTIONS, TYPE_ALIASES
 from spora_db.guard.relations import check_cte_name, check_relation, refuse_in_from
 from spora_db.guard.text import check_tokens, refuse, tokens_of
 from spora_db.names import fold
 
-QUERIES = (exp.Select, exp.SetOperation, exp.Subquery)
+QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Pivot)
 ADVICE = "A query is one SELECT over the catalog's relations, CTEs and table functions that make rows from values."
 
 _NODES = (
@@ -25,7 +24,8 @@ _NODES = (
     *(exp.Anonymous, exp.Lambda, exp.Comprehension, exp.Array, exp.Struct, exp.Map, exp.ToMap, exp.Unnest, exp.Concat),
     *(exp.Cast, exp.TryCast, exp.Extract, exp.Overlay, exp.StrPosition, exp.Substring, exp.Trim, exp.Pow),
     *(exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp),
-    *(exp.Literal, exp.RawString, exp.Null, exp.Boolean, exp.Interval, exp.IntervalSpan, exp.Var),
+    *(exp.PivotAlias, exp.UnpivotColumns),
+    *(exp.Literal, exp.RawString, exp.ByteString, exp.Null, exp.Boolean, exp.Interval, exp.IntervalSpan, exp.Var),
     *(exp.DataType, exp.DataTypeParam, exp.ColumnDef),
 )
 _NAMING_TYPES = (exp.PseudoType, exp.ObjectIdentifier)  # regclass and its like look names up
@@ -59,11 +59,9 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
     >>> check_tree(sqlglot.parse_one("SELECT 1 FROM tiles"), text="SELECT 1 FROM tiles", relations=["tiles"])
     """
     aliases = set()
-    selects = 0
     for node in tree.walk():
         if not isinstance(node, _NODES) or isinstance(node, _NAMING_TYPES):
             refuse_node(node, text=text, finding=f"{node.key.upper()} is not part of a query.", remedy=ADVICE)
-        selects += isinstance(node, exp.Select) and SPELLED_VALUES not in node.meta
         if isinstance(node, exp.TableAlias):
             if node.args.get("columns"):
                 aliases.add(fold(node.name))
@@ -89,7 +87,7 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
         elif isinstance(node, exp.Lateral) and not isinstance(node.this, exp.Subquery):
             _check_table_function(node.this, text=text)
     table_calls = {fold(node.this.name) for node in tree.find_all(exp.Table) if isinstance(node.this, exp.Anonymous)}
-    check_tokens(tokens_of(text), text=text, called=aliases | (table_calls & TABLE_FUNCTIONS), selects=selects)
+    check_tokens(tokens_of(text), text=text, called=aliases | (table_calls & TABLE_FUNCTIONS))
 
 
 def place(node: exp.Expr) -> tuple[int, int]:

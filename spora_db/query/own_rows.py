@@ -40,8 +40,8 @@ def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, 
         text = exp.select("*").from_(ROWS).sql(DIALECT)
     else:
         return None, {}
-    tree = parse_one(text, dialect=DIALECT)
-    assert isinstance(tree, exp.Query)
+    parsed = parse_one(text, dialect=DIALECT)
+    tree = parsed if isinstance(parsed, exp.Query) else exp.select("*").from_(exp.Subquery(this=parsed))
     if parameter := tree.find(exp.Placeholder, exp.Parameter):
         shown = parameter.sql(DIALECT)
         raise QueryError(f"from_sql() takes no parameters, but the SELECT has {shown}. Write the value in its place.")

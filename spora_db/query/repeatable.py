@@ -7,8 +7,10 @@ from sqlglot import exp
 from spora_db.errors import QueryError
 from spora_db.names import fold
 
-RANDOM = frozenset({"random"})
-"""Functions that give another number for every row and run."""
+RANDOM = frozenset({"gen_random_uuid", "random", "uuid"})
+"""Functions that give another value for every row and run."""
+OF_THE_ENGINE = frozenset({"version"})
+"""Functions that answer otherwise after an update."""
 CLOCK = frozenset({"now", "today"})
 """Functions that tell the time; so does `age` of one argument."""
 _CLOCK_WORDS = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp)
@@ -42,7 +44,8 @@ def refuse_random(tree: exp.Expr, *, verb: str) -> None:
     ...
     spora_db.errors.QueryError: where() uses random(): its rows would be others at every run. Draw rows with ...
     """
-    if found := [name for name in changing((tree,)) if name in ("random()", "a sample clause")]:
+    random = {"a sample clause", *(f"{name}()" for name in RANDOM)}
+    if found := [name for name in changing((tree,)) if name in random]:
         raise QueryError(f"{verb} uses {found[0]}: its rows would be others at every run. {ADVICE}")
 
 
@@ -77,7 +80,7 @@ def changing(trees: Iterable[exp.Expr]) -> list[str]:
             found.add(node.key.replace("current", "current_"))
         elif isinstance(node, exp.Anonymous):
             name = fold(node.name)
-            if name in RANDOM | CLOCK:
+            if name in RANDOM | CLOCK | OF_THE_ENGINE:
                 found.add(f"{name}()")
             elif name == "age" and len(node.expressions) == 1:
                 found.add("age() of one date")
