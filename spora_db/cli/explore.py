@@ -122,12 +122,13 @@ def sql(
         typer.Argument(metavar="[LAKE]", help=f"The lake; left out, {LAKE_VARIABLE} names it.", show_default=False),
     ] = None,
     query: Annotated[
-        str | None, typer.Argument(help="One SELECT over the lake's relations.", show_default=False)
+        str | None,
+        typer.Argument(help="A query over the lake's relations, or a command of the shell.", show_default=False),
     ] = None,
     *,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", help="Read SELECTs from a file, each ended by a semicolon; - is standard input."),
+        typer.Option("--file", "-f", help="Read queries from a file, each ended by a semicolon; - is standard input."),
     ] = None,
     named: Annotated[
         str | None, typer.Option("--query", metavar="NAME", help="Run a query that ships with spora-db.")
@@ -143,7 +144,7 @@ def sql(
     output_format: FormatOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Answer SELECTs over the lake's relations; without one, open a shell (or read them from standard input).
+    """Answer SQL over the lake's relations; without any, open a shell (or read it from standard input).
 
     Relations: datasets, tissues, cells, images, masks, channels, channels_per_tissue, tissue_channels, markers,
     tile_coordinates, tile_stats, standardization_stats, tiles.
@@ -153,6 +154,8 @@ def sql(
     spora-db sql my-lake   (a shell: .help, .tables, Tab completes)
 
     spora-db sql my-lake --query panel_overlap --output overlap.csv
+
+    spora-db sql my-lake ".schema tissues"   (the shell's commands; also from a file or standard input)
 
     Columns of one name are told apart in every format: n, n_1.
     """
@@ -174,6 +177,16 @@ def sql(
 
             Shell(catalog, plain_console()).run()
             return
+        if script.commands:
+            from spora_db.cli.shell import Shell
+
+            if output is not None or output_format is not None:
+                raise ArgumentError(
+                    f"{script.commands[0].split()[0]} writes no file and has no --format: they are for answers. "
+                    "SHOW TABLES and DESCRIBE RELATION are answers."
+                )
+            Shell(catalog, plain_console(), timing=False).play(script)
+            return
         if output is not None and len(script.statements) > 1:
             raise ArgumentError(f"--output takes one answer, but there are {len(script.statements)} statements.")
         for statement in script.statements:
@@ -192,7 +205,7 @@ def _lake_and_script(
     """Tell the lake from the statements: from arguments, environment, file or standard input; None means the shell."""
     from spora_db.cli.named_queries import query_text
     from spora_db.cli.scripts import STANDARD_INPUT, Script, read_script
-    from spora_db.cli.statements import Statement
+    from spora_db.cli.statements import Statement, dot_command, pieces
 
     if sum(given is not None for given in (second, file, named)) > 1:
         raise ArgumentError("Give the SELECT either as an argument, with --file or with --query, not several of them.")
@@ -203,12 +216,12 @@ def _lake_and_script(
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
     place = Path(first or lake or "")
     if second is not None:
-        return place, Script(statements=(Statement(text=second),))
+        return place, Script(statements=tuple(pieces(second)) if dot_command(second) else (Statement(text=second),))
     if named is not None:
         return place, Script(statements=(Statement(text=query_text(named)),))
     if file is not None:
         return place, read_script(file)
-    if not place.is_dir() and " " in str(place):
+    if not place.is_dir() and (" " in str(place) or dot_command(str(place))):
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
     if sys.stdin.isatty():
         return place, None

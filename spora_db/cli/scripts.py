@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from spora_db.cli.statements import Statement, cut
+from spora_db.cli.statements import Statement, dot_command, pieces
 from spora_db.errors import ArgumentError, SporaError
 
 STANDARD_INPUT = Path("-")
@@ -24,6 +24,11 @@ class Script:
 
     statements: tuple[Statement, ...]
     origin: str = ""
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands among them."""
+        return tuple(command for statement in self.statements if (command := dot_command(statement.text)))
 
     def failure(self, statement: Statement, error: SporaError) -> str:
         """Return the message of an error that says which statement failed, and where it is."""
@@ -49,8 +54,7 @@ def read_script(file: Path, *, hint: str = "") -> Script:
     """
     origin = "standard input" if file == STANDARD_INPUT else f"--file {file}"
     text = _decoded(_read(file), origin)
-    complete, rest = cut(text)
-    found = (*complete, *([rest] if rest else []))
+    found = tuple(pieces(text))
     if not found:
         raise ArgumentError(f"No query given in {origin}.{hint}")
     return Script(statements=found, origin=origin)

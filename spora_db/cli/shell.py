@@ -14,17 +14,16 @@ from spora_db.cli.completion import After, Completer
 from spora_db.cli.history import LineEditor, line_editor
 from spora_db.cli.interrupts import interruptible
 from spora_db.cli.named_queries import purpose, query_names, query_text, show_queries
-from spora_db.cli.statements import statements
+from spora_db.cli.scripts import Script
+from spora_db.cli.statements import dot_command, statements
 from spora_db.cli.tables import FORMS, SHOWN_ROWS, encoded, print_lines, print_table, told_of, write_answer
 from spora_db.cli.terminal import fit_carets
-from spora_db.errors import ArgumentError, SporaError, unknown
+from spora_db.errors import ArgumentError, QueryError, SporaError, unknown
 from spora_db.wording import counted
 
 PROMPT, CONTINUED = "spora> ", "  ...> "
 WELCOME = "{lake}: {datasets}. SELECT ...; ends with a semicolon, .help lists commands, .quit leaves."
 LEAVING = (".quit", ".exit")
-WORDS = ("help", "quit", "exit")
-"""Commands that other shells know without a dot."""
 MODES = ("table", "line", "csv", "json")
 """How answers are shown."""
 
@@ -38,12 +37,14 @@ class Shell:
         The lake.
     console
         Where answers go.
+    timing
+        Whether answers say how long they took; a script that is run again says the same.
     """
 
-    def __init__(self, catalog: Catalog, console: Console) -> None:
+    def __init__(self, catalog: Catalog, console: Console, *, timing: bool = True) -> None:
         self._catalog = catalog
         self._console = console
-        self._timing = True
+        self._timing = timing
         self._mode = "table"
         self._rows = SHOWN_ROWS
         self._last = ""
@@ -87,6 +88,27 @@ class Shell:
             except KeyboardInterrupt:
                 self._text, self._entered = "", []
                 self._say("" if asking else "\ninterrupted", style="" if asking else "red")
+
+    def play(self, script: Script) -> None:
+        """Answer the statements and commands of a script, as if they were typed; the first error ends it.
+
+        Raises
+        ------
+        QueryError
+            The message says which statement failed, and where it is.
+        """
+        for statement in script.statements:
+            command = dot_command(statement.text)
+            if command in LEAVING:
+                return
+            try:
+                with explained(), interruptible(self._catalog):
+                    if command:
+                        self._command(command)
+                    else:
+                        self._answer(statement.in_place())
+            except SporaError as error:
+                raise QueryError(script.failure(statement, error)) from error
 
     def _take(self, line: str) -> None:
         """Take one line: answer the statements that it completes, or a command."""
@@ -201,19 +223,7 @@ class Shell:
     def _help(self, _: str) -> None:
         for name, (told, _action) in self._commands.items():
             self._say(f"  {name:<9} {told}")
-        self._say("  SELECT ...;  any query over the relations, on one line or many; Ctrl-C interrupts it")
-
-
-def dot_command(line: str) -> str:
-    """Return the command that a line holds, with its dot and without a semicolon; an empty text where it is SQL.
-
-    Examples
-    --------
-    >>> dot_command(".query splits; "), dot_command("exit();"), dot_command("SELECT 1;")
-    ('.query splits', '.exit', '')
-    """
-    text = line.strip().rstrip("; \t")
-    bare = text.lower().removesuffix("()")
-    if bare in WORDS:
-        return f".{bare}"
-    return text if text.startswith(".") else ""
+        self._say(
+            "  SELECT ...;  any query over the relations, on one line or many; Ctrl-C interrupts it\n"
+            "               (also FROM, TABLE, PIVOT, DESCRIBE, SUMMARIZE, SHOW TABLES, EXPLAIN)"
+        )

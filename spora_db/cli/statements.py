@@ -1,12 +1,14 @@
 """Cuts SQL text into statements at the semicolons that stand outside of literals, names and comments."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _PIECE = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]*(?:\n|$) | /\*.*?\*/ | \$\$.*?\$\$ | ; | '|"|/\*|\$\$""",
     re.VERBOSE | re.DOTALL,
 )
+WORDS = ("help", "quit", "exit")
+"""Commands that other shells know without a dot."""
 _OPEN = ("'", '"', "/*", "$$")
 
 
@@ -68,6 +70,46 @@ def cut(text: str) -> tuple[list[Statement], Statement | None]:
             holds = True
     holds |= bool(text[end:].strip())
     return found, _statement(text, start, None) if holds else None
+
+
+def dot_command(line: str) -> str:
+    """Return the command that a line holds, with its dot and without a semicolon; an empty text where it is SQL.
+
+    Examples
+    --------
+    >>> dot_command(".query splits; "), dot_command("exit();"), dot_command("SELECT 1;")
+    ('.query splits', '.exit', '')
+    """
+    text = line.strip().rstrip("; \t")
+    bare = text.lower().removesuffix("()")
+    if bare in WORDS:
+        return f".{bare}"
+    return text if text.startswith(".") else ""
+
+
+def pieces(text: str) -> list[Statement]:
+    r"""Return the statements of a text and the commands between them: lines that start with a dot.
+
+    Examples
+    --------
+    >>> [(found.text, found.line) for found in pieces(".tables\nSELECT 1\n.5;\n.schema tiles;\nSELECT 2")]
+    [('.tables', 1), ('SELECT 1\n.5', 2), ('.schema tiles', 4), ('SELECT 2', 5)]
+    """
+    found: list[Statement] = []
+    start = place = 0
+    for line in (*text.splitlines(keepends=True), ""):
+        command = dot_command(line)
+        if command or not line:
+            complete, rest = cut(text[start:place])
+            if not command or rest is None:
+                before = text.count("\n", 0, start)
+                ends = [*complete, *([rest] if rest else [])]
+                found += [replace(statement, line=statement.line + before) for statement in ends]
+                start = place + len(line)
+                if command:
+                    found.append(Statement(text=command, line=text.count("\n", 0, place) + 1))
+        place += len(line)
+    return found
 
 
 def statements(text: str) -> tuple[list[str], str]:

@@ -62,6 +62,11 @@ class Source:
 
     def place(self, node: Mapping[str, Tree]) -> tuple[int, int]:
         """Return the first and last character (exclusive) of a node in the typed text."""
+        if "query_location" not in node:  # what DESCRIBE and SUMMARIZE tell of
+            name = str(node.get("table_name", ""))
+            start = max(0, self.text.find(name))
+            quoted = self.text[max(0, start - 1) : start] in ("'", '"')
+            return start - quoted, start + len(name) + quoted
         start = characters(self.parsed, int(node.get("query_location", 0)))
         end = start + max(1, int(node.get("query_location_length", 1)))
         return self._typed(start), self._typed(end)

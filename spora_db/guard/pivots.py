@@ -1,26 +1,42 @@
 """PIVOT without listed values, which is several statements to DuckDB's parser, in the form that is one query."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sqlglot import Token, TokenType
 
 from spora_db.guard.text import refuse
 from spora_db.names import fold
 
-PLACEHOLDER = " IN ('')"
-"""Stands in the static form for the values that DuckDB takes from the data."""
-
+_VALUES = ") IN ('')"
 _PIVOT = ("pivot", "pivot_wider")
+_QUERIES = ("select", "with", "from", "values", "table", "pivot", "unpivot", "show", "describe", "desc", "summarize")
 _ENDS = ("using", "group", "order", "limit", "offset", "union", "intersect", "except", "qualify")
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE)
 
 
-def open_pivots(tokens: list[Token]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last character (exclusive) of what stands for the values of a column of each PIVOT.
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class OpenColumn:
+    """A column of a PIVOT whose values come from the data, by its places in the text.
 
-    Both are the place behind the column where nothing stands, as in ``PIVOT t ON split``; they hold a query where one
-    is written, ``PIVOT t ON split IN (SELECT ...)``. Lists of values are not among them.
+    Attributes
+    ----------
+    start
+        Its first character.
+    end
+        Behind its last.
+    after
+        Behind the query that stands for its values, ``IN (SELECT ...)``; `end` where nothing is written.
+    """
+
+    start: int
+    end: int
+    after: int
+
+
+def open_pivots(tokens: list[Token]) -> list[OpenColumn]:
+    """Return the columns of all PIVOTs that have no list of values.
 
     Parameters
     ----------
@@ -31,9 +47,42 @@ def open_pivots(tokens: list[Token]) -> Iterator[tuple[int, int]]:
     --------
     >>> import sqlglot
     >>> text = "PIVOT t ON a, b IN (1), c IN (SELECT 2) USING count(*)"
-    >>> [text[start:end] for start, end in open_pivots(sqlglot.tokenize(text, read="duckdb"))]
-    ['', ' IN (SELECT 2)']
+    >>> columns = open_pivots(sqlglot.tokenize(text, read="duckdb"))
+    >>> [(text[column.start : column.end], text[column.end : column.after]) for column in columns]
+    [('a', ''), ('c', ' IN (SELECT 2)')]
     """
+    return sorted(_open(tokens))
+
+
+def listed_values(query: str, columns: list[OpenColumn]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return a query with a list of values for every open column, and what was put into it: places, numbers of letters.
+
+    Parameters
+    ----------
+    query
+        The text.
+    columns
+        Its open columns.
+
+    Examples
+    --------
+    >>> listed_values("PIVOT t ON a", [OpenColumn(start=11, end=12, after=12)])
+    ("PIVOT t ON (a) IN ('')", ((11, 1), (13, 9)))
+    """
+    parsed, added, end = "", [], 0
+    for column in columns:
+        if column.start < end:  # inside of a query that stands for values, which is checked by itself
+            continue
+        parsed += query[end : column.start]
+        added.append((len(parsed), 1))
+        parsed += f"({query[column.start : column.end]}"
+        added.append((len(parsed), len(_VALUES) - (column.after - column.end)))
+        parsed += _VALUES
+        end = column.after
+    return parsed + query[end:], tuple(added)
+
+
+def _open(tokens: list[Token]) -> Iterator[OpenColumn]:
     for at, token in enumerate(tokens):
         if token.token_type is not TokenType.IDENTIFIER and fold(token.text) in _PIVOT:
             yield from _of_one(tokens, at + 1)
@@ -47,12 +96,12 @@ def refuse_open_pivots(tokens: list[Token], *, text: str) -> None:
     QueryError
         At the column whose values are not listed.
     """
-    for start, end in open_pivots(tokens):
+    for column in open_pivots(tokens):
         remedy = "List them: PIVOT tissues ON split IN ('train', 'val') USING ..."
-        refuse(text, start=start - 1, end=end, finding="a PIVOT without its values.", remedy=remedy)
+        refuse(text, start=column.start, end=column.after, finding="a PIVOT without its values.", remedy=remedy)
 
 
-def _of_one(tokens: list[Token], start: int) -> Iterator[tuple[int, int]]:
+def _of_one(tokens: list[Token], start: int) -> Iterator[OpenColumn]:
     """Yield those of the PIVOT whose source starts at a token."""
     same = list(_same_depth(tokens, start))
     words = [(at, fold(tokens[at].text) if tokens[at].token_type is not TokenType.IDENTIFIER else "") for at in same]
@@ -71,15 +120,15 @@ def _of_one(tokens: list[Token], start: int) -> Iterator[tuple[int, int]]:
         column = []
 
 
-def _of_column(tokens: list[Token], column: list[tuple[int, str]]) -> Iterator[tuple[int, int]]:
-    listed = next((number for number, (_, word) in enumerate(column) if word == "in"), None)
-    last = tokens[column[-1][0]]
-    if listed is None:
-        yield last.end + 1, last.end + 1
+def _of_column(tokens: list[Token], column: list[tuple[int, str]]) -> Iterator[OpenColumn]:
+    values = next((number for number, (_, word) in enumerate(column) if word == "in"), None)
+    first, last = tokens[column[0][0]].start, tokens[column[-1][0]].end + 1
+    if values is None:
+        yield OpenColumn(start=first, end=last, after=last)
         return
-    inside = column[listed][0] + 2
-    if inside < len(tokens) and fold(tokens[inside].text) in ("select", "with", "from", "values"):
-        yield tokens[column[listed][0] - 1].end + 1, last.end + 1
+    inside = column[values][0] + 2
+    if inside < len(tokens) and fold(tokens[inside].text) in _QUERIES:
+        yield OpenColumn(start=first, end=tokens[column[values][0] - 1].end + 1, after=last)
 
 
 def _same_depth(tokens: list[Token], start: int) -> Iterator[int]:

@@ -20,7 +20,7 @@ from spora_db.guard.checks import check_select
 from spora_db.guard.listings import with_listings
 from spora_db.guard.nodes import Checker, Found, Source, refuse_unread
 from spora_db.guard.parser import PARSER
-from spora_db.guard.pivots import PLACEHOLDER, open_pivots
+from spora_db.guard.pivots import OpenColumn, listed_values, open_pivots
 from spora_db.guard.text import check_brackets, refuse, tokens_of
 from spora_db.names import fold
 
@@ -101,38 +101,31 @@ def check_statement(text: str, *, relations: Collection[str]) -> Statement:
 def _check(query: str, tokens: list[Token], *, text: str, relations: Collection[str], listed: bool = False) -> Found:
     """Check what DuckDB reads; a PIVOT that takes its values from the data is read in its static form."""
     source, tree = Source(text=text, parsed=query), PARSER.tree(query)
-    queries: list[tuple[int, int]] = []
+    columns: list[OpenColumn] = []
     if tree["error"] and "Only SELECT" in str(tree.get("error_message")):
-        places = list(open_pivots(tokens))
-        if not places:
+        columns = open_pivots(tokens)
+        if not columns:
             _refuse_word(tokens, text)
-        source = _static(text, query, places)
-        tree = PARSER.tree(source.parsed)
-        queries = [(start, end) for start, end in places if end > start]
+        parsed, added = listed_values(query, columns)
+        source = Source(text=text, parsed=parsed, added=added)
+        tree = PARSER.tree(parsed)
     if tree["error"]:
         if "Only SELECT" in str(tree.get("error_message")):
             _refuse_word(tokens, text)
-        check_select(query, relations=relations)  # it may know better what is wrong
+        if not open_pivots(tokens):
+            check_select(query, relations=relations)  # it may know better what is wrong
         refuse_unread(tree, source=source)
     if len(tree["statements"]) != 1:
         refuse(text, start=0, end=len(text), finding="a second statement.", remedy="Ask one thing at a time.")
     found = Checker(source, relations=relations, listed=listed).check(tree["statements"])
-    for start, end in queries:
-        inner = " " * query.index("(", start) + query[query.index("(", start) : end]
+    for column in columns:
+        if column.after == column.end:
+            continue
+        start = query.index("(", column.end)
+        inner = re.sub(r"[^\n]", " ", query[:start]) + query[start : column.after]
         more = _check(inner, tokens_of(inner), text=text, relations=relations, listed=listed)
         found = Found(names=found.names | more.names, listings=found.listings + more.listings)
     return found
-
-
-def _static(text: str, query: str, places: list[tuple[int, int]]) -> Source:
-    """Return a query with a list of values wherever a PIVOT takes them from the data."""
-    parsed, added, end = "", [], 0
-    for start, after in places:
-        parsed += query[end:start]
-        added.append((len(parsed), len(PLACEHOLDER) - (after - start)))
-        parsed += PLACEHOLDER
-        end = after
-    return Source(text=text, parsed=parsed + query[end:], added=tuple(added))
 
 
 def _one(tokens: list[Token], text: str) -> tuple[list[Token], str]:
