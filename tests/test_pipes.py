@@ -66,8 +66,8 @@ def test_a_command_is_answered(lake, tmp_path, way, command, words):
 
 @pytest.mark.parametrize("way", [by_pipe, by_file])
 def test_commands_and_statements_take_turns(lake, tmp_path, way):
-    text = "-- first\n.mode csv\nSELECT 1 AS a,\n .5 AS b;\n.mode json\nSELECT 'x;\n.tables\n' AS c; SELECT 3 AS d;\n.quit\n"
-    text += "SELECT 9"
+    text = "-- first\n.mode csv\nSELECT 1 AS a,\n .5 AS b;\n.mode json\nSELECT 'x;\n.tables\n' AS c; SELECT 3 AS d;\n"
+    text += ".quit\nSELECT 9"
     code, told = way(lake, text, tmp_path)
     assert code == 0
     assert told.split("\n")[:2] == ['"a","b"', "1,0.5"]
