@@ -50,7 +50,7 @@ def connect(
         connection.execute(f"SET {name} = '{value}'")
     for path in sorted((sql_folder() / "bounds").glob("*.sql")):
         connection.execute(sql_text("bounds", path.stem))
-    connection.execute("SET lambda_syntax = 'ENABLE_SINGLE_ARROW'")  # COLUMNS(c -> ...), as all DuckDB before 2 has it
+    connection.execute("SET lambda_syntax = 'ENABLE_SINGLE_ARROW'")  # COLUMNS(c -> ...), as DuckDB before 2 has it
     connection.execute(f"SET allowed_paths = {allowed}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
