@@ -4,6 +4,7 @@ The oracle is zarr-python, which is asked whenever other pixels come back than w
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,6 +160,60 @@ def test_an_empty_file_is_no_absent_chunk(tmp_path: Path, name: str, choice: Any
     with pytest.raises(FileFormatError, match="it is empty") as caught:
         read_region(open_image(path, missing_chunks=choice))
     assert str(file) in str(caught.value)
+
+
+def renamed(path: Path) -> None:
+    """Name the chunks otherwise than the metadata says."""
+    for file in chunk_files(path):
+        name = file.relative_to(path / "0").as_posix()
+        target = path / "0" / (name.replace("/", ".") if "/" in name else name.replace(".", "/"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+
+
+def linked(path: Path) -> None:
+    """Leave a link where a chunk was, as git-annex does before the content is fetched."""
+    file = chunk_files(path)[0]
+    file.unlink()
+    file.symlink_to("../nowhere")
+
+
+def linked_folder(path: Path) -> None:
+    folder = chunk_files(path)[0].parent
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+def file_for_folder(path: Path) -> None:
+    folder = chunk_files(path)[0].parent
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("choice", ["error", "zeros", "white"])
+@pytest.mark.parametrize(
+    ("name", "damage", "says"),
+    [
+        ("v2-raw", renamed, r"names chunks like 0\.0\.0, but on disk lies 0/0/0"),
+        ("v2-raw-nested", renamed, r"names chunks like 0/0/0, but on disk lies 0\.0\.0"),
+        ("v2-delta", renamed, "but on disk lies 0/0/0"),
+        ("v3-raw-flat", renamed, "but on disk lies c/0/0/0"),
+        ("ours", renamed, r"but on disk lies c\.0\.0\.0"),
+        ("v2-raw", linked, "a link to what is not there"),
+        ("v3-turned", linked, "a link to what is not there"),
+        ("ours", linked_folder, "a link to what is not there"),
+        ("ours", file_for_folder, "a folder above it is a file"),
+        ("v3-turned", file_for_folder, "a folder above it is a file"),
+    ],
+)
+def test_chunks_that_are_there_otherwise_are_not_absent(
+    tmp_path: Path, name: str, damage: Callable[[Path], None], says: str, choice: Any
+) -> None:
+    path = write(tmp_path / "a.ome.zarr", LAYOUTS[name])
+    damage(path)
+    with pytest.raises(FileFormatError, match=says):
+        read_region(open_image(path, missing_chunks=choice))
 
 
 @pytest.fixture

@@ -162,3 +162,19 @@ def test_other_choices_are_refused(lakes: tuple[Path, Path], choice: Any) -> Non
     for call in (validate, None):
         with pytest.raises(ArgumentError, match="missing_chunks is one of 'error', 'zeros', 'white'"):
             call(lakes[1], missing_chunks=choice) if call else query.audit(missing_chunks=choice)
+
+
+@pytest.mark.parametrize("choice", ["error", "zeros"])
+def test_a_chunk_file_without_bytes_is_damage_for_every_command(tmp_path: Path, choice: str) -> None:
+    lake = write_images(tmp_path / "lake", tissues=1, size=120)
+    (images(lake)[0] / "0/c/0/1/0").write_bytes(b"")
+    for command in (
+        ("validate", lake, "--deep"),
+        (*STANDARDIZE, lake),
+        (*TILE, lake, "--preview", tmp_path / "a.png"),
+        importing(lake, tmp_path / "into"),
+    ):
+        code, said = run(*command, "--missing-chunks", choice)
+        assert code != 0, command
+        assert "0/c/0/1/0 is broken: it is empty" in said.replace("- ", "-"), said
+    assert not (tmp_path / "into/lake").exists()

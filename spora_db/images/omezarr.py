@@ -13,7 +13,7 @@ from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
 from spora_db.images.pixels import Pixels, white
-from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place
+from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
 WHOLE = b"all planes"
@@ -77,6 +77,7 @@ class OmeZarrReader:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
         source = self._store.locate(place)
         if source is None:
+            check_absent(self._store.path_of(place), self.layout)
             if self._missing == "error":
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "

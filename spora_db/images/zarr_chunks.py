@@ -42,13 +42,44 @@ def state_of_chunk_file(path: str, place: Place) -> Signature | None:
     """
     try:
         found = signature(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        raise broken(path, "a folder above it is a file", expected="a chunk file") from error
     except OSError as error:
         raise broken(path, str(error), expected="a chunk file", remedy="Check the disk and its rights.") from error
     if found[2] == 0:
         raise broken(path, f"it is empty, so there is nothing of chunk {place} in it", expected="a chunk file")
     return found
+
+
+def check_absent(path: Path, layout: ZarrLayout) -> None:
+    """Refuse to take a chunk for left out whose file at ``path`` is absent for another reason.
+
+    Raises
+    ------
+    FileFormatError
+        It is named with another separator than the metadata says, or is a link, or below one, to what is not there.
+    """
+    name, separator = path.relative_to(layout.folder).as_posix(), layout.encoding.separator
+    other = name.replace(separator, "." if separator == "/" else "/")
+    if other != name and (layout.folder / other).is_file():
+        raise broken(
+            layout.files[-1],
+            f"it names chunks like {name}, but on disk lies {other}",
+            expected="the separator of names in the metadata that the files have",
+            remedy="Correct dimension_separator (Zarr v2) or chunk_key_encoding (v3).",
+        )
+    for place in (path, *path.parents):
+        if place == layout.folder:
+            break
+        if place.is_symlink() and not place.exists():
+            raise broken(
+                place,
+                "it is a link to what is not there",
+                expected="a chunk file",
+                remedy="Fetch what it links to, such as with `git annex get` or `datalad get`.",
+            )
 
 
 class ChunkStore:
