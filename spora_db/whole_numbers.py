@@ -2,13 +2,17 @@
 
 import re
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from spora_db.errors import TableError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEAST, MOST = -(2**63), 2**63 - 1
 EXACT = {16: 2**11, 32: 2**24, 64: 2**53}
@@ -83,3 +87,37 @@ def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int
     if odd is not None:
         raise TableError(f"{what} holds {odd!r}; expected whole numbers in digits, from {least} to {MOST}.")
     return numbers
+
+
+def type_with_gaps(values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - a type of numpy or of pandas
+    """Return the type that keeps whole numbers beyond 2**53 beside gaps, where floats would round; else their own.
+
+    Examples
+    --------
+    >>> type_with_gaps(np.array([2**53 + 1])), type_with_gaps(np.array([1, 2]))
+    (Int64Dtype(), dtype('int64'))
+    """
+    import pandas as pd
+
+    if values.dtype.kind not in "iu" or not values.size or max(-int(values.min()), int(values.max())) <= 2**53:
+        return values.dtype
+    return pd.Int64Dtype() if values.dtype.kind == "i" else pd.UInt64Dtype()
+
+
+def as_frame(table: pa.Table) -> "pd.DataFrame":
+    """Return a table as a pandas DataFrame; large whole numbers beside nulls keep their digits, as Int64.
+
+    Examples
+    --------
+    >>> as_frame(pa.table({"a": [2**53 + 1, None], "b": [1, None]})).dtypes.astype(str).tolist()
+    ['Int64', 'float64']
+    """
+    import pandas as pd
+
+    frame: pd.DataFrame = table.to_pandas()
+    for at, column in enumerate(table.columns):
+        if column.null_count and pa.types.is_integer(column.type):
+            kind = type_with_gaps(column.drop_null().to_numpy())
+            if not isinstance(kind, np.dtype):
+                frame.isetitem(at, pd.array(column.to_pylist(), dtype=kind))
+    return frame

@@ -130,6 +130,34 @@ def test_a_condition_that_leaves_placed_cells_only_needs_no_mask(lake):
     assert asked.count() == len(asked.plan()) == 3
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "tissue_id IN (SELECT tissue_id FROM tiles WHERE row = 0)",
+        "EXISTS (SELECT 1 FROM tiles AS t WHERE t.tissue_id = cells.tissue_id AND col = 32 AND t.row = 0)",
+        'tissue_id IN (SELECT t.tissue_id FROM tissues AS t JOIN tiles USING (tissue_id) WHERE "row" = 0)',
+    ],
+)
+def test_places_of_tiles_are_not_awaited(lake, condition):
+    write_table(lake, TRUE[["cell_id"]])
+    assert cells(lake).where(condition).count() == 36
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "tissue_id IN (SELECT tissue_id FROM tissues WHERE row > 10)",
+        "EXISTS (SELECT 1 FROM tiles AS t WHERE t.row < cells.row AND cells.row > 10)",
+        "cell_id > 0 AND tissues.row > 10",
+    ],
+)
+def test_places_of_the_row_are_awaited_in_a_sub_select_too(lake, condition):
+    write_table(lake, TRUE[["cell_id"]])
+    with pytest.raises(QueryError, match="masks are read"):
+        cells(lake).where(condition).count()
+    assert rows_of(cells(lake).where(condition).plan()) == corners(TRUE[TRUE["row"] - 4 > 10])
+
+
 def test_a_cell_without_a_place_anywhere_is_told_whatever_the_condition(lake):
     write_table(lake, pd.concat([TRUE[["cell_id"]], pd.DataFrame({"cell_id": [77]})]))
     with pytest.raises(TableError, match=r"Cell 77 .*no pixel"):
@@ -474,6 +502,14 @@ def test_columns_arrive_whole_or_are_refused_by_name(lake, column, expected):
     if "own" in found["categories"]:
         values = [found["categories"]["own"][code] if code >= 0 else None for code in values]
     assert [str(value) for value in values] == [str(value) for value in expected]
+
+
+def test_frames_keep_large_whole_numbers_beside_gaps(lake):
+    table = {"tissue_id": [TISSUE] * 2, "cell_id": [1, 2], "big": pa.array([BIG, None]), "small": pa.array([1, None])}
+    pq.write_table(pa.table({**table, "centroid_row": [3.0] * 2, "centroid_col": [3.0, 19.0]}), lake / CELLS)
+    frame = cells(lake).select("big", "small").df()
+    assert frame["big"].tolist() == [BIG, pd.NA]
+    assert frame["small"].dtype == np.float64
 
 
 def test_an_anndata_keeps_large_whole_numbers_beside_gaps(lake):

@@ -126,9 +126,16 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - labels are of any type
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _float(value: Any) -> float:  # noqa: ANN401 - labels are of any type
+    if isinstance(value, str) and "_" in value:  # Python would read '1_1' as 11
+        message = f"could not convert string to float: {value!r}"
+        raise ValueError(message)
+    return float(value)
+
+
 def _numbers(values: Sequence[Any], column: str, where: str) -> npt.NDArray[np.float64]:
     try:
-        return np.array([float(value) for value in values], np.float64)
+        return np.array([_float(value) for value in values], np.float64)
     except (TypeError, ValueError) as error:
         message = (
             f"Label {column!r} of {where} is not numeric ({error}); use label_type='classification', or a "

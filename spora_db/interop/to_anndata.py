@@ -19,6 +19,7 @@ from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
 from spora_db.samples.masks import CELLS
 from spora_db.samples.materialize import ImagePlan, Materializer, cells_of_rows
+from spora_db.whole_numbers import type_with_gaps
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -208,22 +209,13 @@ def _cell_columns(plan: Plan, part: Measured) -> dict[str, Any]:
     wanted = part.cells.centroids.cell_id[part.kept]
     columns: dict[str, Any] = {}
     for name, values, texts in zip(plan.cells.names, plan.cells.values, plan.cells.categories, strict=True):
-        series = pd.Series(values[own], index=labels).astype(_with_gaps(values)).reindex(wanted)
+        series = pd.Series(values[own], index=labels).astype(type_with_gaps(values)).reindex(wanted)
         if texts is None:
             columns[name] = series.astype(np.float64).array if series.dtype == object else series.array
         else:
             codes = series.fillna(-1).to_numpy().astype(np.int64)
             columns[name] = pd.Categorical.from_codes(codes, pd.Index(list(texts), dtype=object))
     return columns
-
-
-def _with_gaps(values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - a type of numpy or of pandas
-    """Return the type that keeps whole numbers beyond 2**53 beside gaps, where floats would round; else their own."""
-    import pandas as pd
-
-    if values.dtype.kind not in "iu" or not values.size or max(-int(values.min()), int(values.max())) <= 2**53:
-        return values.dtype
-    return pd.Int64Dtype() if values.dtype.kind == "i" else pd.UInt64Dtype()
 
 
 def _row_column(plan: Plan, part: Measured, name: str) -> Any:  # noqa: ANN401 - a list, or an array of pandas
@@ -240,7 +232,7 @@ def _row_column(plan: Plan, part: Measured, name: str) -> Any:  # noqa: ANN401 -
         chosen = [common] * len(part.kept)
     if not pa.types.is_integer(column.type):
         return chosen
-    kind = _with_gaps(column.drop_null().to_numpy())
+    kind = type_with_gaps(column.drop_null().to_numpy())
     return chosen if isinstance(kind, np.dtype) else pd.array(chosen, dtype=kind)
 
 

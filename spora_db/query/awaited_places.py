@@ -4,9 +4,13 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from spora_db.query.compilation import Resolved, joined_by_and
+from spora_db.query.compilation import Resolved, joined_by_and, named_around
 
 PLACE = frozenset(("row", "col"))
+ROWS = ("base", "cells", "tissues")
+"""What a condition may call the rows that are selected from."""
+PLACED = ("tiles", "tile_coordinates", "cells")
+"""Relations with places of their own."""
 
 
 def looks_at_places(resolved: Resolved) -> bool:
@@ -35,7 +39,21 @@ def without_places(resolved: Resolved) -> Resolved:
 
 
 def _names_place(tree: exp.Expr) -> bool:
-    """Tell whether a condition names ``row`` or ``col``, of whatever relation, or all columns at once."""
-    if any(name.name.lower() in PLACE for name in tree.find_all(exp.Identifier)):
-        return True
-    return tree.find(exp.Columns) is not None
+    """Tell whether a condition names ``row`` or ``col`` of its rows, or all columns at once."""
+    return tree.find(exp.Columns) is not None or any(_is_place(column) for column in tree.find_all(exp.Column))
+
+
+def _is_place(column: exp.Column) -> bool:
+    """Tell whether a column is the row's own place; in a sub-select it may be that of a tile, or of another cell."""
+    if column.name.lower() not in PLACE:
+        return False
+    if column.table:
+        return column.table.lower() in ROWS and not named_around(column, column.table.lower())
+    select = column.find_ancestor(exp.Select)
+    while select is not None:
+        joined = (join.this for join in select.args.get("joins") or [])
+        sources = (*joined, *([select.args["from_"].this] if select.args.get("from_") else []))
+        if any(isinstance(source, exp.Table) and source.name.lower() in PLACED for source in sources):
+            return False
+        select = select.find_ancestor(exp.Select)
+    return True

@@ -164,7 +164,7 @@ def on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
     relations = ("tiles", "tissues") if cells is None else ("cells", "tissues")
     for column in list(tree.find_all(exp.Column)):
         table = column.table.lower()
-        if table in relations and not _named_around(column, table):
+        if table in relations and not named_around(column, table):
             if cells is not None:
                 column.set("this", exp.to_identifier(cells.named(table, column.name), quoted=True))
             column.set("table", exp.to_identifier("base"))
@@ -182,7 +182,7 @@ def joined_by_and(tree: exp.Expr) -> Iterator[exp.Expr]:
             yield exp.paren(part)
 
 
-def _named_around(column: exp.Column, table: str) -> bool:
+def named_around(column: exp.Column, table: str) -> bool:
     """Tell whether a SELECT around a column reads a relation under this name."""
     select = column.find_ancestor(exp.Select)
     while select is not None:

@@ -76,6 +76,6 @@ def _texts(rows: exp.Expr, column: str, parameters: dict[str, object], catalog: 
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        return None if "_" in text else float(text)  # Python would read 1_1 as 11
     except ValueError:
         return None

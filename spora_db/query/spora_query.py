@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 from sqlglot import exp
@@ -24,6 +24,7 @@ from spora_db.query.content_verbs import ContentVerbs
 from spora_db.query.resolution import resolve
 from spora_db.query.row_verbs import RowVerbs
 from spora_db.selection import Selection
+from spora_db.whole_numbers import as_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
 
     def df(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
-        return cast("pd.DataFrame", self.to_arrow().to_pandas())
+        return as_frame(self.to_arrow())
 
     def pl(self) -> "pl.DataFrame":
         """Return the rows as a polars DataFrame, with the columns of `to_arrow`.
