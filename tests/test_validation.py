@@ -323,7 +323,7 @@ FAULTS = [
      mask(f"{TASK}/alpha_0000.npz", np.full((64, 64), 7))),
     ("unchecked", "alpha", "panel_names", False, write(CHANNELS, "no parquet")),
 ]  # fmt: skip
-ELSEWHERE = {"sampled", "folder_names"}  # tests of their own
+ELSEWHERE = {"sampled", "folder_names", "column_kinds", "encrypted"}  # tests of their own
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from spora_db.names import fold
 from spora_db.sources import Branch, Origin
 from spora_db.sources.duckdb_types import is_known
 from spora_db.sources.expressions import identifier, try_cast
+from spora_db.sources.footers import broken_parquet
 from spora_db.sources.reconcile import TEXT
 
 _NOT_OF_A_FILE = (
@@ -158,4 +159,4 @@ def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], 
 
 def _broken(branch: Branch, reason: str) -> FileFormatError:
     files = ", ".join(str(path) for path in branch.files)
-    return FileFormatError(f"{files} cannot be read: {reason.partition(chr(10))[0]}. Download or write the file again.")
+    return broken_parquet(files, reason.partition("\n")[0].rstrip("."))

@@ -115,6 +115,8 @@ def _in_spark(node: exp.Expr) -> exp.Expr:
         return exp.cast(node.this, exp.DataType.build("DECIMAL(38, 0)", dialect="duckdb"))
     if not isinstance(node, exp.Anonymous) or node.name == "stack":
         return node
+    if node.name == "try":  # against what DuckDB concludes from footers
+        return cast(exp.Expr, node.expressions[0])
     if node.name == "isnan":
         return exp.IsNan(this=node.expressions[0])
     if node.name == "trunc":  # compared with the number itself: either way it is equal where there is no fraction

@@ -1,9 +1,12 @@
 """The answer of a catalog: a DuckDB relation whose every failure is a SporaError."""
 
 import importlib
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from spora_db.errors import MissingExtraError
 
@@ -13,6 +16,28 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 T = TypeVar("T")
+_DIGITS = 15
+"""Of a decimal, that float64 gives back as they were."""
+
+
+_LONG = re.compile(r"U?HUGEINT|DECIMAL\((\d+),\s*(\d+)\)")
+
+
+def _rounded(kind: str, column: "pd.Series[Any]") -> bool:
+    """Tell whether DuckDB's own frame, which has numbers of 128 bits as float64, may have lost digits of a column."""
+    match = _LONG.fullmatch(kind)
+    if match is None or (match[1] and int(match[1]) <= _DIGITS):
+        return False
+    return bool((column.abs() >= (10.0 ** (_DIGITS - int(match[2])) if match[1] else 2.0**53)).any())
+
+
+def _exact(table: "pa.Table", kinds: list[str]) -> "pd.DataFrame":
+    frame: pd.DataFrame = table.to_pandas()
+    for at, kind in enumerate(kinds):
+        if kind in ("HUGEINT", "UHUGEINT"):
+            numbers = [None if value is None else int(value) for value in frame.iloc[:, at]]
+            frame.isetitem(at, np.array(numbers, dtype=object))
+    return frame
 
 
 class Result:
@@ -60,8 +85,10 @@ class Result:
         return self._fetch(lambda: self._relation.fetchnumpy())
 
     def df(self) -> "pd.DataFrame":
-        """Return a pandas DataFrame."""
+        """Return a pandas DataFrame; numbers of 128 bits that are no float64 are Python's int or Decimal."""
         frame: pd.DataFrame = self._fetch(lambda: self._relation.df())
+        if any(_rounded(kind, frame.iloc[:, at]) for at, kind in enumerate(self.types)):
+            return _exact(self.to_arrow_table(), self.types)
         return frame
 
     def to_arrow_table(self) -> "pa.Table":

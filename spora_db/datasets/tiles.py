@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.catalog import Catalog
-from spora_db.errors import ArgumentError, TableError, unknown
+from spora_db.errors import ArgumentError, unknown
 
 Int64 = npt.NDArray[np.int64]
 Lists: TypeAlias = dict[str, list[tuple[int, int]]]
@@ -199,21 +199,14 @@ def read_tiles(catalog: Catalog, path: Path, *, dataset: str, mpp: float, strate
     Raises
     ------
     TableError
-        If a tile id occurs twice in a tissue, or a value is missing.
+        If a tile or its place occurs twice in a tissue, or a value is missing: the view says so.
     """
     choice = {"dataset": dataset, "mpp": mpp, "strategy": strategy, "tile_size": tile_size}
     table = catalog._run(TILES, choice).to_arrow_table()
-    if any(table.column(name).null_count for name in table.column_names):
-        message = f"{path} has rows without a tissue_id, tile_id, row or col. Tile the dataset anew."
-        raise TableError(message)
     tile_id, row, col = (table.column(name).to_numpy().astype(np.int64) for name in ("tile_id", "row", "col"))
     ids = table.column("tissue_id").combine_chunks().dictionary_encode()
     codes = ids.indices.to_numpy()
-    twice = np.flatnonzero((codes[1:] == codes[:-1]) & (tile_id[1:] == tile_id[:-1]))
     names = ids.dictionary.to_pylist()
-    if len(twice):
-        message = f"{path} has tile {tile_id[twice[0]]} of tissue {names[codes[twice[0]]]!r} more than once."
-        raise TableError(message)
     starts = [*np.flatnonzero(np.diff(codes, prepend=-1)).tolist(), len(codes)]
     bounds = {names[code]: (starts[code], starts[code + 1]) for code in range(len(names))}
     return TileTable(path=path, bounds=bounds, tile_id=tile_id, row=row, col=col)

@@ -5,16 +5,22 @@ import re
 from sqlglot import exp
 
 from spora_db.sources.duckdb_types import digits, is_known, parts
-from spora_db.sources.expressions import call, cast_to, opaque, text
+from spora_db.sources.expressions import call, cast_to, opaque, text, try_cast
 from spora_db.sources.reconcile import FLOATS, TEXT
 
 _HOLDS_FLOATS = re.compile(r"\b(FLOAT|DOUBLE)\b")
 
 
 def cast(column: exp.Expression, *, found: str, wanted: str) -> exp.Expression:
-    """Return the expression that brings a column to a type; nested floating-point numbers are opaque too."""
-    value = opaque(column) if _HOLDS_FLOATS.search(found) else column
-    same = found == wanted and parts(found) is not None
+    """Return the expression that brings a column to a type; DuckDB concludes nothing of NaN in it, see `opaque`.
+
+    Through a CASE it sees the least and greatest values within lists and maps; through TRY it sees none, at no cost.
+    """
+    nested = parts(found) is not None
+    value = column
+    if _HOLDS_FLOATS.search(found):
+        value = call("try", column) if nested else opaque(column)
+    same = found == wanted and nested
     return cast_to(value, wanted) if is_known(wanted) and not same else value
 
 
@@ -39,6 +45,21 @@ def cast_id(column: exp.Expression, *, found: str) -> exp.Expression:
         whole = exp.and_(whole, exp.LT(this=exp.Abs(this=column.copy()), expression=exp.Literal.number("1e18")))
     digits_only = cast_to(cast_to(column.copy(), "HUGEINT"), TEXT)
     return case.when(whole, digits_only).else_(cast_to(column.copy(), TEXT))
+
+
+def cast_time(column: exp.Expression, *, wanted: str, name: str, file: str) -> exp.Expression:
+    """Return the expression that gives a date or time nanoseconds; one that has none, as the year 9999, is an error."""
+    value = try_cast(column.copy(), wanted)
+    lost = exp.and_(_is_null(value), exp.Not(this=_is_null(column)))
+    expected = (
+        "; expected 1677 to 2262, the years of nanoseconds, which another cohort has here. Write it in microseconds."
+    )
+    wrong = refused(f"The column {name!r} of {file} holds ", cast_to(column.copy(), TEXT), expected)
+    return exp.Case().when(lost, wrong).else_(value)
+
+
+def _is_null(value: exp.Expression) -> exp.Is:
+    return exp.Is(this=value.copy(), expression=exp.Null())
 
 
 def refused(before: str, value: exp.Expression, after: str) -> exp.Expression:

@@ -91,7 +91,7 @@ def call(function: str, *arguments: exp.Expr) -> exp.Anonymous:
 
 
 def opaque(column: exp.Expression) -> exp.Expression:
-    """Return a column that holds floating-point numbers so that DuckDB concludes nothing from the footers of its files.
+    """Return a column of floating-point numbers so that DuckDB concludes nothing from the footers of its files.
 
     Least and greatest values in a footer leave NaN out. DuckDB (2.0) takes them for those of all values: ``isnan`` is
     then never true, and NaN lies BETWEEN any two numbers. What it costs is that no row group is left out by such a

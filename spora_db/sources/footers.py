@@ -80,9 +80,21 @@ def _read_footer(table: TableFile, _signature: tuple[int, int, int]) -> Footer:
             }
             rows = metadata.num_rows
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        message = f"{table.path} cannot be read as parquet: {reason(error)}. Download or write the file again."
-        raise FileFormatError(message) from error
+        raise broken_parquet(table.path, reason(error)) from error
     return Footer(table=table, names=names, types=types, without_nulls=frozenset(without_nulls), rows=rows)
+
+
+def broken_parquet(files: Path | str, said: str) -> FileFormatError:
+    """Return the error for a parquet file that cannot be read, with what its reader said; an encrypted one is whole.
+
+    Examples
+    --------
+    >>> print(broken_parquet("a.parquet", "Could not read encrypted metadata, no decryption found"))
+    a.parquet is encrypted, and spora-db has no key. Write it again without encryption.
+    """
+    if "encrypt" in said.lower():
+        return FileFormatError(f"{files} is encrypted, and spora-db has no key. Write it again without encryption.")
+    return FileFormatError(f"{files} cannot be read as parquet: {said}. Download or write the file again.")
 
 
 def _has_no_null(metadata: pq.FileMetaData, column: int) -> bool:
@@ -195,5 +207,4 @@ def verify_pages(path: Path) -> None:
             for _ in file.iter_batches():
                 pass
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        message = f"{path} cannot be read: {reason(error)}. Download or write the file again."
-        raise FileFormatError(message) from error
+        raise broken_parquet(path, reason(error)) from error

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spora_db.errors import FileFormatError, reason
+from spora_db.errors import reason
 from spora_db.layout import TableFile
+from spora_db.sources.footers import broken_parquet
 
 _WHOLE = 2**53
 """Whole numbers up to here are numbers of DOUBLE."""
@@ -32,8 +33,7 @@ def has_long_numbers(table: TableFile, position: int) -> bool:
         told = _told(table.path, (state.st_mtime_ns, state.st_size, state.st_ino))[position]
         return _read(table.path, position) if told is None else told
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        message = f"{table.path} cannot be read as parquet: {reason(error)}. Download or write the file again."
-        raise FileFormatError(message) from error
+        raise broken_parquet(table.path, reason(error)) from error
 
 
 @lru_cache(maxsize=1024)

@@ -20,7 +20,7 @@ _LONGEST = {
     "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20,
 }  # fmt: skip
 _MOST_DIGITS = 38
-_TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS"}
+TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS"}
 TEXT = "VARCHAR"
 
 
@@ -76,7 +76,7 @@ def _common_nested(shape: str, types: list[tuple[tuple[str, str], ...]], *, exac
 def _common_plain(found: set[str], *, exact: bool) -> str:
     if found <= WHOLE_NUMBERS:
         return "BIGINT" if "UBIGINT" not in found else "UBIGINT" if found <= _UNSIGNED else "HUGEINT"
-    if found <= _TIMES:
+    if found <= TIMES:
         nanoseconds = "_NS" if any(kind.endswith("_NS") for kind in found) else ""
         return ("TIMESTAMPTZ" if any("TZ" in kind for kind in found) else "TIMESTAMP") + nanoseconds
     if found == {"TIME", "TIME_NS"}:
@@ -91,6 +91,33 @@ def _common_plain(found: set[str], *, exact: bool) -> str:
             return TEXT
         return "FLOAT" if found <= _IN_FLOAT else "DOUBLE"
     return TEXT
+
+
+def becomes_text(types: Iterable[str], common: str) -> bool:
+    """Tell whether values of other types are text in the common one, if only somewhere within.
+
+    Examples
+    --------
+    >>> becomes_text(["BIGINT", "VARCHAR"], "VARCHAR"), becomes_text(["VARCHAR", "NULL"], "VARCHAR")
+    (True, False)
+    >>> becomes_text(["BIGINT[]", "DATE[]"], "VARCHAR[]"), becomes_text(['STRUCT("a" DATE)'], 'STRUCT("a" DATE)')
+    (True, False)
+    """
+    found = [kind for kind in types if kind != NULL]
+    inner = parts(common)
+    if inner is None:
+        return common == TEXT and any(kind != TEXT for kind in found)
+    shape, fields = inner
+    places = [_places(shape, taken[1]) for kind in found if (taken := parts(kind)) is not None]
+    return any(
+        becomes_text((there[place] for there in places if place in there), kind)
+        for place, kind in _places(shape, fields).items()
+    )
+
+
+def _places(shape: str, fields: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return the types within a nested type: by name in a struct, by position elsewhere."""
+    return {fold(name) if shape == "STRUCT" else str(at): kind for at, (name, kind) in enumerate(fields)}
 
 
 def needs_exactness(types: Iterable[str]) -> bool:

@@ -33,12 +33,16 @@ class Branch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceQuery:
-    """A typed empty SELECT, one SELECT per file, the origins of the columns, and the listings they stand on."""
+    """A typed empty SELECT, one SELECT per file, the origins of the columns, and the listings they stand on.
+
+    ``texts`` are the columns that are text, or have text within, because their files have no common type.
+    """
 
     empty: exp.Select
     branches: tuple[Branch, ...]
     origins: tuple[Origin, ...] = ()
     listings: frozenset[str] = frozenset()
+    texts: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -13,12 +13,12 @@ from sqlglot import exp
 from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile, TableKind
 from spora_db.names import fold
-from spora_db.sources.casts import cast, cast_id
+from spora_db.sources.casts import cast, cast_id, cast_time
 from spora_db.sources.duckdb_types import is_known
 from spora_db.sources.expressions import cast_to, constant, empty, named, null, position, read_parquet, text
 from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
 from spora_db.sources.long_numbers import has_long_numbers
-from spora_db.sources.reconcile import FLOATS, TEXT, WHOLE_NUMBERS, common_type, needs_exactness
+from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becomes_text, common_type, needs_exactness
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
 from spora_db.sources.truth_values import truth_value
 from spora_db.sources.whole_numbers import whole_number
@@ -118,7 +118,14 @@ def table(source: Table, lake: Lake) -> SourceQuery:
         if any(select.args.get("joins") for select in (branch.select for branch in branches))
         else frozenset()
     )
-    return SourceQuery(empty=start, branches=tuple(branches), origins=tuple(origins), listings=listings)
+    kinds: dict[str, list[str]] = {}
+    for origin in origins:
+        kinds.setdefault(origin.column, []).append(origin.type)
+    given = {*source.fixed, *source.ids}
+    texts = tuple(
+        name for key, name in names.items() if key not in given and becomes_text(kinds.get(name, ()), types[key])
+    )
+    return SourceQuery(empty=start, branches=tuple(branches), origins=tuple(origins), listings=listings, texts=texts)
 
 
 def _reconcile(
@@ -191,6 +198,8 @@ def _value(source: Table, column: FileColumn, *, file: str, wanted: str) -> exp.
         return truth_value(value, found=found, name=column.file_name, file=file)
     if kind == "BIGINT" and not (source is TILE_COORDINATES and found in WHOLE_NUMBERS - {"UBIGINT"}):
         return whole_number(value, found=found, name=column.file_name, file=file)
+    if found in TIMES and wanted.endswith("_NS") and found != wanted:
+        return cast_time(value, wanted=wanted, name=column.file_name, file=file)
     return cast(value, found=found, wanted=wanted)  # negative tile ids are found by sql/checks, once for all queries
 
 

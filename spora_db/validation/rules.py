@@ -89,6 +89,14 @@ FOLDER_RULES: Final = {
 }
 TABLE_RULES: Final = {
     "parquet": Rule(severity="error", holds="Parquet files can be read.", remedy=_AGAIN),
+    "encrypted": Rule(
+        severity="error", holds="Parquet files are not encrypted.", remedy="Write the file again without encryption."
+    ),
+    "column_kinds": Rule(
+        severity="warning",
+        holds="A column has types that have a common one in all cohorts.",
+        remedy="Write the column as one type; it is text now, which is compared as text.",
+    ),
     "columns_missing": Rule(
         severity="error", holds="Tables have the columns that they cannot do without.", remedy="Add the column."
     ),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spora_db.errors import FileFormatError, TableError
+from spora_db.catalog.describe import cohort_types
+from spora_db.errors import FileFormatError, SporaError, TableError
 from spora_db.label_encoders import encoder_faults
-from spora_db.layout import Dataset, TableFile, TableKind
+from spora_db.layout import Dataset, Lake, TableFile, TableKind
 from spora_db.names import fold
+from spora_db.sources import SOURCES
 from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
 from spora_db.validation.findings import Finding, Severity
 from spora_db.validation.rules import broken
@@ -80,7 +82,8 @@ def check_table(table: TableFile, root: Path, *, deep: bool) -> Iterator[Finding
         footer = read_footer(table)
         key_at = _key_position(footer)
     except FileFormatError as error:
-        yield broken("parquet", str(error), dataset=table.dataset, file=file)
+        rule = "encrypted" if "is encrypted" in str(error) else "parquet"
+        yield broken(rule, str(error), dataset=table.dataset, file=file)
         return
     except TableError as error:
         yield broken("columns_missing", str(error), dataset=table.dataset, file=file)
@@ -89,6 +92,19 @@ def check_table(table: TableFile, root: Path, *, deep: bool) -> Iterator[Finding
         number_for_flag = rule == "column_types" and _NAMES[_FLAG] in reason and "VARCHAR" not in reason
         severity: Severity | None = "warning" if number_for_flag else None  # 0 and 1 are read as truth values
         yield broken(rule, reason, dataset=table.dataset, file=file, severity=severity)
+
+
+def check_kinds(lake: Lake) -> Iterator[Finding]:
+    """Yield the columns that have no common type in the datasets of a lake, and so are text."""
+    for relation in ("tissues", "cells", "channels", "tile_stats"):
+        try:
+            source = SOURCES[f"source_{relation}"](lake)
+        except SporaError:
+            continue  # found in the dataset itself
+        cohorts = cohort_types(source.origins)
+        for column in source.texts:
+            reason = f"The column {column!r} of {relation} is {cohorts[column]:.300}."
+            yield broken("column_kinds", reason, dataset="", file="")
 
 
 def check_encoders(dataset: Dataset, root: Path) -> Iterator[Finding]:

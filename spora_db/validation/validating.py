@@ -13,7 +13,7 @@ from spora_db.validation.folders import check_folders, check_lake_folder
 from spora_db.validation.images import check_pixels, header_table, read_headers
 from spora_db.validation.relations import check_relations
 from spora_db.validation.rules import broken
-from spora_db.validation.tables import check_encoders, check_table
+from spora_db.validation.tables import check_encoders, check_kinds, check_table
 
 
 def validate(
@@ -76,6 +76,8 @@ def validate(
     given = Path(os.path.abspath(Path(lake).expanduser()))  # noqa: PTH100  (resolve() would follow a link to a dataset)
     if dataset is None and given == scanned.root:
         findings += check_lake_folder(scanned.root, {*names, *(finding.dataset for finding in findings)})
+    if dataset is None:
+        findings += check_kinds(scanned)
     for item in scanned.datasets:
         if dataset in (None, item.name):
             findings += _check(item, scanned.root, deep=deep, missing_chunks=missing_chunks, progress=progress)
