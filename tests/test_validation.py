@@ -427,6 +427,7 @@ REAL_FINDINGS = {
         ("note", "stray_columns", "cords2024cancer/tiling/1_0mpp/default/128_tile_coordinates.parquet", "'index'"),
     ],
     "real_lake": [
+        ("note", "column_kinds", "", "'grade' of tissues is breast_imc: DOUBLE, lymph_codex: NULL, skin_he: VARCHAR"),
         ("note", "statistics_absent", "breast_imc/imc/1_0mpp/standardization", "no statistics of imc"),
         ("note", "statistics_absent", "lymph_codex/codex/0_5mpp/standardization", "no statistics of codex"),
     ],

@@ -93,7 +93,7 @@ TABLE_RULES: Final = {
         severity="error", holds="Parquet files are not encrypted.", remedy="Write the file again without encryption."
     ),
     "column_kinds": Rule(
-        severity="warning",
+        severity="note",
         holds="A column has types that have a common one in all cohorts.",
         remedy="Write the column as one type; it is text now, which is compared as text.",
     ),
