@@ -161,6 +161,23 @@ def test_empty_segments_are_an_error_unless_they_mean_zeros(tmp_path: Path) -> N
     np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif", missing_chunks="white")), image)
 
 
+def test_an_absent_uncompressed_segment_is_no_other_bytes_of_the_file(tmp_path: Path) -> None:
+    """One segment is a page's whole run of pixels: where it lies nowhere, the run does not begin at byte 0."""
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for value in (7, 9):
+            tiff.write(np.full((64, 64), value, "uint8"), tile=(64, 64), metadata=None, photometric="minisblack")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name in ("TileOffsets", "TileByteCounts"):
+            tiff.pages[1].tags[name].overwrite(0)
+    with pytest.raises(ImageNotFoundError, match=r"lacks segment 0 of page 1"):
+        read_region(open_image(path))
+    for missing, value in (("zeros", 0), ("white", 255)):
+        got = read_region(open_image(path, missing_chunks=missing))  # type: ignore[arg-type]
+        assert np.unique(got[1]).tolist() == [value]
+        assert np.unique(got[0]).tolist() == [7]
+
+
 def test_a_file_written_again_is_opened_again(tmp_path: Path) -> None:
     image = pixels((2, 40, 40), "uint16")
     path = write_ometiff(tmp_path / "a.ome.tiff", image, mpp=1)

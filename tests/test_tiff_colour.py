@@ -144,6 +144,14 @@ def fewer_bits(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(struct.pack("<3H", 16, 16, 16), struct.pack("<3H", 12, 12, 12)))
 
 
+def less_chroma(path: Path) -> None:
+    """Write YCbCr, and make the tags say that chroma is of half the width."""
+    tifffile.imwrite(path, YCBCR, photometric="ycbcr", compression="zlib", subsampling=(1, 1))
+    entry = [struct.pack("<HHIHH", 530, 3, 2, across, 1) for across in (1, 2)]
+    assert entry[0] in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(*entry))
+
+
 COLOUR_MAP = np.stack([np.arange(256)[::-1] * 256] * 3).astype("uint16")
 NOT_RGB: dict[str, tuple[Any, str]] = {
     "CMYK": (lambda path: tifffile.imwrite(path, CMYK, photometric="separated"), "are CMYK"),
@@ -174,6 +182,7 @@ NOT_RGB: dict[str, tuple[Any, str]] = {
         ],
         "colours are white is zero",
     ),
+    "YCbCr of less chroma": (less_chroma, "chroma of a lower resolution"),
     "palette": (lambda path: planes(path, 255 - PLANES, photometric="palette", colormap=COLOUR_MAP), "are palette"),
     "int16": (lambda path: tifffile.imwrite(path, RGB.astype("int16"), photometric="rgb"), "3 channels of int16"),
     "float32": (lambda path: tifffile.imwrite(path, RGB / np.float32(255), photometric="rgb"), "channels of float32"),
@@ -212,6 +221,22 @@ def test_rgb_in_every_form_that_says_so(tmp_path: Path) -> None:
         way()
         np.testing.assert_allclose(loaded(root), PLANES / 255, atol=1e-6)
         assert [finding for finding in validate(root, deep=True) if finding.severity == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("int16", "3 channels of int16"),
+        ("float32", "3 channels of float32"),
+        ("bool", "is no RGB picture: it holds bool"),
+    ],
+)
+def test_brightfield_of_zarr_takes_the_same_rule(tmp_path: Path, kind: str, words: str) -> None:
+    root, path = lake(tmp_path)
+    write_omezarr(path.with_name("t1.ome.zarr"), PLANES.astype(kind), mpp=1.0)
+    with pytest.raises(FileFormatError, match=words) as by_loader:
+        loaded(root)
+    assert str(by_loader.value) in [finding.reason for finding in validate(root) if finding.severity == "error"]
 
 
 def test_planes_of_a_multiplex_image_stay_as_they_are(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ Fingerprint: TypeAlias = tuple[tuple[int, int, int, bytes], ...]
 
 SEGMENT_LIMIT = 2 * 2**30
 JPEG = (6, 7, 33007, 34892)
-ELSEWHERE = frozenset((270, 273, 279, 282, 283, 285, 305, 306, 324, 325, 330, 347, 700, 33723, 34675, 50838, 50839))
+ELSEWHERE = frozenset(
+    (270, 273, 279, 282, 283, 285, 305, 306, 324, 325, 330, 347, 700, 33723, 34675, 50838, 50839, 51123)
+)
 """Tags in which pages may differ without being decoded otherwise: places, names, resolutions, free text."""
 COUNTS = (279, 325)
 WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -210,7 +212,7 @@ class Formats:
 def _in_one_run(form: PageFormat, offsets: Table, sizes: Table) -> bool:
     """Say whether the segments of a page follow each other in the file, each as long as its rows."""
     if len(offsets) == 1:
-        return True
+        return int(offsets[0]) > 0  # a sparse file's absent segment lies nowhere
     height, width = form.size
     line = width * (1 if form.planar else form.samples) * form.stored.itemsize
     rows = np.minimum(form.segment[0], height - np.arange(form.grid[0]) * form.segment[0])
