@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
+import numpy as np
+
 from spora_db.errors import ReadOnlyError
 
 _LIST_CHANGES = (
@@ -98,7 +100,7 @@ for _class, _changes in ((FixedList, _LIST_CHANGES), (FixedDict, _DICT_CHANGES))
 
 
 def fixed(value: Any) -> Any:  # noqa: ANN401 - any argument of a constructor
-    """Return an argument as it was given, with its lists and dicts made unchangeable.
+    """Return an argument as it was given, with its lists, sets and dicts made unchangeable; an array becomes a list.
 
     Examples
     --------
@@ -109,4 +111,8 @@ def fixed(value: Any) -> Any:  # noqa: ANN401 - any argument of a constructor
         return FixedDict({key: fixed(item) for key, item in value.items()})
     if isinstance(value, list):
         return FixedList(fixed(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return FixedList(value.tolist())
+    if isinstance(value, set):
+        return frozenset(value)
     return value

@@ -448,6 +448,36 @@ def test_colours_follow_mean_and_std(he, passage):
         found.mean_std_type = "none"
 
 
+def test_what_is_assigned_to_a_copy_stays_with_it(imc, spora):
+    for other in (copy.copy(imc), copy.deepcopy(imc), pickled(imc)):
+        set_qc(other)
+        other.channel_list = other.channel_list.assign(uniprot_id=None)
+        other.image_channel_map = other.image_channel_map & False
+        other.tile_coordinates = {T0: [(1, 1)]}
+        other.standardizer = Halved()
+        other.tile_size = 16
+        assert imc.get_tile(T0, 8).channel_names.tolist() == ["CD3e", "CD8"]
+        assert imc.get_tile(T0, 8).uniprot_ids.tolist() == ["P07766", "P01732-2"]
+        assert imc.query().count() == 27
+    for second in (copy.copy(spora), copy.deepcopy(spora)):
+        second.tile_index = second.tile_index.iloc[:3]
+        second.rng = np.random.default_rng(0)
+        assert (len(second), len(spora)) == (3, 72)
+    assert drawn(spora) == drawn(pickled(spora))
+
+
+def truth(text):
+    return text == "x"
+
+
+def test_functions_of_labels_are_kept_where_other_processes_find_them(lake):
+    options = {"path": lake / "alpha", "resolution": 1.0, "verbose": False, "label": "label"}
+    found = pickled(HEImagingDataset("alpha", label_modifying_fn=truth, **options))
+    assert (found.label_modifying_fn, found.unique_labels.tolist()) == (truth, [False, True])
+    local = pickled(HEImagingDataset("alpha", label_modifying_fn=lambda text: text, **options))
+    assert (local.label_modifying_fn, local.unique_labels.tolist()) == (None, ["x", "y", "z"])
+
+
 # ---- several modalities, several cohorts ----
 
 
@@ -651,9 +681,31 @@ def test_filters_keep_what_they_were_made_of():
         lambda: factory.filters_to_apply.append("median_filter"),
         lambda: factory.filter_params["gaussian_blur"].update(sigma=1.0),
         lambda: setattr(factory, "filters_to_apply", []),
+        lambda: setattr(factory, "filter_params", {}),
     ):
-        with pytest.raises(AttributeError):
+        with pytest.raises(AttributeError, match=r"Make another FilterFactory|Make the object anew"):
             edit()
+
+
+@pytest.mark.parametrize("keep", [["x"], ("x",), {"x"}, np.array(["x"], object)])
+def test_labels_to_keep_stay_as_they_were(lake, keep):
+    dataset = HEImagingDataset(
+        "alpha", path=lake / "alpha", resolution=1.0, verbose=False, label="label", labels_to_keep=keep
+    )
+    assert sorted(dataset.labels_to_keep) == ["x"]
+    for change in (lambda kept: kept.append("y"), lambda kept: kept.add("y"), lambda kept: kept.__setitem__(0, "y")):
+        with pytest.raises(AttributeError):
+            change(dataset.labels_to_keep)
+
+
+def test_a_standardizer_refuses_what_it_would_not_read(imc):
+    names = "spec folder channel_names stats_level name method quantile_level stats_dir modality_dir channels_per_image"
+    for name in names.split():
+        with pytest.raises(AttributeError, match="build_standardizer"):
+            setattr(imc.standardizer, name, None)
+    for value in (None, 3, [[1.0]]):
+        with pytest.raises(ArgumentError, match="DataFrame"):
+            imc.standardizer.means_df = value
 
 
 def test_tissues_and_masks_are_the_clients_own(imc):

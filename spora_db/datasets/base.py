@@ -1,7 +1,9 @@
 """What all datasets of one modality share: metadata, labels, patients, tiles; no database is left open."""
 
+import copy
 import logging
 import os
+import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +39,15 @@ _SETTLED = dict.fromkeys(
     ("path", "modality", "resolution", "mpp", "tile_strategy", "split", "label", "labels_to_keep", "label_modifying_fn",
      "label_type", "verbose", "img_folder", "tissue_masks_dir"), _ANEW,
 )  # fmt: skip
+
+
+def _portable(function: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    """Return a function that other processes can import, None for others: it was applied when the labels were read."""
+    try:
+        pickle.dumps(function)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+    return function
 
 
 class BaseImagingDataset(Settled, TissueAccess, MaskAccess):
@@ -218,8 +229,9 @@ class BaseImagingDataset(Settled, TissueAccess, MaskAccess):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Hand over tables, plan and paths; images are opened by whoever reads them."""
-        return {**self.__dict__, "label_modifying_fn": None}
+        """Hand over tables, plan and paths, to a copy too; images are opened by whoever reads them."""
+        own = {"_tiles": copy.copy(self._tiles), "_draws": copy.copy(self._draws)}
+        return {**self.__dict__, **own, "label_modifying_fn": _portable(self.label_modifying_fn)}
 
     def _listed(self) -> tuple[list[str], list[str]]:
         """Return the tissues of both tables of metadata."""

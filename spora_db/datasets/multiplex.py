@@ -1,5 +1,6 @@
 """Multiplex images: channels chosen by kind, standardized by the statistics of their spec."""
 
+import copy
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -224,8 +225,8 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         return known
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave to others what they find themselves."""
-        return {**super().__getstate__(), "_remembered": {}}
+        """Hand over a panel of their own, and leave to others what they find themselves."""
+        return {**super().__getstate__(), "_panel": copy.copy(self._panel), "_remembered": {}}
 
     def _refine_channel_metadata(
         self, image_loading_mask: BoolMask, channel_names: Texts, uniprot_ids: Texts | None, refined_mask: BoolMask

@@ -1,9 +1,11 @@
 """Many cohorts as one torch dataset: tissues or tiles, in order or drawn at random, balanced where asked."""
 
+import copy
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -178,6 +180,11 @@ class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
             self._rows["tiles"] = tile_rows(self.datasets, rows)
         self.balance = balance or ()
         self._settle()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand over rows and draws of their own, to a copy too."""
+        rows = {unit: copy.copy(own) for unit, own in self._rows.items()}
+        return {**self.__dict__, "_rows": rows, "_draws": copy.copy(self._draws), "_groups": {}}
 
     def __len__(self) -> int:
         """Return the number of tiles, or of tissues."""

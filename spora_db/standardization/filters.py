@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, unknown
-from spora_db.settled import fixed
+from spora_db.settled import Settled, fixed
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Padding: TypeAlias = Literal["reflect", "replicate", "constant"]
@@ -107,8 +107,8 @@ class Filter:
             plane[...] = result
 
 
-@dataclass(frozen=True, slots=True)
-class FilterFactory:
+@dataclass
+class FilterFactory(Settled):
     """A sequence of filters, applied in their order to every channel.
 
     Parameters
@@ -135,6 +135,8 @@ class FilterFactory:
     0.0
     """
 
+    _settled = dict.fromkeys(("filters_to_apply", "filter_params", "filters"), "Make another FilterFactory.")
+
     filters_to_apply: Sequence[str] = ()
     filter_params: Mapping[str, Mapping[str, Any]] | None = None
     filters: tuple[Filter, ...] = field(init=False, repr=False)
@@ -146,8 +148,7 @@ class FilterFactory:
             raise ArgumentError(message)
         names = [ALIASES.get(name, name) for name in self.filters_to_apply]
         params = {ALIASES.get(name, name): dict(given) for name, given in (self.filter_params or {}).items()}
-        object.__setattr__(self, "filters_to_apply", fixed(list(self.filters_to_apply)))
-        object.__setattr__(self, "filter_params", fixed(self.filter_params))
+        self.filters_to_apply, self.filter_params = fixed(list(self.filters_to_apply)), fixed(self.filter_params)
         for name in (*names, *params):
             if name not in PARAMETERS:
                 raise unknown("filter", name, PARAMETERS)
@@ -155,7 +156,8 @@ class FilterFactory:
                 if parameter not in PARAMETERS[name]:
                     raise unknown("filter parameter", parameter, PARAMETERS[name], where=f"filter {name!r}")
         built = tuple(Filter(name=name, **{**PARAMETERS[name], **params.get(name, {})}) for name in names)
-        object.__setattr__(self, "filters", built)
+        self.filters = built
+        self._settle()
 
     @property
     def margin(self) -> int:
