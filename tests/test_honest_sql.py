@@ -4,12 +4,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlglot import parse_one
 
 from spora_db import Catalog, SporaQuery
 from spora_db.catalog.database import MACROS, VIEWS
 from spora_db.errors import ArgumentError, FileFormatError, QueryError
+from spora_db.guard.dialect import DIALECT
 from spora_db.guard.listings import with_listings
 from spora_db.guard.text import tokens_of
+from spora_db.query.repeatable import changing
 
 ANSWERED = (
     # FROM first, TABLE, VALUES
@@ -91,6 +94,13 @@ ANSWERED = (
     "format('{:>5}|{:,}', 'x', 12345)",
     "SELECT replace('aba', 'a', 'xy'), regexp_replace('aba', 'a', 'x', 'g'), levenshtein('ab', 'b'), "
     "json_pretty('[1]')",
+    "SELECT t.* EXCLUDE (t.age) FROM tissues AS t ORDER BY ALL",
+    "WITH RECURSIVE t(a, b) USING KEY (a) AS (SELECT 1, 2 UNION SELECT a, b + 1 FROM t WHERE b < 4) SELECT * FROM t",
+    "SELECT sum(age) FILTER (WHERE age > 1) OVER (PARTITION BY split ORDER BY age RANGE BETWEEN 1 PRECEDING AND "
+    "CURRENT ROW EXCLUDE TIES) AS s FROM tissues ORDER BY ALL",
+    "SELECT nth_value(age, 2 IGNORE NULLS) OVER w AS n FROM tissues WINDOW w AS (ORDER BY age) ORDER BY ALL",
+    "SELECT st.*, st.b.c, st['a'] FROM (SELECT {'a': 1, 'b': {'c': 2}} AS st)",
+    "SELECT try_cast('x' AS INT) AS a, ARRAY(SELECT age FROM tissues ORDER BY 1) AS b, (1, 'x') = (1, 'x') AS c",
     # deep
     "SELECT " + "(" * 900 + "1" + ")" * 900 + " AS n",
     "SELECT " + "abs(" * 400 + "-1" + ")" * 400 + " AS n",
@@ -254,6 +264,11 @@ def test_queries_are_not_built_on_what_has_no_rows_of_its_own(lake, text, reason
 def test_what_changes_from_run_to_run_is_no_condition(lake, call):
     with pytest.raises(QueryError, match="its rows would be others at every run"):
         SporaQuery(lake).tissues().where(call).count()
+
+
+def test_what_changes_from_run_to_run_is_named_to_locks():
+    trees = [parse_one("SELECT uuid(), gen_random_uuid(), version(), pg_typeof(1)", dialect=DIALECT)]
+    assert changing(trees) == ["gen_random_uuid()", "uuid()", "version()"]
 
 
 def test_the_macros_of_the_catalog_are_its_own(catalog):

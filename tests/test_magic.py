@@ -50,6 +50,24 @@ def test_the_environment_names_the_lake_and_a_line_asks(
     assert shell.run_line_magic("spora", "SELECT count(*) AS n FROM tiles")["n"].tolist() == [63]
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    {
+        "FROM tiles SELECT dataset, tissue_id, tile_id, row, col WHERE modality = 'imc' AND age > 60": 9,
+        "DESCRIBE datasets": 7,
+        "SHOW TABLES": 13,
+        "PIVOT datasets ON dataset USING count(*)": 1,
+        "VALUES (1), (2)": 2,
+        "EXPLAIN FROM tiles": 1,
+    }.items(),
+)
+def test_what_asks_is_answered(shell: InteractiveShell, lake: Path, text: str, rows: int) -> None:
+    shell.run_line_magic("spora_lake", str(lake))
+    assert len(shell.run_cell_magic("spora", "asked", text)) == rows
+    if "tile_id" in text:
+        assert shell.user_ns["asked"].modality("imc").tiles(size=32, mpp=1.0).count() == rows
+
+
 def test_without_identity_columns_there_is_no_query_and_no_earlier_one(
     shell: InteractiveShell, lake: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,6 @@
-"""The guard in front of DuckDB: user SQL and predicates are parsed, checked and written anew before they run.
+"""The guard for SQL that queries are built on: conditions, and the rows of `SporaQuery.from_sql`.
+
+Free SQL is checked by ``statements`` and runs as it was written. Here a tree is wanted, to build with: sqlglot's.
 
 1. The text is cut into tokens (``guard_text``) and parsed with sqlglot into exactly one tree.
 2. Every node of the tree must be of an allowed class, every relation one of the catalog's or a CTE in scope
@@ -6,7 +8,7 @@
 3. The checked tree is written as SQL with every identifier quoted and no comments. Only this text is executed.
 4. What was written is itself parsed and checked in the same way.
 5. DuckDB parses the original and what was written, and must read both alike (``reading``): else the answer would be one
-   to another question.
+   to another question. What was written passes the check of free SQL (``nodes``) as well.
 
 DuckDB is closed as well (external access, settings, extensions: see the catalog). The guard alone refuses everything
 that writes: DuckDB would let COPY write into allowed folders and DDL change an in-memory catalog (seen with 2.0).

@@ -71,7 +71,7 @@ sumkahan var_pop var_samp variance wavg weighted_avg
 """
 
 _WINDOW = """
-cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank rank_dense row_number
+cume_dist dense_rank fill first_value lag last_value lead nth_value ntile percent_rank rank rank_dense row_number
 """
 
 _FORM = """

@@ -193,9 +193,11 @@ class Checker:
 
     def _check_column(self, node: dict[str, Tree]) -> None:
         names = node["column_names"]
+        if len(names) > 1 or fold(names[0]) not in BARE_WORDS:
+            return
         start, end = self._source.place(node)
         word = self._source.text[start:end]
-        if len(names) == 1 and fold(names[0]) in BARE_WORDS and not word.startswith('"'):
+        if not word.startswith('"'):
             remedy = f'Write "{word}" in double quotes if a column is meant.'
             self._refuse(node, f"{word} asks the engine, not the lake.", remedy=remedy)
 
