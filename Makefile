@@ -1,16 +1,21 @@
 # make demo: a demo lake, queried, loaded and drawn.   make test: everything that must be green.
+# make test-lowest: the heart of the tests with the lowest versions that pyproject.toml declares.
 PYTHON ?= python3
 BIN := .venv/bin
+TORCH := torch==2.13.0
+LOWEST := .venv-lowest/bin
+HEART := views queries guard catalog compiled_sql images images_tiff images_zarr masks tiling statistics standardize \
+	loader datasets_golden lowest reader_faults
 LONG := --timeout 1800 -o faulthandler_timeout=0
 
 # imported again and again by the tests: what Python compiled once is kept, whatever the environment says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow benchmark clean
+.PHONY: demo test test-lowest test-slow benchmark clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check "torch==2.13.0" -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -c constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev,notebooks]" -c constraints.txt
 	touch $@
 
@@ -23,6 +28,18 @@ test: .venv/.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# torch is the one build that is pinned: an older one brings gigabytes of CUDA
+.venv-lowest/.installed: pyproject.toml tests/lowest.py
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(LOWEST)/python tests/lowest.py > .venv-lowest/lowest.txt
+	$(LOWEST)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(LOWEST)/pip install --quiet --disable-pip-version-check "$(TORCH)" -r .venv-lowest/lowest.txt
+	$(LOWEST)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+test-lowest: .venv-lowest/.installed
+	$(LOWEST)/python -m pytest -n auto --dist loadfile $(HEART:%=tests/test_%.py)
+
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow $(LONG)
 
@@ -30,4 +47,4 @@ benchmark: .venv/.installed
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" $(LONG)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo dist
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache demo dist
