@@ -65,7 +65,8 @@ def by_tissue(path: Path) -> pd.DataFrame:
         if "tissue_id" in frame
         else next(name for name in frame if str(name).startswith(("index", "level")))
     )
-    return frame.set_index(key).rename_axis("tissue_id").select_dtypes(exclude=["object", "str"])
+    table = frame.set_index(key).rename_axis("tissue_id")
+    return table[[name for name in table if pd.api.types.is_numeric_dtype(table[name])]]  # truth values among them
 
 
 # --- one published cohort -------------------------------------------------------------------------------------------
