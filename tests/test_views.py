@@ -238,7 +238,7 @@ def test_built_channel_sets_are_the_reference_ones(built, shared):
             continue
         dataset, _, _, kind, tissue = parts
         text = f"SELECT channel_name FROM tissue_channels WHERE dataset = ? AND tissue_id = ? AND {flags[kind]}"
-        found = built.run(f"{text} ORDER BY page", [dataset, tissue]).fetchall()
+        found = built._run(f"{text} ORDER BY page", [dataset, tissue]).fetchall()
         assert [name for (name,) in found] == record["channels"], key
         checked += 1
     assert checked or not any("|identity|" in key for key in meta)
@@ -303,7 +303,7 @@ def test_marker_macros(built, built_path, wanted, number):
             has_any_marker(t.dataset, modality, t.tissue_id, $wanted)
         FROM tissues AS t WHERE dataset = 'cohort_a' AND modality = 'imc'
     """
-    found = built.run(text, {"wanted": wanted}).fetchall()
+    found = built._run(text, {"wanted": wanted}).fetchall()
     assert {tissue: n for tissue, n, _, _ in found} == expected
     assert sum(has_all for _, _, has_all, _ in found) == number
     assert all((n == len(wanted), n > 0) == (has_all, has_any) for _, n, has_all, has_any in found)
