@@ -1,6 +1,7 @@
 """Further names for markers, which users bring: a mapping, or a table with the columns ``alias`` and ``marker``."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,27 @@ if TYPE_CHECKING:
 
 Aliases = tuple[tuple[str, tuple[str, ...]], ...]
 """Pairs of an alias, its letter case aside, and the names or accessions it may stand for, in order of preference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """What a catalog is told of the names of markers, besides what panels say.
+
+    Attributes
+    ----------
+    aliases
+        Further names.
+    nuclear
+        The accession that nuclear markers take; None leaves each its own.
+    """
+
+    aliases: Aliases = ()
+    nuclear: str | None = None
+
+    def relations(self) -> dict[str, exp.Select]:
+        """Return the SELECTs of the relations that macros read."""
+        nuclear = exp.cast(exp.null() if self.nuclear is None else text(self.nuclear), "VARCHAR")
+        return {"source_aliases": alias_query(self.aliases), "source_nuclear": exp.select(named(nuclear, "nuclear"))}
 
 
 def read_aliases(aliases: Any) -> Aliases:  # noqa: ANN401 - a mapping, a file, or a table of any library
@@ -59,7 +81,7 @@ def read_aliases(aliases: Any) -> Aliases:  # noqa: ANN401 - a mapping, a file, 
 
 
 def alias_query(aliases: Aliases) -> exp.Select:
-    """Return the SELECT of ``alias`` (in lower case), ``marker`` and ``rank`` (from 1): a row per pair of the two."""
+    """Return the SELECT of ``alias``, ``marker`` and ``rank`` (from 1): a row per pair of the two."""
     targets = {alias.lower(): markers for alias, markers in aliases}
     rows = [(alias, marker, rank) for alias, markers in targets.items() for rank, marker in enumerate(markers, 1)]
     lists = {

@@ -1,5 +1,7 @@
 """Markers named across panels: one protein under several names, one name for several proteins."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -12,7 +14,8 @@ from lakes import coordinates_image, write_zarr
 from spora_db import Catalog, SporaQuery
 from spora_db.aliases import read_aliases
 from spora_db.errors import ArgumentError, FileFormatError, QueryError, SporaError, TableError, UnknownNameError
-from spora_db.query.markers import PanelChannel, find_marker
+from spora_db.query.markers import find_markers
+from spora_db.selection import ChannelChoice
 
 PANELS = {
     "alpha": [("DNA", None), ("CD3e", "P07766"), ("CD8a", "P01732"), ("SMA", "P62736"), ("sma", "P68133")],
@@ -52,12 +55,11 @@ def query(lake: Path) -> SporaQuery:
     return SporaQuery(lake).modality("imc").tissues(mpp=1.0)
 
 
-def panel_channels() -> list[PanelChannel]:
-    return [
-        PanelChannel(dataset=name, modality="imc", channel_index=i, channel_name=channel, uniprot_id=accession)
-        for name, panel in PANELS.items()
-        for i, (channel, accession) in enumerate(panel)
-    ]
+def meant_by(lake: Path, name: str, **choice: object) -> set[str]:
+    """Return what a name means, as texts ``dataset channel``."""
+    with Catalog(lake) as catalog:
+        found = find_markers(ChannelChoice(require=(name,), **choice), ["imc"], catalog).found[name]
+    return {f"{channel.dataset} {channel.channel_name}" for channel in found}
 
 
 def measured_names(lake: Path) -> dict[str, set[tuple[str, str]]]:
@@ -89,9 +91,8 @@ MEANINGS = {
 
 
 @pytest.mark.parametrize(("name", "meant"), MEANINGS.items())
-def test_a_name_means_these_channels(name, meant):
-    found = find_marker(name, panel_channels())
-    assert {f"{channel.dataset} {channel.channel_name}" for channel in found} == meant
+def test_a_name_means_these_channels(lake, name, meant):
+    assert meant_by(lake, name) == meant
 
 
 @pytest.mark.parametrize(
@@ -121,9 +122,8 @@ def test_unknown_names_list_near_ones(query):
         ({"nuclei": ["DNA", "DAPI"]}, "nuclei", {"alpha DNA", "beta DAPI", "gamma Dapi"}),
     ],
 )
-def test_aliases_come_after_names(aliases, name, meant):
-    found = find_marker(name, panel_channels(), aliases=read_aliases(aliases))
-    assert {f"{channel.dataset} {channel.channel_name}" for channel in found} == meant
+def test_aliases_come_after_names(lake, aliases, name, meant):
+    assert meant_by(lake, name, aliases=read_aliases(aliases)) == meant
 
 
 def test_aliases_of_a_parquet_file_are_those_of_a_dict(query, tmp_path):
@@ -336,7 +336,10 @@ def test_macros_know_the_same_aliases(lake, query, aliases):
             try:
                 expected = set(query.channels(require=[name], aliases=aliases).df()["tissue_id"])
             except UnknownNameError:
-                expected = set()
+                for ask in (lambda text=text, name=name: catalog.sql(text, {"name": name}).fetchall(), macro.count):
+                    with pytest.raises(UnknownNameError, match=f"Unknown channel '{name}'"):
+                        ask()
+                continue
             except ArgumentError:
                 for ask in (lambda text=text, name=name: catalog.sql(text, {"name": name}).fetchall(), macro.count):
                     with pytest.raises(QueryError, match="is ambiguous in"):
@@ -346,14 +349,129 @@ def test_macros_know_the_same_aliases(lake, query, aliases):
             assert set(macro.df()["tissue_id"]) == expected, name
 
 
+ODD_PANELS = {
+    "one": {"imc": [("CD3", "P01732", False), ("not-an-id", None, False), ("H3", "P84243", True)]},
+    "two": {"imc": [("CD8a", "P01732", False), ("Cd8A", None, False), ("DNA", None, True)]},
+    "three": {
+        "imc": [("X", "not-an-id", False), ("SMA", "P62736", False), ("P08575", None, False)],
+        "codex": [("SMA", "P62736", False), ("sma", "P68133", False), ("Only", "P46013-2", False)],
+    },
+}
+ODD_NAMES = [
+    "CD3", "cd3", "CD8a", "Cd8A", "cd8a", "CD8A", "P01732", "P01732-1", "p01732", "not-an-id", "not", "X", "SMA", "sma",
+    "Sma", "P68133", "Only", "P46013", "P46013-2", "P46013-1", "H3", "P84243", "P68431", "DNA", "dna", "P08575", "Z",
+    "", "T8", "t8", "both",
+]  # fmt: skip
+ODD_ALIASES = {"T8": ["nowhere", "CD8a"], "both": ["Cd8A", "CD3"]}
+
+
+@pytest.fixture(scope="module")
+def odd_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One tissue per channel, which measures this channel alone, and one that measures all."""
+    root = tmp_path_factory.mktemp("odd") / "lake"
+    for dataset, panels in ODD_PANELS.items():
+        for modality, panel in panels.items():
+            base, names = root / dataset / modality, [name for name, *_ in panel]
+            (base / "1_0mpp/images").mkdir(parents=True)
+            measured = np.vstack([np.eye(len(names), dtype=bool), np.ones(len(names), bool)])
+            ids = [f"{dataset}_{modality}_{number}" for number in range(len(measured))]
+            for tissue, row in zip(ids, measured, strict=True):
+                write_zarr(base / f"1_0mpp/images/{tissue}.ome.zarr", coordinates_image(int(row.sum()), 32, 32))
+            frame = pd.DataFrame(panel, columns=["channel_name", "uniprot_id", "is_nuclear_marker"])
+            frame.assign(qc_pass=True).to_parquet(base / "channels.parquet")
+            wide = pd.DataFrame(measured, columns=names, index=pd.Index(ids, name="tissue_id"))
+            wide.to_parquet(base / "channels_per_tissue.parquet")
+    return root
+
+
+def outcome(ask: Callable[[], object]) -> object:
+    """Return an answer, or which error it is."""
+    try:
+        return ask()
+    except UnknownNameError as error:
+        return f"{type(error).__name__}: {str(error).partition(' in the panels')[0]}"
+    except SporaError as error:
+        return "ambiguous" if "ambiguous" in str(error) else str(error)
+
+
+def by_verb(lake: Path, name: str, choice: ChannelChoice, catalog: Catalog) -> list[str]:
+    """Return the tissues, read by pandas, that measured a channel that the verbs of a query take a name for."""
+    meant = find_markers(replace(choice, require=(name,)), ["imc", "codex"], catalog).found[name]
+    found = set()
+    for channel in meant:
+        wide = pd.read_parquet(lake / channel.dataset / channel.modality / "channels_per_tissue.parquet")
+        found |= set(wide.index[wide[channel.channel_name]])
+    return sorted(found)
+
+
+def by_macros(name: str, catalog: Catalog) -> list[str]:
+    text = "SELECT tissue_id FROM images WHERE n_markers(dataset, modality, tissue_id, [$name]) = 1 ORDER BY 1"
+    return [row[0] for row in catalog.sql(text, {"name": name}).fetchall()]
+
+
+@pytest.mark.parametrize("given", [{}, {"aliases": read_aliases(ODD_ALIASES)}, {"replace_nuclear": True}], ids=list)
+def test_macros_and_verbs_mean_the_same_tissues(odd_lake, given):
+    choice, found = ChannelChoice(**given), {}
+    with Catalog(odd_lake) as catalog:
+        for name in ODD_NAMES:
+            found[name] = outcome(lambda name=name: by_verb(odd_lake, name, choice, catalog))
+            assert outcome(lambda name=name: by_macros(name, catalog)) == found[name], name
+    if not given:
+        assert found["Cd8A"] == ["two_imc_1", "two_imc_3"]
+        assert found["cd3"] == found["P01732"] == found["CD8a"]
+        assert found["CD8A"] == found["Sma"] == "ambiguous"
+        assert found["not"] == "UnknownNameError: Unknown channel 'not'"
+    assert ("replace_nuclear" in given) is (found["P68431"] == ["one_imc_2", "one_imc_3", "two_imc_2", "two_imc_3"])
+
+
+@pytest.mark.parametrize("name", ["Cd8A", "CD8A", "P68431", "Only", "Z", "T8"])
+def test_conditions_and_verbs_select_the_same_rows(odd_lake, name):
+    query = SporaQuery(odd_lake).modality("imc").tissues(mpp=1.0)
+    query = query.channels(aliases=ODD_ALIASES, replace_nuclear_uniprot_ids=True)
+    require = query.channels(require=[name], aliases=ODD_ALIASES, replace_nuclear_uniprot_ids=True)
+    macro = query.where(f"has_all_markers(dataset, modality, tissue_id, ['{name}'])")
+    assert outcome(lambda: sorted(macro.df()["tissue_id"])) == outcome(lambda: sorted(require.df()["tissue_id"]))
+
+
+def test_a_macro_names_near_spellings_of_a_name_that_no_panel_knows(odd_lake):
+    text = "SELECT count(*) FROM images WHERE n_markers(dataset, modality, tissue_id, ['CD8b', 'CD3']) > 0"
+    with (
+        Catalog(odd_lake) as catalog,
+        pytest.raises(UnknownNameError, match=r"'CD8b'.*Did you mean 'C[dD]8[aA]'") as told,
+    ):
+        catalog.sql(text).fetchall()
+    assert "this lake" in str(told.value)
+    with duckdb.connect() as bare, Catalog(odd_lake) as catalog:
+        bare.execute(catalog.ddl())
+        with pytest.raises(duckdb.InvalidInputException, match="Marker 'CD8b' is in no panel"):
+            bare.execute(text).fetchall()
+
+
+def test_a_macro_looks_at_the_panels_of_its_own_modality(odd_lake):
+    text = "SELECT count(*) FROM images WHERE modality = '{}' AND has_any_marker(dataset, modality, tissue_id, ['Sma'])"
+    with Catalog(odd_lake) as catalog:
+        assert catalog.sql(text.format("imc")).fetchall() == [(2,)]
+        with pytest.raises(QueryError, match="'Sma' is ambiguous in three/codex"):
+            catalog.sql(text.format("codex")).fetchall()
+
+
 def test_aliases_are_of_one_query_and_not_of_the_next(lake, query, tmp_path):
     wanted = "has_any_marker(dataset, modality, tissue_id, ['T cells'])"
     pd.DataFrame({"alias": ["T cells"], "marker": ["P07766"]}).to_parquet(tmp_path / "aliases.parquet")
     aliases = tmp_path / "aliases.parquet"
     number = query.channels(require=["P07766"]).count()
     assert number
-    for choice, found in ((aliases, number), (None, 0), ({"T cells": "P07766"}, number), ({"B cells": "CD20"}, 0)):
-        asked = query.channels(aliases=choice).where(wanted)
+    for choice in (aliases, None, {"T cells": "P07766"}, {"B cells": "CD20"}):
+        asked, found = query.channels(aliases=choice).where(wanted), number
+        if choice is None or choice == {"B cells": "CD20"}:
+            with Catalog(lake, aliases=choice) as catalog:
+                for ask in (
+                    asked.count, asked.plan, asked.sql,
+                    lambda catalog=catalog: catalog.sql(f"SELECT 1 FROM images WHERE {wanted}").fetchall(),
+                ):  # fmt: skip
+                    with pytest.raises(UnknownNameError, match="'T cells'"):
+                        ask()
+            continue
         assert asked.count() == found
         assert len(asked.lock(tmp_path / "lock.json").read_text()) > 0
         assert SporaQuery.from_lock(tmp_path / "lock.json").count() == found

@@ -77,10 +77,14 @@ def relations_table() -> str:
 
 
 def macros_table() -> str:
-    """Return the README's table of macros, from the headers of the files that make them."""
+    """Return the README's table of the macros that users call, from the headers of the files that make them."""
+    from spora_db.guard.functions import FUNCTIONS
+
     rows = ["| macro | what it tells | grain |", "|---|---|---|"]
     for path in sorted((README.parent / "sql/macros").glob("*.sql")):
         signature = re.search(r"^CREATE MACRO (.*\)) AS", path.read_text(), re.MULTILINE)
+        if path.stem not in FUNCTIONS:  # what the others stand on
+            continue
         assert signature is not None
         told = header("macros", path.stem)
         rows.append(f"| `{signature[1]}` | {cell(told['purpose'])} | {cell(told['grain'])} |")

@@ -284,8 +284,6 @@ def test_built_images_and_masks(built, built_path):
         (["CD3e", "P01732"], 4),
         (["MPO", "CD3e"], 4),
         (["P08575-8"], 4),
-        (["nothing"], 0),
-        (["CD8", "nothing"], 0),
         (["not-an-id"], 5),
     ],
 )

@@ -17,7 +17,7 @@ from typing import NoReturn
 import duckdb
 import pyarrow as pa
 
-from spora_db.aliases import Aliases, alias_query
+from spora_db.aliases import Naming
 from spora_db.catalog.connecting import Parameters, checked, connect, spill_folder
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
@@ -53,9 +53,9 @@ VIEWS = (
     "standardization_stats",
     "tiles",
 )
-MACROS = ("n_markers", "has_all_markers", "has_any_marker")
-ALIASES = "source_aliases"
-"""The table of what users call markers besides, which the macros read."""
+MACROS = ("marker_channels", "n_markers", "has_all_markers", "has_any_marker")
+NAMING = tuple(Naming().relations())
+"""The tables of what users say of the names of markers, which the macros read."""
 
 # 50,000 tissues x 150 channels are 1 MB of bits in memory and 5,550 columns on disk: 0.1 s or 1 s for each query.
 _IN_MEMORY = frozenset({"source_channels", "source_panels", "source_panel_columns"})
@@ -68,7 +68,7 @@ def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
     for name in sorted(names):
         if name in VIEWS or name in MACROS:
             found |= dict.fromkeys(_with_needs(needs("views" if name in VIEWS else "macros", name)))
-        elif name not in SOURCES and name not in LISTINGS and name != ALIASES:
+        elif name not in SOURCES and name not in LISTINGS and name not in NAMING:
             continue
         found[name] = None
     return tuple(found)
@@ -86,13 +86,13 @@ class Database:
         The lake.
     limits
         ``memory_limit`` and ``threads`` of DuckDB; None leaves its own.
-    aliases
+    naming
         What markers are called besides.
     """
 
-    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None], aliases: Aliases = ()) -> None:
+    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None], naming: Naming) -> None:
         self.registered: dict[str, pa.Table] = {}
-        self.aliases = aliases
+        self.naming = naming
         self._folders = folders
         self._limits = limits
         self._lock = threading.RLock()
@@ -139,13 +139,14 @@ class Database:
             self._open().unregister(name)
             self.registered.pop(name, None)
 
-    def use_aliases(self, aliases: Aliases) -> None:
+    def use_naming(self, naming: Naming) -> None:
         """Let markers be called so from now on, and no longer as before."""
         with self._guarded():
-            if aliases != self.aliases and ALIASES in self._made:
-                self._open().execute(f"DROP TABLE {ALIASES}")
-                self._made.remove(ALIASES)
-            self.aliases = aliases
+            for name in NAMING if naming != self.naming else ():
+                if name in self._made:
+                    self._open().execute(f"DROP TABLE {name}")
+                    self._made.remove(name)
+            self.naming = naming
 
     def columns(self, relation: str) -> Mapping[str, str]:
         """Return the columns of a relation with their DuckDB types, in order; bound once, until a file changes."""
@@ -261,8 +262,8 @@ class Database:
             with self._guarded(used=frozenset({name})):
                 if name in LISTINGS:
                     self._open().from_arrow(listing_table(name, self._folders)).create(name)
-                elif name == ALIASES:
-                    self._open().execute(f"CREATE TABLE {name} AS {alias_query(self.aliases).sql(DIALECT)}")
+                elif name in NAMING:
+                    self._open().execute(f"CREATE TABLE {name} AS {self.naming.relations()[name].sql(DIALECT)}")
                 elif name in SOURCES:
                     kind = "TABLE" if name in _IN_MEMORY else "VIEW"
                     self._open().execute(f"CREATE {kind} {name} AS {self._sources[name].sql()}")

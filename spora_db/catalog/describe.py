@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
-from spora_db.aliases import Aliases, alias_query
+from spora_db.aliases import Naming
 from spora_db.catalog.connecting import SESSION
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError, TableError
@@ -89,13 +89,13 @@ def cohort_types(origins: Iterable[Origin]) -> dict[str, str]:
     }
 
 
-def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], aliases: Aliases) -> str:
+def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], naming: Naming) -> str:
     """Return the script that makes all relations and macros in any DuckDB."""
     settings = "\n".join(f"SET {name} = '{value}';" for name, value in SESSION.items())
     parts = [f"-- Times with a zone are compared, cast and shown in UTC: one answer on every machine.\n{settings}"]
     parts += [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
     parts += [f"CREATE VIEW {name} AS\n{build(folders).sql()};" for name, build in SOURCES.items()]
-    parts.append(f"CREATE VIEW source_aliases AS\n{alias_query(aliases).sql('duckdb')};")
+    parts += [f"CREATE VIEW {name} AS\n{told.sql('duckdb')};" for name, told in naming.relations().items()]
     parts += [sql_text("views", name) for name in views]
     parts += [sql_text("macros", name) for name in macros]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"

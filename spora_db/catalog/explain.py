@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from spora_db.aliases import Aliases
+from spora_db.aliases import Naming
 from spora_db.catalog.connecting import Parameters
 from spora_db.catalog.database import Database
 from spora_db.guard.dialect import DIALECT
@@ -117,10 +117,10 @@ class _Labelled:
 class _LabellingDatabase(Database):
     """A database whose sources name every column by its file's number and its name there."""
 
-    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None], aliases: Aliases) -> None:
+    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None], naming: Naming) -> None:
         self.labelled: dict[int, list[_Labelled]] = {}
         self.sources_of: dict[str, list[int]] = {}
-        super().__init__(folders, limits=limits, aliases=aliases)
+        super().__init__(folders, limits=limits, naming=naming)
 
     def _build(self, name: str) -> SourceQuery:
         source = super()._build(name)
@@ -169,7 +169,7 @@ def explain(
     folders: Lake,
     registered: Mapping[str, pa.Table],
     limits: Mapping[str, str | int | None],
-    aliases: Aliases,
+    naming: Naming,
 ) -> Explanation:
     """Explain a statement that spora-db wrote, or that the guard has checked.
 
@@ -187,10 +187,10 @@ def explain(
         Tables that the statement may name besides the lake's relations.
     limits
         DuckDB's.
-    aliases
+    naming
         What markers are called besides.
     """
-    database = _LabellingDatabase(folders, limits=limits, aliases=aliases)
+    database = _LabellingDatabase(folders, limits=limits, naming=naming)
     try:
         for name, table in registered.items():
             database.register(name, table)

@@ -44,6 +44,12 @@ _PLAIN = ("VARCHAR", "NULL")
 _MACRO = re.compile(r"\b(n_markers|has_all_markers|has_any_marker)\b")
 _OUR_OWN = re.compile(r"Invalid Input Error: ((?:Marker '|A call of ).*)", re.DOTALL)  # macros and bounds
 _OF_A_SOURCE = re.compile(r"Invalid Input Error: (The column '.*)", re.DOTALL)  # sources.whole_numbers does
+_UNKNOWN_MARKER = re.compile(r"Invalid Input Error: Marker '(.*)' is in no panel\.", re.DOTALL)
+_KNOWN_MARKERS = """
+    SELECT channel_name FROM source_channels
+    UNION SELECT uniprot_id FROM source_channels WHERE uniprot_id IS NOT NULL
+    UNION SELECT alias FROM source_aliases
+"""
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 
@@ -98,6 +104,9 @@ def failure(
             return QueryError(f"DuckDB: {message.partition(chr(10))[0].rstrip('.')}.{_clashes(text or ran, origins)}")
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
+    if match := _UNKNOWN_MARKER.search(message):
+        known = [row[0] for row in connection.execute(_KNOWN_MARKERS).fetchall()]
+        return unknown("channel", match[1], known, where="the panels of this lake")
     if match := _OUR_OWN.search(message):
         return QueryError(match[1])
     if match := _OF_A_SOURCE.search(message):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.aliases import Aliases, read_aliases
+from spora_db.aliases import Naming, read_aliases
 from spora_db.catalog.connecting import Parameters
 from spora_db.catalog.database import MACROS, VIEWS, Database
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
@@ -78,7 +78,7 @@ class Catalog:
     ) -> None:
         self._folders = scan(lake)
         self._limits = {"memory_limit": memory_limit, "threads": threads}
-        self._database = Database(self._folders, limits=self._limits, aliases=read_aliases(aliases))
+        self._database = Database(self._folders, limits=self._limits, naming=Naming(aliases=read_aliases(aliases)))
 
     @property
     def lake(self) -> Path:
@@ -179,7 +179,7 @@ class Catalog:
             folders=self._folders,
             registered=self._database.registered,
             limits=self._limits,
-            aliases=self._database.aliases,
+            naming=self._database.naming,
         )
 
     def columns(self, relation: str) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ class Catalog:
             If a column or a path has no translation.
         """
         if dialect == "duckdb" and location is None:
-            return script(self._folders, views=VIEWS, macros=MACROS, aliases=self._database.aliases)
+            return script(self._folders, views=VIEWS, macros=MACROS, naming=self._database.naming)
         return foreign_script(dialect, self._folders, relations=VIEWS, columns=self.column_types, location=location)
 
     def check(self, *relations: str) -> None:
@@ -307,9 +307,9 @@ class Catalog:
         """Tell whether a new catalog of `lake` would see the folders that this one saw when it was opened."""
         return self._database.stands_for(scan(lake))
 
-    def use_aliases(self, aliases: Aliases) -> None:
+    def use_naming(self, naming: Naming) -> None:
         """Let the macros know these further names for markers, and no others."""
-        self._database.use_aliases(aliases)
+        self._database.use_naming(naming)
 
     def forget_questions(self) -> None:
         """Forget which relations were asked for, and unregister all tables."""

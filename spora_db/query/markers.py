@@ -1,31 +1,29 @@
-"""Names of markers to channels, panel by panel: panels call one protein differently, and one name may mean two.
+"""The channels that names of markers mean, panel by panel, as the one rule says: ``sql/macros/marker_channels.sql``.
 
-In each panel a name means, whichever is found first,
-
-1. the channels with that UniProt accession (without an isoform it means all isoforms),
-2. the channel of exactly that name,
-3. the channel of that name in another letter case,
-4. the first of the name's aliases that the panel holds,
-5. the channels of the protein that the name stands for in other panels: ``CD8a`` here is ``CD8`` there.
-
-What is left open is an error that lists the candidates, never a guess.
+Panels call one protein differently, and one name may mean two. What the rule leaves open is an error that lists the
+candidates, never a guess; so is a name that no panel knows.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlglot import exp
 
-from spora_db.aliases import Aliases
-from spora_db.catalog import Catalog
-from spora_db.channels import ACCESSION_PATTERNS, panel_select
-from spora_db.errors import ArgumentError, unknown
+from spora_db.aliases import Aliases, Naming
+from spora_db.catalog import MACROS, Catalog
+from spora_db.channels import ACCESSION_PATTERNS, NUCLEAR_ACCESSION, panel_select
+from spora_db.errors import ArgumentError, UnknownNameError, unknown
 from spora_db.guard.dialect import DIALECT
 from spora_db.query.binding import Binder
 from spora_db.selection import ChannelChoice
 
 ACCESSION = re.compile(ACCESSION_PATTERNS["uniprot"])
+MEANT = """
+    SELECT name, dataset, modality, channel_index, channel_name, accession, candidates
+    FROM marker_channels($names) ORDER BY dataset, modality, channel_index
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +36,11 @@ class PanelChannel:
     channel_name: str
     uniprot_id: str | None
 
-    @property
-    def protein(self) -> str | None:
-        """The accession without its isoform; None where there is none."""
-        if self.uniprot_id is None or not ACCESSION.fullmatch(self.uniprot_id):
-            return None
-        return self.uniprot_id.split("-")[0]
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> "PanelChannel":
+        """Return the channel of a row of `MEANT`."""
+        _, dataset, modality, index, name, accession, _ = row
+        return cls(dataset=dataset, modality=modality, channel_index=index, channel_name=name, uniprot_id=accession)
 
     def __str__(self) -> str:
         """Return the channel as an error message names it."""
@@ -102,111 +99,106 @@ def find_markers(choice: ChannelChoice, modalities: Sequence[str], catalog: Cata
     ArgumentError
         For a name that may mean several channels of a panel.
     """
-    everywhere = read_panels(choice, catalog)
-    channels = tuple(channel for channel in everywhere if channel.modality in modalities)
+    channels = tuple(channel for channel in read_panels(choice, catalog) if channel.modality in modalities)
     names = dict.fromkeys((*choice.names, *choice.require, *choice.any_of, *choice.exclude))
-    where = f"the panels of {', '.join(modalities)}"
-    return Markers(
-        channels=channels,
-        found={name: find_marker(name, channels, everywhere, aliases=choice.aliases, where=where) for name in names},
-    )
+    return Markers(channels=channels, found=meanings(choice, tuple(names), modalities, channels, catalog))
 
 
-def find_marker(
-    name: str,
-    channels: Sequence[PanelChannel],
-    everywhere: Sequence[PanelChannel] = (),
-    *,
-    aliases: Aliases = (),
-    where: str = "",
-) -> frozenset[PanelChannel]:
-    """Return the channels that a name means.
+def meanings(
+    choice: ChannelChoice, names: Sequence[str], modalities: Sequence[str], channels: Iterable[PanelChannel],
+    catalog: Catalog,
+) -> dict[str, frozenset[PanelChannel]]:  # fmt: skip
+    """Return the channels that each of some names means; raises as `find_markers`.
 
     Parameters
     ----------
-    name
-        A channel name, a UniProt accession or an alias.
+    choice
+        How panels are read, and the aliases.
+    names
+        The names.
+    modalities
+        Where they are looked for.
     channels
-        The channels of the panels it is looked for in.
-    everywhere
-        Those of all panels, which tell what protein the name stands for; by default the same.
-    aliases
-        Pairs of an alias, its letter case aside, and what it may stand for, in order of preference.
-    where
-        Where the panels are, for errors.
+        The channels of their panels, which an error lists.
+    catalog
+        The lake.
+    """
+    catalog.use_naming(naming(choice))
+    found: dict[str, list[PanelChannel]] = {name: [] for name in names}
+    rows = catalog._run(MEANT, {"names": list(names)}).fetchall() if names else []
+    for row in rows:
+        name, candidates = row[0], row[-1]
+        if row[2] not in modalities:
+            continue
+        found[name].append(PanelChannel.of(row))
+        if candidates is not None:
+            own = [PanelChannel.of(other) for other in rows if other[:3] == row[:3]]
+            raise _ambiguous(name, [*candidates, *map(str, own)], by_protein=bool(candidates))
+    for name, meant in found.items():
+        if not meant:
+            raise _unknown(name, channels, choice, modalities)
+    return {name: frozenset(meant) for name, meant in found.items()}
+
+
+def check_macros(
+    predicates: Iterable[exp.Expr], choice: ChannelChoice, modalities: Sequence[str], catalog: Catalog
+) -> None:
+    """Refuse names of markers in the macros of conditions that no panel of the rows' modalities knows.
+
+    The macros themselves know all panels of the lake; with a name of another modality they would select nothing.
 
     Raises
     ------
     UnknownNameError
-        If no panel knows the name.
-    ArgumentError
-        If a panel leaves it open which channel is meant.
-
-    Examples
-    --------
-    >>> panel = {"modality": "imc", "channel_index": 0}
-    >>> channels = [
-    ...     PanelChannel(dataset="alpha", channel_name="CD8a", uniprot_id="P01732", **panel),
-    ...     PanelChannel(dataset="beta", channel_name="CD8", uniprot_id="P01732-2", **panel),
-    ... ]
-    >>> sorted(str(channel) for channel in find_marker("cd8a", channels))
-    ["'CD8' (P01732-2) in beta/imc", "'CD8a' (P01732) in alpha/imc"]
+        For such a name, as `find_markers`.
     """
-    panels: dict[tuple[str, str], list[PanelChannel]] = {}
-    for channel in channels:
-        panels.setdefault((channel.dataset, channel.modality), []).append(channel)
-    spellings = {alias.lower(): targets for alias, targets in aliases}.get(name.lower(), ())
-    elsewhere = {text: _elsewhere(text, everywhere or channels) for text in (name, *spellings)}
-    found: set[PanelChannel] = set()
-    for members in panels.values():
-        hits = _named(name, members)
-        for spelling in spellings:
-            hits = hits or _named(spelling, members) or _same_protein(spelling, members, elsewhere[spelling])
-        found.update(hits or _same_protein(name, members, elsewhere[name]))
-    if not found:
-        raise unknown("channel", name, _known(channels, aliases), where=where)
-    return frozenset(found)
+    names = dict.fromkeys(name for tree in predicates for name in _names_in_macros(tree))
+    if not names or not modalities:
+        return
+    everything = catalog._run(MEANT, {"names": list(names)}).fetchall()
+    known = {row[0] for row in everything if row[2] in modalities}
+    channels = [channel for channel in read_panels(choice, catalog) if channel.modality in modalities]
+    for name in names:
+        if name not in known:
+            raise _unknown(name, channels, choice, modalities)
 
 
-def _named(name: str, members: Sequence[PanelChannel]) -> list[PanelChannel]:
-    """Return what a name means in one panel by itself: steps 1 to 3."""
-    steps: tuple[Callable[[PanelChannel], bool], ...] = (
-        lambda channel: name in (channel.uniprot_id, channel.protein),
-        lambda channel: channel.channel_name == name,
-        lambda channel: channel.channel_name.lower() == name.lower(),
-    )
-    for number, means in enumerate(steps, 1):
-        if hits := [channel for channel in members if means(channel)]:
-            if number == 3 and len(hits) > 1:
-                raise _ambiguous(name, hits, "Write it in the right letter case, or give the accession.")
-            return hits
-    return []
+def _names_in_macros(tree: exp.Expr) -> list[str]:
+    """Return the names that macros of a condition ask about of rows of the query's own modality."""
+    names = []
+    for call in tree.find_all(exp.Anonymous):
+        if call.name.lower() not in MACROS or len(call.expressions) != 4:
+            continue
+        _, modality, _, wanted = call.expressions
+        if isinstance(modality, exp.Column) and isinstance(wanted, exp.Array):
+            names += [item.this for item in wanted.expressions if isinstance(item, exp.Literal) and item.is_string]
+    return names
 
 
-def _elsewhere(name: str, channels: Sequence[PanelChannel]) -> dict[str, PanelChannel]:
-    """Return the proteins that a name stands for in any panel, each with a channel that says so."""
-    exact = [channel for channel in channels if channel.channel_name == name]
-    saying = exact or [channel for channel in channels if channel.channel_name.lower() == name.lower()]
-    return {channel.protein: channel for channel in reversed(saying) if channel.protein is not None}
+def _unknown(
+    name: str, channels: Iterable[PanelChannel], choice: ChannelChoice, modalities: Sequence[str]
+) -> UnknownNameError:
+    return unknown("channel", name, _known(channels, choice.aliases), where=f"the panels of {', '.join(modalities)}")
 
 
-def _same_protein(
-    name: str, members: Sequence[PanelChannel], elsewhere: Mapping[str, PanelChannel]
-) -> list[PanelChannel]:
-    hits = [channel for channel in members if channel.protein in elsewhere]
-    if hits and len(elsewhere) > 1:
+def naming(choice: ChannelChoice) -> Naming:
+    """Return what a choice says of the names of markers."""
+    return Naming(aliases=choice.aliases, nuclear=NUCLEAR_ACCESSION if choice.replace_nuclear else None)
+
+
+def _ambiguous(name: str, candidates: Sequence[str], *, by_protein: bool) -> ArgumentError:
+    remedy = "Write it in the right letter case, or give the accession."
+    if by_protein:
         remedy = "Give the accession instead of the name, or aliases={" + repr(name) + ": [accession]}."
-        raise _ambiguous(name, [*elsewhere.values(), *hits], remedy)
-    return hits
-
-
-def _ambiguous(name: str, candidates: Sequence[PanelChannel], remedy: str) -> ArgumentError:
-    listed = ", ".join(sorted({str(channel) for channel in candidates}))
+    listed = ", ".join(sorted(set(candidates)))
     return ArgumentError(f"Marker {name!r} is ambiguous; it may mean: {listed}. {remedy}")
 
 
 def _known(channels: Iterable[PanelChannel], aliases: Aliases) -> set[str]:
     known = {alias for alias, _ in aliases}
     for channel in channels:
-        known |= {channel.channel_name, *filter(None, (channel.uniprot_id, channel.protein))}
+        known |= {channel.channel_name}
+        if channel.uniprot_id is not None:
+            known |= {channel.uniprot_id}
+            known |= {channel.uniprot_id.split("-")[0]} if ACCESSION.fullmatch(channel.uniprot_id) else set()
     return known

@@ -15,7 +15,7 @@ from spora_db.plan.masks import check_masks
 from spora_db.query.cells import cell_table
 from spora_db.query.compilation import Resolved
 from spora_db.query.group_checks import check_patients, check_split
-from spora_db.query.markers import Markers, find_markers
+from spora_db.query.markers import Markers, check_macros, find_markers, naming
 from spora_db.query.own_rows import distinct, holds_floats, own_rows, placed_as_rows_say
 from spora_db.query.quotas import with_known_quota
 from spora_db.query.repeatable import refuse_random
@@ -45,7 +45,7 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
     TableError
         If selected rows cannot be divided or capped by their patient: it is not known, or is in several splits.
     """
-    catalog.use_aliases(selection.channels.aliases)
+    catalog.use_naming(naming(selection.channels))
     source, types = own_rows(selection, catalog)
     source_columns = tuple(types)
     selection = replace(selection, modalities=_modalities(selection, source, source_columns, catalog))
@@ -82,6 +82,8 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
     if not fractions:
         _check_splits(selection.splits, source, catalog)
     markers = _markers(selection, catalog)
+    multiplex = [name for name in selection.modality_names if not is_rgb(name)]
+    check_macros(predicates, selection.channels, multiplex, catalog)
     for modality in selection.modality_names:
         _check_spec(selection.standardization.parsed(modality), modality)
     check_masks(selection, catalog)
