@@ -86,7 +86,11 @@ def entries(plan, *, use_mean_std: bool = True) -> dict[tuple[str, str, str], tu
 def test_coverage_lists_what_pandas_misses(lake, query):
     expected = gaps(lake)
     frame = query.standardize(SPEC).coverage()
-    assert list(frame) == ["dataset", "modality", "mpp", "tissue_id", "channel_name", "uniprot_id", "spec", "problem"]
+    names = ["dataset", "modality", "mpp", "tissue_id", "channel_name", "uniprot_id", "spec", "problem"]
+    assert list(frame) == [*names, "reason", "remedy"]
+    assert set(frame["reason"]) == {"", "the upper quantile is 0"}
+    assert frame["remedy"].str.contains("spora-db standardize").all()
+    assert frame.loc[frame["reason"] != "", "remedy"].str.contains("--upper-quantile").all()
     found = {(r.dataset, r.tissue_id, r.channel_name): r.problem for r in frame.itertuples()}
     assert found == expected
     assert set(found.values()) == {"no quantiles", "no moments", "no quantiles, no moments", "unusable values"}

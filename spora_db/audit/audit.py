@@ -193,7 +193,8 @@ def make_audit(
         "panels": int((tables["panels"]["panel"] > 0).sum()),
         "images": len(images),
     }
-    findings = find(frame, tables, delivered, same, choice=selection.standardization.missing_statistics)
+    choice = selection.standardization.missing_statistics
+    findings = find(frame, tables, delivered, same, choice=choice, undelivered=resolved.undelivered)
     return Audit(
         lake=str(root),
         unit=selection.unit,

@@ -1,6 +1,6 @@
 """What an audit concludes from its tables: errors, warnings, and what was checked and is well."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -8,6 +8,7 @@ from spora_db.audit.same_pixels import SamePixels
 from spora_db.plan.channels import ChosenChannels
 from spora_db.query.markers import ACCESSION
 from spora_db.selection import MissingStatistics
+from spora_db.standardization.usable import REMEDIES
 from spora_db.wording import counted
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def find(
     same: SamePixels | None,
     *,
     choice: MissingStatistics,
+    undelivered: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
     """Return the conclusions, errors first.
 
@@ -47,10 +49,17 @@ def find(
         What the comparison of pixels found, if it was asked for.
     choice
         What becomes of missing statistics.
+    undelivered
+        Keys of channels that tissues were asked for and have, but that their statistics drop.
     """
     if not len(frame):
         return (Finding(level="error", text="the query selects no rows"),)
     findings = [*_leaks(frame, tables["leakage"], same), *_absences(tables["missing"], choice)]
+    if undelivered:
+        tissues = counted(len({tuple(key.split("/", 3)[:3]) for key in undelivered}), "tissue")
+        dropped = _listed(sorted({key.split("/", 3)[3] for key in undelivered}))
+        text = f"statistics drop {dropped} of {tissues}, which count as without it; query.coverage() lists them"
+        findings.append(Finding(level="warning", text=text))
     if not len(tables["missing"]):
         unopened = "; no image was opened" if same is None else ""
         findings.append(Finding(level="ok", text=f"no image, mask, tile or statistic is missing{unopened}"))
@@ -104,6 +113,8 @@ def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Findin
             [f"{data} {modality}".strip() for data, modality in zip(part["dataset"], part["modality"], strict=True)]
         )
         text = f"{label} for {counted(int(part['tissues'].sum()), 'tissue')} ({where})"
+        remedy = next((remedy for reason, remedy in REMEDIES.items() if f"({reason})" in str(what)), "")
+        text += f"; samples lack it: {remedy}" if remedy else ""
         findings.append(Finding(level=level, text=text))
     return findings
 

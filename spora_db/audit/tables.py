@@ -176,7 +176,10 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
         with catalog._registered("quarantine", read_quarantine(catalog.lake)):
             frames.append(catalog._run(IN_QUARANTINE).df())
     gaps = missing_statistics_table(resolved, images, delivered, catalog)
-    gaps = gaps.assign(what="statistics: " + gaps["problem"].astype("object"))
+    told = zip(gaps["problem"], gaps["channel_name"], gaps["reason"], strict=True)
+    gaps["what"] = [
+        f"statistics: {problem}" + (f" of {channel} ({reason})" if reason else "") for problem, channel, reason in told
+    ]
     frames.append(gaps.drop_duplicates(["what", "dataset", "modality", "tissue_id"]))
     listed = pd.concat([f[["what", "dataset", "modality", "tissue_id"]] for f in frames if len(f)] or [frames[0]])
     grouped = listed.groupby(["what", "dataset", "modality"], sort=True)["tissue_id"]

@@ -4,6 +4,7 @@ Texts stay in the panels, which are small; per tissue and channel only numbers l
 """
 
 import warnings
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,27 +72,9 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
         If a spec's tables are absent or do not know a tissue or channel.
     """
     texts = _panels(selection, catalog)
-    for name in selection.modality_names:
-        if not is_rgb(name):
-            catalog.check_channels(name)
     counts = np.zeros((len(images), 2), np.int64)
-    panels: dict[str, list[PlanPanel]] = {name: [] for name in selection.modality_names}
     with catalog._registered("plan_images", images):
-        for measured in measured_panels(images, catalog):
-            first, rgb = measured.first, is_rgb(measured.modality)
-            place = len(texts.name) - len(RGB_CHANNELS) if rgb else texts.start[measured.dataset, measured.modality]
-            places = place + measured.channel_index
-            panel = PlanPanel(
-                first=first,
-                channel_index=measured.channel_index.astype(np.int32),
-                name=texts.name[places],
-                uniprot=texts.uniprot[places],
-                page=measured.pages(texts.chosen[places]),
-            )
-            panels[measured.modality].append(panel.narrowed(panel.delivered))
-            if not rgb:
-                counts[first : first + len(panel), 0] = measured.measured.sum(axis=1)
-                counts[first : first + len(panel), 1] = len(measured.channel_index)
+        panels = _measured(selection, images, texts, catalog, counts=counts)
         for name in selection.modality_names:
             if selection.standardization.parsed(name).needs_statistics:
                 panels[name] = _standardized(panels[name], texts, images, name, selection.standardization, catalog)
@@ -101,6 +84,86 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
     coded = zip(in_order, name_codes, uniprot_codes, strict=True)
     channels = PlanChannels.of_panels(tuple(replace(panel, name=own, uniprot=ids) for panel, own, ids in coded))
     return ChosenChannels(channels=channels, names=names, accessions=accessions, counts=counts)
+
+
+def undelivered_channels(
+    selection: Selection, images: pa.Table, catalog: Catalog, *, wanted: Container[tuple[str, str, str]] | None
+) -> list[str]:
+    """Return the channels that images have and the selection takes, but that their statistics drop.
+
+    Statistics that no table has are an error where a plan is made, or drop their tissue; they drop a channel only with
+    ``missing="drop_channel"``.
+
+    Parameters
+    ----------
+    selection
+        The resolved selection.
+    images
+        Images in order: ``image`` (their number), ``dataset, modality, mpp, tissue_id``.
+    catalog
+        The lake.
+    wanted
+        Dataset, modality and name of the channels that count; None for all.
+
+    Returns
+    -------
+    list of str
+        ``dataset/modality/tissue_id/channel_name`` of each.
+    """
+    choice, texts = selection.standardization, _panels(selection, catalog)
+    keys: list[str] = []
+    with catalog._registered("plan_images", images):
+        panels = _measured(selection, images, texts, catalog)
+        for modality, own in panels.items():
+            if not (own and choice.parsed(modality).needs_statistics):
+                continue
+            found = find_statistics(own, images, modality=modality, choice=choice, catalog=catalog)
+            for panel, statistics in zip(own, found, strict=True):
+                lost = panel.delivered & ~_kept(panel, statistics, choice)
+                if choice.missing_statistics != "drop_channel":
+                    lost &= statistics.complete
+                rows, columns = np.nonzero(lost)
+                places = images.slice(panel.first, len(panel)).select(["dataset", "modality", "tissue_id"]).to_pydict()
+                for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                    name = texts.names[panel.name[column]]
+                    dataset, tissue_id = places["dataset"][row], places["tissue_id"][row]
+                    if wanted is None or (dataset, modality, name) in wanted:
+                        keys.append(f"{dataset}/{modality}/{tissue_id}/{name}")
+    return keys
+
+
+def _measured(
+    selection: Selection, images: pa.Table, texts: "_Panels", catalog: Catalog, *, counts: Int64 | None = None
+) -> dict[str, list[PlanPanel]]:
+    """Return, by modality, the panels of the registered images, whatever statistics say; numbers go to `counts`."""
+    for name in selection.modality_names:
+        if not is_rgb(name):
+            catalog.check_channels(name)
+    panels: dict[str, list[PlanPanel]] = {name: [] for name in selection.modality_names}
+    for measured in measured_panels(images, catalog):
+        first, rgb = measured.first, is_rgb(measured.modality)
+        place = len(texts.name) - len(RGB_CHANNELS) if rgb else texts.start[measured.dataset, measured.modality]
+        places = place + measured.channel_index
+        panel = PlanPanel(
+            first=first,
+            channel_index=measured.channel_index.astype(np.int32),
+            name=texts.name[places],
+            uniprot=texts.uniprot[places],
+            page=measured.pages(texts.chosen[places]),
+        )
+        panels[measured.modality].append(panel.narrowed(panel.delivered))
+        if counts is not None and not rgb:
+            counts[first : first + len(panel), 0] = measured.measured.sum(axis=1)
+            counts[first : first + len(panel), 1] = len(measured.channel_index)
+    return panels
+
+
+def _kept(panel: PlanPanel, found: Found, choice: StandardizationChoice) -> Flags:
+    """Tell which channels of which images statistics leave: bool array of shape (images, channels)."""
+    if choice.missing_statistics == "defer":
+        return panel.delivered
+    known = panel.delivered & found.complete
+    return known if choice.disable_quantile_mask else known & found.usable
 
 
 def _panels(selection: Selection, catalog: Catalog) -> _Panels:
@@ -157,11 +220,10 @@ def _standardized(
         _check_complete(found, panels, texts, images, modality, choice)
     standardized, unusable = [], set()
     for panel, own in zip(panels, found, strict=True):
-        delivered = panel.delivered if deferred else panel.delivered & own.complete
-        dropped = delivered & ~own.usable & (not deferred)
+        dropped = panel.delivered & own.complete & ~own.usable & (not deferred)
         unusable.update(panel.name[dropped.any(axis=0)].tolist())
         lower, upper, mean, std = own.values
-        kept = delivered if choice.disable_quantile_mask else delivered & ~dropped
+        kept = _kept(panel, own, choice)
         standardized.append(replace(panel, lower=lower, upper=upper, mean=mean, std=std).narrowed(kept))
     if unusable and choice.disable_quantile_mask:
         listed = ", ".join(texts.names[code] for code in sorted(unusable))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
@@ -14,7 +15,7 @@ from spora_db.plan.panels import Flags, Float32, PlanPanel
 from spora_db.plan.values import SpecValues, read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.standardization.specs import Spec
-from spora_db.standardization.standardize import usable_channels
+from spora_db.standardization.usable import unusable
 from spora_db.wording import counted
 
 Values = tuple[Float32 | None, ...]
@@ -32,13 +33,19 @@ class Found:
     known
         bool array of shape (2, n, c): whether the tables have the entry's quantiles, and its moments (or none are
         used).
-    usable
-        bool array of shape (n, c): whether the channel can be standardized with the values.
+    reasons
+        int8 array of shape (n, c): why the channel cannot be standardized with the values, as numbers of
+        `spora_db.standardization.usable.REASONS`; 0 where it can.
     """
 
     values: Values
     known: Flags
-    usable: Flags
+    reasons: npt.NDArray[np.int8]
+
+    @property
+    def usable(self) -> Flags:
+        """Whether channels can be standardized with the values: bool array of shape (n, c)."""
+        return cast(Flags, self.reasons == 0)
 
     @property
     def complete(self) -> Flags:
@@ -83,8 +90,8 @@ def find_statistics(
             _fill(values, known, spare, cast(Flags, ~known.all(axis=0) & spare[1].all(axis=0)))
         lower, upper, mean, std = values
         assert upper is not None
-        usable = usable_channels(lower, upper, mean, std, use_mean_std=choice.use_mean_std, method=spec.method)
-        found.append(Found(values=values, known=known, usable=usable))
+        reasons = unusable(lower, upper, mean, std, use_mean_std=choice.use_mean_std, method=spec.method)
+        found.append(Found(values=values, known=known, reasons=reasons))
     return found
 
 

@@ -52,9 +52,10 @@ class Answers:
         -------
         pandas.DataFrame
             One row per tissue and delivered channel without statistics: ``dataset, modality, mpp, tissue_id,
-            channel_name, uniprot_id, spec, problem``. The problem is ``"no quantiles"``, ``"no moments"``, both, or
-            ``"unusable values"``: the tables have them, but not finite or not positive, and the channel is dropped.
-            No rows where all is there, or the spec needs none. Its choice of ``missing=`` is put aside.
+            channel_name, uniprot_id, spec, problem, reason, remedy``. The problem is ``"no quantiles"``,
+            ``"no moments"``, both, or ``"unusable values"``: the tables have them, and the channel is dropped, for the
+            reason that is given, such as an upper quantile of 0. No rows where all is there, or the spec needs none.
+            Its choice of ``missing=`` is put aside, and so is that tissues lack what `channels` requires of them.
 
         Examples
         --------

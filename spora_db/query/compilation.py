@@ -52,6 +52,8 @@ class Resolved:
         Where cells come from, if they are the rows.
     markers
         The channels that the names of markers mean, if any are named.
+    undelivered
+        Keys of channels that tissues measured and the query asks for, but that their statistics drop.
     """
 
     selection: Selection
@@ -63,6 +65,7 @@ class Resolved:
     split_of_floats: bool = False
     cells: CellTable | None = None
     markers: Markers | None = None
+    undelivered: tuple[str, ...] = ()
 
 
 def identity_columns(selection: Selection) -> tuple[str, ...]:
@@ -92,7 +95,7 @@ def compile_rows(resolved: Resolved) -> Compiled:
     )
     predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
     tissues = [
-        *marker_conditions(selection, resolved.markers, binder),
+        *marker_conditions(selection, resolved.markers, binder, undelivered=resolved.undelivered),
         *coverage_conditions(selection, resolved.markers, binder),
         *exclusion_conditions(selection, binder),
     ]

@@ -13,11 +13,15 @@ from spora_db.plan.statistics import find_statistics
 from spora_db.query.compilation import Resolved, compile_rows
 from spora_db.query.resolution import resolve
 from spora_db.selection import Selection
+from spora_db.standardization.usable import REASONS, REMEDIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("dataset", "modality", "mpp", "tissue_id", "channel_name", "uniprot_id", "spec", "problem")
+COLUMNS = (
+    "dataset", "modality", "mpp", "tissue_id", "channel_name", "uniprot_id", "spec", "problem", "reason", "remedy",
+)  # fmt: skip
+MAKE = "make them with spora-db standardize, or choose standardize(missing=) what becomes of such channels"
 PROBLEMS = ("", "no moments", "no quantiles", "no quantiles, no moments", "unusable values")
 
 
@@ -31,7 +35,7 @@ def coverage(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
     catalog
         The lake.
     """
-    resolved = resolve(_without_choice(selection), catalog)
+    resolved = replace(resolve(_without_choice(selection), catalog), undelivered=())  # what they drop is listed
     images = selected_images(resolved.selection, compile_rows(resolved), catalog)
     return missing_statistics_table(resolved, images, delivered_channels(resolved.selection, images, catalog), catalog)
 
@@ -89,6 +93,11 @@ def missing_statistics_table(
                 columns |= {"channel_name": names[panel.name[channels]]}
                 columns |= {"uniprot_id": accessions[panel.uniprot[channels]], "spec": str(spec)}
                 columns |= {"problem": [PROBLEMS[number] for number in problem[rows, channels]]}
+                reasons = [
+                    REASONS[own.reasons[row, channel]] if problem[row, channel] == 4 else ""
+                    for row, channel in zip(rows, channels, strict=True)
+                ]
+                columns |= {"reason": reasons, "remedy": [REMEDIES.get(reason, MAKE) for reason in reasons]}
                 listed.append(columns)
     frames = [pd.DataFrame(columns) for columns in listed if len(columns["problem"])]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))

@@ -8,17 +8,21 @@ from sqlglot import exp, parse_one
 from spora_db.channels import kind_condition
 from spora_db.guard.dialect import DIALECT
 from spora_db.query.binding import Binder
+from spora_db.query.exclusion_conditions import not_among
 from spora_db.query.image_conditions import has_image
 from spora_db.query.markers import Markers
 from spora_db.selection import Selection
 
+KEY = "concat_ws('/', c.dataset, c.modality, c.tissue_id, c.channel_name)"
 OF_TISSUE = "c.dataset = base.dataset AND c.tissue_id = base.tissue_id AND c.measured"
 ENOUGH = """
     EXISTS (SELECT 1 FROM offered WHERE offered.dataset = base.dataset AND offered.tissue_id = base.tissue_id)
 """
 
 
-def marker_conditions(selection: Selection, markers: Markers | None, binder: Binder) -> list[exp.Expr]:
+def marker_conditions(
+    selection: Selection, markers: Markers | None, binder: Binder, *, undelivered: Sequence[str] = ()
+) -> list[exp.Expr]:
     """Return the conditions that `require`, `any_of` and `at_least` stand for.
 
     Parameters
@@ -29,17 +33,20 @@ def marker_conditions(selection: Selection, markers: Markers | None, binder: Bin
         The channels that its names mean; None where it names none and asks for no number of channels.
     binder
         Where values become parameters.
+    undelivered
+        Keys of channels that tissues measured, but that their statistics drop; see `undelivered_channels`.
     """
     asked = selection.channels
     if markers is None or not (asked.require or asked.any_of or asked.at_least):
         return []
     if selection.missing_modality == "drop" and all(len(alternatives) == 1 for alternatives in selection.modalities):
-        return _conditions(selection, markers, binder, modalities=selection.modality_names)
-    cases = []
+        offered = _offered(binder, undelivered)
+        return _conditions(selection, markers, binder, modalities=selection.modality_names, offered=offered)
+    cases, offered = [], _offered(binder, undelivered)
     for places in product(*_places(selection, binder)):
         when = [condition for conditions, _ in places for condition in conditions]
         images = [modality for _, modality in places if modality]
-        cases.append(exp.and_(*when, *_conditions(selection, markers, binder, modalities=images)))
+        cases.append(exp.and_(*when, *_conditions(selection, markers, binder, modalities=images, offered=offered)))
     return [exp.paren(exp.or_(*cases))]
 
 
@@ -63,11 +70,21 @@ def _places(selection: Selection, binder: Binder) -> list[list[tuple[list[exp.Ex
     return places
 
 
-def _conditions(selection: Selection, markers: Markers, binder: Binder, *, modalities: Sequence[str]) -> list[exp.Expr]:
+def _offered(binder: Binder, undelivered: Sequence[str]) -> list[exp.Expr]:
+    return [not_among(KEY, list(undelivered), binder)] if undelivered else []
+
+
+def _conditions(
+    selection: Selection, markers: Markers, binder: Binder, *, modalities: Sequence[str], offered: Sequence[exp.Expr]
+) -> list[exp.Expr]:
     choice = selection.channels
     if not modalities:
         return [exp.false()]
-    own = [binder.member("modality", modalities, table="c"), of_kind(selection)]
+    own = [
+        binder.member("modality", modalities, table="c"),
+        of_kind(selection),
+        *(condition.copy() for condition in offered),
+    ]
     wanted: list[tuple[str, ...]] = [(name,) for name in choice.require]
     if choice.any_of and choice.at_least in (None, 1):
         wanted.append(choice.any_of)
@@ -77,21 +94,23 @@ def _conditions(selection: Selection, markers: Markers, binder: Binder, *, modal
         conditions.append(exp.Exists(this=offer.where(markers.condition(names, binder, table="c"))))
     if choice.at_least is None or (choice.any_of and choice.at_least == 1):
         return conditions
-    offered = exp.select("c.dataset", "c.tissue_id").from_("tissue_channels AS c").where("c.measured", *own)
+    enough_of = exp.select("c.dataset", "c.tissue_id").from_("tissue_channels AS c").where("c.measured", *own)
     number: exp.Expr = exp.Count(this=exp.Star())
     if choice.any_of:
         # Two names of the same channels are one marker.
         distinct = {markers.found[name]: name for name in choice.any_of}
         number = _sum([_offers(markers.condition([name], binder, table="c")) for name in distinct.values()])
     else:
-        offered = offered.where(*delivered(selection, markers, binder))
+        enough_of = enough_of.where(*delivered(selection, markers, binder))
     enough = exp.GTE(this=number, expression=binder.parameter(choice.at_least))
-    offered = offered.group_by("c.dataset", "c.tissue_id").having(enough)
+    enough_of = enough_of.group_by("c.dataset", "c.tissue_id").having(enough)
     # Grouped once for all tissues: a count correlated with 5 million tiles took 9.6 s, this 1.5 s.
     exists = parse_one(ENOUGH, dialect=DIALECT)
     conditions.append(
         exists.transform(
-            lambda node: offered.subquery("offered") if isinstance(node, exp.Table) and node.name == "offered" else node
+            lambda node: (
+                enough_of.subquery("offered") if isinstance(node, exp.Table) and node.name == "offered" else node
+            )
         )
     )
     return conditions

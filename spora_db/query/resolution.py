@@ -11,6 +11,7 @@ from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, unk
 from spora_db.guard import check_predicate
 from spora_db.plan.cell_places import with_awaited_places
 from spora_db.plan.cells import check_cells
+from spora_db.plan.channels import undelivered_channels
 from spora_db.plan.masks import check_masks
 from spora_db.query.cells import cell_table
 from spora_db.query.compilation import Resolved
@@ -30,6 +31,16 @@ TILINGS = """
         WHERE i.dataset = t.dataset AND i.mpp = t.mpp AND list_contains($modalities, i.modality)
     )
     ORDER BY ALL
+"""
+
+
+PANEL_IMAGES = """
+    SELECT row_number() OVER (ORDER BY i.dataset, i.modality, i.mpp, i.tissue_id) - 1 AS image,
+        i.dataset, i.modality, i.mpp, i.tissue_id
+    FROM images AS i
+    SEMI JOIN source_panels AS p ON p.dataset = i.dataset AND p.modality = i.modality AND p.tissue_id = i.tissue_id
+    WHERE list_contains($modalities, i.modality) AND i.mpp = $mpp
+    ORDER BY image
 """
 
 
@@ -86,6 +97,7 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
     check_macros(predicates, selection.channels, multiplex, catalog)
     for modality in selection.modality_names:
         _check_spec(selection.standardization.parsed(modality), modality)
+    undelivered = _undelivered(selection, markers, catalog)
     check_masks(selection, catalog)
     check_cells(selection, catalog)
     groups = [choice.group_column] if choice and fractions else []
@@ -100,6 +112,7 @@ def resolve(selection: Selection, catalog: Catalog) -> Resolved:
         split_of_floats=bool(fractions) and holds_floats(choice, types, catalog),
         cells=cells,
         markers=markers,
+        undelivered=undelivered,
     )
     resolved = with_awaited_places(resolved, catalog)
     check_split(resolved, catalog)
@@ -245,6 +258,25 @@ def _check_splits(splits: Sequence[str], source: exp.Query | None, catalog: Cata
         for split in splits:
             if split not in existing:
                 raise unknown("split", split, existing, where=f"lake {str(catalog.lake)!r}")
+
+
+def _undelivered(selection: Selection, markers: Markers | None, catalog: Catalog) -> tuple[str, ...]:
+    """Return the keys of channels that tissues are asked for and measured, but that statistics drop."""
+    asked, choice = selection.channels, selection.standardization
+    if markers is None or not (asked.require or asked.any_of or asked.at_least) or choice.missing_statistics == "defer":
+        return ()
+    modalities = [
+        name for name in selection.modality_names if not is_rgb(name) and choice.parsed(name).needs_statistics
+    ]
+    if not modalities or (choice.disable_quantile_mask and choice.missing_statistics != "drop_channel"):
+        return ()
+    wanted = None
+    if asked.any_of or asked.at_least is None:
+        chosen = markers.chosen((*asked.require, *asked.any_of))
+        wanted = {(channel.dataset, channel.modality, channel.channel_name) for channel in chosen}
+    images = catalog._run(PANEL_IMAGES, {"modalities": modalities, "mpp": selection.mpp}).to_arrow_table()
+    unlimited = replace(selection, channels=replace(asked, names=(), exclude=()) if wanted is not None else asked)
+    return tuple(undelivered_channels(unlimited, images, catalog, wanted=wanted))
 
 
 def _markers(selection: Selection, catalog: Catalog) -> Markers | None:

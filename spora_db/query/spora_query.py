@@ -21,6 +21,7 @@ from spora_db.query.arguments import check_path, checked_table, checked_text, wr
 from spora_db.query.binding import Compiled
 from spora_db.query.compilation import Resolved, compile_rows
 from spora_db.query.content_verbs import ContentVerbs
+from spora_db.query.empty import warn_of_nothing
 from spora_db.query.resolution import resolve
 from spora_db.query.row_verbs import RowVerbs
 from spora_db.selection import Selection
@@ -106,15 +107,27 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
             return catalog.translate(compiled.text(inline=True), dialect=dialect)
 
     def count(self) -> int:
-        """Return the number of rows."""
-        with self._compiled() as (_, compiled, catalog):
+        """Return the number of rows.
+
+        Of a query that selects nothing, a warning names what in it can match nothing: a condition on a value that no
+        row has, with the near ones; images of several modalities that no tissue has together.
+        """
+        with self._resolved() as (resolved, catalog):
+            compiled = compile_rows(resolved)
             counted = exp.select("count(*)").from_(compiled.rows().subquery("rows"))
-            return int(catalog._run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
+            number = int(catalog._run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
+            if not number:
+                warn_of_nothing(resolved, catalog)
+            return number
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table: the identity columns, then those of `select`, in order of the identity."""
-        with self._compiled() as (_, compiled, catalog):
-            return catalog._run(compiled.text(), compiled.parameters).to_arrow_table()
+        with self._resolved() as (resolved, catalog):
+            compiled = compile_rows(resolved)
+            table = catalog._run(compiled.text(), compiled.parameters).to_arrow_table()
+            if not len(table):
+                warn_of_nothing(resolved, catalog)
+            return table
 
     def df(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
@@ -144,7 +157,10 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
         """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""
         with self._resolved() as (resolved, catalog):
             resolved = complete_cells(resolved, catalog)
-            return freeze(resolved.selection, compile_rows(resolved), catalog)
+            plan = freeze(resolved.selection, compile_rows(resolved), catalog)
+            if not len(plan):
+                warn_of_nothing(resolved, catalog)
+            return plan
 
     def to_torch(
         self,

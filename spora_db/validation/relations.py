@@ -31,6 +31,7 @@ _NEEDS: Mapping[str, TableKind] = {
     "statistics_rows": "statistics",
     "statistics_columns": "statistics",
     "statistics_values": "statistics",
+    "statistics_dropped": "statistics",
 }
 
 

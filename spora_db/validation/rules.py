@@ -236,6 +236,12 @@ CHECK_RULES: Final = {
         holds="Every measured channel has statistics.",
         remedy="Run spora-db standardize --overwrite; until then the channel is dropped for these tissues.",
     ),
+    "statistics_dropped": Rule(
+        severity="warning",
+        holds="The statistics of a channel can standardize it.",
+        remedy="Run spora-db standardize with a higher --upper-quantile, or load with standardize("
+        "disable_quantile_mask=True) or the standardization 'identity', or leave the channel out.",
+    ),
 }
 CELL_RULES: Final = {
     "cell_places": Rule(
