@@ -1,0 +1,57 @@
+"""A query that selects nothing says what in it can match nothing."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from lakes import write_lake
+from spora_db import SporaQuery
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lake(tmp_path_factory.mktemp("empty") / "lake")
+
+
+HINTS = {
+    "modality = 'IMC'": r"modality = 'IMC' holds for no tissue\. Did you mean 'imc'\?",
+    "'alhpa' = dataset": r"'alhpa' = dataset holds for no tissue\. Did you mean 'alpha'",
+    "tissues.dataset IN ('Alpha', 'BETA')": r"dataset IN \('Alpha', 'BETA'\) holds .*'alpha'",
+    "tissue_id LIKE 'ALPHA%'": r"LIKE 'ALPHA%' holds for no tissue",
+    "split = 'training' AND mpp = 1.0": r"split = 'training' holds for no tissue\. Did you mean 'train'",
+    "mpp > 2": r"mpp > 2 holds for no tissue: mpp is 1\.0",
+    "modality = 'he'": r"modality = 'he' holds for no tissue\. Available: imc",
+}
+
+
+@pytest.mark.parametrize("condition", HINTS)
+@pytest.mark.parametrize("ask", ["count", "df", "plan"])
+def test_a_condition_that_no_row_satisfies_is_named(lake, condition, ask):
+    query = SporaQuery(lake).modality("imc").tissues(mpp=1.0).where(condition)
+    with pytest.warns(UserWarning, match=r"selects no rows: .*" + HINTS[condition]):
+        assert not (query.count() if ask == "count" else len(getattr(query, ask)()))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["dataset = 'alpha' AND tissue_id = 'beta_0001'", "NOT dataset <> 'alpha' AND dataset = 'beta'", "mpp < 5"],
+)
+def test_conditions_that_some_row_satisfies_are_not_named(lake, condition):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SporaQuery(lake).modality("imc").tissues(mpp=1.0).where(condition).count()
+
+
+def test_several_modalities_without_a_tissue_of_each_are_told(tmp_path):
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    (root / "alpha/imc").rename(root / "alpha/codex")
+    other = write_lake(tmp_path / "other", names=("beta",))
+    (other / "beta").rename(root / "beta")
+    pair = SporaQuery(root).modality("imc", "codex").tissues(mpp=1.0)
+    either = SporaQuery(root).modality(("imc", "codex")).tissues(mpp=1.0)
+    rows = either.count()
+    with pytest.warns(
+        UserWarning, match=rf"an image of each of imc, codex.*\({rows} rows\).*modality\(\('imc', 'codex'\)\)"
+    ):
+        assert pair.count() == 0
