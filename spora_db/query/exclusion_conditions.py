@@ -39,7 +39,7 @@ def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]
             parts[*place, *CORNER] = parts[place].filter(corners)
             parts[place] = parts[place].filter(~corners)
     return [
-        not_among(_key(columns), _keys(part.select(columns)), binder)
+        binder.fragment(NOT_AMONG.format(key=_key(columns)), keys=_keys(part.select(columns)))
         for columns, part in parts.items()
         if part.num_rows
     ]
@@ -48,11 +48,6 @@ def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]
 def whole_tissues(rows: pa.Table | None) -> pa.Table | None:
     """Return the excluded rows that stand for a whole tissue: they name neither a tile nor a cell."""
     return None if rows is None else rows.filter(pc.field("tile_id").is_null() & pc.field("cell_id").is_null())
-
-
-def not_among(key: str, keys: list[str], binder: Binder) -> exp.Expr:
-    """Return the condition that a key, as SQL, is none of some."""
-    return binder.fragment(NOT_AMONG.format(key=key), keys=keys)
 
 
 def _key(columns: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ WHERE
   AND base.mpp = 1.0
   AND base.tile_size = 32
   AND base.strategy = 'default'
-  AND NOT EXISTS(
+  AND NOT (base.dataset, base.tissue_id) IN (
     WITH statistics AS (
       SELECT
         s.dataset,
@@ -107,7 +107,8 @@ WHERE
         AND NOT m.dataset IS NULL
     )
     SELECT
-      1
+      lacking.dataset,
+      lacking.tissue_id
     FROM (
       SELECT DISTINCT
         c.dataset,
@@ -125,8 +126,6 @@ WHERE
         )
         AND TRUE
     ) AS lacking
-    WHERE
-      lacking.dataset = base.dataset AND lacking.tissue_id = base.tissue_id
   )
 ORDER BY
   "dataset",
