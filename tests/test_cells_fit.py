@@ -18,6 +18,7 @@ from lakes import write_lake
 from spora_db import Catalog, MultiplexImagingDataset, SporaQuery
 from spora_db.catalog.sql_files import names_in_text
 from spora_db.centroids import mask_centroids
+from spora_db.datasets.labels import LabelChoice, apply_labels
 from spora_db.errors import QueryError, TableError, UnknownNameError
 from spora_db.samples.cell_checks import ListedCells
 from spora_db.validation import validate
@@ -583,3 +584,20 @@ def test_ids_of_classes_may_be_of_any_type_that_holds_whole_numbers(task, ids):
     dataset = MultiplexImagingDataset("alpha", path=task / "alpha", modality="imc", resolution=1)
     assert dataset.get_cell_task_mask(TISSUE, "kind").mapping == {1: "x", 2: "y"}
     assert "mask_labels" not in {finding.rule for finding in validate(task, deep=True)}
+
+
+# Labels of tissues ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "words"),
+    [
+        ([["a"], ["b"]], "classification", r"holds \['a'\]"),
+        ([{"a": 1}, None], "regression", r"holds \{'a': 1\}"),
+        (["1_1", "2"], "regression", r"not numeric .*'1_1'"),
+    ],
+)
+def test_labels_are_single_values(values, kind, words):
+    table = pd.DataFrame({"grade": pd.Series(values, dtype=object)})
+    with pytest.raises(TableError, match=words):
+        apply_labels(table, LabelChoice(column="grade", kind=kind), None, where="tissues.parquet")

@@ -96,11 +96,17 @@ def apply_labels(
     UnknownNameError
         If there is no such column, or a label to keep does not occur in it.
     TableError
-        If a label for regression is not a number.
+        If a label is a list or a struct, or one for regression is not a number.
     """
     if choice.column not in tissues.columns:
         raise unknown("label column", choice.column, tissues.columns, where=where)
     column = tissues[choice.column]
+    nested = next((value for value in column if isinstance(value, list | dict | np.ndarray)), None)
+    if nested is not None:
+        message = (
+            f"Label column {choice.column!r} of {where} holds {nested!r}; a label is a text, a number or a truth value."
+        )
+        raise TableError(message)
     wanted = column.notna()
     if choice.keep is not None:
         known = column.dropna().unique().tolist()
