@@ -5,8 +5,20 @@ from collections.abc import Iterator, Mapping
 from spora_db.guard.parser import Tree
 from spora_db.names import fold
 
-_SIZED = frozenset({"array_resize", "generate_series", "list_resize", "lpad", "range", "repeat", "rpad"})
-"""Functions that make as much as a number says; within one call ``sql/bounds`` bounds them."""
+_SECOND, _ALL = slice(1, 2), slice(None)
+_SIZED = {
+    "array_resize": _SECOND,
+    "generate_series": _ALL,
+    "list_resize": _SECOND,
+    "lpad": _SECOND,
+    "range": _ALL,
+    "repeat": _SECOND,
+    "rpad": _SECOND,
+}
+"""Functions that make as much as a number says, and which of their arguments that is."""
+_MOST = 1_000_000
+"""What ``sql/bounds`` lets one call of them make."""
+_MOST_IN_ALL = 100_000_000
 _JOINING = frozenset(
     {"array_cat", "array_concat", "concat", "concat_ws", "format", "list_cat", "list_concat", "printf", "replace", "||"}
 )
@@ -25,13 +37,30 @@ def outgrown(call: Mapping[str, Tree]) -> str:
     lambdas = [item for item in arguments if item.get("class") == "LAMBDA"]
     if not lambdas:
         return ""
-    lists = _called([item for item in arguments if item.get("class") != "LAMBDA"])
-    made = _called([item.get("expr") for item in lambdas])
-    if _SIZED & made and _SIZED & lists:
-        return f"{min(_SIZED & made)} for every element of a list that is made here."
-    if fold(call["function_name"]) in _REDUCING and _JOINING & made and _doubles(lambdas[0]):
+    lists = [item for item in arguments if item.get("class") != "LAMBDA"]
+    made = [item.get("expr") for item in lambdas]
+    if (called := _SIZED.keys() & _called(made)) and _size(lists) * _size(made) > _MOST_IN_ALL:
+        return f"{min(called)} for every element of a list that is made here."
+    if fold(call["function_name"]) in _REDUCING and _JOINING & _called(made) and _doubles(lambdas[0]):
         return "a reduction that doubles what it has at every step."
     return ""
+
+
+def _size(tree: Tree) -> int:
+    """Return how much the calls in a tree make at most, each of what another one made; 1 where there are none."""
+    size, repeated = 1, False
+    for node in _nodes(tree):
+        repeated |= node.get("class") == "LAMBDA"
+        if fold(node.get("function_name", "")) in _SIZED:
+            arguments = node.get("arguments", node.get("children", ()))[_SIZED[fold(node["function_name"])]]
+            size *= max((_number(item.get("expression", item)) for item in arguments), default=_MOST)
+    return size if repeated else min(size, _MOST)
+
+
+def _number(node: Mapping[str, Tree]) -> int:
+    """Return a number that is written out, `_MOST` for anything else."""
+    text = str(node.get("literal", {}).get("text", "")).replace("_", "")
+    return min(max(1, int(text)), _MOST) if text.isdecimal() else _MOST
 
 
 def _doubles(function: Mapping[str, Tree]) -> bool:
