@@ -97,6 +97,21 @@ def test_one_answer_under_every_time_zone_hash_seed_and_number_of_threads(timed)
     assert "2020-07-01 22:00:00+00" in answers[0][0]
 
 
+def test_the_script_for_spark_sets_the_same_zone_and_knows_every_word_of_a_source(tmp_path):
+    flags = {"channel_name": ["A", "B"], "qc_pass": [1.0, NAN], "is_nuclear_marker": ["true", "no"]}
+    lake = tiled(tmp_path, row=["0", "1"], tile_id=[0.0, 1.0])
+    write(lake / "a/imc/channels.parquet", flags)
+    write(lake / "a/imc/channels_per_tissue.parquet", {"A": [1], "B": [0.0], "tissue_id": ["t"]})
+    tissues(lake, b={"tissue_id": ["t"], "x": [[1.5]], "m": [datetime.date(2020, 1, 1)], "long": [LONG]})
+    moment = pa.array([datetime.datetime(2020, 1, 1)], pa.timestamp("ns"))
+    tissues(lake, c={"tissue_id": ["t"], "x": [[2]], "m": moment, "long": [1.5]})
+    with Catalog(lake) as catalog:
+        script = catalog.ddl(dialect="spark")
+    assert "SET spark.sql.session.timeZone = UTC" in script
+    assert "RAISE_ERROR" in script.upper()
+    assert "TRY(" not in script.upper()
+
+
 def test_the_script_of_a_lake_sets_the_same_zone(timed):
     with Catalog(timed) as catalog, duckdb.connect() as bare:
         bare.execute("SET TimeZone = 'Asia/Tokyo'")
@@ -112,6 +127,18 @@ def test_a_time_that_another_cohorts_type_does_not_reach_is_an_error(tmp_path):
     message = r"The column 'until' of a/metadata/tissues\.parquet holds 9999-12-31; expected 1677 to 2262"
     with pytest.raises(TableError, match=message):
         ask(lake, "SELECT until FROM tissues")
+
+
+@pytest.mark.parametrize(("unit", "kind"), [("us", "BIGINT"), ("ns", "VARCHAR")])
+def test_durations_of_two_units_are_no_numbers_to_compare(tmp_path, unit, kind):
+    hour = datetime.timedelta(hours=1)
+    first, second = (pa.array([hour], pa.duration(unit)) for unit in ("us", unit))
+    lake = tissues(tmp_path, a={"tissue_id": ["s"], "took": first}, b={"tissue_id": ["s"], "took": second})
+    with Catalog(lake) as catalog:
+        assert catalog.column_types("tissues")["took"] == kind
+    assert [item.rule for item in validate(lake) if "duration[us], b: duration[ns]" in item.reason] == [
+        "column_kinds"
+    ] * (kind == "VARCHAR")
 
 
 # --- truth values ---------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def _stacked(
         column = exp.column(name, quoted=True)
         value: exp.Expr = exp.cast(column, kind)
         if kind == "BOOLEAN" and found != "BOOLEAN":  # Spark would call NaN and 2 true
-            value = truth_value(column, found=found, name=name, file=path.name).transform(_in_spark)
+            value = truth_value(column, found=found, name=name, file=path.name)
         pairs += [exp.Literal.string(name), value]
         pairs += [] if told is None else [exp.Literal.string(told[name])]
     aliases = [exp.to_identifier(name, quoted=True) for name in columns]

@@ -57,6 +57,8 @@ Fields = tuple[tuple[str, str], ...]
 def duckdb_type(arrow: pa.DataType, leaves: Iterator[pq.ColumnSchema] | None = None) -> str:
     """Name the DuckDB type of an arrow column; a type that DuckDB may read as anything keeps its arrow name.
 
+    So does a duration: DuckDB reads a number of units, and two cohorts of different units have no common type.
+
     Parameters
     ----------
     arrow
@@ -103,8 +105,6 @@ def _leaf(arrow: pa.DataType, column: pq.ColumnSchema | None) -> str:
         return ("TIMESTAMP" if arrow.tz is None else "TIMESTAMPTZ") + ("_NS" if nanoseconds else "")
     if pa.types.is_decimal(arrow):
         return f"DECIMAL({arrow.precision}, {arrow.scale})" if arrow.precision <= _WIDEST_DECIMAL else "DOUBLE"
-    if pa.types.is_duration(arrow):
-        return "BIGINT"
     name = _PLAIN.get(str(arrow), "BLOB" if pa.types.is_fixed_size_binary(arrow) else str(arrow))
     if column is not None and name in ("BLOB", "VARCHAR"):
         said = {column.logical_type.type, column.converted_type}
