@@ -9,7 +9,7 @@ from spora_db.query.markers import Markers
 from spora_db.selection import Selection
 
 LACKING = """
-    NOT (base.dataset, base.tissue_id) IN (
+    NOT concat_ws('/', base.dataset, base.tissue_id) IN (
         WITH statistics AS (
             SELECT
                 s.dataset, s.level, coalesce(s.tissue_id, '') AS tissue_id, s.channel_name,
@@ -52,7 +52,7 @@ LACKING = """
                 ON m.dataset = q.dataset AND m.channel_name = q.channel_name AND m.level = l.level AND m.moments
             WHERE q.level = {level} AND q.quantiles AND {known}
         )
-        SELECT lacking.dataset, lacking.tissue_id
+        SELECT concat_ws('/', lacking.dataset, lacking.tissue_id)
         FROM (
             SELECT DISTINCT c.dataset, c.tissue_id
             FROM tissue_channels AS c

@@ -14,7 +14,7 @@ WHERE
   AND base.mpp = 1.0
   AND base.tile_size = 32
   AND base.strategy = 'default'
-  AND NOT (base.dataset, base.tissue_id) IN (
+  AND NOT CONCAT_WS('/', base.dataset, base.tissue_id) IN (
     WITH statistics AS (
       SELECT
         s.dataset,
@@ -107,8 +107,7 @@ WHERE
         AND NOT m.dataset IS NULL
     )
     SELECT
-      lacking.dataset,
-      lacking.tissue_id
+      CONCAT_WS('/', lacking.dataset, lacking.tissue_id)
     FROM (
       SELECT DISTINCT
         c.dataset,
