@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST, MOST = -(2**63), 2**63 - 1
-EXACT = {16: 2**11, 32: 2**24, 64: 2**53}
-"""By the bits of a floating-point number, up to where it is the whole number that was meant."""
+EXACT_OF_BITS = {16: 2**11, 32: 2**24, 64: 2**53}
+"""By the bits of a floating-point number, up to where it is the number that was meant: beyond, it rounds."""
 _DIGITS = re.compile("-?[0-9]+")
 
 
@@ -38,7 +38,7 @@ def whole_number(value: object, *, least: int = 0) -> int | None:
     elif isinstance(value, int | np.integer):
         number = int(value)
     elif isinstance(value, float | np.floating):
-        most = EXACT[8 * value.itemsize if isinstance(value, np.floating) else 64]
+        most = EXACT_OF_BITS[8 * value.itemsize if isinstance(value, np.floating) else 64]
         number = int(value) if abs(float(value)) <= most and float(value).is_integer() else None
     elif isinstance(value, Decimal):
         number = int(value) if value.is_finite() and value == int(value) else None
@@ -73,7 +73,9 @@ def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int
     if pa.types.is_floating(kind):
         floats = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
         unknown = np.isnan(floats)
-        fine = unknown | ((np.abs(floats) <= EXACT[kind.bit_width]) & (floats == np.trunc(floats)) & (floats >= least))
+        fine = unknown | (
+            (np.abs(floats) <= EXACT_OF_BITS[kind.bit_width]) & (floats == np.trunc(floats)) & (floats >= least)
+        )
         numbers = pa.array(np.where(unknown | ~fine, 0, floats).astype(np.int64), mask=unknown)
         odd = None if fine.all() else float(floats[~fine][0])
     elif pa.types.is_integer(kind):

@@ -1,4 +1,7 @@
-"""The one rule of ids and places in tables: a whole number in digits, of 64 bits. Anything else is an error."""
+"""The one rule of ids and places in tables: a whole number in digits, of 64 bits. Anything else is an error.
+
+`spora_db.whole_numbers` has the same rule for Arrow.
+"""
 
 from sqlglot import exp
 
@@ -6,10 +9,9 @@ from spora_db.sources.casts import refused
 from spora_db.sources.duckdb_types import NULL
 from spora_db.sources.expressions import call, cast_to, opaque, text
 from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
+from spora_db.whole_numbers import EXACT_OF_BITS, MOST
 
-MOST = 2**63 - 1
-EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
-"""Up to here a floating-point number is the whole number that was meant; beyond, its neighbours are the same."""
+EXACT = {"FLOAT": EXACT_OF_BITS[32], "DOUBLE": EXACT_OF_BITS[64]}
 _DIGITS = "^[0-9]+$"
 _DIGITS_OF_DECIMALS = "^-?[0-9]+([.]0*)?$"
 
