@@ -122,3 +122,14 @@ def unknown(
     else:
         message += f" There is no {kind} here."
     return UnknownNameError(f"{message} {remedy}".rstrip())
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -5,8 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spora_db.errors import SporaError
-from spora_db.wording import counted
+from spora_db.errors import SporaError, counted
 
 if TYPE_CHECKING:
     from spora_db.catalog import Catalog

@@ -15,9 +15,9 @@ from lakes import write_lake
 from spora_db import Catalog, MultiplexImagingDataset, SporaQuery
 from spora_db.catalog.sql_files import names_in_text
 from spora_db.errors import QueryError, TableError
+from spora_db.files.whole_numbers import whole_numbers
 from spora_db.importing.metadata import cell_table
 from spora_db.validation import validate
-from spora_db.whole_numbers import whole_numbers
 
 CELLS = "alpha/metadata/cells.parquet"
 ODD = {

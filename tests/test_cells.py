@@ -18,7 +18,6 @@ from cell_lakes import SIZE, centroids, instance_mask, write_cells, write_mask, 
 from conftest import SHARED
 from lakes import PANEL, coordinates_image, write_lake, write_zarr
 from spora_db import Catalog, SporaQuery, collate_list
-from spora_db.centroids import mask_centroids
 from spora_db.errors import (
     ArgumentError,
     FileFormatError,
@@ -27,7 +26,8 @@ from spora_db.errors import (
     TableError,
     UnknownNameError,
 )
-from spora_db.query.centroid_columns import CENTROID_COLUMNS
+from spora_db.masks.centroids import mask_centroids
+from spora_db.selection.centroid_columns import CENTROID_COLUMNS
 
 SPEC = "quantile_clipping/uq_0.99_image"
 

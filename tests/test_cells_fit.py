@@ -17,10 +17,10 @@ from cell_lakes import SIZE, centroids, write_mask
 from lakes import write_lake
 from spora_db import Catalog, MultiplexImagingDataset, SporaQuery
 from spora_db.catalog.sql_files import names_in_text
-from spora_db.centroids import mask_centroids
 from spora_db.datasets.labels import LabelChoice, apply_labels
 from spora_db.errors import QueryError, TableError, UnknownNameError
-from spora_db.samples.cell_checks import ListedCells
+from spora_db.masks.centroids import mask_centroids
+from spora_db.plan.cell_checks import ListedCells
 from spora_db.validation import validate
 
 TISSUE = "alpha_0000"

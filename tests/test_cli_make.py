@@ -198,7 +198,7 @@ def test_preview_draws_tissues(tmp_path, monkeypatch, name, largest):
     views = []
     draw = spora_db.jobs.preview.draw_tissue
     monkeypatch.setattr("spora_db.jobs.preview.draw_tissue", lambda axes, view: views.append(view) or draw(axes, view))
-    monkeypatch.setattr(sys.modules["spora_db.plot.overview"], "LARGEST", largest)
+    monkeypatch.setattr(sys.modules["spora_db.drawing.overview"], "LARGEST", largest)
     root = (write_masks if name == "masks" else write_images)(tmp_path)
     code, told = invoke(*TILE, root, "--preview", tmp_path / "out.png")
     assert code == 0

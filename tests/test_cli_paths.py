@@ -12,10 +12,10 @@ import pytest
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.cli import main
+from spora_db.drawing.canvas import Picture, save_picture
 from spora_db.errors import WriteError
+from spora_db.files.writing import named_file
 from spora_db.images import write_ometiff
-from spora_db.plot.canvas import Picture, save_picture
-from spora_db.writing import named_file
 
 Run = Callable[..., tuple[int, str, str]]
 BAD = {

@@ -28,8 +28,8 @@ from spora_db.dialects.aggregates import AGGREGATES, WINDOWS
 from spora_db.dialects.expressions import RULES
 from spora_db.dialects.functions import FUNCTIONS as TRANSLATED
 from spora_db.errors import ArgumentError, QueryError, SporaError, UnknownNameError
-from spora_db.guard.dialect import DIALECT
 from spora_db.guard.functions import FUNCTIONS, TABLE_FUNCTIONS
+from spora_db.sqltext.dialect import DIALECT
 
 OTHERS = DIALECTS[1:]
 FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3}

@@ -15,8 +15,8 @@ from conftest import SHARED
 from spora_db import SporaQuery
 from spora_db.catalog import Catalog
 from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, UnknownNameError
-from spora_db.sources.expressions import literal_glob
 from spora_db.sources.reconcile import common_type
+from spora_db.sqltext.expressions import literal_glob
 
 
 def write(path: Path, table: pa.Table | dict | pd.DataFrame) -> None:

@@ -9,10 +9,10 @@ from sqlglot import parse_one
 from spora_db import Catalog, SporaQuery
 from spora_db.catalog.database import MACROS, VIEWS
 from spora_db.errors import ArgumentError, FileFormatError, QueryError
-from spora_db.guard.dialect import DIALECT
 from spora_db.guard.listings import with_listings
 from spora_db.guard.text import tokens_of
-from spora_db.query.repeatable import changing
+from spora_db.selection.repeatable import changing
+from spora_db.sqltext.dialect import DIALECT
 
 ANSWERED = (
     # FROM first, TABLE, VALUES

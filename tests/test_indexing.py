@@ -12,8 +12,8 @@ from lakes import write_lake, write_zarr
 from spora_db.catalog import Catalog
 from spora_db.errors import FileFormatError
 from spora_db.images import write_ometiff
-from spora_db.indexing import index_images
-from spora_db.sources.image_index import index_path
+from spora_db.jobs.indexing import index_images
+from spora_db.remembered.image_index import index_path
 
 
 @pytest.fixture(autouse=True)

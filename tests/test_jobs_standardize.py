@@ -12,10 +12,10 @@ from conftest import SHARED, load_module
 from job_lakes import MARKERS, contents, hidden, mask_folder, read_mask, write_images
 from lakes import write_zarr
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, UnknownNameError, WriteError
+from spora_db.files.writing import read_provenance
 from spora_db.images import open_image, read_region
 from spora_db.jobs import Shard, engines, standardize_lake
 from spora_db.standardization.specs import Spec, parse_spec, register_standardizer
-from spora_db.writing import read_provenance
 
 IMAGE, GLOBAL = "quantile_clipping/uq_0.99_image", "quantile_clipping/uq_0.99_global"
 FOLDER = "cohort/imc/1_0mpp/standardization"

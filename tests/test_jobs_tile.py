@@ -16,9 +16,9 @@ import pytest
 from conftest import SHARED, load_module
 from job_lakes import contents, hidden, mask_folder, write_images, write_masks
 from spora_db.errors import ArgumentError, MaskNotFoundError, UnknownNameError, WriteError
+from spora_db.files.writing import read_provenance
 from spora_db.jobs import Shard, engines, tile_lake
 from spora_db.tiling.parameters import TilingParameters
-from spora_db.writing import read_provenance
 
 PARAMETERS = TilingParameters(tile_size=32, stride=16, tolerance=0.85, coverage_goal=1.0)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spora_db import writing
 from spora_db.errors import ArgumentError, FileFormatError, WriteError
+from spora_db.files import writing
 from spora_db.jobs.progress import Lines
 from spora_db.jobs.publishing import _one_at_a_time
 from spora_db.jobs.resources import memory_budget, usable_cpus

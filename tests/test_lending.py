@@ -11,7 +11,7 @@ import pytest
 from spora_db import SporaQuery
 from spora_db.catalog import Catalog, close_kept_catalog, lent_catalog
 from spora_db.errors import QueryError, UnknownNameError
-from spora_db.indexing import index_images
+from spora_db.jobs.indexing import index_images
 from tests.lakes import write_lake
 
 LONG_AGO = time.time() - 3600

@@ -12,10 +12,10 @@ import pytest
 
 from lakes import coordinates_image, write_zarr
 from spora_db import Catalog, SporaQuery
-from spora_db.aliases import read_aliases
+from spora_db.catalog.aliases import read_aliases
 from spora_db.errors import ArgumentError, FileFormatError, QueryError, SporaError, TableError, UnknownNameError
-from spora_db.query.markers import find_markers
 from spora_db.selection import ChannelChoice
+from spora_db.selection.markers import find_markers
 
 PANELS = {
     "alpha": [("DNA", None), ("CD3e", "P07766"), ("CD8a", "P01732"), ("SMA", "P62736"), ("sma", "P68133")],

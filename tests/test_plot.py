@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from torch.utils.data import DataLoader
 
+from spora_db.drawing.canvas import picture_format, wrap_legend, wrap_text
+from spora_db.drawing.markers import PALETTE, SLOTS
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.plot import (
     Picture,
@@ -28,8 +30,6 @@ from spora_db.plot import (
     spell_markers,
     tile,
 )
-from spora_db.plot.canvas import picture_format, wrap_legend, wrap_text
-from spora_db.plot.markers import PALETTE, SLOTS
 
 IMC = {
     "dataset": "lung",

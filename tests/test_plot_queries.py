@@ -19,6 +19,8 @@ from job_lakes import write_images
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery, plot
 from spora_db.demo import write_demo_lake
+from spora_db.drawing.canvas import MARGIN
+from spora_db.drawing.markers import PALETTE
 from spora_db.errors import (
     ArgumentError,
     DatasetNotFoundError,
@@ -32,8 +34,6 @@ from spora_db.jobs import tile_lake
 from spora_db.jobs.preview import draw_preview
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
 from spora_db.loading.sample import Sample, summary
-from spora_db.plot.canvas import MARGIN
-from spora_db.plot.markers import PALETTE
 from spora_db.tiling.parameters import TilingParameters
 
 SPEC = "quantile_clipping/uq_0.99_image"
@@ -76,8 +76,8 @@ def test_only_the_channels_shown_are_read_and_slides_are_thinned(
 ) -> None:
     whole = plot.tissue_view(imc, "alpha_0000", mask=False)
     assert whole.channel_names == ("DNA", "CD3e", "Bad")
-    monkeypatch.setattr(import_module("spora_db.plot.overview"), "LARGEST", 40)
-    monkeypatch.setattr(import_module("spora_db.plot.overview"), "BAND", 7)
+    monkeypatch.setattr(import_module("spora_db.drawing.overview"), "LARGEST", 40)
+    monkeypatch.setattr(import_module("spora_db.drawing.overview"), "BAND", 7)
     thinned = plot.tissue_view(imc, "alpha_0000", mask=False)
     assert (thinned.thinned, thinned.image.shape, thinned.height, thinned.width) == (3, (3, 32, 32), 96, 96)
     expected = whole.image.reshape(3, 32, 3, 32, 3).mean(axis=(2, 4))

@@ -16,7 +16,7 @@ from spora_db import Catalog, SporaQuery
 from spora_db.cli import app
 from spora_db.errors import ArgumentError, SporaError, TableError, UnknownNameError, WriteError
 from spora_db.loading.dataset import PlanDataset
-from spora_db.quarantine import SCHEMA, Quarantine, quarantine_path, read_quarantine
+from spora_db.remembered.quarantine import SCHEMA, Quarantine, quarantine_path, read_quarantine
 
 BROKEN = "alpha_0001"
 SHARD = "0/c/0/0/1"  # rows 0 to 63, columns 64 to 95: tiles 2 and 5 of 3 x 3

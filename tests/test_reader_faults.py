@@ -19,6 +19,7 @@ import zarr
 
 import spora_db
 from spora_db.errors import FileFormatError, ImageNotFoundError, ReaderError, SporaError
+from spora_db.files.writing import read_provenance
 from spora_db.images import chunk_codecs, image_header, open_image, read_region, write_ometiff, write_omezarr
 from spora_db.images.cache import clear_cache
 from spora_db.images.opening import close_images
@@ -29,12 +30,11 @@ from spora_db.importing.page_names import page_names
 from spora_db.layout import scan
 from spora_db.lock.json_values import from_json
 from spora_db.masks import load_mask
-from spora_db.quarantine import SCHEMA, quarantine_path, read_quarantine
+from spora_db.remembered.image_index import index_path, read_index
+from spora_db.remembered.quarantine import SCHEMA, quarantine_path, read_quarantine
 from spora_db.sources.footers import read_footer, verify_pages
-from spora_db.sources.image_index import index_path, read_index
 from spora_db.standardization.wide_tables import wide_table
 from spora_db.validation import validate
-from spora_db.writing import read_provenance
 
 IMAGE = np.arange(2 * 40 * 50, dtype=np.uint16).reshape(2, 40, 50)
 FAULTS = [

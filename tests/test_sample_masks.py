@@ -13,7 +13,7 @@ from cell_lakes import write_mask, write_masks
 from lakes import write_lake
 from spora_db import SporaQuery, collate_list
 from spora_db.errors import ArgumentError, FileFormatError, MaskNotFoundError, UnknownNameError
-from spora_db.samples.masks import MASKS, MaskCache, cut, set_mask_cache_bytes
+from spora_db.plan.mask_parts import MASKS, MaskCache, cut, set_mask_cache_bytes
 
 KINDS = ("tissue", "instances", "kind")
 FOLDERS = {"tissue": "tissue_masks", "instances": "cell_masks/instances", "kind": "cell_masks/kind"}

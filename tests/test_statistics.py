@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from array_reader import ArrayReader
 from conftest import SHARED, load_module
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownNameError, WriteError
+from spora_db.files.writing import read_provenance
 from spora_db.standardization.specs import parse_spec, register_standardizer
 from spora_db.standardization.tables import load_statistics
 from spora_db.statistics import (
@@ -29,7 +30,6 @@ from spora_db.statistics import (
 from spora_db.statistics.moments import Moments, MomentSums
 from spora_db.statistics.plan import Round, first_round
 from spora_db.statistics.quantiles import DigitCounter, KeyKind, Search
-from spora_db.writing import read_provenance
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "float32", "float64"]
 SPECS = [

@@ -12,9 +12,9 @@ import pytest
 
 from conftest import load_module
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, WriteError
+from spora_db.files.writing import read_provenance
 from spora_db.tiling.parameters import TilingParameters
 from spora_db.tiling.tables import merge_tilings, tile_tissues, tile_unit, write_tiles
-from spora_db.writing import read_provenance
 
 PARAMETERS = TilingParameters(tile_size=16, stride=8, tolerance=0.6)
 

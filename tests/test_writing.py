@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spora_db.errors import FileFormatError, TableError, WriteError
-from spora_db.writing import atomic_path, read_provenance, write_parquet
+from spora_db.files.writing import atomic_path, read_provenance, write_parquet
 
 TABLE = pa.table({"tissue_id": ["a", "b"], "row": [0, 64]})
 
@@ -96,7 +96,8 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     """A limit on the size of files stands in for a full disk: the write fails in the middle."""
     code = f"""
 import pathlib, pyarrow as pa, random
-from spora_db import errors, writing
+from spora_db import errors
+from spora_db.files import writing
 table = pa.table({{"x": [random.random() for _ in range(100_000)]}})
 try:
     writing.write_parquet(table, pathlib.Path({str(tmp_path)!r}) / "t.parquet")

@@ -11,13 +11,13 @@ from spora_db.audit.findings import Finding, find
 from spora_db.audit.same_pixels import SamePixels, find_same_pixels
 from spora_db.audit.tables import composition, leakage, licences, missing, panels, tissue_frame
 from spora_db.catalog import lent_catalog
-from spora_db.channels import missing_chunks_in
 from spora_db.errors import unknown
 from spora_db.images.base import MissingChunks
+from spora_db.plan.resolution import resolve
 from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
-from spora_db.query.compilation import compile_rows
-from spora_db.query.resolution import resolve
 from spora_db.selection import Selection
+from spora_db.selection.channels import missing_chunks_in
+from spora_db.selection.compilation import compile_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ class Audit:
         path
             The file, .png (or .pdf, .svg), written whole or not at all.
         """
-        from spora_db.plot.audit import audit_sheet
+        from spora_db.audit.sheet import audit_sheet
 
         return audit_sheet(self, path=path)
 

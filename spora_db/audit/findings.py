@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from spora_db.audit.same_pixels import SamePixels
+from spora_db.errors import counted
 from spora_db.plan.channels import ChosenChannels
-from spora_db.query.markers import ACCESSION
 from spora_db.selection import MissingStatistics
+from spora_db.selection.markers import ACCESSION
 from spora_db.standardization.usable import REMEDIES
-from spora_db.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd

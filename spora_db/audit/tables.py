@@ -10,11 +10,11 @@ from sqlglot import exp
 from spora_db.audit.licences import KEYS, licence_of_file
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, unknown
-from spora_db.guard.dialect import DIALECT
 from spora_db.plan.channels import ChosenChannels
-from spora_db.quarantine import read_quarantine
-from spora_db.query.compilation import Resolved, compile_rows, identity_columns
-from spora_db.query.coverage import missing_statistics_table
+from spora_db.plan.coverage import missing_statistics_table
+from spora_db.remembered.quarantine import read_quarantine
+from spora_db.selection.compilation import Resolved, compile_rows, identity_columns
+from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from typing import NoReturn
 import duckdb
 import pyarrow as pa
 
-from spora_db.aliases import Naming
+from spora_db.catalog.aliases import Naming
 from spora_db.catalog.connecting import Parameters, checked, connect, spill_folder
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
@@ -25,7 +25,6 @@ from spora_db.catalog.inherited import keep_in_forks
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text, needs, sql_text
 from spora_db.errors import QueryError
-from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
 from spora_db.sources import (
     LISTINGS,
@@ -37,6 +36,7 @@ from spora_db.sources import (
     listing_table,
     signature,
 )
+from spora_db.sqltext.dialect import DIALECT
 
 VIEWS = (
     "datasets",

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from spora_db.aliases import Naming
+from spora_db.catalog.aliases import Naming
 from spora_db.catalog.connecting import Parameters
 from spora_db.catalog.database import Database
-from spora_db.guard.dialect import DIALECT
 from spora_db.layout import Lake
-from spora_db.names import fold
 from spora_db.sources import Branch, SourceQuery
+from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.names import fold
 
 _ESTIMATE = "Estimated Cardinality"
 _LEFT_OUT = (_ESTIMATE, "Function", "Type")

@@ -10,14 +10,14 @@ import duckdb
 
 from spora_db.catalog.describe import cohort_types
 from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, unknown
-from spora_db.guard.dialect import DIALECT
 from spora_db.guard.text import quoting, tokens_of, where
-from spora_db.names import fold
 from spora_db.sources import Branch, Origin
 from spora_db.sources.duckdb_types import is_known
-from spora_db.sources.expressions import identifier, try_cast
 from spora_db.sources.footers import broken_parquet
 from spora_db.sources.reconcile import TEXT
+from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.expressions import identifier, try_cast
+from spora_db.sqltext.names import fold
 
 _NOT_OF_A_FILE = (
     duckdb.BinderException,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.aliases import Naming, read_aliases
+from spora_db.catalog.aliases import Naming, read_aliases
 from spora_db.catalog.connecting import Parameters
 from spora_db.catalog.database import MACROS, VIEWS, Database
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
@@ -20,13 +20,13 @@ from spora_db.catalog.sql_files import names_in_text
 from spora_db.dialects import Dialect, check_dialect, translate
 from spora_db.errors import QueryError, unknown
 from spora_db.guard import Statement, check_statement
-from spora_db.guard.dialect import DIALECT
 from spora_db.layout import TableFile, scan
-from spora_db.quarantine import read_quarantine
+from spora_db.remembered.quarantine import read_quarantine
 from spora_db.sources import verify_pages
+from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:
-    from spora_db.aliases import AliasTable
+    from spora_db.catalog.aliases import AliasTable
 
 
 class Catalog:
@@ -286,7 +286,7 @@ class Catalog:
         Result
             ``dataset, tissue_id, modality, mpp, tile_size, tile_id, cell_id, row, col, error, time`` (UTC, of the first
             failure); a row each; none where nothing failed. They are kept in a file of the user, see
-            `spora_db.quarantine`.
+            `spora_db.remembered.quarantine`.
         """
         return self._database.show(read_quarantine(self.lake))
 

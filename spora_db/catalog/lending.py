@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 
 from spora_db.catalog.interface import Catalog
-from spora_db.forks import fork_only_with
+from spora_db.files.forks import fork_only_with
 
 _kept: Catalog | None = None
 _lock = threading.RLock()

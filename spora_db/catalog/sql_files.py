@@ -9,8 +9,8 @@ import sqlglot
 from sqlglot import exp
 
 from spora_db.errors import QueryError, unknown
-from spora_db.guard.dialect import DIALECT
 from spora_db.guard.text import refuse_parse
+from spora_db.sqltext.dialect import DIALECT
 
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from spora_db.catalog import Catalog, Result
 from spora_db.errors import QueryError, SporaError
-from spora_db.failures import READER_FAILURES
+from spora_db.files.failures import READER_FAILURES
 from spora_db.guard import check_statement
 
 # Arrow has none of them: DuckDB hands out its own bytes, another number (-1 for the largest UHUGEINT) or no time zone

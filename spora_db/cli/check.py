@@ -45,9 +45,9 @@ def validate(
     import sys
     from dataclasses import asdict
 
+    from spora_db.errors import counted
     from spora_db.validation import count
     from spora_db.validation import validate as find
-    from spora_db.wording import counted
 
     progress = _Counter() if deep and sys.stderr.isatty() else None
     findings = find(lake, dataset=dataset, deep=deep, missing_chunks=missing_chunks.value, progress=progress)
@@ -190,8 +190,8 @@ def import_dataset(
     """
     import sys
 
+    from spora_db.errors import counted
     from spora_db.importing import import_dataset as make
-    from spora_db.wording import counted
 
     report = make(
         source,

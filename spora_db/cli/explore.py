@@ -40,7 +40,7 @@ def _output_file(path: Path | None) -> Path | None:
     """Return the file of --output, None for standard output."""
     if path is not None and not path.name:
         raise ArgumentError("--output names no file; expected one such as answer.csv, or - for standard output.")
-    from spora_db.writing import named_file
+    from spora_db.files.writing import named_file
 
     return None if path in (None, Path("-")) else named_file(path)
 

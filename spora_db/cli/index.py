@@ -24,8 +24,8 @@ def index(
 
     spora-db sql my-lake "SELECT dataset, min(height), max(height) FROM images GROUP BY dataset"
     """
-    from spora_db.indexing import index_images
-    from spora_db.wording import counted
+    from spora_db.errors import counted
+    from spora_db.jobs.indexing import index_images
 
     report = index_images(lake, beside=beside)
     sys.stdout.write(f"{counted(report.read, 'header')} read, {report.kept:,} known already: {report.path}\n")

@@ -115,7 +115,7 @@ def tile(
     if preview is not None and shard is not None:
         raise ArgumentError("--preview draws finished tilings; give it with --merge, after the shards.")
     if preview is not None:
-        from spora_db.plot.canvas import picture_format
+        from spora_db.drawing.canvas import picture_format
 
         picture_format(preview)
     report = tile_lake(

@@ -26,8 +26,8 @@ def quarantine(
     """
     from spora_db.catalog import Catalog
     from spora_db.cli.tables import chosen_form, say_written, write_answer
-    from spora_db.quarantine import forget_quarantine, quarantine_path
-    from spora_db.wording import counted
+    from spora_db.errors import counted
+    from spora_db.remembered.quarantine import forget_quarantine, quarantine_path
 
     form = chosen_form(output_format, output)
     with Catalog(lake) as catalog:

@@ -18,8 +18,7 @@ from spora_db.cli.scripts import Script
 from spora_db.cli.statements import dot_command, statements
 from spora_db.cli.tables import FORMS, SHOWN_ROWS, encoded, print_lines, print_table, told_of, write_answer
 from spora_db.cli.terminal import fit_carets
-from spora_db.errors import ArgumentError, QueryError, SporaError, unknown
-from spora_db.wording import counted
+from spora_db.errors import ArgumentError, QueryError, SporaError, counted, unknown
 
 PROMPT, CONTINUED = "spora> ", "  ...> "
 WELCOME = "{lake}: {datasets}. SELECT ...; ends with a semicolon, .help lists commands, .quit leaves."

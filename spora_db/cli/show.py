@@ -31,7 +31,7 @@ def demo(
     from spora_db.demo import write_demo_lake
     from spora_db.demo.lake import MPP
     from spora_db.demo.prepare import SPEC, TILE_SIZE, TOLERANCE
-    from spora_db.wording import counted
+    from spora_db.errors import counted
 
     console = plain_console()
     started = time.perf_counter()

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from spora_db.cli.cells import cell_text, is_list, json_text, shown_text
 from spora_db.cli.terminal import ENDLESS, plain_console
-from spora_db.errors import ArgumentError
-from spora_db.wording import counted
+from spora_db.errors import ArgumentError, counted
 
 SHOWN_ROWS = 40
 LONGEST = 48
@@ -186,7 +185,7 @@ def write_answer(table: pa.Table, form: str, output: Path | None) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
     else:
-        from spora_db.writing import atomic_path, named_file
+        from spora_db.files.writing import atomic_path, named_file
 
         with atomic_path(named_file(output)) as partial:
             partial.write_bytes(content)

@@ -29,7 +29,7 @@ from spora_db.images.base import MissingChunks
 from spora_db.layout import image_folder, mpp_folder, parse_mpp, tile_file
 from spora_db.query import SporaQuery
 from spora_db.selection import ChannelKind
-from spora_db.settled import Settled, fixed
+from spora_db.standardization.settled import Settled, fixed
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from spora_db.datasets.queries import merged_query
 from spora_db.errors import ArgumentError, unknown
 from spora_db.layout import parse_mpp
 from spora_db.query import SporaQuery
-from spora_db.settled import Settled
+from spora_db.standardization.settled import Settled
 
 Options = Mapping[str, Mapping[str, Any]]
 

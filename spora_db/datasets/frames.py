@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
-from spora_db.channels import panel_select
 from spora_db.errors import TableError, unknown
-from spora_db.guard.dialect import DIALECT
 from spora_db.selection import ChannelChoice
+from spora_db.selection.channels import panel_select
+from spora_db.sqltext.dialect import DIALECT
 
 TISSUES = "SELECT * FROM tissues ORDER BY tissue_id, modality"
 CELLS = "SELECT * FROM cells ORDER BY tissue_id, cell_id"

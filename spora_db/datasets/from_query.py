@@ -6,13 +6,13 @@ from typing import Any
 import pyarrow as pa
 
 from spora_db.catalog import lent_catalog
-from spora_db.channels import is_rgb
 from spora_db.datasets.spora import SporaDataset
 from spora_db.errors import ArgumentError, QueryError
+from spora_db.plan.resolution import resolve
 from spora_db.query import SporaQuery
-from spora_db.query.compilation import compile_rows
-from spora_db.query.resolution import resolve
 from spora_db.selection import Selection
+from spora_db.selection.channels import is_rgb
+from spora_db.selection.compilation import compile_rows
 
 
 def spora_dataset(

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spora_db.channels import ACCESSION_PATTERNS
 from spora_db.datasets._types import BoolMask
 from spora_db.datasets.frames import Panel
 from spora_db.errors import ArgumentError, TableError, unknown
 from spora_db.selection import ChannelKind
+from spora_db.selection.channels import ACCESSION_PATTERNS
 
 Int64 = npt.NDArray[np.int64]
 ACCESSION = re.compile(ACCESSION_PATTERNS["published"])

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, unknown
-from spora_db.label_encoders import class_names, encoder_faults
 from spora_db.layout import INSTANCES, cell_mask_folders, check_name, is_cell_mask, mask_folder
 from spora_db.masks import load_label_mask, load_tissue_mask
+from spora_db.masks.label_encoders import class_names, encoder_faults
 
 Size = tuple[int, int] | None
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
 from spora_db.errors import ArgumentError, UnknownNameError, unknown
-from spora_db.settled import Settled
+from spora_db.standardization.settled import Settled
 
 
 class _Modality(Settled):

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from spora_db.channels import is_rgb
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.errors import ArgumentError
 from spora_db.query import SporaQuery
 from spora_db.selection import ChannelChoice, StandardizationChoice
+from spora_db.selection.channels import is_rgb
 
 T = TypeVar("T", bound=Hashable)
 

@@ -8,11 +8,11 @@ from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.plan import Plan
 from spora_db.plan.freezing import freeze
+from spora_db.plan.resolution import resolve
 from spora_db.query import SporaQuery
-from spora_db.query.compilation import compile_rows
-from spora_db.query.resolution import resolve
 from spora_db.samples.materialize import ImagePlan, Materializer
 from spora_db.selection import StandardizationChoice
+from spora_db.selection.compilation import compile_rows
 
 
 class PlanImages:

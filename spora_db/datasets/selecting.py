@@ -7,7 +7,7 @@ import numpy as np
 from sqlglot import exp
 
 from spora_db.datasets.labels import LabelChoice
-from spora_db.guard.dialect import DIALECT
+from spora_db.sqltext.dialect import DIALECT
 
 LISTED = "(dataset, modality, tissue_id) IN (SELECT (dataset, modality, tissue_id) FROM tissues)"
 """The condition that the tissue metadata has a row for the image's tissue and modality."""

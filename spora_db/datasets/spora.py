@@ -26,7 +26,7 @@ from spora_db.datasets.selecting import member
 from spora_db.errors import ArgumentError, DatasetNotFoundError, unknown
 from spora_db.layout import mpp_folder, parse_mpp
 from spora_db.query import SporaQuery
-from spora_db.settled import FixedDict, Settled, fixed
+from spora_db.standardization.settled import FixedDict, Settled, fixed
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from spora_db.dialects.kinds import COMPARED, NUMBERS, ORDERED, Kind, Sign, Type
 from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import SPARK, refused
 from spora_db.dialects.texts import BYTES, PLAIN, collated
-from spora_db.names import fold
-from spora_db.sources.expressions import call as made  # `call` is what is translated here
+from spora_db.sqltext.expressions import call as made  # `call` is what is translated here
+from spora_db.sqltext.names import fold
 
 _ORDER = "Say ORDER BY inside OVER (...), by columns that tell all rows apart."
 _SIDES = ("UNBOUNDED", "CURRENT ROW")

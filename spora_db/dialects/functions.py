@@ -18,8 +18,8 @@ from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import Dialect, refused
 from spora_db.dialects.text_functions import Rule, Values, joined
 from spora_db.dialects.texts import BYTES, PLAIN, collated
-from spora_db.names import fold
-from spora_db.sources.expressions import call
+from spora_db.sqltext.expressions import call
+from spora_db.sqltext.names import fold
 
 _MACROS = ("has_all_markers", "has_any_marker", "n_markers")
 _PARTS = ("year", "quarter", "month", "day")

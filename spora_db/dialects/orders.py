@@ -13,7 +13,7 @@ from spora_db.dialects.aggregates import ordered
 from spora_db.dialects.kinds import Typed, literal_whole
 from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import refused
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 OUTSIDE, KEPT = "ordered", "spora_kept"
 

@@ -15,7 +15,7 @@ from spora_db.dialects.kinds import COMPARED, NUMBERS, Kind, Typed, literal_text
 from spora_db.dialects.orders import Finish, finished
 from spora_db.dialects.scope import Relation, Scope, Translated
 from spora_db.dialects.targets import refused
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 _SELECT = {"with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "qualify"}
 _SET_OPERATION = {"with_", "this", "expression", "distinct"}

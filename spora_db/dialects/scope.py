@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from spora_db.dialects.kinds import NUMBERS, Kind, Typed, wrapped
 from spora_db.dialects.targets import Dialect, can_name, refused
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 _ALIAS = "Name things differently, and columns with their relation, as in t.tissue_id."
 

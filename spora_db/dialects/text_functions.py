@@ -12,7 +12,7 @@ from spora_db.dialects.kinds import Typed, literal_text, literal_whole, wrapped
 from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import refused
 from spora_db.dialects.texts import LETTERS, PLAIN, collated, regexp
-from spora_db.sources.expressions import call
+from spora_db.sqltext.expressions import call
 
 Values = Sequence[exp.Expr]
 Rule = Callable[[Values, Scope], Typed]

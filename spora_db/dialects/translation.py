@@ -11,8 +11,8 @@ from spora_db.dialects.kinds import Typed, kind_of
 from spora_db.dialects.scope import Relation, Scope, Translated
 from spora_db.dialects.targets import Dialect, can_name, check_dialect, refused
 from spora_db.errors import QueryError
-from spora_db.guard.dialect import DIALECT
-from spora_db.names import fold
+from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.names import fold
 
 Columns = Mapping[str, Mapping[str, str]]
 """By relation, by column, in order: the type in DuckDB."""

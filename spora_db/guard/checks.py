@@ -22,7 +22,6 @@ from sqlglot import TokenType, exp
 from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 
 from spora_db.errors import QueryError, unknown
-from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import AGGREGATES
 from spora_db.guard.nodes import Checker, Source
 from spora_db.guard.parser import PARSER
@@ -30,7 +29,8 @@ from spora_db.guard.pivots import refuse_open_pivots
 from spora_db.guard.reading import check_reading
 from spora_db.guard.text import TOO_DEEP, check_for_sqlglot, quoting, refuse, refuse_parse, tokens_of, where
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
-from spora_db.names import fold
+from spora_db.sqltext.dialect import GuardDialect
+from spora_db.sqltext.names import fold
 
 _BEGINS = {TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN, TokenType.FROM, TokenType.TABLE, TokenType.VALUES}
 _BEGINS |= {TokenType.PIVOT, TokenType.UNPIVOT}

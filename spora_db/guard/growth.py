@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from spora_db.guard.parser import Tree
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 _SECOND, _ALL = slice(1, 2), slice(None)
 _SIZED = {

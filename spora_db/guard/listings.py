@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator
 
 from sqlglot import Token, TokenType, exp
 
-from spora_db.guard.dialect import DIALECT
 from spora_db.guard.relations import SCHEMA
 from spora_db.guard.text import refuse
-from spora_db.names import fold
+from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.names import fold
 
 _SHOWN = ("database", "schema", "name", "column_names", "column_types", "temporary")
 

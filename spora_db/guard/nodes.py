@@ -15,7 +15,7 @@ from spora_db.guard.kinds import KINDS, OPERATORS, PARTS
 from spora_db.guard.parser import PARSER, Tree
 from spora_db.guard.relations import SCHEMA, check_cte_name, check_relation, refuse_in_from
 from spora_db.guard.text import TOO_DEEP, characters, refuse
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 LISTED = frozenset({"columns", "tables"})
 """Relations of ``information_schema`` that are answered, for the catalog's relations alone."""

@@ -6,7 +6,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from spora_db.forks import fork_only_with
+from spora_db.files.forks import fork_only_with
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlglot import Token, TokenType
 
 from spora_db.guard.text import refuse
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 _VALUES = ") IN ('')"
 _PIVOT = ("pivot", "pivot_wider")

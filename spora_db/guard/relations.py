@@ -7,7 +7,7 @@ from typing import NoReturn
 from spora_db.errors import unknown
 from spora_db.guard.functions import TABLE_FUNCTIONS
 from spora_db.guard.text import refuse, where
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 SCHEMA = "main"
 """The schema of all relations; a name may be qualified by it."""

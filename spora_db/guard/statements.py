@@ -22,7 +22,7 @@ from spora_db.guard.nodes import Checker, Found, Source, refuse_unread
 from spora_db.guard.parser import PARSER
 from spora_db.guard.pivots import OpenColumn, listed_values, open_pivots
 from spora_db.guard.text import check_brackets, refuse, tokens_of
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)"
 _OPTION = r"(?:ANALYZE|FORMAT\s+'?(?:TEXT|JSON|HTML|GRAPHVIZ|YAML|MERMAID)'?)"

@@ -9,9 +9,9 @@ from sqlglot import Token, TokenType
 from sqlglot.errors import ParseError, TokenError
 
 from spora_db.errors import QueryError
-from spora_db.guard.dialect import GuardDialect
 from spora_db.guard.functions import BARE_WORDS, COMPILED, FUNCTIONS, WORDS
-from spora_db.names import fold
+from spora_db.sqltext.dialect import GuardDialect
+from spora_db.sqltext.names import fold
 
 LONGEST_TEXT = 1_000_000
 """Characters of SQL that are read; 50,000 quoted ids in one IN list take a tenth of it."""

@@ -8,7 +8,7 @@ from sqlglot import exp
 from spora_db.guard.functions import COMPILED, FUNCTIONS, TABLE_FUNCTIONS, TYPE_ALIASES
 from spora_db.guard.relations import check_cte_name, check_relation, refuse_in_from
 from spora_db.guard.text import check_tokens, refuse, tokens_of
-from spora_db.names import fold
+from spora_db.sqltext.names import fold
 
 QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Pivot)
 ADVICE = "A query is one SELECT over the catalog's relations, CTEs and table functions that make rows from values."

@@ -10,7 +10,7 @@ import google_crc32c
 import imagecodecs
 import numpy as np
 
-from spora_db.failures import READER_FAILURES
+from spora_db.files.failures import READER_FAILURES
 from spora_db.images.buffers import BUFFERS, Bytes
 
 BLOSC_DECODE: Callable[..., Any] = imagecodecs.blosc_decode  # take arrays, which their stubs leave out

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from spora_db.errors import FileFormatError, ImageNotFoundError
-from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES, OpenFile, broken

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
-from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
-from spora_db.forks import unforked
+from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.files.forks import unforked
 from spora_db.images.base import ChannelAxis
 from spora_db.images.files import Signature, broken, describe, signature
 from spora_db.images.tiff_described import as_described, described

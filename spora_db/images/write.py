@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, WriteError
-from spora_db.failures import FILE_FAILURES, READER_FAILURES
+from spora_db.files.failures import FILE_FAILURES, READER_FAILURES
+from spora_db.files.writing import atomic_path
 from spora_db.images.tiff_tiles import zstd_tiles
 from spora_db.images.zarr_layout import WRITTEN
-from spora_db.writing import atomic_path
 
 
 def write_omezarr(

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.failures import READER_FAILURES, reader_error
+from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.images.blosc_planes import decode_planes, read_planes
 from spora_db.images.buffers import Bytes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import SporaError
-from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.files import broken
 from spora_db.images.pixels import Pixels, deliver, delivered
 from spora_db.images.zarr_chunks import ChunkSource, Place, state_of_chunk_file

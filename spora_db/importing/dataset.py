@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from spora_db.channels import missing_chunks_in
 from spora_db.errors import ArgumentError, TableError, WriteError
+from spora_db.files.writing import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.importing.fields import Field, find_fields
 from spora_db.importing.metadata import cell_table, tissue_table
@@ -17,8 +17,8 @@ from spora_db.importing.targets import check_target, whole_folder
 from spora_db.importing.tissue_masks import describe
 from spora_db.importing.tissues import TissueJob, write_tissue
 from spora_db.layout import MULTIPLEX_MODALITIES, check_name, modality_folder, parse_mpp
+from spora_db.selection.channels import missing_chunks_in
 from spora_db.validation import validate
-from spora_db.writing import write_parquet
 
 MOST_THREADS = 4
 

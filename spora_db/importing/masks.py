@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, TableError
-from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images import open_image, read_region
 from spora_db.images.base import MissingChunks
 from spora_db.importing.fields import Field

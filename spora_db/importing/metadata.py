@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spora_db.errors import FileFormatError, TableError, unknown
+from spora_db.errors import FileFormatError, TableError, counted, unknown
+from spora_db.files.whole_numbers import whole_numbers
 from spora_db.importing.fields import STORES, TIFFS
 from spora_db.importing.panel import read_csv, read_header
-from spora_db.whole_numbers import whole_numbers
-from spora_db.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
-from spora_db.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.tiff_series import Picture, choose, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 

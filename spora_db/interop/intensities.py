@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.centroids import Centroids, instance_centroids, mask_centroids
 from spora_db.errors import ArgumentError
 from spora_db.kernels.intensities import label_intensities
+from spora_db.masks.centroids import Centroids, instance_centroids, mask_centroids
 
 if TYPE_CHECKING:
     from spora_db.samples.materialize import ImagePlan

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError, QueryError
+from spora_db.files.whole_numbers import type_with_gaps
 from spora_db.images.base import MissingChunks
 from spora_db.interop.frames import need
 from spora_db.interop.intensities import Cells, image_intensities
 from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
-from spora_db.samples.masks import CELLS
+from spora_db.plan.mask_parts import CELLS
 from spora_db.samples.materialize import ImagePlan, Materializer, cells_of_rows
-from spora_db.whole_numbers import type_with_gaps
+from spora_db.selection.channels import is_rgb
 
 if TYPE_CHECKING:
     import anndata as ad

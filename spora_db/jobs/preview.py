@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spora_db.channels import is_rgb, missing_chunks_in
-from spora_db.errors import ArgumentError, FileFormatError
+from spora_db.drawing.batch import legend_of
+from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, picture_format, wrap_legend
+from spora_db.drawing.markers import choose_channels
+from spora_db.drawing.overview import TissueView, draw_tissue, modality_name, read_thinned, thin_step
+from spora_db.errors import ArgumentError, FileFormatError, counted
 from spora_db.images import ImageReader, open_image, read_region
 from spora_db.images.base import MissingChunks
 from spora_db.images.brightfield import brightfield_fault
@@ -17,12 +20,8 @@ from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
 from spora_db.layout import parse_mpp, scan, tile_file
 from spora_db.masks import load_tissue_mask
-from spora_db.plot.batch import legend_of
-from spora_db.plot.canvas import FAINT, LEGEND_ROW, MARGIN, Page, picture_format, wrap_legend
-from spora_db.plot.markers import choose_channels
-from spora_db.plot.overview import TissueView, draw_tissue, modality_name, read_thinned, thin_step
+from spora_db.selection.channels import is_rgb, missing_chunks_in
 from spora_db.tiling.parameters import TilingParameters
-from spora_db.wording import counted
 
 MOST = 6  # tissues
 COLUMNS = 3

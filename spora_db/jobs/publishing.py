@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from spora_db.errors import FileFormatError, WriteError
+from spora_db.files.writing import read_provenance
 from spora_db.jobs.work_folder import LOCK, WorkFolder, package_version
-from spora_db.writing import read_provenance
 
 Standing: TypeAlias = Literal["absent", "same", "different"]
 Signature: TypeAlias = tuple[int, int, int] | None

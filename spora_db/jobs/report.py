@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from spora_db.files.writing import atomic_path
 from spora_db.jobs.units import Outcome
-from spora_db.writing import atomic_path
 
 State: TypeAlias = Literal["written", "kept", "failed", "waiting"]
 """The files are in place; they were before; they were not made; they wait for other shards."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, counted
 from spora_db.jobs.cohorts import (
     Cohort,
     Tissue,
@@ -31,7 +31,6 @@ from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import mask_folder, parse_mpp, scan, tile_file
 from spora_db.tiling import Tiling, TilingParameters
 from spora_db.tiling.tables import TissueTiling, merge_tilings, tile_unit, write_tiles
-from spora_db.wording import counted
 
 TABLES: tuple[Literal["tile_stats"], Literal["tile_coordinates"]] = ("tile_stats", "tile_coordinates")
 ARRAYS = ("tiles", "gains", "valid_ratios")

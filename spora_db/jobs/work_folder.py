@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spora_db.errors import FileFormatError, WriteError
-from spora_db.failures import FILE_FAILURES
-from spora_db.writing import atomic_path
+from spora_db.files.failures import FILE_FAILURES
+from spora_db.files.writing import atomic_path
 
 FORMAT = 1  # of the files in the folder; raised when they change, so that old ones are not taken for new ones
 COMMITTING = "committing"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-import numpy.ma  # noqa: F401 - numba and np.unique import it at first use, which a fork must not meet: spora_db.forks
+import numpy.ma  # noqa: F401 - numba and np.unique import it at first use, which a fork must not meet: spora_db.files.forks
 from numba.core.compiler_lock import global_compiler_lock
 
-from spora_db.forks import fork_only_with
+from spora_db.files.forks import fork_only_with
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spora_db.errors import counted
 from spora_db.images import cache_info
 from spora_db.loading.costs import CostModel
 from spora_db.loading.panel_batches import panel_numbers
 from spora_db.loading.report import FOLLOWED
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.weights import first_images
-from spora_db.wording import counted
 
 if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spora_db.channels import is_rgb
 from spora_db.errors import ArgumentError
 from spora_db.images.base import overlap, read_region
 from spora_db.plan import Plan
 from spora_db.samples.materialize import ImagePlan
+from spora_db.selection.channels import is_rgb
 from spora_db.standardization.specs import BUILT_IN
 from spora_db.standardization.standardize import Transform
 

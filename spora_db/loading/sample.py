@@ -14,8 +14,8 @@ class Sample(dict[str, Any]):
     """
 
     def _repr_png_(self) -> bytes | None:
+        from spora_db.drawing.tiles import sample_png
         from spora_db.errors import SporaError
-        from spora_db.plot.tiles import sample_png
 
         try:
             return sample_png(self)

@@ -11,7 +11,7 @@ from spora_db.errors import SporaError
 from spora_db.loading.order import hashed, order_key
 from spora_db.loading.sample import Sample
 from spora_db.plan import ABSENT, Plan
-from spora_db.quarantine import Quarantine, quarantine_path
+from spora_db.remembered.quarantine import Quarantine, quarantine_path
 
 logger = logging.getLogger(__name__)
 

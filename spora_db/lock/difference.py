@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spora_db.errors import counted
 from spora_db.lock.json_values import to_json
 from spora_db.lock.state import PARTS, FileState, TissueState
-from spora_db.wording import counted
 
 if TYPE_CHECKING:
     from spora_db.lock.lockfile import Lock

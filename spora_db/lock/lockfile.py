@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from spora_db.catalog import lent_catalog
 from spora_db.errors import DatasetNotFoundError, FileFormatError, LockError, QueryError, SporaError
+from spora_db.files.writing import atomic_path, named_file
 from spora_db.layout import scan
 from spora_db.lock.difference import PLAN_HASH, LockDifference, compare
 from spora_db.lock.json_values import from_json, to_json
@@ -30,11 +31,10 @@ from spora_db.plan import Plan
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.freezing import freeze
 from spora_db.plan.plan import VERSION as PLAN_VERSION
-from spora_db.query.compilation import Resolved, compile_rows
-from spora_db.query.repeatable import ADVICE, changing
-from spora_db.query.resolution import resolve
+from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
-from spora_db.writing import atomic_path, named_file
+from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.selection.repeatable import ADVICE, changing
 
 VERSIONED = ("spora-db", "duckdb", "sqlglot", "numpy", "pyarrow")
 

@@ -19,9 +19,9 @@ from spora_db.images.base import read_through
 from spora_db.layout import TableFile
 from spora_db.masks import load_mask
 from spora_db.plan import ABSENT, Plan
+from spora_db.plan.cell_parts import PlanCells, Values
 from spora_db.plan.statistics import global_spec
-from spora_db.query.compilation import Resolved
-from spora_db.samples.cells import PlanCells, Values
+from spora_db.selection.compilation import Resolved
 
 PARTS = ("rows", "columns", "channels", "statistics", "cells")
 """What a `TissueState` holds digests of, after the number of rows."""

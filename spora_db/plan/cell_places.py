@@ -14,19 +14,19 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
-from spora_db.centroids import Centroids, instance_centroids
 from spora_db.errors import MaskNotFoundError, TableError
-from spora_db.guard.dialect import DIALECT
 from spora_db.images import open_image
 from spora_db.masks import load_label_mask
-from spora_db.query.awaited_places import looks_at_places, without_places
-from spora_db.query.binding import Binder
-from spora_db.query.cells import CENTROIDS, CellTable, cell_id, centroid
-from spora_db.query.centroid_columns import AXES
-from spora_db.query.compilation import Resolved, compile_rows
-from spora_db.query.exclusion_conditions import whole_tissues
-from spora_db.samples.cell_checks import ListedCells, not_in_mask
+from spora_db.masks.centroids import Centroids, instance_centroids
+from spora_db.plan.cell_checks import ListedCells, not_in_mask
 from spora_db.selection import Selection
+from spora_db.selection.awaited_places import looks_at_places, without_places
+from spora_db.selection.cells import CENTROIDS, CellTable, cell_id, centroid
+from spora_db.selection.centroid_columns import AXES
+from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.selection.exclusion_conditions import whole_tissues
+from spora_db.sqltext.binding import Binder
+from spora_db.sqltext.dialect import DIALECT
 
 logger = logging.getLogger(__name__)
 

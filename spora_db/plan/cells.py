@@ -11,13 +11,13 @@ from sqlglot import exp
 
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, TableError, unknown
-from spora_db.guard.dialect import DIALECT
+from spora_db.plan.cell_checks import not_in_mask
+from spora_db.plan.cell_parts import PlanCells, Values
 from spora_db.plan.cell_places import register_centroids, repeated_cell
-from spora_db.query.binding import Binder
-from spora_db.query.cells import CellTable, cell_id, cell_table, centroid, join_cells
-from spora_db.samples.cell_checks import not_in_mask
-from spora_db.samples.cells import PlanCells, Values
 from spora_db.selection import Selection
+from spora_db.selection.cells import CellTable, cell_id, cell_table, centroid, join_cells
+from spora_db.sqltext.binding import Binder
+from spora_db.sqltext.dialect import DIALECT
 
 OWN_TABLE = """
     SELECT DISTINCT p.dataset FROM plan_tissues AS p

@@ -8,8 +8,8 @@ from spora_db.plan.channels import choose_channels
 from spora_db.plan.masks import choose_masks
 from spora_db.plan.plan import Plan
 from spora_db.plan.rows import fetch_rows
-from spora_db.query.binding import Compiled
 from spora_db.selection import Selection
+from spora_db.sqltext.binding import Compiled
 
 
 def freeze(selection: Selection, compiled: Compiled, catalog: Catalog) -> Plan:

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 
 from spora_db.catalog import Catalog
 from spora_db.errors import MaskNotFoundError, TableError, unknown
-from spora_db.samples.masks import PlanMasks
+from spora_db.plan.mask_parts import PlanMasks
 from spora_db.selection import Selection
 
 PATHS = """

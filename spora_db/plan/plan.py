@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.errors import counted
+from spora_db.plan.cell_parts import PlanCells
+from spora_db.plan.mask_parts import PlanMasks
 from spora_db.plan.panels import Int32, PlanChannels
-from spora_db.samples.cells import PlanCells
-from spora_db.samples.masks import PlanMasks
 from spora_db.selection import StandardizationChoice, Unit
-from spora_db.wording import counted
 
 VERSION = 4
 """Of `Plan.hash`, which locks compare: what it is made of changes with spora-db."""

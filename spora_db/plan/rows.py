@@ -13,14 +13,14 @@ from sqlglot import exp, parse_one
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import statement
 from spora_db.errors import TableError
-from spora_db.guard.dialect import DIALECT
-from spora_db.names import fold
 from spora_db.plan.cell_places import repeated_cell
 from spora_db.plan.panels import Int32
 from spora_db.plan.plan import ABSENT
-from spora_db.query.binding import Compiled
-from spora_db.query.compilation import identity_columns
 from spora_db.selection import Selection
+from spora_db.selection.compilation import identity_columns
+from spora_db.sqltext.binding import Compiled
+from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.names import fold
 
 IMAGES = "SELECT dataset, modality, mpp, tissue_id, path, format FROM images ORDER BY dataset, modality, mpp, tissue_id"
 NUMBERED = "numbered_images"

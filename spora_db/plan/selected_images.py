@@ -7,13 +7,13 @@ import pyarrow as pa
 from sqlglot import exp, parse_one
 
 from spora_db.catalog import Catalog
-from spora_db.channels import is_rgb
-from spora_db.guard.dialect import DIALECT
 from spora_db.plan.channels import ChosenChannels, choose_channels
 from spora_db.plan.rows import FIRST
-from spora_db.query.binding import Compiled
-from spora_db.query.markers import ACCESSION
 from spora_db.selection import Selection, StandardizationChoice
+from spora_db.selection.channels import is_rgb
+from spora_db.selection.markers import ACCESSION
+from spora_db.sqltext.binding import Compiled
+from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,13 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
-from spora_db.errors import StatisticsNotFoundError
+from spora_db.errors import StatisticsNotFoundError, counted
 from spora_db.plan.panels import Flags, Float32, PlanPanel
 from spora_db.plan.values import SpecValues, read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.standardization.specs import Spec
 from spora_db.standardization.usable import unusable
-from spora_db.wording import counted
 
 Values = tuple[Float32 | None, ...]
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.errors import ArgumentError, QueryError
-from spora_db.plot.arguments import check_query, wrong_kind
-from spora_db.plot.canvas import Picture, picture_format, save_picture
-from spora_db.plot.charts import COLOURS, GREY, SOFT, TEXT, chart
-from spora_db.plot.overview import modality_name
-from spora_db.wording import counted
+from spora_db.drawing.arguments import check_query, wrong_kind
+from spora_db.drawing.canvas import Picture, picture_format, save_picture
+from spora_db.drawing.charts import COLOURS, GREY, SOFT, TEXT, chart
+from spora_db.drawing.overview import modality_name
+from spora_db.errors import ArgumentError, QueryError, counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -223,10 +222,10 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
 def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
     """Look up the state of every tissue and channel of the query's images."""
     from spora_db.catalog import lent_catalog
+    from spora_db.plan.coverage import missing_statistics_table
+    from spora_db.plan.resolution import resolve
     from spora_db.plan.selected_images import delivered_channels, selected_images
-    from spora_db.query.compilation import compile_rows
-    from spora_db.query.coverage import missing_statistics_table
-    from spora_db.query.resolution import resolve
+    from spora_db.selection.compilation import compile_rows
 
     with lent_catalog(query.lake) as catalog:
         resolved = resolve(query.selection, catalog)

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spora_db.channels import is_rgb
-from spora_db.errors import ArgumentError
-from spora_db.plot.arguments import wrong_kind
-from spora_db.plot.batch import (
+from spora_db.drawing.arguments import wrong_kind
+from spora_db.drawing.batch import (
     Entry,
     Sample,
     legend_of,
@@ -21,7 +19,7 @@ from spora_db.plot.batch import (
     shared_limits,
     split_samples,
 )
-from spora_db.plot.canvas import (
+from spora_db.drawing.canvas import (
     FAINT,
     LEGEND_ROW,
     MARGIN,
@@ -33,12 +31,13 @@ from spora_db.plot.canvas import (
     show,
     wrap_legend,
 )
-from spora_db.plot.captions import Heading, write_caption
-from spora_db.plot.contrast import Limits, check_limits
-from spora_db.plot.markers import spell_markers
-from spora_db.plot.overview import TissueView, check_view, draw_tissue, modality_name
+from spora_db.drawing.captions import Heading, write_caption
+from spora_db.drawing.contrast import Limits, check_limits
+from spora_db.drawing.markers import spell_markers
+from spora_db.drawing.overview import TissueView, check_view, draw_tissue, modality_name
+from spora_db.errors import ArgumentError, counted
 from spora_db.plot.sources import samples_of
-from spora_db.wording import counted
+from spora_db.selection.channels import is_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

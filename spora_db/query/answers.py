@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from spora_db.catalog import lent_catalog
-from spora_db.query.arguments import check_path, checked_flag, checked_names, checked_seed
+from spora_db.selection.arguments import check_path, checked_flag, checked_names, checked_seed
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -40,7 +40,7 @@ class Answers:
         >>> from spora_db import SporaQuery
         >>> overlap = SporaQuery("lake").modality("imc").tissues(mpp=1.0).panel_overlap()  # doctest: +SKIP
         """
-        from spora_db.query.coverage import panel_overlap
+        from spora_db.plan.coverage import panel_overlap
 
         with lent_catalog(self.lake) as catalog:
             return panel_overlap(self.selection, catalog)
@@ -63,7 +63,7 @@ class Answers:
         >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).standardize("quantile_clipping/uq_0.99_image")
         >>> gaps = query.coverage()  # doctest: +SKIP
         """
-        from spora_db.query.coverage import coverage
+        from spora_db.plan.coverage import coverage
 
         with lent_catalog(self.lake) as catalog:
             return coverage(self.selection, catalog)
@@ -140,8 +140,8 @@ class Answers:
         >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
         >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
         """
+        from spora_db.files.writing import named_file
         from spora_db.lock.lockfile import make_lock, verify_images
-        from spora_db.writing import named_file
 
         check_path(path, at="lock(", example="cohort.lock.json")
         named_file(path)

@@ -4,19 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from spora_db.aliases import read_aliases
+from spora_db.catalog.aliases import read_aliases
 from spora_db.errors import ArgumentError
-from spora_db.query.arguments import (
-    checked_choice,
-    checked_each,
-    checked_flag,
-    checked_names,
-    checked_whole,
-    own_number,
-    own_text,
-    wrong,
-)
-from spora_db.query.cells import checked_source
 from spora_db.selection import (
     CHANNEL_KINDS,
     MISSING_STATISTICS,
@@ -29,11 +18,22 @@ from spora_db.selection import (
     StandardizationChoice,
     StatsLevel,
 )
+from spora_db.selection.arguments import (
+    checked_choice,
+    checked_each,
+    checked_flag,
+    checked_names,
+    checked_whole,
+    own_number,
+    own_text,
+    wrong,
+)
+from spora_db.selection.cells import checked_source
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.specs import parse_spec
 
 if TYPE_CHECKING:
-    from spora_db.aliases import AliasTable
+    from spora_db.catalog.aliases import AliasTable
 
 
 class ContentVerbs:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 
 from spora_db.errors import ArgumentError
-from spora_db.quarantine import excluded_rows
-from spora_db.query.arguments import (
+from spora_db.remembered.quarantine import excluded_rows
+from spora_db.selection import CellSource, MissingModality, Selection, SplitChoice
+from spora_db.selection.arguments import (
     checked_choice,
     checked_each,
     checked_flag,
@@ -20,9 +21,8 @@ from spora_db.query.arguments import (
     checked_text,
     checked_whole,
 )
-from spora_db.query.cells import checked_source
-from spora_db.query.sample_arguments import checked_sampling
-from spora_db.selection import CellSource, MissingModality, Selection, SplitChoice
+from spora_db.selection.cells import checked_source
+from spora_db.selection.sample_arguments import checked_sampling
 
 
 class RowVerbs:

@@ -12,20 +12,20 @@ from sqlglot import exp
 from spora_db.catalog import Catalog, Explanation, lent_catalog
 from spora_db.dialects import Dialect
 from spora_db.errors import QueryError
-from spora_db.guard.dialect import DIALECT
+from spora_db.files.whole_numbers import as_frame
 from spora_db.plan import Plan
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.freezing import freeze
+from spora_db.plan.resolution import resolve
 from spora_db.query.answers import Answers
-from spora_db.query.arguments import check_path, checked_table, checked_text, wrong
-from spora_db.query.binding import Compiled
-from spora_db.query.compilation import Resolved, compile_rows
 from spora_db.query.content_verbs import ContentVerbs
-from spora_db.query.empty import warn_of_nothing
-from spora_db.query.resolution import resolve
 from spora_db.query.row_verbs import RowVerbs
 from spora_db.selection import Selection
-from spora_db.whole_numbers import as_frame
+from spora_db.selection.arguments import check_path, checked_table, checked_text, wrong
+from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.selection.empty import warn_of_nothing
+from spora_db.sqltext.binding import Compiled
+from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:
     import pandas as pd

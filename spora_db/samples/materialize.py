@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.channels import is_rgb, missing_chunks_in
 from spora_db.errors import FileFormatError, TableError
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.plan import Plan
-from spora_db.samples.cell_checks import ListedCells
-from spora_db.samples.masks import CELLS
+from spora_db.plan.cell_checks import ListedCells
+from spora_db.plan.mask_parts import CELLS
+from spora_db.selection.channels import is_rgb, missing_chunks_in
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
 

@@ -5,8 +5,8 @@ import re
 from sqlglot import exp
 
 from spora_db.sources.duckdb_types import digits, is_known, parts
-from spora_db.sources.expressions import call, cast_to, opaque, text, try_cast
 from spora_db.sources.reconcile import FLOATS, TEXT
+from spora_db.sqltext.expressions import call, cast_to, opaque, text, try_cast
 
 _HOLDS_FLOATS = re.compile(r"\b(FLOAT|DOUBLE)\b")
 

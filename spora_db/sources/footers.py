@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, TableError, reason
 from spora_db.layout import TableFile
-from spora_db.names import fold
 from spora_db.sources.duckdb_types import duckdb_type
+from spora_db.sqltext.names import fold
 
 FOOTERS_KEPT = 4096
 _STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")

@@ -11,9 +11,9 @@ from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.layout import Lake, list_images, list_masks
-from spora_db.sources.expressions import array, constant, empty, identifier, named, null, text, union
-from spora_db.sources.image_index import has_index, headers
+from spora_db.remembered.image_index import has_index, headers
 from spora_db.sources.source_query import signature
+from spora_db.sqltext.expressions import array, constant, empty, identifier, named, null, text, union
 
 _HEADER = {"channel_count": "BIGINT", "height": "BIGINT", "width": "BIGINT", "dtype": "VARCHAR"}
 LISTINGS: Mapping[str, Mapping[str, str]] = {

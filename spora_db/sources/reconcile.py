@@ -6,8 +6,8 @@ It is that of DuckDB's own ``union_by_name`` but where that one drops digits or 
 
 from collections.abc import Iterable
 
-from spora_db.names import fold
 from spora_db.sources.duckdb_types import NULL, digits, parts, struct
+from spora_db.sqltext.names import fold
 
 _SIGNED = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
 _UNSIGNED = {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlglot import exp
 
-from spora_db.sources.expressions import union
+from spora_db.sqltext.expressions import union
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

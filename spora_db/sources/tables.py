@@ -12,16 +12,16 @@ from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile, TableKind
-from spora_db.names import fold
 from spora_db.sources.casts import cast, cast_id, cast_time
 from spora_db.sources.duckdb_types import is_known
-from spora_db.sources.expressions import cast_to, constant, empty, named, null, position, read_parquet, text
 from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
 from spora_db.sources.long_numbers import has_long_numbers
 from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becomes_text, common_type, needs_exactness
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
 from spora_db.sources.truth_values import truth_value
 from spora_db.sources.whole_numbers import whole_number
+from spora_db.sqltext.expressions import cast_to, constant, empty, named, null, position, read_parquet, text
+from spora_db.sqltext.names import fold
 
 RECONCILED = "reconciled"
 

@@ -5,8 +5,8 @@ from sqlglot import exp
 from spora_db.errors import TableError
 from spora_db.sources.casts import refused
 from spora_db.sources.duckdb_types import NULL, digits
-from spora_db.sources.expressions import call, cast_to, opaque, text, try_cast
 from spora_db.sources.reconcile import FLOATS, TEXT, WHOLE_NUMBERS
+from spora_db.sqltext.expressions import call, cast_to, opaque, text, try_cast
 
 _EXPECTED = "expected true or false (or 1 or 0). Write the column as truth values, null where it is not known."
 

@@ -9,10 +9,10 @@ from sqlglot import exp
 
 from spora_db.errors import AbsentFileWarning
 from spora_db.layout import Lake, TableFile
-from spora_db.sources.expressions import call, cast_to, constant, identifier, named, text
 from spora_db.sources.source_query import Branch
 from spora_db.sources.tables import CHANNELS
 from spora_db.sources.tables import table as table_source
+from spora_db.sqltext.expressions import call, cast_to, constant, identifier, named, text
 
 
 def all_measured(table: TableFile, absent: Path, lake: Lake) -> Branch:

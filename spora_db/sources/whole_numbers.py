@@ -1,15 +1,15 @@
 """The one rule of ids and places in tables: a whole number in digits, of 64 bits. Anything else is an error.
 
-`spora_db.whole_numbers` has the same rule for Arrow.
+`spora_db.files.whole_numbers` has the same rule for Arrow.
 """
 
 from sqlglot import exp
 
+from spora_db.files.whole_numbers import EXACT_OF_BITS, MOST
 from spora_db.sources.casts import refused
 from spora_db.sources.duckdb_types import NULL
-from spora_db.sources.expressions import call, cast_to, opaque, text
 from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
-from spora_db.whole_numbers import EXACT_OF_BITS, MOST
+from spora_db.sqltext.expressions import call, cast_to, opaque, text
 
 EXACT = {"FLOAT": EXACT_OF_BITS[32], "DOUBLE": EXACT_OF_BITS[64]}
 _DIGITS = "^[0-9]+$"

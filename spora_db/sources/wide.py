@@ -16,7 +16,12 @@ from spora_db.errors import TableError
 from spora_db.layout import STATISTICS, Lake, TableFile
 from spora_db.sources.casts import cast_id
 from spora_db.sources.duckdb_types import NULL
-from spora_db.sources.expressions import (
+from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
+from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
+from spora_db.sources.source_query import Branch, SourceQuery
+from spora_db.sources.truth_values import truth_value, truth_values
+from spora_db.sources.unmeasured import all_measured, whole_panel
+from spora_db.sqltext.expressions import (
     array,
     call,
     cast_to,
@@ -29,11 +34,6 @@ from spora_db.sources.expressions import (
     read_parquet,
     text,
 )
-from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
-from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
-from spora_db.sources.source_query import Branch, SourceQuery
-from spora_db.sources.truth_values import truth_value, truth_values
-from spora_db.sources.unmeasured import all_measured, whole_panel
 
 _NUMERIC = re.compile(r"BOOLEAN|NULL|FLOAT|DOUBLE|U?(TINY|SMALL|BIG)INT|U?INTEGER")
 _NOT_CHANNELS = {"dataset", "modality", "patient_id", "specimen_id", "split", "tissue_id"}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError, unknown
-from spora_db.settled import Settled, fixed
+from spora_db.standardization.settled import Settled, fixed
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Padding: TypeAlias = Literal["reflect", "replicate", "constant"]

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError
-from spora_db.settled import Settled
 from spora_db.standardization.filters import FilterFactory, as_array, as_tensor
+from spora_db.standardization.settled import Settled
 from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
 from spora_db.standardization.standardize import standardize_block
 from spora_db.standardization.table_frames import TableFrames

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import WriteError, unknown
+from spora_db.files.writing import write_parquet
 from spora_db.standardization.specs import LEVELS, Spec
 from spora_db.standardization.usable import Dropped, find_dropped, unusable
 from spora_db.statistics.moments import Moments
-from spora_db.writing import write_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,11 +9,11 @@ from typing import Final
 
 from spora_db.catalog.describe import cohort_types
 from spora_db.errors import FileFormatError, SporaError, TableError
-from spora_db.label_encoders import encoder_faults
 from spora_db.layout import Dataset, Lake, TableFile, TableKind
-from spora_db.names import fold
+from spora_db.masks.label_encoders import encoder_faults
 from spora_db.sources import SOURCES
 from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
+from spora_db.sqltext.names import fold
 from spora_db.validation.findings import Finding, Severity
 from spora_db.validation.rules import broken
 

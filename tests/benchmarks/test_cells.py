@@ -10,7 +10,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from cell_lakes import write_cells, write_masks
 from lakes import write_lake
 from spora_db import SporaQuery
-from spora_db.centroids import mask_centroids
+from spora_db.masks.centroids import mask_centroids
 
 
 def seconds(function: Callable[[], object], *, rounds: int = 3) -> float:

@@ -1,0 +1,1 @@
+"""Canvases, charts, composites and captions: how pictures are made, whatever they show."""

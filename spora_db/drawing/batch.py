@@ -1,0 +1,145 @@
+"""A batch taken apart for drawing: what belongs to one place, which channels are shown, and their shared contrast."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spora_db.drawing.arguments import wrong_kind
+from spora_db.drawing.composite import Floats, as_planes, brightfield, composite, contrast_limits
+from spora_db.drawing.contrast import Limits, set_limits
+from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels
+from spora_db.drawing.overview import TissueView
+from spora_db.errors import ArgumentError
+from spora_db.selection.channels import is_rgb
+
+Sample = Mapping[str, Any]
+Key = tuple[str, str, str]
+NEEDED = {"image", "dataset", "tissue_id", "modality"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One place of the sheet: the samples of one tile, marker images first, and what is shown of each."""
+
+    samples: tuple[Sample, ...]
+    shown: tuple[tuple[Shown, ...], ...]
+
+    @property
+    def first(self) -> Sample:
+        """The sample that gives the caption."""
+        return self.samples[0]
+
+    @property
+    def place(self) -> tuple[str, str, int, int] | None:
+        """Dataset, tissue, row and col; None for a whole tissue."""
+        sample = self.first
+        if sample.get("row") is None:
+            return None
+        return str(sample["dataset"]), str(sample["tissue_id"]), int(sample["row"]), int(sample["col"])
+
+
+def split_samples(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Return for every item its samples of one modality each, marker images first."""
+    places = []
+    for sample in samples:
+        if not isinstance(sample, Mapping):
+            raise wrong_kind(
+                sample,
+                expected="one sample",
+                write="plot.tile(query.to_torch()[0]), or plot.contact_sheet(query) for several",
+            )
+        parts = [sample] if "image" in sample else [part for part in sample.values() if isinstance(part, Mapping)]
+        for part in parts or [sample]:
+            _check_sample(part)
+        parts.sort(key=lambda part: is_rgb(str(part["modality"])))
+        places.append(parts)
+    if not places:
+        raise ArgumentError("There are no samples to draw; the batch is empty.")
+    return places
+
+
+def _check_sample(sample: Sample) -> None:
+    """Refuse a mapping that is no sample of one modality."""
+    needed = NEEDED if is_rgb(str(sample.get("modality"))) else NEEDED | {"channel_names"}
+    if not needed <= sample.keys():
+        raise ArgumentError(
+            f"A sample has keys {sorted(map(str, sample))}; expected {', '.join(sorted(needed))}, or one such sample "
+            "per modality, as query.to_torch()[0] gives them."
+        )
+    if isinstance(sample["tissue_id"], list | tuple):
+        raise ArgumentError(
+            f"Received a batch of {len(sample['tissue_id'])} samples; expected one sample. "
+            "Write plot.contact_sheet(batch)."
+        )
+
+
+def panels_of(places: Sequence[Sequence[Sample]], views: Sequence[TissueView] = ()) -> list[Panel]:
+    """Return the panels of all marker images drawn."""
+    parts = [part for place in places for part in place if not is_rgb(str(part["modality"]))]
+    panels: list[Panel] = [(part["channel_names"], part.get("uniprot_ids")) for part in parts]
+    return panels + [(view.channel_names, view.uniprot_ids) for view in views if not view.brightfield]
+
+
+def make_entries(places: Sequence[Sequence[Sample]], markers: Markers | None) -> list[Entry]:
+    """Return the places of the sheet, with the channels shown of each."""
+    return [
+        Entry(
+            samples=tuple(parts),
+            shown=tuple(
+                ()
+                if is_rgb(str(part["modality"]))
+                else choose_channels(part["channel_names"], part.get("uniprot_ids"), markers=markers)
+                for part in parts
+            ),
+        )
+        for parts in places
+    ]
+
+
+def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dict[Key, Floats]:
+    """Return contrast limits per dataset, modality and channel name, so that tiles can be compared by eye.
+
+    Parameters
+    ----------
+    entries
+        All places of the sheet.
+    limits
+        Levels set by the user, which go before those of the pixels.
+    """
+    planes: dict[Key, list[Floats]] = {}
+    for entry in entries:
+        for sample, shown in zip(entry.samples, entry.shown, strict=True):
+            for channel in shown:
+                key = (str(sample["dataset"]), str(sample["modality"]), channel.name)
+                planes.setdefault(key, []).append(as_planes(sample["image"])[channel.index][None])
+    found = {key: contrast_limits(images)[0] for key, images in planes.items()}
+    for entry in entries if limits else ():
+        for sample, shown in zip(entry.samples, entry.shown, strict=True):
+            panel = (sample["channel_names"], sample.get("uniprot_ids"))
+            place = (str(sample["dataset"]), str(sample["modality"]))
+            keys = [(*place, channel.name) for channel in shown]
+            levels = np.array([found[key] for key in keys], dtype=np.float32)
+            found.update(zip(keys, set_limits(levels, shown, panel, limits), strict=True))
+    return found
+
+
+def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:
+    """Return one chip per colour, with the names it has in the panels drawn."""
+    names: dict[str, list[str]] = {}
+    for channels in shown:
+        for channel in channels:
+            known = names.setdefault(channel.colour, [])
+            if channel.name not in known:
+                known.append(channel.name)
+    return [(" / ".join(known), colour) for colour, known in names.items()]
+
+
+def picture_of(sample: Mapping[str, Any], shown: Sequence[Shown], limits: npt.ArrayLike | None = None) -> Floats:
+    """Return one sample as RGB of shape (H, W, 3): a composite of the channels shown, or brightfield."""
+    if is_rgb(str(sample["modality"])):
+        return brightfield(sample["image"], spec=sample.get("spec"))
+    planes = as_planes(sample["image"])[[channel.index for channel in shown]]
+    return composite(planes, [channel.colour for channel in shown], limits=limits)

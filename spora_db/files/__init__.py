@@ -1,0 +1,1 @@
+"""Writing whole files, what libraries raise on them, and forks: what all others stand on."""

@@ -1,0 +1,108 @@
+"""Statistics coverage: which channels of which selected tissues cannot be standardized, told before training."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from spora_db.catalog import Catalog
+from spora_db.plan.channels import ChosenChannels
+from spora_db.plan.resolution import resolve
+from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
+from spora_db.plan.statistics import find_statistics
+from spora_db.selection import Selection
+from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.standardization.usable import REASONS, REMEDIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "dataset", "modality", "mpp", "tissue_id", "channel_name", "uniprot_id", "spec", "problem", "reason", "remedy",
+)  # fmt: skip
+MAKE = "make them with spora-db standardize, or choose standardize(missing=) what becomes of such channels"
+PROBLEMS = ("", "no moments", "no quantiles", "no quantiles, no moments", "unusable values")
+
+
+def coverage(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
+    """Return what `SporaQuery.coverage` returns.
+
+    Parameters
+    ----------
+    selection
+        What is asked for. Its choice for missing statistics is put aside: all that is missing is listed.
+    catalog
+        The lake.
+    """
+    resolved = replace(resolve(_without_choice(selection), catalog), undelivered=())  # what they drop is listed
+    images = selected_images(resolved.selection, compile_rows(resolved), catalog)
+    return missing_statistics_table(resolved, images, delivered_channels(resolved.selection, images, catalog), catalog)
+
+
+def panel_overlap(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
+    """Return what `SporaQuery.panel_overlap` returns.
+
+    Parameters
+    ----------
+    selection
+        What is asked for.
+    catalog
+        The lake.
+    """
+    resolved = resolve(selection, catalog)
+    images = selected_images(resolved.selection, compile_rows(resolved), catalog)
+    return marker_overlap(images, delivered_channels(resolved.selection, images, catalog))
+
+
+def missing_statistics_table(
+    resolved: Resolved, images: pa.Table, delivered: ChosenChannels, catalog: Catalog
+) -> "pd.DataFrame":
+    """List image by image the delivered channels that no table has statistics for, or none that can be used.
+
+    Parameters
+    ----------
+    resolved
+        The selection.
+    images
+        Its images, as `selected_images` gives them.
+    delivered
+        Their channels.
+    catalog
+        The lake.
+    """
+    import pandas as pd
+
+    choice = _without_choice(resolved.selection).standardization
+    listed: list[dict[str, Any]] = []
+    names, accessions = np.array(delivered.names, np.object_), np.array([*delivered.accessions, None], np.object_)
+    with catalog._registered("plan_images", images):
+        for modality in resolved.selection.modality_names:
+            spec = choice.parsed(modality)
+            panels = [
+                panel for panel in delivered.channels.panels if images["modality"][panel.first].as_py() == modality
+            ]
+            if not spec.needs_statistics or not panels:
+                continue
+            found = find_statistics(panels, images, modality=modality, choice=choice, catalog=catalog)
+            for panel, own in zip(panels, found, strict=True):
+                problem = 2 * ~own.known[0] + ~own.known[1]
+                problem[own.complete & ~own.usable] = 4
+                rows, channels = np.nonzero(np.where(panel.delivered, problem, 0))
+                columns = images.take(pa.array(panel.first + rows)).select(COLUMNS[:4]).to_pydict()
+                columns |= {"channel_name": names[panel.name[channels]]}
+                columns |= {"uniprot_id": accessions[panel.uniprot[channels]], "spec": str(spec)}
+                columns |= {"problem": [PROBLEMS[number] for number in problem[rows, channels]]}
+                reasons = [
+                    REASONS[own.reasons[row, channel]] if problem[row, channel] == 4 else ""
+                    for row, channel in zip(rows, channels, strict=True)
+                ]
+                columns |= {"reason": reasons, "remedy": [REMEDIES.get(reason, MAKE) for reason in reasons]}
+                listed.append(columns)
+    frames = [pd.DataFrame(columns) for columns in listed if len(columns["problem"])]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _without_choice(selection: Selection) -> Selection:
+    standardization = replace(selection.standardization, missing_statistics="error")
+    return replace(selection, standardization=standardization)

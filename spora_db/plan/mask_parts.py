@@ -1,0 +1,231 @@
+"""The masks of a sample: the same region as its image, cut out of whole masks that are kept once decoded."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from spora_db.errors import ArgumentError
+from spora_db.layout import INSTANCES, TISSUE
+from spora_db.masks import load_label_mask, load_tissue_mask
+from spora_db.masks.centroids import Centroids, instance_centroids
+from spora_db.plan.cell_checks import ListedCells
+
+Mask = npt.NDArray[Any]
+
+DEFAULT_BYTES = 512 * 2**20
+MEASURED = 8
+"""Masks whose cells are kept; the tiles of a tissue come one after the other."""
+CELLS = INSTANCES[0]
+"""The kind of mask whose labels are those of the cells table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanMasks:
+    """Which masks come with every sample, and where they lie.
+
+    Attributes
+    ----------
+    kinds
+        ``"tissue"``, ``"instances"`` or the name of a cell task, in the order of the query.
+    paths
+        Arrow table with one row per image of the plan and one column per kind: files, relative to the lake.
+    """
+
+    kinds: tuple[str, ...]
+    paths: pa.Table
+
+    def read(
+        self,
+        image: int,
+        *,
+        lake: Path,
+        shape: tuple[int, int],
+        image_path: Path,
+        row: int,
+        col: int,
+        height: int,
+        width: int,
+    ) -> Mapping[str, Mask]:
+        """Return a region of all masks of one image; beyond the image's edge they hold zeros.
+
+        Parameters
+        ----------
+        image
+            Position among the images of the plan.
+        lake
+            The folder that paths are relative to.
+        shape, image_path
+            Height and width of the image, which the masks must have, and its file, for the error.
+        row, col, height, width
+            The region, in pixels; it may begin before the image and end after it.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            By kind, of shape (height, width): bool for ``"tissue"``, int32 for all others. The arrays are copies.
+
+        Raises
+        ------
+        MaskNotFoundError
+            If a file has gone since the plan was made.
+        FileFormatError
+            If a mask is broken, or of another size than the image.
+        """
+        found = {}
+        for kind in self.kinds:
+            path = lake / str(self.paths.column(kind)[image].as_py())
+            mask = MASKS.get(path, tissue=kind == TISSUE, shape=shape, image=image_path, kept=len(self.kinds))
+            found[kind] = cut(mask, row=row, col=col, height=height, width=width)
+        return found
+
+    def check_cells(
+        self, cells: ListedCells, image: int, *, lake: Path, shape: tuple[int, int], image_path: Path
+    ) -> None:
+        """Refuse cells that the instance mask of an image does not have where they are said to be.
+
+        Parameters
+        ----------
+        cells
+            The cells.
+        image, lake, shape, image_path
+            As for `read`.
+
+        Raises
+        ------
+        TableError
+            If there is such a cell.
+        FileFormatError
+            If the mask is broken, of another size than the image, or holds negative labels.
+        """
+        path = lake / str(self.paths.column(CELLS)[image].as_py())
+        cells.check_mask(MASKS.cells(path, shape=shape, image=image_path, kept=len(self.kinds)), mask=path)
+
+
+def cut(mask: Mask, *, row: int, col: int, height: int, width: int) -> Mask:
+    """Return a copy of a region of a mask of shape (H, W); zero where the region lies beyond the mask.
+
+    Examples
+    --------
+    >>> cut(np.array([[1, 2], [3, 4]]), row=1, col=-1, height=2, width=2).tolist()
+    [[0, 3], [0, 0]]
+    """
+    out = np.zeros((height, width), mask.dtype)
+    top, left = max(row, 0), max(col, 0)
+    part = mask[top : max(row + height, 0), left : max(col + width, 0)]
+    out[top - row : top - row + part.shape[0], left - col : left - col + part.shape[1]] = part
+    return out
+
+
+class MaskCache:
+    """Decoded masks of this process, the least recently used forgotten first, within a limit in bytes.
+
+    A mask is one compressed array: it can only be decoded whole, and the tiles of a tissue come one after the other.
+    The masks of the tissue at hand are kept even where they alone exceed the limit.
+
+    Parameters
+    ----------
+    limit
+        Bytes of decoded masks.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.clear()
+
+    def clear(self) -> None:
+        """Start empty with a fresh lock, as a forked child must: its copy of the lock may be held for ever."""
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[tuple[str, bool], tuple[tuple[int, int], Mask]] = OrderedDict()
+        self._cells: OrderedDict[str, tuple[Mask, Centroids]] = OrderedDict()
+        self.held = self.decoded = 0
+
+    def get(self, path: Path, *, tissue: bool, shape: tuple[int, int], image: Path, kept: int) -> Mask:
+        """Return a mask, read-only: bool where `tissue`, else int32; read anew where the file has changed.
+
+        Parameters
+        ----------
+        path
+            The mask's file.
+        tissue
+            Whether it is a tissue mask.
+        shape, image
+            Height and width of the image that it belongs to, and that image's file.
+        kept
+            How many masks a sample has: as many are kept whatever the limit.
+        """
+        key = (str(path), tissue)
+        stamp = _stamp(path)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+        if entry is not None and entry[0] == stamp and entry[1].shape == shape:
+            return entry[1]
+        load = load_tissue_mask if tissue else load_label_mask
+        mask: Mask = load(path, shape=shape, image=f"its image {image}")  # decoded without holding the lock
+        mask.flags.writeable = False
+        with self._lock:
+            old = self._entries.pop(key, None)
+            self.held += mask.nbytes - (0 if old is None else old[1].nbytes)
+            self.decoded += 1
+            self._entries[key] = (stamp, mask)
+            while self.held > self.limit and len(self._entries) > kept:
+                self.held -= self._entries.popitem(last=False)[1][1].nbytes
+        return mask
+
+    def cells(self, path: Path, *, shape: tuple[int, int], image: Path, kept: int) -> Centroids:
+        """Return the cells of an instance mask, measured once for as long as the mask is kept.
+
+        Parameters
+        ----------
+        path, shape, image, kept
+            As for `get`.
+        """
+        mask, key = self.get(path, tissue=False, shape=shape, image=image, kept=kept), str(path)
+        with self._lock:
+            entry = self._cells.pop(key, None)
+        if entry is None or entry[0] is not mask:
+            entry = mask, instance_centroids(mask, path=path)
+        with self._lock:
+            self._cells[key] = entry
+            while len(self._cells) > MEASURED:
+                self._cells.popitem(last=False)
+        return entry[1]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written anew; zeros where there is none, which the reader then says."""
+    try:
+        state = path.stat()
+    except OSError:
+        return (0, 0)
+    return (state.st_mtime_ns, state.st_size)
+
+
+MASKS = MaskCache(DEFAULT_BYTES)
+os.register_at_fork(after_in_child=MASKS.clear)
+
+
+def set_mask_cache_bytes(limit: int) -> None:
+    """Set how many bytes of decoded masks this process keeps; forked workers inherit the limit, not the masks.
+
+    Raises
+    ------
+    ArgumentError
+        A negative limit.
+
+    Examples
+    --------
+    >>> set_mask_cache_bytes(DEFAULT_BYTES)
+    """
+    if limit < 0:
+        raise ArgumentError(f"The cache of masks holds 0 or more bytes; received {limit}.")
+    MASKS.limit = limit

@@ -1,0 +1,1 @@
+"""What spora-db keeps for a lake outside it."""

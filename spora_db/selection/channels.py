@@ -1,0 +1,84 @@
+"""The channel pipeline in SQL: which channels of a tissue are delivered, under which accession, from which page."""
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from spora_db.selection import Accessions, ChannelChoice
+from spora_db.sqltext.dialect import DIALECT
+
+if TYPE_CHECKING:
+    from spora_db.images.base import MissingChunks
+
+NUCLEAR_ACCESSION = "P68431"
+"""Histone H3, the accession that nuclear markers take on request."""
+
+ACCESSION_PATTERNS: dict[Accessions, str] = {
+    "published": "[OPQ][0-9][A-Z0-9]{3}[0-9](-[0-9]+)?",
+    "uniprot": "([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?",
+}
+"""UniProt accessions, isoform suffix allowed: as the published loader accepts them, and the official pattern."""
+
+RGB_CHANNELS = ("red", "green", "blue")
+"""Channel names of brightfield images; their alpha plane is dropped."""
+
+
+def is_rgb(modality: str) -> bool:
+    """Tell whether a modality is a brightfield image of three colours without a panel.
+
+    Examples
+    --------
+    >>> is_rgb("he"), is_rgb("ihc_Ki67"), is_rgb("imc")
+    (True, True, False)
+    """
+    return modality == "he" or modality.startswith("ihc")
+
+
+def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":
+    """Return what an absent chunk is in an image of a modality: white only in brightfield, an error elsewhere.
+
+    Examples
+    --------
+    >>> missing_chunks_in("he", "white"), missing_chunks_in("imc", "white"), missing_chunks_in("imc", "zeros")
+    ('white', 'error', 'zeros')
+    """
+    return "error" if choice == "white" and not is_rgb(modality) else choice
+
+
+def accession(choice: ChannelChoice, *, table: str) -> str:
+    """Return the SQL of a channel's effective UniProt accession."""
+    if not choice.replace_nuclear:
+        return f"{table}.uniprot_id"
+    return f"CASE WHEN {table}.is_nuclear_marker THEN '{NUCLEAR_ACCESSION}' ELSE {table}.uniprot_id END"
+
+
+def kind_condition(choice: ChannelChoice, *, table: str) -> str:
+    """Return the SQL condition that a channel of a panel is of the chosen kind, once it was measured.
+
+    Examples
+    --------
+    >>> kind_condition(ChannelChoice(kind="qc_filtered"), table="c")
+    'c.qc_pass'
+    """
+    if choice.kind == "complete":
+        return "TRUE"
+    if choice.kind == "qc_filtered":
+        return f"{table}.qc_pass"
+    pattern = ACCESSION_PATTERNS[choice.accessions]
+    return f"{table}.qc_pass AND regexp_full_match({accession(choice, table=table)}, '{pattern}')"
+
+
+def panel_select(choice: ChannelChoice) -> exp.Select:
+    """Return the SELECT of all panels, with each channel's effective accession and whether it is of the chosen kind.
+
+    Its columns are ``dataset, modality, channel_index, channel_name, uniprot_id, chosen``. A tissue delivers the chosen
+    channels that were measured in it.
+    """
+    chosen: exp.Expr = exp.maybe_parse(kind_condition(choice, table="c"), dialect=DIALECT)
+    return (
+        exp.select("c.dataset", "c.modality", "c.channel_index", "c.channel_name")
+        .select(exp.alias_(exp.maybe_parse(accession(choice, table="c"), dialect=DIALECT), "uniprot_id"))
+        .select(exp.alias_(exp.func("coalesce", chosen, exp.false()), "chosen"))
+        .from_("channels AS c")
+        .order_by("c.dataset", "c.modality", "c.channel_index")
+    )

@@ -1,0 +1,250 @@
+"""From a `Selection` to one SELECT: constant SQL fragments joined as sqlglot trees, every value a bound parameter."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp, parse_one
+
+from spora_db.selection import Selection, Unit
+from spora_db.selection.cells import IDENTITY as CELL_IDENTITY
+from spora_db.selection.cells import CellTable, cell_rows
+from spora_db.selection.coverage_conditions import coverage_conditions
+from spora_db.selection.exclusion_conditions import exclusion_conditions
+from spora_db.selection.image_conditions import has_image
+from spora_db.selection.marker_conditions import marker_conditions
+from spora_db.selection.markers import Markers
+from spora_db.selection.sampling import assigned_split, sampled
+from spora_db.sqltext.binding import Binder, Compiled, Value
+from spora_db.sqltext.dialect import DIALECT
+
+TILE_IDENTITY = ("dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col")
+TISSUE_IDENTITY = ("dataset", "modality", "mpp", "tissue_id")
+IDENTITIES: dict[Unit, tuple[str, ...]] = {"tile": TILE_IDENTITY, "tissue": TISSUE_IDENTITY, "cell": CELL_IDENTITY}
+
+TISSUE_ROWS = """
+    SELECT i.dataset, i.modality, i.mpp, i.tissue_id, t.* EXCLUDE (dataset, modality, tissue_id)
+    FROM images AS i
+    LEFT JOIN tissues AS t ON t.dataset = i.dataset AND t.tissue_id = i.tissue_id AND t.modality = i.modality
+"""
+PLACE = "base.dataset, base.mpp, base.tissue_id"
+SAME_TISSUE = "t.dataset = r.dataset AND t.tissue_id = r.tissue_id AND t.modality = r.modality"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A selection checked against a lake.
+
+    Attributes
+    ----------
+    selection
+        The selection with modality, resolution and tile size known.
+    predicates
+        Its conditions as checked trees.
+    weight
+        The sampling weight as a checked tree.
+    source
+        The user's own SELECT of rows, if any, with the names of its columns.
+    tissue_columns
+        Columns that these rows lack and that `tissues` has: a patient to divide by.
+    split_of_floats
+        Whether the column that rows are divided by holds floating-point numbers.
+    cells
+        Where cells come from, if they are the rows.
+    markers
+        The channels that the names of markers mean, if any are named.
+    undelivered
+        Keys of channels that tissues measured and the query asks for, but that their statistics drop.
+    """
+
+    selection: Selection
+    predicates: tuple[exp.Expr, ...] = ()
+    weight: exp.Expr | None = None
+    source: exp.Query | None = None
+    source_columns: tuple[str, ...] = ()
+    tissue_columns: tuple[str, ...] = ()
+    split_of_floats: bool = False
+    cells: CellTable | None = None
+    markers: Markers | None = None
+    undelivered: tuple[str, ...] = ()
+
+
+def identity_columns(selection: Selection) -> tuple[str, ...]:
+    """Return the columns that identify a row: its grain. `modality` is that of the row's first image."""
+    return IDENTITIES[selection.unit]
+
+
+def compile_rows(resolved: Resolved) -> Compiled:
+    """Compile a resolved selection (modalities, mpp and tile size known) to its one SELECT.
+
+    Parameters
+    ----------
+    resolved
+        What is asked for, checked against the lake.
+
+    Returns
+    -------
+    Compiled
+        A statement that yields the identity columns and ``selection.columns``, in the order of the identity.
+    """
+    binder = Binder()
+    selection = resolved.selection
+    identity = identity_columns(selection)
+    columns = tuple(name for name in selection.columns if name not in identity)
+    query = exp.select(*(_column(name, "base") for name in (*identity, *columns))).from_(
+        exp.alias_(_base(resolved, binder), "base", table=True)
+    )
+    predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
+    tissues = [
+        *marker_conditions(selection, resolved.markers, binder, undelivered=resolved.undelivered),
+        *coverage_conditions(selection, resolved.markers, binder),
+        *exclusion_conditions(selection, binder),
+    ]
+    keeps = len(selection.modalities) > 1 and selection.missing_modality == "keep"
+    conditions = _conditions(selection, binder)
+    if keeps and resolved.source is None:
+        conditions.append(_first_that_is_there(selection, binder))
+    query = query.where(*conditions, *predicates, *tissues, dialect=DIALECT)
+    if keeps and resolved.source is not None:
+        query = query.qualify(_first_that_was_given(selection, binder), dialect=DIALECT)
+    if selection.sampling is not None:
+        query = sampled(
+            query,
+            selection.sampling,
+            binder,
+            identity=identity,
+            columns=columns,
+            weight=None if resolved.weight is None else _with_tile_count(on_base(resolved.weight, resolved.cells)),
+        )
+    return Compiled(tree=query.order_by(*(_column(name) for name in identity)), parameters=binder.values)
+
+
+def _base(resolved: Resolved, binder: Binder) -> exp.Expr:
+    """Return the relation that rows are selected from: a view, or the user's rows completed to the full identity."""
+    selection = resolved.selection
+    rows = _rows(resolved, binder)
+    if resolved.tissue_columns:
+        joined = exp.select("r.*", *(_column(name, "t") for name in resolved.tissue_columns))
+        joined = joined.from_(exp.alias_(rows, "r", table=True))
+        rows = joined.join("tissues AS t", on=SAME_TISSUE, join_type="left", dialect=DIALECT).subquery()
+    if selection.split_choice is None or not selection.split_choice.fractions:
+        return rows
+    split = exp.alias_(assigned_split(selection.split_choice, binder, of_floats=resolved.split_of_floats), "split")
+    known = (*resolved.source_columns, *resolved.tissue_columns)
+    own = resolved.source is not None and "split" not in known
+    everything = exp.Star() if own else exp.Star(except_=[exp.to_identifier("split")])
+    return exp.select(everything, split).from_(exp.alias_(rows, "rows", table=True)).subquery()
+
+
+def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
+    selection = resolved.selection
+    if resolved.source is None:
+        if selection.unit == "tile":
+            return exp.to_table("tiles")
+        if selection.unit == "cell":
+            assert resolved.cells is not None
+            return cell_rows(resolved.cells, size=selection.tile_size or 0, binder=binder)
+        return exp.maybe_parse(TISSUE_ROWS, dialect=DIALECT, into=exp.Select).subquery()
+    known: dict[str, Value] = {"modality": selection.modalities[0][0], "mpp": selection.mpp or 0.0}
+    if selection.unit == "tile":
+        known |= {"strategy": selection.strategy or "default", "tile_size": selection.tile_size or 0}
+    query = exp.select("*").from_(resolved.source.subquery("rows"))
+    for name, value in known.items():
+        if name not in resolved.source_columns:
+            query = query.select(exp.alias_(binder.parameter(value), name, quoted=True))
+    return query.subquery()
+
+
+def _column(name: str, table: str | None = None) -> exp.Column:
+    return exp.column(name, table=table, quoted=True)
+
+
+def on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
+    """Let ``tiles.split``, ``tissues.split`` and ``cells.cell_type`` in a condition mean the row that is selected.
+
+    In a sub-select they do too, unless it, or one around it, reads a relation of that name.
+    """
+    tree = predicate.copy()
+    relations = ("tiles", "tissues") if cells is None else ("cells", "tissues")
+    for column in list(tree.find_all(exp.Column)):
+        table = column.table.lower()
+        if table in relations and not named_around(column, table):
+            if cells is not None:
+                column.set("this", exp.to_identifier(cells.named(table, column.name), quoted=True))
+            column.set("table", exp.to_identifier("base"))
+    return tree
+
+
+def joined_by_and(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the conditions that a condition joins with AND."""
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop().unnest()
+        if isinstance(part, exp.And):
+            waiting += [part.expression, part.this]
+        else:
+            yield exp.paren(part)
+
+
+def named_around(column: exp.Column, table: str) -> bool:
+    """Tell whether a SELECT around a column reads a relation under this name."""
+    select = column.find_ancestor(exp.Select)
+    while select is not None:
+        from_ = select.args.get("from_")
+        sources = [from_.this] if from_ else []
+        sources += [join.this for join in select.args.get("joins") or []]
+        if any(source.alias_or_name.lower() == table for source in sources):
+            return True
+        select = select.find_ancestor(exp.Select)
+    return False
+
+
+def _with_tile_count(weight: exp.Expr) -> exp.Expr:
+    """Let ``n_tiles`` in a weight mean the number of selected rows of the same tissue."""
+    count = parse_one("count(*) OVER (PARTITION BY base.dataset, base.modality, base.tissue_id)", dialect=DIALECT)
+    return weight.transform(
+        lambda node: count.copy() if isinstance(node, exp.Column) and node.name.lower() == "n_tiles" else node
+    )
+
+
+def _conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
+    """List the conditions that verbs other than `where` stand for."""
+    first, *others = selection.modalities
+    drop = selection.missing_modality == "drop"
+    conditions: list[exp.Expr] = [binder.member("modality", first if drop else selection.modality_names)]
+    if selection.mpp is not None:
+        conditions.append(binder.fragment("base.mpp = $mpp", mpp=selection.mpp))
+    if selection.unit == "tile":
+        if selection.tile_size is not None:
+            conditions.append(binder.fragment("base.tile_size = $size", size=selection.tile_size))
+        if selection.strategy is not None:
+            conditions.append(binder.fragment("base.strategy = $strategy", strategy=selection.strategy))
+    if selection.splits:
+        conditions.append(binder.member("split", selection.splits))
+    if drop:
+        conditions += [has_image(alternatives, binder) for alternatives in others]
+    return conditions
+
+
+def _first_that_is_there(selection: Selection, binder: Binder) -> exp.Expr:
+    """Return the condition that a row is of the first place, or of the first modality that its tissue has.
+
+    It looks at images alone: a tissue whose IMC row another condition refuses does not come back as one without IMC.
+    """
+    names = selection.modality_names
+    ways = [binder.member("modality", selection.modalities[0])]
+    for at, name in enumerate(names):
+        if name not in selection.modalities[0]:
+            ways.append(exp.and_(binder.member("modality", [name]), exp.not_(has_image(names[:at], binder))))
+    return exp.paren(exp.or_(*ways))
+
+
+def _first_that_was_given(selection: Selection, binder: Binder) -> exp.Expr:
+    """Return the same condition for the user's own rows: of the modalities that they name for a place, the first."""
+    place = PLACE + {"tile": ", base.strategy, base.tile_size, base.tile_id", "cell": ", base.cell_id"}.get(
+        selection.unit, ""
+    )
+    first = f"row_number() OVER (PARTITION BY {place} ORDER BY list_position($modalities, base.modality)) = 1"
+    given = binder.fragment(first, modalities=list(selection.modality_names))
+    if len(selection.modalities[0]) > 1:  # a place has a row for each of the alternatives named first
+        return exp.or_(binder.member("modality", selection.modalities[0]), given)
+    return given

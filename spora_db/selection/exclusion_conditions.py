@@ -1,0 +1,74 @@
+"""Rows that `SporaQuery.exclude` leaves out: anti joins against the keys of the excluded rows."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlglot import exp
+
+from spora_db.selection import Selection
+from spora_db.sqltext.binding import Binder
+
+TISSUE = ("dataset", "tissue_id")
+CORNER = ("row", "col")
+NOT_AMONG = "NOT EXISTS (SELECT 1 FROM (SELECT unnest($keys) AS key) AS excluded WHERE excluded.key = {key})"
+
+
+def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]:
+    """Return the conditions that the excluded rows put on ``base``.
+
+    Names of datasets and tissues are names of files, so that ``/`` keeps the parts of a key apart.
+
+    Parameters
+    ----------
+    selection
+        The resolved selection.
+    binder
+        Takes the keys.
+    """
+    if selection.excluded is None:
+        return []
+    rows = _that_count(selection.excluded, selection)
+    parts: dict[tuple[str, ...], pa.Table] = {TISSUE: rows}
+    if selection.unit != "tissue":
+        place = (*TISSUE, f"{selection.unit}_id")
+        parts[TISSUE] = whole_tissues(rows)
+        parts[place] = rows.filter(pc.field(place[-1]).is_valid())
+        if selection.unit == "tile":
+            corners = pc.field("row").is_valid() & pc.field("col").is_valid()
+            parts[*place, *CORNER] = parts[place].filter(corners)
+            parts[place] = parts[place].filter(~corners)
+    return [
+        binder.fragment(NOT_AMONG.format(key=_key(columns)), keys=_keys(part.select(columns)))
+        for columns, part in parts.items()
+        if part.num_rows
+    ]
+
+
+def whole_tissues(rows: pa.Table | None) -> pa.Table | None:
+    """Return the excluded rows that stand for a whole tissue: they name neither a tile nor a cell."""
+    return None if rows is None else rows.filter(pc.field("tile_id").is_null() & pc.field("cell_id").is_null())
+
+
+def _key(columns: tuple[str, ...]) -> str:
+    numbers = (f"CAST(CAST(base.{name} AS BIGINT) AS VARCHAR)" for name in columns[2:])
+    return f"concat_ws('/', base.dataset, base.tissue_id{''.join(f', {number}' for number in numbers)})"
+
+
+def _that_count(rows: pa.Table, selection: Selection) -> pa.Table:
+    """Return the rows that speak of images and tiles such as the selection's; a null speaks of all."""
+    same: list[tuple[str, Callable[[pc.Expression], pc.Expression]]] = [
+        ("modality", lambda column: column.isin(list(selection.modality_names))),
+        ("mpp", lambda column: column == selection.mpp),
+    ]
+    if selection.unit == "tile":
+        same.append(("tile_size", lambda column: column == selection.tile_size))
+    for name, matches in same:
+        column = pc.field(name)
+        rows = rows.filter(column.is_null() | matches(column))
+    return rows
+
+
+def _keys(rows: pa.Table) -> list[str]:
+    parts = zip(*(column.to_pylist() for column in rows.columns), strict=True)
+    return sorted({"/".join(map(str, part)) for part in parts})
