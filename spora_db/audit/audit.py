@@ -13,16 +13,16 @@ from spora_db.audit.tables import composition, leakage, licences, missing, panel
 from spora_db.catalog import lent_catalog
 from spora_db.errors import unknown
 from spora_db.images.base import MissingChunks
+from spora_db.images.pixels import missing_chunks_in
 from spora_db.plan.resolution import resolve
 from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
 from spora_db.selection import Selection
-from spora_db.selection.channels import missing_chunks_in
 from spora_db.selection.compilation import compile_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spora_db.plot import Picture
+    from spora_db.drawing.canvas import Picture
 
 Section = Literal["cohorts", "splits", "composition", "panels", "overlap", "leakage", "missing", "licences", "findings"]
 MARKS = {"error": "✗", "warning": "!", "ok": "✓"}

@@ -336,7 +336,7 @@ class Catalog:
         return f"Catalog({str(self.lake)!r}: {', '.join(dataset.name for dataset in self._folders.datasets)})"
 
     def _repr_html_(self) -> str:
-        from spora_db.html import catalog_html
+        from spora_db.catalog.html import catalog_html
 
         return catalog_html(self)
 

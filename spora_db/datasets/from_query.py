@@ -8,10 +8,10 @@ import pyarrow as pa
 from spora_db.catalog import lent_catalog
 from spora_db.datasets.spora import SporaDataset
 from spora_db.errors import ArgumentError, QueryError
+from spora_db.layout.names import is_rgb
 from spora_db.plan.resolution import resolve
 from spora_db.query import SporaQuery
 from spora_db.selection import Selection
-from spora_db.selection.channels import is_rgb
 from spora_db.selection.compilation import compile_rows
 
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.errors import ArgumentError
+from spora_db.layout.names import is_rgb
 from spora_db.query import SporaQuery
 from spora_db.selection import ChannelChoice, StandardizationChoice
-from spora_db.selection.channels import is_rgb
 
 T = TypeVar("T", bound=Hashable)
 

@@ -13,7 +13,7 @@ from spora_db.drawing.contrast import Limits, set_limits
 from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels
 from spora_db.drawing.overview import TissueView
 from spora_db.errors import ArgumentError
-from spora_db.selection.channels import is_rgb
+from spora_db.layout.names import is_rgb
 
 Sample = Mapping[str, Any]
 Key = tuple[str, str, str]

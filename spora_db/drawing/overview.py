@@ -28,7 +28,7 @@ from spora_db.drawing.composite import Floats, as_array, brightfield, composite,
 from spora_db.drawing.contrast import Limits, check_limits, set_limits
 from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels, spell_markers
 from spora_db.errors import ArgumentError, counted
-from spora_db.selection.channels import is_rgb
+from spora_db.layout.names import is_rgb
 
 BAND = 1024  # rows of a tissue that are read at a time
 LARGEST = 900  # a tissue is thinned to at most this many pixels a side before it is drawn

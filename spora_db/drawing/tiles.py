@@ -23,7 +23,7 @@ from spora_db.drawing.contrast import Limits, check_limits
 from spora_db.drawing.markers import spell_markers
 from spora_db.drawing.overview import modality_name
 from spora_db.errors import unknown
-from spora_db.selection.channels import is_rgb
+from spora_db.layout.names import is_rgb
 
 GAP = 0.12  # inches between the modalities
 HEAD = 0.9  # inches above the pictures

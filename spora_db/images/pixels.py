@@ -1,11 +1,15 @@
 """The types in which pixels leave the readers."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import FileFormatError
+from spora_db.layout.names import is_rgb
+
+if TYPE_CHECKING:
+    from spora_db.images.base import MissingChunks
 
 Pixels: TypeAlias = npt.NDArray[Any]
 
@@ -45,3 +49,14 @@ def deliver(pixels: Pixels) -> Pixels:
     if not pixels.flags.aligned:  # a codec's odd block size; kernels are compiled for aligned arrays
         pixels = pixels.copy()
     return pixels.astype(delivered(pixels.dtype), copy=False)
+
+
+def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":
+    """Return what an absent chunk is in an image of a modality: white only in brightfield, an error elsewhere.
+
+    Examples
+    --------
+    >>> missing_chunks_in("he", "white"), missing_chunks_in("imc", "white"), missing_chunks_in("imc", "zeros")
+    ('white', 'error', 'zeros')
+    """
+    return "error" if choice == "white" and not is_rgb(modality) else choice

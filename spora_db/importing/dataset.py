@@ -9,6 +9,7 @@ from pathlib import Path
 from spora_db.errors import ArgumentError, TableError, WriteError
 from spora_db.files.writing import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
+from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.fields import Field, find_fields
 from spora_db.importing.metadata import cell_table, tissue_table
 from spora_db.importing.options import ImageChoice, ImportReport, Match, Missing, TissueMaskChoice, check_choice
@@ -17,7 +18,6 @@ from spora_db.importing.targets import check_target, whole_folder
 from spora_db.importing.tissue_masks import describe
 from spora_db.importing.tissues import TissueJob, write_tissue
 from spora_db.layout import MULTIPLEX_MODALITIES, check_name, modality_folder, parse_mpp
-from spora_db.selection.channels import missing_chunks_in
 from spora_db.validation import validate
 
 MOST_THREADS = 4

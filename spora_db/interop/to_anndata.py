@@ -15,17 +15,18 @@ from spora_db.files.whole_numbers import type_with_gaps
 from spora_db.images.base import MissingChunks
 from spora_db.interop.frames import need
 from spora_db.interop.intensities import Cells, image_intensities
+from spora_db.layout.names import is_rgb
 from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
+from spora_db.plan.freezing import plan_of
 from spora_db.plan.mask_parts import CELLS
 from spora_db.samples.materialize import ImagePlan, Materializer, cells_of_rows
-from spora_db.selection.channels import is_rgb
+from spora_db.selection import Selection
 
 if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
-    from spora_db.query import SporaQuery
 
 Marker = tuple[str, str]
 
@@ -43,14 +44,14 @@ class Measured:
 
 
 def to_anndata(
-    query: "SporaQuery", *, modality: str | None = None, missing_chunks: MissingChunks = "error"
+    lake: str | Path, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
 ) -> "ad.AnnData":
     """Return the cells of a query as `SporaQuery.to_anndata` describes.
 
     Parameters
     ----------
-    query
-        The query.
+    lake, selection
+        The lake's folder, and what is asked for.
     modality
         Which of its modalities is measured.
     missing_chunks
@@ -62,17 +63,15 @@ def to_anndata(
         what="to_anndata()",
         instead="Without it, query.with_cells() brings cells as tensors.",
     )
-    plan = measurable_plan(query, modality=modality)
+    plan = measurable_plan(lake, selection, modality=modality)
     measured = list(measure(plan, modality=modality, missing_chunks=missing_chunks))
     return cast("ad.AnnData", assemble(plan, measured, anndata))
 
 
-def measurable_plan(query: "SporaQuery", *, modality: str | None) -> Plan:
+def measurable_plan(lake: str | Path, selection: Selection, *, modality: str | None) -> Plan:
     """Return the plan of a query with instance masks, once its modality to measure is known."""
-    selection = query.selection
-    if CELLS not in selection.masks:
-        query = replace(query, selection=replace(selection, masks=(*selection.masks, CELLS)))
-    plan = query.plan()
+    masks = selection.masks if CELLS in selection.masks else (*selection.masks, CELLS)
+    plan = plan_of(lake, replace(selection, masks=masks))
     if not len(plan):
         raise QueryError(
             f"The query selects no {plan.unit}s in {plan.lake}. Look at query.sql() and loosen a condition."

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,19 +11,19 @@ from spora_db.errors import ArgumentError
 from spora_db.images.base import MissingChunks
 from spora_db.interop.frames import need
 from spora_db.interop.to_anndata import assemble, measurable_plan, measure
+from spora_db.selection import Selection
 
 if TYPE_CHECKING:
     import anndata as ad
     import spatialdata as sd
 
-    from spora_db.query import SporaQuery
 
 MICRONS = "microns"
 TABLE = "cells"
 
 
 def to_spatialdata(
-    query: "SporaQuery", *, modality: str | None = None, missing_chunks: MissingChunks = "error"
+    lake: str | Path, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
 ) -> "sd.SpatialData":
     """Return the tissues of a query as `SporaQuery.to_spatialdata` describes.
 
@@ -33,8 +34,8 @@ def to_spatialdata(
 
     Parameters
     ----------
-    query
-        The query.
+    lake, selection
+        The lake's folder, and what is asked for.
     modality
         Which of its modalities is measured.
     missing_chunks
@@ -46,7 +47,7 @@ def to_spatialdata(
     transforms = need("spatialdata.transformations", extra="spatialdata", what="to_spatialdata()", instead=instead)
     anndata = need("anndata", extra="spatialdata", what="to_spatialdata()", instead=instead)
     collect = spatialdata.SpatialData  # imported here by spatialdata, before pixels are read
-    plan = measurable_plan(query, modality=modality)
+    plan = measurable_plan(lake, selection, modality=modality)
     parts = list(measure(plan, modality=modality, missing_chunks=missing_chunks))
     records = [part.source.record for part in parts]
     names = element_names(f"{r['dataset']}_{r['tissue_id']}_{r['modality']}" for r in records)

@@ -15,12 +15,13 @@ from spora_db.errors import ArgumentError, FileFormatError, counted
 from spora_db.images import ImageReader, open_image, read_region
 from spora_db.images.base import MissingChunks
 from spora_db.images.brightfield import brightfield_fault
+from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of, select_datasets
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
 from spora_db.layout import parse_mpp, scan, tile_file
+from spora_db.layout.names import is_rgb
 from spora_db.masks import load_tissue_mask
-from spora_db.selection.channels import is_rgb, missing_chunks_in
 from spora_db.tiling.parameters import TilingParameters
 
 MOST = 6  # tissues

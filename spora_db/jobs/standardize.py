@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.files.writing import write_parquet
 from spora_db.images.base import MissingChunks, check_missing_chunks
+from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions, select_datasets
 from spora_db.jobs.earlier_quantiles import check_same
 from spora_db.jobs.engines import Engine
@@ -31,7 +32,7 @@ from spora_db.jobs.statistics_unit import Partials, PassUnit, odd_sentence
 from spora_db.jobs.units import Outcome, Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import Lake, parse_mpp, scan, spec_folder
-from spora_db.selection.channels import is_rgb, missing_chunks_in
+from spora_db.layout.names import is_rgb
 from spora_db.standardization.specs import Spec, registered
 from spora_db.standardization.usable import dropped_sentence
 from spora_db.statistics import Round, StatisticsPlan, StatisticsResult, first_round, next_round

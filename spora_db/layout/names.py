@@ -17,6 +17,9 @@ IMAGE_SUFFIXES = {".ome.zarr": "ome-zarr", ".ome.tiff": "ome-tiff", ".ome.tif": 
 MPP_FOLDER = re.compile(r"([0-9]+)_([0-9]+)mpp")
 _MPP_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
+RGB_CHANNELS = ("red", "green", "blue")
+"""Channel names of brightfield images; their alpha plane is dropped."""
+
 
 def parse_mpp(value: float | int | str) -> float:
     """Read a resolution in microns per pixel: a number, ``"1.0"`` or the folder name ``"1_0mpp"``.
@@ -122,3 +125,14 @@ def spec_folder(dataset: Path, modality: str, *, mpp: float | str, spec: str) ->
     method, _, quantiles = spec.partition("/")
     parts = check_name(method, kind="spec"), check_name(quantiles, kind="spec")
     return dataset / modality_folder(modality) / mpp_folder(mpp) / "standardization" / parts[0] / parts[1]
+
+
+def is_rgb(modality: str) -> bool:
+    """Tell whether a modality is a brightfield image of three colours without a panel.
+
+    Examples
+    --------
+    >>> is_rgb("he"), is_rgb("ihc_Ki67"), is_rgb("imc")
+    (True, True, False)
+    """
+    return modality == "he" or modality.startswith("ihc")

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from spora_db.images import cache_info
 from spora_db.images.base import MissingChunks
+from spora_db.images.pixels import missing_chunks_in
 from spora_db.loading.dataset import PlanDataset
 from spora_db.plan import ABSENT
 from spora_db.samples.materialize import ImagePlan
-from spora_db.selection.channels import missing_chunks_in
 
 Chunk: TypeAlias = tuple[int, ...]
 

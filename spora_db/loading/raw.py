@@ -8,9 +8,9 @@ import torch
 
 from spora_db.errors import ArgumentError
 from spora_db.images.base import overlap, read_region
+from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.samples.materialize import ImagePlan
-from spora_db.selection.channels import is_rgb
 from spora_db.standardization.specs import BUILT_IN
 from spora_db.standardization.standardize import Transform
 

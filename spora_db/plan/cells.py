@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
-from spora_db.errors import QueryError, TableError, unknown
+from spora_db.errors import QueryError, TableError
 from spora_db.plan.cell_checks import not_in_mask
 from spora_db.plan.cell_parts import PlanCells, Values
 from spora_db.plan.cell_places import register_centroids, repeated_cell
@@ -23,21 +23,6 @@ OWN_TABLE = """
     SELECT DISTINCT p.dataset FROM plan_tissues AS p
     WHERE NOT EXISTS (SELECT 1 FROM cells AS c WHERE c.dataset = p.dataset) ORDER BY 1
 """
-
-
-def check_cells(selection: Selection, catalog: Catalog) -> None:
-    """Refuse columns of cells that the lake does not have.
-
-    Raises
-    ------
-    UnknownNameError
-        For such a column; the message lists those that exist.
-    """
-    if selection.cells is not None and selection.cells.columns:
-        existing = catalog.columns("cells")
-        for name in selection.cells.columns:
-            if name not in existing:
-                raise unknown("column", name, existing, where="cells")
 
 
 def choose_cells(selection: Selection, images: pa.Table, catalog: Catalog) -> PlanCells | None:

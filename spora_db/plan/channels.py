@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
+from spora_db.layout.names import RGB_CHANNELS, is_rgb
 from spora_db.plan.pages import measured_panels
 from spora_db.plan.panels import Flags, Int32, Int64, PlanChannels, PlanPanel
 from spora_db.plan.statistics import Found, find_statistics, missing_statistics
 from spora_db.selection import Selection, StandardizationChoice
-from spora_db.selection.channels import RGB_CHANNELS, is_rgb, panel_select
+from spora_db.selection.channels import panel_select
 from spora_db.selection.markers import find_markers
 from spora_db.sqltext.dialect import DIALECT
 

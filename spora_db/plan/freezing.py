@@ -1,14 +1,20 @@
 """Freezes a query into a `Plan`: rows, images, channels and statistics, each fetched once, as arrays."""
 
+from pathlib import Path
+
 import pyarrow as pa
 
-from spora_db.catalog import Catalog
+from spora_db.catalog import Catalog, lent_catalog
+from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.cells import choose_cells
 from spora_db.plan.channels import choose_channels
 from spora_db.plan.masks import choose_masks
 from spora_db.plan.plan import Plan
+from spora_db.plan.resolution import resolve
 from spora_db.plan.rows import fetch_rows
 from spora_db.selection import Selection
+from spora_db.selection.compilation import compile_rows
+from spora_db.selection.empty import warn_of_nothing
 from spora_db.sqltext.binding import Compiled
 
 
@@ -46,3 +52,21 @@ def freeze(selection: Selection, compiled: Compiled, catalog: Catalog) -> Plan:
         masks=choose_masks(selection, rows.images, catalog),
         cells=choose_cells(selection, rows.images, catalog),
     ).hashed()
+
+
+def plan_of(lake: str | Path, selection: Selection) -> Plan:
+    """Return the plan of a selection, on a catalog that is opened or lent.
+
+    Parameters
+    ----------
+    lake
+        A lake's folder, or one dataset's.
+    selection
+        What is asked for.
+    """
+    with lent_catalog(lake) as catalog:
+        resolved = complete_cells(resolve(selection, catalog), catalog)
+        plan = freeze(resolved.selection, compile_rows(resolved), catalog)
+        if not len(plan):
+            warn_of_nothing(resolved, catalog)
+        return plan

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spora_db.catalog import Catalog
-from spora_db.errors import MaskNotFoundError, TableError, unknown
+from spora_db.errors import MaskNotFoundError, TableError
 from spora_db.plan.mask_parts import PlanMasks
 from spora_db.selection import Selection
 
@@ -15,23 +15,6 @@ PATHS = """
         ON m.dataset = p.dataset AND m.mpp = p.mpp AND m.tissue_id = p.tissue_id AND m.kind = $kind
     ORDER BY p.image
 """
-
-
-def check_masks(selection: Selection, catalog: Catalog) -> None:
-    """Refuse kinds of masks that the lake does not have at the resolution of the query.
-
-    Raises
-    ------
-    UnknownNameError
-        For a kind that does not exist; the message lists those that do.
-    """
-    if selection.masks:
-        rows = catalog._run("SELECT DISTINCT kind FROM masks WHERE mpp = $mpp", {"mpp": selection.mpp}).fetchall()
-        existing = [row[0] for row in rows]
-        for kind in selection.masks:
-            if kind not in existing:
-                where = f"the masks at {selection.mpp} mpp of lake {str(catalog.lake)!r}"
-                raise unknown("kind of mask", kind, existing, where=where)
 
 
 def choose_masks(selection: Selection, images: pa.Table, catalog: Catalog) -> PlanMasks | None:

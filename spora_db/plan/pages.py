@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.errors import TableError
+from spora_db.layout.names import RGB_CHANNELS, is_rgb
 from spora_db.plan.panels import NOT_DELIVERED, Flags, Int64, Pages
-from spora_db.selection.channels import RGB_CHANNELS, is_rgb
 
 POSITIONS = """
     SELECT dataset, modality, list(channel_index ORDER BY channel_index) AS channel_index,

@@ -8,16 +8,15 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, DatasetNotFoundError, QueryError, unknown
 from spora_db.guard import check_predicate
+from spora_db.layout.names import is_rgb
 from spora_db.plan.cell_places import with_awaited_places
-from spora_db.plan.cells import check_cells
 from spora_db.plan.channels import undelivered_channels
-from spora_db.plan.masks import check_masks
 from spora_db.selection import Selection, StandardizationChoice
-from spora_db.selection.cells import cell_table
-from spora_db.selection.channels import is_rgb
+from spora_db.selection.cells import cell_table, check_cells
 from spora_db.selection.compilation import Resolved
 from spora_db.selection.group_checks import check_patients, check_split
 from spora_db.selection.markers import Markers, check_macros, find_markers, naming
+from spora_db.selection.masks import check_masks
 from spora_db.selection.own_rows import distinct, holds_floats, own_rows, placed_as_rows_say
 from spora_db.selection.quotas import with_known_quota
 from spora_db.selection.repeatable import refuse_random

@@ -7,10 +7,10 @@ import pyarrow as pa
 from sqlglot import exp, parse_one
 
 from spora_db.catalog import Catalog
+from spora_db.layout.names import is_rgb
 from spora_db.plan.channels import ChosenChannels, choose_channels
 from spora_db.plan.rows import FIRST
 from spora_db.selection import Selection, StandardizationChoice
-from spora_db.selection.channels import is_rgb
 from spora_db.selection.markers import ACCESSION
 from spora_db.sqltext.binding import Compiled
 from spora_db.sqltext.dialect import DIALECT

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.drawing.arguments import check_query, wrong_kind
+from spora_db.drawing.arguments import wrong_kind
 from spora_db.drawing.canvas import Picture, picture_format, save_picture
 from spora_db.drawing.charts import COLOURS, GREY, SOFT, TEXT, chart
 from spora_db.drawing.overview import modality_name
 from spora_db.errors import ArgumentError, QueryError, counted
+from spora_db.plot.arguments import check_query
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -36,8 +36,8 @@ from spora_db.drawing.contrast import Limits, check_limits
 from spora_db.drawing.markers import spell_markers
 from spora_db.drawing.overview import TissueView, check_view, draw_tissue, modality_name
 from spora_db.errors import ArgumentError, counted
+from spora_db.layout.names import is_rgb
 from spora_db.plot.sources import samples_of
-from spora_db.selection.channels import is_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

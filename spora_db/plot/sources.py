@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spora_db.drawing.arguments import TILES, wrong_kind
+from spora_db.drawing.arguments import wrong_kind
 from spora_db.errors import ArgumentError
+from spora_db.plot.arguments import TILES
 
 if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset

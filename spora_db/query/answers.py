@@ -220,7 +220,7 @@ class Answers:
         """
         from spora_db.interop.to_anndata import to_anndata
 
-        return to_anndata(cast("SporaQuery", self), modality=modality, missing_chunks=missing_chunks)
+        return to_anndata(self.lake, self.selection, modality=modality, missing_chunks=missing_chunks)
 
     def to_spatialdata(
         self, *, modality: str | None = None, missing_chunks: "MissingChunks" = "error"
@@ -253,4 +253,4 @@ class Answers:
         """
         from spora_db.interop.to_spatialdata import to_spatialdata
 
-        return to_spatialdata(cast("SporaQuery", self), modality=modality, missing_chunks=missing_chunks)
+        return to_spatialdata(self.lake, self.selection, modality=modality, missing_chunks=missing_chunks)

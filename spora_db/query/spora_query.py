@@ -14,8 +14,7 @@ from spora_db.dialects import Dialect
 from spora_db.errors import QueryError
 from spora_db.files.whole_numbers import as_frame
 from spora_db.plan import Plan
-from spora_db.plan.cell_places import complete_cells
-from spora_db.plan.freezing import freeze
+from spora_db.plan.freezing import plan_of
 from spora_db.plan.resolution import resolve
 from spora_db.query.answers import Answers
 from spora_db.query.content_verbs import ContentVerbs
@@ -155,12 +154,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
 
     def plan(self) -> Plan:
         """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""
-        with self._resolved() as (resolved, catalog):
-            resolved = complete_cells(resolved, catalog)
-            plan = freeze(resolved.selection, compile_rows(resolved), catalog)
-            if not len(plan):
-                warn_of_nothing(resolved, catalog)
-            return plan
+        return plan_of(self.lake, self.selection)
 
     def to_torch(
         self,
@@ -264,7 +258,7 @@ class SporaQuery(RowVerbs, ContentVerbs, Answers):
         return cls(lake, Selection(rows_table=rows))
 
     def _repr_html_(self) -> str:
-        from spora_db.html import query_html
+        from spora_db.query.html import query_html
 
         return query_html(self)
 

@@ -12,10 +12,11 @@ from spora_db.errors import FileFormatError, TableError
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
+from spora_db.images.pixels import missing_chunks_in
+from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.mask_parts import CELLS
-from spora_db.selection.channels import is_rgb, missing_chunks_in
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
 

@@ -1,14 +1,9 @@
 """The channel pipeline in SQL: which channels of a tissue are delivered, under which accession, from which page."""
 
-from typing import TYPE_CHECKING
-
 from sqlglot import exp
 
 from spora_db.selection import Accessions, ChannelChoice
 from spora_db.sqltext.dialect import DIALECT
-
-if TYPE_CHECKING:
-    from spora_db.images.base import MissingChunks
 
 NUCLEAR_ACCESSION = "P68431"
 """Histone H3, the accession that nuclear markers take on request."""
@@ -18,31 +13,6 @@ ACCESSION_PATTERNS: dict[Accessions, str] = {
     "uniprot": "([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?",
 }
 """UniProt accessions, isoform suffix allowed: as the published loader accepts them, and the official pattern."""
-
-RGB_CHANNELS = ("red", "green", "blue")
-"""Channel names of brightfield images; their alpha plane is dropped."""
-
-
-def is_rgb(modality: str) -> bool:
-    """Tell whether a modality is a brightfield image of three colours without a panel.
-
-    Examples
-    --------
-    >>> is_rgb("he"), is_rgb("ihc_Ki67"), is_rgb("imc")
-    (True, True, False)
-    """
-    return modality == "he" or modality.startswith("ihc")
-
-
-def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":
-    """Return what an absent chunk is in an image of a modality: white only in brightfield, an error elsewhere.
-
-    Examples
-    --------
-    >>> missing_chunks_in("he", "white"), missing_chunks_in("imc", "white"), missing_chunks_in("imc", "zeros")
-    ('white', 'error', 'zeros')
-    """
-    return "error" if choice == "white" and not is_rgb(modality) else choice
 
 
 def accession(choice: ChannelChoice, *, table: str) -> str:

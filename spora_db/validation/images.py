@@ -12,13 +12,13 @@ from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, Spo
 from spora_db.images import image_header, open_image
 from spora_db.images.base import MissingChunks, read_through
 from spora_db.images.brightfield import brightfield_fault
+from spora_db.images.pixels import missing_chunks_in
 from spora_db.layout import MULTIPLEX_MODALITIES, Dataset, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import instance_centroids
 from spora_db.masks.label_encoders import class_ids
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.mask_parts import CELLS
-from spora_db.selection.channels import missing_chunks_in
 from spora_db.validation.findings import Finding
 from spora_db.validation.rules import broken
 from spora_db.validation.tables import read_encoder

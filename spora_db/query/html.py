@@ -1,33 +1,14 @@
-"""What a query and a catalog show of themselves in a notebook: a short table, escaped, without scripts."""
+"""What a query shows of itself in a notebook: a short table, escaped, without scripts."""
 
-from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spora_db.errors import SporaError, counted
 
 if TYPE_CHECKING:
-    from spora_db.catalog import Catalog
-    from spora_db.query import SporaQuery
+    from spora_db.query.spora_query import SporaQuery
 
 LEFT = "text-align:left"
-RIGHT = "text-align:right"
-LISTED = 30  # datasets
-
-COHORTS = f"""
-    SELECT d.dataset, array_to_string(d.modalities, ', '), d.n_images, coalesce(t.n_tissues, 0),
-        coalesce(t.n_patients, 0), coalesce(c.n_tiles, 0)
-    FROM datasets AS d
-    LEFT JOIN (
-        SELECT dataset, count(DISTINCT tissue_id) AS n_tissues, count(DISTINCT patient_id) AS n_patients
-        FROM tissues GROUP BY dataset
-    ) AS t ON t.dataset = d.dataset
-    LEFT JOIN (SELECT dataset, count(*) AS n_tiles FROM tile_coordinates GROUP BY dataset) AS c ON c.dataset = d.dataset
-    ORDER BY d.dataset
-    LIMIT {LISTED + 1}
-"""
-COHORT_NAMES = ("dataset", "modalities", "images", "tissues", "patients", "tiles")
 
 
 def query_html(query: "SporaQuery") -> str:
@@ -83,37 +64,3 @@ def _asked(query: "SporaQuery") -> list[tuple[str, str]]:
     if asked.masks:
         rows.append(("masks", ", ".join(asked.masks)))
     return rows
-
-
-def catalog_html(catalog: "Catalog") -> str:
-    """Return a lake as an HTML table, a row per dataset.
-
-    Parameters
-    ----------
-    catalog
-        The lake.
-    """
-    try:
-        rows = catalog._run(COHORTS).fetchall()
-    except SporaError as error:
-        return f"<p>Catalog of {escape(str(catalog.lake))}: {escape(str(error))}</p>"
-    more = "<p>and more: SELECT * FROM datasets</p>" if len(rows) > LISTED else ""
-    return _table(f"Catalog of {_short(catalog.lake)}", COHORT_NAMES, rows[:LISTED]) + more
-
-
-def _short(lake: Path) -> Path:
-    """Return a folder as seen from the current one, where it lies below."""
-    here = Path.cwd()
-    return lake.relative_to(here) if lake != here and lake.is_relative_to(here) else lake
-
-
-def _table(caption: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f'<th style="{LEFT if i < 2 else RIGHT}">{escape(name)}</th>' for i, name in enumerate(names))
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, int):
-        return f'<td style="{RIGHT}">{value:,}</td>'
-    return f'<td style="{LEFT}">{escape(str(value))}</td>'

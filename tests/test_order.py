@@ -1,0 +1,69 @@
+"""One direction: a room imports only what stands below it, lazily or for types too; read from the source with ast."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import spora_db
+
+ROOT = Path(spora_db.__file__).parent
+
+ORDER = (
+    "errors", "files", "layout", "sqltext", "guard", "kernels", "images", "masks", "dialects", "remembered",
+    "standardization", "tiling", "statistics", "sources", "catalog", "selection", "plan", "samples", "drawing",
+    "loading", "interop", "lock", "audit", "query", "datasets", "plot", "jobs", "validation", "importing", "demo",
+    "cli", "magic",
+)  # fmt: skip
+"""Rooms from the ground floor up; a room is a package, or a module beside them."""
+
+DOORS = {("spora_db.query.answers", "datasets"): "SporaQuery.to_spora_dataset gives a published class"}
+"""Imports of a room above, by module, and why."""
+
+TOP = {"spora_db"}
+"""Modules in no room: the package itself names what others hold, and imports it when it is asked for."""
+
+
+@cache
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports(module: str) -> set[str]:
+    """Return the modules of spora_db that a module imports anywhere in its text."""
+    found = set()
+    for node in ast.walk(ast.parse(modules()[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules() else str(node.module) for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in modules() and name not in TOP}
+
+
+def upwards() -> Iterator[tuple[str, str]]:
+    for module in modules().keys() - TOP:
+        for other in imports(module):
+            if ORDER.index(room(other)) > ORDER.index(room(module)):
+                yield module, other
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room(module) for module in modules().keys() - TOP} == set(ORDER)
+
+
+def test_a_room_imports_only_what_stands_below_it() -> None:
+    assert sorted((module, other) for module, other in upwards() if (module, room(other)) not in DOORS) == []
+
+
+def test_every_door_is_used() -> None:
+    assert {(module, room(other)) for module, other in upwards()} == DOORS.keys()
