@@ -13,6 +13,8 @@ from spora_db.selection.compilation import Resolved, compile_rows, identity_colu
 from spora_db.sqltext.dialect import DIALECT
 
 COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.ILike, exp.Between)
+NUMBERS = ("mpp", "tile_size")
+"""Columns of numbers that name a thing; ages and places may well be none, and nothing is told of them."""
 MOST = 1_000
 """Values among which near ones are looked for."""
 
@@ -81,6 +83,8 @@ def _of_condition(tree: exp.Expr, everything: Resolved, catalog: Catalog) -> Ite
         ):
             continue
         (name,) = columns
+        if name not in NUMBERS and not any(item.is_string for item in atom.find_all(exp.Literal)):
+            continue
         if any(column.table not in ("", "base") for column in atom.find_all(exp.Column)):
             continue
         try:
