@@ -9,6 +9,8 @@ Names are imported when first used, so that ``import spora_db`` is quick and tor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+__version__ = "0.2.0"
+
 if TYPE_CHECKING:
     from spora_db.audit import Audit
     from spora_db.catalog import Catalog

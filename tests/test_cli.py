@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+import spora_db
 from lakes import write_lake
 from spora_db.cli.explore import info
 
@@ -108,7 +109,7 @@ def test_mistakes_are_one_line_and_exit_code_1(lake, arguments, words):
 
 
 def test_the_version_is_that_of_the_package():
-    assert spora("--version").stdout == f"spora-db {version('spora-db')}\n"
+    assert spora("--version").stdout == f"spora-db {version('spora-db')}\n" == f"spora-db {spora_db.__version__}\n"
 
 
 def test_info_shows_every_row_and_folds_nothing_in_a_pipe(tmp_path):
