@@ -725,3 +725,206 @@ def test_tissues_and_masks_are_the_clients_own(imc):
     assert imc.get_cell_task_mask(T0, "types").mask.any()
     assert len(imc.get_cell_task_mask(T0, "types").mapping) == 3
     assert isinstance(imc.path, Path)
+
+
+# ---- copies that share nothing that is remembered; numbers that are none; parts of one another ----
+
+
+def test_an_edit_by_a_copy_changes_no_other(imc):
+    before = {tissue: imc.get_tile(tissue, 0, "qc_filtered") for tissue in (T0,)}  # T0 is remembered, T1 is not
+    other = copy.copy(imc)
+    other.channel_list.loc[2, "qc_pass"] = False
+    other.image_channel_map.loc[T0, "DNA"] = False
+    other.uniprot_mask[1] = False
+    other.standardizer.use_mean_std = False
+    other.standardizer.upper_quantiles.loc[T1, "CD3e"] = np.nan
+    assert names(other, "qc_filtered") == ["CD3e", "Junk"]
+    assert names(other, "qc_filtered", T1) == ["DNA", "Junk"]
+    for tissue in (T0, T1):
+        assert names(imc, "qc_filtered", tissue) == ["DNA", "CD3e", "CD8", "Junk"]
+        assert names(imc, "uniprot_filtered", tissue) == ["CD3e", "CD8"]
+    assert torch.equal(imc.get_tile(T0, 0, "qc_filtered").image, before[T0].image)
+    assert imc.standardizer.use_mean_std
+    second = copy.copy(other)  # of one whose tables are lent already
+    second.standardizer.upper_quantiles.loc[T1, "CD8"] = 1.0
+    assert not other.standardizer.upper_quantiles.equals(second.standardizer.upper_quantiles)
+
+
+def test_tables_that_are_edited_between_two_tiles_are_read(imc):
+    """Every handle stays alive however many tiles were read meanwhile."""
+    channels, measured, qc, uniprot = (
+        imc.channel_list,
+        imc.image_channel_map,
+        imc.quality_control_mask,
+        imc.uniprot_mask,
+    )
+    standardizer = imc.standardizer
+    for _ in range(2):
+        assert names(imc, "uniprot_filtered") == ["CD3e", "CD8"]
+    channels.iloc[1, channels.columns.get_loc("qc_pass")] = False
+    assert names(imc, "uniprot_filtered") == ["CD8"]
+    channels.at[1, "qc_pass"] = True
+    assert names(imc, "uniprot_filtered") == ["CD3e", "CD8"]
+    qc[2] = False
+    assert names(imc, "uniprot_filtered") == ["CD3e"]
+    uniprot[0] = True
+    assert names(imc, "uniprot_filtered") == ["DNA", "CD3e"]
+    measured.at[T0, "DNA"] = False
+    assert names(imc, "uniprot_filtered") == ["CD3e"]
+    channels.loc[1, "channel_name"], channels.loc[1, "uniprot_id"] = "renamed", "P68431"
+    assert (names(imc, "uniprot_filtered"), ids(imc, "uniprot_filtered")) == (["renamed"], ["P68431"])
+    plain = imc.get_tile(T0, 0).image
+    standardizer.use_mean_std = False
+    assert torch.allclose(imc.get_tile(T0, 0).image, plain * 0.25 + 0.5, atol=1e-5)
+    standardizer.upper_quantiles.at[T0, "CD3e"] = np.nan
+    assert imc.get_tile(T0, 0).image.shape[0] == 0
+    assert imc.get_tile(T0, 0, preprocess=False).image.shape[0] == 1
+    standardizer.apply = Halved().apply
+    raw = imc.get_tile(T0, 0, "complete", preprocess=False).image
+    assert torch.equal(imc.get_tile(T0, 0, "complete").image, raw[1:] / 2)
+
+
+def test_a_mask_that_names_its_channels_is_taken_by_name(imc):
+    passed = imc.channel_list.set_index("channel_name")["qc_pass"].astype(bool)
+    passed["CD8"] = False
+    imc.quality_control_mask = passed[::-1]
+    assert names(imc, "qc_filtered") == ["DNA", "CD3e", "Junk"]
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan"), float("inf"), None, "x", True, [0], torch.tensor(0.5)])
+def test_numbers_that_are_not_whole_are_refused(imc, spora, value):
+    for call in (
+        lambda: imc.get_tile(T0, value),
+        lambda: imc.get_tile_by_coordinates(T0, value, 0),
+        lambda: imc.get_tile_by_coordinates(T0, 0, value),
+        lambda: spora[value],
+        lambda: spora.get_tile_sample(dataset_name="alpha", tissue_id=T0, tile_id=value),
+        lambda: spora.datasets["alpha"].get_composed_tile(T0, value),
+    ):
+        with pytest.raises(ArgumentError, match="whole number"):
+            call()
+    if value is not None:
+        with pytest.raises(ArgumentError, match="positive number of pixels"):
+            imc.tile_size = value
+    imc.tile_coordinates = {T0: [(value, 0)]}
+    with pytest.raises(ArgumentError, match="pair of whole numbers"):
+        imc.get_tile(T0, 0)
+    spora.tile_index = spora.tile_index.astype({"row": object})
+    spora.tile_index["row"] = pd.Series([value] * len(spora), dtype=object)
+    with pytest.raises(ArgumentError, match=r"Row 0 of the tile index: row=.*whole number"):
+        spora[0]
+
+
+@pytest.mark.parametrize("value", [1, 1.0, np.int64(1), np.float32(1), np.array(1), torch.tensor(1), "1"])
+def test_whole_numbers_of_any_library_are_taken(imc, spora, value):
+    assert imc.corner(T0, value) == (0, 32)
+    assert spora[value]["tile_id"] == 1
+    imc.tile_size = 32 if value == "1" else value * 32
+    assert imc.tile_size == 32
+
+
+def test_the_kind_by_default_is_checked(imc, he):
+    for dataset in (imc, he):
+        dataset.default_kind = "filtered"
+        with pytest.raises(UnknownNameError, match="uniprot_filtered"):
+            dataset.get_tile(T0, 0)
+
+
+@pytest.mark.parametrize("value", [None, 5, [1], {"channel_name": []}, pd.Series([1] * 5)])
+def test_a_channel_list_is_a_table(imc, value):
+    with pytest.raises(ArgumentError, match="channel_list must be a DataFrame"):
+        imc.channel_list = value
+    assert names(imc, "qc_filtered") == ["DNA", "CD3e", "CD8", "Junk"]
+
+
+def test_filters_that_would_not_run_are_refused(imc, lake):
+    for filters in (["gaussian_blur"], Halved()):
+        with pytest.raises(ArgumentError, match="must be a FilterFactory or None"):
+            imc.filter_factory = filters
+        with pytest.raises(ArgumentError, match="must be a FilterFactory or None"):
+            build_standardizer(
+                standardization="identity", modality_dir=lake, channels_per_image=NAMES, filter_factory=filters
+            )
+    imc.standardizer = Halved()
+    with pytest.raises(ArgumentError, match="Halved that was assigned has no filter_factory"):
+        imc.filter_factory = FilterFactory(["gaussian_blur"])
+
+
+@pytest.mark.parametrize("value", [None, "x", [None] * 3, object()])
+def test_colours_are_numbers(he, value):
+    he.mean = value
+    with pytest.raises(ArgumentError, match="one number or three"):
+        he.get_tile(T0, 0)
+    with pytest.raises(UnknownNameError, match="mean_std_type"):
+        he.mean_std_type = ["imagenet"]
+
+
+def test_places_of_any_part_move_the_tiles_of_all(composed, spora):
+    composed.get_dataset("imc").tile_coordinates[T0][0] = (5, 7)  # its first modality is H&E
+    expected = composed.get_dataset("imc").get_tile_by_coordinates(T0, 5, 7).image
+    for found in (composed, pickled(composed), copy.deepcopy(composed)):
+        tile = found.get_composed_tile(T0, 0)
+        assert torch.equal(tile.modalities["imc"].image, expected)
+        assert torch.equal(
+            tile.modalities["he"].image, composed.get_dataset("he").get_tile_by_coordinates(T0, 5, 7).image
+        )
+    assert composed.get_composed_tile(T0, 1).modalities["imc"].image.shape[1:] == (32, 32)
+    composed.get_dataset("he").tile_coordinates[T0][0] = (1, 1)
+    with pytest.raises(ArgumentError, match=r"different places.*\(1, 1\).*\(5, 7\)"):
+        composed.get_composed_tile(T0, 0)
+    composed.get_dataset("he").tile_coordinates[T0][0] = (5, 7)
+    assert torch.equal(composed.get_composed_tile(T0, 0).modalities["imc"].image, expected)
+    spora.datasets["alpha"].get_dataset("he").tile_coordinates[T0][0] = (5, 7)  # its second
+    assert torch.equal(spora[0]["modalities"]["imc"].image, expected)
+
+
+def test_rows_of_ones_own_stay_where_places_are_only_looked_at(spora):
+    spora.tile_index = spora.tile_index.iloc[:1].assign(tile_id=100, row=3, col=5)
+    first = spora[0]["modalities"]["imc"].image
+    for part in ("imc", "he"):
+        assert spora.datasets["alpha"].get_dataset(part).tile_coordinates is not None
+    assert torch.equal(spora[0]["modalities"]["imc"].image, first)
+
+
+def test_metadata_of_a_part_says_what_tissues_have(composed):
+    part = composed.get_dataset("imc")
+    part.tissue_modality_metadata = part.tissue_modality_metadata.drop(index=T0)
+    assert composed.get_modalities_of_tissue(T0) == ["he"]
+    assert list(composed.get_composed_tissue(T0).modalities) == ["he"]
+    composed.get_dataset("he").tissue_modality_metadata.drop(index=T0, inplace=True)
+    with pytest.raises(UnknownNameError, match=T0):
+        composed.get_composed_tissue(T0)
+
+
+def test_modalities_are_any_iterable_of_names(composed):
+    for given in ("imc", (name for name in ["IMC"]), composed.get_dataset("imc").modality):
+        composed.modalities = given
+        assert list(composed.get_composed_tile(T0, 0).modalities) == composed.modalities == ["imc"]
+    with pytest.raises(UnknownNameError, match="codex"):
+        composed.modalities = ["codex"]
+    with pytest.raises(ArgumentError, match="name such as 'imc'"):
+        composed.modalities = None
+
+
+def test_modalities_of_a_spora_dataset_are_those_of_its_parts(spora):
+    spora.datasets["alpha"].modalities = ["he"]
+    for found in (spora, pickled(spora), copy.deepcopy(spora)):
+        assert found.modalities_by_dataset == {"alpha": ["he"], "beta": ["imc", "he"]}
+        found.modalities_by_dataset["alpha"].append("imc")
+        assert list(found[0]["modalities"]) == ["he", "imc"]
+        found.modalities_by_dataset["alpha"].pop()
+
+
+def test_modalities_of_a_row_are_delivered(spora):
+    spora.sampling_unit = "tissues"
+    spora.tissue_index.at[0, "modalities"] = ("he",)
+    assert [list(spora[i]["modalities"]) for i in (0, 1)] == [["he"], ["imc", "he"]]
+    spora.tissue_index["modalities"] = "imc"
+    assert list(pickled(spora)[5]["modalities"]) == ["imc"]
+    spora.tissue_index.drop(columns="modalities", inplace=True)
+    assert list(spora[0]["modalities"]) == ["imc", "he"]
+    spora.tissue_index["modalities"] = "codex"
+    with pytest.raises(UnknownNameError, match="codex"):
+        spora[0]
+    spora.balance = None
+    assert spora.balance == ()

@@ -11,7 +11,7 @@ from spora_db.datasets._types import Texts, Tissue, texts
 from spora_db.datasets.draws import Draws
 from spora_db.datasets.patients import PatientMap, tissues_of
 from spora_db.datasets.reading import PlanImages
-from spora_db.datasets.tiles import Lists, Places
+from spora_db.datasets.tiles import Lists, Places, whole, whole_or_none
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, unknown
 from spora_db.images.base import ImageReader
 from spora_db.layout import IMAGE_SUFFIXES
@@ -157,14 +157,14 @@ class TissueAccess(ABC):
         ArgumentError
             If the dataset was made without a tile size.
         """
-        place = (int(row), int(col), self._size())
+        place = (whole(row, "row"), whole(col, "col"), self._size())
         return self._deliver(str(tissue_id), kind=kind, preprocess=preprocess, image_mode=image_mode, place=place)
 
     def corner(self, tissue_id: str, tile_id: int) -> tuple[int, int]:
         """Return row and col of a tile; where the cohort has no tile file, those of a random one."""
         size = self._size()
         if self._tiles.known:
-            return self._tiles.corner(str(tissue_id), int(tile_id))
+            return self._tiles.corner(str(tissue_id), whole(tile_id, "tile_id"))
         _, height, width = self._get_tissue_size(str(tissue_id))
         return self._draws.integer(max(height - size, 0) + 1), self._draws.integer(max(width - size, 0) + 1)
 
@@ -245,12 +245,11 @@ class TissueAccess(ABC):
 
     def _kind(self, kind: str | None) -> ChannelKind:
         """Check a kind."""
+        chosen = self.default_kind if kind is None else kind
         for known in CHANNEL_KINDS:
-            if kind == known:
+            if chosen == known:
                 return known
-        if kind is None:
-            return self.default_kind
-        raise unknown("kind", kind, CHANNEL_KINDS)
+        raise unknown("kind", chosen, CHANNEL_KINDS)
 
     def _size(self) -> int:
         """Return the tile size."""
@@ -274,7 +273,7 @@ class TissueAccess(ABC):
         return reader.shape[1:], reader.path
 
 
-def checked_size(size: int | None) -> int | None:
+def checked_size(size: float | str | None) -> int | None:
     """Return a tile size as an int, None for none.
 
     Raises
@@ -289,7 +288,8 @@ def checked_size(size: int | None) -> int | None:
     """
     if size is None:
         return None
-    if isinstance(size, bool | str) or int(size) != size or size < 1:
+    pixels = None if isinstance(size, str) else whole_or_none(size)
+    if pixels is None or pixels < 1:
         message = f"tile_size={size!r}: expected a positive number of pixels, or None."
         raise ArgumentError(message)
-    return int(size)
+    return pixels

@@ -66,9 +66,9 @@ class BrightfieldImagingDataset(BaseImagingDataset):
         return replace(source, transform=transform)
 
 
-def _preset(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _preset(name: object) -> tuple[torch.Tensor, torch.Tensor]:
     """Return mean and deviation of a preset, float32 of shape (3, 1, 1)."""
-    if name not in RGB_PRESETS:
+    if not isinstance(name, str) or name not in RGB_PRESETS:
         raise unknown("mean_std_type", name, RGB_PRESETS)
     mean, std = RGB_PRESETS[name]
     return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
@@ -82,7 +82,11 @@ def _flat(values: Any) -> torch.Tensor:  # noqa: ANN401 - what a client assigned
     ArgumentError
         If it is neither one number nor three.
     """
-    found = torch.as_tensor(values, dtype=torch.float32).detach().cpu().flatten()
+    try:
+        found = torch.as_tensor(values, dtype=torch.float32).detach().cpu().flatten()
+    except (TypeError, ValueError, RuntimeError) as error:  # whatever torch says of what is no number
+        message = f"mean and std of an RGB image must be one number or three; got {values!r}."
+        raise ArgumentError(message) from error
     if found.numel() not in (1, 3):
         message = f"mean and std of an RGB image must be one number or three; got {tuple(found.shape)}."
         raise ArgumentError(message)

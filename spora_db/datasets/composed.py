@@ -14,6 +14,7 @@ from spora_db.datasets.multiplex import MultiplexImagingDataset
 from spora_db.datasets.patients import PatientMap, tissues_of
 from spora_db.datasets.places import dataset_catalog, dataset_folder
 from spora_db.datasets.queries import merged_query
+from spora_db.datasets.tiles import whole
 from spora_db.errors import ArgumentError, unknown
 from spora_db.layout import parse_mpp
 from spora_db.query import SporaQuery
@@ -112,17 +113,23 @@ class ComposedImagingDataset(Settled):
                 self._unimodal[key] = _class_of(key)(name, **common, **own, catalog=opened)
             tissues = split_rows(read_tissues(opened, self.path), split, where=str(self.path / "metadata"))
             self.cell_metadata = read_cells(opened, self.path) if load_cell_metadata else None
-        self.modalities: list[str] = list(self._unimodal)
-        self._modalities_of: dict[str, list[str]] = {}
-        for key, dataset in self._unimodal.items():
-            for tissue_id in dataset.get_tissue_ids():
-                self._modalities_of.setdefault(tissue_id, []).append(key)
-        self.all_tissue_ids = sorted(self._modalities_of)
+        self.modalities = list(self._unimodal)
+        self.all_tissue_ids = sorted({item for part in self._unimodal.values() for item in part.get_tissue_ids()})
         listed = tissues["modality"].isin(self.modalities) & tissues.index.isin(self.all_tissue_ids)
         self.all_tissue_metadata = tissues[listed]
         patients = self.all_tissue_metadata["patient_id"]
         self.patient_tissue_map = PatientMap.of(zip(patients.tolist(), patients.index.tolist(), strict=True))
         self._settle()
+
+    @property
+    def modalities(self) -> list[str]:
+        """The names of the modalities, in their order: tissues and tiles have the images of these."""
+        return self._modalities
+
+    @modalities.setter
+    def modalities(self, modalities: ModKey | Iterable[ModKey]) -> None:
+        asked = modalities if isinstance(modalities, Iterable) and not isinstance(modalities, str) else [modalities]
+        self._modalities = [self._known(modality_name(item)) for item in asked]
 
     def get_dataset(self, modality: ModKey) -> Any:  # noqa: ANN401 - of the modality's class
         """Return the dataset of one modality.
@@ -150,9 +157,10 @@ class ComposedImagingDataset(Settled):
         UnknownNameError
             If there is no such tissue.
         """
-        if str(tissue_id) not in self._modalities_of:
-            raise unknown("tissue", tissue_id, self._modalities_of, where=f"composed dataset {self.name!r}")
-        has = self._modalities_of[str(tissue_id)]
+        text = str(tissue_id)
+        has = [key for key, part in self._unimodal.items() if text in part.tissue_modality_metadata.index]
+        if not has:
+            raise unknown("tissue", tissue_id, self.all_tissue_ids, where=f"composed dataset {self.name!r}")
         return [key for key in map(self._known, self.modalities) if key in has]
 
     def get_unimodal_tissue(
@@ -191,7 +199,8 @@ class ComposedImagingDataset(Settled):
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
         """Return a tile in every modality the tissue has, all at one place; see :meth:`BaseImagingDataset.get_tile`."""
-        row, col = self._first(tissue_id).corner(tissue_id, tile_id)
+        found = self._first(tissue_id).corner(tissue_id, tile_id)
+        row, col = self._moved(tissue_id, whole(tile_id, "tile_id")) or found
         return self.get_composed_tile_by_coordinates(tissue_id, row, col, kind, preprocess, image_mode)
 
     def get_composed_tile_by_coordinates(
@@ -245,10 +254,31 @@ class ComposedImagingDataset(Settled):
 
     def _place(self, tissue_id: str, tile_id: int, place: tuple[int, int]) -> tuple[int, int]:
         """Return where a tile is that an index has at a place: there, unless `tile_coordinates` were edited."""
-        return self._first(tissue_id)._tiles.moved(str(tissue_id), tile_id, place)
+        return self._moved(tissue_id, tile_id, place) or place
 
-    def _compose(self, tissue_id: str, get: Callable[[Any], Any]) -> ComposedTissue:
+    def _moved(self, tissue_id: str, tile_id: int, place: tuple[int, int] | None = None) -> tuple[int, int] | None:
+        """Return where whoever edited the `tile_coordinates` of any modality moved a tile; None where nobody did."""
+        found = {
+            key: moved
+            for key in self.get_modalities_of_tissue(tissue_id)
+            if (moved := self._unimodal[key]._tiles.moved(str(tissue_id), tile_id, place)) is not None
+        }
+        if len(set(found.values())) > 1:
+            message = (
+                f"Tile {tile_id} of tissue {tissue_id!r} was moved to different places in the tile_coordinates of the "
+                f"modalities of {self.name!r}: {found}. Move it to one place; modalities are read at the same."
+            )
+            raise ArgumentError(message)
+        return next(iter(found.values()), None)
+
+    def _compose(
+        self, tissue_id: str, get: Callable[[Any], Any], listed: Iterable[str] | None = None
+    ) -> ComposedTissue:
+        """Return what is got of each modality that the tissue has, of those listed where some are."""
         keys = self.get_modalities_of_tissue(tissue_id)
+        if listed is not None:
+            wanted = [self._known(key) for key in listed]
+            keys = [key for key in keys if key in wanted]
         return ComposedTissue(tissue_id=tissue_id, modalities={key: get(self._unimodal[key]) for key in keys})
 
 

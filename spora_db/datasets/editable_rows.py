@@ -25,7 +25,7 @@ class EditableRows:
 
     @property
     def tissue_index(self) -> pd.DataFrame:
-        """The tissues: dataset_name, tissue_id, modalities; rows are read from it."""
+        """The tissues: dataset_name, tissue_id, modalities (those that its row delivers); rows are read from it."""
         return self._rows["tissues"].frame
 
     @tissue_index.setter
@@ -64,8 +64,8 @@ class EditableRows:
         return self._balance
 
     @balance.setter
-    def balance(self, columns: str | Sequence[str]) -> None:
-        chosen = (columns,) if isinstance(columns, str) else tuple(columns)
+    def balance(self, columns: str | Sequence[str] | None) -> None:
+        chosen = (columns,) if isinstance(columns, str) else tuple(columns or ())
         for column in chosen:
             group_rows(self._rows["tissues"].frame, (column,), self.datasets)  # an unknown column is an error now
         self._balance = chosen

@@ -1,12 +1,13 @@
 """The rows of many cohorts: tissues or tiles, as a DataFrame for users and as arrays for quick access by position."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from spora_db.datasets.composed import ComposedImagingDataset
+from spora_db.datasets.tiles import whole
 from spora_db.errors import ArgumentError, TableError, TilingNotFoundError
 from spora_db.layout import tile_file
 
@@ -54,12 +55,19 @@ class Rows:
 
     def place(self, position: int) -> tuple[int, int, int]:
         """Return tile_id, row and col of a tile."""
-        found = [self._value(name, position) for name in TILE_COLUMNS[2:]]
-        if any(value != value or int(value) != value for value in found):
-            message = f"Row {position} of the tile index has tile_id, row, col {found}; expected whole numbers."
-            raise ArgumentError(message)
-        tile_id, row, col = map(int, found)
+        tile_id, row, col = (
+            whole(self._value(name, position), f"Row {position} of the tile index: {name}") for name in TILE_COLUMNS[2:]
+        )
         return tile_id, row, col
+
+    def modalities(self, position: int) -> tuple[str, ...] | None:
+        """Return the modalities that a row lists; None where it lists none."""
+        if "modalities" not in self.frame.columns:
+            return None
+        listed = self.frame["modalities"].iat[position]
+        if isinstance(listed, str):
+            return (listed,)
+        return tuple(map(str, listed)) if isinstance(listed, Iterable) else None
 
     def _value(self, name: str, position: int) -> Any:  # noqa: ANN401 - of any column
         _check_columns(self.frame, (name,))

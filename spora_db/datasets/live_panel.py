@@ -102,13 +102,16 @@ class LivePanel:
         self._identified, self._uniprot_mask = self.accessions(), self.mask(mask, "uniprot_mask")
 
     def mask(self, mask: npt.ArrayLike, what: str) -> BoolMask:
-        """Return a mask over the panel as a bool array, the same object where it is one.
+        """Return a mask over the panel as a bool array, the same object where it is one; a Series of names by name.
 
         Raises
         ------
         ArgumentError
             If it is no mask over the panel.
         """
+        if isinstance(mask, pd.Series):
+            named = next((names for names in (self.names(), self._order) if set(names) == set(mask.index)), None)
+            mask = mask if named is None or not mask.index.is_unique else mask.loc[named]
         values = np.asarray(mask)
         if values.shape != (len(self._order),):
             message = f"{what} must have one truth value per channel of the panel, {len(self._order)}; got {mask!r}."

@@ -225,8 +225,13 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         return known
 
     def __getstate__(self) -> dict[str, Any]:
-        """Hand over a panel of their own, and leave to others what they find themselves."""
-        return {**super().__getstate__(), "_panel": copy.copy(self._panel), "_remembered": {}}
+        """Hand over a panel and a standardizer of their own, and leave to others what they find themselves."""
+        standardizer = self._standardizer
+        own = {
+            "_panel": copy.deepcopy(self._panel),  # its tables too: what is remembered knows of no edit by a copy
+            "_standardizer": copy.copy(standardizer) if type(standardizer) is Standardizer else standardizer,
+        }
+        return {**super().__getstate__(), **own, "_remembered": {}}
 
     def _refine_channel_metadata(
         self, image_loading_mask: BoolMask, channel_names: Texts, uniprot_ids: Texts | None, refined_mask: BoolMask

@@ -33,6 +33,9 @@ class PanelAccess(TissueAccess):
 
     @channel_list.setter
     def channel_list(self, channels: pd.DataFrame) -> None:
+        if not isinstance(channels, pd.DataFrame):
+            message = f"channel_list must be a DataFrame with a row per channel of the panel; got {channels!r}."
+            raise ArgumentError(message)
         before, self._lent().channels = self._panel.channels, channels
         try:
             self._panel.names()
@@ -94,6 +97,12 @@ class PanelAccess(TissueAccess):
 
     @filter_factory.setter
     def filter_factory(self, filters: FilterFactory | None) -> None:
+        if not hasattr(self._standardizer, "filter_factory"):
+            message = (
+                f"The standardizer {type(self._standardizer).__name__} that was assigned has no filter_factory: it "
+                "would run no filters. Run them in its method apply, or assign one of build_standardizer."
+            )
+            raise ArgumentError(message)
         self.standardizer.filter_factory = filters
 
     def _lent(self) -> LivePanel:

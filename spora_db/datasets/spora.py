@@ -23,6 +23,7 @@ from spora_db.datasets.queries import merged_query
 from spora_db.datasets.random_samples import Mode, RandomSamples, Sample, Unit
 from spora_db.datasets.requested import available, merged
 from spora_db.datasets.selecting import member
+from spora_db.datasets.tiles import whole
 from spora_db.errors import ArgumentError, DatasetNotFoundError, unknown
 from spora_db.layout import mpp_folder, parse_mpp
 from spora_db.query import SporaQuery
@@ -173,13 +174,17 @@ class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
         if not self.datasets:
             message = f"None of {', '.join(self.dataset_names)} has images of {asked} in {self.datasets_dir}."
             raise DatasetNotFoundError(message)
-        self.modalities_by_dataset = FixedDict({name: part.modalities for name, part in self.datasets.items()})
         self._given = rows is not None
         self._rows["tissues"] = tissue_rows(self.datasets, rows)
         if sampling_unit == "tiles":
             self._rows["tiles"] = tile_rows(self.datasets, rows)
         self.balance = balance or ()
         self._settle()
+
+    @property
+    def modalities_by_dataset(self) -> dict[str, list[str]]:
+        """Cohort to its modalities: the lists that its dataset reads."""
+        return FixedDict({name: part.modalities for name, part in self.datasets.items()})
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over rows and draws of their own, to a copy too."""
@@ -203,7 +208,7 @@ class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
         dict
             As `get_tile_sample` or `get_tissue_sample`.
         """
-        return self._sample(self.sampling_unit, int(index), self._mode(None, None, preprocess=None))
+        return self._sample(self.sampling_unit, whole(index, "index"), self._mode(None, None, preprocess=None))
 
     def get_dataset(self, dataset_name: str) -> ComposedImagingDataset:
         """Return one cohort; an unknown name is an error that lists those there are."""
@@ -256,9 +261,11 @@ class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
             ``dataset_name``, ``tissue_id``, ``tile_id`` and ``modalities``: modality to its tile, all at one place.
         """
         mode = self._mode(kind, image_mode, preprocess=preprocess)
-        tile = self.get_dataset(dataset_name).get_composed_tile(tissue_id, int(tile_id), *mode)
-        modalities = tile.modalities
-        return {"dataset_name": dataset_name, "tissue_id": tissue_id, "tile_id": int(tile_id), "modalities": modalities}
+        tile_id = whole(tile_id, "tile_id")
+        tile = self.get_dataset(dataset_name).get_composed_tile(tissue_id, tile_id, *mode)
+        return {
+            "dataset_name": dataset_name, "tissue_id": tissue_id, "tile_id": tile_id, "modalities": tile.modalities,
+        }  # fmt: skip
 
     def query(self) -> SporaQuery:
         """Return the query that selects the same tiles (or tissues), each with all its modalities.
@@ -301,7 +308,9 @@ class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
         if name not in self.datasets:
             raise unknown("dataset", name, self.datasets, where="this SporaDataset")
         if unit == "tissues":
-            tissue = self.datasets[name].get_composed_tissue(tissue_id, *mode)
+            tissue = self.datasets[name]._compose(
+                tissue_id, lambda dataset: dataset.get_tissue(tissue_id, *mode), rows.modalities(position)
+            )
             return {"dataset_name": name, "tissue_id": tissue_id, "modalities": tissue.modalities}
         tile_id, row, col = rows.place(position)
         row, col = self.datasets[name]._place(tissue_id, tile_id, (row, col))

@@ -1,6 +1,6 @@
 """The tiles of a cohort: arrays sorted by tissue and tile, looked up by tile id."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, unknown
+from spora_db.files.whole_numbers import LEAST, whole_number
 
 Int64 = npt.NDArray[np.int64]
 Lists: TypeAlias = dict[str, list[tuple[int, int]]]
@@ -55,10 +56,18 @@ class TileTable:
         """
         if tissue_id not in self.bounds:
             raise unknown("tissue", tissue_id, self.bounds, where=str(self.path))
-        first, last = self.bounds[tissue_id]
+        found = self.find(tissue_id, tile_id)
+        if found is None:
+            first, last = self.bounds[tissue_id]
+            raise unknown("tile_id", tile_id, self.tile_id[first:last], where=f"tissue {tissue_id!r} of {self.path}")
+        return found
+
+    def find(self, tissue_id: str, tile_id: int) -> tuple[int, int] | None:
+        """Return row and col of a tile; None where the file has no such tile."""
+        first, last = self.bounds.get(tissue_id, (0, 0))
         place = first + int(np.searchsorted(self.tile_id[first:last], tile_id))
         if place == last or self.tile_id[place] != tile_id:
-            raise unknown("tile_id", tile_id, self.tile_id[first:last], where=f"tissue {tissue_id!r} of {self.path}")
+            return None
         return int(self.row[place]), int(self.col[place])
 
     def lists(self) -> Lists:
@@ -128,11 +137,25 @@ class Places:
         position = self._position(tissue_id, tile_id, len(places))
         return _whole_pair(places[position], f"tile_coordinates[{tissue_id!r}][{position}]")
 
-    def moved(self, tissue_id: str, tile_id: int, place: tuple[int, int]) -> tuple[int, int]:
-        """Return where a tile is that an index has at the place of the file: there, unless its list was edited."""
-        if self._lists is None or self.table is None:
-            return place if self._lists is None else self.corner(tissue_id, tile_id)
-        return self.corner(tissue_id, tile_id) if self.table.corner(tissue_id, tile_id) == place else place
+    def moved(self, tissue_id: str, tile_id: int, place: tuple[int, int] | None = None) -> tuple[int, int] | None:
+        """Return where a tile was moved to by editing its list; None where it lies as in the file.
+
+        Parameters
+        ----------
+        tissue_id, tile_id
+            The tile.
+        place
+            Where an index has it; a place other than the file's was chosen there, and stays.
+        """
+        if self._lists is None:
+            return None
+        if self.table is None:
+            return self.corner(tissue_id, tile_id)
+        home = self.table.find(tissue_id, tile_id)
+        if home is None or place not in (None, home):
+            return None
+        corner = self.corner(tissue_id, tile_id)
+        return None if corner == home else corner
 
     @property
     def edited(self) -> bool:
@@ -174,14 +197,42 @@ class Places:
 
 def _whole_pair(place: Any, where: str) -> tuple[int, int]:  # noqa: ANN401 - what a client wrote
     """Return row and col as ints; anything else is an error that names it."""
-    try:
-        row, col = place
-        if int(row) == row and int(col) == col:
-            return int(row), int(col)
-    except (TypeError, ValueError):
-        pass
+    pair = [whole_or_none(item) for item in place] if isinstance(place, Iterable) else []
+    if len(pair) == 2 and pair[0] is not None and pair[1] is not None:
+        return pair[0], pair[1]
     message = f"{where} is {place!r}; expected a pair of whole numbers, row and col."
     raise ArgumentError(message)
+
+
+def whole_or_none(value: Any) -> int | None:  # noqa: ANN401 - what a client gave
+    """Return a whole number of Python, numpy or torch, or in digits; None for anything else."""
+    if type(value) is int:
+        return value
+    single = value.item() if getattr(value, "ndim", None) == 0 else value  # numpy's scalars, arrays, tensors
+    return whole_number(single, least=LEAST)
+
+
+def whole(value: Any, what: str) -> int:  # noqa: ANN401 - what a client gave
+    """Return a whole number: 5.7 is not cut to another row, nor 0.5 to another tile.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none.
+
+    Examples
+    --------
+    >>> whole(3.0, "row")
+    3
+    >>> whole(5.7, "row")
+    Traceback (most recent call last):
+    spora_db.errors.ArgumentError: row=5.7: expected a whole number.
+    """
+    number = whole_or_none(value)
+    if number is None:
+        message = f"{what}={value!r}: expected a whole number."
+        raise ArgumentError(message)
+    return number
 
 
 def read_tiles(catalog: Catalog, path: Path, *, dataset: str, mpp: float, strategy: str, tile_size: int) -> TileTable:

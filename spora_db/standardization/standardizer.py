@@ -69,6 +69,16 @@ class Standardizer(Settled, TableFrames):
         """Settle what says which standardization this is."""
         self._settle()
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse as filters what is none: they are run fused with reading, not by a method of theirs."""
+        if name == "filter_factory" and not isinstance(value, FilterFactory | None):
+            message = (
+                f"filter_factory must be a FilterFactory or None; got {value!r}. Filters of your own go into the "
+                "method apply of a standardizer of your own."
+            )
+            raise ArgumentError(message)
+        super().__setattr__(name, value)
+
     @property
     def name(self) -> str:
         """The spec as text."""
@@ -85,8 +95,9 @@ class Standardizer(Settled, TableFrames):
         return self.spec.quantile_level
 
     def __getstate__(self) -> dict[str, Any]:
-        """Hand over a registered function too, so that workers know it."""
-        return {**self.__dict__, "_registered": registrations([str(self.spec)])}
+        """Hand over a registered function too, so that workers know it, and tables of their own, to a copy too."""
+        frames = {kind: frame.copy() for kind, frame in self._frames.items()}
+        return {**self.__dict__, "_frames": frames, "_registered": registrations([str(self.spec)])}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take everything over, the function first."""
