@@ -652,7 +652,6 @@ def test_a_condition_on_such_a_column_is_explained_too(tmp_path):
         ("SELECT 1 FROM tissues WHERE x = LUAD", UnknownNameError, "Available: .*x.$"),
         ("SELEC x FROM tissues", QueryError, "Did you mean SELECT"),
         ("DELETE FROM tissues", QueryError, r"no SELECT \(delete\)(?s:.*)A query is one SELECT"),
-        ("EXPLAIN SELECT 1", QueryError, r"no SELECT \(explain\)"),
         ("SELECT n_markers(dataset, modality, tissue_id, 'CD3') FROM images", QueryError, r"such as \['CD3e'\]"),
     ],
 )

@@ -31,8 +31,8 @@ _EXPLAIN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _REMEDY = (
-    "Ask with SELECT, FROM, TABLE, VALUES, PIVOT, UNPIVOT, DESCRIBE, SUMMARIZE, SHOW TABLES or EXPLAIN over the "
-    "lake's relations; nothing is written."
+    "A query is one SELECT, or a short form of one. Ask with SELECT, FROM, TABLE, VALUES, PIVOT, UNPIVOT, DESCRIBE, "
+    "SUMMARIZE, SHOW TABLES or EXPLAIN over the lake's relations; nothing is written."
 )
 
 

@@ -200,7 +200,7 @@ def is_cell_mask(name: str) -> bool:
 
     Examples
     --------
-    >>> is_cell_mask("cell_type"), is_cell_mask("tissue"), is_cell_mask("a\b")
+    >>> is_cell_mask("cell_type"), is_cell_mask("tissue"), is_cell_mask("a\\b")
     (True, False, False)
     """
     return name != TISSUE and "\\" not in name

@@ -204,8 +204,8 @@ def least_valid(parameters: TilingParameters) -> int:
 
     Examples
     --------
-    >>> least_valid(TilingParameters(tile_size=10, tolerance=0.85))
-    15
+    >>> least_valid(TilingParameters(tile_size=10, tolerance=0.75))
+    25
     """
     area, exact = parameters.tile_size**2, parameters.integer_thresholds
     if exact:

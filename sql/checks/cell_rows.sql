@@ -1,7 +1,10 @@
 -- purpose: a cell_id names one cell of its tissue, by a label that an instance mask can have
 -- grain:   one row per contradiction; no rows where all is well
 -- source:  source_cells
-WITH listed AS (
+-- A cohort whose table has no cell_id at all lists values of its cells, and names none.
+WITH named AS (
+    SELECT dataset FROM source_cells GROUP BY dataset HAVING count(cell_id) > 0
+), listed AS (
     SELECT dataset, tissue_id, cell_id, count(*) AS n_rows FROM source_cells GROUP BY ALL
 ), contradictions AS (
     SELECT
@@ -15,7 +18,7 @@ WITH listed AS (
     SELECT
         dataset, tissue_id, 'has ' || sum(n_rows) || ' rows without tissue_id or cell_id in metadata/cells.parquet'
     FROM listed
-    WHERE tissue_id IS NULL OR cell_id IS NULL
+    WHERE tissue_id IS NULL OR (cell_id IS NULL AND dataset IN (SELECT dataset FROM named))
     GROUP BY dataset, tissue_id
     UNION ALL
     SELECT

@@ -112,7 +112,7 @@ def peak():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
 
-spora_db.images.open_image = lambda path: Reader(int(path.name), sys.argv[2])
+spora_db.images.open_image = lambda path, **_: Reader(int(path.name), sys.argv[2])
 spora_db.masks.load_tissue_mask = lambda path, **_: np.ones((256, 256), bool)
 names, peaks = [str(channel) for channel in range(20)], []
 for tissues in (3, int(sys.argv[1])):
