@@ -181,3 +181,21 @@ def test_an_image_is_read_again_after_it_was_mended(tmp_path):
     assert list(standardize(root, keep_going=True).failures) == [("cohort", "cohort_0001")]
     write_zarr(path, image)
     assert standardize(root, overwrite=True).failures == {}
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", "null", '"x"', '{"tissue_id": 1}', '{"tissue_id": ["a"]}', "\udcff"])
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_damaged_note_of_a_failure_says_nothing(tmp_path, note, merge):
+    root = write_masks(tmp_path, tissues=3)
+    path = mask_folder(root) / "cohort_0001.npz"
+    good = path.read_bytes()
+    path.write_bytes(b"broken")
+    tile(root, shard=Shard(index=0, count=1))
+    (noted,) = root.rglob("failed-*.json")
+    noted.write_bytes(note.encode(errors="surrogateescape"))
+    if merge:
+        with pytest.raises(WriteError, match=r"1 of its tissues have no result yet \(cohort_0001\)"):
+            tile(root, merge=True)
+    else:
+        path.write_bytes(good)
+        assert tile(root).written

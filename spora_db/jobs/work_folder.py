@@ -155,10 +155,13 @@ class WorkFolder:
         _until_stands(lambda: _write(path, lambda stream: stream.write(text.encode())))
 
     def failures(self, results: Iterable[Path]) -> dict[str, str]:
-        """Return the reasons that any run or shard noted, by tissue, of results that are asked for now."""
+        """Return the reasons that any run or shard noted, by tissue, of results that are asked for now.
+
+        A note that is damaged, or forgotten meanwhile by another run, says nothing: its tissue has no result yet.
+        """
         names = {path.name for path in results}
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("failed-*.json")]
-        return {entry["tissue_id"]: entry["reason"] for entry in found if entry.get("result") in names}
+        found = [entry for path in self.path.glob("failed-*.json") if (entry := _noted(path)) is not None]
+        return {tissue: reason for tissue, reason, result in found if result in names}
 
     def remove(self) -> None:
         """Delete the results in one step, so that a run that is killed meanwhile leaves all of them or none."""
@@ -187,6 +190,17 @@ class WorkFolder:
         around = self.path.parent
         found: Iterable[Path] = around.iterdir() if around.is_dir() else ()
         return sorted(path for path in found if path != self.path and not path.name.startswith(".") and path.is_dir())
+
+
+def _noted(path: Path) -> tuple[str, str, str] | None:
+    """Return tissue, reason and result of a failure's note; None where it cannot be read."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    parts = [entry.get(name) for name in ("tissue_id", "reason", "result")] if isinstance(entry, dict) else []
+    texts = [part for part in parts if isinstance(part, str)]
+    return (texts[0], texts[1], texts[2]) if len(texts) == 3 else None
 
 
 def write_result(path: Path, *, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
