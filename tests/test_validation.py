@@ -293,6 +293,8 @@ FAULTS = [
      edit(CELLS, lambda frame: frame.assign(Pos_Y=[64.0, 1, 1], Pos_X=1.0))),
     ("cells_in_masks", f"alpha/{INSTANCES}/alpha_0000.npz", "Cell 9 of tissue 'alpha_0000'", True,
      put(CELLS, 9, at=0, column="cell_id")),
+    ("cells_listed", f"alpha/{INSTANCES}/alpha_0000.npz", "The table lists 1 of its 2 cells.", True,
+     mask(f"{INSTANCES}/alpha_0000.npz", np.where(np.eye(64) > 0, 9, 1))),
     ("mask_kinds", "alpha/segmentations/1_0mpp/cell_masks/tissue", "'tissue'", False,
      write("segmentations/1_0mpp/cell_masks/tissue/x.txt")),
     ("cells_without_tissues", f"alpha/{CELLS}", "'nobody' has 1 cells", False,

@@ -226,13 +226,14 @@ def _read_mask(mask: Mask) -> list[Fault]:
             return [("mask_labels", f"The label encoder has no id {listed}.")]
     if mask.cells is not None:
         try:
-            mask.cells.check_mask(
-                instance_centroids(pixels.astype(np.int32, copy=False), path=mask.path), mask=mask.path
-            )
+            found = instance_centroids(pixels.astype(np.int32, copy=False), path=mask.path)
+            mask.cells.check_mask(found, mask=mask.path)
         except FileFormatError as error:
             return [("masks_readable", str(error))]
         except TableError as error:
             return [("cells_in_masks", str(error))]
+        if (known := len(mask.cells.cell_id)) < len(found):
+            return [("cells_listed", f"The table lists {known:,} of its {len(found):,} cells.")]
     return []
 
 

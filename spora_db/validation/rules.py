@@ -257,6 +257,9 @@ CELL_RULES: Final = {
         holds="Instance masks have the cells of the table, where it places them.",
         remedy="Correct the table, or write the mask anew.",
     ),
+    "cells_listed": Rule(
+        severity="note", holds="The table lists all cells of a mask.", remedy="Add rows, or take source='masks'."
+    ),
 }
 IMAGE_RULES: Final = {
     "image_headers": Rule(severity="error", holds="Images can be opened.", remedy=_AS_SAID),
