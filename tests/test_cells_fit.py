@@ -188,6 +188,8 @@ def test_a_cell_without_a_place_anywhere_is_told_whatever_the_condition(lake):
         ({"cell_id": [3], "modality": ["he"]}, 72),
         ({}, 36),
         ({"cell_id": [None]}, 36),
+        ({"Cell_ID": [3]}, 71),
+        ({"cell_id": [3], "CELL_ID": [4]}, 71),
     ],
 )
 @pytest.mark.parametrize("source", ["masks", "table"])
@@ -200,6 +202,13 @@ def test_an_excluded_cell_takes_no_other_with_it(lake, source, excluded, left):
     count = len(next(iter(excluded.values()), [0]))
     rows = pa.table({"dataset": ["alpha"] * count, "tissue_id": [TISSUE] * count, **excluded})
     assert len(cells(lake, source=source).exclude(rows).plan()) == left
+
+
+def test_excluded_rows_name_each_column_once(lake):
+    rows = pa.table({"Dataset": ["alpha"], "TISSUE_ID": [TISSUE], "Cell_ID": [3], "CELL_ID": [4]})
+    with pytest.raises(TableError, match="Cell_ID and CELL_ID may both be the column cell_id"):
+        cells(lake).exclude(rows)
+    assert len(cells(lake, source="masks").exclude(rows.select([0, 1, 2])).plan()) == 71
 
 
 # Pairs of centroid columns --------------------------------------------------------------------------------------------
@@ -323,6 +332,23 @@ def test_cells_that_fit_are_told_of_by_none(lake):
         ask(query(lake).where(f"tissue_id = '{TISSUE}'"))
     rules = {finding.rule for finding in validate(lake, deep=True)}
     assert not {"cell_places", "cells_outside_images", "cells_in_masks"} & rules
+
+
+def test_labels_that_the_table_does_not_list_are_a_note(lake):
+    write_table(lake, placed().query("cell_id <= 30"))
+    (found,) = [finding for finding in validate(lake, deep=True) if finding.rule.startswith("cell")]
+    assert (found.rule, found.severity) == ("cells_listed", "note")
+    assert found.reason == "The table lists 30 of its 36 cells."
+    assert TISSUE in found.file
+
+
+@pytest.mark.parametrize(("row", "col"), [(-0.5, 19), (-0.25, 3), (3, -0.5), (-0.1, -0.1)])
+def test_a_cell_on_the_first_half_pixel_is_in_the_first_tiles(lake, row, col):
+    write_table(lake, placed().query("cell_id == 1").assign(centroid_row=row, centroid_col=col))
+    asked = query(lake).where(f"tissue_id = '{TISSUE}'")
+    for samples in (asked.tissues().with_cells().to_torch(), asked.tiles(size=32).with_cells().to_torch()):
+        (found,) = [sample["cells"] for sample in samples if len(sample["cells"]["cell_id"])]
+        assert (found["row"].item(), found["col"].item()) == pytest.approx((row, col))
 
 
 @pytest.mark.parametrize(("row", "fits"), [(-0.5, True), (-0.51, False), (95.49, True), (95.5, False)])

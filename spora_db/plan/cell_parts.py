@@ -51,6 +51,8 @@ class PlanCells:
     def within(self, image: int, *, row: int, col: int, height: int, width: int) -> Mapping[str, Values]:
         """Return the cells of one image whose centroid lies in a region: ``row <= centroid < row + height``, so col.
 
+        A whole number is the centre of a pixel: what begins with the image begins half a pixel before 0.
+
         Parameters
         ----------
         image
@@ -66,9 +68,10 @@ class PlanCells:
         """
         tissue = int(self.tissue[image])
         start, stop = int(self.offsets[tissue]), int(self.offsets[tissue + 1])
-        first, last = np.searchsorted(self.row[start:stop], np.array([row, row + height], np.float64))
+        top, left = (edge or -0.5 for edge in (row, col))
+        first, last = np.searchsorted(self.row[start:stop], np.array([top, row + height], np.float64))
         cols = self.col[start + first : start + last]
-        chosen = start + first + np.flatnonzero((cols >= col) & (cols < col + width))
+        chosen = start + first + np.flatnonzero((cols >= left) & (cols < col + width))
         found: dict[str, Values] = {
             "cell_id": self.cell_id[chosen],
             "row": (self.row[chosen] - row).astype(np.float32),

@@ -208,7 +208,8 @@ def excluded_rows(table: pa.Table) -> pa.Table:
     Raises
     ------
     TableError
-        If one of these columns is missing or null, or a column has no fitting type or values.
+        If one of these columns is missing or null, or a column has no fitting type or values, or stands there in
+        several cases.
 
     Examples
     --------
@@ -216,17 +217,18 @@ def excluded_rows(table: pa.Table) -> pa.Table:
     >>> rows.select(["dataset", "tissue_id", "tile_id", "row"]).to_pylist()
     [{'dataset': 'a', 'tissue_id': 't1', 'tile_id': 3, 'row': None}]
     """
+    own = {name: _spelled(name, table) for name in IDENTITY}
     for name in ("dataset", "tissue_id"):
-        if name not in table.column_names or table.column(name).null_count:
+        if own[name] is None or table.column(own[name]).null_count:
             raise TableError(
                 f"exclude(): expected a column {name} without nulls; got {', '.join(table.column_names)}. "
                 "Rows are identified by dataset, tissue_id and tile_id; whole tissues by dataset and tissue_id."
             )
     columns = {}
     for name in IDENTITY:
-        kind = SCHEMA.field(name).type
+        kind, spelled = SCHEMA.field(name).type, own[name]
         try:
-            found = table.column(name) if name in table.column_names else pa.nulls(table.num_rows, kind)
+            found = pa.nulls(table.num_rows, kind) if spelled is None else table.column(spelled)
             if pa.types.is_integer(kind):
                 least = LEAST if name in ("row", "col") else 0  # the tile around a cell may begin before the image
                 found = whole_numbers(found, what=f"exclude(): the column {name}", least=least)
@@ -234,3 +236,16 @@ def excluded_rows(table: pa.Table) -> pa.Table:
         except pa.ArrowException as error:
             raise TableError(f"exclude(): the column {name} cannot be read as {kind}: {error}") from error
     return pa.table(columns, schema=pa.schema([SCHEMA.field(name) for name in IDENTITY]))
+
+
+def _spelled(name: str, table: pa.Table) -> str | None:
+    """Return the column of a name: in its exact spelling, else in another case; None where there is none.
+
+    One that is passed over would not be without effect: a row without ``cell_id`` stands for its whole tissue.
+    """
+    if name in table.column_names:
+        return name
+    found = [column for column in table.column_names if column.lower() == name]
+    if len(found) > 1:
+        raise TableError(f"exclude(): {' and '.join(found)} may both be the column {name}. Drop or rename the others.")
+    return found[0] if found else None
