@@ -4,6 +4,7 @@ The oracle is zarr-python, which is asked whenever other pixels come back than w
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -362,3 +363,21 @@ def test_nested_chunks_that_zarr_python_would_not_find_are_refused(tmp_path: Pat
     document.write_text(json.dumps(metadata))
     with pytest.raises(FileFormatError, match="declares no dimension_separator"):
         open_image(path, missing_chunks="zeros")
+
+
+@pytest.mark.parametrize("filters", ["auto", "transpose"])
+def test_a_folder_or_a_pipe_is_no_chunk(tmp_path: Path, filters: str) -> None:
+    """zarr-python reads the fill value at a folder, and waits without end at a pipe."""
+    path = write_omezarr(tmp_path / "a.ome.zarr", np.ones((2, 40, 40), np.uint16), mpp=1.0)
+    more = {} if filters == "auto" else {"filters": [TransposeCodec(order=(2, 1, 0))]}
+    array = zarr.create_array(
+        path / "0", shape=(2, 40, 40), chunks=(2, 40, 40), dtype="uint16", overwrite=True, fill_value=9, **more
+    )
+    array[:] = 1
+    chunk = path / "0/c/0/0/0"
+    for make in (Path.mkdir, os.mkfifo):
+        chunk.rmdir() if chunk.is_dir() else chunk.unlink()
+        make(chunk)
+        for choice in ("error", "zeros"):
+            with pytest.raises(FileFormatError, match="a folder or a device, no file"):
+                read_region(open_image(path, missing_chunks=choice))

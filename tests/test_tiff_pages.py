@@ -142,3 +142,87 @@ def test_pages_written_one_by_one_with_a_shape_each_are_one_image(tmp_path: Path
         tiff.write(NUMBERS[3:], photometric="minisblack")
     with pytest.raises(FileFormatError, match=r"holds 2 images of 70 x 90 pixels.*page 0;.*page 3"):
         open_image(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("compression", ["lzma", "packbits", "jpeg"])
+def test_compressed_pages_after_a_plain_one(tmp_path: Path, compression: str) -> None:
+    """tifffile gives them the sizes of the first page's segments, and no JPEG tables."""
+    pages = list(NUMBERS[:4].astype("uint8"))
+    path = write_pages(tmp_path / "a.tif", pages, [{}, *[{"compression": compression}] * 3], ome=True)
+    if compression == "jpeg":
+        _move_tables(path, pages=(1, 2, 3))
+    np.testing.assert_array_equal(read_region(open_image(path)), np.stack(own_pages(path)))
+
+
+def _move_tables(path: Path, *, pages: tuple[int, ...]) -> None:
+    """Put the tables of JPEG streams into tag 347, where many slides have them."""
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path, is_ome=False) as tiff:
+        found = [(tiff.pages[page].aspage(), tiff.pages[page].offset) for page in pages]
+        places = [(page.dataoffsets[0], page.databytecounts[0], offset) for page, offset in found]
+    for start, size, directory in places:
+        stream = bytes(content[start : start + size])
+        at, tables, rest = 2, b"", b""
+        while stream[at + 1] != 0xDA:  # until the scan begins
+            end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+            segment = stream[at:end]
+            tables, rest = (tables + segment, rest) if stream[at + 1] in (0xC4, 0xDB) else (tables, rest + segment)
+            at = end
+        short = b"\xff\xd8" + rest + stream[at:]
+        tables = b"\xff\xd8" + tables + b"\xff\xd9"
+        content[start : start + len(short)] = short
+        (count,) = struct.unpack_from("<H", content, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+            code = struct.unpack_from("<H", content, entry)[0]
+            if code == 279:
+                struct.pack_into("<I", content, entry + 8, len(short))
+            elif code == 305:  # Software makes room
+                struct.pack_into("<HHII", content, entry, 347, 7, len(tables), len(content))
+                content += tables
+    path.write_bytes(content)
+
+
+def _retag(path: Path, code: int, change: Any, *, page: int) -> None:
+    """Write another entry in place of a tag of a page; ``change`` gets type, count and the value's four bytes."""
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path, is_ome=False) as tiff:
+        directory = tiff.pages[page].offset
+    (count,) = struct.unpack_from("<H", content, directory)
+    for at in range(directory + 2, directory + 2 + 12 * count, 12):
+        found, kind, length, value = struct.unpack_from("<HHI4s", content, at)
+        if found == code:
+            struct.pack_into("<HHI4s", content, at, *change(kind, length, value))
+            path.write_bytes(content)
+            return
+    raise AssertionError(code)
+
+
+@pytest.mark.parametrize("page", [0, 1])
+@pytest.mark.parametrize("kind", [1, 5, 6, 10, 11, 12])
+def test_places_of_pixels_are_whole_numbers(tmp_path: Path, kind: int, page: int) -> None:
+    path = write_pages(tmp_path / "a.tif", list(NUMBERS[:2]), [{}, {}], ome=False)
+    ratio = path.stat().st_size
+    path.write_bytes(path.read_bytes() + struct.pack("<II", 16, 1))  # a numerator that could be a place
+    place = struct.pack("<I", ratio)
+    _retag(path, 273, lambda _, n, value: (273, kind, n, place if kind in (5, 10) else value), page=page)
+    with pytest.raises(FileFormatError, match=r"a\.tif is broken"):
+        read_region(open_image(path))
+
+
+@pytest.mark.parametrize("page", [0, 1])
+@pytest.mark.parametrize(
+    ("option", "tag", "value", "found"),
+    [
+        ({}, 274, 3, "Orientation 3"),
+        ({}, 274, 6, "Orientation 6"),
+        ({"compression": "zlib"}, 317, 3, "Predictor 3, which is for floats, and holds uint16"),
+    ],
+)
+def test_tags_that_programs_read_differently_are_refused(
+    tmp_path: Path, option: dict[str, Any], tag: int, value: int, found: str, page: int
+) -> None:
+    extra = {"extratags": [(65000, 3, 1, 1, True)], **option}
+    path = write_pages(tmp_path / "a.tif", list(NUMBERS[:2]), [extra, extra], ome=False)
+    _retag(path, 65000, lambda *_: (tag, 3, 1, struct.pack("<HH", value, 0)), page=page)
+    with pytest.raises(FileFormatError, match=f"page {page} (says|has) {found}"):
+        open_image(path)

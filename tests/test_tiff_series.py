@@ -220,3 +220,17 @@ def test_an_axis_of_channels_and_one_of_depths_is_refused(tmp_path: Path) -> Non
             open_image(tmp_path / "a.ome.tif", channel_axis=axis)
     with pytest.raises(ArgumentError, match="channel_axis is one of"):
         open_image(tmp_path / "a.ome.tif", channel_axis="s")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_ome_xml_that_leaves_out_pages_like_the_image_is_refused(tmp_path: Path, count: int) -> None:
+    xml = tifffile.OmeXml()
+    xml.addimage("uint8", (count, 40, 50), (count, 1, 1, 40, 50, 1), axes="CYX")
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=False) as tiff:
+        for number in range(4):
+            page = np.full((40, 50), number, np.uint8)
+            text = xml.tostring() if number == 0 else None
+            tiff.write(page, photometric="minisblack", metadata=None, description=text, contiguous=False)
+        tiff.write(page[::2, ::2], photometric="minisblack", metadata=None)  # a level, or a preview
+    with pytest.raises(FileFormatError, match=f"leaves out {4 - count} pages of the same size and type: .*3"):
+        open_image(tmp_path / "a.ome.tif")

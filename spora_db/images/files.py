@@ -1,6 +1,7 @@
 """Open files per process, read by position: no shared file offset, no lock while reading, few descriptors."""
 
 import os
+import stat
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -13,8 +14,17 @@ Signature: TypeAlias = tuple[int, int, int]
 
 
 def signature(path: str | Path) -> Signature:
-    """Return what changes when the file at ``path`` is written or replaced: inode, modification time (ns), size."""
+    """Return what changes when the file at ``path`` is written or replaced: inode, modification time (ns), size.
+
+    Raises
+    ------
+    OSError
+        There is no file, or none that holds bytes: a folder, at which zarr-python reads the fill value, or a pipe, at
+        which opening waits without end.
+    """
     status = os.stat(path)  # noqa: PTH116 - called per chunk: a Path would cost more than the call itself
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is a folder or a device, no file")
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 

@@ -17,7 +17,7 @@ from spora_db.images.base import ChannelAxis
 from spora_db.images.files import Signature, broken, describe, signature
 from spora_db.images.tiff_described import as_described, described
 from spora_db.images.tiff_pages import Formats, PageFormat, PageTable
-from spora_db.images.tiff_series import Picture, choose, page_count, pictures
+from spora_db.images.tiff_series import Picture, check_all_listed, choose, page_count, pictures
 from spora_db.images.tiff_tags import odd_tag
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def _image(
     if picture.series[0].transform is not None:
         found_ = f"its pixels need a conversion ({picture.kind})"
         raise broken(path, found_, expected="plain pixels", remedy="Convert it.")
+    if picture.kind == "ome":
+        check_all_listed(path, tiff, picture)
     formats = Formats(path, tiff)
     form = formats.of(picture.key)
     count = page_count(path, picture, channel_axis=channel_axis)

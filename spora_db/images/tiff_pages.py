@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spora_db.images.files import broken
 from spora_db.images.tiff_colour import Convert, colour_conversion, colour_of
+from spora_db.images.tiff_tags import no_whole_number
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -26,6 +27,9 @@ ELSEWHERE = frozenset(
 )
 """Tags in which pages may differ without being decoded otherwise: places, names, resolutions, free text."""
 COUNTS = (279, 325)
+UPRIGHT = 1
+"""The Orientation of rows from the top and cols from the left."""
+FLOAT_PREDICTORS = (3, 34894, 34895)
 WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its TIFF type; 1 where not listed."""
 ENTRIES = {
@@ -124,6 +128,8 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
         raise broken(path, f"its segments are {tall} x {wide} pixels", expected="at least one pixel")
     bits = int(np.max(page.bitspersample))  # RGB 565 has three
     stored = dtype.newbyteorder(tiff.byteorder)
+    if unclear := _unclear(page):
+        raise broken(path, unclear, expected="tags that all programs read alike", remedy="Write the image again.")
     plain = (
         page.compression == 1
         and page.sampleformat != 5
@@ -155,6 +161,19 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     )
 
 
+def _unclear(page: "TiffPage") -> str | None:
+    """Return why programs deliver other pixels for a page than tifffile does, None where they agree."""
+    orientation = page.tags.valueof(274) or UPRIGHT
+    if orientation != UPRIGHT:
+        return (
+            f"page {page.index} says Orientation {orientation}, so that its rows and cols are to be flipped or swapped"
+        )
+    predictor = int(page.predictor)
+    if predictor in FLOAT_PREDICTORS and page.dtype is not None and page.dtype.kind != "f":
+        return f"page {page.index} has Predictor {predictor}, which is for floats, and holds {page.dtype}"
+    return None
+
+
 class Formats:
     """The formats of the pages of one open file: tifffile reads a directory in full once for each kind of page."""
 
@@ -164,7 +183,7 @@ class Formats:
 
     def of(self, page: "TiffPage") -> PageFormat:
         """Return the format of a page that tifffile has read in full."""
-        return self._known_as(fingerprint(self._tiff, page.offset)[0], page)
+        return self._known_as(fingerprint(self._path, self._tiff, page.offset)[0], page)
 
     def _known_as(self, tags: Fingerprint, page: "TiffPage") -> PageFormat:
         if tags not in self._known:
@@ -184,12 +203,13 @@ class Formats:
             raise broken(self._path, found, expected="all channels in one file")
         if page.keyframe is page or not page.offset:  # read in full, or a plane behind the first page
             return self._checked(number, self.of(page.keyframe), page.dataoffsets, page.databytecounts, page.jpegtables)
-        tags, counts = fingerprint(self._tiff, page.offset)
+        tags, counts = fingerprint(self._path, self._tiff, page.offset)
         form = self._known.get(tags)
-        if form is None or self._tiff.tiff.is_ndpi:
+        of_first = page.keyframe.is_contiguous  # then tifffile takes sizes from it, and no JPEG tables from the page
+        if form is None or self._tiff.tiff.is_ndpi or (of_first and not form.plain):
             page = page.aspage()
             form = self._known_as(tags, page)
-        elif form.plain and counts is not None:  # tifffile takes those of the first page
+        elif form.plain and counts is not None:
             return self._checked(number, form, page.dataoffsets, numbers(self._tiff, *counts), page.jpegtables)
         return self._checked(number, form, page.dataoffsets, page.databytecounts, page.jpegtables)
 
@@ -224,10 +244,15 @@ def _in_one_run(form: PageFormat, offsets: Table, sizes: Table) -> bool:
     )
 
 
-def fingerprint(tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, int, bytes] | None]:
+def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, int, bytes] | None]:
     """Return the tags of a directory on which decoding depends, and the entry of its segments' sizes.
 
     Pages of the same tags are decoded alike; this is read for every page, so that none is taken for another.
+
+    Raises
+    ------
+    FileFormatError
+        A tag on which decoding depends holds no whole number.
     """
     form, file = tiff.tiff, tiff.filehandle
     file.seek(offset)
@@ -239,6 +264,9 @@ def fingerprint(tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, 
     sizes: tuple[int, int, bytes] | None = None
     for tag in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
         code, kind, length, value = tag
+        if name := no_whole_number(code, kind, length):
+            found = f"{name} in the directory at byte {offset} is {length} value{'s' * (length != 1)} of type {kind}"
+            raise broken(path, found, expected="whole numbers")
         if code in COUNTS:
             sizes = (kind, length, value)
         elif code not in ELSEWHERE:

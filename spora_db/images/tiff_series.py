@@ -135,6 +135,33 @@ def _undecided(path: Path, what: str, found: Sequence[Picture]) -> FileFormatErr
     )
 
 
+def check_all_listed(path: Path, tiff: "TiffFile", picture: Picture) -> None:
+    """Refuse OME-XML that leaves out pages that are like those of the image: as many channels, which nobody would miss.
+
+    Raises
+    ------
+    FileFormatError
+        The message names the pages.
+    """
+    described: list[Any] = [page for series in tiff.series for page in series]
+    if any(page is None for page in described):  # planes in other files, or absent: told as that
+        return
+    listed = {page.offset for page in described}
+    left_out = [page for page in tiff.pages if page.offset not in listed]
+    key = picture.key
+    alike = [
+        page.index
+        for page in (page.aspage() for page in left_out)
+        if page.shaped == key.shaped and page.dtype == key.dtype and page.subfiletype == key.subfiletype
+    ]
+    if alike:
+        raise FileFormatError(
+            f"The OME-XML of the image {path} describes {picture}, and leaves out {len(alike)} pages of the same size "
+            f"and type: {', '.join(map(str, alike[:8]))}. Expected every such page in it. Correct SizeC and TiffData, "
+            "or write the image again without those pages."
+        )
+
+
 def page_count(path: Path, picture: Picture, *, channel_axis: ChannelAxis) -> int:
     """Return the pages of an image whose further axis, if any, is the channel.
 

@@ -20,15 +20,10 @@ ONE_NUMBER = {
     322: "TileWidth",
     323: "TileLength",
 }
-NUMBERS = {
-    258: "BitsPerSample",
-    273: "StripOffsets",
-    279: "StripByteCounts",
-    324: "TileOffsets",
-    325: "TileByteCounts",
-    338: "ExtraSamples",
-    339: "SampleFormat",
-}
+PLACES = {273: "StripOffsets", 279: "StripByteCounts", 324: "TileOffsets", 325: "TileByteCounts"}
+NUMBERS = {**PLACES, 258: "BitsPerSample", 338: "ExtraSamples", 339: "SampleFormat"}
+BYTES = {1, 6}
+"""Types of tags that are too narrow for a place in a file."""
 MOST_PAGES = 10_000
 
 
@@ -45,10 +40,25 @@ def odd_tag(path: Path) -> str | None:
     'ImageWidth of page 0 is 1 value of type 2'
     """
     for page, tag, kind, count in _tags(path):
-        name = ONE_NUMBER.get(tag) or NUMBERS.get(tag)
-        if name and (kind not in WHOLE_NUMBERS or count < 1 or (tag in ONE_NUMBER and count > 1)):
+        name = no_whole_number(tag, kind, count) or (ONE_NUMBER.get(tag) if count > 1 else None)
+        if name:
             return f"{name} of page {page} is {count} value{'s' * (count != 1)} of type {kind}"
     return None
+
+
+def no_whole_number(tag: int, kind: int, count: int) -> str | None:
+    """Return the name of a structural tag whose values are of a type that cannot hold what it says, or are none.
+
+    A reader that takes the numerator of a ratio for the place of the pixels reads other pixels without a word.
+
+    Examples
+    --------
+    >>> no_whole_number(273, 5, 1), no_whole_number(273, 4, 1), no_whole_number(282, 5, 1)
+    ('StripOffsets', None, None)
+    """
+    name = ONE_NUMBER.get(tag) or NUMBERS.get(tag)
+    is_number = kind in WHOLE_NUMBERS and not (tag in PLACES and kind in BYTES)
+    return None if is_number and count > 0 else name
 
 
 def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
