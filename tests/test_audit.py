@@ -259,6 +259,14 @@ def test_the_audit_as_text_dict_and_html(written):
     assert "<b>72</b> rows" in audit._repr_html_()
 
 
+def test_a_dataset_may_be_called_as_a_column_of_the_audit_is(tmp_path):
+    names = ("cohort", "cohort_", "dataset", "rows")
+    audit = ask(write_lake(tmp_path / "lake", names=names, tissues=1)).audit()
+    overlap = audit.to_dict()["overlap"]
+    assert [row.pop("cohort__") for row in overlap] == sorted(names)
+    assert overlap == audit.table("overlap").to_dict(orient="records")
+
+
 def test_html_escapes_what_files_say(lake):
     change_tissues(lake, "alpha", cancer_type="<script>alert(1)</script>", patient_id="<b>p</b>")
     page = ask(lake).audit(columns=["cancer_type"])._repr_html_()

@@ -82,9 +82,12 @@ class Audit:
         return self.sections[section].copy()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values that JSON can hold."""
+        """Return everything as plain values that JSON can hold.
+
+        A row of ``overlap`` has the name of its cohort as ``cohort`` (``cohort_`` where a dataset is called so).
+        """
         tables = {
-            name: json.loads((frame.reset_index() if name == "overlap" else frame).to_json(orient="records"))
+            name: json.loads((_with_cohorts(frame) if name == "overlap" else frame).to_json(orient="records"))
             for name, frame in self.sections.items()
         }
         return {"lake": self.lake, "unit": self.unit, "totals": dict(self.totals), **tables}
@@ -209,6 +212,14 @@ def make_audit(
             "findings": pd.DataFrame([(f.level, f.text) for f in findings], columns=["level", "text"]),
         },
     )
+
+
+def _with_cohorts(overlap: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the overlap with its cohorts as a column: ``cohort``, with underscores where one is called so."""
+    name = "cohort"
+    while name in overlap.columns:
+        name += "_"
+    return overlap.reset_index(names=name)
 
 
 def _twins(same: SamePixels, images: Any, frame: "pd.DataFrame") -> "pd.DataFrame":  # noqa: ANN401 - an Arrow table
