@@ -2,6 +2,7 @@
 
 import threading
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from spora_db import Catalog, SporaQuery
 from spora_db.catalog.sql_files import sql_folder
 from spora_db.errors import QueryError
+from spora_db.guard.growth import BOUNDED
 
 MANY = "1500000000"
 TOO_MUCH = (
@@ -50,6 +52,15 @@ TOO_MUCH = (
     "levenshtein(repeat('a', 900000), repeat('b', 900000))",
     "editdist3(repeat('a', 900000), repeat('b', 900000))",
     "damerau_levenshtein(repeat('a', 9000), repeat('b', 9000))",
+    "jaro_similarity(repeat('a', 900000), repeat('b', 900000))",
+    "jaro_winkler_similarity(repeat('ab', 9000), repeat('ba', 9000), 0.5)",
+    "bin(bin(bin(bin(repeat('a', 900000)))))",
+    "hex(hex(hex(hex(hex(repeat('a', 1000000))))))",
+    "to_hex(hex(bin(repeat('a', 1000000))))",
+    "list_resize([range(90000)], 90000, range(90000))",
+    "array_resize(['a'], 90000, repeat('a', 90000))",
+    f"repeat(string := 'a', count := {MANY})",
+    f"range(start := 0, stop := {MANY})",
     "json_pretty(repeat('[', 400000) || repeat(']', 400000))",
     "list_transform(range(99999), lambda x: range(99999))",
     "list_transform(range(99999), x -> repeat('a', 99999))",
@@ -154,6 +165,64 @@ def test_what_is_within_bounds_is_as_duckdb_has_it(catalog, call, expected):
 )
 def test_in_from_there_may_be_any_number(catalog, text):
     assert catalog.sql(text).fetchall()[0][0] >= 2_000_000
+
+
+AS_BARE = (
+    "repeat('ab', '2')", "repeat(string := 'ab', count := 2)", "repeat(['a', NULL], 2)", "repeat('\\x00a'::BLOB, 2)",
+    "repeat([{'a': 1}], 2)", "range(start := 1, stop := 9, step := 4)", "range(1, 10, 0)", "generate_series(3, 1, 0)",
+    "range(TIMESTAMP '2020-01-01', TIMESTAMP '2021-01-01', INTERVAL 0 MONTH)",
+    "range(TIMESTAMPTZ '2020-03-28', TIMESTAMPTZ '2020-03-30', INTERVAL 1 DAY)",
+    "generate_series(DATE '2020-01-31', DATE '2020-04-01', INTERVAL 1 MONTH)", "lpad('日本', '5', '語')",
+    "rpad('e\u0301', 5, 'ü')", "lpad(string := 'a', count := 3, character := 'x')", "lpad('ab', -1, 'x')",
+    "list_resize(list := [1], size := 3, value := NULL)", "replace('aba', source := 'a', target := 'é')",
+    "regexp_replace('aBb', 'b', 'x', options := 'gi')", "regexp_replace('ab', '(b)', '<\\1>')",
+    "levenshtein(s1 := 'é', s2 := 'e')", "jaro_similarity('abc', 'abd', 0.9)", "jaro_winkler_similarity('abc', NULL)",
+    "hex(-1)", "hex(255::UTINYINT)", "hex('\\xFF'::BLOB)", "hex('é')", "to_hex(5::BIGNUM)", "bin(-5::TINYINT)",
+    "bin('é')", "bin(NULL)", "printf('%05.1f|%-4s|', 2.5, 'a')", "format('{1}-{0:>4}', 1, 'a')",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("call", AS_BARE)
+def test_values_and_types_are_those_of_duckdb_alone(catalog, call):
+    text = f"SELECT {call} AS made, typeof({call}) AS kind"
+    with duckdb.connect(config={"autoload_known_extensions": False}) as bare:
+        bare.execute("SET TimeZone = 'UTC'")
+        assert repr(catalog.sql(text).fetchall()) == repr(bare.sql(text).fetchall())
+
+
+def test_the_guard_knows_all_bounds():
+    assert {path.stem for path in (sql_folder() / "bounds").glob("*.sql")} == BOUNDED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT repeat('a', CASE WHEN random() < 0.5 THEN 1 ELSE 2000000000 END)",
+        "SELECT repeat(count := (random() * 2000000000)::BIGINT, string := 'a')",
+        "SELECT ('a').repeat((random() * 2000000000)::BIGINT)",
+        "SELECT levenshtein(CASE WHEN uuid() < uuid() THEN 'a' ELSE repeat('a', 1000000) END, repeat('b', 1000000))",
+        "WITH c AS NOT MATERIALIZED (SELECT (random() * 2e9)::BIGINT AS n) SELECT repeat('a', (SELECT n FROM c))",
+        "SELECT repeat('a', (SELECT age * 1000 FROM tissues USING SAMPLE 1))",
+        "SELECT list_transform([1, 2], x -> repeat('a', (random() * x)::INT))",
+    ],
+)
+def test_what_is_measured_is_what_is_used(catalog, text):
+    with pytest.raises(QueryError, match="of something random"):
+        catalog.sql(text).fetchall()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT length(replace(uuid()::VARCHAR, '-', '')) = 32",
+        "SELECT length(lpad(random()::VARCHAR, 30, ' ')) = 30",
+        "SELECT length(printf('%.3f', random() * 9)) = 5",
+        "SELECT length(repeat('a', n)) <= 5 FROM (SELECT (random() * 5)::INT AS n)",
+        "SELECT length(repeat('a', (SELECT max(age) FROM tissues))) = 60",
+    ],
+)
+def test_short_random_values_may_be_used(catalog, text):
+    assert catalog.sql(text).fetchall() == [(True,)]
 
 
 def test_a_bounded_function_keeps_its_name(catalog):

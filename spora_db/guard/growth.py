@@ -23,6 +23,20 @@ _JOINING = frozenset(
     {"array_cat", "array_concat", "concat", "concat_ws", "format", "list_cat", "list_concat", "printf", "replace", "||"}
 )
 _REDUCING = frozenset({"array_reduce", "list_reduce", "reduce"})
+_RANDOM = frozenset({"gen_random_uuid", "random", "uuid"})
+_SHORT = _RANDOM | {"floor", "left", "lower", "replace", "round", "substr", "substring", "upper"}
+"""Functions that make no long text of a random number or UUID and constants."""
+
+BOUNDED = _SIZED.keys() | frozenset(
+    (
+        *("bin", "damerau_levenshtein", "editdist3", "format", "hex", "jaro_similarity", "jaro_winkler_similarity"),
+        *("json_pretty", "levenshtein", "printf", "regexp_replace", "replace", "to_hex"),
+    )
+)
+"""The functions that ``sql/bounds`` puts in place of DuckDB's: each reads an argument twice, to measure and to use."""
+
+
+_MEASURED_BY_TEXT = frozenset({"format", "printf"})
 
 
 def outgrown(call: Mapping[str, Tree]) -> str:
@@ -44,6 +58,43 @@ def outgrown(call: Mapping[str, Tree]) -> str:
     if fold(call["function_name"]) in _REDUCING and _JOINING & _called(made) and _doubles(lambdas[0]):
         return "a reduction that doubles what it has at every step."
     return ""
+
+
+def drawn_twice(call: Mapping[str, Tree]) -> bool:
+    """Tell whether a bounded function gets a random argument: what is measured would not be what is used.
+
+    A plain ``uuid()`` or ``random()`` as a text is always short.
+    """
+    name = fold(call["function_name"])
+    if name not in BOUNDED:
+        return False
+    arguments = [item.get("expression", item) for item in call.get("arguments", call.get("children", ()))]
+    if name in _MEASURED_BY_TEXT:
+        arguments = arguments[:1]
+    sized = [id(item) for item in arguments[_SIZED.get(name, slice(0))]]
+    return any(is_random(item) and (id(item) in sized or not _is_short(item)) for item in arguments)
+
+
+def is_random(tree: Tree) -> bool:
+    """Tell whether something in a tree differs each time it is asked for: random numbers, UUIDs, samples."""
+    return any(
+        fold(node.get("function_name", "")) in _RANDOM or node.get("sample") is not None for node in _nodes(tree)
+    )
+
+
+def asks_within(call: Mapping[str, Tree]) -> bool:
+    """Tell whether a bounded function has a query as an argument, which is asked twice as well."""
+    return fold(call["function_name"]) in BOUNDED and any(
+        node.get("class") == "SUBQUERY" for node in _nodes(dict(call))
+    )
+
+
+def _is_short(tree: Tree) -> bool:
+    kinds = {"CAST", "CONSTANT", "FUNCTION", "TYPE"}
+    return all(
+        node.get("class") in {None, *kinds} and fold(node.get("function_name", "random")) in _SHORT
+        for node in _nodes(tree)
+    )
 
 
 def _size(tree: Tree) -> int:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from spora_db.errors import QueryError
 from spora_db.guard.functions import BARE_WORDS, COMPILED, FUNCTIONS, SYSTEM_SCHEMAS, TABLE_FUNCTIONS
-from spora_db.guard.growth import outgrown
+from spora_db.guard.growth import asks_within, drawn_twice, is_random, outgrown
 from spora_db.guard.kinds import KINDS, OPERATORS, PARTS
 from spora_db.guard.parser import PARSER, Tree
 from spora_db.guard.relations import SCHEMA, check_cte_name, check_relation, refuse_in_from
@@ -96,6 +96,7 @@ class Checker:
         self._names: set[str] = set()
         self._listings = 0
         self._read = 0
+        self._is_random = False
 
     def check(self, tree: Tree, *, visible: frozenset[str] = frozenset()) -> Found:
         """Check every node.
@@ -114,6 +115,7 @@ class Checker:
         UnknownNameError
             For a relation that does not exist.
         """
+        self._is_random = is_random(tree)
         waiting: list[tuple[Tree, frozenset[str]]] = [(tree, visible)]
         while waiting:
             node, seen = waiting.pop()
@@ -173,6 +175,9 @@ class Checker:
             self._refuse(node, f"the function {node['function_name']!r} is not among those allowed.")
         if grown := outgrown(node):
             self._refuse(node, grown, remedy="Make rows instead: FROM range(...), and join or aggregate them.")
+        if drawn_twice(node) or (self._is_random and asks_within(node)):
+            finding = f"{name} of something random, which would be measured and used as different values."
+            self._refuse(node, finding, remedy="Draw it in a query that this one reads, FROM (SELECT random() AS ...).")
         if len(path) > 1 and fold(path[0]) in SYSTEM_SCHEMAS:
             self._refuse(node, f"the qualified function {'.'.join(path)!r}.", remedy="Write its bare name.")
 

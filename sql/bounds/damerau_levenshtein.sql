@@ -1,11 +1,11 @@
 -- purpose: the distance of two texts, up to a million pairs of their characters
 -- grain:   one answer per call
 -- source:  DuckDB's own damerau_levenshtein, which no interrupt ends within a call and whose memory no limit counts
-CREATE MACRO "damerau_levenshtein"(left_, right_) AS system.main.damerau_levenshtein(
-    left_,
+CREATE MACRO "damerau_levenshtein"("s1", "s2") AS system.main.damerau_levenshtein(
+    "s1",
     CASE
-        WHEN CAST(strlen(left_) AS DOUBLE) * strlen(right_) > 1000000
+        WHEN CAST(strlen("s1") AS DOUBLE) * strlen("s2") > 1000000
             THEN error('A call of damerau_levenshtein compares more than 1,000,000 pairs of characters. Compare shorter texts.')
-        ELSE right_
+        ELSE "s2"
     END
 );

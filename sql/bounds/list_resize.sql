@@ -1,19 +1,21 @@
 -- purpose: a list of another length, up to 100,000 elements
 -- grain:   one answer per call
 -- source:  DuckDB's own list_resize, which no interrupt ends within a call and whose memory no limit counts
-CREATE MACRO "list_resize"(list_, size_) AS system.main.list_resize(
-    list_,
+CREATE MACRO "list_resize"("list", "size") AS system.main.list_resize(
+    "list",
     CASE
-        WHEN size_ > 100000 THEN error('A call of list_resize makes more than 100,000 elements. Ask for fewer.')
-        ELSE size_
+        WHEN "size" > 100000 THEN error('A call of list_resize makes more than 100,000 elements. Ask for fewer.')
+        ELSE "size"
     END
 ),
 
-(list_, size_, value_) AS system.main.list_resize(
-    list_,
+("list", "size", "value") AS system.main.list_resize(
+    "list",
     CASE
-        WHEN size_ > 100000 THEN error('A call of list_resize makes more than 100,000 elements. Ask for fewer.')
-        ELSE size_
+        WHEN "size" > 100000 THEN error('A call of list_resize makes more than 100,000 elements. Ask for fewer.')
+        WHEN CAST("size" AS DOUBLE) * strlen(CAST("value" AS VARCHAR)) > 10000000
+            THEN error('A call of list_resize makes more than 10,000,000 characters. Ask for fewer elements.')
+        ELSE "size"
     END,
-    value_
+    "value"
 );

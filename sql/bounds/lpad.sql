@@ -1,11 +1,11 @@
 -- purpose: a text filled up on the left, up to a million characters
 -- grain:   one answer per call
 -- source:  DuckDB's own lpad, which no interrupt ends within a call and whose memory no limit counts
-CREATE MACRO "lpad"(text_, size_, filling_) AS system.main.lpad(
-    text_,
+CREATE MACRO "lpad"("string", "count", "character") AS system.main.lpad(
     CASE
-        WHEN size_ > 1000000 THEN error('A call of lpad makes more than 1,000,000 characters. Ask for fewer.')
-        ELSE size_
+        WHEN "count" > 1000000 THEN error('A call of lpad makes more than 1,000,000 characters. Ask for fewer.')
+        ELSE "string"
     END,
-    filling_
+    "count",
+    "character"
 );

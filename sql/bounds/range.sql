@@ -2,32 +2,32 @@
 -- grain:   one answer per call
 -- source:  DuckDB's own range, which no interrupt ends within a call and whose memory no limit counts
 -- Numbers and times have one macro: their texts tell which they are.
-CREATE MACRO "range"(end_) AS system.main."range"(
+CREATE MACRO "range"("stop") AS system.main."range"(
     CASE
-        WHEN end_ > 100000 THEN error('A call of range makes more than 100,000 elements. As rows, FROM range(...), there may be any number.')
-        ELSE end_
+        WHEN "stop" > 100000 THEN error('A call of range makes more than 100,000 elements. As rows, FROM range(...), there may be any number.')
+        ELSE "stop"
     END
 ),
 
-(start_, end_) AS system.main."range"(
-    start_,
+("start", "stop") AS system.main."range"(
+    "start",
     CASE
-        WHEN CAST(end_ AS DOUBLE) - start_ > 100000 THEN error('A call of range makes more than 100,000 elements. As rows, FROM range(...), there may be any number.')
-        ELSE end_
+        WHEN CAST("stop" AS DOUBLE) - "start" > 100000 THEN error('A call of range makes more than 100,000 elements. As rows, FROM range(...), there may be any number.')
+        ELSE "stop"
     END
 ),
 
-(start_, end_, step_) AS system.main."range"(
-    start_,
+("start", "stop", "step") AS system.main."range"(
+    "start",
     CASE
         WHEN coalesce(
-            (TRY_CAST(CAST(end_ AS VARCHAR) AS DOUBLE) - TRY_CAST(CAST(start_ AS VARCHAR) AS DOUBLE))
-            / TRY_CAST(CAST(step_ AS VARCHAR) AS DOUBLE),
-            (epoch(TRY_CAST(CAST(end_ AS VARCHAR) AS TIMESTAMP)) - epoch(TRY_CAST(CAST(start_ AS VARCHAR) AS TIMESTAMP)))
-            / epoch(TRY_CAST(CAST(step_ AS VARCHAR) AS INTERVAL))
+            (TRY_CAST(CAST("stop" AS VARCHAR) AS DOUBLE) - TRY_CAST(CAST("start" AS VARCHAR) AS DOUBLE))
+            / nullif(TRY_CAST(CAST("step" AS VARCHAR) AS DOUBLE), 0),
+            (epoch(TRY_CAST(CAST("stop" AS VARCHAR) AS TIMESTAMP)) - epoch(TRY_CAST(CAST("start" AS VARCHAR) AS TIMESTAMP)))
+            / nullif(epoch(TRY_CAST(CAST("step" AS VARCHAR) AS INTERVAL)), 0)
         ) > 100000
             THEN error('A call of range makes more than 100,000 elements. As rows, FROM range(...), there may be any number.')
-        ELSE end_
+        ELSE "stop"
     END,
-    step_
+    "step"
 );
