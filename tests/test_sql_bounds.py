@@ -70,6 +70,9 @@ TOO_MUCH = (
     "list_transform(range(90), lambda x: list_transform(range(90), lambda y: range(99999)))",
     "list_reduce(['a', 'b', 'c', 'd'], lambda x, y: x || x || y)",
     "list_reduce([[1], [2]], lambda x, y: list_concat(x, x))",
+    "list_reduce([[1], [2]], lambda x, y: flatten([x, x]))",
+    "list_reduce(range(100)::VARCHAR[], lambda x, y: array_to_string([x, x], ''))",
+    "list_reduce(['a', 'b'], lambda x, y: overlay(x PLACING x FROM 1 FOR 0))",
 )
 
 
@@ -188,6 +191,14 @@ def test_values_and_types_are_those_of_duckdb_alone(catalog, call):
     with duckdb.connect(config={"autoload_known_extensions": False}) as bare:
         bare.execute("SET TimeZone = 'UTC'")
         assert repr(catalog.sql(text).fetchall()) == repr(bare.sql(text).fetchall())
+
+
+def test_what_breaks_duckdb_is_not_told_as_a_broken_file(catalog):
+    with pytest.raises(QueryError, match="DuckDB: ") as caught:
+        catalog.sql("SELECT NULL::DECIMAL(38, 0)[99999][9999][999] FROM tissues LIMIT 1").fetchall()
+    assert "parquet" not in str(caught.value)
+    assert "Stack Trace" not in str(caught.value)
+    assert catalog.sql("SELECT count(*) FROM tissues").fetchall() == [(2,)]
 
 
 def test_the_guard_knows_all_bounds():

@@ -50,6 +50,7 @@ _KNOWN_MARKERS = """
     UNION SELECT uniprot_id FROM source_channels WHERE uniprot_id IS NOT NULL
     UNION SELECT alias FROM source_aliases
 """
+_TRACE = "Stack Trace:"
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 
@@ -115,7 +116,7 @@ def failure(
         broken = _broken_file(message, list(branches), connection.execute)
         if broken is not None:
             return broken
-    return QueryError(f"DuckDB: {message}")
+    return QueryError(f"DuckDB: {message.partition(_TRACE)[0].rstrip()}")
 
 
 def _may_be_of_a_file(error: duckdb.Error) -> bool:
@@ -162,7 +163,8 @@ def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], 
         try:  # not count(COLUMNS(*)): DuckDB answers that from the footer
             execute(f"SELECT max(hash(COLUMNS(*))) FROM ({branch.sql()})").fetchall()
         except duckdb.Error as error:
-            return _broken(branch, str(error))
+            if _may_be_of_a_file(error):  # not where a relation is gone with its connection, or memory is short
+                return _broken(branch, str(error))
     return None
 
 

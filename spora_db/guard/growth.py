@@ -20,7 +20,10 @@ _MOST = 1_000_000
 """What ``sql/bounds`` lets one call of them make."""
 _MOST_IN_ALL = 100_000_000
 _JOINING = frozenset(
-    {"array_cat", "array_concat", "concat", "concat_ws", "format", "list_cat", "list_concat", "printf", "replace", "||"}
+    (
+        *("array_cat", "array_concat", "array_to_string", "concat", "concat_ws", "flatten", "format", "list_cat"),
+        *("list_concat", "overlay", "printf", "replace", "||"),
+    )
 )
 _REDUCING = frozenset({"array_reduce", "list_reduce", "reduce"})
 _RANDOM = frozenset({"gen_random_uuid", "random", "uuid"})
