@@ -928,3 +928,28 @@ def test_modalities_of_a_row_are_delivered(spora):
         spora[0]
     spora.balance = None
     assert spora.balance == ()
+
+
+def test_what_is_remembered_holds_until_something_is_edited(imc):
+    def found(tissue=T0):
+        return imc._delivery(tissue, "qc_filtered", preprocess=True)
+
+    channels, measured, qc = imc.channel_list, imc.image_channel_map, imc.quality_control_mask
+    standardizer, uniprot = imc.standardizer, imc.uniprot_mask
+    for edit in (
+        lambda: channels.__setitem__("uniprot_id", ["P68431"] * 5),
+        lambda: measured.__setitem__("DNA", measured["DNA"].to_numpy() & [False, True, True, True]),
+        lambda: qc.__setitem__(2, False),
+        lambda: uniprot.__setitem__(2, False),
+        lambda: setattr(standardizer, "use_mean_std", False),
+        lambda: setattr(standardizer, "filter_factory", FilterFactory(["median_filter"])),
+        lambda: setattr(imc, "halo", True),
+        lambda: setattr(imc, "standardizer", pickled(standardizer)),
+    ):
+        before = found()
+        assert found() is before
+        edit()
+        assert found() is not before
+        assert found() is found()
+    assert imc.standardizer.upper_quantiles is not None  # a frame whose every value may be edited
+    assert found() is not found()

@@ -1,7 +1,7 @@
 """The rows of many cohorts: tissues or tiles, as a DataFrame for users and as arrays for quick access by position."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,7 @@ class Rows:
 
     def _value(self, name: str, position: int) -> Any:  # noqa: ANN401 - of any column
         _check_columns(self.frame, (name,))
-        return self.frame[name].iat[position]
+        return self.frame.iat[position, cast("int", self.frame.columns.get_loc(name))]
 
 
 def tissue_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:

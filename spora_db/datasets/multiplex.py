@@ -152,7 +152,7 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         folder = self.path / self.modality.canonical_dir
         panel = read_panel(catalog, self.modality.name, folder, replace_nuclear=self.replace_nuclear_uniprot_ids)
         self._panel = LivePanel(panel)
-        self._remembered: dict[Hashable, Delivery] = {}
+        self._remembered: dict[Hashable, tuple[tuple[object, ...], Delivery]] = {}
         self._standardizer: Any = build_standardizer(
             modality_dir=folder / self.resolution, channels_per_image=panel.measured, verbose=self.verbose,
             **self._options,
@@ -210,19 +210,28 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         )
 
     def _delivery(self, tissue_id: str, kind: ChannelKind, *, preprocess: bool) -> Delivery:
-        """Return what is read for a tissue: remembered until a client holds a table, a mask or the standardizer."""
+        """Return what is read for a tissue: remembered as long as nothing that a client may edit has changed."""
         number = self._number(tissue_id)
         key, reader = (number, kind, preprocess, self.halo), self._images.reader(number)
-        known = None if self._panel.lent else self._remembered.get(key)
-        if known is None or known.image.reader is not reader:
-            images = ChannelImages(
-                panel=self._panel, images=self._images, standardizer=self._standardizer, halo=self.halo
-            )
-            known = images.of(tissue_id, number, kind).delivery(preprocess=preprocess)
+        then, known = self._remembered.get(key, (None, None))
+        if known is not None and known.image.reader is reader and then == self._state(tissue_id):
+            return known
+        images = ChannelImages(panel=self._panel, images=self._images, standardizer=self._standardizer, halo=self.halo)
+        known = images.of(tissue_id, number, kind).delivery(preprocess=preprocess)
+        self._remembered.pop(key, None)
+        if (state := self._state(tissue_id)) is not None:  # after the masks have followed the table
             while len(self._remembered) >= REMEMBERED:
                 self._remembered.pop(next(iter(self._remembered)))
-            self._remembered[key] = known
+            self._remembered[key] = state, known
         return known
+
+    def _state(self, tissue_id: str) -> tuple[object, ...] | None:
+        """Return what says whether something remembered holds; None where nothing may be remembered."""
+        panel, standardizer = self._panel.state(tissue_id), self._standardizer
+        if "standardizer" not in self._panel.lent:
+            return panel
+        choices = standardizer.choices if type(standardizer) is Standardizer else ()
+        return None if choices is None else (*panel, id(standardizer), choices)
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over a panel and a standardizer of their own, and leave to others what they find themselves."""

@@ -29,54 +29,54 @@ class PanelAccess(TissueAccess):
     @property
     def channel_list(self) -> pd.DataFrame:
         """The channels in panel order: channel_name, uniprot_id, qc_pass, ...; edits are delivered."""
-        return self._lent().channels
+        return self._lent("channels").channels
 
     @channel_list.setter
     def channel_list(self, channels: pd.DataFrame) -> None:
         if not isinstance(channels, pd.DataFrame):
             message = f"channel_list must be a DataFrame with a row per channel of the panel; got {channels!r}."
             raise ArgumentError(message)
-        before, self._lent().channels = self._panel.channels, channels
+        before, self._lent("channels").channels = self._panel.channels, channels
         try:
             self._panel.names()
         except Exception:
-            self._lent().channels = before
+            self._lent("channels").channels = before
             raise
 
     @property
     def image_channel_map(self) -> pd.DataFrame:
         """Which channels were measured in which tissue; edits are delivered."""
-        return self._lent().measured
+        return self._lent("measured").measured
 
     @image_channel_map.setter
     def image_channel_map(self, measured: pd.DataFrame) -> None:
         if not isinstance(measured, pd.DataFrame):
             message = f"image_channel_map must be a DataFrame by tissue with a column per channel; got {measured!r}."
             raise ArgumentError(message)
-        self._lent().measured = measured
+        self._lent("measured").measured = measured
 
     @property
     def quality_control_mask(self) -> BoolMask:
         """Which channels of the panel pass quality control; edits are delivered."""
-        return self._lent().qc_mask
+        return self._panel.qc_mask
 
     @quality_control_mask.setter
     def quality_control_mask(self, mask: npt.ArrayLike) -> None:
-        self._lent().qc_mask = mask
+        self._panel.qc_mask = mask
 
     @property
     def uniprot_mask(self) -> BoolMask:
         """Which channels of the panel have a UniProt accession, quality control or not; edits are delivered."""
-        return self._lent().uniprot_mask
+        return self._panel.uniprot_mask
 
     @uniprot_mask.setter
     def uniprot_mask(self, mask: npt.ArrayLike) -> None:
-        self._lent().uniprot_mask = mask
+        self._panel.uniprot_mask = mask
 
     @property
     def standardizer(self) -> Any:  # noqa: ANN401 - ours, or any object with its method apply
         """Applies the spec to planes that are loaded already; an object of one's own may take its place."""
-        self._lent()
+        self._lent("standardizer")
         return self._standardizer
 
     @standardizer.setter
@@ -86,7 +86,7 @@ class PanelAccess(TissueAccess):
                 f"A standardizer has a method apply(x, tissue_id, measured_mask, selected_mask); got {standardizer!r}."
             )
             raise ArgumentError(message)
-        self._lent()
+        self._lent("standardizer")
         self._standardizer = standardizer
 
     @property
@@ -105,9 +105,9 @@ class PanelAccess(TissueAccess):
             raise ArgumentError(message)
         self.standardizer.filter_factory = filters
 
-    def _lent(self) -> LivePanel:
-        """Return the panel, which is read anew from now on: a client holds something of it that it may edit."""
-        self._panel.lent = True
+    def _lent(self, what: str) -> LivePanel:
+        """Return the panel, a part of which is looked at again from now on: a client holds it and may edit it."""
+        self._panel.lent.add(what)
         return self._panel
 
     def get_channel_names(

@@ -80,6 +80,13 @@ class Standardizer(Settled, TableFrames):
         super().__setattr__(name, value)
 
     @property
+    def choices(self) -> tuple[object, ...] | None:
+        """What may be assigned, as values to compare; None where tables are read from frames that may be edited."""
+        if self._frames:
+            return None
+        return self.use_mean_std, self.disable_quantile_mask, self.filter_factory, "apply" in vars(self)
+
+    @property
     def name(self) -> str:
         """The spec as text."""
         return str(self.spec)
