@@ -4,6 +4,8 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lakes import coordinates_image, write_zarr
@@ -27,6 +29,7 @@ from spora_db.errors import (
     TilingNotFoundError,
     UnknownNameError,
 )
+from spora_db.validation import validate
 
 SPEC = "quantile_clipping/uq_0.99_image"
 
@@ -219,6 +222,30 @@ def test_masks_that_are_missing_or_of_another_size_are_errors_naming_the_file(ow
         get(imc(own_lake))
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("names", "mapping"),
+    [
+        (["ID", "Name"], {1: "a", 2: "b"}),
+        (["ID", "NAME", "id"], {7: "a", 8: "b"}),
+        (["id", "name", "ID"], {1: "a", 2: "b"}),
+        (["id", "name", "id"], None),
+        (["Id", "name", "ID"], None),
+    ],
+    ids=str,
+)
+def test_the_columns_of_a_label_encoder_are_found_as_validate_finds_them(own_lake, names, mapping):
+    path = own_lake / "alpha/segmentations/1_0mpp/cell_masks/types/label_encoder.parquet"
+    columns = [pa.array([1, 2]), pa.array(["a", "b"]), pa.array([7, 8])][: len(names)]
+    pq.write_table(pa.Table.from_arrays(columns, names=names), path)
+    rules = {finding.rule for finding in validate(own_lake) if finding.file.endswith(path.name)}
+    if mapping is None:
+        assert rules
+        with pytest.raises(TableError, match=r"must have columns id and name, each once; it has"):
+            imc(own_lake).get_cell_task_mask("alpha_0000", "types")
+    else:
+        assert imc(own_lake).get_cell_task_mask("alpha_0000", "types").mapping == mapping
 
 
 def test_a_label_encoder_that_is_missing_or_broken(own_lake):

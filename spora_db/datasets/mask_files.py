@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, unknown
 from spora_db.layout import INSTANCES, cell_mask_folders, check_name, is_cell_mask, mask_folder
 from spora_db.masks import load_label_mask, load_tissue_mask
-from spora_db.masks.label_encoders import class_names, encoder_faults
+from spora_db.masks.label_encoders import class_names, encoder_columns, encoder_faults
 
 Size = tuple[int, int] | None
 
@@ -92,14 +92,15 @@ class MaskFiles:
         try:
             with pq.ParquetFile(path) as file:
                 names = file.schema_arrow.names
-                if not {"id", "name"} <= set(names):
-                    message = f"{path} must have columns id and name; it has {', '.join(names)}."
+                places = encoder_columns(names)
+                if places is None:
+                    message = f"{path} must have columns id and name, each once; it has {', '.join(names)}."
                     raise TableError(message)
-                rows = file.read(columns=["id", "name"]).to_pylist()
+                table = file.read()
         except (pa.ArrowException, OSError) as error:
             message = f"{path} cannot be read as parquet: {error}."
             raise FileFormatError(message) from error
-        names, ids = ([row[column] for row in rows] for column in ("name", "id"))
+        names, ids = (table.column(at).to_pylist() for at in places)
         for fault in encoder_faults(names, ids):
             message = f"{path}: {fault} Correct the table."
             raise TableError(message)

@@ -5,6 +5,19 @@ from collections.abc import Iterator, Sequence
 
 from spora_db.errors import counted
 from spora_db.files.whole_numbers import MOST, whole_number
+from spora_db.sqltext.names import positions
+
+
+def encoder_columns(columns: Sequence[str]) -> tuple[int, int] | None:
+    """Return where names and ids stand among the columns of an encoder; None where one is absent or there twice.
+
+    Examples
+    --------
+    >>> encoder_columns(["ID", "Name"]), encoder_columns(["id", "id", "name"])
+    ((1, 0), None)
+    """
+    names, ids = positions("name", columns), positions("id", columns)
+    return (names[0], ids[0]) if len(names) == len(ids) == 1 else None
 
 
 def class_names(names: Sequence[object], ids: Sequence[object]) -> dict[int, str]:

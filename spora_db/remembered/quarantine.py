@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from spora_db.errors import TableError, WriteError
 from spora_db.files.whole_numbers import LEAST, whole_numbers
+from spora_db.sqltext.names import positions
 
 logger = logging.getLogger(__name__)
 
@@ -243,9 +244,7 @@ def _spelled(name: str, table: pa.Table) -> str | None:
 
     One that is passed over would not be without effect: a row without ``cell_id`` stands for its whole tissue.
     """
-    if name in table.column_names:
-        return name
-    found = [column for column in table.column_names if column.lower() == name]
+    found = [table.column_names[at] for at in positions(name, table.column_names)]
     if len(found) > 1:
         raise TableError(f"exclude(): {' and '.join(found)} may both be the column {name}. Drop or rename the others.")
     return found[0] if found else None

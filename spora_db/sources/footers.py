@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from spora_db.errors import FileFormatError, TableError, reason
 from spora_db.layout import TableFile
 from spora_db.sources.duckdb_types import duckdb_type
-from spora_db.sqltext.names import fold
+from spora_db.sqltext.names import fold, positions
 
 FOOTERS_KEPT = 4096
 _STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")
@@ -116,12 +116,9 @@ def layout_positions(footer: Footer, names: Iterable[str]) -> dict[str, int]:
     TableError
         If several columns have the exact name, or none has and several have it in another case.
     """
-    places: dict[str, list[int]] = {name: [] for name in names}
-    for at, name in enumerate(footer.names):
-        places.get(fold(name), []).append(at)
     found = {}
-    for name, alike in places.items():
-        chosen = [at for at in alike if footer.names[at] == name] or alike
+    for name in names:
+        chosen = positions(name, footer.names)
         if len(chosen) > 1:
             listed = ", ".join(repr(footer.names[at]) for at in chosen)
             message = f"{footer.table.path} has several columns that may be {name!r}: {listed}. Rename all but one."

@@ -10,7 +10,7 @@ from typing import Final
 from spora_db.catalog.describe import cohort_types
 from spora_db.errors import FileFormatError, SporaError, TableError
 from spora_db.layout import Dataset, Lake, TableFile, TableKind
-from spora_db.masks.label_encoders import encoder_faults
+from spora_db.masks.label_encoders import encoder_columns, encoder_faults
 from spora_db.sources import SOURCES
 from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
 from spora_db.sqltext.names import fold
@@ -124,12 +124,14 @@ def read_encoder(path: Path) -> tuple[list[object], list[object]]:
 
     try:
         with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows > ENCODER_ROWS or not {"name", "id"} <= set(file.schema_arrow.names):
+            places = encoder_columns(file.schema_arrow.names)
+            if file.metadata.num_rows > ENCODER_ROWS or places is None:
                 return [], []
-            table = file.read(columns=["name", "id"])
+            table = file.read()
     except (pa.ArrowException, OSError, ValueError, OverflowError):
         return [], []
-    return table["name"].to_pylist(), table["id"].to_pylist()
+    names, ids = (table.column(at).to_pylist() for at in places)
+    return names, ids
 
 
 def _key_position(footer: Footer) -> int | None:
