@@ -201,6 +201,13 @@ def test_what_breaks_duckdb_is_not_told_as_a_broken_file(catalog):
     assert catalog.sql("SELECT count(*) FROM tissues").fetchall() == [(2,)]
 
 
+def test_too_little_memory_comes_with_advice_that_can_be_followed(catalog):
+    with pytest.raises(QueryError, match=r"Out of Memory.* memory_limit=") as caught:
+        catalog.sql("SELECT len(list(repeat('a', 1000000))) FROM range(5000)").fetchall()
+    assert "SET " not in str(caught.value)
+    assert "PRAGMA" not in str(caught.value)
+
+
 def test_the_guard_knows_all_bounds():
     assert {path.stem for path in (sql_folder() / "bounds").glob("*.sql")} == BOUNDED
 

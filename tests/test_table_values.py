@@ -210,6 +210,16 @@ def test_measured_is_no_other_number_either(tmp_path, values):
             ask(lake, text)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"), [(["true"] * 2, "VARCHAR"), ([Decimal("1.0"), Decimal("0.5")], r"DECIMAL\(2, 1\)")]
+)
+def test_a_channel_of_another_type_says_what_is_expected(tmp_path, values, kind):
+    lake = panel(tmp_path, [True] * 2, measured=pa.array(values))
+    message = rf"channels_per_tissue\.parquet: channel 'c0' is {kind}; expected truth values .*Write the column as such"
+    with pytest.raises(TableError, match=message):
+        ask(lake, "FROM channels_per_tissue")
+
+
 # --- tiles ----------------------------------------------------------------------------------------------------------
 
 ODD_TILES = {

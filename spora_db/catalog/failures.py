@@ -51,6 +51,7 @@ _KNOWN_MARKERS = """
     UNION SELECT alias FROM source_aliases
 """
 _TRACE = "Stack Trace:"
+_MORE_MEMORY = "Ask for less at a time, or open the lake with Catalog(..., memory_limit='8GB', threads=1)."
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 
@@ -116,6 +117,9 @@ def failure(
         broken = _broken_file(message, list(branches), connection.execute)
         if broken is not None:
             return broken
+    if isinstance(error, duckdb.OutOfMemoryException):  # its own advice, SET and PRAGMA, is refused here
+        said = message.partition("Possible solutions")[0].rstrip()
+        return QueryError(f"DuckDB: {said}. {_MORE_MEMORY}")
     return QueryError(f"DuckDB: {message.partition(_TRACE)[0].rstrip()}")
 
 

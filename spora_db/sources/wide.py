@@ -78,7 +78,11 @@ def _open(table: TableFile) -> _Wide:
     seen: set[str] = set()
     for at, name in channels:
         if not _NUMERIC.fullmatch(footer.types[at]):
-            message = f"{table.path}: channel {name!r} is {footer.types[at]}, not a number or a truth value."
+            expected = "truth values (or 1 and 0)" if table.kind == "panels" else "integers or floats"
+            message = (
+                f"{table.path}: channel {name!r} is {footer.types[at]}; expected {expected}. Write the column as such; "
+                "one that is no channel belongs in another table."
+            )
             raise TableError(message)
         if name in seen:
             message = f"{table.path} has two columns {name!r}; a channel's name stands once."
