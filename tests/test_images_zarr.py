@@ -438,3 +438,22 @@ def test_a_table_and_a_list_of_images_that_is_none(tmp_path: Path) -> None:
     group(tmp_path / "b.zarr/OME", 3, {"series": ["0", "1"]})  # of which none was copied
     with pytest.raises(FileFormatError, match="the images 0, 1"):
         open_image(tmp_path / "b.zarr")
+
+
+def test_a_pyramid_that_does_not_begin_with_its_finest_level_is_refused(tmp_path: Path) -> None:
+    image = np.arange(2 * 40 * 60, dtype=np.uint16).reshape(2, 40, 60)
+    path = write_omezarr(tmp_path / "a.ome.zarr", image, mpp=0.5)
+    zarr.open_group(path, mode="a").create_array("1", data=image[:, ::2, ::2])
+    document = json.loads((path / "zarr.json").read_text())
+    levels = [
+        {"path": level, "coordinateTransformations": [{"type": "scale", "scale": [1.0, scale, scale]}]}
+        for level, scale in (("0", 0.5), ("1", 1.0))
+    ]
+    for given_levels in (levels, levels[::-1]):
+        document["attributes"]["ome"]["multiscales"][0]["datasets"] = given_levels
+        (path / "zarr.json").write_text(json.dumps(document))
+        if given_levels is levels:
+            np.testing.assert_array_equal(read_region(open_image(path)), image)
+        else:
+            with pytest.raises(FileFormatError, match="levels 1, 0 say that the first is not the finest"):
+                open_image(path)

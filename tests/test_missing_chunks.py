@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from job_lakes import MARKERS, read_mask, write_images
 from lakes import write_zarr
-from spora_db import SporaQuery, plot
+from spora_db import MultiplexImagingDataset, SporaQuery, plot
 from spora_db.cli import app
 from spora_db.cli.arguments import MissingChunks as Option
 from spora_db.errors import ArgumentError, ImageNotFoundError, SporaError
@@ -178,3 +178,25 @@ def test_a_chunk_file_without_bytes_is_damage_for_every_command(tmp_path: Path, 
         assert code != 0, command
         assert "0/c/0/1/0 is broken: it is empty" in said.replace("- ", "-"), said
     assert not (tmp_path / "into/lake").exists()
+
+
+def test_a_dataset_of_a_query_takes_the_choice(lakes: tuple[Path, Path], tmp_path: Path) -> None:
+    dense, sparse = (Path(shutil.copytree(lake, tmp_path / lake.name)) for lake in lakes)
+    ids = [path.name.partition(".")[0] for path in images(dense)]
+    for lake in (dense, sparse):
+        (lake / "cohort/metadata").mkdir(exist_ok=True)
+        pd.DataFrame({"tissue_id": ids}).to_parquet(lake / "cohort/metadata/tissues.parquet")
+    expected = SporaQuery(dense).modality("imc").tissues(mpp=1.0).to_spora_dataset()[0]["modalities"]["imc"].image
+    query = SporaQuery(sparse).modality("imc").tissues(mpp=1.0)
+    found = query.to_spora_dataset(missing_chunks="zeros")[0]["modalities"]["imc"].image
+    np.testing.assert_array_equal(found, expected)
+    for choice in ("error", "white"):  # white is for brightfield
+        with pytest.raises(ImageNotFoundError, match="missing_chunks='zeros'"):
+            query.to_spora_dataset(missing_chunks=choice)[0]
+        cohort = MultiplexImagingDataset(
+            "cohort", path=sparse / "cohort", modality="imc", resolution=1.0, missing_chunks=choice
+        )
+        with pytest.raises(ImageNotFoundError, match="missing_chunks='zeros'"):
+            cohort.get_tissue(ids[0], preprocess=False)
+    with pytest.raises(ArgumentError, match="missing_chunks is one of"):
+        query.to_spora_dataset(missing_chunks="black")

@@ -8,6 +8,7 @@ import pyarrow as pa
 from spora_db.catalog import lent_catalog
 from spora_db.datasets.spora import SporaDataset
 from spora_db.errors import ArgumentError, QueryError
+from spora_db.images.base import MissingChunks
 from spora_db.layout.names import is_rgb
 from spora_db.plan.resolution import resolve
 from spora_db.query import SporaQuery
@@ -16,7 +17,11 @@ from spora_db.selection.compilation import compile_rows
 
 
 def spora_dataset(
-    query: SporaQuery, *, seed: int | None = None, balance: str | Sequence[str] | None = None
+    query: SporaQuery,
+    *,
+    seed: int | None = None,
+    balance: str | Sequence[str] | None = None,
+    missing_chunks: MissingChunks = "error",
 ) -> SporaDataset:
     """Return the rows of a query as a `SporaDataset`; see :meth:`SporaQuery.to_spora_dataset`."""
     with lent_catalog(query.lake) as catalog:
@@ -40,7 +45,9 @@ def spora_dataset(
         resolution=selection.mpp or 1.0,
         tile_size=selection.tile_size if selection.unit == "tile" else None,
         tile_strategy=selection.strategy or "default",
-        modality_kwargs={name: _keywords(selection, name) for name in selection.modality_names},
+        modality_kwargs={
+            name: {**_keywords(selection, name), "missing_chunks": missing_chunks} for name in selection.modality_names
+        },
         kind=selection.channels.kind,
         seed=seed,
         balance=balance,

@@ -6,6 +6,7 @@ from typing import Any
 from spora_db.catalog import Catalog
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
+from spora_db.images.pixels import missing_chunks_in
 from spora_db.plan import Plan
 from spora_db.plan.freezing import freeze
 from spora_db.plan.resolution import resolve
@@ -42,7 +43,8 @@ class PlanImages:
 
     def reader(self, number: int) -> ImageReader:
         """Return one image, open; a file that has changed is opened anew."""
-        return open_image(self.plan.image_path(number), missing_chunks=self.missing_chunks)
+        modality = str(self.plan.images.column("modality")[number])
+        return open_image(self.plan.image_path(number), missing_chunks=missing_chunks_in(modality, self.missing_chunks))
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over the plan; open files stay in the process that opened them."""

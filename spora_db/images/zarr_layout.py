@@ -134,6 +134,7 @@ def _multiscale(path: Path, attributes: Mapping[str, Any]) -> tuple[str, tuple[s
     inner = _first(first.get("datasets")).get("path")
     if inner is None:
         raise broken(path, "its multiscales metadata is incomplete", expected="multiscales[0].datasets[0].path")
+    _check_finest(path, first.get("datasets"))
     named = first.get("axes")
     if named is None and str(first.get("version")) in ("0.1", "0.2"):
         named = list("tczyx")  # these versions fix the axes and do not write them
@@ -146,6 +147,35 @@ def _multiscale(path: Path, attributes: Mapping[str, Any]) -> tuple[str, tuple[s
     if not parts or parts[0].startswith("/") or ".." in parts:
         raise broken(path, f"its multiscales metadata points to {inner!r}", expected="an array inside the store")
     return inner, names
+
+
+def _check_finest(path: Path, levels: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Refuse levels of a pyramid whose scales say that the first is not that of full resolution."""
+    scales = [_scale(level) for level in levels] if isinstance(levels, list) else []
+    if scales and scales[0] and any(scale and scale < scales[0] for scale in scales[1:]):
+        raise broken(
+            path,
+            f"the scales of its levels {', '.join(str(level.get('path')) for level in levels)} say that the first is "
+            "not the finest",
+            expected="levels from the finest to the coarsest",
+            remedy="Correct 'datasets' in its multiscales metadata.",
+        )
+
+
+def _scale(level: Any) -> float | None:  # noqa: ANN401 - any JSON value
+    """Return the size of a pixel of a level as its transformations give it, None where they give none."""
+    steps = level.get("coordinateTransformations") if isinstance(level, dict) else None
+    scale = next(
+        (
+            step.get("scale")
+            for step in (steps if isinstance(steps, list) else ())
+            if isinstance(step, dict) and "scale" in step
+        ),
+        None,
+    )
+    if not isinstance(scale, list) or not all(isinstance(number, int | float) for number in scale):
+        return None
+    return float(math.prod(scale))
 
 
 def _first(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any JSON value

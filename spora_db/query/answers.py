@@ -153,7 +153,11 @@ class Answers:
         return lock.write(path)
 
     def to_spora_dataset(
-        self, *, seed: int | None = None, balance: str | Sequence[str] | None = None
+        self,
+        *,
+        seed: int | None = None,
+        balance: str | Sequence[str] | None = None,
+        missing_chunks: "MissingChunks" = "error",
     ) -> "SporaDataset":
         """Return the rows as a `SporaDataset`, the published class, which serves the same tiles or tissues.
 
@@ -163,6 +167,8 @@ class Answers:
             Seed of its random draws.
         balance
             Columns whose values are drawn equally often.
+        missing_chunks
+            What an absent chunk of an image is, as for `to_torch`.
 
         Raises
         ------
@@ -172,13 +178,15 @@ class Answers:
             If an argument has the wrong form, or the query makes a choice that the published classes do not have.
         """
         from spora_db.datasets.from_query import spora_dataset
+        from spora_db.images.base import check_missing_chunks
 
+        check_missing_chunks(missing_chunks)
         if seed is not None:
             seed = checked_seed(seed, at="to_spora_dataset(seed=")
         if balance is not None:
             example = ("cancer_type", "split")
             balance = checked_names(balance, at="to_spora_dataset(balance=", example=example, alone=True)
-        return spora_dataset(cast("SporaQuery", self), seed=seed, balance=balance)
+        return spora_dataset(cast("SporaQuery", self), seed=seed, balance=balance, missing_chunks=missing_chunks)
 
     def to_anndata(self, *, modality: str | None = None, missing_chunks: "MissingChunks" = "error") -> "ad.AnnData":
         """Return the cells of the rows as an AnnData of mean marker intensities, from the instance masks.
