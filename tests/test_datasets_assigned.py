@@ -809,6 +809,8 @@ def test_numbers_that_are_not_whole_are_refused(imc, spora, value):
     imc.tile_coordinates = {T0: [(value, 0)]}
     with pytest.raises(ArgumentError, match="pair of whole numbers"):
         imc.get_tile(T0, 0)
+    if isinstance(value, torch.Tensor):  # pandas makes no column of them
+        return
     spora.tile_index = spora.tile_index.astype({"row": object})
     spora.tile_index["row"] = pd.Series([value] * len(spora), dtype=object)
     with pytest.raises(ArgumentError, match=r"Row 0 of the tile index: row=.*whole number"):
