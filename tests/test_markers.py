@@ -499,6 +499,17 @@ def test_macros_refuse_ambiguous_names(lake, macro, name, words):
     assert "DuckDB" not in str(caught.value)
 
 
+@pytest.mark.parametrize("macro", ["has_all_markers", "HAS_ANY_MARKER", "n_markers"])
+@pytest.mark.parametrize("wanted", ["'CD8'", "[8]", "8"])
+def test_macros_say_that_they_want_a_list_of_names(lake, query, macro, wanted):
+    call = f"{macro}(dataset, modality, tissue_id, {wanted}) > 0"
+    words = f"{macro.lower()} wants a list of markers as its last argument"
+    with pytest.raises(QueryError, match=words):
+        query.where(call).count()
+    with Catalog(lake) as catalog, pytest.raises(QueryError, match=words):
+        catalog.sql(f"SELECT {call} FROM images").fetchall()
+
+
 @pytest.mark.parametrize("name", ["source_channels", "source_panels", "source_panel_columns", "source_aliases"])
 def test_ctes_of_a_caller_do_not_reach_into_macros(lake, name):
     text = "SELECT tissue_id FROM tissues WHERE n_markers(dataset, modality, tissue_id, ['P07766']) = 1 ORDER BY ALL"

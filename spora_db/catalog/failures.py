@@ -41,7 +41,8 @@ _MISSING_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)" \(use: (.+)\)')
 _TYPES = re.compile(r"Cannot compare values of type|No function matches the given name and argument types")
 _PLAIN = ("VARCHAR", "NULL")
-_MACRO = re.compile(r"\b(n_markers|has_all_markers|has_any_marker)\b")
+_MACRO = re.compile(r"\b(n_markers|has_all_markers|has_any_marker)\b", re.IGNORECASE)
+_NO_LIST_OF_TEXTS = re.compile(r"UNNEST\(\) can only|argument types 'lower\(")  # of what the macros are given
 _OUR_OWN = re.compile(r"Invalid Input Error: ((?:Marker '|A call of ).*)", re.DOTALL)  # macros and bounds
 _OF_A_SOURCE = re.compile(r"Invalid Input Error: (The column '.*)", re.DOTALL)  # sources.whole_numbers does
 _UNKNOWN_MARKER = re.compile(r"Invalid Input Error: Marker '(.*)' is in no panel\.", re.DOTALL)
@@ -100,8 +101,8 @@ def failure(
                 listed, scope = candidates, "its FROM clause"
             place = _place(text, name).replace(" in ", ", ", 1)
             return unknown("column", name, listed, where=scope + place, remedy=quoting(text, name))
-        if "UNNEST() can only" in message and (macro := _MACRO.search(ran)):
-            return QueryError(f"{macro[0]} wants a list of markers as its last argument, such as ['CD3e'].")
+        if _NO_LIST_OF_TEXTS.search(message) and (macro := _MACRO.search(ran)):
+            return QueryError(f"{macro[0].lower()} wants a list of markers as its last argument, such as ['CD3e'].")
         if _TYPES.search(message):
             return QueryError(f"DuckDB: {message.partition(chr(10))[0].rstrip('.')}.{_clashes(text or ran, origins)}")
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
