@@ -20,6 +20,13 @@ HINTS = {
     "tissues.dataset IN ('Alpha', 'BETA')": r"dataset IN \('Alpha', 'BETA'\) holds .*'alpha'",
     "tissue_id LIKE 'ALPHA%'": r"LIKE 'ALPHA%' holds for no tissue",
     "split = 'training' AND mpp = 1.0": r"split = 'training' holds for no tissue\. Did you mean 'train'",
+    "modality ~ 'IMC'": r"Did you mean 'imc'\?",
+    "starts_with(dataset, 'Alp')": r"holds for no tissue\. .*'alpha'",
+    "contains(dataset, 'Alpha')": r"Did you mean 'alpha'",
+    "regexp_matches(split, '^T')": r"holds for no tissue\. Available: test, train",
+    "split IS NOT DISTINCT FROM 'Train'": r"Did you mean 'train'",
+    "list_contains(['IMC', 'CODEX'], modality)": r"Did you mean 'imc'",
+    "dataset SIMILAR TO 'A.*' OR dataset GLOB 'B*'": r"holds for no tissue",
     "mpp > 2": r"mpp > 2 holds for no tissue: mpp is 1\.0",
     "modality = 'he'": r"modality = 'he' holds for no tissue\. Available: imc",
 }
