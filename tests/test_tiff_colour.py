@@ -14,6 +14,7 @@ from PIL import Image
 from spora_db import SporaQuery, import_dataset, validate
 from spora_db.errors import FileFormatError, SporaError
 from spora_db.images import open_image, read_region, write_ometiff, write_omezarr
+from spora_db.images.brightfield import brightfield_fault
 
 ROWS, COLS = np.mgrid[:96, :128]
 PICTURE = np.stack([128 + 100 * np.sin(COLS / 20), 128 + 80 * np.cos(ROWS / 15), 200 - COLS / 2], -1)
@@ -244,3 +245,10 @@ def test_planes_of_a_multiplex_image_stay_as_they_are(tmp_path: Path) -> None:
     for how in ({"photometric": "miniswhite"}, {"photometric": "palette", "colormap": COLOUR_MAP}):
         planes(tmp_path / "a.tif", PLANES, **how)
         np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif")), PLANES)
+
+
+@pytest.mark.parametrize(("kind", "is_one"), [("uint8", True), ("uint16", True), ("uint32", False), ("uint64", False)])
+def test_brightfield_has_the_types_that_its_error_names(tmp_path: Path, kind: str, is_one: bool) -> None:
+    path = write_omezarr(tmp_path / "a.ome.zarr", np.ones((3, 20, 30), kind), mpp=0.5)
+    fault = brightfield_fault(open_image(path))
+    assert fault is None if is_one else fault and f"3 channels of {kind}; H&E and IHC images are RGB" in fault

@@ -1,5 +1,7 @@
 """What an image of a brightfield modality is: a picture of red, green and blue. One rule for all who read one."""
 
+import numpy as np
+
 from spora_db.images.base import ImageReader
 
 
@@ -19,7 +21,7 @@ def brightfield_fault(image: ImageReader) -> str | None:
     Write it as RGB, or choose a multiplex modality.
     """
     found = f"has {image.shape[0]} channels of {image.dtype}"
-    if image.shape[0] in (3, 4) and image.dtype.kind == "u":
+    if image.shape[0] in (3, 4) and image.dtype in (np.uint8, np.uint16):
         if image.not_rgb is None:
             return None
         found = f"is no RGB picture: {image.not_rgb}"
