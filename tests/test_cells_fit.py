@@ -414,7 +414,7 @@ def test_a_cell_listed_twice_is_an_error_of_every_answer(lake, ids):
 
 
 @pytest.mark.parametrize(
-    ("ids", "words"), [([0, 1], "cell_id 0 .*background"), ([2**31], "2147483648"), ([None], "without")]
+    ("ids", "words"), [([0, 1], "cell_id 0 .*background"), ([2**31], "2147483648"), ([1, None], "without")]
 )
 def test_ids_that_no_mask_can_have_are_refused_where_cells_are_asked_for(lake, ids, words):
     write_table(lake, pd.DataFrame({"cell_id": pd.array(ids, "Int64"), "centroid_row": 3.0, "centroid_col": 3.0}))

@@ -274,14 +274,14 @@ def test_a_tag_of_the_wrong_kind_is_damage_of_the_file(tmp_path, order, big, tag
 WORDS = {"AssertionError", "AttributeError", "IndexError", "KeyError", "LookupError", "NameError", "TypeError",
          "Exception", "BaseException"}  # fmt: skip
 NO_FILES = {
-    "aliases.py": "an argument of any type as a table",
+    "catalog/aliases.py": "an argument of any type as a table",
     "catalog/explain.py": "values of two types that do not compare",
     "cli/answers.py": "told as a fault of spora-db",
     "datasets/base.py": "an argument of a client",
+    "datasets/brightfield.py": "an argument of a client",
     "datasets/labels.py": "a label as a number",
-    "datasets/tiles.py": "a place that a client wrote",
-    "failures.py": "the list itself",
-    "query/arguments.py": "an argument of any type as a table",
+    "files/failures.py": "the list itself",
+    "selection/arguments.py": "an argument of any type as a table",
     "tiling/parameters.py": "an argument as a number",
 }
 """Where such errors may be caught: what raises them there is no file."""
