@@ -10,7 +10,7 @@ import spora_db
 ROOT = Path(spora_db.__file__).parent
 
 ORDER = (
-    "errors", "files", "layout", "sqltext", "guard", "kernels", "images", "masks", "dialects", "remembered",
+    "errors", "arrays", "files", "layout", "sqltext", "guard", "kernels", "images", "masks", "dialects", "remembered",
     "standardization", "tiling", "statistics", "sources", "catalog", "selection", "plan", "samples", "drawing",
     "loading", "interop", "lock", "audit", "query", "datasets", "plot", "jobs", "validation", "importing", "demo",
     "cli", "magic",

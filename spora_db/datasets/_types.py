@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from spora_db.arrays import Bools, Objects
 from spora_db.datasets.modalities import (
     MULTIPLEX_MODALITIES,
     CODEXModality,
@@ -25,16 +25,14 @@ from spora_db.datasets.modalities import (
 from spora_db.errors import unknown
 
 __all__ = [
-    "MULTIPLEX_MODALITIES", "BoolMask", "BrightfieldTissue", "CODEXModality", "CellMask", "ComposedTissue",
+    "MULTIPLEX_MODALITIES", "Bools", "BrightfieldTissue", "CODEXModality", "CellMask", "ComposedTissue",
     "CycIFModality", "Extent", "HEModality", "HETissue", "IHCModality", "IHCTissue", "IMCModality", "ImageMode",
-    "MIBIModality", "ModKey", "Modality", "MultiplexModality", "MultiplexTissue", "Texts", "Tissue", "TissueMask",
+    "MIBIModality", "ModKey", "Modality", "MultiplexModality", "MultiplexTissue", "Objects", "Tissue", "TissueMask",
     "get_modality_from_str", "is_valid_modality_instance", "modality_name", "texts", "to_mode",
 ]  # fmt: skip
 
 ImageMode: TypeAlias = Literal["CHW", "HWC"]
 Extent: TypeAlias = Literal["tissue", "tile"]
-BoolMask: TypeAlias = npt.NDArray[np.bool_]
-Texts: TypeAlias = npt.NDArray[np.object_]
 
 IMAGE_MODES: tuple[ImageMode, ...] = get_args(ImageMode)
 
@@ -104,10 +102,10 @@ class MultiplexTissue:
     image: torch.Tensor
     tissue_id: str
     kind: Extent = "tissue"
-    measured_mask: BoolMask | None
-    image_loading_mask: BoolMask | None
-    channel_names: Texts | None = None
-    uniprot_ids: Texts | None = None
+    measured_mask: Bools | None
+    image_loading_mask: Bools | None
+    channel_names: Objects | None = None
+    uniprot_ids: Objects | None = None
 
 
 Tissue: TypeAlias = BrightfieldTissue | MultiplexTissue
@@ -141,7 +139,7 @@ class TissueMask:
         The tissue.
     """
 
-    mask: BoolMask
+    mask: Bools
     tissue_id: str
 
 
@@ -177,7 +175,7 @@ def to_mode(image: torch.Tensor, image_mode: str) -> torch.Tensor:
     return image if image_mode == "CHW" else image.permute(1, 2, 0)
 
 
-def texts(items: list[Any]) -> Texts:
+def texts(items: list[Any]) -> Objects:
     """Return texts and Nones as an object array, made anew.
 
     Examples
@@ -187,4 +185,4 @@ def texts(items: list[Any]) -> Texts:
     """
     array = np.empty(len(items), object)
     array[:] = items
-    return cast("Texts", array)
+    return cast("Objects", array)

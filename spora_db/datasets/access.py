@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 import torch
 
-from spora_db.datasets._types import Texts, Tissue, texts
+from spora_db.arrays import Objects
+from spora_db.datasets._types import Tissue, texts
 from spora_db.datasets.draws import Draws
 from spora_db.datasets.patients import PatientMap, tissues_of
 from spora_db.datasets.reading import PlanImages
@@ -39,7 +40,7 @@ class TissueAccess(ABC):
     _draws: Draws
     _tile_size: int | None
 
-    def get_tissue_ids(self, kind: Literal["modality", "all"] = "modality") -> Texts:
+    def get_tissue_ids(self, kind: Literal["modality", "all"] = "modality") -> Objects:
         """Return the tissues of the metadata, after split and labels.
 
         Parameters

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from torch.utils.data import Sampler
 
+from spora_db.arrays import Int64, Objects
 from spora_db.datasets._types import texts
 from spora_db.datasets.indexes import Composed
 from spora_db.errors import ArgumentError, unknown
-
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,7 +110,7 @@ def group_rows(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) 
     return Groups(order=np.argsort(group, kind="stable").astype(np.int64), starts=starts)
 
 
-def _values(frame: pd.DataFrame, name: str, datasets: Composed) -> npt.NDArray[np.object_]:
+def _values(frame: pd.DataFrame, name: str, datasets: Composed) -> Objects:
     """Return a column's value for every row."""
     own = "dataset_name" if name == "dataset" else name
     if own in frame.columns:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from spora_db.datasets._types import BoolMask, Texts, texts
-from spora_db.datasets.live_panel import Int64, LivePanel
+from spora_db.arrays import Bools, Int64, Objects
+from spora_db.datasets._types import texts
+from spora_db.datasets.live_panel import LivePanel
 from spora_db.datasets.reading import PlanImages
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ImageReader
@@ -76,14 +77,14 @@ class ChannelImage:
     reader: ImageReader
     record: dict[str, Any]
     pages: Int64
-    measured: BoolMask
-    loading: BoolMask
-    names: Texts
-    ids: Texts
+    measured: Bools
+    loading: Bools
+    names: Objects
+    ids: Objects
     standardizer: Any
     halo: bool
 
-    def named(self, loading: BoolMask) -> tuple[Texts, Texts]:
+    def named(self, loading: Bools) -> tuple[Objects, Objects]:
         """Return names and accessions of some of the measured channels."""
         return self.names[loading], self.ids[loading]
 
@@ -112,7 +113,7 @@ class ChannelImage:
         """Whether the standardizer is one of ours, which is fused with reading; others are applied afterwards."""
         return type(self.standardizer) is Standardizer and "apply" not in vars(self.standardizer)
 
-    def applied(self, planes: torch.Tensor) -> tuple[torch.Tensor, BoolMask]:
+    def applied(self, planes: torch.Tensor) -> tuple[torch.Tensor, Bools]:
         """Return the planes as a standardizer of a client makes them, and which of the measured channels they are."""
         image, refined = self.standardizer.apply(planes, self.tissue_id, self.measured.copy(), self.loading.copy())
         loading = np.asarray(refined, np.bool_)
@@ -125,7 +126,7 @@ class ChannelImage:
             raise ArgumentError(message)
         return torch.as_tensor(image, dtype=torch.float32), loading
 
-    def _plan(self, transform: Transform, loading: BoolMask, *, filtered: bool = False) -> ImagePlan:
+    def _plan(self, transform: Transform, loading: Bools, *, filtered: bool = False) -> ImagePlan:
         factory = self.standardizer.filter_factory if filtered else None
         names, ids = self.named(loading)
         return ImagePlan(
@@ -158,4 +159,4 @@ class Delivery:
 
     image: ChannelImage
     plan: ImagePlan
-    loading: BoolMask
+    loading: Bools

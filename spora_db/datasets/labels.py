@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from spora_db.arrays import Float64, Objects
 from spora_db.errors import ArgumentError, TableError, unknown
 
 LabelType: TypeAlias = Literal["classification", "regression"]
@@ -44,7 +44,7 @@ class Labels:
         Label to its position in `unique`; None for regression.
     """
 
-    unique: npt.NDArray[np.object_] | None = None
+    unique: Objects | None = None
     encoder: dict[Any, int] | None = None
 
 
@@ -139,7 +139,7 @@ def _float(value: Any) -> float:  # noqa: ANN401 - labels are of any type
     return float(value)
 
 
-def _numbers(values: Sequence[Any], column: str, where: str) -> npt.NDArray[np.float64]:
+def _numbers(values: Sequence[Any], column: str, where: str) -> Float64:
     try:
         return np.array([_float(value) for value in values], np.float64)
     except (TypeError, ValueError) as error:

@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spora_db.datasets._types import BoolMask
+from spora_db.arrays import Bools, Int64
 from spora_db.datasets.frames import Panel
 from spora_db.errors import ArgumentError, TableError, unknown
 from spora_db.selection import ChannelKind
 from spora_db.selection.channels import ACCESSION_PATTERNS
 
-Int64 = npt.NDArray[np.int64]
 ACCESSION = re.compile(ACCESSION_PATTERNS["published"])
 ABSENT = -1
 
@@ -73,7 +72,7 @@ class LivePanel:
         ]
 
     @property
-    def qc_mask(self) -> BoolMask:
+    def qc_mask(self) -> Bools:
         """The channels that pass quality control: as assigned or edited, and as the table says after its own edits."""
         passed = self.qc_pass()
         if passed != self._passed:
@@ -88,7 +87,7 @@ class LivePanel:
         self._passed, self._qc_mask = self.qc_pass(), self.mask(mask, "quality_control_mask")
 
     @property
-    def uniprot_mask(self) -> BoolMask:
+    def uniprot_mask(self) -> Bools:
         """The channels with an accession: as assigned or edited, and as the table says after its own edits."""
         ids = self.accessions()
         if ids != self._identified:
@@ -103,7 +102,7 @@ class LivePanel:
     def uniprot_mask(self, mask: npt.ArrayLike) -> None:
         self._identified, self._uniprot_mask = self.accessions(), self.mask(mask, "uniprot_mask")
 
-    def mask(self, mask: npt.ArrayLike, what: str) -> BoolMask:
+    def mask(self, mask: npt.ArrayLike, what: str) -> Bools:
         """Return a mask over the panel as a bool array, the same object where it is one; a Series of names by name.
 
         Raises
@@ -121,13 +120,13 @@ class LivePanel:
         given = values if values.dtype == np.bool_ else _truths(values.tolist(), where=what)
         return given if given.flags.writeable else given.copy()
 
-    def kind(self, kind: ChannelKind) -> BoolMask:
+    def kind(self, kind: ChannelKind) -> Bools:
         """Return the channels of a kind, before asking what was measured, bool of shape (panel,)."""
         if kind == "complete":
             return np.ones(len(self._order), np.bool_)
         return self.qc_mask if kind == "qc_filtered" else self.qc_mask & self.uniprot_mask
 
-    def measured_in(self, tissue_id: str) -> BoolMask:
+    def measured_in(self, tissue_id: str) -> Bools:
         """Return the channels measured in a tissue, bool of shape (panel,).
 
         Raises
@@ -154,7 +153,7 @@ class LivePanel:
             values = values[[columns.index(name) for name in self._order]]
         return np.array(values, np.bool_)
 
-    def pages(self, measured: BoolMask, *, count: int, stored: Int64, image: object) -> Int64:
+    def pages(self, measured: Bools, *, count: int, stored: Int64, image: object) -> Int64:
         """Return the page of every channel of the panel in an image, -1 for those that it does not hold.
 
         Parameters
@@ -234,11 +233,11 @@ class LivePanel:
         )
 
 
-def _valid(accessions: list[str | None]) -> BoolMask:
+def _valid(accessions: list[str | None]) -> Bools:
     return np.array([isinstance(item, str) and ACCESSION.fullmatch(item) is not None for item in accessions], np.bool_)
 
 
-def _truths(values: list[Any], *, where: str, unknown_is: bool | None = None) -> BoolMask:
+def _truths(values: list[Any], *, where: str, unknown_is: bool | None = None) -> Bools:
     """Return truth values, 0 and 1 among them; anything else is an error, the unknown too unless told what it is."""
     found = []
     for value in values:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spora_db.arrays import Bools, Int32
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, unknown
 from spora_db.layout import INSTANCES, cell_mask_folders, check_name, is_cell_mask, mask_folder
 from spora_db.masks import load_label_mask, load_tissue_mask
@@ -35,7 +34,7 @@ class MaskFiles:
         """Return the folder of masks of a kind: ``"tissue"``, ``"instances"`` or a cell task."""
         return mask_folder(self.dataset, kind, mpp=self.mpp)
 
-    def tissue(self, tissue_id: str, *, shape: Size, image: Path | None) -> npt.NDArray[np.bool_]:
+    def tissue(self, tissue_id: str, *, shape: Size, image: Path | None) -> Bools:
         """Return a tissue mask, bool of shape (H, W), after checking it against its image's size."""
         path = self.folder("tissue") / f"{check_name(tissue_id)}.npz"
         if not path.is_file():
@@ -46,7 +45,7 @@ class MaskFiles:
             raise MaskNotFoundError(message)
         return load_tissue_mask(path, shape=shape, image=image)
 
-    def labels(self, tissue_id: str, kind: str, *, shape: Size, image: Path | None) -> npt.NDArray[np.int32]:
+    def labels(self, tissue_id: str, kind: str, *, shape: Size, image: Path | None) -> Int32:
         """Return a mask of cells, int32 of shape (H, W), after checking it against its image's size."""
         path = self.folder(kind) / f"{check_name(tissue_id)}.npz"
         if not path.is_file():

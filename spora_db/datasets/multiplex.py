@@ -6,17 +6,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, cast
 
+from spora_db.arrays import Bools, Objects
 from spora_db.catalog import Catalog
 from spora_db.datasets import selecting
-from spora_db.datasets._types import (
-    MULTIPLEX_MODALITIES,
-    BoolMask,
-    ModKey,
-    MultiplexTissue,
-    Texts,
-    modality_name,
-    to_mode,
-)
+from spora_db.datasets._types import MULTIPLEX_MODALITIES, ModKey, MultiplexTissue, modality_name, to_mode
 from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.datasets.channel_images import ChannelImages, Delivery
@@ -243,8 +236,8 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         return {**super().__getstate__(), **own, "_remembered": {}}
 
     def _refine_channel_metadata(
-        self, image_loading_mask: BoolMask, channel_names: Texts, uniprot_ids: Texts | None, refined_mask: BoolMask
-    ) -> tuple[BoolMask, Texts, Texts | None]:
+        self, image_loading_mask: Bools, channel_names: Objects, uniprot_ids: Objects | None, refined_mask: Bools
+    ) -> tuple[Bools, Objects, Objects | None]:
         """Return names and accessions that stay after `standardizer.apply` narrowed a loading mask."""
         kept = refined_mask[image_loading_mask]
         return refined_mask, channel_names[kept], None if uniprot_ids is None else uniprot_ids[kept]

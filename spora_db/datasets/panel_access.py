@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 import pandas as pd
 
-from spora_db.datasets._types import BoolMask, Texts, texts
+from spora_db.arrays import Bools, Objects
+from spora_db.datasets._types import texts
 from spora_db.datasets.access import TissueAccess
 from spora_db.datasets.live_panel import LivePanel
 from spora_db.errors import ArgumentError
@@ -56,7 +57,7 @@ class PanelAccess(TissueAccess):
         self._lent("measured").measured = measured
 
     @property
-    def quality_control_mask(self) -> BoolMask:
+    def quality_control_mask(self) -> Bools:
         """Which channels of the panel pass quality control; edits are delivered."""
         return self._panel.qc_mask
 
@@ -65,7 +66,7 @@ class PanelAccess(TissueAccess):
         self._panel.qc_mask = mask
 
     @property
-    def uniprot_mask(self) -> BoolMask:
+    def uniprot_mask(self) -> Bools:
         """Which channels of the panel have a UniProt accession, quality control or not; edits are delivered."""
         return self._panel.uniprot_mask
 
@@ -113,7 +114,7 @@ class PanelAccess(TissueAccess):
     def get_channel_names(
         self, tissue_id: str, kind: str = "complete", measured_mask: Mask = None, qc_mask: Mask = None,
         filtered_mask: Mask = None,
-    ) -> Texts:  # fmt: skip
+    ) -> Objects:  # fmt: skip
         """Return the names of a tissue's channels of a kind, before standardization drops any.
 
         Parameters
@@ -136,7 +137,7 @@ class PanelAccess(TissueAccess):
     def get_uniprot_ids(
         self, tissue_id: str, kind: str = "complete", measured_mask: Mask = None, qc_mask: Mask = None,
         filtered_mask: Mask = None,
-    ) -> Texts | None:  # fmt: skip
+    ) -> Objects | None:  # fmt: skip
         """Return the accessions of a tissue's channels of a kind, None where a channel has none.
 
         Parameters
@@ -151,7 +152,7 @@ class PanelAccess(TissueAccess):
         chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))
         return texts(self._panel.accessions())[chosen] if self.return_uniprot_ids else None
 
-    def _chosen(self, tissue_id: str, kind: str, known: tuple[Mask, Mask, Mask]) -> BoolMask:
+    def _chosen(self, tissue_id: str, kind: str, known: tuple[Mask, Mask, Mask]) -> Bools:
         """Return the measured channels of a kind, bool of shape (panel,)."""
         wanted = self._kind(kind or "complete")
         for mask, (name, of_kind) in zip(known, _KIND_MASKS.items(), strict=True):

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, unknown
 from spora_db.files.whole_numbers import LEAST, whole_number
 
-Int64 = npt.NDArray[np.int64]
 Lists: TypeAlias = dict[str, list[tuple[int, int]]]
 
 TILES = """

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Bools, Float32, Float64, Int64, UInt8, UInt16
 from spora_db.demo import portable
 from spora_db.demo.panels import (
     CELL_TYPES,
@@ -23,7 +23,7 @@ from spora_db.demo.panels import (
     TYPE_NAMES,
     VESSEL,
 )
-from spora_db.demo.portable import Float, Rng
+from spora_db.demo.portable import Rng
 
 WINDOW = 13  # half the side, in pixels, of the square in which a cell may claim pixels
 MIN_AREA = 8  # a cell left with fewer pixels by its neighbours is dropped
@@ -37,18 +37,18 @@ class Anatomy:
     `nucleus` runs from 0 to 1 across the rim of a nucleus, `fibres` is the density of collagen fibres.
     """
 
-    mask: npt.NDArray[np.bool_]
-    regions: npt.NDArray[np.uint8]
-    fibres: Float
-    cells: npt.NDArray[np.uint16]
-    nucleus: Float
-    kinds: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.float64]
-    cols: npt.NDArray[np.float64]
-    areas: npt.NDArray[np.int64]
+    mask: Bools
+    regions: UInt8
+    fibres: Float32
+    cells: UInt16
+    nucleus: Float32
+    kinds: Int64
+    rows: Float64
+    cols: Float64
+    areas: Int64
 
 
-def _spline(knots: Float, size: int) -> Float:
+def _spline(knots: Float32, size: int) -> Float32:
     """Evaluate uniform cubic B-splines, one per column of `knots`, at `size` even steps."""
     position = np.linspace(0, len(knots) - 3 - 1e-6, size)
     first = position.astype(np.int64)
@@ -61,7 +61,7 @@ def _spline(knots: Float, size: int) -> Float:
     return values
 
 
-def smooth_noise(rng: Rng, shape: tuple[int, int], *, scale: float) -> Float:
+def smooth_noise(rng: Rng, shape: tuple[int, int], *, scale: float) -> Float32:
     """Return a smooth random field, mean 0 and variance about 1, that varies over `scale` pixels."""
     knots = tuple(max(1, round(size / scale)) + 3 for size in shape)
     field = _spline(portable.normal(rng, knots), shape[0])
@@ -70,7 +70,7 @@ def smooth_noise(rng: Rng, shape: tuple[int, int], *, scale: float) -> Float:
     return field
 
 
-def _outline(rng: Rng, shape: tuple[int, int], *, square: bool) -> npt.NDArray[np.bool_]:
+def _outline(rng: Rng, shape: tuple[int, int], *, square: bool) -> Bools:
     """Return a round core, or a section with rounded corners, with an uneven rim."""
     height, width = shape
     row = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -78,18 +78,18 @@ def _outline(rng: Rng, shape: tuple[int, int], *, square: bool) -> npt.NDArray[n
     radius = portable.hypot(row * row, col * col) if square else row * row + col * col
     radius = np.sqrt(radius)
     rim = 0.055 * smooth_noise(rng, shape, scale=110) + 0.012 * smooth_noise(rng, shape, scale=16)
-    inside: npt.NDArray[np.bool_] = radius + rim < 0.9
+    inside: Bools = radius + rim < 0.9
     return inside
 
 
-def _above(field: Float, *, among: npt.NDArray[np.bool_], share: float) -> npt.NDArray[np.bool_]:
+def _above(field: Float32, *, among: Bools, share: float) -> Bools:
     """Return where the field is in its upper `share` of the pixels `among`."""
     if share <= 0 or not among.any():
         return np.zeros_like(among)
     return among & (field > np.quantile(field[among], 1 - share))
 
 
-def _lung(rng: Rng, shape: tuple[int, int], *, tumour: float, glands: bool) -> npt.NDArray[np.uint8]:
+def _lung(rng: Rng, shape: tuple[int, int], *, tumour: float, glands: bool) -> UInt8:
     mask = _outline(rng, shape, square=False)
     mask &= smooth_noise(rng, shape, scale=75) + 0.15 * smooth_noise(rng, shape, scale=12) < 1.9  # air spaces, tears
     regions = np.where(mask, STROMA, EMPTY).astype(np.uint8)
@@ -106,7 +106,7 @@ def _lung(rng: Rng, shape: tuple[int, int], *, tumour: float, glands: bool) -> n
     return regions
 
 
-def _tonsil(rng: Rng, shape: tuple[int, int], *, tumour: float) -> npt.NDArray[np.uint8]:
+def _tonsil(rng: Rng, shape: tuple[int, int], *, tumour: float) -> UInt8:
     height, width = shape
     mask = _outline(rng, shape, square=True)
     regions = np.where(mask, LYMPHOID, EMPTY).astype(np.uint8)
@@ -139,7 +139,7 @@ def _tonsil(rng: Rng, shape: tuple[int, int], *, tumour: float) -> npt.NDArray[n
     return regions
 
 
-def _add_vessels(rng: Rng, regions: npt.NDArray[np.uint8], angle: Float, *, count: int) -> None:
+def _add_vessels(rng: Rng, regions: UInt8, angle: Float32, *, count: int) -> None:
     """Draw vessels into the connective tissue, and turn the cells of their walls along the wall."""
     place = np.flatnonzero((regions == STROMA) | (regions == LYMPHOID))
     if place.size == 0:
@@ -161,14 +161,16 @@ def _add_vessels(rng: Rng, regions: npt.NDArray[np.uint8], angle: Float, *, coun
         here[wall & (distance < radius - 2)] = LUMEN
 
 
-def _turned(down: Float, right: Float, angle: float) -> tuple[Float, Float]:
+def _turned(down: Float32, right: Float32, angle: float) -> tuple[Float32, Float32]:
     """Return offsets along and across an axis that is turned by an angle."""
     turn = np.full((1, 1), angle, np.float32)
     cos, sin = portable.cos(turn), portable.sin(turn)
     return down * cos + right * sin, right * cos - down * sin
 
 
-def _window(shape: tuple[int, ...], row: float, col: float, *, reach: int) -> tuple[tuple[slice, slice], Float, Float]:
+def _window(
+    shape: tuple[int, ...], row: float, col: float, *, reach: int
+) -> tuple[tuple[slice, slice], Float32, Float32]:
     """Return the part of the image within `reach` of a place, and its pixels' offsets as a column and a row."""
     top, left = max(0, int(row) - reach), max(0, int(col) - reach)
     bottom, right = min(shape[0], int(row) + reach), min(shape[1], int(col) + reach)
@@ -177,7 +179,7 @@ def _window(shape: tuple[int, ...], row: float, col: float, *, reach: int) -> tu
     return (slice(top, bottom), slice(left, right)), down, across
 
 
-def _jittered_grid(rng: Rng, shape: tuple[int, int], *, spacing: float, jitter: float) -> npt.NDArray[np.float64]:
+def _jittered_grid(rng: Rng, shape: tuple[int, int], *, spacing: float, jitter: float) -> Float64:
     """Return (n, 2) rows and cols of a hexagonal lattice whose points are displaced by `jitter` spacings."""
     height, width = shape
     rows = np.arange(spacing / 2, height, spacing * np.sqrt(0.75))
@@ -190,7 +192,7 @@ def _jittered_grid(rng: Rng, shape: tuple[int, int], *, spacing: float, jitter: 
     return points[inside]
 
 
-def _place_cells(rng: Rng, regions: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def _place_cells(rng: Rng, regions: UInt8) -> tuple[Float64, Int64]:
     """Return (n, 2) centres and (n,) positions in CELL_TYPES, each region with its own density and mixture."""
     centres, kinds = [], []
     for region, spacing in SPACING.items():
@@ -204,8 +206,8 @@ def _place_cells(rng: Rng, regions: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[
 
 
 def _claim_pixels(
-    shape: tuple[int, int], centres: npt.NDArray[np.float64], kinds: npt.NDArray[np.int64], angles: Float, sizes: Float
-) -> tuple[npt.NDArray[np.int64], Float]:
+    shape: tuple[int, int], centres: Float64, kinds: Int64, angles: Float32, sizes: Float32
+) -> tuple[Int64, Float32]:
     """Give each pixel to the cell whose ellipse is nearest: labels (0 = none), and distances in nuclear radii."""
     elongation = np.array([cell.elongation for cell in CELL_TYPES], dtype=np.float32)[kinds]
     reach = np.array([cell.reach for cell in CELL_TYPES], dtype=np.float32)[kinds]

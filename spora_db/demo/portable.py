@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
+
+from spora_db.arrays import Float32, Float64
 
 Rng = np.random.Generator
-Float = npt.NDArray[np.float32]
-Reals = npt.NDArray[np.float64]
-AnyFloat = TypeVar("AnyFloat", npt.NDArray[np.float32], npt.NDArray[np.float64])
+AnyFloat = TypeVar("AnyFloat", Float32, Float64)
 Shape = int | tuple[int, ...]
 
 
@@ -71,7 +70,7 @@ def sin(x: AnyFloat) -> AnyFloat:
     return cos(turned)
 
 
-def arctan2(down: Float, across: Float) -> Float:
+def arctan2(down: Float32, across: Float32) -> Float32:
     """Return the angle of each vector to 3e-4 radians (a cubic in the square of the smaller slope).
 
     Examples
@@ -112,7 +111,7 @@ def uniform(rng: Rng, low: float, high: float, shape: Shape | None = None) -> An
     return drawn * (high - low) + low
 
 
-def normal(rng: Rng, shape: Shape) -> Float:
+def normal(rng: Rng, shape: Shape) -> Float32:
     """Return standard normal numbers as far as a demo can tell: sums of four uniform ones (Irwin-Hall), up to 3.46.
 
     Examples
@@ -131,7 +130,7 @@ def normal(rng: Rng, shape: Shape) -> Float:
     return total.reshape(shape)
 
 
-def varied(rng: Rng, deviation: float, shape: Shape, *, mean: float = 0.0) -> Float:
+def varied(rng: Rng, deviation: float, shape: Shape, *, mean: float = 0.0) -> Float32:
     """Return factors around 1: e to the power of normal numbers of a mean and a standard deviation.
 
     Examples
@@ -142,7 +141,7 @@ def varied(rng: Rng, deviation: float, shape: Shape, *, mean: float = 0.0) -> Fl
     return exp(normal(rng, shape) * np.float32(deviation) + np.float32(mean))
 
 
-def poisson(rng: Rng, rate: Float) -> Float:
+def poisson(rng: Rng, rate: Float32) -> Float32:
     """Return Poisson numbers of each rate (below 500), as float32, by sequential search (Devroye 1986, X.3.3).
 
     Examples

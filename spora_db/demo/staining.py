@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Float32, UInt8, UInt16
 from spora_db.demo import portable
 from spora_db.demo.anatomy import Anatomy, smooth_noise
 from spora_db.demo.panels import CELL_TYPES, LUMEN, MARKERS, TUMOUR, TYPE_NAMES, Channel, Site
-from spora_db.demo.portable import Float, Rng
+from spora_db.demo.portable import Rng
 
 # Optical density of pure haematoxylin and eosin in red, green and blue (Ruifrok and Johnston 2001, normalised).
 HAEMATOXYLIN = np.array([0.65, 0.70, 0.29], dtype=np.float32)
 EOSIN = np.array([0.07, 0.99, 0.11], dtype=np.float32)
 
 
-def blur(image: Float, *, times: int = 1) -> Float:
+def blur(image: Float32, *, times: int = 1) -> Float32:
     """Convolve with the 3 x 3 binomial kernel (standard deviation 0.7 pixels) the given number of times."""
     quarter = np.float32(0.25)
     for _ in range(times):
@@ -34,8 +34,8 @@ def blur(image: Float, *, times: int = 1) -> Float:
 class Sites:
     """How much of a protein of each kind a pixel holds, float32 arrays of shape (H, W), and its owner."""
 
-    weights: dict[Site, Float]
-    cells: npt.NDArray[np.uint16]
+    weights: dict[Site, Float32]
+    cells: UInt16
 
 
 def find_sites(rng: Rng, anatomy: Anatomy) -> Sites:
@@ -60,7 +60,7 @@ def find_sites(rng: Rng, anatomy: Anatomy) -> Sites:
     )
 
 
-def _signal(rng: Rng, anatomy: Anatomy, sites: Sites, channel: Channel) -> Float:
+def _signal(rng: Rng, anatomy: Anatomy, sites: Sites, channel: Channel) -> Float32:
     """Return one channel's protein density, about 1 where a fully positive cell holds it."""
     marker = MARKERS[channel.marker]
     level = np.array([marker.expression.get(name, 0.0) for name in TYPE_NAMES])[anatomy.kinds]
@@ -75,7 +75,7 @@ def _signal(rng: Rng, anatomy: Anatomy, sites: Sites, channel: Channel) -> Float
     return density
 
 
-def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Channel, ...]) -> Float:
+def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Channel, ...]) -> Float32:
     """Return ion counts, float32 of shape (C, H, W): Poisson, weak background, staining drift, hot pixels."""
     image = np.empty((len(channels), *anatomy.mask.shape), dtype=np.float32)
     drift = 1 + 0.12 * smooth_noise(rng, anatomy.mask.shape, scale=260)
@@ -83,7 +83,7 @@ def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Chann
     stripes = (0.6 + 0.6 * portable.sin(np.arange(inside.shape[0]) / 2)).astype(np.float32)[:, None]
     for channel, plane in zip(channels, image, strict=True):
         batch = np.float32(channel.gain) * portable.varied(rng, 0.18, 1)
-        rate: Float = batch * blur(_signal(rng, anatomy, sites, channel)) * drift + np.float32(0.27)
+        rate: Float32 = batch * blur(_signal(rng, anatomy, sites, channel)) * drift + np.float32(0.27)
         if not channel.qc_pass:
             rate += stripes
         plane[:] = 0
@@ -95,7 +95,7 @@ def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Chann
     return image
 
 
-def stain_codex(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Channel, ...]) -> npt.NDArray[np.uint16]:
+def stain_codex(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Channel, ...]) -> UInt16:
     """Return camera units, uint16 of shape (C, H, W): autofluorescence, uneven illumination, shot and read noise."""
     shape = anatomy.mask.shape
     image = np.empty((len(channels), *shape), dtype=np.uint16)
@@ -112,7 +112,7 @@ def stain_codex(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Cha
     return image
 
 
-def stain_he(rng: Rng, anatomy: Anatomy, sites: Sites) -> npt.NDArray[np.uint8]:
+def stain_he(rng: Rng, anatomy: Anatomy, sites: Sites) -> UInt8:
     """Return H&E, uint8 of shape (3, H, W), by the Beer-Lambert law from haematoxylin and eosin densities."""
     shape = anatomy.mask.shape
     dark = np.array([0.0] + [cell.haematoxylin for cell in CELL_TYPES], dtype=np.float32)
@@ -132,5 +132,5 @@ def stain_he(rng: Rng, anatomy: Anatomy, sites: Sites) -> npt.NDArray[np.uint8]:
     paper = np.array([243, 241, 244], dtype=np.float32)
     density = HAEMATOXYLIN[:, None, None] * haematoxylin + EOSIN[:, None, None] * (0.62 * eosin)
     light = paper[:, None, None] * portable.exp(-density) + 1.6 * portable.normal(rng, shape)
-    rgb: npt.NDArray[np.uint8] = np.clip(light, 0, 255).astype(np.uint8)
+    rgb: UInt8 = np.clip(light, 0, 255).astype(np.uint8)
     return rgb

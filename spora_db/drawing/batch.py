@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.arrays import Float32
 from spora_db.drawing.arguments import wrong_kind
-from spora_db.drawing.composite import Floats, as_planes, brightfield, composite, contrast_limits
+from spora_db.drawing.composite import as_planes, brightfield, composite, contrast_limits
 from spora_db.drawing.contrast import Limits, set_limits
 from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels
 from spora_db.drawing.overview import TissueView
@@ -99,7 +100,7 @@ def make_entries(places: Sequence[Sequence[Sample]], markers: Markers | None) ->
     ]
 
 
-def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dict[Key, Floats]:
+def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dict[Key, Float32]:
     """Return contrast limits per dataset, modality and channel name, so that tiles can be compared by eye.
 
     Parameters
@@ -109,7 +110,7 @@ def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dic
     limits
         Levels set by the user, which go before those of the pixels.
     """
-    planes: dict[Key, list[Floats]] = {}
+    planes: dict[Key, list[Float32]] = {}
     for entry in entries:
         for sample, shown in zip(entry.samples, entry.shown, strict=True):
             for channel in shown:
@@ -137,7 +138,7 @@ def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:
     return [(" / ".join(known), colour) for colour, known in names.items()]
 
 
-def picture_of(sample: Mapping[str, Any], shown: Sequence[Shown], limits: npt.ArrayLike | None = None) -> Floats:
+def picture_of(sample: Mapping[str, Any], shown: Sequence[Shown], limits: npt.ArrayLike | None = None) -> Float32:
     """Return one sample as RGB of shape (H, W, 3): a composite of the channels shown, or brightfield."""
     if is_rgb(str(sample["modality"])):
         return brightfield(sample["image"], spec=sample.get("spec"))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
-from spora_db.drawing.composite import Floats
+from spora_db.arrays import Bools, Float32, Int64
 from spora_db.errors import ArgumentError
 from spora_db.files.writing import atomic_path, named_file
 
@@ -206,7 +205,7 @@ def wrap_legend(entries: Sequence[tuple[str, str]], *, room: float) -> list[list
     return rows
 
 
-def show(axes: Axes, picture: Floats, *, step: int = 1) -> None:
+def show(axes: Axes, picture: Float32, *, step: int = 1) -> None:
     """Draw an RGB picture of shape (H, W, 3), thinned by `step`, with its upper left corner at (0, 0), undistorted."""
     height, width = (size * step for size in picture.shape[:2])
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased", aspect="equal")
@@ -232,7 +231,7 @@ def scale_bar(axes: Axes, *, width: float, height: float, mpp: float, dark: bool
     axes.text(*place, label, color=ink, fontsize=6.5, ha="center", va="bottom", zorder=6)
 
 
-def mask_outline(axes: Axes, mask: npt.NDArray[np.bool_], *, step: int, colour: str = "#ffffff") -> None:
+def mask_outline(axes: Axes, mask: Bools, *, step: int, colour: str = "#ffffff") -> None:
     """Draw the outline of a mask that was thinned by `step` pixels, in full-resolution coordinates."""
     padded = np.pad(mask.astype(np.float32), 1)
     rows, cols = ((np.arange(size) - 0.5) * step for size in padded.shape)
@@ -241,7 +240,7 @@ def mask_outline(axes: Axes, mask: npt.NDArray[np.bool_], *, step: int, colour: 
 
 def tile_outlines(
     axes: Axes,
-    tiles: npt.NDArray[np.int64],
+    tiles: Int64,
     *,
     size: int,
     colour: str = "#ffffff",

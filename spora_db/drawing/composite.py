@@ -1,21 +1,19 @@
 """The pixels of a picture: marker composites with contrast limits, and H&E with its normalization undone."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float32
 from spora_db.errors import ArgumentError, unknown
 from spora_db.standardization.specs import RGB_PRESETS
-
-Floats = npt.NDArray[np.float32]
 
 BRIGHTNESS = 0.10  # mean level of a channel; six of them add up to a picture that is neither dark nor washed out
 GAMMA = (1.0, 3.5)
 
 
-def contrast_limits(planes: Iterable[npt.ArrayLike], *, percentiles: tuple[float, float] = (5.0, 99.7)) -> Floats:
+def contrast_limits(planes: Iterable[npt.ArrayLike], *, percentiles: tuple[float, float] = (5.0, 99.7)) -> Float32:
     """Return how to show every channel over several images of one panel.
 
     Parameters
@@ -61,7 +59,7 @@ def composite(
     *,
     limits: npt.ArrayLike | None = None,
     percentiles: tuple[float, float] = (5.0, 99.7),
-) -> Floats:
+) -> Float32:
     """Add up channels, each in its colour, to an RGB picture on black.
 
     Parameters
@@ -112,7 +110,7 @@ def composite(
     return picture
 
 
-def as_array(image: npt.ArrayLike) -> npt.NDArray[Any]:
+def as_array(image: npt.ArrayLike) -> AnyArray:
     """Return an image of shape (C, H, W), numpy or torch, as a numpy array of its own dtype."""
     if hasattr(image, "detach"):
         image = image.detach().cpu()
@@ -122,12 +120,12 @@ def as_array(image: npt.ArrayLike) -> npt.NDArray[Any]:
     return array
 
 
-def as_planes(image: npt.ArrayLike) -> Floats:
+def as_planes(image: npt.ArrayLike) -> Float32:
     """Return an image of shape (C, H, W), numpy or torch, as a float32 array."""
     return as_array(image).astype(np.float32, copy=False)
 
 
-def brightfield(image: npt.ArrayLike, *, spec: str | None = None) -> Floats:
+def brightfield(image: npt.ArrayLike, *, spec: str | None = None) -> Float32:
     """Return an H&E or IHC image of shape (3, H, W) as RGB of shape (H, W, 3) in 0 to 1, its normalization undone.
 
     Parameters
@@ -145,7 +143,7 @@ def brightfield(image: npt.ArrayLike, *, spec: str | None = None) -> Floats:
     array = as_array(image)
     if len(array) not in (3, 4):  # the fourth is alpha
         raise ArgumentError(f"A brightfield image has three colours; received {len(array)}.")
-    planes: Floats = array[:3].astype(np.float32)
+    planes: Float32 = array[:3].astype(np.float32)
     if array.dtype.kind == "u":
         planes /= np.float32(np.iinfo(array.dtype).max)
     else:

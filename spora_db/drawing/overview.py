@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from spora_db.arrays import AnyArray, Float32
 from spora_db.drawing.arguments import wrong_kind
 from spora_db.drawing.canvas import (
     FAINT,
@@ -24,7 +24,7 @@ from spora_db.drawing.canvas import (
     tile_outlines,
     wrap_legend,
 )
-from spora_db.drawing.composite import Floats, as_array, brightfield, composite, contrast_limits
+from spora_db.drawing.composite import as_array, brightfield, composite, contrast_limits
 from spora_db.drawing.contrast import Limits, check_limits, set_limits
 from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels, spell_markers
 from spora_db.errors import ArgumentError, counted
@@ -127,7 +127,7 @@ def thin_step(height: int, width: int) -> int:
     return max(1, -(-max(height, width) // LARGEST))
 
 
-def thin(planes: npt.NDArray[Any], step: int) -> Floats:
+def thin(planes: AnyArray, step: int) -> Float32:
     """Average squares of `step` pixels; the last squares repeat the rim."""
     if step == 1:
         return np.asarray(planes, dtype=np.float32)
@@ -137,7 +137,7 @@ def thin(planes: npt.NDArray[Any], step: int) -> Floats:
     return np.asarray(squares.mean(axis=(2, 4), dtype=np.float32))
 
 
-def read_thinned(read: Callable[[int, int], npt.NDArray[Any]], *, height: int, step: int) -> Floats:
+def read_thinned(read: Callable[[int, int], AnyArray], *, height: int, step: int) -> Float32:
     """Read an image band by band, each thinned before the next is read.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from spora_db.arrays import AnyArray, Bools
 from spora_db.drawing.batch import (
     Entry,
     legend_of,
@@ -126,7 +127,7 @@ def _draw(
         scale_bar(axes, width=picture.shape[1], height=picture.shape[0], mpp=float(resolution), dark=dark)
 
 
-def _edges(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _edges(labels: AnyArray) -> Bools:
     """Return the pixels of a label whose right or lower neighbour has another one.
 
     Examples

@@ -5,10 +5,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import TableError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int
     return numbers
 
 
-def type_with_gaps(values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - a type of numpy or of pandas
+def type_with_gaps(values: AnyArray) -> Any:  # noqa: ANN401 - a type of numpy or of pandas
     """Return the type that keeps whole numbers beyond 2**53 beside gaps, where floats would round; else their own.
 
     Examples

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Int64, Integers
 from spora_db.errors import ArgumentError
 
 BAND = 256
 """Rows that are decoded at once where an image is gone through, about: a whole number of chunks."""
-Pages: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
+Pages: TypeAlias = Sequence[int] | Integers
 MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
 """What a chunk absent on disk is: a partial download, the fill value, or the white around the scanned parts of a slide.
 """
@@ -71,8 +71,8 @@ class Block:
         Where ``pixels[:, 0, 0]`` belongs in the requested region, in pixels from its top-left corner.
     """
 
-    pixels: npt.NDArray[Any]
-    slots: npt.NDArray[np.int64]
+    pixels: AnyArray
+    slots: Int64
     row: int
     col: int
 
@@ -159,7 +159,7 @@ def overlap(
     return Overlap(top, left, bottom - top, right - left, top - row, left - col)
 
 
-def check_pages(pages: Pages | None, count: int, path: object) -> npt.NDArray[np.int64]:
+def check_pages(pages: Pages | None, count: int, path: object) -> Int64:
     """Return the pages asked for as int64, all of them for None.
 
     Raises
@@ -212,7 +212,7 @@ def read_region(
     height: int | None = None,
     width: int | None = None,
     pad: bool = False,
-) -> npt.NDArray[Any]:
+) -> AnyArray:
     """Read a region of chosen pages into one array.
 
     Parameters

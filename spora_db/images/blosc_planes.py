@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from spora_db.images.buffers import BUFFERS, Bytes
+from spora_db.arrays import Int64, UInt8
+from spora_db.images.buffers import BUFFERS
 from spora_db.images.chunk_codecs import ChunkError, decode_chunk
 
 HEADER = struct.Struct("<BBBBiii")
@@ -24,9 +24,7 @@ GAP = 16384  # bytes: reading over a smaller gap costs less than another call
 Read = Callable[[int, int], bytes | memoryview]
 
 
-def decode_planes(
-    read: Read, size: int, *, planes: npt.NDArray[np.int64], plane_bytes: int, chunk_bytes: int
-) -> Bytes | None:
+def decode_planes(read: Read, size: int, *, planes: Int64, plane_bytes: int, chunk_bytes: int) -> UInt8 | None:
     """Decode planes of a chunk of equal planes, or return None where that saves nothing.
 
     Parameters
@@ -94,7 +92,7 @@ def decode_planes(
     return np.stack([result[start : start + plane_bytes] for start in at.tolist()])
 
 
-def _covered(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+def _covered(first: Int64, last: Int64, count: int) -> Int64:
     """Return the sorted blocks from ``first`` to ``last`` of every plane; a shorter last block is never left alone."""
     marked = np.zeros(count, bool)
     for start, stop in zip(first.tolist(), last.tolist(), strict=True):
@@ -104,7 +102,7 @@ def _covered(first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], count: i
     return np.flatnonzero(marked)
 
 
-def _read_pieces(read: Read, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], *, whole: int) -> list[Any]:
+def _read_pieces(read: Read, starts: Int64, ends: Int64, *, whole: int) -> list[Any]:
     """Read byte ranges: all at once where they are most of the chunk, else merged over small gaps."""
     if int((ends - starts).sum()) * 2 > whole:
         low, high = int(starts.min()), int(ends.max())
@@ -124,12 +122,12 @@ def _read_pieces(read: Read, starts: npt.NDArray[np.int64], ends: npt.NDArray[np
     return pieces
 
 
-def _stored_planes(read: Read, planes: npt.NDArray[np.int64], plane_bytes: int) -> Bytes:
+def _stored_planes(read: Read, planes: Int64, plane_bytes: int) -> UInt8:
     """Read planes of a chunk that blosc kept uncompressed."""
     return read_planes(lambda offset, size: read(HEADER.size + offset, size), planes, plane_bytes)
 
 
-def read_planes(read: Read, planes: npt.NDArray[np.int64], plane_bytes: int) -> Bytes:
+def read_planes(read: Read, planes: Int64, plane_bytes: int) -> UInt8:
     """Read planes that lie uncompressed one after another: uint8 array of shape (planes, plane_bytes)."""
     out = BUFFERS.take(len(planes) * plane_bytes).reshape(len(planes), plane_bytes)
     for row, plane in zip(out, planes.tolist(), strict=True):

@@ -11,9 +11,9 @@ from collections import deque
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Bytes = npt.NDArray[np.uint8]
+from spora_db.arrays import AnyArray, UInt8
+
 SMALLEST = 2**18  # bytes: below, malloc itself keeps memory for the next call
 MAX_IDLE_BYTES = 64 * 2**20
 MAX_LENT = 4
@@ -37,10 +37,10 @@ class BufferPool:
     def forget_all(self) -> None:
         """Start empty with a fresh lock, as a forked child must."""
         self._lock = threading.Lock()
-        self._idle: list[Bytes] = []
-        self._lent: deque[Bytes] = deque(maxlen=MAX_LENT)
+        self._idle: list[UInt8] = []
+        self._lent: deque[UInt8] = deque(maxlen=MAX_LENT)
 
-    def take(self, size: int) -> Bytes:
+    def take(self, size: int) -> UInt8:
         """Return ``size`` bytes of memory with any contents."""
         if size < SMALLEST:
             return np.empty(size, np.uint8)
@@ -51,7 +51,7 @@ class BufferPool:
             self._lent.append(buffer)
         return buffer
 
-    def _free(self, size: int) -> Bytes | None:
+    def _free(self, size: int) -> UInt8 | None:
         """Take out a buffer that nothing views: one given back, or one lent lately that was never kept."""
         for position, buffer in enumerate(self._idle):
             if buffer.size == size:
@@ -63,7 +63,7 @@ class BufferPool:
                 return buffer
         return None
 
-    def give(self, dropped: list[npt.NDArray[Any]]) -> None:
+    def give(self, dropped: list[AnyArray]) -> None:
         """Empty a list of arrays that nobody needs any more, keeping the buffers that nothing else views."""
         with self._lock:
             while dropped:

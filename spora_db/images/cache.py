@@ -6,10 +6,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 
-import numpy.typing as npt
-
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 from spora_db.images.buffers import BUFFERS
 
@@ -51,10 +49,10 @@ class ChunkCache:
     def _clear(self) -> None:
         """Start empty with a fresh lock, also in a forked child, whose copy of the lock may be held for ever."""
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Hashable, npt.NDArray[Any]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, AnyArray] = OrderedDict()
         self._held = self._hits = self._misses = self._decoded = 0
 
-    def get(self, *keys: Hashable) -> npt.NDArray[Any] | None:
+    def get(self, *keys: Hashable) -> AnyArray | None:
         """Return the array under the first of ``keys`` that is held, now the most recently used, or count a miss."""
         with self._lock:
             for key in keys:
@@ -66,7 +64,7 @@ class ChunkCache:
             self._misses += 1
             return None
 
-    def put(self, key: Hashable, array: npt.NDArray[Any]) -> None:
+    def put(self, key: Hashable, array: AnyArray) -> None:
         """Keep a decoded array, forgetting the least recently used ones; one larger than the limit is only counted."""
         array.flags.writeable = False
         with self._lock:
@@ -98,7 +96,7 @@ class ChunkCache:
                 entries=len(self._entries),
             )
 
-    def _shrink(self) -> list[npt.NDArray[Any]]:
+    def _shrink(self) -> list[AnyArray]:
         """Take out the least recently used arrays until the rest fits."""
         dropped = []
         while self._held > self._limit:

@@ -10,8 +10,9 @@ import google_crc32c
 import imagecodecs
 import numpy as np
 
+from spora_db.arrays import UInt8
 from spora_db.files.failures import READER_FAILURES
-from spora_db.images.buffers import BUFFERS, Bytes
+from spora_db.images.buffers import BUFFERS
 
 BLOSC_DECODE: Callable[..., Any] = imagecodecs.blosc_decode  # take arrays, which their stubs leave out
 GZIP_DECODE: Callable[..., Any] = imagecodecs.gzip_decode
@@ -22,21 +23,21 @@ class ChunkError(ValueError):
     """A chunk that does not decode; the reader adds the file's name."""
 
 
-def _array(data: bytes | Bytes) -> Bytes:
+def _array(data: bytes | UInt8) -> UInt8:
     """View bytes as an array; an array stays itself, so that its buffer knows its views."""
     return data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
 
 
-def _bounded(decode: Callable[..., Any]) -> Callable[[bytes | Bytes, int], Bytes]:
+def _bounded(decode: Callable[..., Any]) -> Callable[[bytes | UInt8, int], UInt8]:
     """Make a decoder write into memory of the expected size, so that a bomb cannot ask for more."""
 
-    def decode_into(data: bytes | Bytes, size: int) -> Bytes:
+    def decode_into(data: bytes | UInt8, size: int) -> UInt8:
         return _array(decode(data, out=BUFFERS.take(size)))
 
     return decode_into
 
 
-def _blosc(data: bytes | Bytes, size: int) -> Bytes:
+def _blosc(data: bytes | UInt8, size: int) -> UInt8:
     """Decode with a context of its own: blosc's global one starts threads, which a fork must not meet.
 
     The decoder believes the size in the header; of a chunk cut short it would read memory beyond.
@@ -47,7 +48,7 @@ def _blosc(data: bytes | Bytes, size: int) -> Bytes:
     return _array(BLOSC_DECODE(data, numthreads=1, out=BUFFERS.take(size)))
 
 
-def _gzip(data: bytes | Bytes, size: int) -> Bytes:
+def _gzip(data: bytes | UInt8, size: int) -> UInt8:
     """Decode all members: the quick decoder knows one, whose length the last 4 bytes then tell."""
     try:
         decoded = _array(GZIP_DECODE(data, out=BUFFERS.take(size)))
@@ -62,7 +63,7 @@ def _gzip(data: bytes | Bytes, size: int) -> Bytes:
         raise ChunkError(f"gzip says: {error}") from error
 
 
-def checked(data: bytes | Bytes) -> Bytes:
+def checked(data: bytes | UInt8) -> UInt8:
     """Compare bytes with the crc32c checksum at their end, and return those before it.
 
     Raises
@@ -84,7 +85,7 @@ def checked(data: bytes | Bytes) -> Bytes:
     return content[:-4]
 
 
-DECODERS: dict[str, Callable[[bytes | Bytes, int], Bytes]] = {
+DECODERS: dict[str, Callable[[bytes | UInt8, int], UInt8]] = {
     "blosc": _blosc,
     "zstd": _bounded(imagecodecs.zstd_decode),
     "gzip": _gzip,
@@ -93,7 +94,7 @@ DECODERS: dict[str, Callable[[bytes | Bytes, int], Bytes]] = {
 }
 
 
-def decode_chunk(data: bytes | Bytes, codecs: Sequence[str], size: int) -> Bytes:
+def decode_chunk(data: bytes | UInt8, codecs: Sequence[str], size: int) -> UInt8:
     """Undo ``codecs`` (in the order in which they were applied) and return exactly ``size`` bytes.
 
     Raises
@@ -101,7 +102,7 @@ def decode_chunk(data: bytes | Bytes, codecs: Sequence[str], size: int) -> Bytes
     ChunkError
         The bytes do not decode, or to another size.
     """
-    result: bytes | Bytes = data
+    result: bytes | UInt8 = data
     try:
         for position in range(len(codecs) - 1, -1, -1):
             inner = any(name not in ("crc32c",) for name in codecs[:position])

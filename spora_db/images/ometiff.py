@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES, OpenFile, broken
 from spora_db.images.page_groups import PageGroup, group_pages
-from spora_db.images.pixels import Pixels, deliver, delivered, white
+from spora_db.images.pixels import deliver, delivered, white
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageTable
 
@@ -94,7 +95,7 @@ class OmeTiffReader:
             )
         return file
 
-    def _segment(self, file: OpenFile, page: int, index: int, table: PageTable) -> Pixels:
+    def _segment(self, file: OpenFile, page: int, index: int, table: PageTable) -> AnyArray:
         """Return one tile or strip as (samples, rows, cols), from the cache or the file."""
         key = (self._owner, "segment", page, index)
         planes = CHUNKS.get(key)
@@ -133,7 +134,7 @@ class OmeTiffReader:
         CHUNKS.put(key, planes)
         return planes
 
-    def _check_size(self, planes: Pixels, index: int, page: int, table: PageTable) -> None:
+    def _check_size(self, planes: AnyArray, index: int, page: int, table: PageTable) -> None:
         """Refuse a segment that is smaller than the part of the image that it covers."""
         grid, (tall, wide) = table.format.grid, table.format.segment
         down, across = divmod(index % (grid[0] * grid[1]), grid[1])

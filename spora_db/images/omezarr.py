@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS
 from spora_db.images.files import FILES
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
-from spora_db.images.pixels import Pixels, white
+from spora_db.images.pixels import white
 from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
@@ -73,7 +73,7 @@ class OmeZarrReader:
                     for source, slots in runs:
                         yield Block(pixels=planes[source, rows, cols], slots=slots, row=top - row, col=left - col)
 
-    def _planes(self, place: Place, group: PageGroup) -> tuple[Pixels, Runs]:
+    def _planes(self, place: Place, group: PageGroup) -> tuple[AnyArray, Runs]:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
         source = self._store.locate(place)
         if source is None:
@@ -112,10 +112,10 @@ class Store(Protocol):
     def locate(self, place: Place) -> ChunkSource | None:
         """Return where the chunk's bytes are, None where the file is absent."""
 
-    def filled(self) -> Pixels:
+    def filled(self) -> AnyArray:
         """Return an empty chunk."""
 
-    def decode(self, source: ChunkSource, planes: npt.NDArray[np.int64]) -> Pixels:
+    def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode a chunk: the planes alone, or all."""
 
 

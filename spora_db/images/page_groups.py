@@ -5,10 +5,10 @@ from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Positions: TypeAlias = npt.NDArray[np.int64]
-Runs: TypeAlias = tuple[tuple[slice, Positions], ...]
+from spora_db.arrays import Int64
+
+Runs: TypeAlias = tuple[tuple[slice, Int64], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +28,13 @@ class PageGroup:
     """
 
     chunk: int
-    planes: Positions
+    planes: Int64
     key: bytes
     from_wanted: Runs
     from_whole: Runs
 
 
-def group_pages(pages: Positions, depth: int) -> tuple[PageGroup, ...]:
+def group_pages(pages: Int64, depth: int) -> tuple[PageGroup, ...]:
     """Split ``pages`` into groups by chunks of ``depth`` planes.
 
     Examples
@@ -56,8 +56,8 @@ def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
     for chunk in np.unique(chunk_of).tolist():
         slots = np.flatnonzero(chunk_of == chunk)
         planes, inverse = np.unique(wanted[slots] % depth, return_inverse=True)
-        from_wanted: list[tuple[slice, Positions]] = []
-        from_whole: list[tuple[slice, Positions]] = []
+        from_wanted: list[tuple[slice, Int64]] = []
+        from_whole: list[tuple[slice, Int64]] = []
         for positions, filled in _rounds(inverse, slots):
             from_wanted += _runs(positions, filled)
             from_whole += _runs(planes[positions], filled)
@@ -73,7 +73,7 @@ def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
     return tuple(groups)
 
 
-def _rounds(inverse: Positions, slots: Positions) -> list[tuple[Positions, Positions]]:
+def _rounds(inverse: Int64, slots: Int64) -> list[tuple[Int64, Int64]]:
     """Return sorted positions and their slots, such that no position repeats within a round."""
     order = np.argsort(inverse, kind="stable")
     positions, filled = inverse[order], slots[order]
@@ -82,7 +82,7 @@ def _rounds(inverse: Positions, slots: Positions) -> list[tuple[Positions, Posit
     return [(positions[repeat == n], filled[repeat == n]) for n in range(int(repeat.max()) + 1)]
 
 
-def _runs(positions: Positions, slots: Positions) -> list[tuple[slice, Positions]]:
+def _runs(positions: Int64, slots: Int64) -> list[tuple[slice, Int64]]:
     """Split sorted positions where they are not consecutive."""
     cuts = np.flatnonzero(np.diff(positions) != 1) + 1
     starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(positions)]

@@ -1,17 +1,15 @@
 """The types in which pixels leave the readers."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError
 from spora_db.layout.names import is_rgb
 
 if TYPE_CHECKING:
     from spora_db.images.base import MissingChunks
-
-Pixels: TypeAlias = npt.NDArray[Any]
 
 
 def delivered(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -21,7 +19,7 @@ def delivered(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind == "f" else dtype.newbyteorder("=")
 
 
-def white(dtype: np.dtype[Any], path: object) -> Pixels:
+def white(dtype: np.dtype[Any], path: object) -> AnyArray:
     """Return the white of a colour picture whose pixels are delivered as ``dtype``: the largest value, also of alpha.
 
     Raises
@@ -42,7 +40,7 @@ def white(dtype: np.dtype[Any], path: object) -> Pixels:
     return np.asarray(np.iinfo(dtype).max, dtype)
 
 
-def deliver(pixels: Pixels) -> Pixels:
+def deliver(pixels: AnyArray) -> AnyArray:
     """Return pixels in their delivered type; a view where nothing changes."""
     if pixels.dtype.kind == "b":
         return pixels.view(np.uint8)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError
-from spora_db.images.pixels import Pixels
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
-Convert: TypeAlias = Callable[[Pixels], Pixels]
+Convert: TypeAlias = Callable[[AnyArray], AnyArray]
 COLOURS: Final = {
     0: "white is zero", 1: "black is zero", 2: "RGB", 3: "palette", 4: "transparency mask", 5: "CMYK", 6: "YCbCr",
     8: "CIELAB", 9: "ICC LAB", 10: "ITU LAB", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv",
@@ -133,7 +133,7 @@ def _check_stream(path: Path, page: "TiffPage") -> None:
         marker += 2 + length
 
 
-def ycbcr_to_rgb(planes: Pixels, *, luma: tuple[float, ...], reference: tuple[float, ...]) -> Pixels:
+def ycbcr_to_rgb(planes: AnyArray, *, luma: tuple[float, ...], reference: tuple[float, ...]) -> AnyArray:
     """Return red, green and blue of planes (Y, Cb, Cr, and further ones as they are); TIFF 6.0, section 21.
 
     Examples
@@ -154,7 +154,7 @@ def ycbcr_to_rgb(planes: Pixels, *, luma: tuple[float, ...], reference: tuple[fl
     return out
 
 
-def unmultiplied(planes: Pixels) -> Pixels:
+def unmultiplied(planes: AnyArray) -> AnyArray:
     """Return colours that are not multiplied by the last plane, their alpha; as stored where alpha is 0.
 
     Examples

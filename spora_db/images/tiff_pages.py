@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64
 from spora_db.images.files import broken
 from spora_db.images.tiff_colour import Convert, colour_conversion, colour_of
 from spora_db.images.tiff_tags import no_whole_number
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
 Decode: TypeAlias = Callable[..., tuple[Any, Any, Any]]
-Table: TypeAlias = npt.NDArray[np.int64]
 Fingerprint: TypeAlias = tuple[tuple[int, int, int, bytes], ...]
 
 SEGMENT_LIMIT = 2 * 2**30
@@ -99,8 +98,8 @@ class PageTable:
     ``raw_offset`` is the first byte of a page whose pixels lie uncompressed in rows, else -1.
     """
 
-    offsets: Table
-    sizes: Table
+    offsets: Int64
+    sizes: Int64
     jpeg_tables: bytes | None
     raw_offset: int
     format: PageFormat
@@ -229,7 +228,7 @@ class Formats:
         return PageTable(offsets=starts, sizes=counts, jpeg_tables=tables, raw_offset=-1, format=form)
 
 
-def _in_one_run(form: PageFormat, offsets: Table, sizes: Table) -> bool:
+def _in_one_run(form: PageFormat, offsets: Int64, sizes: Int64) -> bool:
     """Say whether the segments of a page follow each other in the file, each as long as its rows."""
     if len(offsets) == 1:
         return int(offsets[0]) > 0  # a sparse file's absent segment lies nowhere
@@ -275,7 +274,7 @@ def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint,
     return tuple(tags), sizes
 
 
-def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Table:
+def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Int64:
     """Return the whole numbers of a directory's entry."""
     stored = np.dtype(f"{tiff.tiff.byteorder}u{WIDTHS.get(kind, 1)}")
     return np.frombuffer(_value(tiff, kind, length, value), stored).astype(np.int64)

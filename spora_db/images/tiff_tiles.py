@@ -4,16 +4,16 @@ TIFF itself has no checksums, and tifffile writes zstd without; deflate has one 
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import imagecodecs
 import numpy as np
-import numpy.typing as npt
 
-DELTA_ENCODE: Callable[..., npt.NDArray[Any]] = imagecodecs.delta_encode
+from spora_db.arrays import AnyArray
+
+DELTA_ENCODE: Callable[..., AnyArray] = imagecodecs.delta_encode
 
 
-def zstd_tiles(planes: npt.NDArray[Any], *, tile: int, predictor: bool) -> Iterator[bytes]:
+def zstd_tiles(planes: AnyArray, *, tile: int, predictor: bool) -> Iterator[bytes]:
     """Encode tiles in the order in which a TIFF lists them; at the image's edges they are filled with zeros.
 
     Parameters

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES
 from spora_db.files.writing import atomic_path
@@ -22,7 +22,7 @@ from spora_db.images.zarr_layout import WRITTEN
 
 def write_omezarr(
     path: str | Path,
-    image: npt.NDArray[Any],
+    image: AnyArray,
     *,
     mpp: float,
     chunk: int = 256,
@@ -102,7 +102,7 @@ def write_omezarr(
 
 def write_ometiff(
     path: str | Path,
-    image: npt.NDArray[Any],
+    image: AnyArray,
     *,
     mpp: float,
     channel_names: Sequence[str] | None = None,
@@ -200,7 +200,7 @@ def write_ometiff(
     return path
 
 
-def _check(image: npt.NDArray[Any], *, mpp: float, channel_names: Sequence[str] | None) -> None:
+def _check(image: AnyArray, *, mpp: float, channel_names: Sequence[str] | None) -> None:
     """Refuse what is no image."""
     if image.ndim != 3 or 0 in image.shape or image.dtype.kind not in "biuf" or image.dtype.itemsize > 8:
         raise ArgumentError(

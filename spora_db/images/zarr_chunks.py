@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
 from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.images.blosc_planes import decode_planes, read_planes
-from spora_db.images.buffers import Bytes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
 from spora_db.images.files import FILES, OpenFile, Signature, broken, describe, signature
-from spora_db.images.pixels import Pixels, deliver, delivered
+from spora_db.images.pixels import deliver, delivered
 from spora_db.images.zarr_layout import ZarrLayout
 from spora_db.images.zarr_shards import read_index
 
@@ -92,7 +91,7 @@ class ChunkStore:
         encoding, axes = layout.encoding, layout.axes
         self._layout, self._owner = layout, owner
         self._folder = str(layout.folder)
-        self._indexes: dict[str, tuple[Signature, npt.NDArray[np.uint64]]] = {}
+        self._indexes: dict[str, tuple[Signature, UInt64]] = {}
         self._per_shard = tuple(whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True))
         self._chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
         channel = axes.channel
@@ -131,11 +130,11 @@ class ChunkStore:
         offset, size = index[position].tolist()
         return ChunkSource(place=place, path=path, signature=current, offset=offset, size=size)
 
-    def filled(self) -> Pixels:
+    def filled(self) -> AnyArray:
         """Return a chunk of the fill value, without memory of its own."""
         return np.broadcast_to(deliver(np.asarray(self._layout.encoding.fill)), self.sizes)
 
-    def decode(self, source: ChunkSource, planes: npt.NDArray[np.int64]) -> Pixels:
+    def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode the sorted ``planes`` of a chunk alone where its codec allows, else all its planes.
 
         Raises
@@ -167,8 +166,8 @@ class ChunkStore:
         return self._image(decoded)
 
     def _decode_planes(
-        self, file: OpenFile, source: ChunkSource, planes: npt.NDArray[np.int64], content: Bytes | None
-    ) -> Pixels | None:
+        self, file: OpenFile, source: ChunkSource, planes: Int64, content: UInt8 | None
+    ) -> AnyArray | None:
         """Decode some planes of a chunk whose planes lie one after another, where that saves anything."""
         encoding = self._layout.encoding
         plane_bytes = self._chunk_bytes // self.sizes[0]
@@ -194,7 +193,7 @@ class ChunkStore:
             return deliver(pixels.reshape(len(planes), *self.sizes[1:]))
         return deliver(pixels.reshape(len(planes), self.sizes[2], self.sizes[1]).swapaxes(1, 2))
 
-    def _image(self, decoded: npt.NDArray[np.uint8]) -> Pixels:
+    def _image(self, decoded: UInt8) -> AnyArray:
         """View a chunk's bytes as (planes, rows, cols)."""
         encoding, axes = self._layout.encoding, self._layout.axes
         stored = decoded.view(encoding.dtype).reshape(encoding.chunk, order=encoding.order)
@@ -216,7 +215,7 @@ class ChunkStore:
         outer = [coordinate // per for coordinate, per in zip(coordinates, self._per_shard, strict=True)]
         return f"{self._folder}/{self._layout.encoding.key(outer)}"
 
-    def _index(self, path: str, current: Signature) -> npt.NDArray[np.uint64]:
+    def _index(self, path: str, current: Signature) -> UInt64:
         """Return a shard's index of (offset, size), read once for every state of the file."""
         known = self._indexes.get(path)
         if known is not None and known[0] == current:

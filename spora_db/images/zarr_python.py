@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import SporaError
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.files import broken
-from spora_db.images.pixels import Pixels, deliver, delivered
+from spora_db.images.pixels import deliver, delivered
 from spora_db.images.zarr_chunks import ChunkSource, Place, state_of_chunk_file
 from spora_db.images.zarr_layout import ZarrLayout
 
@@ -48,11 +48,11 @@ class ZarrPythonStore:
             return None
         return ChunkSource(place=place, path=path, signature=current, offset=0, size=current[2])
 
-    def filled(self) -> Pixels:
+    def filled(self) -> AnyArray:
         """Return a chunk of the fill value, without memory of its own."""
         return np.broadcast_to(deliver(np.asarray(self._layout.encoding.fill)), self.sizes)
 
-    def decode(self, source: ChunkSource, planes: npt.NDArray[np.int64]) -> Pixels:
+    def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode all planes of a chunk; at the image's edge the chunk ends there."""
         selection = tuple(
             slice(start, min(start + size, length))

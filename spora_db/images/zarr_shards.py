@@ -4,17 +4,16 @@ from typing import Literal
 
 import google_crc32c
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64, UInt64
 from spora_db.images.files import OpenFile, broken, describe
 
 EMPTY = 2**64 - 1
 ENTRY_BYTES = 16
 CHECKSUM_BYTES = 4
-Index = npt.NDArray[np.uint64]
 
 
-def read_index(file: OpenFile, *, count: int, at: Literal["start", "end"], has_checksum: bool) -> Index:
+def read_index(file: OpenFile, *, count: int, at: Literal["start", "end"], has_checksum: bool) -> UInt64:
     """Return where the chunks of a shard lie, after a look at whether that can be.
 
     Parameters
@@ -52,7 +51,7 @@ def read_index(file: OpenFile, *, count: int, at: Literal["start", "end"], has_c
     return index
 
 
-def _check(index: Index, kept: npt.NDArray[np.int64], *, path: str, first: int, last: int, size: int) -> None:
+def _check(index: UInt64, kept: Int64, *, path: str, first: int, last: int, size: int) -> None:
     """Refuse ``kept`` chunks that do not lie between ``first`` and ``last``, and chunks that share bytes."""
     starts, lengths = index[kept, 0], index[kept, 1]
     wrong = (starts < first) | (starts > last) | (lengths == 0)

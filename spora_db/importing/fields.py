@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.images import open_image, read_region
 from spora_db.images.base import ChannelAxis, MissingChunks
@@ -55,7 +55,7 @@ class Field:
     dtype: np.dtype[Any]
     channel_axis: ChannelAxis = "c"
 
-    def read(self, pages: list[int], *, missing_chunks: MissingChunks = "error") -> npt.NDArray[np.generic]:
+    def read(self, pages: list[int], *, missing_chunks: MissingChunks = "error") -> AnyArray:
         """Read planes as an array of shape (pages, height, width)."""
         if self.file is not None:
             image = open_image(self.file, missing_chunks=missing_chunks, channel_axis=self.channel_axis)

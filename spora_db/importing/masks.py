@@ -1,11 +1,11 @@
 """Mask files of an import: npz, npy, PNG and TIFF, compared with the image that they belong to."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, TableError
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images import open_image, read_region
@@ -42,7 +42,7 @@ def find_mask(folder: Path, tissue_id: str) -> Path:
     return found[0]
 
 
-def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "error") -> npt.NDArray[Any]:
+def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "error") -> AnyArray:
     """Read a mask and compare it with its field; a 2-D array of whole numbers or bool. No absent chunk of it is white.
 
     Raises
@@ -77,7 +77,7 @@ def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "erro
     return mask
 
 
-def _read(path: Path, missing_chunks: MissingChunks) -> npt.NDArray[Any]:
+def _read(path: Path, missing_chunks: MissingChunks) -> AnyArray:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return load_mask(path)
@@ -90,6 +90,6 @@ def _read(path: Path, missing_chunks: MissingChunks) -> npt.NDArray[Any]:
     if suffix == ".png":
         import imagecodecs
 
-        decoded: npt.NDArray[Any] = imagecodecs.png_decode(path.read_bytes())
+        decoded: AnyArray = imagecodecs.png_decode(path.read_bytes())
         return decoded
     return read_region(open_image(path, missing_chunks=missing_chunks))

@@ -1,20 +1,17 @@
 """Tissue masks made from the pixels, by a stated method, where an import is given none."""
 
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Bools, Float64
 from spora_db.importing.options import TissueMaskChoice
 
 SMOOTHING_MICRONS: Final = 5.0
 BINS: Final = 256
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-def tissue_mask(
-    pixels: npt.NDArray[Any], *, method: TissueMaskChoice, mpp: float, is_rgb: bool
-) -> npt.NDArray[np.bool_]:
+def tissue_mask(pixels: AnyArray, *, method: TissueMaskChoice, mpp: float, is_rgb: bool) -> Bools:
     """Make a tissue mask from an image of shape (C, H, W).
 
     ``full`` is all of it. ``otsu``: every channel is clipped at its 99 % quantile and scaled to 1 and the channels are
@@ -58,7 +55,7 @@ def describe(method: TissueMaskChoice, *, mpp: float, is_rgb: bool) -> str:
     return f"otsu: {signal}, three box blurs of {width} x {width} pixels, Otsu threshold on {BINS} bins"
 
 
-def smooth(signal: Floats, *, radius: int) -> Floats:
+def smooth(signal: Float64, *, radius: int) -> Float64:
     """Blur three times with a box of ``2 * radius + 1`` pixels, mirrored at the edge: nearly a Gaussian."""
     for _ in range(3):
         for axis in (0, 1):
@@ -66,7 +63,7 @@ def smooth(signal: Floats, *, radius: int) -> Floats:
     return signal
 
 
-def _box(signal: Floats, radius: int, axis: int) -> Floats:
+def _box(signal: Float64, radius: int, axis: int) -> Float64:
     if radius < 1:
         return signal
     moved = np.moveaxis(signal, axis, 0)
@@ -77,7 +74,7 @@ def _box(signal: Floats, radius: int, axis: int) -> Floats:
     return np.moveaxis((total[width:] - total[:-width]) / width, 0, axis)
 
 
-def threshold(signal: Floats) -> npt.NDArray[np.bool_]:
+def threshold(signal: Float64) -> Bools:
     """Return the pixels above the threshold that separates two classes best (Otsu 1979); none of a constant image."""
     low, high = float(signal.min()), float(signal.max())
     if not high > low:

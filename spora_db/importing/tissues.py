@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import write_ometiff, write_omezarr
 from spora_db.images.base import MissingChunks
@@ -57,9 +57,7 @@ def write_tissue(job: TissueJob) -> None:
         names = None if job.is_rgb else job.names
         write_ometiff(place / f"{tissue}.ome.tiff", pixels, mpp=job.mpp, channel_names=names, photometric=photometric)
     if job.masks is not None:
-        mask: npt.NDArray[Any] = (
-            read_mask(find_mask(job.masks, tissue), job.field, missing_chunks=job.missing_chunks) > 0
-        )
+        mask: AnyArray = read_mask(find_mask(job.masks, tissue), job.field, missing_chunks=job.missing_chunks) > 0
     elif pixels is not None:
         mask = tissue_mask(pixels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
     else:
@@ -100,7 +98,7 @@ def _take_over(job: TissueJob, place: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def _write_mask(job: TissueJob, kind: str, mask: npt.NDArray[Any]) -> None:
+def _write_mask(job: TissueJob, kind: str, mask: AnyArray) -> None:
     folder = mask_folder(job.folder, kind, mpp=job.mpp)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / f"{job.field.tissue_id}.npz", mask=mask)

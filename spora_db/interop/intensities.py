@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Float32, Float64, Int32
 from spora_db.errors import ArgumentError
 from spora_db.kernels.intensities import label_intensities
 from spora_db.masks.centroids import Centroids, instance_centroids, mask_centroids
@@ -30,10 +30,10 @@ class Cells:
     """
 
     centroids: Centroids
-    means: npt.NDArray[np.float64]
+    means: Float64
 
 
-def mean_intensities(planes: npt.NDArray[np.float32], mask: npt.NDArray[np.int32]) -> Cells:
+def mean_intensities(planes: Float32, mask: Int32) -> Cells:
     """Measure the cells of an image that lies in memory.
 
     Parameters
@@ -62,7 +62,7 @@ def mean_intensities(planes: npt.NDArray[np.float32], mask: npt.NDArray[np.int32
     return Cells(centroids=found, means=sums / np.maximum(found.size, 1)[:, None])
 
 
-def image_intensities(source: "ImagePlan", mask: npt.NDArray[np.int32], *, path: Path) -> Cells:
+def image_intensities(source: "ImagePlan", mask: Int32, *, path: Path) -> Cells:
     """Measure the cells of an image as a plan standardizes it, without holding it in memory.
 
     Parameters
@@ -90,7 +90,7 @@ def image_intensities(source: "ImagePlan", mask: npt.NDArray[np.int32], *, path:
     return Cells(centroids=found, means=sums / np.maximum(found.size, 1)[:, None])
 
 
-def _places(mask: npt.NDArray[np.int32], found: Centroids) -> npt.NDArray[np.int32]:
+def _places(mask: Int32, found: Centroids) -> Int32:
     """Return for every pixel the position of its cell among those found, -1 for background."""
     if len(found) == 0:
         return np.full(mask.shape, -1, dtype=np.int32)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.arrays import Int32, Int64
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.files.whole_numbers import type_with_gaps
 from spora_db.images.base import MissingChunks
@@ -38,9 +38,9 @@ class Measured:
     image: int
     source: ImagePlan
     cells: Cells
-    mask: npt.NDArray[np.int32]
-    rows: npt.NDArray[np.int64]
-    kept: npt.NDArray[np.int64]
+    mask: Int32
+    rows: Int64
+    kept: Int64
 
 
 def to_anndata(
@@ -109,7 +109,7 @@ def measure(plan: Plan, *, modality: str | None, missing_chunks: MissingChunks) 
         yield Measured(image=image, source=source, cells=cells, mask=mask, rows=rows, kept=kept)
 
 
-def _selected(plan: Plan, rows: npt.NDArray[np.int64], cells: Cells) -> npt.NDArray[np.int64]:
+def _selected(plan: Plan, rows: Int64, cells: Cells) -> Int64:
     """Return the positions of the cells that rows select: all, those in a tile, or those named."""
     found = cells.centroids
     if plan.unit == "tissue":

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spora_db.arrays import AnyArray, Int64
 from spora_db.drawing.batch import legend_of
 from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, picture_format, wrap_legend
 from spora_db.drawing.markers import choose_channels
@@ -123,7 +122,7 @@ def _view(
     modality: str = "he"
     names: tuple[str, ...] = ()
     ids: tuple[str | None, ...] | None = None
-    image: NDArray[Any] = np.where(thin_mask, 200, 245).astype(np.uint8)[None].repeat(3, axis=0)
+    image: AnyArray = np.where(thin_mask, 200, 245).astype(np.uint8)[None].repeat(3, axis=0)
     if images:
         modality, path = images[0]
         reader = open_image(path, missing_chunks=missing_chunks_in(modality, missing_chunks))
@@ -165,7 +164,7 @@ def _shown(
     return shown, tuple(ids[name] for name in shown), [pages[name] for name in shown]
 
 
-def _tiles(cohort: Cohort, tissue_id: str, *, parameters: TilingParameters) -> NDArray[np.int64]:
+def _tiles(cohort: Cohort, tissue_id: str, *, parameters: TilingParameters) -> Int64:
     import pyarrow.parquet as pq
 
     path = tile_file(

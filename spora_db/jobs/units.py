@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, SporaError
 from spora_db.jobs.work_folder import read_result, write_result
 
@@ -28,7 +28,7 @@ class UnitResult:
         JSON values. ``pixels``, the number of pixels worked through, is shown as speed.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, AnyArray]
     record: Mapping[str, Any]
 
 

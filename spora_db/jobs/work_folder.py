@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, WriteError
 from spora_db.files.failures import FILE_FAILURES
 from spora_db.files.writing import atomic_path
@@ -203,7 +203,7 @@ def _noted(path: Path) -> tuple[str, str, str] | None:
     return (texts[0], texts[1], texts[2]) if len(texts) == 3 else None
 
 
-def write_result(path: Path, *, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> None:
+def write_result(path: Path, *, arrays: Mapping[str, AnyArray], record: Mapping[str, Any]) -> None:
     """Write arrays and a record of JSON values as one file, whole or not at all."""
     text = json.dumps(record, sort_keys=True).encode()
     named: dict[str, Any] = {"record": np.frombuffer(text, np.uint8), **arrays}
@@ -227,7 +227,7 @@ def _until_stands(write: Callable[[], None]) -> None:
             return
 
 
-def read_result(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_result(path: Path) -> tuple[dict[str, AnyArray], dict[str, Any]]:
     """Return what `write_result` wrote; nothing in the file is executed.
 
     Raises

@@ -1,16 +1,11 @@
 """One pass over an instance mask: how many pixels each label has, where they lie, the sums of rows and columns."""
 
-import numpy as np
-from numpy.typing import NDArray
-
+from spora_db.arrays import Int32, Int64
 from spora_db.kernels.compile import kernel
-
-Counts = NDArray[np.int64]
-Boxes = NDArray[np.int32]
 
 
 @kernel
-def label_sums(mask: NDArray[np.int32], count: Counts, rows: Counts, cols: Counts, box: Boxes) -> None:
+def label_sums(mask: Int32, count: Int64, rows: Int64, cols: Int64, box: Int32) -> None:
     """Add to ``count``, ``rows`` and ``cols`` (one entry per label, zero at the start) the pixels of every label > 0.
 
     ``box`` (labels, 4) becomes their first row, first column, last row and last column.

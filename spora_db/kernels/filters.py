@@ -1,17 +1,13 @@
 """Small square filters over one plane whose margin has been filled already."""
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Float32
 from spora_db.kernels.compile import kernel
-
-Floats: TypeAlias = npt.NDArray[np.float32]
 
 
 @kernel
-def blur_plane(source: Floats, weights: Floats, between: Floats, out: Floats) -> None:
+def blur_plane(source: Float32, weights: Float32, between: Float32, out: Float32) -> None:
     """Convolve a plane with the outer product of ``weights``: along rows into ``between``, then down the columns.
 
     ``source`` is (h + k - 1, w + k - 1), ``between`` (h + k - 1, w), ``out`` (h, w). The tap is the outer loop, so that
@@ -37,7 +33,7 @@ def blur_plane(source: Floats, weights: Floats, between: Floats, out: Floats) ->
 
 
 @kernel
-def median_plane(source: Floats, size: int, window: Floats, out: Floats) -> None:
+def median_plane(source: Float32, size: int, window: Float32, out: Float32) -> None:
     """Take the middle of the ``size`` x ``size`` pixels around each; NaN where one of them is NaN.
 
     The window is sorted by insertion: at 9 pixels that is quicker than any selection.
@@ -72,7 +68,7 @@ def reflect_index(index: int, size: int) -> int:
 
 
 @kernel
-def pad_plane(source: Floats, margin: int, mode: int, out: Floats) -> None:
+def pad_plane(source: Float32, margin: int, mode: int, out: Float32) -> None:
     """Copy a plane into the middle of ``out`` and fill the margin: 0 reflects, 1 repeats the edge, 2 leaves zeros."""
     height, width = source.shape
     for row in range(out.shape[0]):

@@ -1,14 +1,10 @@
 """Logarithms of our own: quick, because they vectorize, and with the same bits on every processor."""
 
-from typing import Any, TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float64
 from spora_db.kernels.compile import kernel
 from spora_db.kernels.fused import fused, row_kernel
-
-Reals: TypeAlias = npt.NDArray[np.float64]
 
 # log1p(f) = f - f²/2 + f³ P(f) on [sqrt(1/2) - 1, sqrt(2) - 1]: minimax of relative error (Lawson's iteration), 6e-9.
 P0, P1, P2, P3 = np.float32(0.33333331), np.float32(-0.25000820), np.float32(0.20001227), np.float32(-0.16623357)
@@ -73,14 +69,14 @@ def any_log1p(value: np.float64) -> np.float64:
 
 
 @kernel
-def log1p_values(values: Reals, out: Reals) -> None:
+def log1p_values(values: Float64, out: Float64) -> None:
     """Write log1p of every value."""
     for i in range(values.size):
         out[i] = any_log1p(values[i])
 
 
 @kernel
-def log_values(values: Reals, out: Reals) -> None:
+def log_values(values: Float64, out: Float64) -> None:
     """Write the logarithm of every value, which must be a normal number above 0."""
     for i in range(values.size):
         value = np.float64(values[i])
@@ -89,7 +85,7 @@ def log_values(values: Reals, out: Reals) -> None:
         out[i] = _log_of_parts(np.float64(np.int64(bits >> np.int64(52))), fused(value, power, -1.0))
 
 
-def log1p(values: npt.NDArray[Any]) -> Reals:
+def log1p(values: AnyArray) -> Float64:
     """Return log1p of every value in float64, to 4e-16 and with the same bits on every processor.
 
     Parameters
@@ -108,7 +104,7 @@ def log1p(values: npt.NDArray[Any]) -> Reals:
     return out
 
 
-def log(values: Reals) -> Reals:
+def log(values: Float64) -> Float64:
     """Return the logarithm of normal numbers above 0, to 4e-16 and with the same bits on every processor.
 
     Parameters

@@ -1,16 +1,13 @@
 """Mean and sum of squared deviations of transformed pixels, in float64, in an order that blocks do not change."""
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float64
 from spora_db.kernels.compile import kernel
 from spora_db.kernels.fused import row_kernel
 from spora_db.kernels.logarithms import any_log1p, precise_log1p
-
-Reals: TypeAlias = npt.NDArray[np.float64]
-Values: TypeAlias = npt.NDArray[Any]
 
 PLAIN: Final = 0
 CLIP: Final = 1
@@ -23,7 +20,7 @@ LOG1P_LOWEST, LOG1P_HIGHEST = -0.99, 1e300
 
 @row_kernel
 def transform_run(
-    mode: int, source: Values, out: Reals, lower: np.float64, upper: np.float64, width: np.float64
+    mode: int, source: AnyArray, out: Float64, lower: np.float64, upper: np.float64, width: np.float64
 ) -> None:
     """Clip and transform pixels in float64; comparisons are ordered so that NaN passes."""
     if mode == PLAIN:
@@ -50,7 +47,7 @@ def transform_run(
 
 
 @row_kernel
-def folded_sum(values: Reals) -> Any:  # noqa: ANN401
+def folded_sum(values: Float64) -> Any:  # noqa: ANN401
     """Sum a power-of-two number of values by folding halves: it vectorizes, errs by log n roundings, destroys them."""
     half = values.size // 2
     while half > 0:
@@ -61,7 +58,7 @@ def folded_sum(values: Reals) -> Any:  # noqa: ANN401
 
 
 @kernel
-def flush(buffer: Reals, scratch: Reals, state: Reals) -> None:
+def flush(buffer: Float64, scratch: Float64, state: Float64) -> None:
     """Merge the buffered values into the state (Chan, Golub, LeVeque 1979) and empty the buffer."""
     filled = int(state[FILLED])
     if filled == 0:
@@ -87,8 +84,8 @@ def flush(buffer: Reals, scratch: Reals, state: Reals) -> None:
 
 @kernel
 def add_values(
-    mode: int, values: Values, lower: np.float64, upper: np.float64, width: np.float64, buffer: Reals, scratch: Reals,
-    state: Reals,
+    mode: int, values: AnyArray, lower: np.float64, upper: np.float64, width: np.float64, buffer: Float64,
+    scratch: Float64, state: Float64,
 ) -> None:  # fmt: skip
     """Transform one channel's pixels and add them to its state, 1024 at a time, whatever the cuts between calls."""
     start = 0

@@ -1,19 +1,14 @@
 """Interleaving shuffled groups of tiles into one order, block by block."""
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Bools, Int64
 from spora_db.kernels.compile import kernel
-
-Int64: TypeAlias = npt.NDArray[np.int64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 @kernel
 def interleave_groups(
-    starts: Int64, sizes: Int64, shuffled: Int64, backwards: Flags, lanes: int, width: int, block: int, out: Int64
+    starts: Int64, sizes: Int64, shuffled: Int64, backwards: Bools, lanes: int, width: int, block: int, out: Int64
 ) -> None:
     """Write the members of all groups to ``out``: block after block, lane after lane.
 

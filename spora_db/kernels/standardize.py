@@ -1,10 +1,10 @@
 """Fused standardization of decoded planes: convert, clip, scale and shift in one pass over the pixels."""
 
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.kernels.compile import kernel
 from spora_db.kernels.fused import fused, row_kernel
 from spora_db.kernels.logarithms import any_log1p, fast_log1p
@@ -15,16 +15,19 @@ LOG1P: Final = 2
 BOUND: Final = 3
 AFFINE: Final = 4
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Pixels: TypeAlias = npt.NDArray[Any]
-Slots: TypeAlias = npt.NDArray[np.int64]
 
 LOG1P_LOWEST, LOG1P_HIGHEST = np.float32(-0.99), np.float32(1e37)  # clipped to these, the fast log1p holds
 
 
 @row_kernel
 def standardize_row(
-    mode: int, source: Pixels, out: Floats, lower: np.float32, upper: np.float32, scale: np.float32, offset: np.float32
+    mode: int,
+    source: AnyArray,
+    out: Float32,
+    lower: np.float32,
+    upper: np.float32,
+    scale: np.float32,
+    offset: np.float32,
 ) -> None:
     """Standardize one row of one channel; comparisons are ordered so that NaN passes through the clipping."""
     if mode == CLIP:
@@ -60,8 +63,8 @@ def standardize_row(
 
 @kernel
 def standardize_planes(
-    mode: int, source: Pixels, plane: int, line: int, out: Floats, out_plane: int, out_line: int, slots: Slots,
-    height: int, width: int, lower: Floats, upper: Floats, scale: Floats, offset: Floats,
+    mode: int, source: AnyArray, plane: int, line: int, out: Float32, out_plane: int, out_line: int, slots: Int64,
+    height: int, width: int, lower: Float32, upper: Float32, scale: Float32, offset: Float32,
 ) -> None:  # fmt: skip
     """Standardize ``slots.size`` planes whose rows are contiguous; strides are in elements of the flat arrays."""
     for k in range(slots.size):
@@ -76,8 +79,8 @@ def standardize_planes(
 
 @kernel
 def standardize_interleaved(
-    mode: int, source: Pixels, plane: int, line: int, step: int, out: Floats, out_plane: int, out_line: int,
-    slots: Slots, height: int, width: int, lower: Floats, upper: Floats, scale: Floats, offset: Floats,
+    mode: int, source: AnyArray, plane: int, line: int, step: int, out: Float32, out_plane: int, out_line: int,
+    slots: Int64, height: int, width: int, lower: Float32, upper: Float32, scale: Float32, offset: Float32,
 ) -> None:  # fmt: skip
     """Do the same where neighbouring pixels of a row are ``step`` elements apart (interleaved RGB)."""
     for k in range(slots.size):

@@ -1,21 +1,15 @@
 """Exact statistics of masked pixels: runs of a mask, counts of order-preserving keys, selection by rank."""
 
-from typing import Any, TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Bools, Int64, UInt32, UInt64
 from spora_db.kernels.compile import kernel
-
-Values: TypeAlias = npt.NDArray[Any]
-Counts: TypeAlias = npt.NDArray[np.int64]
-Keys: TypeAlias = npt.NDArray[np.uint64]
 
 SIGN, ALL = np.uint32(0x80000000), np.uint32(0xFFFFFFFF)
 
 
 @kernel
-def mask_runs(mask: npt.NDArray[np.bool_], rows: Counts, starts: Counts, stops: Counts) -> int:
+def mask_runs(mask: Bools, rows: Int64, starts: Int64, stops: Int64) -> int:
     """List the runs of true pixels of a mask, row by row; returns how many there are."""
     count = 0
     for row in range(mask.shape[0]):
@@ -34,8 +28,8 @@ def mask_runs(mask: npt.NDArray[np.bool_], rows: Counts, starts: Counts, stops: 
 
 @kernel
 def gather_runs(
-    source: Values, plane: int, line: int, step: int, rows: Counts, starts: Counts, stops: Counts, slots: Counts,
-    out: Values, filled: Counts,
+    source: AnyArray, plane: int, line: int, step: int, rows: Int64, starts: Int64, stops: Int64, slots: Int64,
+    out: AnyArray, filled: Int64,
 ) -> None:  # fmt: skip
     """Append the pixels of the runs of each plane to its channel's row of ``out``, and move ``filled`` on."""
     for k in range(slots.size):
@@ -57,8 +51,8 @@ def gather_runs(
 
 @kernel
 def count_digits(
-    bits: Values, slots: Counts, flip: np.uint64, negative: np.uint64, lowest: np.uint64, highest: np.uint64,
-    shift: int, prefixes: Keys, known: Counts, counts: Counts, broken: Counts,
+    bits: AnyArray, slots: Int64, flip: np.uint64, negative: np.uint64, lowest: np.uint64, highest: np.uint64,
+    shift: int, prefixes: UInt64, known: Int64, counts: Int64, broken: Int64,
 ) -> None:  # fmt: skip
     """Count one 16-bit digit of the keys of pixels, among the keys that begin with one of the known prefixes.
 
@@ -87,7 +81,7 @@ def count_digits(
 
 
 @kernel
-def count_small(values: Values, slots: Counts, lowest: int, counts: Counts) -> None:
+def count_small(values: AnyArray, slots: Int64, lowest: int, counts: Int64) -> None:
     """Count every value of planes of 8- or 16-bit integers; ``lowest`` is the smallest value of their dtype."""
     for k in range(slots.size):
         row = counts[slots[k], 0]
@@ -96,7 +90,7 @@ def count_small(values: Values, slots: Counts, lowest: int, counts: Counts) -> N
 
 
 @kernel
-def select_rank(bits: npt.NDArray[np.uint32], rank: int, scratch: npt.NDArray[np.uint32], counts: Counts) -> int:
+def select_rank(bits: UInt32, rank: int, scratch: UInt32, counts: Int64) -> int:
     """Return the key of the ``rank``-th smallest of float32 pixels given as bits, by counting 12, 10 and 10 bits of it.
 
     ``counts`` has room for four tables of 4096; its first entry is left as the number of keys that are not greater.
@@ -140,7 +134,7 @@ def select_rank(bits: npt.NDArray[np.uint32], rank: int, scratch: npt.NDArray[np
 
 
 @kernel
-def next_key(bits: npt.NDArray[np.uint32], key: int) -> np.int64:
+def next_key(bits: UInt32, key: int) -> np.int64:
     """Return the smallest key above ``key``; all ones where there is none."""
     best = ALL
     for i in range(bits.size):

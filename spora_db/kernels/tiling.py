@@ -4,18 +4,14 @@ Every candidate is a union of whole cells, so a cell is covered as a whole or no
 is all that the tilers need of it: 20,000 x 20,000 pixels, tile 224, stride 112, are 180 x 180 cells.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
+from spora_db.arrays import Int32, Int64, UInt8
 from spora_db.kernels.compile import kernel
 
-Bytes = NDArray[np.uint8]
-Ints = NDArray[np.int64]
-Cells = NDArray[np.int32] | NDArray[np.int64]
+Cells = Int32 | Int64
 
 
 @kernel
-def cell_sums(mask: Bytes, row_edges: Ints, col_edges: Ints, column: Bytes, out: Cells) -> None:
+def cell_sums(mask: UInt8, row_edges: Int64, col_edges: Int64, column: UInt8, out: Cells) -> None:
     """Count the non-zero pixels of ``mask`` (uint8) in every cell; ``column`` is uint8 scratch, one per image column.
 
     Columns are summed in bytes first, 255 rows at a time: 20,000 x 20,000 pixels in 0.05 s, at the speed of memory.
@@ -39,7 +35,7 @@ def cell_sums(mask: Bytes, row_edges: Ints, col_edges: Ints, column: Bytes, out:
 
 
 @kernel
-def tile_sums(cells: Cells, row_spans: Ints, col_spans: Ints, total: Ints, out: Cells) -> None:
+def tile_sums(cells: Cells, row_spans: Int64, col_spans: Int64, total: Int64, out: Cells) -> None:
     """Sum the cells of every candidate tile into ``out``, one row and column per start.
 
     ``row_spans`` and ``col_spans`` (n, 2) are the cells of each start, first and one past the last, both ascending;
@@ -68,7 +64,7 @@ def tile_sums(cells: Cells, row_spans: Ints, col_spans: Ints, total: Ints, out: 
 
 
 @kernel
-def union_sum(positions: Ints, cells: Cells, row_spans: Ints, col_spans: Ints, depth: Ints) -> int:
+def union_sum(positions: Int64, cells: Cells, row_spans: Int64, col_spans: Int64, depth: Int64) -> int:
     """Sum the cells that lie in at least one tile; ``depth`` is scratch, one row and column more than ``cells``.
 
     Each tile adds its four corners; running sums of them then tell in how many tiles a cell lies.

@@ -7,14 +7,15 @@ in the summed-area table of the tile (Crow 1984). On a 20,000 x 20,000 mask with
 a tile's cells anew whenever it comes to the top takes 21 s.
 """
 
+from spora_db.arrays import Int64
 from spora_db.kernels.compile import kernel
-from spora_db.kernels.tiling import Cells, Ints
+from spora_db.kernels.tiling import Cells
 
 EXHAUSTED, NO_GAIN, ADAPTIVE, CAPPED = 0, 1, 2, 3
 
 
 @kernel
-def sift_down(heap: Ints, size: int, place: int, key: int) -> None:
+def sift_down(heap: Int64, size: int, place: int, key: int) -> None:
     """Put ``key`` into the max-heap at ``place`` or below, where it belongs."""
     child = 2 * place + 1
     while child < size:
@@ -30,7 +31,7 @@ def sift_down(heap: Ints, size: int, place: int, key: int) -> None:
 
 @kernel
 def take(
-    row: int, col: int, gains: Cells, cells: Cells, row_spans: Ints, col_spans: Ints, table: Ints, overlap: int
+    row: int, col: int, gains: Cells, cells: Cells, row_spans: Int64, col_spans: Int64, table: Int64, overlap: int
 ) -> None:
     """Cover the tile at start (``row``, ``col``): clear its cells, and lower the gains of all tiles that share some.
 
@@ -65,12 +66,12 @@ def take(
 
 @kernel
 def greedy(
-    heap: Ints,
+    heap: Int64,
     gains: Cells,
     cells: Cells,
-    row_spans: Ints,
-    col_spans: Ints,
-    table: Ints,
+    row_spans: Int64,
+    col_spans: Int64,
+    table: Int64,
     goal: int,
     least_gain: int,
     most_tiles: int,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from spora_db.arrays import Int64
 from spora_db.errors import QueryError, SporaError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.loading.beside import beside, number
@@ -142,7 +143,7 @@ class PlanDataset(Dataset[Sample]):
         of_panel = [PanelPosition if isinstance(position, PanelPosition) else int for position in positions]
         return [self._readable(of_panel[i](row), [part[i] for part in memory]) for i, row in enumerate(rows)]
 
-    def _memory(self, rows: "npt.NDArray[np.int64]") -> list[list[Memory]]:
+    def _memory(self, rows: "Int64") -> list[list[Memory]]:
         try:
             return batch_memory(self, rows)
         except (SporaError, OSError):  # of a file, which then cannot be read either

@@ -11,10 +11,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import get_worker_info
 
+from spora_db.arrays import Int64, UInt8
 from spora_db.loading.segments import SegmentPool
 from spora_db.plan import ABSENT
 
@@ -37,7 +37,7 @@ class BufferPool:
 
     def __init__(self, keep: int = 2) -> None:
         self.keep = keep
-        self.free: list[npt.NDArray[np.uint8]] = []
+        self.free: list[UInt8] = []
 
     def take(self, size: int) -> torch.Tensor:
         """Return a uint8 tensor of `size` bytes with arbitrary contents."""
@@ -47,7 +47,7 @@ class BufferPool:
         weakref.finalize(lent, self._return, buffer).atexit = False
         return torch.from_numpy(lent)
 
-    def _return(self, buffer: npt.NDArray[np.uint8]) -> None:
+    def _return(self, buffer: UInt8) -> None:
         self.free.append(buffer)
         del self.free[: -self.keep]
 
@@ -58,7 +58,7 @@ SEGMENTS: list[SegmentPool] = []
 SEGMENT_FROM = 2**20
 
 
-def batch_memory(dataset: "PlanDataset", rows: npt.NDArray[np.int64]) -> list[list[Memory]]:
+def batch_memory(dataset: "PlanDataset", rows: Int64) -> list[list[Memory]]:
     """Return where the image of each row goes, for each of the plan's modalities; None where it has its own place.
 
     Tiles are then standardized straight into the batch: collates need not copy them, nor a worker to hand them over.

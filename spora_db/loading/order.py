@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Float64, Int64, UInt64
 from spora_db.loading.weights import first_images
 from spora_db.plan import Plan
 
-Int64: TypeAlias = npt.NDArray[np.int64]
-Float64: TypeAlias = npt.NDArray[np.float64]
-UInt64: TypeAlias = npt.NDArray[np.uint64]
 Shuffle: TypeAlias = Literal["locality", "global", "none"]
 
 VERSION = 1

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.loading.order import Partition
 from spora_db.loading.progress import VERSION, Progress, check_state
@@ -15,7 +15,6 @@ from spora_db.loading.substitutes import PanelPosition
 from spora_db.loading.weights import digest
 from spora_db.plan import ABSENT, Plan
 
-Int64 = npt.NDArray[np.int64]
 KIND = "PanelBatchSampler"
 
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.loading.order import Partition
 
 VERSION = 2
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 from spora_db.images.base import overlap, read_region
 from spora_db.layout.names import is_rgb
@@ -41,9 +41,7 @@ def check_device_formula(plan: Plan) -> None:
             )
 
 
-def raw_region(
-    source: ImagePlan, *, row: int, col: int, height: int, width: int, out: npt.NDArray[Any] | None
-) -> npt.NDArray[Any]:
+def raw_region(source: ImagePlan, *, row: int, col: int, height: int, width: int, out: AnyArray | None) -> AnyArray:
     """Return the raw pixels of a region, in `out` where given; zero beyond the image's edge.
 
     Raises

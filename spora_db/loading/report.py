@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64
 from spora_db.images import cache_info
 from spora_db.loading.costs import CostModel
 from spora_db.loading.order import order_key, permutation
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FOLLOWED = 40_000
 """Rows at the beginning of an epoch that are followed: enough for the mean, a second at most."""
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

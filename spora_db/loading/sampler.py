@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
+from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError, unknown
 from spora_db.loading.order import (
     Groups,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset
     from spora_db.loading.report import OrderReport
 
-Int64 = npt.NDArray[np.int64]
 KIND = "TileSampler"
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64
 from spora_db.errors import SporaError
 from spora_db.loading.order import hashed, order_key
 from spora_db.loading.sample import Sample
@@ -43,8 +43,8 @@ class Substitutes:
     def __init__(self, plan: Plan) -> None:
         self.quarantine = Quarantine(quarantine_path(plan.lake))
         self._warned: set[int] = set()
-        self._numbers: dict[bool, npt.NDArray[np.int64]] = {}
-        self._candidates: dict[tuple[bool, int, int], npt.NDArray[np.int64]] = {}
+        self._numbers: dict[bool, Int64] = {}
+        self._candidates: dict[tuple[bool, int, int], Int64] = {}
 
     @contextmanager
     def recorded(self, plan: Plan, position: int, *, image: int) -> Iterator[None]:
@@ -107,12 +107,12 @@ class Substitutes:
         """Hand over what is small; the rest is found again where it is needed."""
         return {**self.__dict__, "_numbers": {}, "_candidates": {}}
 
-    def _others(self, plan: Plan, position: int) -> Iterator[npt.NDArray[np.int64]]:
+    def _others(self, plan: Plan, position: int) -> Iterator[Int64]:
         """Yield the rows of the same panel in other datasets, where a panel is asked for."""
         if isinstance(position, PanelPosition):
             yield self._rows(plan, position, panel=True)
 
-    def _rows(self, plan: Plan, position: int, *, panel: bool) -> npt.NDArray[np.int64]:
+    def _rows(self, plan: Plan, position: int, *, panel: bool) -> Int64:
         """Return the rows of other images that have the position's panel, or its dataset and modalities."""
         numbers = self._numbers_by(plan, panel=panel)
         column = int((plan.image[position] != ABSENT).argmax())
@@ -121,7 +121,7 @@ class Substitutes:
             self._candidates[key] = np.flatnonzero((numbers == key[1]) & (plan.image[:, column] != key[2]))
         return self._candidates[key]
 
-    def _numbers_by(self, plan: Plan, *, panel: bool) -> npt.NDArray[np.int64]:
+    def _numbers_by(self, plan: Plan, *, panel: bool) -> Int64:
         from spora_db.loading.panel_batches import cohort_numbers, panel_numbers
 
         if panel not in self._numbers:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.plan import Plan
 
@@ -17,7 +17,7 @@ def checked_vocabulary(given: object) -> tuple[str, ...]:
     return tuple(map(str, listed))
 
 
-def marker_numbers(plan: Plan, vocabulary: Sequence[str]) -> npt.NDArray[np.int64]:
+def marker_numbers(plan: Plan, vocabulary: Sequence[str]) -> Int64:
     """Return the position in `vocabulary` of every accession that the plan knows.
 
     Parameters

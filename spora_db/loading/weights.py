@@ -2,21 +2,20 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spora_db.arrays import AnyArray, Float64, Int64
 from spora_db.errors import ArgumentError, unknown
 from spora_db.plan import ABSENT, Plan
 
-Weights: TypeAlias = npt.NDArray[np.float64]
 IMAGE_COLUMNS = ("dataset", "modality", "mpp", "tissue_id")
 
 
-def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Weights:
+def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
     """Return the weight of every row.
 
     Parameters
@@ -37,7 +36,7 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Weights:
             pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
         ):
             raise ArgumentError(f"The weights in column {weights!r} are of type {column.type}; expected numbers.")
-        values: Weights = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values: Float64 = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
         values = np.asarray(weights, np.float64)
     if values.shape != (len(plan),):
@@ -54,7 +53,7 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Weights:
     return values.astype(np.float64, copy=False)
 
 
-def balanced_weights(plan: Plan, by: Sequence[str]) -> Weights:
+def balanced_weights(plan: Plan, by: Sequence[str]) -> Float64:
     """Return weights with which every combination of the values of `by` is drawn equally often; null is a value."""
     codes = np.zeros(len(plan), np.int64)
     for name in by:
@@ -80,7 +79,7 @@ def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
     return pc.take(plan.images.column(name), pa.array(first_images(plan)))
 
 
-def first_images(plan: Plan) -> npt.NDArray[np.int64]:
+def first_images(plan: Plan) -> Int64:
     """Return the first image that is present in each row."""
     image = np.full(len(plan), ABSENT, np.int64)
     for column in plan.image.T[::-1]:
@@ -88,7 +87,7 @@ def first_images(plan: Plan) -> npt.NDArray[np.int64]:
     return image
 
 
-def digest(values: npt.NDArray[Any] | None) -> str | None:
+def digest(values: AnyArray | None) -> str | None:
     """Return a short text that differs where numbers differ; None for none.
 
     Examples

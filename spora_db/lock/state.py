@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sqlglot import exp
 
+from spora_db.arrays import AnyArray, Int64
 from spora_db.catalog import MACROS
 from spora_db.images import open_image
 from spora_db.images.base import read_through
 from spora_db.layout import TableFile
 from spora_db.masks import load_mask
 from spora_db.plan import ABSENT, Plan
-from spora_db.plan.cell_parts import PlanCells, Values
+from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.statistics import global_spec
 from spora_db.selection.compilation import Resolved
 
@@ -172,28 +172,28 @@ def tissue_states(plan: Plan) -> dict[str, dict[str, TissueState]]:
 class _Sliced:
     """Arrays of entries that belong to things one after the other: thing ``i`` owns ``offsets[i]:offsets[i + 1]``."""
 
-    offsets: npt.NDArray[np.int64]
-    arrays: tuple[Values, ...]
+    offsets: Int64
+    arrays: tuple[AnyArray, ...]
 
     @classmethod
-    def sorted(cls, owner: npt.NDArray[np.int64], arrays: tuple[Values, ...], *, tissues: int) -> "_Sliced":
+    def sorted(cls, owner: Int64, arrays: tuple[AnyArray, ...], *, tissues: int) -> "_Sliced":
         """Sort entries by their owner; those of one owner keep their order."""
         order = np.argsort(owner, kind="stable")
         offsets = np.searchsorted(owner[order], np.arange(tissues + 1))
         return cls(offsets=offsets, arrays=tuple(array[order] for array in arrays))
 
-    def take(self, number: int) -> list[Values]:
+    def take(self, number: int) -> list[AnyArray]:
         start, stop = self.offsets[number : number + 2]
         return [array[start:stop] for array in self.arrays]
 
 
-def _first(plan: Plan) -> npt.NDArray[np.int64]:
+def _first(plan: Plan) -> Int64:
     """Return each row's first image."""
     present = (plan.image != ABSENT).argmax(axis=1)
-    return cast(npt.NDArray[np.int64], plan.image[np.arange(len(plan)), present].astype(np.int64))
+    return cast(Int64, plan.image[np.arange(len(plan)), present].astype(np.int64))
 
 
-def _row_arrays(plan: Plan) -> tuple[Values, ...]:
+def _row_arrays(plan: Plan) -> tuple[AnyArray, ...]:
     """Return per row its place with the modalities beside each other, and a hash of each carried value."""
     names = plan.images.column("modality").to_pylist()
     modalities = np.array([*_hashes(names), 0], np.uint64)  # the spare last entry takes ABSENT (-1)
@@ -202,7 +202,7 @@ def _row_arrays(plan: Plan) -> tuple[Values, ...]:
     return place, *(_column_hashes(column) for column in plan.columns.columns)
 
 
-def _channel_arrays(plan: Plan) -> tuple[tuple[Values, ...], tuple[Values, ...]]:
+def _channel_arrays(plan: Plan) -> tuple[tuple[AnyArray, ...], tuple[AnyArray, ...]]:
     """Return per channel of an image what it is, and its statistics."""
     channels = plan.channels.entries()
     names = _hashes(plan.channel_names)
@@ -211,7 +211,7 @@ def _channel_arrays(plan: Plan) -> tuple[tuple[Values, ...], tuple[Values, ...]]
     return what, (channels.lower, channels.upper, channels.mean, channels.std)
 
 
-def _cell_arrays(cells: PlanCells) -> tuple[Values, ...]:
+def _cell_arrays(cells: PlanCells) -> tuple[AnyArray, ...]:
     values = [
         array if texts is None else np.array([*_hashes(texts), 0], np.uint64)[array]
         for array, texts in zip(cells.values, cells.categories, strict=True)
@@ -219,7 +219,7 @@ def _cell_arrays(cells: PlanCells) -> tuple[Values, ...]:
     return cells.cell_id, cells.row, cells.col, *values
 
 
-def _column_hashes(column: pa.ChunkedArray) -> Values:
+def _column_hashes(column: pa.ChunkedArray) -> AnyArray:
     """Return a number per value, the same wherever the value stands."""
     if pa.types.is_nested(column.type):  # Arrow makes no dictionary of lists and structs
         return _hashes(column.to_pylist())
@@ -227,15 +227,15 @@ def _column_hashes(column: pa.ChunkedArray) -> Values:
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode(null_encoding="mask")
     hashes = np.array([*_hashes(encoded.dictionary.to_pylist()), 0], np.uint64)
-    return cast(Values, hashes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)])
+    return cast(AnyArray, hashes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)])
 
 
-def _hashes(values: Iterable[object]) -> Values:
+def _hashes(values: Iterable[object]) -> AnyArray:
     texts = (json.dumps(value, default=str).encode() for value in values)
     return np.array([int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) for text in texts], np.uint64)
 
 
-def _digest(arrays: Sequence[Values]) -> str:
+def _digest(arrays: Sequence[AnyArray]) -> str:
     """Return a digest of arrays; nothing where there are none."""
     digest = hashlib.blake2b(digest_size=8)
     for array in arrays:

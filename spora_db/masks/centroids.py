@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Float64, Int32, Int64
 from spora_db.errors import ArgumentError, FileFormatError
 
 
@@ -26,18 +26,18 @@ class Centroids:
         int32 array of shape (n, 4): their first row, first column, last row and last column.
     """
 
-    cell_id: npt.NDArray[np.int32]
-    row: npt.NDArray[np.float64]
-    col: npt.NDArray[np.float64]
-    size: npt.NDArray[np.int64]
-    box: npt.NDArray[np.int32]
+    cell_id: Int32
+    row: Float64
+    col: Float64
+    size: Int64
+    box: Int32
 
     def __len__(self) -> int:
         """Return the number of cells."""
         return len(self.cell_id)
 
 
-def mask_centroids(mask: npt.NDArray[np.int32]) -> Centroids:
+def mask_centroids(mask: Int32) -> Centroids:
     """Measure the centroid of every label of an instance mask.
 
     Parameters
@@ -67,7 +67,7 @@ def mask_centroids(mask: npt.NDArray[np.int32]) -> Centroids:
         raise ArgumentError(f"The mask holds the label {int(mask.min())}; expected 0 for background and labels > 0.")
     from spora_db.kernels.cells import label_sums
 
-    names: npt.NDArray[np.int32] | None = None
+    names: Int32 | None = None
     labels = np.ascontiguousarray(mask)
     if mask.size and int(mask.max()) > max(mask.size, 2**20):  # labels are sparse: tables of their range would not fit
         names, places = np.unique(labels, return_inverse=True)
@@ -83,7 +83,7 @@ def mask_centroids(mask: npt.NDArray[np.int32]) -> Centroids:
     return Centroids(cell_id=cell_id, row=rows[found] / size, col=cols[found] / size, size=size, box=box[found])
 
 
-def instance_centroids(mask: npt.NDArray[np.int32], *, path: Path) -> Centroids:
+def instance_centroids(mask: Int32, *, path: Path) -> Centroids:
     """Measure the cells of a mask that was read from a file.
 
     Parameters

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spora_db.arrays import AnyArray, Bools, Int32
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 
@@ -19,9 +19,7 @@ PLAIN_NUMBER = re.compile(r"\|b1|[<>=|]?([iu][1248]|f[248])")
 LENGTH = re.compile(r"\d{1,18}L?")  # Python 2 wrote (697L, 597L)
 
 
-def load_mask(
-    path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
-) -> NDArray[Any]:
+def load_mask(path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None) -> AnyArray:
     """Read the array of a mask file.
 
     Parameters
@@ -110,7 +108,7 @@ def mask_size(path: str | Path) -> tuple[int, int]:
 
 def load_tissue_mask(
     path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
-) -> NDArray[np.bool_]:
+) -> Bools:
     """Read a tissue mask: True where the stored value is > 0.
 
     Parameters
@@ -146,7 +144,7 @@ def load_tissue_mask(
 
 def load_label_mask(
     path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
-) -> NDArray[np.int32]:
+) -> Int32:
     """Read a mask of cell instances or of a cell task: one whole number per pixel, 0 for background.
 
     Parameters
@@ -214,7 +212,7 @@ def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
 
 def _read(
     stream: IO[bytes], member: zipfile.ZipInfo, path: Path, shape: tuple[int, int] | None, image: str | Path | None
-) -> NDArray[Any]:
+) -> AnyArray:
     """Read header and pixels; memory is touched only as far as there are bytes to fill it."""
     dtype, fortran, found, offset = _header(stream, path)
     if len(found) != 2 or 0 in found:

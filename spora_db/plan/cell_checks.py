@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Bools, Float64
 from spora_db.errors import TableError, counted
 from spora_db.masks.centroids import Centroids
 
 MARGIN = 1
 """Pixels that a centroid may lie beyond its cell: tools count from 0 or from 1, from the centre or the corner."""
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +30,9 @@ class ListedCells:
     """
 
     record: Mapping[str, Any]
-    cell_id: npt.NDArray[Any]
-    row: Floats
-    col: Floats
+    cell_id: AnyArray
+    row: Float64
+    col: Float64
 
     def at(self, mpp: float) -> "ListedCells":
         """Return the same cells, to be compared with images of a resolution."""
@@ -56,7 +54,7 @@ class ListedCells:
             If there is such a cell.
         """
 
-        def fits(row: Floats, col: Floats) -> Flags:
+        def fits(row: Float64, col: Float64) -> Bools:
             return ~self._placed | _within(row, col, shape)
 
         outside = ~fits(self.row, self.col)
@@ -91,7 +89,7 @@ class ListedCells:
             raise not_in_mask({**self.record, "cell_id": int(self.cell_id[lacking[0]])}, len(lacking), mask=mask)
         box = found.box[at]
 
-        def fits(row: Floats, col: Floats) -> Flags:
+        def fits(row: Float64, col: Float64) -> Bools:
             inside = (row >= box[:, 0] - MARGIN) & (col >= box[:, 1] - MARGIN)
             inside &= (row <= box[:, 2] + MARGIN) & (col <= box[:, 3] + MARGIN)
             return ~self._placed | inside
@@ -106,14 +104,14 @@ class ListedCells:
             )
 
     @property
-    def _placed(self) -> Flags:
+    def _placed(self) -> Bools:
         return np.isfinite(self.row) & np.isfinite(self.col)
 
     @property
     def _file(self) -> str:
         return f"{self.record['dataset']}/metadata/cells.parquet"
 
-    def _some(self, chosen: Flags) -> str:
+    def _some(self, chosen: Bools) -> str:
         """Begin a sentence about the chosen cells, the first of them named."""
         at = int(np.flatnonzero(chosen)[0])
         example = (
@@ -123,7 +121,7 @@ class ListedCells:
         number = f"{counted(count, 'cell')} of {len(chosen):,}"
         return f"{number} of tissue {self.record['tissue_id']!r} {'lies' if count == 1 else 'lie'} ({example})"
 
-    def _hint(self, fits: Callable[[Floats, Floats], Flags]) -> str:
+    def _hint(self, fits: Callable[[Float64, Float64], Bools]) -> str:
         """Say what the coordinates look like, if in another unit or order they would fit."""
         mpp = float(self.record["mpp"])
         if mpp != 1 and fits(self.row / mpp, self.col / mpp).all():
@@ -145,8 +143,8 @@ def not_in_mask(cell: Mapping[str, Any], count: int, *, mask: Path | None = None
     )
 
 
-def _within(row: Floats, col: Floats, shape: tuple[int, int]) -> Flags:
+def _within(row: Float64, col: Float64, shape: tuple[int, int]) -> Bools:
     """Return which places lie in a pixel of an image, whose centre is a whole number."""
     pixels = np.floor(row + 0.5), np.floor(col + 0.5)
-    found: Flags = (pixels[0] >= 0) & (pixels[1] >= 0) & (pixels[0] < shape[0]) & (pixels[1] < shape[1])
+    found: Bools = (pixels[0] >= 0) & (pixels[1] >= 0) & (pixels[0] < shape[0]) & (pixels[1] < shape[1])
     return found

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float64, Int32, Int64
 from spora_db.plan.cell_checks import ListedCells
-
-Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +33,20 @@ class PlanCells:
         Per name the texts that its codes stand for, sorted, or None for numbers; code -1 is null.
     """
 
-    tissue: npt.NDArray[np.int32]
-    offsets: npt.NDArray[np.int64]
-    cell_id: npt.NDArray[np.int32]
-    row: npt.NDArray[np.float64]
-    col: npt.NDArray[np.float64]
+    tissue: Int32
+    offsets: Int64
+    cell_id: Int32
+    row: Float64
+    col: Float64
     names: tuple[str, ...]
-    values: tuple[Values, ...]
+    values: tuple[AnyArray, ...]
     categories: tuple[tuple[str, ...] | None, ...]
 
     def __len__(self) -> int:
         """Return the number of cells."""
         return len(self.cell_id)
 
-    def within(self, image: int, *, row: int, col: int, height: int, width: int) -> Mapping[str, Values]:
+    def within(self, image: int, *, row: int, col: int, height: int, width: int) -> Mapping[str, AnyArray]:
         """Return the cells of one image whose centroid lies in a region: ``row <= centroid < row + height``, so col.
 
         A whole number is the centre of a pixel: what begins with the image begins half a pixel before 0.
@@ -72,7 +70,7 @@ class PlanCells:
         first, last = np.searchsorted(self.row[start:stop], np.array([top, row + height], np.float64))
         cols = self.col[start + first : start + last]
         chosen = start + first + np.flatnonzero((cols >= left) & (cols < col + width))
-        found: dict[str, Values] = {
+        found: dict[str, AnyArray] = {
             "cell_id": self.cell_id[chosen],
             "row": (self.row[chosen] - row).astype(np.float32),
             "col": (self.col[chosen] - col).astype(np.float32),
@@ -86,7 +84,7 @@ class PlanCells:
         return ListedCells(record=record, cell_id=self.cell_id[own], row=self.row[own], col=self.col[own])
 
     @property
-    def arrays(self) -> tuple[Values, ...]:
+    def arrays(self) -> tuple[AnyArray, ...]:
         """All arrays, in a fixed order."""
         return (self.tissue, self.offsets, self.cell_id, self.row, self.col, *self.values)
 

@@ -1,18 +1,17 @@
 """The cells of a plan: those of every selected tissue, by the row of their centroid, so that a tile's are a slice."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
+from spora_db.arrays import AnyArray
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, TableError
 from spora_db.plan.cell_checks import not_in_mask
-from spora_db.plan.cell_parts import PlanCells, Values
+from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.cell_places import register_centroids, repeated_cell
 from spora_db.selection import Selection
 from spora_db.selection.cells import CellTable, cell_id, cell_table, centroid, join_cells
@@ -115,7 +114,7 @@ def _check(found: pa.Table, tissues: pa.Table) -> None:
         raise repeated_cell({**tissues.slice(tissue, 1).to_pylist()[0], "cell_id": cell_id}, len(repeated))
 
 
-def _coded(column: pa.Array, name: str) -> tuple[Values, tuple[str, ...] | None]:
+def _coded(column: pa.Array, name: str) -> tuple[AnyArray, tuple[str, ...] | None]:
     """Return numbers as they are (NaN for null), and anything else as int32 codes of its sorted texts (-1 for null).
 
     Raises
@@ -164,6 +163,6 @@ def not_whole(name: str, reason: str) -> TableError:
     )
 
 
-def _array(table: pa.Table, name: str) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = table.column(name).combine_chunks().to_numpy(zero_copy_only=False)
+def _array(table: pa.Table, name: str) -> AnyArray:
+    values: AnyArray = table.column(name).combine_chunks().to_numpy(zero_copy_only=False)
     return values.copy()

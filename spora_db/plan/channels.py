@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from spora_db.arrays import Bools, Int32, Int64
 from spora_db.catalog import Catalog
 from spora_db.layout.names import RGB_CHANNELS, is_rgb
 from spora_db.plan.pages import measured_panels
-from spora_db.plan.panels import Flags, Int32, Int64, PlanChannels, PlanPanel
+from spora_db.plan.panels import PlanChannels, PlanPanel
 from spora_db.plan.statistics import Found, find_statistics, missing_statistics
 from spora_db.selection import Selection, StandardizationChoice
 from spora_db.selection.channels import panel_select
@@ -48,7 +49,7 @@ class _Panels:
     start: dict[tuple[str, str], int]
     name: Int32
     uniprot: Int32
-    chosen: Flags
+    chosen: Bools
     names: tuple[str, ...]
     accessions: tuple[str, ...]
 
@@ -159,7 +160,7 @@ def _measured(
     return panels
 
 
-def _kept(panel: PlanPanel, found: Found, choice: StandardizationChoice) -> Flags:
+def _kept(panel: PlanPanel, found: Found, choice: StandardizationChoice) -> Bools:
     """Tell which channels of which images statistics leave: bool array of shape (images, channels)."""
     if choice.missing_statistics == "defer":
         return panel.delivered
@@ -182,7 +183,7 @@ def _panels(selection: Selection, catalog: Catalog) -> _Panels:
     return _Panels(start=start, name=name, uniprot=uniprot, chosen=chosen, names=names, accessions=accessions)
 
 
-def _named(table: pa.Table, selection: Selection, catalog: Catalog) -> Flags:
+def _named(table: pa.Table, selection: Selection, catalog: Catalog) -> Bools:
     """Tell of every channel of all panels whether `names` and `exclude` leave it in."""
     choice, modalities = selection.channels, [name for name in selection.modality_names if not is_rgb(name)]
     if not (choice.names or choice.exclude) or not modalities:

@@ -6,19 +6,16 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 from spora_db.layout import INSTANCES, TISSUE
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import Centroids, instance_centroids
 from spora_db.plan.cell_checks import ListedCells
-
-Mask = npt.NDArray[Any]
 
 DEFAULT_BYTES = 512 * 2**20
 MEASURED = 8
@@ -53,7 +50,7 @@ class PlanMasks:
         col: int,
         height: int,
         width: int,
-    ) -> Mapping[str, Mask]:
+    ) -> Mapping[str, AnyArray]:
         """Return a region of all masks of one image; beyond the image's edge they hold zeros.
 
         Parameters
@@ -109,7 +106,7 @@ class PlanMasks:
         cells.check_mask(MASKS.cells(path, shape=shape, image=image_path, kept=len(self.kinds)), mask=path)
 
 
-def cut(mask: Mask, *, row: int, col: int, height: int, width: int) -> Mask:
+def cut(mask: AnyArray, *, row: int, col: int, height: int, width: int) -> AnyArray:
     """Return a copy of a region of a mask of shape (H, W); zero where the region lies beyond the mask.
 
     Examples
@@ -143,11 +140,11 @@ class MaskCache:
     def clear(self) -> None:
         """Start empty with a fresh lock, as a forked child must: its copy of the lock may be held for ever."""
         self._lock = threading.Lock()
-        self._entries: OrderedDict[tuple[str, bool], tuple[tuple[int, int], Mask]] = OrderedDict()
-        self._cells: OrderedDict[str, tuple[Mask, Centroids]] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, bool], tuple[tuple[int, int], AnyArray]] = OrderedDict()
+        self._cells: OrderedDict[str, tuple[AnyArray, Centroids]] = OrderedDict()
         self.held = self.decoded = 0
 
-    def get(self, path: Path, *, tissue: bool, shape: tuple[int, int], image: Path, kept: int) -> Mask:
+    def get(self, path: Path, *, tissue: bool, shape: tuple[int, int], image: Path, kept: int) -> AnyArray:
         """Return a mask, read-only: bool where `tissue`, else int32; read anew where the file has changed.
 
         Parameters
@@ -170,7 +167,7 @@ class MaskCache:
         if entry is not None and entry[0] == stamp and entry[1].shape == shape:
             return entry[1]
         load = load_tissue_mask if tissue else load_label_mask
-        mask: Mask = load(path, shape=shape, image=f"its image {image}")  # decoded without holding the lock
+        mask: AnyArray = load(path, shape=shape, image=f"its image {image}")  # decoded without holding the lock
         mask.flags.writeable = False
         with self._lock:
             old = self._entries.pop(key, None)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from spora_db.arrays import Bools, Int64, SignedInts
 from spora_db.catalog import Catalog
 from spora_db.errors import TableError
 from spora_db.layout.names import RGB_CHANNELS, is_rgb
-from spora_db.plan.panels import NOT_DELIVERED, Flags, Int64, Pages
+from spora_db.plan.panels import NOT_DELIVERED
 
 POSITIONS = """
     SELECT dataset, modality, list(channel_index ORDER BY channel_index) AS channel_index,
@@ -50,9 +51,9 @@ class MeasuredPanel:
     dataset: str
     modality: str
     channel_index: Int64
-    measured: Flags
+    measured: Bools
 
-    def pages(self, chosen: Flags) -> Pages:
+    def pages(self, chosen: Bools) -> SignedInts:
         """Return the pages of the measured channels that are `chosen` (channels,): -1 for others."""
         dtype = np.min_scalar_type(-len(self.channel_index) - 1)
         pages = np.cumsum(self.measured, axis=1, dtype=dtype)

@@ -6,17 +6,11 @@ As one entry per image and channel, 35,000 images of 143 channels took 160 MB; a
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
-Pages = npt.NDArray[np.signedinteger[Any]]
-Positions = npt.NDArray[np.intp]
+from spora_db.arrays import AnyArray, Bools, Float32, Int32, Int64, IntP, SignedInts
 
 NOT_DELIVERED = -1
 STATISTICS = ("lower", "upper", "mean", "std")
@@ -73,7 +67,7 @@ class PlanPanel:
     channel_index: Int32
     name: Int32
     uniprot: Int32
-    page: Pages
+    page: SignedInts
     lower: Float32 | None = None
     upper: Float32 | None = None
     mean: Float32 | None = None
@@ -84,9 +78,9 @@ class PlanPanel:
         return len(self.page)
 
     @property
-    def delivered(self) -> Flags:
+    def delivered(self) -> Bools:
         """Which image delivers which channel: bool array of shape (images, channels)."""
-        return cast(Flags, self.page != NOT_DELIVERED)
+        return cast(Bools, self.page != NOT_DELIVERED)
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -94,11 +88,11 @@ class PlanPanel:
         return tuple(name for name in STATISTICS if getattr(self, name) is not None)
 
     @property
-    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+    def arrays(self) -> tuple[AnyArray, ...]:
         """Every array that there is, in a fixed order."""
         return tuple(getattr(self, name) for name in ("channel_index", "name", "uniprot", "page", *self.used))
 
-    def narrowed(self, delivered: Flags) -> "PlanPanel":
+    def narrowed(self, delivered: Bools) -> "PlanPanel":
         """Return the panel with only what is `delivered` (images, channels); channels that no image delivers go."""
         kept = np.flatnonzero(delivered.any(axis=0))
 
@@ -117,7 +111,7 @@ class PlanPanel:
             std=taken(self.std),
         )
 
-    def entries(self, rows: Positions, channels: Positions) -> ChannelEntries:
+    def entries(self, rows: IntP, channels: IntP) -> ChannelEntries:
         """Return the entries at places of the table, as `numpy.nonzero` gives them."""
         values = {name: getattr(self, name) for name in STATISTICS}
         nothing = np.full(len(channels), np.nan, np.float32)

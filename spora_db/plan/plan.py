@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.arrays import AnyArray, Int32
 from spora_db.errors import counted
 from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.mask_parts import PlanMasks
-from spora_db.plan.panels import Int32, PlanChannels
+from spora_db.plan.panels import PlanChannels
 from spora_db.selection import StandardizationChoice, Unit
 
 VERSION = 4
@@ -172,7 +171,7 @@ def _digest(parts: Iterable[_Bytes]) -> bytes:
     return digest.digest()
 
 
-def _buffer(array: npt.NDArray[Any]) -> memoryview:
+def _buffer(array: AnyArray) -> memoryview:
     return np.ascontiguousarray(array).data
 
 
@@ -197,7 +196,7 @@ def _column_bytes(column: pa.ChunkedArray) -> list[_Bytes]:
     return [_buffer(known), _buffer(_numbers(values.fill_null(0).to_numpy()))]
 
 
-def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _numbers(values: AnyArray) -> AnyArray:
     """Return numbers as int64 if they are whole and fit, else as float64 (uint64 where it takes that)."""
     if values.dtype.kind == "f":
         values = values.astype(np.float64)

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp, parse_one
 
+from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import statement
 from spora_db.errors import TableError
 from spora_db.plan.cell_places import repeated_cell
-from spora_db.plan.panels import Int32
 from spora_db.plan.plan import ABSENT
 from spora_db.selection import Selection
 from spora_db.selection.compilation import identity_columns
@@ -144,13 +142,13 @@ def _aliases(selection: Selection) -> list[str]:
     return [f"column_{place}" for place in range(len(selection.columns))]
 
 
-def _order(keys: Sequence[npt.NDArray[Any]], columns: pa.Table) -> npt.NDArray[np.int64]:
+def _order(keys: Sequence[AnyArray], columns: pa.Table) -> Int64:
     """Return the order of rows by keys, and by the columns that can be compared: rows may be there several times."""
     refused = (pa.types.is_nested, pa.types.is_dictionary, pa.types.is_interval)
     comparable = [column for column in columns.columns if not any(is_one(column.type) for is_one in refused)]
     table = pa.table([*keys, *comparable], names=[str(place) for place in range(len(keys) + len(comparable))])
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.column_names])
-    found: npt.NDArray[np.int64] = order.to_numpy().astype(np.int64)
+    found: Int64 = order.to_numpy().astype(np.int64)
     return found
 
 
@@ -176,7 +174,7 @@ def _with_number(rows: exp.Query, catalog: Catalog) -> str | None:
     return name
 
 
-def _repeated(images: pa.Table, image: Int32, cell_id: Int32, places: npt.NDArray[np.int64]) -> TableError:
+def _repeated(images: pa.Table, image: Int32, cell_id: Int32, places: Int64) -> TableError:
     """Return the error for cells that are selected twice, the first of them named."""
     record = images.slice(int(image[places[0]].max()), 1).to_pylist()[0]
     return repeated_cell({**record, "cell_id": cell_id[places[0]]}, len(places))

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from spora_db.arrays import Bools, Float32, Int8
 from spora_db.catalog import Catalog
 from spora_db.errors import StatisticsNotFoundError, counted
-from spora_db.plan.panels import Flags, Float32, PlanPanel
+from spora_db.plan.panels import PlanPanel
 from spora_db.plan.values import SpecValues, read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.standardization.specs import Spec
@@ -38,18 +38,18 @@ class Found:
     """
 
     values: Values
-    known: Flags
-    reasons: npt.NDArray[np.int8]
+    known: Bools
+    reasons: Int8
 
     @property
-    def usable(self) -> Flags:
+    def usable(self) -> Bools:
         """Whether channels can be standardized with the values: bool array of shape (n, c)."""
-        return cast(Flags, self.reasons == 0)
+        return cast(Bools, self.reasons == 0)
 
     @property
-    def complete(self) -> Flags:
+    def complete(self) -> Bools:
         """Whether all that the spec uses is known: bool array of shape (n, c)."""
-        return cast(Flags, self.known.all(axis=0))
+        return cast(Bools, self.known.all(axis=0))
 
 
 def find_statistics(
@@ -81,12 +81,12 @@ def find_statistics(
         if choice.missing_statistics == "global" and not known[:, panel.delivered].all():
             # Moments belong to the quantiles that pixels were clipped to: both are taken from one spec.
             spare = _fetch(panel, place, tables, spec=spec, used=used, stats_level="global")
-            _fill(values, known, spare, cast(Flags, known[0] & ~known[1] & spare[1].all(axis=0)))
+            _fill(values, known, spare, cast(Bools, known[0] & ~known[1] & spare[1].all(axis=0)))
             other = global_spec(spec)
             if fallback is None:
                 fallback = read_values(modality, str(other), used, catalog)
             spare = _fetch(panel, place, fallback, spec=other, used=used, stats_level=choice.stats_level)
-            _fill(values, known, spare, cast(Flags, ~known.all(axis=0) & spare[1].all(axis=0)))
+            _fill(values, known, spare, cast(Bools, ~known.all(axis=0) & spare[1].all(axis=0)))
         lower, upper, mean, std = values
         assert upper is not None
         reasons = unusable(lower, upper, mean, std, use_mean_std=choice.use_mean_std, method=spec.method)
@@ -156,7 +156,7 @@ def _place(panel: PlanPanel, images: pa.Table) -> tuple[str, float]:
 def _fetch(
     panel: PlanPanel, place: tuple[str, float], tables: SpecValues, *, spec: Spec, used: tuple[str | None, ...],
     stats_level: str | None,
-) -> tuple[Values, Flags]:  # fmt: skip
+) -> tuple[Values, Bools]:  # fmt: skip
     """Return the statistics of a panel, and whether its quantiles and moments are known (2, n, c)."""
     shape = panel.page.shape
     values: list[Float32 | None] = []
@@ -179,7 +179,7 @@ def _fetch(
     return tuple(values), known
 
 
-def _fill(values: Values, known: Flags, spare: tuple[Values, Flags], where: Flags) -> None:
+def _fill(values: Values, known: Bools, spare: tuple[Values, Bools], where: Bools) -> None:
     """Put the values of another table where the first has none."""
     for own, other in zip(values, spare[0], strict=True):
         if own is not None and other is not None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from spora_db.arrays import Bools, Float32, Int64
 from spora_db.catalog import Catalog
-from spora_db.plan.panels import Flags, Float32, Int64, PlanPanel
+from spora_db.plan.panels import PlanPanel
 
 Place = tuple[str, float]
 
@@ -57,8 +58,8 @@ class LevelValues:
     images: Int64
     columns: Int64
     values: Mapping[str, Float32]
-    given: Mapping[str, Flags]
-    listed: Mapping[str, Flags]
+    given: Mapping[str, Bools]
+    listed: Mapping[str, Bools]
 
     def take(self, statistic: str, panel: PlanPanel) -> Float32:
         """Return a statistic of a panel's images and channels: (n, c), NaN where there is none."""
@@ -71,7 +72,7 @@ class LevelValues:
         found[:, columns < 0] = np.nan
         return found
 
-    def known(self, statistic: str, panel: PlanPanel) -> Flags:
+    def known(self, statistic: str, panel: PlanPanel) -> Bools:
         """Return of which images and channels the table of a statistic knows: (n, c)."""
         if not self._has_columns(statistic):
             return np.zeros(panel.page.shape, np.bool_)
@@ -83,7 +84,7 @@ class LevelValues:
     def _has_columns(self, statistic: str) -> bool:
         return statistic in self.listed and self.listed[statistic].size > 0
 
-    def _rows(self, panel: PlanPanel) -> tuple[Int64, Flags]:
+    def _rows(self, panel: PlanPanel) -> tuple[Int64, Bools]:
         """Return the row of each image of a panel, and whether it has one."""
         images = np.arange(panel.first, panel.first + len(panel), dtype=np.int64)
         if not len(self.images):
@@ -106,7 +107,7 @@ class SpecValues:
         return "global" if "global" in found else "image" if found else None
 
 
-_NO: Flags = np.zeros(1, np.bool_)
+_NO: Bools = np.zeros(1, np.bool_)
 
 
 def read_values(modality: str, spec: str, statistics: Sequence[str | None], catalog: Catalog) -> SpecValues:
@@ -185,7 +186,7 @@ def _level(tables: Mapping[str, pa.Table], names: Mapping[str, str], panel: Mapp
     return LevelValues(images=images, columns=columns, values=values, given=given, listed=in_file)
 
 
-def _matrix(lists: pa.ChunkedArray, columns: Flags) -> tuple[Float32, Flags]:
+def _matrix(lists: pa.ChunkedArray, columns: Bools) -> tuple[Float32, Bools]:
     """Return lists of one length as rows, NaN for null, and which have a value in any of some columns."""
     flat = lists.combine_chunks().flatten()
     shape = (len(lists), len(columns))

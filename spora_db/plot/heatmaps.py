@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Int64
 from spora_db.drawing.arguments import wrong_kind
 from spora_db.drawing.canvas import Picture, picture_format, save_picture
 from spora_db.drawing.charts import COLOURS, GREY, SOFT, TEXT, chart
@@ -150,7 +150,7 @@ class _Block:
     title: str
     tissues: list[str]
     channels: list[str]
-    state: npt.NDArray[np.int64]
+    state: Int64
 
 
 STATES = (

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spora_db.arrays import Bools
 from spora_db.drawing.canvas import Picture, picture_format
 from spora_db.drawing.contrast import Limits
 from spora_db.drawing.markers import choose_channels, spell_markers
@@ -192,7 +192,7 @@ def _whole(query: "SporaQuery", first: dict[str, Any], modality: str | None) -> 
     return replace(query, selection=selection)
 
 
-def _mask(query: "SporaQuery", source: "ImagePlan") -> npt.NDArray[np.bool_]:
+def _mask(query: "SporaQuery", source: "ImagePlan") -> Bools:
     """Load the tissue mask of an image."""
     from spora_db.catalog import lent_catalog
     from spora_db.masks import load_tissue_mask

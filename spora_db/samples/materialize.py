@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Bools, Float32, Int32, Int64
 from spora_db.errors import FileFormatError, TableError
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
@@ -19,8 +19,6 @@ from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.mask_parts import CELLS
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
-
-Pixels = npt.NDArray[np.float32]
 
 REMEMBERED = 1024
 """Images whose pages and transforms are kept; the oldest are dropped."""
@@ -53,18 +51,18 @@ class ImagePlan:
     """
 
     reader: ImageReader
-    pages: npt.NDArray[np.int64]
+    pages: Int64
     transform: Transform
     record: Mapping[str, Any]
     channel_names: list[str]
     uniprot_ids: list[str | None]
-    uniprot: npt.NDArray[np.int32]
+    uniprot: Int32
     spec: str
     filters: FilterFactory | None = None
     halo: bool = False
     overhang: bool = False
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> "ImagePlan":
+    def take(self, kept: Bools) -> "ImagePlan":
         """Return the plan of some of the C channels: those where the bool array `kept` of shape (C,) is true."""
         return replace(
             self,
@@ -81,7 +79,7 @@ class ImagePlan:
         transform = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
         return replace(self, transform=transform, spec="raw", filters=None)
 
-    def read(self, *, row: int, col: int, height: int, width: int, out: Pixels | None = None) -> Pixels:
+    def read(self, *, row: int, col: int, height: int, width: int, out: Float32 | None = None) -> Float32:
         """Return a region, written to `out` where given; beyond the image's edge it holds transformed zeros.
 
         Returns
@@ -116,7 +114,7 @@ class ImagePlan:
                 f"{self.record['modality']} image {self.reader.path} of {image_height} x {image_width} pixels. {remedy}"
             )
 
-    def read_whole(self) -> Pixels:
+    def read_whole(self) -> Float32:
         """Return the whole image, float32 of shape (C, H, W)."""
         _, height, width = self.reader.shape
         return self.read(row=0, col=0, height=height, width=width)
@@ -159,7 +157,7 @@ class Materializer:
             found = self._images[image] = self._prepare(image)
         return found
 
-    def region(self, image: int, *, row: int, col: int, height: int, width: int, out: Pixels | None = None) -> Pixels:
+    def region(self, image: int, *, row: int, col: int, height: int, width: int, out: Float32 | None = None) -> Float32:
         """Return a standardized region of one image, written to `out` where given; beyond the edge transformed zeros.
 
         Returns
@@ -173,7 +171,7 @@ class Materializer:
         """
         return self.image(image).read(row=row, col=col, height=height, width=width, out=out)
 
-    def tissue(self, image: int) -> Pixels:
+    def tissue(self, image: int) -> Float32:
         """Return one whole standardized image, float32 of shape (C, H, W)."""
         return self.image(image).read_whole()
 
@@ -253,7 +251,7 @@ class Materializer:
         )
 
 
-def cells_of_rows(plan: Plan, rows: npt.NDArray[np.int64], record: Mapping[str, Any]) -> ListedCells:
+def cells_of_rows(plan: Plan, rows: Int64, record: Mapping[str, Any]) -> ListedCells:
     """Return the cells that are rows of a plan, each in the middle of its tile; `record` says whose they are."""
     half = plan.tile_size // 2
     row, col = (places[rows].astype(np.float64) + half for places in (plan.row, plan.col))
@@ -263,9 +261,9 @@ def cells_of_rows(plan: Plan, rows: npt.NDArray[np.int64], record: Mapping[str, 
 def _pages(
     reader: ImageReader,
     record: Mapping[str, Any],
-    measured: npt.NDArray[np.int32],
-    panel: npt.NDArray[np.int32],
-) -> npt.NDArray[np.int32]:
+    measured: Int32,
+    panel: Int32,
+) -> Int32:
     """Return the planes of the chosen channels: the image holds the measured channels, or the full panel."""
     count = reader.shape[0]
     if count == record["measured_count"]:

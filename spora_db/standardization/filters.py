@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float32
 from spora_db.errors import ArgumentError, unknown
 from spora_db.standardization.settled import Settled, fixed
 
-Floats: TypeAlias = npt.NDArray[np.float32]
 Padding: TypeAlias = Literal["reflect", "replicate", "constant"]
 
 PADDINGS: Final[dict[str, int]] = {"reflect": 0, "replicate": 1, "constant": 2}
@@ -68,14 +67,14 @@ class Filter:
         """How far the filter sees, in pixels."""
         return self.kernel_size // 2
 
-    def weights(self) -> Floats:
+    def weights(self) -> Float32:
         """Return the Gaussian's weights along one axis, float32 of shape (kernel_size,), with sum 1."""
         offsets = np.arange(self.kernel_size, dtype=np.float64) - self.margin
         weights = np.exp(-0.5 * (offsets / self.sigma) ** 2)
-        normal: Floats = (weights / weights.sum()).astype(np.float32)
+        normal: Float32 = (weights / weights.sum()).astype(np.float32)
         return normal
 
-    def run(self, planes: Floats) -> None:
+    def run(self, planes: Float32) -> None:
         """Filter float32 planes of shape (C, H, W) in place.
 
         Raises
@@ -164,7 +163,7 @@ class FilterFactory(Settled):
         """How many pixels around a region the filters see together: the margin that ``halo`` reads."""
         return sum(item.margin for item in self.filters)
 
-    def apply_in_place(self, planes: Floats) -> None:
+    def apply_in_place(self, planes: Float32) -> None:
         """Filter float32 planes of shape (C, H, W) in place."""
         for item in self.filters:
             item.run(planes)
@@ -223,7 +222,7 @@ def build_filters(
     return FilterFactory(filter_list or (), filter_params)
 
 
-def as_array(x: Any) -> npt.NDArray[Any]:  # noqa: ANN401
+def as_array(x: Any) -> AnyArray:  # noqa: ANN401
     """Return an array, or the values of a tensor: of any device, with or without gradients, bfloat16 as float32."""
     if not _is_tensor(x):
         return np.asarray(x)
@@ -231,7 +230,7 @@ def as_array(x: Any) -> npt.NDArray[Any]:  # noqa: ANN401
     return np.asarray(values.float() if str(values.dtype) == "torch.bfloat16" else values)
 
 
-def as_tensor(result: Floats, *, like: Any) -> Any:  # noqa: ANN401
+def as_tensor(result: Float32, *, like: Any) -> Any:  # noqa: ANN401
     """Return ``result`` as a tensor, where ``like`` is one on its device; torch is imported when first needed."""
     import torch
 

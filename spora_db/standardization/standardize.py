@@ -1,11 +1,12 @@
 """The fused standardization: decoded pixels in, standardized float32 planes out, block by block or a whole region."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
 from spora_db.standardization.specs import Level, Spec, methods, parse_spec, register_standardizer
 from spora_db.standardization.strides import flat_line, flat_planes
@@ -21,11 +22,8 @@ __all__ = [
     "standardize_block", "standardize_region", "usable_channels", "warm_up",
 ]  # fmt: skip
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Indices: TypeAlias = npt.NDArray[np.int64]
 
-
-def standardize_block(pixels: npt.NDArray[Any], out: Floats, transform: Transform, slots: Indices) -> None:
+def standardize_block(pixels: AnyArray, out: Float32, transform: Transform, slots: Int64) -> None:
     """Standardize decoded planes into their places of a result, in one pass and without temporaries.
 
     Parameters
@@ -69,7 +67,7 @@ def standardize_block(pixels: npt.NDArray[Any], out: Floats, transform: Transfor
         _apply_function(transform, out[:, :height, :width], slots)
 
 
-def _check_block(pixels: npt.NDArray[Any], out: Floats, transform: Transform, slots: Indices) -> None:
+def _check_block(pixels: AnyArray, out: Float32, transform: Transform, slots: Int64) -> None:
     shape = pixels.shape
     if (
         pixels.ndim != 3
@@ -93,10 +91,10 @@ def _check_block(pixels: npt.NDArray[Any], out: Floats, transform: Transform, sl
 
 def _run(
     mode: int,
-    pixels: npt.NDArray[Any],
-    out: Floats,
-    slots: Indices,
-    coefficients: tuple[Floats, Floats, Floats, Floats],
+    pixels: AnyArray,
+    out: Float32,
+    slots: Int64,
+    coefficients: tuple[Float32, Float32, Float32, Float32],
 ) -> None:
     """Call the kernel on flat views of both arrays."""
     from spora_db.kernels.standardize import standardize_interleaved, standardize_planes
@@ -113,7 +111,7 @@ def _run(
         )
 
 
-def _apply_function(transform: Transform, out: Floats, slots: Indices) -> None:
+def _apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
     """Run a registered function on the clipped planes in ``out``, then mean and standard deviation in place."""
     from spora_db.kernels.standardize import AFFINE
 
@@ -133,18 +131,18 @@ def _apply_function(transform: Transform, out: Floats, slots: Indices) -> None:
 
 def standardize_region(
     reader: "ImageReader",
-    pages: "Sequence[int] | npt.NDArray[Any]",
+    pages: "Sequence[int] | AnyArray",
     transform: Transform,
     *,
     row: int,
     col: int,
     height: int,
     width: int,
-    out: Floats | None = None,
+    out: Float32 | None = None,
     pad: bool = True,
     filters: "FilterFactory | None" = None,
     halo: bool = False,
-) -> Floats:
+) -> Float32:
     """Read a region of an image and standardize it, block by block as it is decoded.
 
     Parameters
@@ -229,15 +227,15 @@ def standardize_region(
     return out
 
 
-def _inside(reader: "ImageReader", pages: Indices, transform: Transform, *, top: int, left: int, out: Floats) -> None:
+def _inside(reader: "ImageReader", pages: Int64, transform: Transform, *, top: int, left: int, out: Float32) -> None:
     _, height, width = out.shape
     for block in reader.blocks(pages, top, left, height, width):
         standardize_block(block.pixels, out[:, block.row :, block.col :], transform, block.slots)
 
 
 def _halo(
-    reader: "ImageReader", pages: Indices, transform: Transform, *, filters: "FilterFactory", top: int,
-    left: int, out: Floats, margin: int,
+    reader: "ImageReader", pages: Int64, transform: Transform, *, filters: "FilterFactory", top: int,
+    left: int, out: Float32, margin: int,
 ) -> None:  # fmt: skip
     """Standardize and filter the region with the margin that the image has around it, and keep the region."""
     _, height, width = out.shape
@@ -249,7 +247,7 @@ def _halo(
     out[:] = wide[:, top - first : top - first + height, left - start : left - start + width]
 
 
-def _zeros(reader: "ImageReader", transform: Transform) -> Floats:
+def _zeros(reader: "ImageReader", transform: Transform) -> Float32:
     """Return what a raw zero becomes in each channel, shape (C, 1, 1)."""
     values = np.empty((len(transform), 1, 1), np.float32)
     zeros = np.zeros((len(transform), 1, 1), reader.dtype)
@@ -257,7 +255,7 @@ def _zeros(reader: "ImageReader", transform: Transform) -> Floats:
     return values
 
 
-def _fill_outside(out: Floats, inner: tuple[slice, slice, slice], values: Floats) -> None:
+def _fill_outside(out: Float32, inner: tuple[slice, slice, slice], values: Float32) -> None:
     _, rows, cols = inner
     out[:, : rows.start] = values
     out[:, rows.stop :] = values

@@ -4,11 +4,12 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.arrays import Bools
 from spora_db.errors import ArgumentError
 from spora_db.standardization.filters import FilterFactory, as_array, as_tensor
 from spora_db.standardization.settled import Settled
@@ -19,8 +20,6 @@ from spora_db.standardization.tables import Statistics, load_statistics, statist
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 _OTHER: Final = "Make another with build_standardizer, and assign that to the dataset."
@@ -133,7 +132,7 @@ class Standardizer(Settled, TableFrames):
             use_mean_std=self.use_mean_std, stats_level=self.stats_level, frames=self._frames,
         )  # fmt: skip
 
-    def keep(self, statistics: Statistics, selected: Mask, *, tissue_id: str = "") -> Mask:
+    def keep(self, statistics: Statistics, selected: Bools, *, tissue_id: str = "") -> Bools:
         """Return ``selected`` without the channels that cannot be standardized; with them, and a warning, if so asked.
 
         Parameters
@@ -161,7 +160,7 @@ class Standardizer(Settled, TableFrames):
     def apply(
         self, x: Any, tissue_id: str, measured_mask: npt.ArrayLike,  # noqa: ANN401
         selected_mask: npt.ArrayLike | None = None, *, image_loading_mask: npt.ArrayLike | None = None,
-    ) -> tuple[Any, Mask]:  # fmt: skip
+    ) -> tuple[Any, Bools]:  # fmt: skip
         """Standardize loaded planes and leave out the channels that cannot be.
 
         Parameters

@@ -1,21 +1,22 @@
 """Planes as kernels want them: one flat line of memory with strides in elements."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from spora_db.arrays import AnyArray
 
 
 class FlatPlanes(NamedTuple):
     """Planes of shape (k, h, w) as one line: pixel (k, r, c) is ``flat[k * plane + r * line + c * step]``."""
 
-    flat: npt.NDArray[Any]
+    flat: AnyArray
     plane: int
     line: int
     step: int
 
 
-def flat_line(array: npt.NDArray[Any], *, writeable: bool) -> npt.NDArray[Any]:
+def flat_line(array: AnyArray, *, writeable: bool) -> AnyArray:
     """View the memory from the first to the last element as one line; strides must be positive multiples of the item.
 
     Parameters
@@ -29,7 +30,7 @@ def flat_line(array: npt.NDArray[Any], *, writeable: bool) -> npt.NDArray[Any]:
     return np.lib.stride_tricks.as_strided(array, (span + 1,), (array.itemsize,), writeable=writeable)
 
 
-def flat_planes(pixels: npt.NDArray[Any]) -> FlatPlanes:
+def flat_planes(pixels: AnyArray) -> FlatPlanes:
     """View planes as one line for a kernel; layouts and dtypes that numba lacks are copied first.
 
     numba knows that a one-dimensional contiguous array has unit strides and vectorizes; of a three-dimensional view it

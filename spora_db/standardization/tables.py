@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Bools, Float64
 from spora_db.errors import StatisticsNotFoundError, TableError, unknown
 from spora_db.standardization.specs import LEVELS, Level, Spec, parse_spec
 from spora_db.standardization.transform import Transform
@@ -17,7 +17,6 @@ from spora_db.standardization.wide_tables import wide_table
 if TYPE_CHECKING:
     import pandas as pd
 
-Values: TypeAlias = npt.NDArray[np.float64]
 
 QUANTILE_TABLES: Final = ("upper_quantiles", "lower_quantiles")
 MOMENT_TABLES: Final = ("means", "stds")
@@ -43,14 +42,14 @@ class Statistics:
 
     spec: Spec
     channel_names: tuple[str, ...]
-    lower: Values
-    upper: Values
-    mean: Values
-    std: Values
+    lower: Float64
+    upper: Float64
+    mean: Float64
+    std: Float64
     use_mean_std: bool = True
 
     @property
-    def usable(self) -> npt.NDArray[np.bool_]:
+    def usable(self) -> Bools:
         """Which channels can be standardized, bool of shape (C,); see :func:`spora_db.standardize.usable_channels`."""
         return usable_channels(
             self.lower, self.upper, self.mean, self.std, use_mean_std=self.use_mean_std, method=self.spec.method
@@ -158,7 +157,7 @@ def load_statistics(
     place = statistics_folder(folder, parsed)
     assert parsed.quantile_level is not None
 
-    def column(level: Level, kind: str) -> Values:
+    def column(level: Level, kind: str) -> Float64:
         if frames is not None and kind in frames:
             return _of_frame(frames[kind], kind, tissue_id=tissue_id, names=names)
         return _lookup(place / f"{level}_level_{kind}.parquet", level=level, tissue_id=tissue_id, names=names)
@@ -195,7 +194,7 @@ def moments_level(folder: Path, wanted: str | None = None) -> Level:
     raise StatisticsNotFoundError(message)
 
 
-def _lookup(path: Path, *, level: Level, tissue_id: str, names: tuple[str, ...]) -> Values:
+def _lookup(path: Path, *, level: Level, tissue_id: str, names: tuple[str, ...]) -> Float64:
     table = wide_table(path)
     if level == "global":
         if len(table.values) != 1:
@@ -218,7 +217,7 @@ def _lookup(path: Path, *, level: Level, tissue_id: str, names: tuple[str, ...])
     return table.values[row, [table.columns[name] for name in names]]
 
 
-def _of_frame(frame: "pd.DataFrame", kind: str, *, tissue_id: str, names: tuple[str, ...]) -> Values:
+def _of_frame(frame: "pd.DataFrame", kind: str, *, tissue_id: str, names: tuple[str, ...]) -> Float64:
     """Return a tissue's values from a table that a client holds; one row stands for all tissues."""
     absent = [name for name in names if name not in frame.columns]
     if absent:

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float32
 from spora_db.errors import ArgumentError, unknown
 from spora_db.standardization.specs import RGB_PRESETS, Elementwise, methods, registered
-
-Floats: TypeAlias = npt.NDArray[np.float32]
 
 EPSILON: Final = 1e-8
 
@@ -44,15 +43,15 @@ class Transform:
     """
 
     method: str
-    lower: Floats
-    upper: Floats
-    mean: Floats
-    std: Floats
+    lower: Float32
+    upper: Float32
+    mean: Float32
+    std: Float32
     use_mean_std: bool = True
     scale: float = 1.0
     function: Elementwise | None = None
     mode: int = field(init=False, repr=False)
-    coefficients: tuple[Floats, Floats, Floats, Floats] = field(init=False, repr=False)
+    coefficients: tuple[Float32, Float32, Float32, Float32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the shapes and fold everything into lower, upper, scale and offset per channel."""
@@ -78,7 +77,7 @@ class Transform:
         """Return the number of channels."""
         return len(self.lower)
 
-    def take(self, channels: "Sequence[int] | npt.NDArray[Any]") -> "Transform":
+    def take(self, channels: "Sequence[int] | AnyArray") -> "Transform":
         """Return the transform of a choice of channels, by index or by boolean mask.
 
         Parameters
@@ -94,7 +93,7 @@ class Transform:
         )  # fmt: skip
 
 
-def _coefficients(transform: Transform) -> tuple[Floats, Floats, Floats, Floats]:
+def _coefficients(transform: Transform) -> tuple[Float32, Float32, Float32, Float32]:
     """Fold epsilon, mean and standard deviation into one multiplication and one addition, in float64.
 
     Clipping is ``(clip(x) - lower) * scale + offset``: the subtraction stays first because it is exact where bounds are

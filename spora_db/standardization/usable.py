@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.arrays import Bools, Int8
 from spora_db.errors import ArgumentError
 from spora_db.standardization.specs import RGB_PRESETS
 
@@ -43,7 +44,7 @@ REMEDIES: Final[Mapping[str, str]] = {
 def unusable(
     lower: npt.ArrayLike | None, upper: npt.ArrayLike, mean: npt.ArrayLike | None = None,
     std: npt.ArrayLike | None = None, *, use_mean_std: bool, method: str,
-) -> npt.NDArray[np.int8]:  # fmt: skip
+) -> Int8:  # fmt: skip
     """Return why channels of a tissue cannot be standardized, as numbers of `REASONS`; 0 for those that can.
 
     Parameters
@@ -92,7 +93,7 @@ def unusable(
 def usable_channels(
     lower: npt.ArrayLike | None, upper: npt.ArrayLike, mean: npt.ArrayLike | None = None,
     std: npt.ArrayLike | None = None, *, use_mean_std: bool, method: str,
-) -> npt.NDArray[np.bool_]:  # fmt: skip
+) -> Bools:  # fmt: skip
     """Return which channels of a tissue have statistics that can standardize them.
 
     A channel is usable when its upper bound is finite and positive, its lower bound finite (above -1 for log1p, which
@@ -113,7 +114,7 @@ def usable_channels(
     >>> usable_channels(None, [3.0, 0.0, float("nan")], use_mean_std=False, method="quantile_clipping")
     array([ True, False, False])
     """
-    usable: npt.NDArray[np.bool_] = unusable(lower, upper, mean, std, use_mean_std=use_mean_std, method=method) == 0
+    usable: Bools = unusable(lower, upper, mean, std, use_mean_std=use_mean_std, method=method) == 0
     return usable
 
 
@@ -137,9 +138,7 @@ class Dropped:
     of: int
 
 
-def find_dropped(
-    names: Sequence[str], numbers: npt.NDArray[np.int8], measured: npt.NDArray[np.bool_]
-) -> tuple[Dropped, ...]:
+def find_dropped(names: Sequence[str], numbers: Int8, measured: Bools) -> tuple[Dropped, ...]:
     """Count which channels statistics drop, and why.
 
     Parameters

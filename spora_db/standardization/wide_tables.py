@@ -3,14 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Float64
 from spora_db.errors import FileFormatError, StatisticsNotFoundError, TableError
-
-Values: TypeAlias = npt.NDArray[np.float64]
 
 MOST_CELLS: Final = 500_000_000  # a table that claims more is refused before it is decoded
 MOST_TABLES: Final = 128
@@ -37,7 +35,7 @@ class WideTable:
     path: Path
     columns: dict[str, int]
     rows: dict[str, int] | None
-    values: Values
+    values: Float64
 
 
 def wide_table(path: str | Path) -> WideTable:
@@ -91,7 +89,7 @@ def _read(path: Path) -> WideTable:
         raise TableError(message)
     index = _id_column(table, path)
     columns: dict[str, int] = {}
-    values: list[Values] = []
+    values: list[Float64] = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type
         if name != index and (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):

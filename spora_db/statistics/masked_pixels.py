@@ -1,19 +1,17 @@
 """The pixels of an image under its tissue mask, block by block: never the whole image in memory."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Bools, Int64
 from spora_db.standardization.strides import flat_planes
 
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader
 
-Mask: TypeAlias = npt.NDArray[np.bool_]
-Indices: TypeAlias = npt.NDArray[np.int64]
-Runs: TypeAlias = tuple[Indices, Indices, Indices]
+Runs: TypeAlias = tuple[Int64, Int64, Int64]
 
 LEAST_SIDE: Final = 256  # smaller chunks are asked for together: 1,024 of 16 x 16 take 21 ms so, 29 ms one by one
 
@@ -43,9 +41,7 @@ def regions(shape: tuple[int, int], chunks: tuple[int, int]) -> Iterator[tuple[i
             yield row, col, min(height, shape[0] - row), min(width, shape[1] - col)
 
 
-def masked_blocks(
-    reader: "ImageReader", pages: Indices, mask: Mask
-) -> Iterator[tuple[npt.NDArray[Any], Indices, Runs, int]]:
+def masked_blocks(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[tuple[AnyArray, Int64, Runs, int]]:
     """Decode the parts of an image where there is tissue.
 
     Parameters
@@ -90,7 +86,7 @@ def masked_blocks(
                 yield block.pixels, block.slots, runs, inside
 
 
-def gather(pixels: npt.NDArray[Any], runs: Runs, slots: Indices, out: npt.NDArray[Any], filled: Indices) -> None:
+def gather(pixels: AnyArray, runs: Runs, slots: Int64, out: AnyArray, filled: Int64) -> None:
     """Append the tissue pixels of decoded planes to the rows of ``out``.
 
     Parameters
@@ -114,7 +110,7 @@ def gather(pixels: npt.NDArray[Any], runs: Runs, slots: Indices, out: npt.NDArra
     )
 
 
-def masked_values(reader: "ImageReader", pages: Indices, mask: Mask) -> Iterator[tuple[npt.NDArray[Any], Indices]]:
+def masked_values(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[tuple[AnyArray, Int64]]:
     """Give the tissue pixels of one decoded block after the other.
 
     Parameters
@@ -138,7 +134,7 @@ def masked_values(reader: "ImageReader", pages: Indices, mask: Mask) -> Iterator
         yield values, slots
 
 
-def kept_values(reader: "ImageReader", pages: Indices, mask: Mask) -> npt.NDArray[Any]:
+def kept_values(reader: "ImageReader", pages: Int64, mask: Bools) -> AnyArray:
     """Return all tissue pixels of an image at once.
 
     Parameters

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Bools, Float64, Int64
 from spora_db.standardization.specs import registered
 from spora_db.standardization.transform import EPSILON
 
 if TYPE_CHECKING:
     from spora_db.standardization.specs import Elementwise
-
-Reals: TypeAlias = npt.NDArray[np.float64]
-Counts: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,21 +36,21 @@ class Moments:
     (array([2.]), array([1.633]))
     """
 
-    count: Reals
-    mean: Reals
-    squares: Reals
+    count: Float64
+    mean: Float64
+    squares: Float64
 
     @property
-    def means(self) -> Reals:
+    def means(self) -> Float64:
         """The mean, NaN where there are no pixels."""
         return np.where(self.count > 0, self.mean, np.nan)
 
     @property
-    def std(self) -> Reals:
+    def std(self) -> Float64:
         """The population standard deviation, NaN where there are no pixels."""
         return np.sqrt(np.divide(self.squares, self.count, out=np.full_like(self.mean, np.nan), where=self.count > 0))
 
-    def of(self, channels: npt.NDArray[np.bool_]) -> "Moments":
+    def of(self, channels: Bools) -> "Moments":
         """Return the moments without the pixels of all channels but these."""
         return Moments(
             count=np.where(channels, self.count, 0.0),
@@ -86,7 +83,7 @@ def _pair(one: Moments, two: Moments) -> Moments:
         )
 
 
-def transformed(values: Reals, *, method: str, lower: float, upper: float) -> Reals:
+def transformed(values: Float64, *, method: str, lower: float, upper: float) -> Float64:
     """Return clipped and transformed pixels in float64, before mean and standard deviation.
 
     Parameters
@@ -116,7 +113,7 @@ def transformed(values: Reals, *, method: str, lower: float, upper: float) -> Re
     return np.asarray(function(clipped), dtype=np.float64)
 
 
-def of_counts(counts: Counts, lowest: int, *, method: str, lower: Reals, upper: Reals) -> Moments:
+def of_counts(counts: Int64, lowest: int, *, method: str, lower: Float64, upper: Float64) -> Moments:
     """Return the moments of integers, given how often each value occurs.
 
     Parameters
@@ -159,7 +156,7 @@ class MomentSums:
         Clipping bounds, shape (C,); channels whose bounds are NaN get NaN.
     """
 
-    def __init__(self, *, method: str, lower: Reals, upper: Reals) -> None:
+    def __init__(self, *, method: str, lower: Float64, upper: Float64) -> None:
         from spora_db.kernels.moments import BUFFER, CLIP, LEAST, LOG1P, MOST, PLAIN, STATE
 
         self._mode = {"quantile_clipping": CLIP, "quantile_clipping_log1p": LOG1P}.get(method, PLAIN)
@@ -169,7 +166,7 @@ class MomentSums:
         self._state[:, [LEAST, MOST]] = np.inf, -np.inf
         self._scratch = np.empty(BUFFER)
 
-    def add(self, values: npt.NDArray[Any], slots: Counts) -> None:
+    def add(self, values: AnyArray, slots: Int64) -> None:
         """Add the pixels ``values`` of shape (j, n) of the channels ``slots``."""
         from spora_db.kernels.moments import add_values
 

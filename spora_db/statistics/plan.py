@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy.typing as npt
-
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 from spora_db.standardization.specs import Spec, registered
 from spora_db.statistics.tissue import KEPT_BYTES, asked_quantiles
@@ -108,7 +107,7 @@ class Partial:
     """
 
     tissue_id: str
-    arrays: Mapping[str, npt.NDArray[Any]]
+    arrays: Mapping[str, AnyArray]
     record: Mapping[str, Any]
 
 

@@ -1,14 +1,11 @@
 """Exact quantiles by numpy's default definition: from all values, from counts of values, or digit by digit of keys."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-Reals: TypeAlias = npt.NDArray[np.float64]
-Counts: TypeAlias = npt.NDArray[np.int64]
-Keys: TypeAlias = npt.NDArray[np.uint64]
+from spora_db.arrays import AnyArray, Float64, Int64, UInt32, UInt64
 
 BINS: Final = 1 << 16
 SMALL_LOWEST: Final = -(1 << 15)  # values of 8- and 16-bit integers of either sign share one line of bins
@@ -61,7 +58,7 @@ class KeyKind:
         sign, ones = (int(flip) for flip in self.flips)
         return np.uint64((infinity | sign) ^ ones), np.uint64(infinity ^ sign)
 
-    def decode(self, keys: Keys) -> Reals:
+    def decode(self, keys: UInt64) -> Float64:
         """Return the values of keys, as float64."""
         sign, ones = self.flips
         positive = (keys & sign) != 0 if int(sign) else np.ones(keys.shape, bool)
@@ -89,7 +86,7 @@ def between(low: float, high: float, weight: float) -> float:
     return high - step * (1 - weight) if weight >= 0.5 else low + step * weight
 
 
-def of_counts(counts: Counts, quantiles: tuple[float, ...], *, lowest: int = SMALL_LOWEST) -> Reals:
+def of_counts(counts: Int64, quantiles: tuple[float, ...], *, lowest: int = SMALL_LOWEST) -> Float64:
     """Return quantiles of integers given how often each value occurs.
 
     Parameters
@@ -121,7 +118,7 @@ def of_counts(counts: Counts, quantiles: tuple[float, ...], *, lowest: int = SMA
     return result
 
 
-def of_values(values: npt.NDArray[Any], quantiles: tuple[float, ...]) -> Reals:
+def of_values(values: AnyArray, quantiles: tuple[float, ...]) -> Float64:
     """Return quantiles of each row, equal to ``np.quantile(values.astype(float64), q, axis=1)`` to the last bit.
 
     Parameters
@@ -159,9 +156,7 @@ def of_values(values: npt.NDArray[Any], quantiles: tuple[float, ...]) -> Reals:
     return result
 
 
-def _select(
-    bits: npt.NDArray[np.uint32], low: int, high: int, scratch: npt.NDArray[np.uint32], counts: Counts
-) -> tuple[float, float]:
+def _select(bits: UInt32, low: int, high: int, scratch: UInt32, counts: Int64) -> tuple[float, float]:
     from spora_db.kernels.statistics import next_key, select_rank
 
     first = select_rank(bits, low, scratch, counts)
@@ -192,9 +187,9 @@ class Search:
     dtype: str
     quantiles: tuple[float, ...]
     depth: int
-    prefixes: Keys
-    ranks: Counts
-    totals: Counts
+    prefixes: UInt64
+    ranks: Int64
+    totals: Int64
 
     @classmethod
     def start(cls, dtype: str, quantiles: tuple[float, ...], channels: int) -> "Search":
@@ -205,7 +200,7 @@ class Search:
             ranks=np.zeros(shape, np.int64), totals=np.zeros(channels, np.int64),
         )  # fmt: skip
 
-    def take(self, channels: Counts) -> "Search":
+    def take(self, channels: Int64) -> "Search":
         """Return the search for some of the channels."""
         return replace(self, prefixes=self.prefixes[channels], ranks=self.ranks[channels], totals=self.totals[channels])
 
@@ -214,7 +209,7 @@ class Search:
         """Whether all digits are known."""
         return self.depth == KeyKind(self.dtype).digits
 
-    def wanted(self) -> tuple[Keys, Counts]:
+    def wanted(self) -> tuple[UInt64, Int64]:
         """Return the distinct prefixes per channel, uint64 of shape (C, 2 * quantiles), and how many there are."""
         table, known = np.zeros_like(self.prefixes), np.zeros(len(self.prefixes), np.int64)
         for channel in range(len(table) if self.depth else 0):
@@ -222,7 +217,7 @@ class Search:
             table[channel, : len(distinct)], known[channel] = distinct, len(distinct)
         return table, known
 
-    def refine(self, counts: Counts, broken: Counts) -> "Search":
+    def refine(self, counts: Int64, broken: Int64) -> "Search":
         """Return the search with one more digit known, from the counts of all pixels."""
         totals = self.totals
         prefixes, ranks = self.prefixes.copy(), self.ranks.copy()
@@ -241,7 +236,7 @@ class Search:
                 prefixes[channel, target] = (int(prefixes[channel, target]) << 16) | digit
         return replace(self, depth=self.depth + 1, prefixes=prefixes, ranks=ranks, totals=totals)
 
-    def values(self) -> Reals:
+    def values(self) -> Float64:
         """Return the quantiles, float64 of shape (C, quantiles); NaN for channels without pixels or with NaN."""
         around = KeyKind(self.dtype).decode(self.prefixes)
         result = np.full((len(around), len(self.quantiles)), np.nan)
@@ -274,7 +269,7 @@ class DigitCounter:
         channels, width = len(self._known), max(1, int(self._known.max(initial=0)))
         self.counts, self.broken = np.zeros((channels, width, BINS), np.int64), np.zeros(channels, np.int64)
 
-    def add(self, values: npt.NDArray[Any], slots: Counts) -> None:
+    def add(self, values: AnyArray, slots: Int64) -> None:
         """Count the pixels ``values`` of shape (j, n) of the channels ``slots``, as numbers of the search's dtype."""
         from spora_db.kernels.statistics import count_digits
 

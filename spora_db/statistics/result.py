@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import Bools, Float64
 from spora_db.errors import WriteError, unknown
 from spora_db.files.writing import write_parquet
 from spora_db.standardization.specs import LEVELS, Spec
@@ -16,8 +16,6 @@ from spora_db.statistics.moments import Moments
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Reals: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,11 +46,11 @@ class StatisticsResult:
     spec: Spec
     channel_names: tuple[str, ...]
     tissue_ids: tuple[str, ...]
-    upper: Reals
-    lower: Reals
-    means: Reals
-    stds: Reals
-    measured: npt.NDArray[np.bool_]
+    upper: Float64
+    lower: Float64
+    means: Float64
+    stds: Float64
+    measured: Bools
     pooled: Moments
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -109,7 +107,7 @@ class StatisticsResult:
         numbers = unusable(low, high, mean, std, use_mean_std=True, method=self.spec.method)
         return find_dropped(self.channel_names, numbers, self.measured)
 
-    def _table(self, kind: str, values: Reals) -> "pa.Table":
+    def _table(self, kind: str, values: Float64) -> "pa.Table":
         """Lay a table out as pandas writes it: at image level the tissue ids are the unnamed index, the last column."""
         import pandas as pd
         import pyarrow as pa

@@ -1,11 +1,10 @@
 """How the rounds of cohort statistics fold: sparse counts add up, moments merge in sorted order of tissues."""
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Float64, Int64
 from spora_db.errors import ArgumentError
 from spora_db.standardization.usable import usable_channels
 from spora_db.statistics import moments, quantiles
@@ -15,11 +14,8 @@ from spora_db.statistics.quantiles import BINS, SMALL_BINS, SMALL_LOWEST, DigitC
 from spora_db.statistics.result import StatisticsResult
 from spora_db.statistics.tissue import asked_quantiles, bounds, is_small
 
-Counts: TypeAlias = npt.NDArray[np.int64]
-Reals: TypeAlias = npt.NDArray[np.float64]
 
-
-def pack_counts(counts: Counts, present: Counts) -> dict[str, npt.NDArray[Any]]:
+def pack_counts(counts: Int64, present: Int64) -> dict[str, AnyArray]:
     """Keep the bins that are not empty.
 
     Parameters
@@ -64,7 +60,7 @@ def after_moments(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial
     return _result(plan, names, upper=upper, lower=lower, parts=parts, pooled=pooled)
 
 
-def _pooled_usable(plan: StatisticsPlan, parts: list[Moments], upper: Reals, lower: Reals) -> Moments:
+def _pooled_usable(plan: StatisticsPlan, parts: list[Moments], upper: Float64, lower: Float64) -> Moments:
     """Pool the moments of the tissues that keep a channel.
 
     A tissue whose own figures drop a channel (it is constant there, or its logarithm has no value) is not standardized
@@ -132,7 +128,7 @@ def _after_values(plan: StatisticsPlan, partials: Iterable[Partial], channels: i
 
 
 def _result(
-    plan: StatisticsPlan, names: tuple[str, ...], *, upper: Reals, lower: Reals, parts: list[Moments],
+    plan: StatisticsPlan, names: tuple[str, ...], *, upper: Float64, lower: Float64, parts: list[Moments],
     pooled: Moments | None = None,
 ) -> StatisticsResult:  # fmt: skip
     if not parts:
@@ -145,7 +141,7 @@ def _result(
     )  # fmt: skip
 
 
-def _unpack(part: Partial, counts: Counts) -> None:
+def _unpack(part: Partial, counts: Int64) -> None:
     arrays = part.arrays
     assert counts.shape[2] in (BINS, SMALL_BINS)
     np.add.at(counts, (arrays["channel"], arrays["prefix"], arrays["bin"]), arrays["number"])
@@ -160,6 +156,6 @@ def _dtypes(partials: Iterable[Partial]) -> set[str]:
     return found
 
 
-def _listed(values: Reals) -> list[float | None]:
+def _listed(values: Float64) -> list[float | None]:
     """List bounds as JSON has them: None for NaN, which reads back as NaN."""
     return [None if np.isnan(value) else float(value) for value in values]

@@ -14,11 +14,11 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
+from spora_db.arrays import AnyArray, Bools, Float64, Int64
 from spora_db.errors import ArgumentError, FileFormatError, SporaError
 from spora_db.standardization.specs import Spec, parse_spec
 from spora_db.statistics.moments import Moments
@@ -41,9 +41,6 @@ from spora_db.statistics.tissue import (
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader, MissingChunks
 
-Reals: TypeAlias = npt.NDArray[np.float64]
-Indices: TypeAlias = npt.NDArray[np.int64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 __all__ = [
     "Partial", "Round", "StatisticsPlan", "StatisticsResult", "StatisticsUnit", "compute_statistics", "first_round",
@@ -93,7 +90,7 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
     if pages.max(initial=-1) >= reader.shape[0] or len(present) == 0:
         message = f"Image {unit.image} has {reader.shape[0]} pages; pages asked for: {sorted(unit.pages.values())}."
         raise FileFormatError(message)
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: dict[str, AnyArray] = {}
     odd: dict[str, str] = {}
     if stage.kind == "tissue":
         found = tissue_statistics(reader, mask, pages=pages, spec=plan.spec, kept_bytes=plan.kept_bytes)
@@ -237,13 +234,13 @@ def _raise(failures: Mapping[str, str], *, total: int) -> NoReturn:
     raise SporaError(message)
 
 
-def _arrays(moments: Moments) -> dict[str, npt.NDArray[Any]]:
+def _arrays(moments: Moments) -> dict[str, AnyArray]:
     return {"count": moments.count, "mean": moments.mean, "squares": moments.squares}
 
 
 def _odd(
-    unit: StatisticsUnit, plan: StatisticsPlan, present: Indices, reader: "ImageReader", *, pages: Indices, mask: Mask,
-    bounds: tuple[Reals, Reals],
+    unit: StatisticsUnit, plan: StatisticsPlan, present: Int64, reader: "ImageReader", *, pages: Int64, mask: Bools,
+    bounds: tuple[Float64, Float64],
 ) -> dict[str, str]:  # fmt: skip
     """Say of the channels whose quantiles are no numbers of float32 what their pixels are, and warn of it."""
     with np.errstate(over="ignore", invalid="ignore"):

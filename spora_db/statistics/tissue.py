@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from spora_db.arrays import Bools, Float64, Int64
 from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.standardization.specs import Spec
 from spora_db.statistics import moments, quantiles
@@ -17,9 +18,6 @@ from spora_db.statistics.quantiles import SMALL_BINS, SMALL_LOWEST, DigitCounter
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader
 
-Reals: TypeAlias = npt.NDArray[np.float64]
-Counts: TypeAlias = npt.NDArray[np.int64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 
 KEPT_BYTES: Final = 256 * 2**20
 
@@ -36,8 +34,8 @@ class TissueStatistics:
         Of the transformed pixels.
     """
 
-    upper: Reals
-    lower: Reals
+    upper: Float64
+    lower: Float64
     moments: Moments
 
 
@@ -62,7 +60,7 @@ def is_small(dtype: npt.DTypeLike) -> bool:
 
 
 def tissue_statistics(
-    reader: "ImageReader", mask: Mask, *, pages: npt.ArrayLike, spec: Spec, kept_bytes: int = KEPT_BYTES
+    reader: "ImageReader", mask: Bools, *, pages: npt.ArrayLike, spec: Spec, kept_bytes: int = KEPT_BYTES
 ) -> TissueStatistics:
     """Compute the statistics of one tissue, in one decode of its masked blocks where they fit into memory.
 
@@ -122,7 +120,7 @@ def tissue_statistics(
     )
 
 
-def check_mask(reader: "ImageReader", mask: Mask) -> None:
+def check_mask(reader: "ImageReader", mask: Bools) -> None:
     """Refuse a mask of another size than the image, or without a pixel.
 
     Raises
@@ -139,13 +137,13 @@ def check_mask(reader: "ImageReader", mask: Mask) -> None:
         raise FileFormatError(message)
 
 
-def bounds(found: Reals) -> tuple[Reals, Reals]:
+def bounds(found: Float64) -> tuple[Float64, Float64]:
     """Return lower and upper bounds from the quantiles of :func:`asked_quantiles`; the lower is zero if not asked."""
     upper = found[:, 0]
     return (found[:, 1] if found.shape[1] > 1 else np.where(np.isnan(upper), np.nan, 0.0)), upper
 
 
-def value_counts(reader: "ImageReader", pages: Counts, mask: Mask) -> Counts:
+def value_counts(reader: "ImageReader", pages: Int64, mask: Bools) -> Int64:
     """Count the values of the masked pixels of an image of 8- or 16-bit integers, in one pass.
 
     Returns
@@ -161,7 +159,7 @@ def value_counts(reader: "ImageReader", pages: Counts, mask: Mask) -> Counts:
     return counts[:, 0]
 
 
-def digit_counts(reader: "ImageReader", pages: Counts, mask: Mask, *, search: Search) -> tuple[Counts, Counts]:
+def digit_counts(reader: "ImageReader", pages: Int64, mask: Bools, *, search: Search) -> tuple[Int64, Int64]:
     """Count the next digit of a search over the masked pixels of an image, in one pass.
 
     Returns
@@ -175,7 +173,7 @@ def digit_counts(reader: "ImageReader", pages: Counts, mask: Mask, *, search: Se
     return counter.counts, counter.broken
 
 
-def odd_pixels(reader: "ImageReader", pages: Counts, mask: Mask) -> list[str]:
+def odd_pixels(reader: "ImageReader", pages: Int64, mask: Bools) -> list[str]:
     """Return for each page what makes its quantiles no numbers of float32, in one pass over float pixels.
 
     Returns
@@ -195,7 +193,7 @@ def odd_pixels(reader: "ImageReader", pages: Counts, mask: Mask) -> list[str]:
 
 
 def tissue_moments(
-    reader: "ImageReader", mask: Mask, *, pages: Counts, spec: Spec, lower: Reals, upper: Reals
+    reader: "ImageReader", mask: Bools, *, pages: Int64, spec: Spec, lower: Float64, upper: Float64
 ) -> Moments:
     """Compute the moments of the transformed masked pixels under given bounds, in one pass.
 
@@ -217,16 +215,16 @@ def tissue_moments(
     return sums.result()
 
 
-def spread(values: Reals, present: Counts, channels: int, fill: float) -> Reals:
+def spread(values: Float64, present: Int64, channels: int, fill: float) -> Float64:
     """Put the values of the measured channels at their places in the panel."""
     result = np.full(channels, fill)
     result[present] = values
     return result
 
 
-def spread_moments(found: Moments, present: Counts, channels: int) -> Moments:
+def spread_moments(found: Moments, present: Int64, channels: int) -> Moments:
     """Put the moments of the measured channels at their places in the panel; the others have none."""
-    parts: Mapping[str, Reals] = {
+    parts: Mapping[str, Float64] = {
         name: spread(getattr(found, name), present, channels, 0.0) for name in ("count", "mean", "squares")
     }
     return Moments(**parts)

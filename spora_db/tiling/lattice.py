@@ -3,15 +3,13 @@
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from spora_db.arrays import AnyArray, Int64, UInt8
 from spora_db.errors import ArgumentError
 from spora_db.kernels import tiling as kernels
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +30,12 @@ class Lattice:
         Pixels of a tile.
     """
 
-    row_starts: Ints = field(repr=False)
-    col_starts: Ints = field(repr=False)
-    row_spans: Ints = field(repr=False)
-    col_spans: Ints = field(repr=False)
-    cells: NDArray[Any] = field(repr=False)
-    valid: NDArray[Any] = field(repr=False)
+    row_starts: Int64 = field(repr=False)
+    col_starts: Int64 = field(repr=False)
+    row_spans: Int64 = field(repr=False)
+    col_spans: Int64 = field(repr=False)
+    cells: AnyArray = field(repr=False)
+    valid: AnyArray = field(repr=False)
     area: int
 
     @property
@@ -45,17 +43,17 @@ class Lattice:
         """Mask pixels of the whole mask, whether or not a candidate reaches them."""
         return int(self.cells.sum(dtype=np.int64))
 
-    def candidates(self, least: int) -> Ints:
+    def candidates(self, least: int) -> Int64:
         """Return the positions with at least ``least`` mask pixels, in row-major order."""
         return np.flatnonzero(self.valid >= least)
 
-    def tiles(self, positions: Ints) -> Ints:
+    def tiles(self, positions: Int64) -> Int64:
         """Return (row, col) of positions, shape (n, 2)."""
         row, col = np.divmod(positions, self.col_starts.size)
         return np.stack([self.row_starts[row], self.col_starts[col]], axis=1)
 
 
-def build_lattice(pixels: NDArray[np.uint8], *, tile_size: int, row_starts: Ints, col_starts: Ints) -> Lattice:
+def build_lattice(pixels: UInt8, *, tile_size: int, row_starts: Int64, col_starts: Int64) -> Lattice:
     """Cut ``pixels`` (uint8, non-zero is mask) along the borders of all candidates and count each cell, in one pass.
 
     Raises
@@ -88,7 +86,7 @@ def build_lattice(pixels: NDArray[np.uint8], *, tile_size: int, row_starts: Ints
     )
 
 
-def greedy_starts(length: int, *, tile_size: int, stride: int) -> Ints:
+def greedy_starts(length: int, *, tile_size: int, stride: int) -> Int64:
     """Return 0, stride, 2 stride, ... and the start flush with the end, of tiles inside ``length`` pixels.
 
     Examples
@@ -136,7 +134,7 @@ def decimal(share: float) -> Fraction:
     return Fraction(repr(float(share)))
 
 
-def mask_pixels(mask: ArrayLike) -> NDArray[np.uint8]:
+def mask_pixels(mask: ArrayLike) -> UInt8:
     """Return a mask as contiguous bytes, non-zero where ``mask > 0``; bool and uint8 arrays are not copied.
 
     Raises
@@ -158,7 +156,7 @@ def mask_pixels(mask: ArrayLike) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array)
 
 
-def _edges(starts: Ints, length: int, tile_size: int) -> tuple[Ints, Ints]:
+def _edges(starts: Int64, length: int, tile_size: int) -> tuple[Int64, Int64]:
     """Return the borders of all tiles along one axis, clipped to it, and the cells of each start."""
     ends = np.minimum(starts + tile_size, length)
     edges = np.unique(np.concatenate([starts, ends, [0, length]]))

@@ -3,11 +3,12 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from spora_db.arrays import AnyArray, UInt8
 from spora_db.tiling.tiling import Tiling, tile_grid, tile_mask
 
-Result = tuple[list["Tile"], dict[str, Any], NDArray[np.uint8]]
+Result = tuple[list["Tile"], dict[str, Any], UInt8]
 
 
 class Tile(NamedTuple):
@@ -120,7 +121,7 @@ def get_grid_tile(mask: ArrayLike, tile_size: int, stride: int | None = None, to
     return _published(np.asarray(mask), tiling, (tiling.stats["padded_height"], tiling.stats["padded_width"]))
 
 
-def _published(mask: NDArray[Any], tiling: Tiling, padded: tuple[int, int]) -> Result:
+def _published(mask: AnyArray, tiling: Tiling, padded: tuple[int, int]) -> Result:
     """Put a tiling into the published form."""
     size = tiling.stats["tile_size"]
     covered = np.zeros(padded, np.uint8)

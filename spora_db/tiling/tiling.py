@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from spora_db.arrays import Float64, Int64
 from spora_db.kernels import tiling as kernels
 from spora_db.kernels import tiling_greedy
 from spora_db.tiling.lattice import build_lattice, decimal, greedy_starts, least_count, mask_pixels, padded_length
 from spora_db.tiling.parameters import TilingParameters, check_strategy
 
-Ints = NDArray[np.int64]
 __all__ = ["Tiling", "TilingParameters", "check_strategy", "tile_grid", "tile_mask", "tile_with"]
 
 STOP_REASONS = {
@@ -39,9 +39,9 @@ class Tiling:
         One row of the tile_stats file, without its ``tissue_id``.
     """
 
-    tiles: Ints = field(repr=False)
-    gains: Ints = field(repr=False)
-    valid_ratios: NDArray[np.float64] = field(repr=False)
+    tiles: Int64 = field(repr=False)
+    gains: Int64 = field(repr=False)
+    valid_ratios: Float64 = field(repr=False)
     stats: dict[str, Any]
 
 
