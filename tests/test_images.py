@@ -27,9 +27,8 @@ from spora_db.images import (
     write_ometiff,
     write_omezarr,
 )
-from spora_db.images.buffers import BUFFERS
 from spora_db.images.cache import DEFAULT_BYTES
-from spora_db.images.chunk_codecs import checked
+from spora_db.images.chunk_codecs import BUFFERS, checked
 from spora_db.images.files import FILES, MAX_OPEN_FILES
 from spora_db.images.page_groups import group_pages
 
@@ -154,7 +153,7 @@ def test_memory_is_used_again_only_when_nothing_views_it(tmp_path: Path) -> None
     path = write_omezarr(tmp_path / "a.ome.zarr", image, mpp=1, chunk=200, shard=600)
     rng = np.random.default_rng(0)
     kept: deque = deque(maxlen=5)
-    BUFFERS.forget_all()
+    BUFFERS.forget()
     for limit in (0, 3 * 8 * 200 * 200 * 4, 10 * 8 * 200 * 200 * 4, 0):
         set_cache_bytes(limit)
         for _ in range(40):
@@ -171,11 +170,11 @@ def test_memory_is_used_again_only_when_nothing_views_it(tmp_path: Path) -> None
                 rows = slice(top + block.row, top + block.row + height)
                 cols = slice(left + block.col, left + block.col + width)
                 np.testing.assert_array_equal(block.pixels, image[asked[block.slots], rows, cols])
-    before = {id(buffer) for buffer in (*BUFFERS._idle, *BUFFERS._lent)}
     kept.clear()
     del block
+    before = {id(buffer) for buffer in BUFFERS.free}
     read_region(open_image(path), pages, row=0, col=0, height=100, width=100)
-    assert {id(buffer) for buffer in (*BUFFERS._idle, *BUFFERS._lent)} <= before
+    assert {id(buffer) for buffer in BUFFERS.free} <= before
 
 
 def test_threads_read_the_same(path: Path) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from spora_db.arrays import Int64, UInt8
-from spora_db.images.buffers import BUFFERS
-from spora_db.images.chunk_codecs import ChunkError, decode_chunk
+from spora_db.images.chunk_codecs import BUFFERS, ChunkError, decode_chunk
 
 HEADER = struct.Struct("<BBBBiii")
 VERSION = 2  # of the format of blosc 1; any other buffer is decoded whole

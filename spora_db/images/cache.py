@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
-from spora_db.images.buffers import BUFFERS
 
 DEFAULT_BYTES = 256 * 2**20
 OWNERS = itertools.count()  # numbers that tell the chunks and files of one reader from those of all others
@@ -74,15 +73,13 @@ class ChunkCache:
             old = self._entries.pop(key, None)
             self._held += array.nbytes - (0 if old is None else old.nbytes)
             self._entries[key] = array
-            dropped = self._shrink()
-        BUFFERS.give(dropped)
+            self._shrink()
 
     def resize(self, limit: int) -> None:
         """Change the limit, forgetting what no longer fits."""
         with self._lock:
             self._limit = limit
-            dropped = self._shrink()
-        BUFFERS.give(dropped)
+            self._shrink()
 
     def info(self) -> CacheInfo:
         """Return the counters."""
@@ -96,13 +93,10 @@ class ChunkCache:
                 entries=len(self._entries),
             )
 
-    def _shrink(self) -> list[AnyArray]:
-        """Take out the least recently used arrays until the rest fits."""
-        dropped = []
+    def _shrink(self) -> None:
+        """Forget the least recently used arrays until the rest fits."""
         while self._held > self._limit:
-            dropped.append(self._entries.popitem(last=False)[1])
-            self._held -= dropped[-1].nbytes
-        return dropped
+            self._held -= self._entries.popitem(last=False)[1].nbytes
 
 
 CHUNKS = ChunkCache(DEFAULT_BYTES)

@@ -11,11 +11,12 @@ import imagecodecs
 import numpy as np
 
 from spora_db.arrays import UInt8
+from spora_db.files.buffers import BufferPool
 from spora_db.files.failures import READER_FAILURES
-from spora_db.images.buffers import BUFFERS
 
 BLOSC_DECODE: Callable[..., Any] = imagecodecs.blosc_decode  # take arrays, which their stubs leave out
 GZIP_DECODE: Callable[..., Any] = imagecodecs.gzip_decode
+BUFFERS = BufferPool(smallest=2**18, keep_bytes=64 * 2**20)
 CodecError = (RuntimeError, ValueError, OverflowError)
 
 

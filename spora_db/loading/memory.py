@@ -7,14 +7,14 @@ without a copy.
 """
 
 import math
-import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from spora_db.arrays import Int64, UInt8
+from spora_db.arrays import Int64
+from spora_db.files.buffers import BufferPool
 from spora_db.loading.segments import SegmentPool
 from spora_db.plan import ABSENT
 
@@ -26,33 +26,7 @@ POOLED_FROM = 2**25
 """Bytes: smaller blocks are recycled by the C library itself."""
 
 
-class BufferPool:
-    """Large buffers that return when the last tensor on them is gone.
-
-    Parameters
-    ----------
-    keep
-        Free buffers that are kept; further ones are given back to the system.
-    """
-
-    def __init__(self, keep: int = 2) -> None:
-        self.keep = keep
-        self.free: list[UInt8] = []
-
-    def take(self, size: int) -> torch.Tensor:
-        """Return a uint8 tensor of `size` bytes with arbitrary contents."""
-        fitting = [i for i, buffer in enumerate(self.free) if size <= buffer.nbytes <= 2 * size]
-        buffer = self.free.pop(fitting[-1]) if fitting else np.empty(size, np.uint8)
-        lent = buffer[:size]  # torch holds this view while any tensor uses its memory
-        weakref.finalize(lent, self._return, buffer).atexit = False
-        return torch.from_numpy(lent)
-
-    def _return(self, buffer: UInt8) -> None:
-        self.free.append(buffer)
-        del self.free[: -self.keep]
-
-
-POOL = BufferPool()
+BUFFERS = BufferPool(spare=2, keep=2)
 SEGMENTS: list[SegmentPool] = []
 """In a worker of a `TileLoader`, its segments."""
 SEGMENT_FROM = 2**20
@@ -123,4 +97,4 @@ def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         return flat[:size].view(dtype).view(shape)
     if size < POOLED_FROM:
         return torch.empty(shape, dtype=dtype)
-    return POOL.take(size).view(dtype).view(shape)
+    return torch.from_numpy(BUFFERS.take(size)).view(dtype).view(shape)
