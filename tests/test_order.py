@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import spora_db
@@ -17,8 +18,13 @@ ORDER = (
 )  # fmt: skip
 """Rooms from the ground floor up; a room is a package, or a module beside them."""
 
-DOORS = {("spora_db.query.answers", "datasets"): "SporaQuery.to_spora_dataset gives a published class"}
+DOORS = {
+    ("spora_db.query.answers", "spora_db.datasets.from_query"): "SporaQuery.to_spora_dataset gives a published class",
+}
 """Imports of a room above, by module, and why."""
+
+STILL_ROUND = {"audit", "catalog", "loading", "lock", "query"}
+"""Rooms inside which files still import each other in a circle."""
 
 TOP = {"spora_db"}
 """Modules in no room: the package itself names what others hold, and imports it when it is asked for."""
@@ -62,8 +68,18 @@ def test_every_room_has_its_floor() -> None:
 
 
 def test_a_room_imports_only_what_stands_below_it() -> None:
-    assert sorted((module, other) for module, other in upwards() if (module, room(other)) not in DOORS) == []
+    assert sorted(set(upwards()) - DOORS.keys()) == []
 
 
 def test_every_door_is_used() -> None:
-    assert {(module, room(other)) for module, other in upwards()} == DOORS.keys()
+    assert set(upwards()) == DOORS.keys()
+
+
+def test_no_circle_of_files_but_through_the_door() -> None:
+    files: TopologicalSorter[str] = TopologicalSorter()
+    for module in modules().keys() - TOP:
+        for other in imports(module) - {module}:
+            still_round = room(module) == room(other) and room(module) in STILL_ROUND
+            if (module, other) not in DOORS and not still_round:
+                files.add(module, other)
+    files.prepare()  # its CycleError names the files

@@ -6,13 +6,13 @@ import os
 import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from spora_db.catalog import Catalog
-from spora_db.datasets import selecting
 from spora_db.datasets._types import ModKey, get_modality_from_str, modality_name
 from spora_db.datasets.access import TissueAccess, checked_size
 from spora_db.datasets.annotations import MaskAccess
@@ -22,13 +22,14 @@ from spora_db.datasets.labels import Labels, apply_labels, label_choice
 from spora_db.datasets.mask_files import MaskFiles
 from spora_db.datasets.patients import PatientMap
 from spora_db.datasets.places import dataset_catalog, dataset_folder, dataset_name
+from spora_db.datasets.queries import LISTED, labelled
 from spora_db.datasets.reading import freeze_images
 from spora_db.datasets.tiles import Places, TileTable, read_tiles
 from spora_db.errors import ArgumentError
 from spora_db.images.base import MissingChunks
 from spora_db.layout import image_folder, mpp_folder, parse_mpp, tile_file
 from spora_db.query import SporaQuery
-from spora_db.selection import ChannelKind
+from spora_db.selection import ChannelKind, Selection
 from spora_db.standardization.settled import Settled, fixed
 
 logger = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ class BaseImagingDataset(Settled, TissueAccess, MaskAccess):
             self.cell_metadata = read_cells(opened, self.path) if load_cell_metadata else None
             self._tiles = Places(self._read_tiles(opened))
             self._read_panel(opened)
-            self._images = freeze_images(self._plan_query(), opened, missing_chunks=missing_chunks)
+            self._images = freeze_images(self._whole_images(), opened, missing_chunks=missing_chunks)
         folder = self._masks.folder("tissue")
         self.tissue_masks_dir: Path | None = folder if folder.is_dir() else None
         self._tissues_read, self._size_read = self._listed(), self.tile_size
@@ -207,17 +208,16 @@ class BaseImagingDataset(Settled, TissueAccess, MaskAccess):
                 "Write the change into the files, or select with SporaQuery."
             )
             raise ArgumentError(message)
-        query = SporaQuery(self.path).modality(self.modality.name)
-        if self.tile_size is None:
-            query = query.tissues(mpp=self.mpp)
-        else:
-            query = query.tiles(size=self.tile_size, mpp=self.mpp, strategy=self.tile_strategy)
-        query = query.where(selecting.LISTED)
-        if self.split is not None:
-            query = query.split(self.split)
-        if self._label is not None:
-            query = query.where(selecting.labelled(self._label))
-        return self._standardized(query, self._kind(kind))
+        labels = () if self._label is None else (labelled(self._label),)
+        selection = replace(
+            self._whole_images(),
+            unit="tissue" if self.tile_size is None else "tile",
+            tile_size=self.tile_size,
+            strategy=None if self.tile_size is None else self.tile_strategy,
+            conditions=(LISTED, *labels),
+            splits=() if self.split is None else (self.split,),
+        )
+        return SporaQuery(self.path, self._standardized(selection, self._kind(kind)))
 
     def __repr__(self) -> str:
         """Tell what it is of, and how much there is."""
@@ -281,9 +281,9 @@ class BaseImagingDataset(Settled, TissueAccess, MaskAccess):
         """Read what the modality has beside images."""
 
     @abstractmethod
-    def _standardized(self, query: SporaQuery, kind: ChannelKind) -> SporaQuery:
-        """Return a query with the channels and the standardization of this dataset."""
+    def _standardized(self, selection: Selection, kind: ChannelKind) -> Selection:
+        """Return a selection with the channels and the standardization of this dataset."""
 
-    def _plan_query(self) -> SporaQuery:
-        """Return the query for all images that can be read."""
-        return SporaQuery(self.path).modality(self.modality.name).tissues(mpp=self.mpp)
+    def _whole_images(self) -> Selection:
+        """Return the selection of all images that can be read."""
+        return Selection(modalities=((self.modality.name,),), unit="tissue", mpp=self.mpp)

@@ -13,9 +13,8 @@ from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.errors import ArgumentError, unknown
 from spora_db.images.base import MissingChunks
-from spora_db.query import SporaQuery
 from spora_db.samples.materialize import ImagePlan
-from spora_db.selection import ChannelKind
+from spora_db.selection import ChannelKind, Selection, StandardizationChoice
 from spora_db.standardization.specs import RGB_PRESETS
 
 
@@ -40,8 +39,8 @@ class BrightfieldImagingDataset(BaseImagingDataset):
     def _read_panel(self, catalog: Catalog) -> None:
         """Read nothing: brightfield images have no panel."""
 
-    def _standardized(self, query: SporaQuery, kind: ChannelKind) -> SporaQuery:
-        return query.standardize(self.mean_std_type)
+    def _standardized(self, selection: Selection, kind: ChannelKind) -> Selection:
+        return replace(selection, standardization=StandardizationChoice(specs=((None, self.mean_std_type),)))
 
     def _edited(self) -> list[str]:
         given, preset = (self.mean, self.std), _preset(self.mean_std_type)

@@ -13,7 +13,7 @@ from spora_db.datasets.frames import read_cells, read_tissues, split_rows
 from spora_db.datasets.multiplex import MultiplexImagingDataset
 from spora_db.datasets.patients import PatientMap, tissues_of
 from spora_db.datasets.places import dataset_catalog, dataset_folder
-from spora_db.datasets.queries import merged_query
+from spora_db.datasets.queries import merged_selection
 from spora_db.datasets.tiles import whole
 from spora_db.errors import ArgumentError, unknown
 from spora_db.layout import parse_mpp
@@ -229,7 +229,8 @@ class ComposedImagingDataset(Settled):
         ArgumentError
             If options of the modalities differ that a query has only once; ask `get_dataset(modality).query()` then.
         """
-        return merged_query(self.path, [self.get_dataset(key) for key in self.modalities], kind)
+        parts = [self.get_dataset(key).query(kind).selection for key in self.modalities]
+        return SporaQuery(self.path, merged_selection(parts))
 
     def __repr__(self) -> str:
         """Tell what it is of, and how much there is."""

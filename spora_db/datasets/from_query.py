@@ -1,6 +1,7 @@
 """From a query to a `SporaDataset` that serves its rows."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,27 +12,29 @@ from spora_db.errors import ArgumentError, QueryError
 from spora_db.images.base import MissingChunks
 from spora_db.layout.names import is_rgb
 from spora_db.plan.resolution import resolve
-from spora_db.query import SporaQuery
 from spora_db.selection import Selection
 from spora_db.selection.compilation import compile_rows
 
+__all__ = ["SporaDataset", "spora_dataset"]
+
 
 def spora_dataset(
-    query: SporaQuery,
+    lake: str | Path,
+    selection: Selection,
     *,
     seed: int | None = None,
     balance: str | Sequence[str] | None = None,
     missing_chunks: MissingChunks = "error",
 ) -> SporaDataset:
     """Return the rows of a query as a `SporaDataset`; see :meth:`SporaQuery.to_spora_dataset`."""
-    with lent_catalog(query.lake) as catalog:
-        resolved = resolve(query.selection, catalog)
+    with lent_catalog(lake) as catalog:
+        resolved = resolve(selection, catalog)
         compiled = compile_rows(resolved)
         table = catalog._run(compiled.text(), compiled.parameters).to_arrow_table()
-        lake = catalog.lake
+        folder = catalog.lake
     selection = resolved.selection
     if not len(table):
-        message = f"The query selects no {selection.unit}s in {lake}. Loosen a condition."
+        message = f"The query selects no {selection.unit}s in {folder}. Loosen a condition."
         raise QueryError(message)
     _check_expressible(selection)
     columns = {"dataset": "dataset_name", "tissue_id": "tissue_id"}
@@ -40,7 +43,7 @@ def spora_dataset(
     rows = pa.table({name: table.column(old) for old, name in columns.items()}).to_pandas().drop_duplicates()
     return SporaDataset(
         sorted(set(rows["dataset_name"])),
-        datasets_dir=lake,
+        datasets_dir=folder,
         modalities=selection.modality_names,
         resolution=selection.mpp or 1.0,
         tile_size=selection.tile_size if selection.unit == "tile" else None,

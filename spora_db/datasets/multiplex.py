@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, cast
 
 from spora_db.arrays import Bools, Objects
 from spora_db.catalog import Catalog
-from spora_db.datasets import selecting
 from spora_db.datasets._types import MULTIPLEX_MODALITIES, ModKey, MultiplexTissue, modality_name, to_mode
 from spora_db.datasets.access import Place
 from spora_db.datasets.base import BaseImagingDataset
@@ -16,11 +15,11 @@ from spora_db.datasets.channel_images import ChannelImages, Delivery
 from spora_db.datasets.frames import read_panel
 from spora_db.datasets.live_panel import LivePanel
 from spora_db.datasets.panel_access import PanelAccess
+from spora_db.datasets.queries import measured
 from spora_db.errors import ArgumentError, unknown
 from spora_db.images.base import MissingChunks
-from spora_db.query import SporaQuery
 from spora_db.samples.materialize import REMEMBERED
-from spora_db.selection import ChannelKind, StandardizationChoice, StatsLevel
+from spora_db.selection import ChannelChoice, ChannelKind, Selection, StandardizationChoice, StatsLevel
 from spora_db.standardization.filters import PARAMETERS, FilterFactory
 from spora_db.standardization.specs import parse_spec
 from spora_db.standardization.standardizer import Standardizer, build_standardizer
@@ -170,9 +169,9 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
             quantile_level=spec.quantile_level,
         )
 
-    def _standardized(self, query: SporaQuery, kind: ChannelKind) -> SporaQuery:
-        query = query.channels(kind=kind, replace_nuclear_uniprot_ids=self.replace_nuclear_uniprot_ids)
-        return replace(query, selection=replace(query.selection, standardization=self._choice()))
+    def _standardized(self, selection: Selection, kind: ChannelKind) -> Selection:
+        channels = ChannelChoice(kind=kind, replace_nuclear=self.replace_nuclear_uniprot_ids)
+        return replace(selection, channels=channels, standardization=self._choice())
 
     def _edited(self) -> list[str]:
         standardizer, own = self._standardizer, self.path / self.modality.canonical_dir / self.resolution
@@ -180,9 +179,8 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         differs = [] if known and not standardizer.edited else ["standardizer"]
         return super()._edited() + self._panel.edited + differs
 
-    def _plan_query(self) -> SporaQuery:
-        measured = selecting.listed_in("channels_per_tissue", modality=self.modality.name)
-        return super()._plan_query().where(measured).channels(kind="complete")
+    def _whole_images(self) -> Selection:
+        return replace(super()._whole_images(), conditions=(measured(self.modality.name),))
 
     def _deliver(
         self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, place: Place | None = None

@@ -1,6 +1,5 @@
 """The images of one modality of a cohort, found by tissue and read through a frozen plan: arrays and paths only."""
 
-from dataclasses import replace
 from typing import Any
 
 from spora_db.catalog import Catalog
@@ -10,9 +9,8 @@ from spora_db.images.pixels import missing_chunks_in
 from spora_db.plan import Plan
 from spora_db.plan.freezing import freeze
 from spora_db.plan.resolution import resolve
-from spora_db.query import SporaQuery
 from spora_db.samples.materialize import ImagePlan, Materializer
-from spora_db.selection import StandardizationChoice
+from spora_db.selection import Selection
 from spora_db.selection.compilation import compile_rows
 
 
@@ -51,7 +49,7 @@ class PlanImages:
         return {**self.__dict__, "_materializer": None}
 
 
-def freeze_images(query: SporaQuery, catalog: Catalog, *, missing_chunks: MissingChunks) -> PlanImages:
-    """Freeze a query for whole tissues on a catalog that is open already; how values are transformed is left open."""
-    resolved = resolve(replace(query.selection, standardization=StandardizationChoice()), catalog)
+def freeze_images(selection: Selection, catalog: Catalog, *, missing_chunks: MissingChunks) -> PlanImages:
+    """Freeze a selection of whole tissues on a catalog that is open already."""
+    resolved = resolve(selection, catalog)
     return PlanImages(freeze(resolved.selection, compile_rows(resolved), catalog), missing_chunks=missing_chunks)

@@ -19,10 +19,9 @@ from spora_db.datasets.draws import Draws
 from spora_db.datasets.editable_rows import EditableRows
 from spora_db.datasets.indexes import TILE_COLUMNS, TISSUE_COLUMNS, Rows, tile_rows, tissue_rows
 from spora_db.datasets.places import datasets_root
-from spora_db.datasets.queries import merged_query
+from spora_db.datasets.queries import member, merged_selection
 from spora_db.datasets.random_samples import Mode, RandomSamples, Sample, Unit
 from spora_db.datasets.requested import available, merged
-from spora_db.datasets.selecting import member
 from spora_db.datasets.tiles import whole
 from spora_db.errors import ArgumentError, DatasetNotFoundError, unknown
 from spora_db.layout import mpp_folder, parse_mpp
@@ -276,17 +275,18 @@ class SporaDataset(Settled, RandomSamples, EditableRows, Dataset[Sample]):
             If options differ between cohorts or modalities that a query has only once.
         """
         parts = [part for dataset in self.datasets.values() for part in map(dataset.get_dataset, dataset.modalities)]
-        query = merged_query(self.datasets_dir, parts, self.kind)
+        selection = merged_selection([part.query(self.kind).selection for part in parts])
         if self.sampling_unit == "tissues":
-            query = query.tissues(mpp=self.mpp)
+            selection = replace(selection, unit="tissue", tile_size=None, mpp=self.mpp)
         if not self._restricted():
-            return query.where(member("dataset", self.datasets))
+            conditions = (*selection.conditions, member("dataset", self.datasets))
+            return SporaQuery(self.datasets_dir, replace(selection, conditions=conditions))
         frame = self._rows[self.sampling_unit].frame
         names = TISSUE_COLUMNS if self.sampling_unit == "tissues" else TILE_COLUMNS
         table = pa.Table.from_pandas(
             frame[list(names)].rename(columns={"dataset_name": "dataset"}), preserve_index=False
         )
-        return replace(query, selection=replace(query.selection, rows_table=table, conditions=(), splits=()))
+        return SporaQuery(self.datasets_dir, replace(selection, rows_table=table, conditions=(), splits=()))
 
     def __repr__(self) -> str:
         """Tell what it is of, and how much there is."""

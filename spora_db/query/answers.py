@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from spora_db.catalog import lent_catalog
 from spora_db.selection.arguments import check_path, checked_flag, checked_names, checked_seed
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     import spatialdata as sd
 
     from spora_db.audit import Audit
-    from spora_db.datasets import SporaDataset
+    from spora_db.datasets.from_query import SporaDataset
     from spora_db.images.base import MissingChunks
-    from spora_db.query.spora_query import SporaQuery
     from spora_db.selection import Selection
 
 
@@ -186,7 +185,7 @@ class Answers:
         if balance is not None:
             example = ("cancer_type", "split")
             balance = checked_names(balance, at="to_spora_dataset(balance=", example=example, alone=True)
-        return spora_dataset(cast("SporaQuery", self), seed=seed, balance=balance, missing_chunks=missing_chunks)
+        return spora_dataset(self.lake, self.selection, seed=seed, balance=balance, missing_chunks=missing_chunks)
 
     def to_anndata(self, *, modality: str | None = None, missing_chunks: "MissingChunks" = "error") -> "ad.AnnData":
         """Return the cells of the rows as an AnnData of mean marker intensities, from the instance masks.
