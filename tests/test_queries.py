@@ -7,8 +7,7 @@ import pytest
 
 from lakes import write_lake
 from spora_db.catalog import Catalog
-from spora_db.catalog.sql_files import sql_text
-from spora_db.cli.named_queries import query_names
+from spora_db.catalog.sql_files import sql_names, sql_text
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def ask(lake: Path, name: str) -> pd.DataFrame:
         return catalog.sql(sql_text("queries", name)).df()
 
 
-@pytest.mark.parametrize("name", query_names())
+@pytest.mark.parametrize("name", sql_names("queries"))
 def test_every_query_says_what_it_is_and_runs_on_an_empty_lake(lake, empty, name):
     lines = sql_text("queries", name).splitlines()
     assert [line[:11] for line in lines[:3]] == ["-- purpose:", "-- grain:  ", "-- source: "]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from spora_db.catalog.sql_files import header
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNNABLE = ("python", "bash", "sql")
@@ -29,19 +31,6 @@ def folder(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def namespace() -> dict[str, object]:
     """Return the names that the README's Python blocks share, one after the other."""
     return {"__name__": "readme"}
-
-
-def header(folder: str, name: str) -> dict[str, str]:
-    """Return what the header of an SQL file says: purpose, grain and source, each on one line."""
-    found: dict[str, str] = {}
-    key = ""
-    for line in (README.parent / f"sql/{folder}/{name}.sql").read_text().splitlines():
-        match = re.match(r"-- (?:(purpose|grain|source):)?\s+(.*)$", line)
-        if match is None or not (match[1] or line.startswith("--    ")):
-            break
-        key = match[1] or key
-        found[key] = f"{found[key]} {match[2]}" if key in found else match[2]
-    return found
 
 
 def columns(name: str) -> list[tuple[str, str]]:

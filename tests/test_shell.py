@@ -19,8 +19,8 @@ from rich.console import Console
 
 from lakes import write_lake
 from spora_db.catalog import VIEWS, Catalog
+from spora_db.catalog.sql_files import sql_names
 from spora_db.cli.history import history_path
-from spora_db.cli.named_queries import query_names
 from spora_db.cli.shell import Shell
 from spora_db.cli.statements import statements
 
@@ -365,7 +365,7 @@ def test_an_error_in_a_pipe_ends_it(lake):
 
 def test_named_queries_are_listed_and_run(lake):
     listed = piped("sql", "--queries").stdout
-    assert all(name in listed for name in query_names())
+    assert all(name in listed for name in sql_names("queries"))
     rows = piped("sql", lake, "--query", "panel_overlap", "--format", "csv").stdout.splitlines()
     assert len(rows) == 5
     assert "panel_overlap" in piped("sql", lake, "--query", "panel_overlaps", code=1).stderr

@@ -1,6 +1,7 @@
 """The SQL texts that ship with the package: where they are, and which relations each one stands on."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from spora_db.sqltext.dialect import DIALECT
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE
 )  # sqlglot parses it as an opaque command
+_HEADER = re.compile(r"-- (?:(\w+):)?\s+(.*)")
 Folder = Literal["bounds", "views", "macros", "queries", "checks", "portable"]
 
 
@@ -47,10 +49,34 @@ def sql_text(folder: Folder, name: str) -> str:
         If there is no such file; the message lists those that exist.
     """
     path = sql_folder() / folder / f"{name}.sql"
-    known = {file.stem: file for file in path.parent.glob("*.sql")}
-    if name not in known:
-        raise unknown(f"file in sql/{folder}", name, known, where=str(path.parent))
-    return known[name].read_text(encoding="utf-8")
+    if name not in sql_names(folder):
+        raise unknown(f"file in sql/{folder}", name, sql_names(folder), where=str(path.parent))
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def sql_names(folder: Folder) -> tuple[str, ...]:
+    """Return the names of the SQL files in a folder, sorted."""
+    return tuple(sorted(path.stem for path in (sql_folder() / folder).glob("*.sql")))
+
+
+def header(folder: Folder, name: str) -> Mapping[str, str]:
+    """Return what the comment at the top of a SQL file says, by its words; a word may take several lines.
+
+    Examples
+    --------
+    >>> header("queries", "cohorts")["grain"]
+    'dataset'
+    """
+    found: dict[str, str] = {}
+    word = ""
+    for line in sql_text(folder, name).splitlines():
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            break
+        word = match[1] or word
+        found[word] = f"{found.get(word, '')} {match[2]}".strip()
+    return found
 
 
 @cache

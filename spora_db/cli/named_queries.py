@@ -3,13 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from spora_db.catalog.sql_files import sql_folder, sql_text
+from spora_db.catalog.sql_files import header, sql_names, sql_text
 from spora_db.errors import unknown
-
-
-def query_names() -> list[str]:
-    """Return the names of the queries that ship with spora-db."""
-    return sorted(path.stem for path in (sql_folder() / "queries").glob("*.sql"))
 
 
 def query_text(name: str) -> str:
@@ -27,26 +22,14 @@ def query_text(name: str) -> str:
     ...
     spora_db.errors.UnknownNameError: Unknown query 'split'. Did you mean 'splits'? Available: ...
     """
-    names = query_names()
-    if name not in names:
-        raise unknown("query", name, names)
+    if name not in sql_names("queries"):
+        raise unknown("query", name, sql_names("queries"))
     return sql_text("queries", name)
-
-
-def purpose(text: str) -> str:
-    r"""Return what the header of an SQL file says that it is for.
-
-    Examples
-    --------
-    >>> purpose("-- purpose: the cohorts\n-- grain:   dataset\nSELECT 1")
-    'the cohorts'
-    """
-    return text.partition("-- purpose:")[2].partition("\n")[0].strip()
 
 
 def show_queries(console: Console) -> None:
     """Write the named queries and what each is for."""
     table = Table("query", "purpose", header_style="bold")
-    for name in query_names():
-        table.add_row(name, purpose(query_text(name)))
+    for name in sql_names("queries"):
+        table.add_row(name, header("queries", name)["purpose"])
     console.print(table)

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from spora_db.catalog import Catalog
-from spora_db.catalog.sql_files import sql_text
+from spora_db.catalog.sql_files import header, sql_names
 from spora_db.cli.answers import answer, explained
 from spora_db.cli.completion import After, Completer
 from spora_db.cli.history import LineEditor, line_editor
 from spora_db.cli.interrupts import interruptible
-from spora_db.cli.named_queries import purpose, query_names, query_text, show_queries
+from spora_db.cli.named_queries import query_text, show_queries
 from spora_db.cli.scripts import Script
 from spora_db.cli.statements import dot_command, statements
 from spora_db.cli.tables import FORMS, SHOWN_ROWS, encoded, print_lines, print_table, told_of, write_answer
@@ -167,14 +167,14 @@ class Shell:
 
     def _completions(self) -> Mapping[str, Sequence[str] | After]:
         after: dict[str, Sequence[str] | After] = {name: () for name in self._commands}
-        after |= {".schema": self._catalog.relations, ".query": query_names()}
+        after |= {".schema": self._catalog.relations, ".query": sql_names("queries")}
         after |= {".mode": MODES, ".timing": ("on", "off")}
         return after | {".explain": After.STATEMENT, ".save": After.FILE}
 
     def _tables(self, _: str) -> None:
         table = Table("relation", "purpose", header_style="bold")
         for name in self._catalog.relations:
-            table.add_row(name, purpose(sql_text("views", name)))
+            table.add_row(name, header("views", name)["purpose"])
         self._console.print(table)
 
     def _schema(self, relation: str) -> None:

@@ -57,12 +57,6 @@ class Rule:
     holds: str
     remedy: str
 
-    def broken(self, name: str, reason: str, *, dataset: str, file: str, severity: Severity | None = None) -> Finding:
-        """Return the finding that this rule, of that name, does not hold."""
-        return Finding(
-            severity=severity or self.severity, dataset=dataset, file=file, rule=name, reason=reason, remedy=self.remedy
-        )
-
 
 def in_order(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Yield findings errors first, then by dataset, rule and file; of many alike the first ten and one for the others.

@@ -1,38 +1,37 @@
 """Rules that are SQL: each file of ``sql/checks`` is a SELECT over a dataset whose rows are contradictions."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spora_db.catalog import Catalog
-from spora_db.catalog.sql_files import sql_text
+from spora_db.catalog.sql_files import header, sql_names, sql_text
 from spora_db.errors import AbsentFileWarning, ArgumentError, SporaError
-from spora_db.layout import Dataset, TableKind, image_folder, mask_folder, modality_folder, spec_folder, tile_file
+from spora_db.layout import Dataset, image_folder, mask_folder, modality_folder, spec_folder, tile_file
 from spora_db.sources.footers import read_footer
 from spora_db.validation.findings import Finding
-from spora_db.validation.rules import CHECK_RULES, broken
+from spora_db.validation.rules import broken
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 HEADERS: Final = "image_headers"
 MOST_CELLS: Final = 10_000_000
-_NEEDS: Mapping[str, TableKind] = {
-    "tissues_without_images": "tissues",
-    "tiles_without_tissues": "tile_coordinates",
-    "tiles_without_images": "tile_coordinates",
-    "tiles_outside_masks": "tile_stats",
-    "tiles_outside_images": "tile_coordinates",
-    "tile_rows": "tile_coordinates",
-    "tile_reports": "tile_stats",
-    "cell_rows": "cells",
-    "cells_without_tissues": "cells",
-    "statistics_rows": "statistics",
-    "statistics_columns": "statistics",
-    "statistics_values": "statistics",
-    "statistics_dropped": "statistics",
+_PLACES: Final[Mapping[str, Callable[[Path, Mapping[str, Any]], Path]]] = {
+    "dataset": lambda dataset, row: dataset,
+    "tissues": lambda dataset, row: dataset / "metadata" / "tissues.parquet",
+    "cells": lambda dataset, row: dataset / "metadata" / "cells.parquet",
+    "channels": lambda dataset, row: dataset / modality_folder(row["modality"]) / "channels.parquet",
+    "panels": lambda dataset, row: dataset / modality_folder(row["modality"]) / "channels_per_tissue.parquet",
+    "images": lambda dataset, row: image_folder(dataset, row["modality"], mpp=row["mpp"]),
+    "masks": lambda dataset, row: mask_folder(dataset, row["kind"], mpp=row["mpp"]),
+    "statistics": lambda dataset, row: spec_folder(dataset, row["modality"], mpp=row["mpp"], spec=row["spec"]),
+    "tiling": lambda dataset, row: dataset / "tiling",
+    "tile_coordinates": lambda dataset, row: tile_file(dataset, "tile_coordinates", **_tiling(row)),
+    "tile_stats": lambda dataset, row: tile_file(dataset, "tile_stats", **_tiling(row)),
 }
+"""The file or folder that a row of a check is about, by the word ``file`` in the check's header."""
 
 
 def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Iterator[Finding]:
@@ -52,8 +51,9 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
     with Catalog(dataset.path) as catalog, warnings.catch_warnings():
         warnings.simplefilter("ignore", AbsentFileWarning)  # it is a finding of its own, measured_absent
         catalog._register(HEADERS, headers)
-        for name in CHECK_RULES:
-            if _NEEDS.get(name, "tissues") not in kinds and name in _NEEDS:
+        for name in sql_names("checks"):
+            told = header("checks", name)
+            if "needs" in told and told["needs"] not in kinds:
                 continue
             if name == "cell_rows" and not deep and (long := cell_count(dataset)) > MOST_CELLS:
                 reason = f"cell_rows was not checked: {long:,} cells are grouped with --deep only."
@@ -66,7 +66,7 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
                 continue
             for row in rows:
                 reason = f"{row['name']!r} {row['problem']}." if row["name"] is not None else f"There {row['problem']}."
-                yield broken(name, reason, dataset=dataset.name, file=_place(name, row))
+                yield broken(name, reason, dataset=dataset.name, file=_place(told.get("file", "dataset"), row))
     for message, names in failed.items():
         reason = f"{', '.join(names)} could not be checked: {message}"
         yield broken("unchecked", reason, dataset=dataset.name, file=dataset.name)
@@ -80,35 +80,14 @@ def cell_count(dataset: Dataset) -> int:
         return 0  # the check itself will say so
 
 
-def _place(rule: str, row: Mapping[str, Any]) -> str:
+def _place(file: str, row: Mapping[str, Any]) -> str:
     """Return the file or folder that a row of a check is about, relative to the lake."""
     dataset = Path(row["dataset"])
     try:
-        if "strategy" in row:
-            kind = "tile_stats" if rule in ("tile_reports", "tiles_outside_masks") else "tile_coordinates"
-            path = tile_file(
-                dataset,
-                "tile_stats" if kind == "tile_stats" else "tile_coordinates",
-                mpp=row["mpp"],
-                strategy=row["strategy"],
-                tile_size=row["tile_size"],
-            )
-        elif "spec" in row:
-            path = spec_folder(dataset, row["modality"], mpp=row["mpp"], spec=row["spec"])
-        elif "kind" in row:
-            path = mask_folder(dataset, row["kind"], mpp=row["mpp"])
-        elif "mpp" in row and row["modality"] is not None:
-            path = image_folder(dataset, row["modality"], mpp=row["mpp"])
-        elif rule.startswith("panel_"):
-            path = dataset / modality_folder(row["modality"]) / "channels_per_tissue.parquet"
-        elif rule.startswith("channel_"):
-            path = dataset / modality_folder(row["modality"]) / "channels.parquet"
-        elif rule in ("tissue_rows", "tissue_case", "tissue_modalities", "split_patients", "tissues_without_images"):
-            path = dataset / "metadata" / "tissues.parquet"
-        elif rule.startswith("cell"):
-            path = dataset / "metadata" / "cells.parquet"
-        else:
-            path = dataset / "tiling" if rule == "tile_rows" else dataset
+        return _PLACES[file](dataset, row).as_posix()
     except ArgumentError:  # a name from a file that no path can have
-        path = dataset
-    return path.as_posix()
+        return dataset.as_posix()
+
+
+def _tiling(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("mpp", "strategy", "tile_size")}

@@ -1,6 +1,10 @@
--- purpose: a cell_id names one cell of its tissue, by a label that an instance mask can have
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_cells
+-- purpose:  A cell_id names one cell of its tissue, by a label of its mask.
+-- severity: error
+-- remedy:   Correct the file.
+-- file:     cells
+-- needs:    cells
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_cells
 -- A cohort whose table has no cell_id at all lists values of its cells, and names none.
 WITH named AS (
     SELECT dataset FROM source_cells GROUP BY dataset HAVING count(cell_id) > 0

@@ -1,6 +1,10 @@
--- purpose: the tissue of a cell has a row in tissues.parquet
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_cells, source_tissues
+-- purpose:  The tissue of a cell has a row in tissues.parquet.
+-- severity: warning
+-- remedy:   Add the row.
+-- file:     cells
+-- needs:    cells
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_cells, source_tissues
 SELECT
     dataset,                                                            -- name of the dataset's folder
     CAST(NULL AS VARCHAR) AS modality,                                  -- cells belong to all modalities

@@ -1,6 +1,9 @@
--- purpose: names of channels differ by more than upper and lower case
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_channels
+-- purpose:  Channel names differ by more than upper and lower case.
+-- severity: warning
+-- remedy:   Rename one; both can be used, but are easily mistaken.
+-- file:     channels
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_channels
 SELECT
     dataset,                                         -- name of the dataset's folder
     modality,                                        -- multiplex modality

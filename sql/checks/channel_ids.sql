@@ -1,6 +1,9 @@
--- purpose: a uniprot_id is an accession, or absent
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_channels
+-- purpose:  A uniprot_id is a UniProt accession or absent.
+-- severity: note
+-- remedy:   Correct it; the channel is in no set of UniProt channels now.
+-- file:     channels
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_channels
 SELECT
     dataset,                                                      -- name of the dataset's folder
     modality,                                                     -- multiplex modality

@@ -1,6 +1,9 @@
--- purpose: every row of channels.parquet names a channel and says whether it passed quality control
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_channels, source_panel_columns
+-- purpose:  Rows of channels.parquet have a name and qc_pass, names once.
+-- severity: error
+-- remedy:   Correct the file.
+-- file:     channels
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_channels, source_panel_columns
 SELECT
     dataset,               -- name of the dataset's folder
     modality,              -- multiplex modality

@@ -1,6 +1,8 @@
--- purpose: a tissue_id can name a file in its folder; those of tissues.parquet are checked by tissue_rows
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_panels, source_tile_coordinates, source_cells, source_statistics
+-- purpose:  Tissue ids can name files in their folder.
+-- severity: error
+-- remedy:   Rename the tissue.
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_panels, source_tile_coordinates, source_cells, source_statistics
 WITH named AS (
     SELECT DISTINCT dataset, 'channels_per_tissue.parquet' AS file, tissue_id FROM source_panels
     UNION ALL

@@ -1,6 +1,9 @@
--- purpose: an image holds the channels measured in its tissue, or the whole panel
--- grain:   one row per contradiction; no rows where all is well
--- source:  image_headers, source_panels, source_channels
+-- purpose:  An image holds the measured channels or the whole panel.
+-- severity: error
+-- remedy:   Correct the tables, or write the image anew.
+-- file:     images
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   image_headers, source_panels, source_channels
 SELECT
     dataset,            -- name of the dataset's folder
     modality,           -- multiplex modality

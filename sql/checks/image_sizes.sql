@@ -1,6 +1,8 @@
--- purpose: images of one tissue at one resolution have the same height and width
--- grain:   one row per contradiction; no rows where all is well
--- source:  image_headers
+-- purpose:  Images of a tissue at one resolution have one size.
+-- severity: error
+-- remedy:   Align the images, or move one to the folder of its own resolution.
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   image_headers
 SELECT
     dataset,                            -- name of the dataset's folder
     CAST(NULL AS VARCHAR) AS modality,  -- several

@@ -1,6 +1,9 @@
--- purpose: every image has a tissue mask at its resolution
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_images, source_masks
+-- purpose:  Every image has a tissue mask.
+-- severity: note
+-- remedy:   Add masks; tiling and statistics need them.
+-- file:     images
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_images, source_masks
 SELECT
     dataset,                                 -- name of the dataset's folder
     modality,                                -- modality of the images

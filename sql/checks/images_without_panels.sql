@@ -1,6 +1,9 @@
--- purpose: every multiplex image has a row in channels_per_tissue.parquet
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_images, source_panels
+-- purpose:  Every multiplex image has a row in channels_per_tissue.parquet.
+-- severity: error
+-- remedy:   Add the rows, or remove the images.
+-- file:     images
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_images, source_panels
 SELECT
     dataset,                                 -- name of the dataset's folder
     modality,                                -- modality of the images

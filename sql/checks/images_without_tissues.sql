@@ -1,6 +1,9 @@
--- purpose: every image has a row of its tissue and modality in tissues.parquet
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_images, source_tissues
+-- purpose:  Every image has a row in tissues.parquet.
+-- severity: warning
+-- remedy:   Add the rows.
+-- file:     images
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_images, source_tissues
 SELECT
     dataset,                                 -- name of the dataset's folder
     modality,                                -- modality of the images

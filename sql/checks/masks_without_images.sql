@@ -1,6 +1,9 @@
--- purpose: every mask has an image at its resolution
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_masks, source_images
+-- purpose:  Every mask has an image at its resolution.
+-- severity: note
+-- remedy:   Download the images, if wanted.
+-- file:     masks
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_masks, source_images
 SELECT
     dataset,                                 -- name of the dataset's folder
     CAST(NULL AS VARCHAR) AS modality,       -- masks serve all modalities

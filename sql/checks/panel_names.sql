@@ -1,6 +1,9 @@
--- purpose: channels.parquet and channels_per_tissue.parquet of a modality name the same channels, each once
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_channels, source_panel_columns
+-- purpose:  channels.parquet and channels_per_tissue.parquet name the same channels.
+-- severity: error
+-- remedy:   Make the two tables agree.
+-- file:     panels
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_channels, source_panel_columns
 WITH listed AS (
     SELECT dataset, modality, channel_name, count(*) AS n FROM source_channels GROUP BY ALL
 ),

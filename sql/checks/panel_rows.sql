@@ -1,6 +1,9 @@
--- purpose: every tissue has one row in channels_per_tissue.parquet, and every channel is known to be measured or not
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_panels
+-- purpose:  channels_per_tissue.parquet has one row per tissue without nulls.
+-- severity: error
+-- remedy:   Correct the file.
+-- file:     panels
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_panels
 SELECT
     dataset,            -- name of the dataset's folder
     modality,           -- multiplex modality

@@ -1,6 +1,9 @@
--- purpose: a patient's tissues are in one split
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tissues
+-- purpose:  A patient's tissues are in one split.
+-- severity: warning
+-- remedy:   Assign splits by patient; otherwise a test set knows patients of the training set.
+-- file:     tissues
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tissues
 SELECT
     dataset,                           -- name of the dataset's folder
     CAST(NULL AS VARCHAR) AS modality,  -- tissues of all modalities

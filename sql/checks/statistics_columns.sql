@@ -1,6 +1,10 @@
--- purpose: every channel of the panel has a column in the tables of statistics, and every column is a channel
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_statistics, source_statistics_columns, source_channels
+-- purpose:  Statistics have a column per channel of the panel.
+-- severity: error
+-- remedy:   Run spora-db standardize --overwrite.
+-- file:     statistics
+-- needs:    statistics
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_statistics, source_statistics_columns, source_channels
 WITH columns_of AS (
     SELECT
         dataset, modality, mpp, spec, level,

@@ -1,6 +1,11 @@
--- purpose: the statistics of a channel can standardize it
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_statistics, source_statistics_columns, source_images, source_panels, source_panel_columns
+-- purpose:  The statistics of a channel can standardize it.
+-- severity: warning
+-- remedy:   Run spora-db standardize with a higher --upper-quantile, or load with
+--           standardize(disable_quantile_mask=True) or the standardization 'identity', or leave the channel out.
+-- file:     statistics
+-- needs:    statistics
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_statistics, source_statistics_columns, source_images, source_panels, source_panel_columns
 WITH listed AS (
     SELECT
         dataset, modality, mpp, spec, level, statistic, tissue_id, unnest(channel_names) AS channel_name,

@@ -1,6 +1,10 @@
--- purpose: every image has a row in every image-level table of statistics
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_statistics, source_images
+-- purpose:  Every image has a row in the image-level statistics.
+-- severity: error
+-- remedy:   Run spora-db standardize --overwrite, or use statistics at global level.
+-- file:     statistics
+-- needs:    statistics
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_statistics, source_images
 WITH tables AS (
     SELECT DISTINCT dataset, modality, mpp, spec, statistic FROM source_statistics WHERE level = 'image'
 )

@@ -1,6 +1,10 @@
--- purpose: every measured channel of an image has a value in the image-level tables of statistics
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_statistics, source_statistics_columns, source_images, source_panels, source_panel_columns
+-- purpose:  Every measured channel has statistics.
+-- severity: warning
+-- remedy:   Run spora-db standardize --overwrite; until then the channel is dropped for these tissues.
+-- file:     statistics
+-- needs:    statistics
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_statistics, source_statistics_columns, source_images, source_panels, source_panel_columns
 WITH listed AS (
     SELECT
         dataset, modality, mpp, spec, statistic, tissue_id,

@@ -1,6 +1,10 @@
--- purpose: tile coordinates and tile statistics are of one run: the same tissues, as many tiles
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tile_coordinates, source_tile_stats
+-- purpose:  Tile coordinates and statistics are of one run.
+-- severity: error
+-- remedy:   Run spora-db tile again.
+-- file:     tile_stats
+-- needs:    tile_stats
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tile_coordinates, source_tile_stats
 WITH counted AS (
     SELECT dataset, mpp, strategy, tile_size, tissue_id, count(*) AS n_tiles
     FROM source_tile_coordinates

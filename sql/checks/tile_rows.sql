@@ -1,6 +1,10 @@
--- purpose: a tile_id names one tile of its tissue and tiling, at a place of its own, from 0 on
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tile_coordinates
+-- purpose:  A tile_id names one tile of its tissue.
+-- severity: error
+-- remedy:   Run spora-db tile.
+-- file:     tiling
+-- needs:    tile_coordinates
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tile_coordinates
 WITH told AS (  -- in one pass; rows are grouped only where these say that some are wrong
     SELECT
         count(*) AS n,

@@ -1,6 +1,10 @@
--- purpose: tiles lie in the images whose headers were read
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tile_coordinates, image_headers
+-- purpose:  Tiles lie in their images.
+-- severity: error
+-- remedy:   Run spora-db tile again, on masks of the images' size.
+-- file:     tile_coordinates
+-- needs:    tile_coordinates
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tile_coordinates, image_headers
 WITH sized AS (
     SELECT dataset, mpp, tissue_id, min(height) AS height, min(width) AS width FROM image_headers GROUP BY ALL
 )

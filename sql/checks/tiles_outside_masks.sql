@@ -1,6 +1,10 @@
--- purpose: tiles lie in the mask that they were made from
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tile_coordinates, source_tile_stats
+-- purpose:  Tiles lie in the mask they were made from.
+-- severity: error
+-- remedy:   Run spora-db tile again.
+-- file:     tile_stats
+-- needs:    tile_stats
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tile_coordinates, source_tile_stats
 WITH sized AS (
     SELECT dataset, mpp, strategy, tile_size, tissue_id, mask_height AS height, mask_width AS width
     FROM source_tile_stats

@@ -1,6 +1,10 @@
--- purpose: the tissue of a tile has an image at the tiling's resolution
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tile_coordinates, source_images, source_tissues, source_masks
+-- purpose:  The tissue of a tile has an image.
+-- severity: warning
+-- remedy:   Download the images; a query leaves these tiles out.
+-- file:     tile_coordinates
+-- needs:    tile_coordinates
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tile_coordinates, source_images, source_tissues, source_masks
 WITH tiled AS (
     SELECT DISTINCT dataset, mpp, strategy, tile_size, tissue_id FROM source_tile_coordinates
 )

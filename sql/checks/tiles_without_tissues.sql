@@ -1,6 +1,10 @@
--- purpose: the tissue of a tile exists: it has a row in tissues.parquet, an image or a mask
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tile_coordinates, source_tissues, source_images, source_masks
+-- purpose:  The tissue of a tile exists.
+-- severity: error
+-- remedy:   Correct the ids, or run spora-db tile again.
+-- file:     tile_coordinates
+-- needs:    tile_coordinates
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tile_coordinates, source_tissues, source_images, source_masks
 SELECT
     dataset,                            -- name of the dataset's folder
     CAST(NULL AS VARCHAR) AS modality,  -- a tiling serves all modalities

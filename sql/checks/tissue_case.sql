@@ -1,6 +1,9 @@
--- purpose: tissue ids differ by more than upper and lower case
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tissues
+-- purpose:  Tissue ids differ by more than upper and lower case.
+-- severity: warning
+-- remedy:   Rename one; on many disks their images would replace each other.
+-- file:     tissues
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tissues
 SELECT
     dataset,                                                    -- name of the dataset's folder
     CAST(NULL AS VARCHAR) AS modality,                          -- tissues of all modalities

@@ -1,6 +1,9 @@
--- purpose: the modality of a row in tissues.parquet has a folder
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tissues, source_datasets
+-- purpose:  Modalities of tissues.parquet have folders.
+-- severity: warning
+-- remedy:   Correct the rows, or add images.
+-- file:     tissues
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tissues, source_datasets
 SELECT
     dataset,                                                           -- name of the dataset's folder
     modality,                                                          -- modality of the rows

@@ -1,6 +1,9 @@
--- purpose: every tissue has one row per modality in tissues.parquet, and an id that can name a file in its folder
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tissues
+-- purpose:  tissues.parquet has a row per tissue and modality, of a usable id.
+-- severity: error
+-- remedy:   Correct the file.
+-- file:     tissues
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tissues
 SELECT
     dataset,            -- name of the dataset's folder
     modality,           -- modality of the rows

@@ -1,6 +1,10 @@
--- purpose: every row of tissues.parquet has an image, at some resolution
--- grain:   one row per contradiction; no rows where all is well
--- source:  source_tissues, source_datasets, source_images
+-- purpose:  Every row of tissues.parquet has an image.
+-- severity: warning
+-- remedy:   Download the images, or leave it so if the dataset is meant to be partial.
+-- file:     tissues
+-- needs:    tissues
+-- grain:    one row per contradiction; no rows where all is well
+-- source:   source_tissues, source_datasets, source_images
 SELECT
     dataset,                                                             -- name of the dataset's folder
     modality,                                                            -- modality of the rows
