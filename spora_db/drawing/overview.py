@@ -28,7 +28,7 @@ from spora_db.drawing.composite import as_array, brightfield, composite, contras
 from spora_db.drawing.contrast import Limits, check_limits, set_limits
 from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels, spell_markers
 from spora_db.errors import ArgumentError, counted
-from spora_db.layout.names import is_rgb
+from spora_db.layout.names import is_rgb, modality_row
 
 BAND = 1024  # rows of a tissue that are read at a time
 LARGEST = 900  # a tissue is thinned to at most this many pixels a side before it is drawn
@@ -272,7 +272,6 @@ def modality_name(modality: str) -> str:
     >>> modality_name("he"), modality_name("ihc_Ki67"), modality_name("imc")
     ('H&E', 'IHC Ki67', 'IMC')
     """
-    if modality == "he":
-        return "H&E"
+    row = modality_row(modality)
     head, _, tail = modality.partition("_")
-    return f"{head.upper()} {tail}".strip()
+    return f"{row.title if row else head.upper()} {tail}".strip()

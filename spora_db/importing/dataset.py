@@ -17,7 +17,7 @@ from spora_db.importing.panel import Channel, match_pages, panel_of_images, read
 from spora_db.importing.targets import check_target, whole_folder
 from spora_db.importing.tissue_masks import describe
 from spora_db.importing.tissues import TissueJob, write_tissue
-from spora_db.layout import MULTIPLEX_MODALITIES, check_name, modality_folder, parse_mpp
+from spora_db.layout import MULTIPLEX_MODALITIES, check_name, is_rgb, modality_folder, parse_mpp
 from spora_db.validation import validate
 
 MOST_THREADS = 4
@@ -136,8 +136,8 @@ def import_dataset(
     target = Path(into) / check_name(dataset, kind="dataset")
     modality_folder(modality)
     resolution = parse_mpp(mpp)
-    is_rgb = modality not in MULTIPLEX_MODALITIES
-    if is_rgb and panel is not None:
+    rgb = is_rgb(modality)
+    if rgb and panel is not None:
         raise ArgumentError(
             f"A panel is for {', '.join(MULTIPLEX_MODALITIES)}; {modality} images are RGB. Leave it out."
         )
@@ -152,12 +152,12 @@ def import_dataset(
         if files is not None and not Path(files).is_dir() and len(fields) > 1:
             raise ArgumentError(f"{name} is {str(files)!r}, no folder; expected a folder with a mask of each tissue.")
     tissues = [field.tissue_id for field in fields]
-    channels, pages = _rgb_pages(fields) if is_rgb else _panel_pages(fields, panel, match=match, missing=missing)
+    channels, pages = _rgb_pages(fields) if rgb else _panel_pages(fields, panel, match=match, missing=missing)
     rows, notes = tissue_table(_path(metadata), tissues, dataset=dataset, modality=modality, id_column=id_column)
-    if not is_rgb and panel is None:
+    if not rgb and panel is None:
         notes.append("No panel was given: channels are named by the images, all with qc_pass and without UniProt ids.")
-    how = "from files" if masks else describe(tissue_mask, mpp=resolution, is_rgb=is_rgb)
-    if is_rgb and images in ("zarr", "tiff") and any(len(field.pages) == 4 for field in fields):
+    how = "from files" if masks else describe(tissue_mask, mpp=resolution, is_rgb=rgb)
+    if rgb and images in ("zarr", "tiff") and any(len(field.pages) == 4 for field in fields):
         notes.append("The fourth channel (alpha) was left out.")
     notes += [] if masks else [f"Tissue masks were made, {how}."]
     cell_rows, more = cell_table(Path(cells), tissues, id_column=id_column) if cells else (None, [])
@@ -170,6 +170,7 @@ def import_dataset(
                 names=tuple(channel.name for channel, page in zip(channels, chosen, strict=True) if page is not None),
                 folder=folder,
                 modality=modality,
+                is_rgb=rgb,
                 mpp=resolution,
                 images=images,
                 missing_chunks=missing_chunks_in(modality, missing_chunks),
@@ -184,11 +185,11 @@ def import_dataset(
         write_parquet(rows, folder / "metadata" / "tissues.parquet")
         if cell_rows is not None:
             write_parquet(cell_rows, folder / "metadata" / "cells.parquet")
-        if not is_rgb:
+        if not rgb:
             _write_panel(folder / modality, channels, tissues, pages)
         _write_card(folder, source=Path(source), modality=modality, tissue_masks=how, images=images)
         notes += _check_result(folder)
-    names = () if is_rgb else tuple(channel.name for channel in channels)
+    names = () if rgb else tuple(channel.name for channel in channels)
     return ImportReport(path=target, tissues=tuple(tissues), channels=names, notes=tuple(notes))
 
 

@@ -16,7 +16,7 @@ from spora_db.importing.fields import Field
 from spora_db.importing.masks import find_mask, read_mask
 from spora_db.importing.options import ImageChoice, TissueMaskChoice
 from spora_db.importing.tissue_masks import tissue_mask
-from spora_db.layout import MULTIPLEX_MODALITIES, image_folder, mask_folder
+from spora_db.layout import image_folder, mask_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +28,13 @@ class TissueJob:
     names: tuple[str, ...]
     folder: Path
     modality: str
+    is_rgb: bool
     mpp: float
     images: ImageChoice
     missing_chunks: MissingChunks
     masks: Path | None
     tissue_mask: TissueMaskChoice
     cell_masks: Path | None
-
-    @property
-    def is_rgb(self) -> bool:
-        """Whether the image is a colour picture."""
-        return self.modality not in MULTIPLEX_MODALITIES
 
 
 def write_tissue(job: TissueJob) -> None:

@@ -1,6 +1,7 @@
 """Names of folders and files to (modality, mpp, strategy, tile size, spec) and back."""
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Literal
 
 from spora_db.errors import ArgumentError
 
-MULTIPLEX_MODALITIES = ("codex", "cycif", "imc", "mibi")
 LAKE_VARIABLE = "SPORA_DATASETS_DIR"
 """The environment variable that names a default lake, where one may be left out."""
 STATISTICS = ("lower_quantiles", "upper_quantiles", "means", "stds")
@@ -16,6 +16,44 @@ IMAGE_SUFFIXES = {".ome.zarr": "ome-zarr", ".ome.tiff": "ome-tiff", ".ome.tif": 
 
 MPP_FOLDER = re.compile(r"([0-9]+)_([0-9]+)mpp")
 _MPP_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modality:
+    """One kind of images, or a family of kinds: ``ihc_<marker>`` has all names that begin with ``ihc_``.
+
+    Attributes
+    ----------
+    name
+        The folder below the dataset; those of a family lie together in a folder of its prefix.
+    title
+        How it is written in captions.
+    is_rgb
+        Whether its images are brightfield, of three colours without a panel.
+    """
+
+    name: str
+    title: str
+    is_rgb: bool = False
+
+    @property
+    def family(self) -> str:
+        """The prefix of a family, ``ihc``; empty for a modality of one name."""
+        prefix, family, _ = self.name.partition("_<")
+        return prefix if family else ""
+
+
+MODALITIES = (
+    Modality(name="he", title="H&E", is_rgb=True),
+    Modality(name="ihc_<marker>", title="IHC", is_rgb=True),
+    Modality(name="imc", title="IMC"),
+    Modality(name="codex", title="CODEX"),
+    Modality(name="cycif", title="CYCIF"),
+    Modality(name="mibi", title="MIBI"),
+)
+"""Every modality, a row each: whoever treats modalities differently asks one of its fields."""
+
+MULTIPLEX_MODALITIES = tuple(sorted(row.name for row in MODALITIES if not row.is_rgb))
 
 RGB_CHANNELS = ("red", "green", "blue")
 """Channel names of brightfield images; their alpha plane is dropped."""
@@ -68,12 +106,13 @@ def modality_folder(modality: str) -> str:
     >>> modality_folder("imc"), modality_folder("ihc_Ki67")
     ('imc', 'ihc/ihc_Ki67')
     """
-    if modality == "he" or modality in MULTIPLEX_MODALITIES:
+    row = modality_row(modality)
+    if row is not None and not row.family:
         return modality
-    if modality.startswith("ihc_") and len(modality) > len("ihc_"):
-        return f"ihc/{check_name(modality, kind='modality')}"
-    message = f"Modality {modality!r} has no folder: it must be he, ihc_<marker>, {', '.join(MULTIPLEX_MODALITIES)}."
-    raise ArgumentError(message)
+    if row is not None and modality.removeprefix(f"{row.family}_") not in ("", modality):
+        return f"{row.family}/{check_name(modality, kind='modality')}"
+    known = (*(row.name for row in MODALITIES if row.is_rgb), *MULTIPLEX_MODALITIES)
+    raise ArgumentError(f"Modality {modality!r} has no folder: it must be {', '.join(known)}.")
 
 
 def check_name(name: str, *, kind: str = "tissue_id") -> str:
@@ -135,4 +174,19 @@ def is_rgb(modality: str) -> bool:
     >>> is_rgb("he"), is_rgb("ihc_Ki67"), is_rgb("imc")
     (True, True, False)
     """
-    return modality == "he" or modality.startswith("ihc")
+    row = modality_row(modality)
+    return row is not None and row.is_rgb
+
+
+def modality_row(modality: str) -> Modality | None:
+    """Return the row that a modality's name belongs to, None for a name that is none.
+
+    Examples
+    --------
+    >>> modality_row("ihc_Ki67").title, modality_row("mri")
+    ('IHC', None)
+    """
+    for row in MODALITIES:
+        if modality == row.name or (row.family and modality.startswith(row.family)):
+            return row
+    return None

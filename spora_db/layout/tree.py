@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 from spora_db.errors import DatasetNotFoundError, FileFormatError, TableError
-from spora_db.layout.names import IMAGE_SUFFIXES, MPP_FOLDER, MULTIPLEX_MODALITIES, STATISTICS, parse_mpp
+from spora_db.layout.names import (
+    IMAGE_SUFFIXES,
+    MODALITIES,
+    MPP_FOLDER,
+    MULTIPLEX_MODALITIES,
+    STATISTICS,
+    is_rgb,
+    parse_mpp,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +105,7 @@ class Lake:
         return tuple(
             (table, table.path.with_name("channels_per_tissue.parquet"))
             for table in self.tables("channels")
-            if (table.dataset, table.modality) not in have and table.modality in MULTIPLEX_MODALITIES
+            if (table.dataset, table.modality) not in have and not is_rgb(table.modality or "")
         )
 
     def tables(self, kind: TableKind) -> tuple[TableFile, ...]:
@@ -135,7 +143,7 @@ def scan(lake: str | os.PathLike[str]) -> Lake:
         return Lake(root=path.parent, datasets=(_scan_dataset(path),))
     found = tuple(_scan_dataset(folder) for folder in _folders(path) if _is_dataset(folder))
     if not found:
-        modalities = ", ".join(("he", "ihc", *MULTIPLEX_MODALITIES))
+        modalities = ", ".join((*(row.family or row.name for row in MODALITIES if row.is_rgb), *MULTIPLEX_MODALITIES))
         message = f"No dataset in {path}: neither it nor a folder in it holds 'metadata' or a modality ({modalities})."
         raise DatasetNotFoundError(message)
     return Lake(root=path, datasets=found)
@@ -216,9 +224,12 @@ def _mpp_folders(folder: Path) -> Iterator[tuple[float, Path]]:
 
 def _modality_folders(dataset: Path) -> list[tuple[str, Path]]:
     """Return (modality, folder) for every modality with a folder, sorted by modality."""
-    plain = [(name, dataset / name) for name in _names(dataset) if name == "he" or name in MULTIPLEX_MODALITIES]
-    ihc = [(child.name, child) for child in _folders(dataset / "ihc") if child.name.startswith("ihc_")]
-    return sorted((name, folder) for name, folder in plain + ihc if folder.is_dir())
+    named = {row.name for row in MODALITIES}
+    found = [(name, dataset / name) for name in _names(dataset) if name in named and (dataset / name).is_dir()]
+    for family in filter(None, (row.family for row in MODALITIES)):
+        children = _folders(dataset / family)
+        found += [(child.name, child) for child in children if child.name.startswith(f"{family}_")]
+    return sorted(found)
 
 
 def _is_dataset(folder: Path) -> bool:

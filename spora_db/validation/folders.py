@@ -11,10 +11,12 @@ from spora_db.errors import ArgumentError, FileFormatError, TableError, UnknownN
 from spora_db.layout import (
     IMAGE_SUFFIXES,
     INSTANCES,
-    MULTIPLEX_MODALITIES,
+    MODALITIES,
     TISSUE,
     Dataset,
+    Modality,
     is_cell_mask,
+    is_rgb,
     list_images,
     mask_folder,
     modality_folder,
@@ -52,15 +54,20 @@ _MULTIPLEX = _Folder(
         }
     ),
 )
+
+
+def _modality(row: Modality) -> _Folder:
+    folder = _Folder(mpps=_IMAGES) if row.is_rgb else _MULTIPLEX
+    return _Folder(folders={f"{row.family}_.+": folder}) if row.family else folder
+
+
 _CELL_MASKS = _Folder(folders={_NAME: _Folder(files=r"label_encoder\.parquet", holds="masks")})
 _TILES = _Folder(files=r"[1-9][0-9]*_tile_(coordinates|stats)\.parquet")
 _DATASET = _Folder(
     files=_CARD,
     folders={
         "metadata": _Folder(files=rf"(tissues|cells)\.parquet|{_CARD}"),
-        "he": _Folder(mpps=_IMAGES),
-        "ihc": _Folder(folders={"ihc_.+": _Folder(mpps=_IMAGES)}),
-        "|".join(MULTIPLEX_MODALITIES): _MULTIPLEX,
+        **{row.family or row.name: _modality(row) for row in MODALITIES},
         "segmentations": _Folder(
             mpps=_Folder(folders={"tissue_masks": _Folder(holds="masks"), "cell_masks": _CELL_MASKS})
         ),
@@ -210,7 +217,7 @@ def _absent(dataset: Dataset) -> Iterator[Finding]:
             file = f"{place}/{mpp_folder(folder.mpp)}/images"
             yield broken("image_twice", str(error), dataset=dataset.name, file=file)
             continue
-        if folder.modality not in MULTIPLEX_MODALITIES or not images:
+        if is_rgb(folder.modality) or not images:
             continue
         for rule, kind, name in (
             ("panel_absent", "channels", "channels.parquet"),

@@ -13,7 +13,7 @@ from spora_db.images import image_header, open_image
 from spora_db.images.base import MissingChunks, read_through
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.pixels import missing_chunks_in
-from spora_db.layout import MULTIPLEX_MODALITIES, Dataset, list_images, list_masks
+from spora_db.layout import Dataset, is_rgb, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import instance_centroids
 from spora_db.masks.label_encoders import class_ids
@@ -153,17 +153,8 @@ def _header(image: Image) -> tuple[Image, list[Fault]]:
         header = image_header(image.path)
     except SporaError as error:
         return image, [("image_headers", error)]
-    sized = Image(
-        dataset=image.dataset,
-        modality=image.modality,
-        mpp=image.mpp,
-        tissue_id=image.tissue_id,
-        path=image.path,
-        channels=header.channels,
-        height=header.height,
-        width=header.width,
-    )
-    fault = None if image.modality in MULTIPLEX_MODALITIES else brightfield_fault(open_image(image.path))
+    sized = replace(image, channels=header.channels, height=header.height, width=header.width)
+    fault = brightfield_fault(open_image(image.path)) if is_rgb(image.modality) else None
     return sized, [] if fault is None else [("rgb_channels", fault)]
 
 
