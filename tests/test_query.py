@@ -206,6 +206,25 @@ def test_verbs_return_new_queries(query):
     assert narrower.count() < query.count()
 
 
+class Lung(SporaQuery):
+    """A query with a verb of its own."""
+
+    __slots__ = ()
+
+    def lung(self) -> "Lung":
+        return self.where("cancer_type IN ('LUAD', 'LUSC')")
+
+
+def test_a_subclass_adds_a_verb_which_all_others_keep(lake, query):
+    plain = query.where("cancer_type IN ('LUAD', 'LUSC')")
+    own = Lung(query.lake, query.selection).lung()
+    assert own.selection == plain.selection
+    assert isinstance(own.split("train").sample(3), Lung)
+    assert isinstance(Lung.from_sql(lake, "SELECT dataset, tissue_id FROM tissues"), Lung)
+    assert own.df().equals(plain.df())
+    assert repr(pickle.loads(pickle.dumps(own))) == repr(own)
+
+
 def test_sql_runs_as_shown(lake, query, tiles):
     from spora_db import Catalog
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spora_db.catalog import lent_catalog
+from spora_db.query.question import Question
 from spora_db.selection.arguments import check_path, checked_flag, checked_names, checked_seed
 
 if TYPE_CHECKING:
@@ -15,17 +16,12 @@ if TYPE_CHECKING:
     from spora_db.audit import Audit
     from spora_db.datasets.from_query import SporaDataset
     from spora_db.images.base import MissingChunks
-    from spora_db.selection import Selection
 
 
-class Answers:
+class Answers(Question):
     """What `SporaQuery` tells about its rows, and the objects of other libraries that it makes of them."""
 
     __slots__ = ()
-
-    if TYPE_CHECKING:
-        lake: str | Path
-        selection: Selection
 
     def panel_overlap(self) -> "pd.DataFrame":
         """Return, for every two selected cohorts, the number of markers that both deliver.

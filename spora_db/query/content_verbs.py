@@ -1,11 +1,11 @@
 """Verbs that choose what a row brings along: channels, standardization, masks and cells."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from spora_db.catalog.aliases import read_aliases
 from spora_db.errors import ArgumentError
+from spora_db.query.question import Question
 from spora_db.selection import (
     CHANNEL_KINDS,
     MISSING_STATISTICS,
@@ -14,7 +14,6 @@ from spora_db.selection import (
     CellSource,
     ChannelChoice,
     ChannelKind,
-    Selection,
     StandardizationChoice,
     StatsLevel,
 )
@@ -36,16 +35,10 @@ if TYPE_CHECKING:
     from spora_db.catalog.aliases import AliasTable
 
 
-class ContentVerbs:
+class ContentVerbs(Question):
     """What `SporaQuery` delivers of a row; every verb returns a new query."""
 
     __slots__ = ()
-
-    if TYPE_CHECKING:
-        lake: str | Path
-        selection: Selection
-
-        def _with(self, **changes: object) -> Self: ...
 
     def channels(
         self,

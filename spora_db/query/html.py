@@ -1,17 +1,14 @@
 """What a query shows of itself in a notebook: a short table, escaped, without scripts."""
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from spora_db.errors import SporaError, counted
-
-if TYPE_CHECKING:
-    from spora_db.query.spora_query import SporaQuery
+from spora_db.query.row_answers import RowAnswers
 
 LEFT = "text-align:left"
 
 
-def query_html(query: "SporaQuery") -> str:
+def query_html(query: RowAnswers) -> str:
     """Return a query as an HTML table: what it asks for, and how many rows answer it.
 
     Examples
@@ -31,7 +28,7 @@ def query_html(query: "SporaQuery") -> str:
     return f"<table><caption>SporaQuery</caption><tbody>{body}</tbody></table>"
 
 
-def _asked(query: "SporaQuery") -> list[tuple[str, str]]:
+def _asked(query: RowAnswers) -> list[tuple[str, str]]:
     """Return what a query asks for, one line per verb that was used."""
     asked = query.selection
     unit = f"{asked.unit}s"

@@ -1,14 +1,14 @@
 """Verbs that choose rows: which tiles, tissues or cells of which modality."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import pyarrow as pa
 
 from spora_db.errors import ArgumentError
+from spora_db.query.question import Question
 from spora_db.remembered.quarantine import excluded_rows
-from spora_db.selection import CellSource, MissingModality, Selection, SplitChoice
+from spora_db.selection import CellSource, MissingModality, SplitChoice
 from spora_db.selection.arguments import (
     checked_choice,
     checked_each,
@@ -25,16 +25,10 @@ from spora_db.selection.cells import checked_source
 from spora_db.selection.sample_arguments import checked_sampling
 
 
-class RowVerbs:
+class RowVerbs(Question):
     """What `SporaQuery` selects; every verb returns a new query."""
 
     __slots__ = ()
-
-    if TYPE_CHECKING:
-        lake: str | Path
-        selection: Selection
-
-        def _with(self, **changes: object) -> Self: ...
 
     def modality(self, *names: str | tuple[str, ...], missing: MissingModality = "drop") -> Self:
         """Choose the modality; several give, per row, one image each at the same place of the tissue.

@@ -1,0 +1,50 @@
+"""A question to a lake: what every verb and every answer of `SporaQuery` stands on, declared once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from spora_db.catalog import Catalog, lent_catalog
+from spora_db.plan.resolution import resolve
+from spora_db.selection import Selection
+from spora_db.selection.arguments import check_path, wrong
+from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.sqltext.binding import Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A lake and what is asked of it.
+
+    A verb is one method that checks its arguments and returns ``self._with(choice=...)``, the same question with
+    another choice in its `Selection`: in `RowVerbs` where it says which rows, in `ContentVerbs` where it says what a
+    row brings. An answer is one method of `RowAnswers` or `Answers`; `_compiled` lends it the catalog. Whoever wants
+    more without changing spora-db adds methods to a subclass of `SporaQuery`: verbs keep the class.
+
+    Attributes
+    ----------
+    lake, selection
+        As `SporaQuery` takes them.
+    """
+
+    lake: str | Path
+    selection: Selection = field(default_factory=Selection)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no folder's path."""
+        check_path(self.lake, at="SporaQuery(", example="lake")
+        if not isinstance(self.selection, Selection):
+            raise wrong(self.selection, at="SporaQuery(lake, ", expected="a Selection; the verbs build one")
+
+    def _with(self, **changes: object) -> Self:
+        """Return the same question with other choices."""
+        return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
+
+    @contextmanager
+    def _compiled(self) -> Iterator[tuple[Resolved, Compiled, Catalog]]:
+        """Lend the catalog, with the question as the lake resolves it and its one SELECT."""
+        with lent_catalog(self.lake) as catalog:
+            resolved = resolve(self.selection, catalog)
+            yield resolved, compile_rows(resolved), catalog
