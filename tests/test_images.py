@@ -266,7 +266,7 @@ def test_no_descriptor_is_left_and_few_are_open(tmp_path: Path) -> None:
     ]
     paths.append(write_omezarr(tmp_path / "a.ome.zarr", IMAGE, mpp=1, chunk=16, shard=16))
     close_images()
-    FILES.forget_all()
+    FILES.clear()
     before = descriptors()
     for file in paths:
         read_region(open_image(file))

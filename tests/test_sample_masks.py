@@ -92,18 +92,18 @@ def test_samples_own_their_masks(lake, masks):
 
 def test_a_mask_is_decoded_once_for_all_tiles_of_its_tissue(lake, masks):
     dataset = SporaQuery(lake).modality("imc").tiles(size=32).with_masks("tissue", "kind").to_torch()
-    MASKS.clear()
+    MASKS.masks.clear()
     set_mask_cache_bytes(0)
     try:
         for position in range(18):  # two tissues of nine tiles
             dataset[position]
-        assert MASKS.decoded == 4
-        assert len(MASKS._entries) == 2
+        assert MASKS.masks.misses == 4
+        assert len(MASKS.masks) == 2
         set_mask_cache_bytes(2**20)
         for position in (*range(36), *range(36)):
             dataset[position]
-        assert MASKS.decoded == 4 + 6  # two are still there
-        assert MASKS.held == sum(mask.nbytes for _, mask in MASKS._entries.values()) == 4 * 96 * 96 * 5
+        assert MASKS.masks.misses == 4 + 6  # two are still there
+        assert MASKS.masks.held == sum(mask.nbytes for _, mask in MASKS.masks._values.values()) == 4 * 96 * 96 * 5
     finally:
         set_mask_cache_bytes(512 * 2**20)
 
@@ -117,8 +117,8 @@ def test_the_least_recently_used_mask_goes_first(tmp_path):
 
     for i in (0, 1, 2, 0, 3):
         assert (get(i) == i).all()
-    assert [Path(key[0]).stem for key in cache._entries] == ["2", "0", "3"]
-    assert (cache.decoded, cache.held) == (4, 3 * 64 * 4)
+    assert [Path(key[0]).stem for key in cache.masks._values] == ["2", "0", "3"]
+    assert (cache.masks.misses, cache.masks.held) == (4, 3 * 64 * 4)
     with pytest.raises(ValueError, match="read-only"):
         get(0)[0] = 1
     with pytest.raises(ArgumentError, match="-1"):
@@ -196,11 +196,11 @@ def test_workers_read_masks_without_the_lake(lake, masks, method):
 
 def test_a_forked_child_starts_without_masks(lake, masks):
     SporaQuery(lake).modality("imc").tiles(size=32).with_masks("tissue").to_torch()[0]
-    assert MASKS.held > 0
+    assert MASKS.masks.held > 0
     receiving, sending = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(sending, str(MASKS.held).encode())
+        os.write(sending, str(MASKS.masks.held).encode())
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(receiving, 9) == b"0"

@@ -25,6 +25,7 @@ from spora_db.catalog.inherited import keep_in_forks
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in_text, needs, sql_text
 from spora_db.errors import QueryError
+from spora_db.files.stamps import stamps
 from spora_db.layout import Lake
 from spora_db.sources import (
     LISTINGS,
@@ -34,7 +35,6 @@ from spora_db.sources import (
     allowed_paths,
     listing_state,
     listing_table,
-    signature,
 )
 from spora_db.sqltext.dialect import DIALECT
 
@@ -101,7 +101,7 @@ class Database:
         self._checked: set[str] = set()
         self._asked: set[str] = set()
         self._sources: dict[str, SourceQuery] = {}
-        self._signatures: dict[str, object] = {}
+        self._stamps: dict[str, object] = {}
         self._contradictions: dict[str, list[tuple[str | None, ...]]] = {}
         self._columns: dict[str, Mapping[str, str]] = {}
         self._allowed = allowed_paths(folders)
@@ -223,12 +223,12 @@ class Database:
     def _source(self, name: str) -> SourceQuery:
         """Return a source, built anew when one of its files was written since: its columns are known by position."""
         known = self._sources.get(name)
-        if known is not None and self._signatures[name] == signature(known.files):
+        if known is not None and self._stamps[name] == stamps(known.files):
             return known
         if known is not None:
             self._forget(name)
         built = self._build(name)
-        self._sources[name], self._signatures[name] = built, signature(built.files)
+        self._sources[name], self._stamps[name] = built, stamps(built.files)
         return built
 
     def _build(self, name: str) -> SourceQuery:

@@ -1,12 +1,12 @@
 """The terminal's line editor (readline) for the shell: completion, and a history that outlives it."""
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from spora_db.cli.completion import DELIMITERS, Completer
+from spora_db.remembered.folders import user_folder
 
 HISTORY_LINES = 10_000
 _NEWLINE = "\x01"
@@ -81,8 +81,7 @@ def line_editor(completer: Completer) -> LineEditor | None:
 
 def history_path() -> Path:
     """Return the file of the shell's history: ``spora-db/history`` in the user's folder for state (XDG)."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "spora-db" / "history"
+    return user_folder("state") / "history"
 
 
 def _read(path: Path | None) -> list[str]:

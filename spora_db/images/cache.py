@@ -1,14 +1,13 @@
 """Decoded chunks kept per process, the least recently used forgotten first, within a limit in bytes."""
 
 import itertools
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
+from spora_db.files.recent import Recent
 
 DEFAULT_BYTES = 256 * 2**20
 OWNERS = itertools.count()  # numbers that tell the chunks and files of one reader from those of all others
@@ -38,69 +37,13 @@ class CacheInfo:
     entries: int
 
 
-class ChunkCache:
-    """Arrays by key within a limit in bytes. The lock is held for look-ups only, never while anything is decoded."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._clear()
-
-    def _clear(self) -> None:
-        """Start empty with a fresh lock, also in a forked child, whose copy of the lock may be held for ever."""
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[Hashable, AnyArray] = OrderedDict()
-        self._held = self._hits = self._misses = self._decoded = 0
-
-    def get(self, *keys: Hashable) -> AnyArray | None:
-        """Return the array under the first of ``keys`` that is held, now the most recently used, or count a miss."""
-        with self._lock:
-            for key in keys:
-                array = self._entries.get(key)
-                if array is not None:
-                    self._hits += 1
-                    self._entries.move_to_end(key)
-                    return array
-            self._misses += 1
-            return None
-
-    def put(self, key: Hashable, array: AnyArray) -> None:
-        """Keep a decoded array, forgetting the least recently used ones; one larger than the limit is only counted."""
-        array.flags.writeable = False
-        with self._lock:
-            self._decoded += array.nbytes
-            if array.nbytes > self._limit:
-                return
-            old = self._entries.pop(key, None)
-            self._held += array.nbytes - (0 if old is None else old.nbytes)
-            self._entries[key] = array
-            self._shrink()
-
-    def resize(self, limit: int) -> None:
-        """Change the limit, forgetting what no longer fits."""
-        with self._lock:
-            self._limit = limit
-            self._shrink()
-
-    def info(self) -> CacheInfo:
-        """Return the counters."""
-        with self._lock:
-            return CacheInfo(
-                hits=self._hits,
-                misses=self._misses,
-                bytes_decoded=self._decoded,
-                bytes_held=self._held,
-                bytes_limit=self._limit,
-                entries=len(self._entries),
-            )
-
-    def _shrink(self) -> None:
-        """Forget the least recently used arrays until the rest fits."""
-        while self._held > self._limit:
-            self._held -= self._entries.popitem(last=False)[1].nbytes
+CHUNKS = Recent[Hashable, AnyArray](DEFAULT_BYTES, size=attrgetter("nbytes"))
 
 
-CHUNKS = ChunkCache(DEFAULT_BYTES)
-os.register_at_fork(after_in_child=CHUNKS._clear)
+def keep_chunk(key: Hashable, chunk: AnyArray) -> None:
+    """Keep a decoded chunk, read-only."""
+    chunk.flags.writeable = False
+    CHUNKS.put(key, chunk)
 
 
 def set_cache_bytes(limit: int) -> None:
@@ -133,9 +76,16 @@ def cache_info() -> CacheInfo:
     >>> cache_info().bytes_limit == DEFAULT_BYTES
     True
     """
-    return CHUNKS.info()
+    return CacheInfo(
+        hits=CHUNKS.hits,
+        misses=CHUNKS.misses,
+        bytes_decoded=CHUNKS.put_in,
+        bytes_held=CHUNKS.held,
+        bytes_limit=CHUNKS.limit,
+        entries=len(CHUNKS),
+    )
 
 
 def clear_cache() -> None:
     """Forget all decoded chunks of this process and set its counters to zero."""
-    CHUNKS._clear()
+    CHUNKS.clear()

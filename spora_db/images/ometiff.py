@@ -10,8 +10,8 @@ from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
-from spora_db.images.cache import CHUNKS, OWNERS
-from spora_db.images.files import FILES, OpenFile, broken
+from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
+from spora_db.images.files import OpenFile, broken, close_files, open_file
 from spora_db.images.page_groups import PageGroup, group_pages
 from spora_db.images.pixels import deliver, delivered, white
 from spora_db.images.tiff_layout import TiffLayout, read_layout
@@ -83,13 +83,13 @@ class OmeTiffReader:
     def _open(self) -> OpenFile:
         """Return the file, refusing one that is no longer what the tables were read from."""
         try:
-            file = FILES.get(self._owner, self._name)
+            file = open_file(self._owner, self._name)
         except FileNotFoundError as error:
             raise ImageNotFoundError(f"The image {self.path} was there when it was opened and is gone now.") from error
         except OSError as error:
             raise broken(self.path, str(error), expected="a TIFF file", remedy="Check the disk.") from error
-        if file.signature != self._layout.signature:
-            FILES.forget(self._owner)
+        if file.stamp != self._layout.stamp:
+            close_files(self._owner)
             raise FileFormatError(
                 f"The image {self.path} was written again since it was opened. Open it again with open_image."
             )
@@ -131,7 +131,7 @@ class OmeTiffReader:
                 expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
             ) from error
         self._check_size(planes, index, page, table)
-        CHUNKS.put(key, planes)
+        keep_chunk(key, planes)
         return planes
 
     def _check_size(self, planes: AnyArray, index: int, page: int, table: PageTable) -> None:
@@ -169,4 +169,4 @@ class OmeTiffReader:
 
     def close(self) -> None:
         """Forget the open file; it is opened again when needed."""
-        FILES.forget(self._owner)
+        close_files(self._owner)

@@ -9,8 +9,8 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
-from spora_db.images.cache import CHUNKS, OWNERS
-from spora_db.images.files import FILES
+from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
+from spora_db.images.files import close_files
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
 from spora_db.images.pixels import white
 from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place, check_absent
@@ -87,17 +87,17 @@ class OmeZarrReader:
             return self._filled, group.from_whole
         if source.size == 0:
             return self._filled, group.from_whole
-        chunk = (self._owner, place, source.signature)
+        chunk = (self._owner, place, source.stamp)
         planes = CHUNKS.get((chunk, group.key), (chunk, WHOLE))
         if planes is None:
             planes = self._store.decode(source, group.planes)
             whole = planes.shape[0] != len(group.planes) or planes.shape[0] == self._sizes[0]
-            CHUNKS.put((chunk, WHOLE if whole else group.key), planes)
+            keep_chunk((chunk, WHOLE if whole else group.key), planes)
         return planes, group.from_wanted if planes.shape[0] == len(group.planes) else group.from_whole
 
     def close(self) -> None:
         """Forget the open files of this image; they are opened again when needed."""
-        FILES.forget(self._owner)
+        close_files(self._owner)
 
 
 class Store(Protocol):

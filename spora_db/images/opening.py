@@ -1,14 +1,13 @@
 """Opening images once per process and file, and asking what a file holds."""
 
 import os
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import get_args
 
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
+from spora_db.files.recent import Recent
+from spora_db.files.stamps import Stamp, stamps
 from spora_db.images.base import ChannelAxis, ImageHeader, ImageReader, MissingChunks, check_missing_chunks
-from spora_db.images.files import Signature, signature
 from spora_db.images.ometiff import OmeTiffReader
 from spora_db.images.omezarr import OmeZarrReader
 from spora_db.images.pixels import delivered
@@ -18,46 +17,8 @@ Reader = OmeZarrReader | OmeTiffReader
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
-class _Readers:
-    """Readers by (path, missing_chunks, channel_axis) with the state of the files they were read from."""
-
-    def __init__(self) -> None:
-        self.forget_all()
-
-    def forget_all(self) -> None:
-        """Start empty with a fresh lock, as a forked child must."""
-        self._lock = threading.Lock()
-        self._readers: OrderedDict[tuple[str, str, str], tuple[Reader, tuple[Signature, ...]]] = OrderedDict()
-
-    def get(self, path: str, missing: MissingChunks, channel_axis: ChannelAxis) -> Reader:
-        """Return the reader of ``path``, a new one where the file is not what it was."""
-        key = (path, missing, channel_axis)
-        with self._lock:
-            known = self._readers.get(key)
-            if known is not None:
-                self._readers.move_to_end(key)
-        if known is not None and _state(known[0].files) == known[1]:
-            return known[0]
-        reader = _open(Path(path), missing, channel_axis)
-        with self._lock:
-            self._readers[key] = (reader, _state(reader.files) or ())
-            self._readers.move_to_end(key)
-            dropped = [self._readers.popitem(last=False)[1][0] for _ in range(len(self._readers) - MAX_READERS)]
-        for old in (*dropped, *([known[0]] if known else [])):
-            old.close()
-        return reader
-
-    def close(self) -> None:
-        """Forget all readers and close their files."""
-        with self._lock:
-            readers = [reader for reader, _ in self._readers.values()]
-            self._readers.clear()
-        for reader in readers:
-            reader.close()
-
-
-READERS = _Readers()
-os.register_at_fork(after_in_child=READERS.forget_all)
+READERS = Recent[tuple[str, str, str], tuple[Reader, tuple[Stamp | None, ...]]](MAX_READERS)
+"""Readers by (path, missing_chunks, channel_axis) with the stamps of the files they were read from."""
 
 
 def open_image(
@@ -109,7 +70,13 @@ def open_image(
     if channel_axis not in get_args(ChannelAxis):
         raise ArgumentError(f"channel_axis is one of 'c', 'z', 't'; received {channel_axis!r}.")
     name = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - per tile: 1 µs
-    return READERS.get(name, missing_chunks, channel_axis)
+    known = READERS.get((name, missing_chunks, channel_axis))
+    if known is not None and None not in known[1] and stamps(known[0].files) == known[1]:
+        return known[0]
+    reader = _open(Path(name), missing_chunks, channel_axis)
+    for old, _ in READERS.put((name, missing_chunks, channel_axis), (reader, stamps(reader.files))):
+        old.close()
+    return reader
 
 
 def image_header(path: str | Path) -> ImageHeader:
@@ -144,15 +111,8 @@ def image_header(path: str | Path) -> ImageHeader:
 
 def close_images() -> None:
     """Close the files of all images of this process; readers open them again when asked for pixels."""
-    READERS.close()
-
-
-def _state(files: tuple[Path, ...]) -> tuple[Signature, ...] | None:
-    """Return the state of the files on disk, None when one is gone."""
-    try:
-        return tuple(signature(file) for file in files)
-    except OSError:
-        return None
+    for reader, _ in READERS.clear():
+        reader.close()
 
 
 def _is_tiff(path: Path) -> bool:

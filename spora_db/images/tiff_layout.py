@@ -13,8 +13,9 @@ import numpy as np
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
 from spora_db.files.forks import unforked
+from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.images.base import ChannelAxis
-from spora_db.images.files import Signature, broken, describe, signature
+from spora_db.images.files import broken, describe
 from spora_db.images.tiff_described import as_described, described
 from spora_db.images.tiff_pages import Formats, PageFormat, PageTable
 from spora_db.images.tiff_series import Picture, check_all_listed, choose, page_count, pictures
@@ -34,7 +35,7 @@ class TiffLayout:
 
     Attributes
     ----------
-    signature
+    stamp
         The state of the file this was read from.
     shape
         Channels, height and width in pixels.
@@ -46,7 +47,7 @@ class TiffLayout:
         Why the image is no picture of red, green and blue, None where nothing says so.
     """
 
-    signature: Signature
+    stamp: Stamp
     shape: tuple[int, int, int]
     format: PageFormat
     pages: tuple[PageTable, ...]
@@ -71,7 +72,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> TiffLayout:
         It is no TIFF, is cut short or contradicts itself, or its image is not (C, H, W).
     """
     try:
-        current = signature(path)
+        current = file_stamp(path)
         with path.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError as error:
@@ -126,7 +127,7 @@ class _PagesDiffer(FileFormatError):
     """Pages that were taken for one image are of several sizes or types."""
 
 
-def _layout(path: Path, current: Signature, channel_axis: ChannelAxis) -> TiffLayout:
+def _layout(path: Path, current: Stamp, channel_axis: ChannelAxis) -> TiffLayout:
     """Turn tifffile's view of a file into tables; page by page where that view is not what the pages say."""
     import tifffile
 
@@ -158,7 +159,7 @@ def _image(
     found: list[Picture],
     *,
     xml: str | None,
-    current: Signature,
+    current: Stamp,
     channel_axis: ChannelAxis,
 ) -> TiffLayout:
     """Return the layout of the picture that is the image of the file."""
@@ -183,7 +184,7 @@ def _image(
     _check_complete(path, tables, current)
     form = tables[0].format
     return TiffLayout(
-        signature=current,
+        stamp=current,
         shape=(len(tables) * form.samples, *form.size),
         format=form,
         pages=tuple(tables),
@@ -223,7 +224,7 @@ def _likeness(form: PageFormat) -> str:
     return f"{form.size[0]} x {form.size[1]} pixels of {samples}{form.stored}"
 
 
-def _check_complete(path: Path, tables: list[PageTable], current: Signature) -> None:
+def _check_complete(path: Path, tables: list[PageTable], current: Stamp) -> None:
     """Refuse a file that ends before its pixels do."""
     for number, table in enumerate(tables):
         if table.raw_offset >= 0:

@@ -9,9 +9,10 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
 from spora_db.files.failures import READER_FAILURES, reader_error
+from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.images.blosc_planes import decode_planes, read_planes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
-from spora_db.images.files import FILES, OpenFile, Signature, broken, describe, signature
+from spora_db.images.files import OpenFile, broken, describe, open_file
 from spora_db.images.pixels import deliver, delivered
 from spora_db.images.zarr_layout import ZarrLayout
 from spora_db.images.zarr_shards import read_index
@@ -25,12 +26,12 @@ class ChunkSource:
 
     place: Place
     path: str
-    signature: Signature
+    stamp: Stamp
     offset: int
     size: int
 
 
-def state_of_chunk_file(path: str, place: Place) -> Signature | None:
+def state_of_chunk_file(path: str, place: Place) -> Stamp | None:
     """Return the state of the file that holds the chunk at ``place``, None where there is none.
 
     Raises
@@ -40,7 +41,7 @@ def state_of_chunk_file(path: str, place: Place) -> Signature | None:
         file.
     """
     try:
-        found = signature(path)
+        found = file_stamp(path)
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:
@@ -91,7 +92,7 @@ class ChunkStore:
         encoding, axes = layout.encoding, layout.axes
         self._layout, self._owner = layout, owner
         self._folder = str(layout.folder)
-        self._indexes: dict[str, tuple[Signature, UInt64]] = {}
+        self._indexes: dict[str, tuple[Stamp, UInt64]] = {}
         self._per_shard = tuple(whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True))
         self._chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
         channel = axes.channel
@@ -122,13 +123,13 @@ class ChunkStore:
         if current is None:
             return None
         if not self._layout.encoding.sharded:
-            return ChunkSource(place=place, path=path, signature=current, offset=0, size=current[2])
+            return ChunkSource(place=place, path=path, stamp=current, offset=0, size=current[2])
         index = self._index(path, current)
         position = 0
         for coordinate, per in zip(coordinates, self._per_shard, strict=True):
             position = position * per + coordinate % per
         offset, size = index[position].tolist()
-        return ChunkSource(place=place, path=path, signature=current, offset=offset, size=size)
+        return ChunkSource(place=place, path=path, stamp=current, offset=offset, size=size)
 
     def filled(self) -> AnyArray:
         """Return a chunk of the fill value, without memory of its own."""
@@ -143,7 +144,7 @@ class ChunkStore:
             The bytes do not decode.
         """
         try:
-            file = FILES.get(self._owner, source.path, source.signature)
+            file = open_file(self._owner, source.path, source.stamp)
             # with a checksum all bytes are read, also where a few planes are asked for: 0.1 ms for 3 MB
             content = checked(file.read(source.offset, source.size)) if self._checked else None
             if self._by_plane and len(planes) < self.sizes[0]:
@@ -215,13 +216,13 @@ class ChunkStore:
         outer = [coordinate // per for coordinate, per in zip(coordinates, self._per_shard, strict=True)]
         return f"{self._folder}/{self._layout.encoding.key(outer)}"
 
-    def _index(self, path: str, current: Signature) -> UInt64:
+    def _index(self, path: str, current: Stamp) -> UInt64:
         """Return a shard's index of (offset, size), read once for every state of the file."""
         known = self._indexes.get(path)
         if known is not None and known[0] == current:
             return known[1]
         encoding = self._layout.encoding
-        file = FILES.get(self._owner, path, current)
+        file = open_file(self._owner, path, current)
         count = math.prod(self._per_shard)
         index = read_index(file, count=count, at=encoding.index_at, has_checksum=encoding.index_crc)
         self._indexes[path] = (current, index)

@@ -46,7 +46,7 @@ class ZarrPythonStore:
         current = state_of_chunk_file(path, place)
         if current is None:
             return None
-        return ChunkSource(place=place, path=path, signature=current, offset=0, size=current[2])
+        return ChunkSource(place=place, path=path, stamp=current, offset=0, size=current[2])
 
     def filled(self) -> AnyArray:
         """Return a chunk of the fill value, without memory of its own."""

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from spora_db.errors import SporaError, WriteError
+from spora_db.files.stamps import Stamp
 from spora_db.jobs.engines import run_units
 from spora_db.jobs.options import Options
-from spora_db.jobs.publishing import Signature, Target, exists_error, publish
+from spora_db.jobs.publishing import Target, exists_error, publish
 from spora_db.jobs.report import DatasetReport, State, failures_file, read_failures, write_failures
 from spora_db.jobs.resources import memory_budget
 from spora_db.jobs.units import Outcome, Unit, UnitResult, load_unit
@@ -65,14 +66,14 @@ class DatasetRun:
     options
         How the run is carried out.
     before
-        The target's signature when the run began.
+        The target's stamp when the run began.
     """
 
     dataset: str
     target: Target
     work: WorkFolder
     options: Options
-    before: Signature
+    before: Stamp | None
 
     def wanted(self) -> bool:
         """Tell whether the files are to be made: False where they are there already, made in the same way.
@@ -108,7 +109,7 @@ class DatasetRun:
                 return run()
             except ResultsGoneError as error:
                 gone = error
-                if self.target.signature() != self.before and self.target.standing() == "same":
+                if self.target.stamp() != self.before and self.target.standing() == "same":
                     return self.kept(MEANWHILE)
         raise gone
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from spora_db.errors import FileFormatError, WriteError
+from spora_db.files.stamps import Stamp, stamp_if_there
 from spora_db.files.writing import read_provenance
 from spora_db.jobs.work_folder import LOCK, WorkFolder, package_version
 
 Standing: TypeAlias = Literal["absent", "same", "different"]
-Signature: TypeAlias = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +81,9 @@ class Target:
         except FileFormatError:
             return None
 
-    def signature(self) -> Signature:
+    def stamp(self) -> Stamp | None:
         """Return what changes when another run puts its own files in place."""
-        try:
-            status = self.main.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+        return stamp_if_there(self.main)
 
 
 def provenance(made: str, parameters: Mapping[str, Any], *, tissues: int) -> dict[str, Any]:
@@ -121,7 +117,7 @@ def publish(
     *,
     work: WorkFolder,
     write: Callable[[Path], Sequence[Path]],
-    before: Signature,
+    before: Stamp | None,
     overwrite: bool,
 ) -> bool:
     """Write the files of a target in the work folder and rename them into place, the last one last.
@@ -135,7 +131,7 @@ def publish(
     write
         Given a folder, writes all files there, and returns them in the order of ``target.files``.
     before
-        The target's signature when the run began.
+        The target's stamp when the run began.
     overwrite
         Whether a target that was there before the run is replaced.
 
@@ -150,7 +146,7 @@ def publish(
         The disk is full, or the target exists and may not be replaced.
     """
     with _one_at_a_time(work.path.parent):
-        first = work.committing or target.signature() == (before if overwrite else None)
+        first = work.committing or target.stamp() == (before if overwrite else None)
         if first:
             _rename(target, work=work, write=write)
         elif target.standing() != "same":

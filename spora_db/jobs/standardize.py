@@ -216,7 +216,7 @@ def _plan(
         files=tuple(paths.values()), provenance=provenance("statistics", record, tissues=len(cohort.tissues))
     )
     work = WorkFolder.beside(folder, parameters=record)
-    run = DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.signature())
+    run = DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.stamp())
     plan = StatisticsPlan(spec=spec, channel_names=panel.names, missing_chunks=missing_chunks)
     units = tuple(_units(cohort, modality, panel=panel, plan=plan, work=work))
     absent = len(set(panel.measured) - {unit.tissue_id for unit in units})

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spora_db.errors import ArgumentError, counted
+from spora_db.files.stamps import lasting_stamp
 from spora_db.jobs.cohorts import (
     Cohort,
     Tissue,
@@ -206,14 +207,14 @@ def _plan(
         )
         for tissue in cohort.tissues
     )
-    return DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.signature()), units
+    return DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.stamp()), units
 
 
 def _state_of_image(image: tuple[str, Path]) -> list[object]:
     """Return what changes when an image is replaced; its size matters here, not its pixels."""
     modality, path = image
     described = [path, *(path / name for name in ("zarr.json", ".zattrs", "0/zarr.json", "0/.zarray"))]
-    return [modality, path.name, *(file.stat().st_mtime_ns for file in described if file.exists())]
+    return [modality, path.name, *(lasting_stamp(file) for file in described if file.exists())]
 
 
 def _without_result(run: DatasetRun, units: Sequence[TileUnit], why: str) -> DatasetReport:

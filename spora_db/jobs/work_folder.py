@@ -25,6 +25,7 @@ import numpy as np
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, WriteError
 from spora_db.files.failures import FILE_FAILURES
+from spora_db.files.stamps import lasting_stamp
 from spora_db.files.writing import atomic_path
 
 FORMAT = 1  # of the files in the folder; raised when they change, so that old ones are not taken for new ones
@@ -61,17 +62,17 @@ def file_state(path: Path) -> list[object]:
     A path that does not exist has a state too, the same for all such paths.
     """
     try:
-        status = path.stat()
+        own = lasting_stamp(path)
     except OSError:
         return [path.name, None]
     if not path.is_dir():
-        return [path.name, status.st_size, status.st_mtime_ns]
+        return [path.name, *own]
     digest = hashlib.sha256()
     for folder, folders, names in os.walk(path, followlinks=True):
         folders.sort()
         for name in sorted(names):
-            found = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  (a store has up to 100,000 files)
-            digest.update(f"{os.path.relpath(folder, path)}/{name} {found.st_size} {found.st_mtime_ns}\n".encode())
+            size, modified = lasting_stamp(os.path.join(folder, name))  # noqa: PTH118 - of up to 100,000 files
+            digest.update(f"{os.path.relpath(folder, path)}/{name} {size} {modified}\n".encode())
     return [path.name, digest.hexdigest()]
 
 

@@ -1,8 +1,5 @@
 """The masks of a sample: the same region as its image, cut out of whole masks that are kept once decoded."""
 
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +9,8 @@ import pyarrow as pa
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
+from spora_db.files.recent import Recent
+from spora_db.files.stamps import Stamp, stamp_if_there
 from spora_db.layout import INSTANCES, TISSUE
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import Centroids, instance_centroids
@@ -122,7 +121,7 @@ def cut(mask: AnyArray, *, row: int, col: int, height: int, width: int) -> AnyAr
 
 
 class MaskCache:
-    """Decoded masks of this process, the least recently used forgotten first, within a limit in bytes.
+    """Decoded masks of this process within a limit in bytes.
 
     A mask is one compressed array: it can only be decoded whole, and the tiles of a tissue come one after the other.
     The masks of the tissue at hand are kept even where they alone exceed the limit.
@@ -134,15 +133,8 @@ class MaskCache:
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.clear()
-
-    def clear(self) -> None:
-        """Start empty with a fresh lock, as a forked child must: its copy of the lock may be held for ever."""
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[tuple[str, bool], tuple[tuple[int, int], AnyArray]] = OrderedDict()
-        self._cells: OrderedDict[str, tuple[AnyArray, Centroids]] = OrderedDict()
-        self.held = self.decoded = 0
+        self.masks = Recent[tuple[str, bool], tuple[Stamp, AnyArray]](limit, size=lambda entry: entry[1].nbytes)
+        self._cells = Recent[str, tuple[AnyArray, Centroids]](MEASURED)
 
     def get(self, path: Path, *, tissue: bool, shape: tuple[int, int], image: Path, kept: int) -> AnyArray:
         """Return a mask, read-only: bool where `tissue`, else int32; read anew where the file has changed.
@@ -158,24 +150,15 @@ class MaskCache:
         kept
             How many masks a sample has: as many are kept whatever the limit.
         """
-        key = (str(path), tissue)
-        stamp = _stamp(path)
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-        if entry is not None and entry[0] == stamp and entry[1].shape == shape:
+        key, current = (str(path), tissue), stamp_if_there(path)
+        entry = self.masks.get(key)
+        if entry is not None and entry[0] == current and entry[1].shape == shape:
             return entry[1]
         load = load_tissue_mask if tissue else load_label_mask
-        mask: AnyArray = load(path, shape=shape, image=f"its image {image}")  # decoded without holding the lock
+        mask: AnyArray = load(path, shape=shape, image=f"its image {image}")
         mask.flags.writeable = False
-        with self._lock:
-            old = self._entries.pop(key, None)
-            self.held += mask.nbytes - (0 if old is None else old[1].nbytes)
-            self.decoded += 1
-            self._entries[key] = (stamp, mask)
-            while self.held > self.limit and len(self._entries) > kept:
-                self.held -= self._entries.popitem(last=False)[1][1].nbytes
+        if current is not None:
+            self.masks.put(key, (current, mask), least=kept)
         return mask
 
     def cells(self, path: Path, *, shape: tuple[int, int], image: Path, kept: int) -> Centroids:
@@ -187,28 +170,14 @@ class MaskCache:
             As for `get`.
         """
         mask, key = self.get(path, tissue=False, shape=shape, image=image, kept=kept), str(path)
-        with self._lock:
-            entry = self._cells.pop(key, None)
+        entry = self._cells.get(key)
         if entry is None or entry[0] is not mask:
             entry = mask, instance_centroids(mask, path=path)
-        with self._lock:
-            self._cells[key] = entry
-            while len(self._cells) > MEASURED:
-                self._cells.popitem(last=False)
+            self._cells.put(key, entry)
         return entry[1]
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Return what changes when a file is written anew; zeros where there is none, which the reader then says."""
-    try:
-        state = path.stat()
-    except OSError:
-        return (0, 0)
-    return (state.st_mtime_ns, state.st_size)
-
-
 MASKS = MaskCache(DEFAULT_BYTES)
-os.register_at_fork(after_in_child=MASKS.clear)
 
 
 def set_mask_cache_bytes(limit: int) -> None:
@@ -225,4 +194,4 @@ def set_mask_cache_bytes(limit: int) -> None:
     """
     if limit < 0:
         raise ArgumentError(f"The cache of masks holds 0 or more bytes; received {limit}.")
-    MASKS.limit = limit
+    MASKS.masks.limit = limit

@@ -4,8 +4,6 @@ An index is a parquet file with a row per image: its path, the files that its he
 modification times, and the header. ``spora_db.jobs.indexing`` writes it; nothing else does.
 """
 
-import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError
+from spora_db.files.stamps import LastingStamp, Stamp, lasting_stamp, stamp
 from spora_db.layout import Lake
+from spora_db.remembered.folders import lake_digest, user_folder
 
 SCHEMA = pa.schema(
     {
@@ -43,7 +43,7 @@ class Indexed:
     """The header of one image (channels, height, width, dtype), and the state of the files that it was read from."""
 
     files: tuple[str, ...]
-    state: tuple[tuple[int, int], ...]
+    state: tuple[LastingStamp, ...]
     header: Header
 
 
@@ -57,9 +57,7 @@ def index_path(root: Path, *, beside: bool = False) -> Path:
     """
     if beside:
         return root / BESIDE
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=12).hexdigest()
-    return cache / "spora-db" / name / "images.parquet"
+    return user_folder("cache") / lake_digest(root, size=12) / "images.parquet"
 
 
 def read_index(root: Path) -> dict[str, Indexed]:
@@ -72,8 +70,7 @@ def read_index(root: Path) -> dict[str, Indexed]:
     """
     found: dict[str, Indexed] = {}
     for path in _paths(root):
-        state = path.stat()
-        found |= _read(path, (state.st_mtime_ns, state.st_size, state.st_ino))
+        found |= _read(path, stamp(path))
     return found
 
 
@@ -87,7 +84,7 @@ def _paths(root: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, _signature: tuple[int, int, int]) -> Mapping[str, Indexed]:
+def _read(path: Path, _stamp: Stamp) -> Mapping[str, Indexed]:
     """Read an index once for as long as it stays as it is."""
     try:
         table = pq.read_table(path, schema=SCHEMA).combine_chunks()
@@ -108,16 +105,12 @@ def _read(path: Path, _signature: tuple[int, int, int]) -> Mapping[str, Indexed]
     return indexed
 
 
-def state_of(root: Path, files: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
-    """Return size and modification time (ns) of files below a lake; None where one is gone."""
-    found = []
-    for name in files:
-        try:
-            status = os.stat(f"{root}/{name}")  # noqa: PTH116 - 50,000 images: a Path would cost more than the call
-        except OSError:
-            return None
-        found.append((status.st_size, status.st_mtime_ns))
-    return tuple(found)
+def state_of(root: Path, files: Sequence[str]) -> tuple[LastingStamp, ...] | None:
+    """Return the stamps of files below a lake; None where one is gone."""
+    try:
+        return tuple(lasting_stamp(f"{root}/{name}") for name in files)
+    except OSError:
+        return None
 
 
 def headers(lake: Lake, paths: Sequence[str]) -> Iterator[tuple[Any, ...]]:

@@ -5,7 +5,6 @@ names, else in ``~/.local/state/spora-db`` (``XDG_STATE_HOME`` moves it). Every 
 workers and ranks may write at the same time; duplicates collapse when it is read.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from spora_db.errors import TableError, WriteError
 from spora_db.files.whole_numbers import LEAST, whole_numbers
+from spora_db.remembered.folders import lake_digest, user_folder
 from spora_db.sqltext.names import positions
 
 logger = logging.getLogger(__name__)
@@ -44,17 +44,14 @@ Record = Mapping[str, Any]
 
 
 def state_folder() -> Path:
-    """Return the folder of what spora-db remembers for this user (the only look at the environment)."""
-    if os.environ.get(VARIABLE):
-        return Path(os.environ[VARIABLE]).expanduser()
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "spora-db"
+    """Return the folder of what spora-db remembers for this user and cannot make again."""
+    own = os.environ.get(VARIABLE)
+    return Path(own).expanduser() if own else user_folder("state")
 
 
 def quarantine_path(lake: str | Path) -> Path:
     """Return the file that holds the quarantine of a lake."""
-    digest = hashlib.blake2b(os.fsencode(Path(lake).resolve()), digest_size=16).hexdigest()
-    return state_folder().absolute() / "quarantine" / f"{digest}.jsonl"
+    return state_folder().absolute() / "quarantine" / f"{lake_digest(lake, size=16)}.jsonl"
 
 
 class Quarantine:

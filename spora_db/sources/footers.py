@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, TableError, reason
+from spora_db.files.stamps import Stamp, stamp
 from spora_db.layout import TableFile
 from spora_db.sources.duckdb_types import duckdb_type
 from spora_db.sqltext.names import fold, positions
@@ -56,15 +57,15 @@ def read_footer(table: TableFile) -> Footer:
         If the file cannot be opened or is no parquet file.
     """
     try:
-        state = table.path.stat()
+        current = stamp(table.path)
     except OSError as error:
         message = f"{table.path} cannot be read: {reason(error)}. Download or write the file again."
         raise FileFormatError(message) from error
-    return _read_footer(table, (state.st_mtime_ns, state.st_size, state.st_ino))
+    return _read_footer(table, current)
 
 
 @lru_cache(maxsize=FOOTERS_KEPT)
-def _read_footer(table: TableFile, _signature: tuple[int, int, int]) -> Footer:
+def _read_footer(table: TableFile, _stamp: Stamp) -> Footer:
     """Read a footer once for as long as the file stays as it is: every query of a process asks for the same ones."""
     try:
         with pq.ParquetFile(table.path) as file:

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.errors import TableError
+from spora_db.files.stamps import stamps
 from spora_db.layout import Lake, list_images, list_masks
 from spora_db.remembered.image_index import has_index, headers
-from spora_db.sources.source_query import signature
 from spora_db.sqltext.expressions import array, constant, empty, identifier, named, null, text, union
 
 _HEADER = {"channel_count": "BIGINT", "height": "BIGINT", "width": "BIGINT", "dtype": "VARCHAR"}
@@ -170,8 +170,8 @@ def listing_state(lake: Lake) -> object:
     latest = time.time_ns() - SETTLED_NS
     images = [folder.path for dataset in lake.datasets for folder in dataset.image_folders]
     masks = [folder.path for dataset in lake.datasets for folder in dataset.mask_folders]
-    state = signature([*images, *masks])
-    return state if all(entry is not None and entry[0] < latest for entry in state) else None
+    state = stamps([*images, *masks])
+    return state if all(entry is not None and entry[1] < latest for entry in state) else None
 
 
 def listing_query(name: str, lake: Lake) -> exp.Query:

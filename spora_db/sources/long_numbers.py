@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spora_db.errors import reason
+from spora_db.files.stamps import Stamp, stamp
 from spora_db.layout import TableFile
 from spora_db.sources.footers import broken_parquet
 
@@ -29,15 +30,14 @@ def has_long_numbers(table: TableFile, position: int) -> bool:
         If the file cannot be read.
     """
     try:
-        state = table.path.stat()
-        told = _told(table.path, (state.st_mtime_ns, state.st_size, state.st_ino))[position]
+        told = _told(table.path, stamp(table.path))[position]
         return _read(table.path, position) if told is None else told
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise broken_parquet(table.path, reason(error)) from error
 
 
 @lru_cache(maxsize=1024)
-def _told(path: Path, _signature: tuple[int, int, int]) -> tuple[bool | None, ...]:
+def _told(path: Path, _stamp: Stamp) -> tuple[bool | None, ...]:
     """Return what the footer tells of each column, None where nothing: all at once, as they are asked in turn."""
     with pq.ParquetFile(path) as file:
         numbers = itertools.count()

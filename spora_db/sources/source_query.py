@@ -1,6 +1,5 @@
 """What a source is: SELECTs over files, joined by name below a typed empty one; and where its columns come from."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,16 +52,3 @@ class SourceQuery:
         """Return the text of one SELECT over all files."""
         whole = union([self.empty, *(branch.select for branch in self.branches)])
         return whole.sql("duckdb", copy=False)  # of 900 files, a copy takes longer than the text
-
-
-def signature(files: Iterable[Path]) -> tuple[tuple[int, int, int] | None, ...]:
-    """Return what changes when a file is written again: its time, size and inode; None where it is gone."""
-    found: list[tuple[int, int, int] | None] = []
-    for path in files:
-        try:
-            state = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
-    return tuple(found)

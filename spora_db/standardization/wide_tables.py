@@ -9,11 +9,11 @@ import numpy as np
 
 from spora_db.arrays import Float64
 from spora_db.errors import FileFormatError, StatisticsNotFoundError, TableError
+from spora_db.files.recent import Recent
+from spora_db.files.stamps import Stamp, stamp
 
 MOST_CELLS: Final = 500_000_000  # a table that claims more is refused before it is decoded
 MOST_TABLES: Final = 128
-
-_tables: dict[Path, tuple[tuple[int, int], "WideTable"]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +38,9 @@ class WideTable:
     values: Float64
 
 
+_TABLES = Recent[Path, tuple[Stamp, WideTable]](MOST_TABLES)
+
+
 def wide_table(path: str | Path) -> WideTable:
     """Read a table of statistics, or return it from memory if the file has not changed since.
 
@@ -55,17 +58,14 @@ def wide_table(path: str | Path) -> WideTable:
     """
     path = Path(path)
     try:
-        state = path.stat()
+        current = stamp(path)
     except OSError as error:
         message = f"No statistics table {path}: {error.strerror}. Compute it with `spora-db standardize`."
         raise StatisticsNotFoundError(message) from error
-    version = (state.st_mtime_ns, state.st_size)
-    known = _tables.get(path)
-    if known is None or known[0] != version:
-        known = (version, _read(path))
-        while len(_tables) >= MOST_TABLES:
-            _tables.pop(next(iter(_tables)), None)
-        _tables[path] = known
+    known = _TABLES.get(path)
+    if known is None or known[0] != current:
+        known = (current, _read(path))
+        _TABLES.put(path, known)
     return known[1]
 
 
