@@ -17,7 +17,6 @@ from spora_db.images.pixels import missing_chunks_in
 from spora_db.plan.resolution import resolve
 from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
 from spora_db.selection import Selection
-from spora_db.selection.compilation import compile_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +169,7 @@ def make_audit(
         resolved = resolve(selection, catalog)
         columns = (columns,) if isinstance(columns, str) else tuple(dict.fromkeys(columns)) or ("dataset", "split")
         frame = tissue_frame(resolved, columns, catalog)
-        images = selected_images(resolved.selection, compile_rows(resolved), catalog)
+        images = selected_images(resolved, catalog)
         delivered = delivered_channels(resolved.selection, images, catalog)
         tables = {
             "composition": composition(frame, columns),

@@ -13,7 +13,8 @@ from spora_db.errors import ArgumentError, unknown
 from spora_db.plan.channels import ChosenChannels
 from spora_db.plan.coverage import missing_statistics_table
 from spora_db.remembered.quarantine import read_quarantine
-from spora_db.selection.compilation import Resolved, compile_rows, identity_columns
+from spora_db.selection.compilation import compile_rows
+from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:

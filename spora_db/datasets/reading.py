@@ -11,7 +11,6 @@ from spora_db.plan.freezing import freeze
 from spora_db.plan.resolution import resolve
 from spora_db.samples.materialize import ImagePlan, Materializer
 from spora_db.selection import Selection
-from spora_db.selection.compilation import compile_rows
 
 
 class PlanImages:
@@ -52,4 +51,4 @@ class PlanImages:
 def freeze_images(selection: Selection, catalog: Catalog, *, missing_chunks: MissingChunks) -> PlanImages:
     """Freeze a selection of whole tissues on a catalog that is open already."""
     resolved = resolve(selection, catalog)
-    return PlanImages(freeze(resolved.selection, compile_rows(resolved), catalog), missing_chunks=missing_chunks)
+    return PlanImages(freeze(resolved, catalog), missing_chunks=missing_chunks)

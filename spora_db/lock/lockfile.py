@@ -33,8 +33,9 @@ from spora_db.plan.freezing import freeze
 from spora_db.plan.plan import VERSION as PLAN_VERSION
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
-from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.selection.compilation import compile_rows
 from spora_db.selection.repeatable import ADVICE, changing
+from spora_db.selection.resolved import Resolved
 
 VERSIONED = ("spora-db", "duckdb", "sqlglot", "numpy", "pyarrow")
 
@@ -120,7 +121,7 @@ def make_lock(
             _check_repeatable(resolved)
         resolved = complete_cells(resolved, catalog)
         compiled = compile_rows(resolved)
-        plan = freeze(resolved.selection, compiled, catalog)
+        plan = freeze(resolved, catalog)
         tables = used_files(catalog.files_used(), resolved, plan)
     paths = [table.path.relative_to(catalog.lake).as_posix() for table in tables]
     return Lock(

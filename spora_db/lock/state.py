@@ -21,7 +21,7 @@ from spora_db.masks import load_mask
 from spora_db.plan import ABSENT, Plan
 from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.statistics import global_spec
-from spora_db.selection.compilation import Resolved
+from spora_db.selection.resolved import Resolved
 
 PARTS = ("rows", "columns", "channels", "statistics", "cells")
 """What a `TissueState` holds digests of, after the number of rows."""

@@ -23,8 +23,9 @@ from spora_db.selection import Selection
 from spora_db.selection.awaited_places import looks_at_places, without_places
 from spora_db.selection.cells import CENTROIDS, CellTable, cell_id, centroid
 from spora_db.selection.centroid_columns import AXES
-from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.selection.compilation import compile_rows
 from spora_db.selection.exclusion_conditions import whole_tissues
+from spora_db.selection.resolved import Resolved
 from spora_db.sqltext.binding import Binder
 from spora_db.sqltext.dialect import DIALECT
 

@@ -12,7 +12,7 @@ from spora_db.plan.resolution import resolve
 from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
 from spora_db.plan.statistics import find_statistics
 from spora_db.selection import Selection
-from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.selection.resolved import Resolved
 from spora_db.standardization.usable import REASONS, REMEDIES
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def coverage(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
         The lake.
     """
     resolved = replace(resolve(_without_choice(selection), catalog), undelivered=())  # what they drop is listed
-    images = selected_images(resolved.selection, compile_rows(resolved), catalog)
+    images = selected_images(resolved, catalog)
     return missing_statistics_table(resolved, images, delivered_channels(resolved.selection, images, catalog), catalog)
 
 
@@ -51,7 +51,7 @@ def panel_overlap(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
         The lake.
     """
     resolved = resolve(selection, catalog)
-    images = selected_images(resolved.selection, compile_rows(resolved), catalog)
+    images = selected_images(resolved, catalog)
     return marker_overlap(images, delivered_channels(resolved.selection, images, catalog))
 
 

@@ -13,13 +13,12 @@ from spora_db.plan.plan import Plan
 from spora_db.plan.resolution import resolve
 from spora_db.plan.rows import fetch_rows
 from spora_db.selection import Selection
-from spora_db.selection.compilation import compile_rows
 from spora_db.selection.empty import warn_of_nothing
-from spora_db.sqltext.binding import Compiled
+from spora_db.selection.resolved import Resolved
 
 
-def freeze(selection: Selection, compiled: Compiled, catalog: Catalog) -> Plan:
-    """Run a compiled selection and return its plan.
+def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
+    """Run a query and return its plan.
 
     Raises
     ------
@@ -30,7 +29,8 @@ def freeze(selection: Selection, compiled: Compiled, catalog: Catalog) -> Plan:
     StatisticsNotFoundError
         If the spec's tables are absent or do not know a selected tissue or channel.
     """
-    rows = fetch_rows(selection, compiled, catalog)
+    selection = resolved.selection
+    rows = fetch_rows(resolved, catalog)
     chosen = choose_channels(selection, rows.images, catalog)
     return Plan(
         lake=str(catalog.lake),
@@ -66,7 +66,7 @@ def plan_of(lake: str | Path, selection: Selection) -> Plan:
     """
     with lent_catalog(lake) as catalog:
         resolved = complete_cells(resolve(selection, catalog), catalog)
-        plan = freeze(resolved.selection, compile_rows(resolved), catalog)
+        plan = freeze(resolved, catalog)
         if not len(plan):
             warn_of_nothing(resolved, catalog)
         return plan

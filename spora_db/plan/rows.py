@@ -15,8 +15,8 @@ from spora_db.errors import TableError
 from spora_db.plan.cell_places import repeated_cell
 from spora_db.plan.plan import ABSENT
 from spora_db.selection import Selection
-from spora_db.selection.compilation import identity_columns
-from spora_db.sqltext.binding import Compiled
+from spora_db.selection.compilation import compile_rows, reads_tiles
+from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.names import fold
 
@@ -55,18 +55,19 @@ class PlanRows:
     columns: pa.Table
 
 
-def fetch_rows(selection: Selection, compiled: Compiled, catalog: Catalog) -> PlanRows:
-    """Run a compiled selection and return its rows, ordered by image, tile (or cell) and corner.
+def fetch_rows(resolved: Resolved, catalog: Catalog) -> PlanRows:
+    """Run a query and return its rows, ordered by image, tile (or cell) and corner.
 
     Raises
     ------
     TableError
         If a row names an image that is not there, lacks its tile or corner, or repeats a cell.
     """
+    selection = resolved.selection
     images = catalog._run(IMAGES).to_arrow_table()
     numbered = images.append_column("number", pa.array(np.arange(len(images), dtype=np.int32)))
     tile = tuple(name for name in identity_columns(selection) if name in ("tile_id", "cell_id", "row", "col"))
-    query, parameters = _numbered_rows(selection, compiled, tile, catalog)
+    query, parameters = _numbered_rows(resolved, tile, catalog)
     with catalog._registered(NUMBERED, numbered):
         table = catalog._run(query.sql(DIALECT), parameters).to_arrow_table()
     image = np.column_stack([_int32(table.column(f"image_{i}"), "image") for i in range(len(selection.modalities))])
@@ -107,13 +108,15 @@ def _in_use(images: pa.Table, image: Int32) -> tuple[pa.Table, Int32]:
     return kept.append_column("image", pa.array(np.arange(len(kept), dtype=np.int32))), renumbered[image]
 
 
-def _numbered_rows(
-    selection: Selection, compiled: Compiled, tile: tuple[str, ...], catalog: Catalog
-) -> tuple[exp.Select, dict[str, object]]:
+def _numbered_rows(resolved: Resolved, tile: tuple[str, ...], catalog: Catalog) -> tuple[exp.Select, dict[str, object]]:
     """Return the SELECT of ``image_0, image_1, ...``, tile and columns, ordered by images and tile, and its values."""
-    rows = compiled.rows()
-    own = _with_number(rows, catalog)
-    query = exp.select().with_("selected", as_=rows).from_("selected AS s")
+    selection, own = resolved.selection, ""
+    if reads_tiles(resolved):  # they bring the number of their image along, which spares a join of texts
+        tiles, own = _numbered_tiles(catalog)
+        compiled = compile_rows(resolved, tiles=tiles, also=[own])
+    else:
+        compiled = compile_rows(resolved)
+    query = exp.select().with_("selected", as_=compiled.rows()).from_("selected AS s")
     parameters: dict[str, object] = dict(compiled.parameters)
     for i, alternatives in enumerate(selection.modalities):
         alias = f"i{i}"
@@ -152,15 +155,8 @@ def _order(keys: Sequence[AnyArray], columns: pa.Table) -> Int64:
     return found
 
 
-def _with_number(rows: exp.Query, catalog: Catalog) -> str | None:
-    """Let rows of the view `tiles` bring the number of their image along, which spares a join of texts.
-
-    Returns the name of that column; None where rows come from elsewhere: samples, and the user's own.
-    """
-    source = rows.args.get("from_")
-    base = None if source is None else source.this
-    if not isinstance(rows, exp.Select) or not isinstance(base, exp.Table) or base.name != "tiles":
-        return None
+def _numbered_tiles(catalog: Catalog) -> tuple[exp.Expr, str]:
+    """Return the rows of the view `tiles` with the number of their image, and the name of that column."""
     taken, name = {fold(column) for column in catalog.columns("tiles")}, "spora-db: number of the image"
     while name in taken:  # nor may a sub-select of the user's find it by accident
         name += "'"
@@ -169,9 +165,7 @@ def _with_number(rows: exp.Query, catalog: Catalog) -> str | None:
         if table.name == "images":
             table.replace(exp.to_table(NUMBERED, alias="images"))
     number = exp.alias_(exp.column("number", table="images"), name, quoted=True)
-    base.replace(view.select(number, copy=False).subquery("base"))
-    rows.select(exp.column(name, table="base", quoted=True), copy=False)
-    return name
+    return view.select(number, copy=False).subquery(), name
 
 
 def _repeated(images: pa.Table, image: Int32, cell_id: Int32, places: Int64) -> TableError:

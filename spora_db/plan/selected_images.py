@@ -11,8 +11,9 @@ from spora_db.layout.names import is_rgb
 from spora_db.plan.channels import ChosenChannels, choose_channels
 from spora_db.plan.rows import FIRST
 from spora_db.selection import Selection, StandardizationChoice
+from spora_db.selection.compilation import compile_rows
 from spora_db.selection.markers import ACCESSION
-from spora_db.sqltext.binding import Compiled
+from spora_db.selection.resolved import Resolved
 from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:
@@ -36,18 +37,17 @@ IMAGES = """
 """
 
 
-def selected_images(selection: Selection, compiled: Compiled, catalog: Catalog) -> pa.Table:
+def selected_images(resolved: Resolved, catalog: Catalog) -> pa.Table:
     """Return the images of a query's rows: ``image`` (their number), identity, ``path`` and ``n_rows`` that use them.
 
     Parameters
     ----------
-    selection
-        The resolved selection.
-    compiled
-        Its rows.
+    resolved
+        The query.
     catalog
         The lake.
     """
+    selection, compiled = resolved.selection, compile_rows(resolved)
     places = exp.select("dataset", "modality", "mpp", "tissue_id", "count(*) AS n_rows")
     places = places.from_(compiled.rows().subquery("rows")).group_by("dataset", "modality", "mpp", "tissue_id")
     query = parse_one(IMAGES, dialect=DIALECT)

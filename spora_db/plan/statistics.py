@@ -46,6 +46,13 @@ class Found:
         """Whether channels can be standardized with the values: bool array of shape (n, c)."""
         return cast(Bools, self.reasons == 0)
 
+    def kept(self, panel: PlanPanel, choice: StandardizationChoice) -> Bools:
+        """Tell which channels of which images statistics leave: bool array of shape (n, c)."""
+        if choice.missing_statistics == "defer":
+            return panel.delivered
+        known = panel.delivered & self.complete
+        return known if choice.disable_quantile_mask else known & self.usable
+
     @property
     def complete(self) -> Bools:
         """Whether all that the spec uses is known: bool array of shape (n, c)."""

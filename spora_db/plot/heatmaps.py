@@ -226,7 +226,6 @@ def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
     from spora_db.plan.coverage import missing_statistics_table
     from spora_db.plan.resolution import resolve
     from spora_db.plan.selected_images import delivered_channels, selected_images
-    from spora_db.selection.compilation import compile_rows
 
     with lent_catalog(query.lake) as catalog:
         resolved = resolve(query.selection, catalog)
@@ -238,7 +237,7 @@ def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
                 "The query's standardization needs no statistics, so there is no coverage to draw. Choose one that "
                 "does, such as .standardize('quantile_clipping/uq_0.99_image')."
             )
-        images = selected_images(resolved.selection, compile_rows(resolved), catalog)
+        images = selected_images(resolved, catalog)
         delivered = delivered_channels(resolved.selection, images, catalog)
         missing = missing_statistics_table(resolved, images, delivered, catalog)
     records = images.to_pylist()

@@ -10,7 +10,8 @@ from spora_db.catalog import Catalog, lent_catalog
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
 from spora_db.selection.arguments import check_path, wrong
-from spora_db.selection.compilation import Resolved, compile_rows
+from spora_db.selection.compilation import compile_rows
+from spora_db.selection.resolved import Resolved
 from spora_db.sqltext.binding import Compiled
 
 

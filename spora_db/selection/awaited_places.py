@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from spora_db.selection.compilation import Resolved, joined_by_and, named_around
+from spora_db.selection.compilation import joined_by_and, named_around
+from spora_db.selection.resolved import Resolved
 
 PLACE = frozenset(("row", "col"))
 ROWS = ("base", "cells", "tissues")

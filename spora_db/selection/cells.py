@@ -12,7 +12,6 @@ from sqlglot import exp
 from spora_db.errors import QueryError, unknown
 from spora_db.selection import CellSource
 from spora_db.selection.centroid_columns import CentroidColumns, centroid_columns
-from spora_db.selection.values import Selection
 from spora_db.sqltext.binding import Binder
 from spora_db.sqltext.dialect import DIALECT
 
@@ -220,18 +219,3 @@ def checked_source(source: CellSource | None) -> CellSource | None:
     if source not in (None, "table", "masks"):
         raise unknown("choice of source=", source, ("table", "masks"))
     return source
-
-
-def check_cells(selection: Selection, catalog: "Catalog") -> None:
-    """Refuse columns of cells that the lake does not have.
-
-    Raises
-    ------
-    UnknownNameError
-        For such a column; the message lists those that exist.
-    """
-    if selection.cells is not None and selection.cells.columns:
-        existing = catalog.columns("cells")
-        for name in selection.cells.columns:
-            if name not in existing:
-                raise unknown("column", name, existing, where="cells")

@@ -1,25 +1,19 @@
 """From a `Selection` to one SELECT: constant SQL fragments joined as sqlglot trees, every value a bound parameter."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from sqlglot import exp, parse_one
 
-from spora_db.selection import Selection, Unit
-from spora_db.selection.cells import IDENTITY as CELL_IDENTITY
+from spora_db.selection import Selection
 from spora_db.selection.cells import CellTable, cell_rows
 from spora_db.selection.coverage_conditions import coverage_conditions
 from spora_db.selection.exclusion_conditions import exclusion_conditions
 from spora_db.selection.image_conditions import has_image
 from spora_db.selection.marker_conditions import marker_conditions
-from spora_db.selection.markers import Markers
+from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.selection.sampling import assigned_split, sampled
 from spora_db.sqltext.binding import Binder, Compiled, Value
 from spora_db.sqltext.dialect import DIALECT
-
-TILE_IDENTITY = ("dataset", "modality", "mpp", "strategy", "tile_size", "tissue_id", "tile_id", "row", "col")
-TISSUE_IDENTITY = ("dataset", "modality", "mpp", "tissue_id")
-IDENTITIES: dict[Unit, tuple[str, ...]] = {"tile": TILE_IDENTITY, "tissue": TISSUE_IDENTITY, "cell": CELL_IDENTITY}
 
 TISSUE_ROWS = """
     SELECT i.dataset, i.modality, i.mpp, i.tissue_id, t.* EXCLUDE (dataset, modality, tissue_id)
@@ -30,56 +24,24 @@ PLACE = "base.dataset, base.mpp, base.tissue_id"
 SAME_TISSUE = "t.dataset = r.dataset AND t.tissue_id = r.tissue_id AND t.modality = r.modality"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """A selection checked against a lake.
-
-    Attributes
-    ----------
-    selection
-        The selection with modality, resolution and tile size known.
-    predicates
-        Its conditions as checked trees.
-    weight
-        The sampling weight as a checked tree.
-    source
-        The user's own SELECT of rows, if any, with the names of its columns.
-    tissue_columns
-        Columns that these rows lack and that `tissues` has: a patient to divide by.
-    split_of_floats
-        Whether the column that rows are divided by holds floating-point numbers.
-    cells
-        Where cells come from, if they are the rows.
-    markers
-        The channels that the names of markers mean, if any are named.
-    undelivered
-        Keys of channels that tissues measured and the query asks for, but that their statistics drop.
-    """
-
-    selection: Selection
-    predicates: tuple[exp.Expr, ...] = ()
-    weight: exp.Expr | None = None
-    source: exp.Query | None = None
-    source_columns: tuple[str, ...] = ()
-    tissue_columns: tuple[str, ...] = ()
-    split_of_floats: bool = False
-    cells: CellTable | None = None
-    markers: Markers | None = None
-    undelivered: tuple[str, ...] = ()
+def reads_tiles(resolved: Resolved) -> bool:
+    """Tell whether rows are those of the view `tiles`: not the user's own, no sample, no split assigned to them."""
+    asked = resolved.selection
+    assigned = asked.split_choice is not None and asked.split_choice.fractions
+    return asked.unit == "tile" and resolved.source is None and asked.sampling is None and not assigned
 
 
-def identity_columns(selection: Selection) -> tuple[str, ...]:
-    """Return the columns that identify a row: its grain. `modality` is that of the row's first image."""
-    return IDENTITIES[selection.unit]
-
-
-def compile_rows(resolved: Resolved) -> Compiled:
+def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Sequence[str] = ()) -> Compiled:
     """Compile a resolved selection (modalities, mpp and tile size known) to its one SELECT.
 
     Parameters
     ----------
     resolved
         What is asked for, checked against the lake.
+    tiles
+        What is read in place of the view `tiles`, where rows are its rows.
+    also
+        Columns of `tiles` that the rows bring along.
 
     Returns
     -------
@@ -90,8 +52,8 @@ def compile_rows(resolved: Resolved) -> Compiled:
     selection = resolved.selection
     identity = identity_columns(selection)
     columns = tuple(name for name in selection.columns if name not in identity)
-    query = exp.select(*(_column(name, "base") for name in (*identity, *columns))).from_(
-        exp.alias_(_base(resolved, binder), "base", table=True)
+    query = exp.select(*(_column(name, "base") for name in (*identity, *columns, *also))).from_(
+        exp.alias_(tiles or _base(resolved, binder), "base", table=True)
     )
     predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
     tissues = [

@@ -9,7 +9,8 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.errors import SporaError, counted, unknown
 from spora_db.selection import ChannelChoice, StandardizationChoice
-from spora_db.selection.compilation import Resolved, compile_rows, identity_columns, on_base
+from spora_db.selection.compilation import compile_rows, on_base
+from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 
 COMPARISONS = (

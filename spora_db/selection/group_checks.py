@@ -13,7 +13,8 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, SporaError, TableError, counted, unknown
 from spora_db.selection import ChannelChoice, Selection, SplitChoice, StandardizationChoice
-from spora_db.selection.compilation import Resolved, compile_rows, identity_columns, joined_by_and, on_base
+from spora_db.selection.compilation import compile_rows, joined_by_and, on_base
+from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 
 OF_TILES = frozenset(("mpp", "strategy", "tile_size", "tile_id", "row", "col", "path", "format"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from spora_db.catalog import MACROS, Catalog
+from spora_db.catalog import Catalog
 from spora_db.catalog.aliases import Aliases, Naming
 from spora_db.errors import ArgumentError, UnknownNameError, unknown
 from spora_db.selection import ChannelChoice
@@ -136,48 +136,14 @@ def meanings(
             raise _ambiguous(name, [*candidates, *map(str, own)], by_protein=bool(candidates))
     for name, meant in found.items():
         if not meant:
-            raise _unknown(name, channels, choice, modalities)
+            raise unknown_marker(name, channels, choice, modalities)
     return {name: frozenset(meant) for name, meant in found.items()}
 
 
-def check_macros(
-    predicates: Iterable[exp.Expr], choice: ChannelChoice, modalities: Sequence[str], catalog: Catalog
-) -> None:
-    """Refuse names of markers in the macros of conditions that no panel of the rows' modalities knows.
-
-    The macros themselves know all panels of the lake; with a name of another modality they would select nothing.
-
-    Raises
-    ------
-    UnknownNameError
-        For such a name, as `find_markers`.
-    """
-    names = dict.fromkeys(name for tree in predicates for name in _names_in_macros(tree))
-    if not names or not modalities:
-        return
-    everything = catalog._run(MEANT, {"names": list(names)}).fetchall()
-    known = {row[0] for row in everything if row[2] in modalities}
-    channels = [channel for channel in read_panels(choice, catalog) if channel.modality in modalities]
-    for name in names:
-        if name not in known:
-            raise _unknown(name, channels, choice, modalities)
-
-
-def _names_in_macros(tree: exp.Expr) -> list[str]:
-    """Return the names that macros of a condition ask about of rows of the query's own modality."""
-    names = []
-    for call in tree.find_all(exp.Anonymous):
-        if call.name.lower() not in MACROS or len(call.expressions) != 4:
-            continue
-        _, modality, _, wanted = call.expressions
-        if isinstance(modality, exp.Column) and isinstance(wanted, exp.Array):
-            names += [item.this for item in wanted.expressions if isinstance(item, exp.Literal) and item.is_string]
-    return names
-
-
-def _unknown(
+def unknown_marker(
     name: str, channels: Iterable[PanelChannel], choice: ChannelChoice, modalities: Sequence[str]
 ) -> UnknownNameError:
+    """Build the error for a name that no panel knows."""
     return unknown("channel", name, _known(channels, choice.aliases), where=f"the panels of {', '.join(modalities)}")
 
 

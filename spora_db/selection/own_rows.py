@@ -9,8 +9,9 @@ from sqlglot import exp, parse_one
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError
 from spora_db.guard import check_select
-from spora_db.selection import Selection, SplitChoice, Unit
-from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
+from spora_db.selection.resolved import Resolved
+from spora_db.selection.values import Selection, Unit
+from spora_db.sources.reconcile import WHOLE_NUMBERS
 from spora_db.sqltext.dialect import DIALECT
 
 PLACES: dict[Unit, tuple[str, ...]] = {
@@ -25,21 +26,22 @@ _LABELS = "cell_id NOT BETWEEN 1 AND 2147483647"
 """No label of a mask: 0 is its background, and others are positive numbers of 32 bits."""
 
 
-def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, dict[str, str]]:
-    """Return the user's own rows as a checked tree with the types of its columns; nothing where the views have them.
+def with_own_rows(resolved: Resolved, catalog: Catalog) -> Resolved:
+    """Fill in the user's own rows as a checked tree with the types of its columns; nothing where the views have them.
 
     Raises
     ------
     QueryError
         If the SELECT is refused, has parameters, or lacks a column that identifies its rows.
     """
+    selection = resolved.selection
     if selection.rows_sql is not None:
         text = check_select(selection.rows_sql, relations=catalog.relations)
     elif selection.rows_table is not None:
         catalog._register(ROWS, selection.rows_table)
         text = exp.select("*").from_(ROWS).sql(DIALECT)
     else:
-        return None, {}
+        return resolved
     parsed = parse_one(text, dialect=DIALECT)
     tree = parsed if isinstance(parsed, exp.Query) else exp.select("*").from_(exp.Subquery(this=parsed))
     if parameter := tree.find(exp.Placeholder, exp.Parameter):
@@ -55,7 +57,7 @@ def own_rows(selection: Selection, catalog: Catalog) -> tuple[exp.Query | None, 
             f"The rows have columns {', '.join(columns)}, but {', '.join(missing)} is missing. "
             f"A {selection.unit} is identified by {', '.join(wanted)}: add them to the SELECT{remedy}."
         )
-    return tree, columns
+    return replace(resolved, source=tree, source_types=columns)
 
 
 def placed_as_rows_say(
@@ -120,11 +122,3 @@ def distinct(source: exp.Query, column: str, catalog: Catalog) -> list[Any]:
     """Return the values of a column of rows, in order, without NULL."""
     query = exp.select(exp.column(column, quoted=True)).distinct().from_(source.subquery("rows")).order_by("1")
     return [row[0] for row in catalog._run(query.sql(DIALECT)).fetchall() if row[0] is not None]
-
-
-def holds_floats(choice: SplitChoice | None, types: Mapping[str, str], catalog: Catalog) -> bool:
-    """Tell whether rows, of own columns of these types, are divided by a column of floating-point numbers."""
-    if choice is None:
-        return False
-    name = choice.group_column
-    return (types[name] if name in types else catalog.column_types("tissues").get(name)) in FLOATS

@@ -7,8 +7,9 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, QueryError, unknown
 from spora_db.selection.awaited_places import PLACE
-from spora_db.selection.compilation import Resolved, compile_rows, identity_columns
+from spora_db.selection.compilation import compile_rows
 from spora_db.selection.group_checks import OF_TILES, tissues_behind, without_conditions
+from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 
 

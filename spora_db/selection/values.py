@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pyarrow as pa
 
 from spora_db.errors import counted
+from spora_db.layout.names import is_rgb
 from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
 
 if TYPE_CHECKING:
@@ -237,3 +238,8 @@ class Selection(_Brief):
     def modality_names(self) -> tuple[str, ...]:
         """All modalities asked for, in order: those of one place, each with its alternatives."""
         return tuple(dict.fromkeys(name for alternatives in self.modalities for name in alternatives))
+
+    @property
+    def multiplex_names(self) -> tuple[str, ...]:
+        """Those of them that have a panel, whose channels are not simply red, green and blue."""
+        return tuple(name for name in self.modality_names if not is_rgb(name))

@@ -1,0 +1,52 @@
+"""The conditions and weights that users write, as checked trees over the columns of the rows."""
+
+from dataclasses import replace
+
+from spora_db.catalog import Catalog
+from spora_db.errors import unknown
+from spora_db.guard import check_predicate
+from spora_db.selection.repeatable import refuse_random
+from spora_db.selection.resolved import Resolved
+
+
+def with_columns(resolved: Resolved, catalog: Catalog) -> Resolved:
+    """List the columns of the rows; a split that is assigned is one of them."""
+    asked, cells = resolved.selection, resolved.cells
+    columns = resolved.source_columns or (cells.columns if cells else ())
+    if not columns and asked.unit == "tile":
+        columns = catalog.columns("tiles")
+    elif not columns:
+        columns = tuple(dict.fromkeys(("dataset", "modality", "mpp", "tissue_id", *catalog.columns("tissues"))))
+    if asked.split_choice and asked.split_choice.fractions:
+        columns = tuple(dict.fromkeys((*columns, "split")))
+    return replace(resolved, columns=columns)
+
+
+def check_columns(resolved: Resolved, _: Catalog) -> None:
+    """Refuse columns that are asked for, drawn by or divided by and that rows do not have."""
+    asked = resolved.selection
+    by = asked.sampling.by if asked.sampling else ()
+    for name in (*asked.columns, *by, *(("split",) if asked.splits else ())):
+        if name not in resolved.columns:
+            raise unknown("column", name, resolved.columns, where=f"the {asked.unit}s selected from")
+
+
+def with_conditions(resolved: Resolved, catalog: Catalog) -> Resolved:
+    """Check conditions and the sampling weight, and keep their trees.
+
+    Raises
+    ------
+    QueryError
+        If the guard refuses one, or its value would be another at every run.
+    UnknownNameError
+        For a column or relation that does not exist.
+    """
+    asked, columns, weight = resolved.selection, resolved.columns, None
+    predicates = tuple(check_predicate(text, columns=columns, relations=catalog.relations) for text in asked.conditions)
+    if asked.sampling and asked.sampling.weights is not None:
+        names = (*columns, "n_tiles")
+        weight = check_predicate(asked.sampling.weights, columns=names, relations=catalog.relations)
+        refuse_random(weight, verb="sample(weights=)")
+    for tree in predicates:
+        refuse_random(tree, verb="where()")
+    return replace(resolved, predicates=predicates, weight=weight)
