@@ -13,7 +13,7 @@ from rich.console import Console
 
 import spora_db
 from lakes import write_lake
-from spora_db.cli.explore import info
+from spora_db.cli.commands.info import info
 
 COMMAND = [sys.executable, "-c", "from spora_db.cli import main; main()"]
 
@@ -142,7 +142,7 @@ class Verbs:
 
 
 def test_the_demo_shows_its_query_as_it_is_written(monkeypatch):
-    from spora_db.cli.show import cohort_query, cohort_text
+    from spora_db.cli.commands.demo import cohort_query, cohort_text
 
     folder = Path('a "lake"')
     shown: dict[str, Verbs] = {}

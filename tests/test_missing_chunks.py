@@ -62,7 +62,7 @@ def importing(lake: Path, into: Path) -> tuple[object, ...]:
 
 
 def test_commands_offer_the_choices_of_readers() -> None:
-    assert tuple(Option) == get_args(MissingChunks)
+    assert get_args(Option) == get_args(MissingChunks)
 
 
 @pytest.mark.parametrize("choice", ["error", "white"])

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from spora_db.cli.application import app
 from spora_db.cli.arguments import Lake
 
 
+@app.command()
 def index(
     lake: Lake,
     *,

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spora_db.cli.application import app
+
 if TYPE_CHECKING:
     from spora_db.query import SporaQuery
 
 BATCH = 12
 
 
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the demo lake.")] = Path("demo"),
     *,
@@ -25,8 +28,9 @@ def demo(
     """
     from rich.text import Text
 
-    from spora_db.cli.explore import info
-    from spora_db.cli.make import standardize, tile
+    from spora_db.cli.commands.info import info
+    from spora_db.cli.commands.standardize import standardize
+    from spora_db.cli.commands.tile import tile
     from spora_db.cli.terminal import plain_console
     from spora_db.demo import write_demo_lake
     from spora_db.demo.lake import MPP

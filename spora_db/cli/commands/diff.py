@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from spora_db.cli.application import app
 from spora_db.errors import ArgumentError, SporaError
 
 
+@app.command()
 def diff(
     lock: Annotated[Path, typer.Argument(metavar="LOCK", help="A lock, as query.lock(path) writes it.")],
     other: Annotated[

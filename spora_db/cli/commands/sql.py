@@ -1,14 +1,14 @@
-"""``spora-db info`` and ``spora-db sql``: look at a lake."""
+"""``spora-db sql``: ask a lake in SQL, or open a shell."""
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spora_db.cli.arguments import Lake
+from spora_db.cli.application import app
+from spora_db.cli.arguments import FormatOption, OutputOption
 from spora_db.errors import ArgumentError, QueryError, SporaError
 from spora_db.layout import LAKE_VARIABLE
 
@@ -16,106 +16,7 @@ if TYPE_CHECKING:
     from spora_db.cli.scripts import Script
 
 
-class Format(StrEnum):
-    """How an answer is written."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
-
-
-FormatOption = Annotated[
-    Format | None,
-    typer.Option(
-        "--format",
-        help="How the answer is written; default: as the name of --output ends, else a table. In csv and json binary "
-        "is hex and an interval ISO 8601 (P1DT2H); in csv a list is joined with commas, what is nested deeper is JSON.",
-        show_default=False,
-    ),
-]
-
-
-def _output_file(path: Path | None) -> Path | None:
-    """Return the file of --output, None for standard output."""
-    if path is not None and not path.name:
-        raise ArgumentError("--output names no file; expected one such as answer.csv, or - for standard output.")
-    from spora_db.files.writing import named_file
-
-    return None if path in (None, Path("-")) else named_file(path)
-
-
-OutputOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="Write to this file, .parquet, .csv or .json; - is standard output.",
-        callback=_output_file,
-        show_default=False,
-    ),
-]
-INVENTORY = {
-    "Datasets": "SELECT * FROM datasets ORDER BY dataset",
-    "Images": (
-        "SELECT dataset, modality, mpp, format, count(*) AS images FROM images "
-        "GROUP BY ALL ORDER BY dataset, modality, mpp"
-    ),
-    "Panels": (
-        "SELECT dataset, modality, count(*) AS channels, count(*) FILTER (WHERE qc_pass) AS qc_passed, "
-        "count(uniprot_id) AS with_uniprot FROM channels GROUP BY ALL ORDER BY dataset, modality"
-    ),
-    "Tilings": (
-        "SELECT dataset, mpp, strategy, tile_size, count(DISTINCT tissue_id) AS tissues, count(*) AS tiles "
-        "FROM tile_coordinates GROUP BY ALL ORDER BY ALL"
-    ),
-    "Standardizations": (
-        "SELECT dataset, spec, mpp, modality, level, count(DISTINCT tissue_id) AS tissues "
-        "FROM standardization_stats GROUP BY ALL ORDER BY ALL"
-    ),
-}
-EMPTY = {
-    "Tilings": "no tiles yet: spora-db tile LAKE --tile-size 224 --mpp 1.0",
-    "Standardizations": "no statistics yet: spora-db standardize LAKE --modality imc --mpp 1.0",
-    "Panels": "no multiplex panel",
-    "Images": "no images",
-}
-
-
-def info(
-    lake: Lake,
-    *,
-    provenance: Annotated[
-        bool, typer.Option("--provenance", help="Show how every tiling and every table of statistics was made.")
-    ] = False,
-) -> None:
-    """Show what a lake holds: datasets, images, panels, tilings, standardizations.
-
-    Examples:  spora-db info my-lake
-
-    spora-db info my-lake --provenance
-    """
-    if provenance:
-        from spora_db.cli.reporting import show_provenance
-
-        show_provenance(lake)
-        return
-    from rich.text import Text
-
-    from spora_db.catalog import Catalog
-    from spora_db.cli.tables import print_table
-    from spora_db.cli.terminal import plain_console
-
-    console = plain_console()
-    with Catalog(lake) as catalog:
-        for title, text in INVENTORY.items():
-            table = catalog.sql(text).to_arrow_table()
-            if len(table):
-                print_table(console, table, title=title, rows=len(table), more="a wider terminal")
-            else:
-                console.print(Text.assemble((title, "bold"), f": {EMPTY[title]}"))
-
-
+@app.command()
 def sql(
     lake_or_query: Annotated[
         str | None,

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from spora_db.cli.arguments import Lake
-from spora_db.cli.explore import FormatOption, OutputOption
+from spora_db.cli.application import app
+from spora_db.cli.arguments import FormatOption, Lake, OutputOption
 
 
+@app.command()
 def quarantine(
     lake: Lake,
     *,

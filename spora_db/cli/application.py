@@ -1,0 +1,87 @@
+"""The ``spora-db`` command itself: its help, its exit codes, and errors that are one line, never a traceback."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from spora_db.errors import SporaError
+
+ORDER = ("demo", "info", "sql", "index", "tile", "standardize", "validate", "quarantine", "diff", "import")
+"""How the help lists the commands: as one comes to need them; others follow."""
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 -- click's Context, or the copy of it in newer typers
+        """Return the names of the commands, in the order of the help."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Run a command; typer itself answers Ctrl-C differently from version to version, and with no word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(_interrupted()) from None
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- typer calls it so
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"spora-db {version('spora-db')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="spora-db",
+    help="Ask a folder of histopathology and spatial-proteomics images in SQL, train on the answer.\n\n"
+    "Start with:  spora-db demo my-lake   then   spora-db info my-lake",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def main() -> None:
+    """Run the command line: exit code 0 for success, 1 for a failure that is explained, 2 for wrong usage."""
+    try:
+        app()
+    except SporaError as error:
+        from spora_db.cli.terminal import error_text
+
+        sys.stderr.write(error_text(f"spora-db: {error}") + "\n")
+        sys.exit(1)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:  # of a path that no command has words for: rights, a file in place of a folder
+        sys.stderr.write(f"spora-db: {_told(error)}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:  # before a command began, or after it
+        sys.exit(_interrupted())
+
+
+def _told(error: OSError) -> str:
+    """Return one sentence: which file, and what the system says of it."""
+    said = " ".join((error.strerror or str(error) or type(error).__name__).split()).rstrip(".")
+    where = " and ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+    return f"{where}: {said}. Check the path and its rights." if where else f"{said}."
+
+
+def _interrupted() -> int:
+    """Say it, and return the exit code."""
+    sys.stderr.write("spora-db: interrupted\n")
+    return 130

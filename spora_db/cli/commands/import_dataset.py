@@ -1,0 +1,91 @@
+"""``spora-db import``: how a new dataset comes into a lake."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from spora_db.cli.application import app
+from spora_db.cli.arguments import MissingChunksOption, modality_names
+
+
+@app.command("import")
+def import_dataset(
+    source: Annotated[
+        Path, typer.Argument(help="An image, a folder of images, or of folders of single-channel TIFFs.")
+    ],
+    *,
+    dataset: Annotated[str, typer.Option(help="The name of the new dataset.", show_default=False)],
+    into: Annotated[Path, typer.Option(help="The lake; made if absent.", show_default=False)],
+    modality: Annotated[str, typer.Option(help=f"{modality_names(rgb=True)}.", show_default=False)],
+    mpp: Annotated[str, typer.Option(help="Microns per pixel, such as 1.0 or 0.5.", show_default=False)],
+    panel: Annotated[
+        Path | None,
+        typer.Option(help="CSV with a row per channel: channel,name,keep or channel_name,uniprot_id,qc_pass."),
+    ] = None,
+    metadata: Annotated[Path | None, typer.Option(help="CSV with a row per tissue.")] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of --metadata and --cells that names the image; default: tissue_id.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of tissue masks: npz, npy, PNG or TIFF.")] = None,
+    tissue_mask: Annotated[
+        Literal["otsu", "full"], typer.Option(help="How tissue masks are made without --masks.")
+    ] = "otsu",
+    cell_masks: Annotated[Path | None, typer.Option(help="Folder of cell instance masks.")] = None,
+    cells: Annotated[Path | None, typer.Option(help="CSV with a row per cell.")] = None,
+    images: Annotated[
+        Literal["link", "copy", "zarr", "tiff"],
+        typer.Option(help="Write images anew as OME-Zarr or OME-TIFF, or copy or link the files."),
+    ] = "zarr",
+    match: Annotated[
+        Literal["auto", "name", "order"],
+        typer.Option(help="Match pages to the panel by name or order; auto: by name where pages have names."),
+    ] = "auto",
+    missing: Annotated[
+        Literal["error", "unmeasured"], typer.Option(help="What a channel of the panel without a page is.")
+    ] = "error",
+    missing_chunks: MissingChunksOption = "error",
+    channel_axis: Annotated[
+        Literal["c", "z", "t"],
+        typer.Option(help="The axis of the channels in the images: some programs stack them along z or t."),
+    ] = "c",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a dataset of that name, once the new one is complete.")
+    ] = False,
+) -> None:
+    """Make a dataset of images, a panel, metadata and masks; a whole dataset appears, or nothing.
+
+    Examples:  spora-db import raw --dataset mine --into my-lake --modality imc --mpp 1.0 --panel panel.csv
+
+    spora-db import slides --dataset he --into my-lake --modality he --mpp 0.5 --metadata clinic.csv --images link
+    """
+    import sys
+
+    from spora_db.errors import counted
+    from spora_db.importing import import_dataset as make
+
+    report = make(
+        source,
+        into=into,
+        dataset=dataset,
+        modality=modality,
+        mpp=mpp,
+        panel=panel,
+        metadata=metadata,
+        id_column=id_column,
+        masks=masks,
+        tissue_mask=tissue_mask,
+        cell_masks=cell_masks,
+        cells=cells,
+        images=images,
+        match=match,
+        missing=missing,
+        missing_chunks=missing_chunks,
+        channel_axis=channel_axis,
+        overwrite=overwrite,
+    )
+    channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""
+    sys.stdout.write(f"{report.path}: {counted(len(report.tissues), 'tissue')}{channels}\n")
+    for note in report.notes:
+        sys.stdout.write(f"note: {note}\n")
+    sys.stdout.write(f"Next: spora-db tile {into} --dataset {dataset} --tile-size 224 --mpp {mpp}\n")

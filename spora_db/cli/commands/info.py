@@ -1,0 +1,69 @@
+"""``spora-db info``: what a lake holds."""
+
+from typing import Annotated
+
+import typer
+
+from spora_db.cli.application import app
+from spora_db.cli.arguments import Lake
+
+INVENTORY = {
+    "Datasets": "SELECT * FROM datasets ORDER BY dataset",
+    "Images": (
+        "SELECT dataset, modality, mpp, format, count(*) AS images FROM images "
+        "GROUP BY ALL ORDER BY dataset, modality, mpp"
+    ),
+    "Panels": (
+        "SELECT dataset, modality, count(*) AS channels, count(*) FILTER (WHERE qc_pass) AS qc_passed, "
+        "count(uniprot_id) AS with_uniprot FROM channels GROUP BY ALL ORDER BY dataset, modality"
+    ),
+    "Tilings": (
+        "SELECT dataset, mpp, strategy, tile_size, count(DISTINCT tissue_id) AS tissues, count(*) AS tiles "
+        "FROM tile_coordinates GROUP BY ALL ORDER BY ALL"
+    ),
+    "Standardizations": (
+        "SELECT dataset, spec, mpp, modality, level, count(DISTINCT tissue_id) AS tissues "
+        "FROM standardization_stats GROUP BY ALL ORDER BY ALL"
+    ),
+}
+EMPTY = {
+    "Tilings": "no tiles yet: spora-db tile LAKE --tile-size 224 --mpp 1.0",
+    "Standardizations": "no statistics yet: spora-db standardize LAKE --modality imc --mpp 1.0",
+    "Panels": "no multiplex panel",
+    "Images": "no images",
+}
+
+
+@app.command()
+def info(
+    lake: Lake,
+    *,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Show how every tiling and every table of statistics was made.")
+    ] = False,
+) -> None:
+    """Show what a lake holds: datasets, images, panels, tilings, standardizations.
+
+    Examples:  spora-db info my-lake
+
+    spora-db info my-lake --provenance
+    """
+    if provenance:
+        from spora_db.cli.reporting import show_provenance
+
+        show_provenance(lake)
+        return
+    from rich.text import Text
+
+    from spora_db.catalog import Catalog
+    from spora_db.cli.tables import print_table
+    from spora_db.cli.terminal import plain_console
+
+    console = plain_console()
+    with Catalog(lake) as catalog:
+        for title, text in INVENTORY.items():
+            table = catalog.sql(text).to_arrow_table()
+            if len(table):
+                print_table(console, table, title=title, rows=len(table), more="a wider terminal")
+            else:
+                console.print(Text.assemble((title, "bold"), f": {EMPTY[title]}"))

@@ -1,0 +1,83 @@
+"""``spora-db standardize``: compute the statistics that standardize a modality, and write them into the lake."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from spora_db.cli.application import app
+from spora_db.cli.arguments import (
+    Dataset,
+    EngineOption,
+    Jobs,
+    KeepGoing,
+    Lake,
+    Merge,
+    MissingChunksOption,
+    Mpp,
+    Overwrite,
+    QuietOption,
+    ShardText,
+    modality_names,
+)  # fmt: skip
+from spora_db.cli.runs import end, jobs_or_all, progress_shown, shard_of
+
+
+@app.command()
+def standardize(
+    lake: Lake,
+    *,
+    modality: Annotated[str, typer.Option(help=f"{modality_names(rgb=False)}.", show_default=False)],
+    mpp: Mpp,
+    dataset: Dataset = None,
+    method: Annotated[
+        str, typer.Option(help="quantile_clipping, quantile_clipping_log1p or a registered method.")
+    ] = "quantile_clipping",
+    upper_quantile: Annotated[float, typer.Option(help="Quantile that pixels are clipped to from above.")] = 0.99,
+    lower_quantile: Annotated[
+        float | None,
+        typer.Option(help="Quantile that they are clipped to from below; default: zero.", show_default=False),
+    ] = None,
+    quantile_level: Annotated[
+        Literal["image", "global"], typer.Option(help="Quantiles of each image, or of all together.")
+    ] = "image",
+    stats_level: Annotated[
+        Literal["image", "global", "both"],
+        typer.Option(help="Means and standard deviations of each image, of all together, or both tables."),
+    ] = "global",
+    overwrite: Overwrite = False,
+    jobs: Jobs = None,
+    shard: ShardText = None,
+    merge: Merge = False,
+    engine: EngineOption = "local",
+    keep_going: KeepGoing = False,
+    missing_chunks: MissingChunksOption = "error",
+    quiet: QuietOption = False,
+) -> None:
+    """Compute the statistics that standardize a modality: quantiles, means and standard deviations of every channel.
+
+    Exact, over the pixels of the tissue masks. A killed run goes on where it was; tables appear whole.
+
+    Examples:  spora-db standardize my-lake --modality imc --mpp 1.0
+
+    spora-db standardize my-lake --modality imc --mpp 1.0 --method quantile_clipping_log1p --quantile-level global
+    """
+    from spora_db.jobs import standardize_lake
+    from spora_db.standardization.specs import Spec
+
+    report = standardize_lake(
+        lake,
+        modality=modality,
+        mpp=mpp,
+        spec=Spec(method=method, upper=upper_quantile, lower=lower_quantile, quantile_level=quantile_level),
+        stats_level=stats_level,
+        dataset=dataset,
+        jobs=jobs_or_all(jobs),
+        engine=engine,
+        shard=shard_of(shard),
+        merge=merge,
+        overwrite=overwrite,
+        keep_going=keep_going,
+        missing_chunks=missing_chunks,
+        progress=progress_shown(quiet=quiet),
+    )
+    end(report, quiet=quiet)
