@@ -1,5 +1,6 @@
 """A private PostgreSQL for one test run: its own folder and socket, no network, gone afterwards."""
 
+import atexit
 import csv
 import io
 import os
@@ -7,9 +8,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
+import pytest
+
 NULL = "\\N"
+END = "end of the answer"
 
 
 def binaries() -> Path | None:
@@ -32,11 +37,22 @@ def _has_user(name: str) -> bool:
     return subprocess.run(["id", name], capture_output=True, check=False).returncode == 0
 
 
+@cache
+def running() -> "Postgres":
+    """Return the server of this process, which starts at the first call; a test that needs it skips where it cannot."""
+    if why := reason():
+        pytest.skip(why)
+    server = Postgres()
+    atexit.register(server.stop)
+    return server
+
+
 class Postgres:
     """A running server; `query` asks it in SQL, `copy` loads rows."""
 
     def __init__(self) -> None:
         self._programs = binaries()
+        self._session: subprocess.Popen[str] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="spora-pg-", dir="/tmp"))
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres", "postgres")
@@ -68,20 +84,32 @@ class Postgres:
         )
         assert done.returncode == 0, done.stderr
 
-    def psql(self, text: str, *, stdin: str = "") -> str:
-        """Run statements, the rows of the last one as CSV; a failure is a RuntimeError with the server's message."""
+    def _client(self) -> list[str]:
         command = [str(self._programs / "psql"), "-h", str(self._folder), "-U", "postgres", "-d", "postgres"]
-        command += ["-X", "-q", "--csv", "-P", f"null={NULL}", "-v", "ON_ERROR_STOP=1"]
-        done = subprocess.run([*command, "-c", text], input=stdin, capture_output=True, text=True, check=False)
+        return [*command, "-X", "-q", "--csv", "-P", f"null={NULL}"]
+
+    def psql(self, text: str, *, stdin: str = "") -> None:
+        """Run statements; a failure is a RuntimeError with the server's message."""
+        command = [*self._client(), "-v", "ON_ERROR_STOP=1", "-c", text]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr)
-        return done.stdout
 
     def query(self, text: str) -> list[tuple[str | None, ...]]:
-        """Return the rows of a SELECT as texts."""
-        rows = list(csv.reader(io.StringIO(self.psql(text))))
+        """Return the rows of a SELECT as texts, all in one session: a process each would take 0.1 s."""
+        if self._session is None:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            self._session = subprocess.Popen(self._client(), text=True, **pipes)
+        self._session.stdin.write(f"{text};\n\\echo {END} :ERROR :LAST_ERROR_MESSAGE\n")
+        self._session.stdin.flush()
+        lines = []
+        while not (line := self._session.stdout.readline()).startswith(END):
+            assert line, "the session ended"
+            lines.append(line)
+        if line.startswith(f"{END} true"):
+            raise RuntimeError(line)
         # a line with nothing on it is a row of one empty text
-        return [tuple(None if value == NULL else value for value in row or [""]) for row in rows[1:]]
+        return [tuple(None if value == NULL else value for value in row or [""]) for row in csv.reader(lines)][1:]
 
     def copy(self, table: str, rows: Iterable[Sequence[object]]) -> None:
         """Load rows into a table."""
@@ -93,6 +121,8 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop the server and delete its folder."""
+        if self._session is not None:
+            self._session.communicate()
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder)
 

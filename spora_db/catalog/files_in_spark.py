@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from spora_db.catalog.sql_files import sql_text
-from spora_db.dialects import Dialect, translate, write
+from spora_db.dialects import translate, write
 from spora_db.errors import QueryError
 from spora_db.layout import STATISTICS, Lake, TableFile
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
@@ -36,7 +36,6 @@ def spark_views(
     relations: Iterable[str],
     columns: Mapping[str, Mapping[str, str]],
     *,
-    dialect: Dialect,
     location: str | None,
 ) -> list[str]:
     """Return the statements that make relations as views over parquet files.
@@ -49,8 +48,6 @@ def spark_views(
         The relations that stand on files or folders alone.
     columns
         The columns of the relations, with their types.
-    dialect
-        Spark or Databricks.
     location
         Where the lake lies for the engine, such as ``"s3a://bucket/lake"``; None for its own path.
 
@@ -62,18 +59,18 @@ def spark_views(
     root = str(folders.root) if location is None else location.rstrip("/")
     files = _Files(folders=folders, root=root)
     parts = ["SET spark.sql.caseSensitive = true", "SET spark.sql.session.timeZone = UTC"]
-    parts += [_view(name, _portable(listing_query(name, folders)), dialect) for name in LISTINGS]
+    parts += [_view(name, _portable(listing_query(name, folders))) for name in LISTINGS]
     for name in relations:
         known: dict[str, Mapping[str, str]] = {**columns, **LISTINGS}
         if name in _TABLES:
             source = SOURCES[_TABLES[name]](folders)
             known[_TABLES[name]] = columns[name]
-            parts.append(_view(_TABLES[name], _union(source, files), dialect))
+            parts.append(_view(_TABLES[name], _union(source, files)))
         if name in ("channels_per_tissue", "standardization_stats"):
             rows = _panels(files) if name == "channels_per_tissue" else _statistics(files)
-            parts.append(_view(name, rows, dialect))
+            parts.append(_view(name, rows))
         else:
-            parts.append(translate(sql_text("views", name), dialect=dialect, columns=known))
+            parts.append(translate(sql_text("views", name), dialect="spark", columns=known))
     return parts
 
 
@@ -92,11 +89,11 @@ class _Files:
         return exp.Table(this=exp.to_identifier(place, quoted=True), db=exp.to_identifier("parquet"))
 
 
-def _view(name: str, query: exp.Query, dialect: Dialect) -> str:
+def _view(name: str, query: exp.Query) -> str:
     """Return the view of a source; what sources are made of is known, and its few words are replaced."""
     view = exp.Create(kind="VIEW", this=exp.to_table(name), expression=query.transform(_in_spark))
     try:
-        return write(view, dialect)
+        return write(view, "spark")
     except QueryError as error:
         raise QueryError(f"{name}: {error}") from error
 

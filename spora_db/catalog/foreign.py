@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from spora_db.catalog.files_in_spark import spark_views
 from spora_db.catalog.sql_files import sql_text
-from spora_db.dialects import Dialect, can_name, check_dialect, translate, write
+from spora_db.dialects import Dialect, check_dialect, translate, write
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.layout import Lake
 
@@ -75,25 +75,21 @@ def foreign_script(
     check_dialect(dialect)
     known = {name: columns(name) for name in relations}
     base = tuple(name for name in relations if name not in PORTABLE)
-    if dialect in ("spark", "databricks"):
-        parts = spark_views(folders, base, known, dialect=dialect, location=location)
+    if dialect == "spark":
+        parts = spark_views(folders, base, known, location=location)
     elif location is not None:
         raise ArgumentError(
             f"ddl(dialect={dialect!r}) makes tables to be loaded, so location={location!r} means nothing."
         )
     else:
         parts = [_table(name, known[name], dialect) for name in base]
-    left_out = [f"{name}.{column}" for name in base for column in known[name] if not can_name(column, dialect)]
-    heading = "".join(f"-- left out, no name of a column in {dialect}: {place!r}\n" for place in left_out)
     parts += [translate(sql_text("portable", name), dialect=dialect, columns=known) for name in PORTABLE]
-    return heading + ";\n\n".join(parts) + ";\n"
+    return ";\n\n".join(parts) + ";\n"
 
 
 def _table(name: str, columns: Mapping[str, str], dialect: Dialect) -> str:
     definitions = []
     for column, kind in columns.items():
-        if not can_name(column, dialect):
-            continue
         try:
             definitions.append(exp.ColumnDef(this=exp.to_identifier(column, quoted=True), kind=column_type(kind)))
         except QueryError as error:

@@ -218,9 +218,8 @@ class Catalog:
         Parameters
         ----------
         dialect
-            ``"spark"`` and ``"databricks"`` read the parquet files as DuckDB does; the others get empty tables, to be
-            loaded with ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no
-            macros. A comment lists the columns whose names BigQuery does not allow.
+            ``"spark"`` reads the parquet files as DuckDB does; ``"postgres"`` gets empty tables, to be loaded with
+            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no macros.
         location
             Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path.
 

@@ -5,21 +5,19 @@ looked what it does elsewhere.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from sqlglot import exp
 
-from spora_db.dialects import numbers
 from spora_db.dialects.aggregates import filtered, window
-from spora_db.dialects.cases import case
-from spora_db.dialects.casts import as_text, cast, try_cast
-from spora_db.dialects.comparisons import between, compared, is_in, is_value
+from spora_db.dialects.casts import cast, try_cast
+from spora_db.dialects.comparisons import between, case, compared, is_in, is_value
+from spora_db.dialects.forms import called, table
 from spora_db.dialects.functions import function
 from spora_db.dialects.kinds import Typed
+from spora_db.dialects.patterns import escaped, glob, like, similar
 from spora_db.dialects.scope import Scope
-from spora_db.dialects.targets import refused
-from spora_db.dialects.text_functions import joined
-from spora_db.dialects.texts import escaped, glob, like, similar
+from spora_db.dialects.targets import Untranslatable, refuse
+from spora_db.sqltext.expressions import call, cast_to
 
 Rule = Callable[[exp.Expr, Scope], Typed]
 
@@ -30,46 +28,56 @@ _REMEDY = (
     "functions that can be translated."
 )
 
+# by zero DuckDB divides to infinity, others to an error or NULL; minus zero shows in its text alone
+_INFINITY = "CAST('Infinity' AS DOUBLE)"
+_SIGNED = f"CASE WHEN CAST($b AS TEXT) LIKE '-%' THEN -{_INFINITY} ELSE {_INFINITY} END"
+OPERATORS = table(
+    ("+ - *", "exact exact", "highest"),
+    ("+", "date integer", "date", "$a + CAST($b AS INT)", "date_add($a, $b)"),
+    ("-", "date integer", "date", "$a - CAST($b AS INT)", "date_sub($a, $b)"),
+    ("-", "date date", "integer", "$a - $b", "datediff($a, $b)"),
+    ("/", "double nonzero", "double"),
+    ("/", "double fixed", "double", f"CASE WHEN $b = 0 THEN $a * {_INFINITY} ELSE $a / $b END"),
+    ("/", "double double", "double", f"CASE WHEN $b = 0 THEN $a * {_SIGNED} ELSE $a / $b END"),
+    ("//", "integer integer", "integer", "$a / $b", "$a // $b"),
+    ("%", "integer integer", "integer"),
+    ("minus", "number", "same", "-$a"),
+    ("||", "string string", "text"),
+)
+"""What stands between values, by its sign."""
+_SIGNS: Mapping[type[exp.Expr], str] = {
+    **{exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%", exp.DPipe: "||"},
+    exp.Neg: "minus",
+}
+
 
 def expression(node: exp.Expr, scope: Scope) -> Typed:
-    """Translate an expression.
-
-    Raises
-    ------
-    QueryError
-        If it, or a part of it, is not known to mean the same; the message names the part and what to do.
-    """
+    """Translate an expression."""
     rule = RULES.get(type(node))
     if rule is None:
-        name, remedy = _KNOWN.get(type(node), (node.key.upper(), _REMEDY))
-        raise refused(name, scope.dialect, remedy=remedy, node=node)
-    parts = _PARTS.get(type(node), _ANY)
-    if extra := [name for name, value in node.args.items() if value and name not in parts]:
-        what = f"{node.key.upper()} with {', '.join(extra).strip('_').upper()}"
-        raise refused(what, scope.dialect, remedy="Leave that out.", node=node)
+        raise Untranslatable(*_KNOWN.get(type(node), (node.key.upper(), _REMEDY)))
+    extra = [name for name, value in node.args.items() if value and name not in _PARTS]
+    refuse(extra, f"{node.key.upper()} with {', '.join(extra).strip('_').upper()}", "Leave that out.")
     return rule(node, scope)
 
 
 def _literal(node: exp.Expr, scope: Scope) -> Typed:
     """Translate a literal: a number with a point is a DECIMAL, one with an exponent a DOUBLE."""
-    assert isinstance(node, exp.Literal)
-    if node.is_string:
+    del scope
+    if node.args["is_string"]:
         return Typed(tree=exp.Literal.string(node.name), kind="text")
     text, literal = node.name.lower(), exp.Literal.number(node.name)
-    sign = numbers.sign_of(float(text))
     if "e" in text:
-        return Typed(tree=exp.cast(literal, exp.DType.DOUBLE), kind="double", sign=sign)
+        return Typed(tree=cast_to(literal, "DOUBLE"), kind="double")
     is_whole = text.isdigit()
-    if (is_whole and int(text) > _LARGEST) or len(text) > _MOST_DIGITS:
-        raise refused(
-            "A number of so many digits", scope.dialect, remedy="Write it with an exponent, as 1e20.", node=node
-        )
-    return Typed(tree=literal, kind="integer" if is_whole else "decimal", sign=sign)
+    is_long = (is_whole and int(text) > _LARGEST) or len(text) > _MOST_DIGITS
+    refuse(is_long, "A number of so many digits", "Write it with an exponent, as 1e20.")
+    return Typed(tree=literal, kind="integer" if is_whole else "decimal")
 
 
 def _paren(node: exp.Expr, scope: Scope) -> Typed:
     typed = scope.typed(node.this)
-    return replace(typed, tree=typed.tree if isinstance(typed.tree, exp.Paren) else exp.Paren(this=typed.tree))
+    return Typed(tree=typed.tree if isinstance(typed.tree, exp.Paren) else exp.Paren(this=typed.tree), kind=typed.kind)
 
 
 def _column(node: exp.Expr, scope: Scope) -> Typed:
@@ -88,45 +96,36 @@ def _null(node: exp.Expr, scope: Scope) -> Typed:
 
 
 def _connected(node: exp.Expr, scope: Scope) -> Typed:
-    """Translate AND and OR."""
-    assert isinstance(node, exp.And | exp.Or)
-    sides = scope.condition(node.this), scope.condition(node.expression)
-    return Typed(tree=type(node)(this=sides[0], expression=sides[1]), kind="boolean")
-
-
-def _not(node: exp.Expr, scope: Scope) -> Typed:
-    return Typed(tree=exp.Not(this=scope.condition(node.this)), kind="boolean")
-
-
-def _joined(node: exp.Expr, scope: Scope) -> Typed:
-    """Translate ``||`` of texts, and of what every engine writes alike."""
-    assert isinstance(node, exp.DPipe)
-    parts = [as_text(scope.typed(part), scope, node=part) for part in (node.this, node.expression)]
-    return Typed(tree=exp.Paren(this=joined(parts)), kind="text")
+    """Translate AND, OR and NOT."""
+    sides = {name: scope.condition(side) for name, side in node.args.items() if side}
+    return Typed(tree=type(node)(**sides), kind="boolean")
 
 
 def _exists(node: exp.Expr, scope: Scope) -> Typed:
-    inner = scope.translator.query(node.this.unnest(), scope)
-    return Typed(tree=exp.Exists(this=inner.tree), kind="boolean")
+    return Typed(tree=exp.Exists(this=scope.query(node.this.unnest()).tree), kind="boolean")
 
 
 def _scalar(node: exp.Expr, scope: Scope) -> Typed:
     """Translate a sub-select that is one value."""
-    if not isinstance(node.this, exp.Query):
-        raise refused("Such a sub-select", scope.dialect, remedy="Write (SELECT ...).", node=node)
-    inner = scope.translator.query(node.unnest(), scope)
+    refuse(not isinstance(node.this, exp.Query), "Such a sub-select", "Write (SELECT ...).")
+    inner = scope.query(node.unnest())
     kinds = list(inner.columns.values())
-    if len(kinds) != 1:
-        raise refused("A sub-select of several columns", scope.dialect, remedy="Select one.", node=node)
+    refuse(len(kinds) != 1, "A sub-select of several columns", "Select one.")
     return Typed(tree=exp.Subquery(this=inner.tree), kind=kinds[0])
 
 
+def _operator(node: exp.Expr, scope: Scope) -> Typed:
+    sign = _SIGNS[type(node)]
+    given = [scope.typed(side) for side in (node.this, node.args.get("expression")) if side is not None]
+    is_plain = sign == "//" and not {value.kind for value in given} <= {"integer", "wide", "null"}
+    return called(OPERATORS, "/" if is_plain else sign, given, scope.dialect)
+
+
 def _called(name: str, *parts: str) -> Rule:
-    """Return the translation of a function that has words among its arguments, as a call of `name`."""
+    """Return the translation of a function that has words among its arguments, or a sign, as a call of `name`."""
 
     def translated(node: exp.Expr, scope: Scope) -> Typed:
-        given = [value for part in parts if (value := node.args.get(part)) is not None]
-        return function(exp.Anonymous(this=name, expressions=given), scope)
+        return function(call(name, *(value for part in parts if (value := node.args.get(part)) is not None)), scope)
 
     return translated
 
@@ -138,16 +137,7 @@ def _trim(node: exp.Expr, scope: Scope) -> Typed:
 
 
 def _extract(node: exp.Expr, scope: Scope) -> Typed:
-    part = exp.Literal.string(node.this.name)
-    return function(exp.Anonymous(this="extract", expressions=[part, node.args["expression"]]), scope)
-
-
-def _absolute(node: exp.Expr, scope: Scope) -> Typed:
-    return numbers.absolute([node.this], scope)
-
-
-def _power(node: exp.Expr, scope: Scope) -> Typed:
-    return numbers.power([node.this, node.args["expression"]], scope)
+    return function(call("extract", exp.Literal.string(node.this.name), node.args["expression"]), scope)
 
 
 RULES: Mapping[type[exp.Expr], Rule] = {
@@ -156,8 +146,7 @@ RULES: Mapping[type[exp.Expr], Rule] = {
     exp.Boolean: _boolean,
     exp.Column: _column,
     exp.Paren: _paren,
-    **dict.fromkeys((exp.And, exp.Or), _connected),
-    exp.Not: _not,
+    **dict.fromkeys((exp.And, exp.Or, exp.Not), _connected),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ), compared),
     exp.Is: is_value,
     exp.In: is_in,
@@ -168,13 +157,9 @@ RULES: Mapping[type[exp.Expr], Rule] = {
     exp.Escape: escaped,
     exp.Glob: glob,
     **dict.fromkeys((exp.SimilarTo, exp.RegexpLike), similar),
-    exp.DPipe: _joined,
-    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), numbers.arithmetic),
-    **dict.fromkeys((exp.Div, exp.IntDiv), numbers.divide),
-    exp.Mod: numbers.remainder,
-    exp.Neg: numbers.negative,
-    exp.Abs: _absolute,
-    exp.Pow: _power,
+    **dict.fromkeys(_SIGNS, _operator),
+    exp.Abs: _called("abs", "this"),
+    exp.Pow: _called("pow", "this", "expression"),
     exp.Case: case,
     exp.Cast: cast,
     exp.TryCast: try_cast,
@@ -188,19 +173,12 @@ RULES: Mapping[type[exp.Expr], Rule] = {
 }
 """The class of a node, and what translates it; any other is refused."""
 
-_ANY = frozenset(("this", "expression", "expressions", "is_string", "safe", "typed", "negate"))
-_PARTS: Mapping[type[exp.Expr], frozenset[str]] = {
-    exp.Column: frozenset(("this", "table", "db", "catalog")),
-    exp.In: frozenset(("this", "expressions", "query", "field")),
-    exp.Between: frozenset(("this", "low", "high", "symmetric")),
-    exp.Case: frozenset(("this", "ifs", "default")),
-    **dict.fromkeys((exp.Cast, exp.TryCast), frozenset(("this", "to", "safe"))),
-    exp.Substring: frozenset(("this", "start", "length")),
-    exp.StrPosition: frozenset(("this", "substr")),
-    exp.Trim: frozenset(("this", "expression", "position")),
-    exp.Window: frozenset(("this", "partition_by", "order", "spec", "over", "alias", "first")),
-}
-"""What the translations look at, by class; a node that has anything else is refused."""
+_PARTS = frozenset((
+    "this", "expression", "expressions", "is_string", "safe", "typed", "negate", "table", "db", "catalog", "query",
+    "low", "high", "ifs", "default", "to", "start", "length", "substr", "position", "partition_by", "order", "spec",
+    "over",
+))  # fmt: skip
+"""What the translations look at; a node that has anything else is refused."""
 
 _KNOWN: Mapping[type[exp.Expr], tuple[str, str]] = {
     exp.Bracket: ("An element or slice, x[...],", "Write substr(text, n, 1), or split_part(text, '-', n)."),

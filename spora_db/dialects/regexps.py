@@ -8,17 +8,20 @@ does, so nothing is translated that asks for it.
 
 import re
 
-END = "$"
-"""The end of the text; Java's ``$`` also stands before a last line break, its ``\\z`` does not."""
-
 _CLASSES = {"d": "0-9", "w": "0-9A-Za-z_", "s": r" \t\n\f\r"}
 _SPECIAL = set(".*+?(){}|$")
-_QUANTIFIER = re.compile(r"[*+?]|[{]([0-9]{1,3})(,([0-9]{0,3}))?[}]")
 _MOST = 255  # PostgreSQL counts no further
 _RANGES = ("0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_PIECE = re.compile(
+    r"(?P<opens>\((?:\?:)?)(?!\?) | (?P<closes>\)) | (?P<bar>\|) | (?P<anchor>[\^$])"
+    r"| (?P<count>[*+?]|\{(?P<least>[0-9]{1,3})(?:,(?P<most>[0-9]{0,3}))?\})\??"  # how much is taken changes no match
+    r"| \\(?P<escaped>.) | \[(?P<negated>\^?)(?P<items>(?:\\.|[^\]\\])+)\] | (?P<letter>[^\\\[*+?{(])",
+    re.VERBOSE | re.DOTALL,
+)
+_ITEM = re.compile(r"\\(?P<escaped>.)|(?P<first>[^\\-])-(?P<last>[^\\])|(?P<letter>.)", re.DOTALL)
 
 
-def portable(pattern: str, *, end: str = END) -> str:
+def portable(pattern: str, *, end: str = "$") -> str:
     r"""Return a pattern of RE2 as every engine reads it.
 
     Parameters
@@ -42,127 +45,67 @@ def portable(pattern: str, *, end: str = END) -> str:
     ...
     ValueError: \b
     """
-    reader = _Reader(pattern, end)
-    written = reader.alternatives()
-    if reader.rest:
-        raise ValueError(reader.rest[0])
-    return written
+    written: list[str] = []
+    before, depth, at = "bar", 0, 0
+    while at < len(pattern):
+        found = _PIECE.match(pattern, at)
+        if found is None:
+            raise ValueError(pattern[at : at + 3])
+        kind = next(name for name in found.re.groupindex if found[name] is not None)
+        depth += {"opens": 1, "closes": -1}.get(kind, 0)
+        nothing_before = before in ("bar", "opens")
+        counts_nothing = kind == "count" and (nothing_before or before in ("anchor", "count"))
+        too_many = max(int(found["least"] or 0), int(found["most"] or 0)) > _MOST
+        if depth < 0 or counts_nothing or too_many or (kind in ("closes", "bar") and nothing_before):
+            raise ValueError(found[0] if kind == "count" else "an empty alternative")
+        written.append(_piece(found, kind, end))
+        before, at = kind, found.end()
+    if depth or before in ("bar", "opens"):
+        raise ValueError("an empty alternative" if not depth else "(")
+    return "".join(written)
 
 
-class _Reader:
-    """Reads a pattern from left to right."""
-
-    def __init__(self, pattern: str, end: str) -> None:
-        self.rest = pattern
-        self._end = end
-
-    def alternatives(self) -> str:
-        branches = [self._branch()]
-        while self.rest.startswith("|"):
-            self._take(1)
-            branches.append(self._branch())
-        return "|".join(branches)
-
-    def _take(self, number: int) -> str:
-        taken, self.rest = self.rest[:number], self.rest[number:]
-        return taken
-
-    def _branch(self) -> str:
-        pieces = []
-        while self.rest and self.rest[0] not in "|)":
-            anchor = self.rest[0] in "^$"
-            pieces.append(self._atom())
-            found = _QUANTIFIER.match(self.rest)
-            if found is None:
-                continue
-            if anchor:
-                raise ValueError(f"{found[0]} after ^ or $")
-            if found[1] and max(int(found[1]), int(found[3] or 0)) > _MOST:
-                raise ValueError(found[0])
-            pieces.append(self._take(len(found[0])))
-            if self.rest.startswith("?"):
-                self._take(1)  # how much is taken does not change whether anything matches
-            if _QUANTIFIER.match(self.rest):
-                raise ValueError(found[0] + self.rest[0])
-        if not pieces:
-            raise ValueError("an empty alternative")
-        return "".join(pieces)
-
-    def _atom(self) -> str:
-        letter = self._take(1)
-        if letter == "(":
-            return self._group()
-        if letter == "[":
-            return self._class()
-        if letter == "\\":
-            return self._escape()
-        if letter in "*+?{" or not letter.isprintable():
-            raise ValueError(repr(letter)[1:-1])
-        return {".": r"[^\n]", "$": self._end, "]": r"\]", "}": "[}]"}.get(letter, letter)
-
-    def _group(self) -> str:
-        if self.rest.startswith("?:"):
-            self._take(2)
-        elif self.rest.startswith("?"):
-            raise ValueError("(" + self.rest[:2])
-        inner = self.alternatives()
-        if self._take(1) != ")":
-            raise ValueError("(")
-        return f"({inner})"
-
-    def _escape(self) -> str:
-        letter = self._take(1)
-        if letter in _CLASSES:
-            return f"[{_CLASSES[letter]}]"
+def _piece(found: re.Match[str], kind: str, end: str) -> str:
+    if kind == "negated":
+        return f"[{found['negated']}{_items(found['items'])}]"
+    if kind == "escaped":
+        letter = found["escaped"]
         if letter.lower() in _CLASSES:
-            return f"[^{_CLASSES[letter.lower()]}]"
-        if letter in "nt" and letter:
-            return f"\\{letter}"
-        if not letter or letter.isalnum() or not letter.isascii() or not letter.isprintable():
-            raise ValueError(f"\\{letter}")
-        if letter in r"^[]\ ".strip():
-            return f"\\{letter}"
-        return f"[{letter}]" if letter in _SPECIAL else letter
+            return f"[{'^' * letter.isupper()}{_CLASSES[letter.lower()]}]"
+        return f"[{letter}]" if letter in _SPECIAL else _escaped(letter, r"^[]\\")
+    if not found[0].isprintable():
+        raise ValueError(repr(found[0])[1:-1])
+    if kind == "letter":
+        return {".": r"[^\n]", "]": r"\]", "}": "[}]"}.get(found[0], found[0])
+    return {"opens": "(", "count": found["count"]}.get(kind, end if found[0] == "$" else found[0])
 
-    def _class(self) -> str:
-        negated = self._take(1) if self.rest.startswith("^") else ""
-        items: list[str] = []
-        dash = ""
-        while self.rest and not self.rest.startswith("]"):
-            item = self._take(1)
-            if item == "[" or (item == "&" and self.rest.startswith("&")) or not item.isprintable():
-                raise ValueError(f"[...{item}")
-            if item == "\\":
-                escaped = self._escape_in_class()
-                if escaped == "-":
-                    dash = escaped
-                else:
-                    items.append(escaped)
-            elif item == "-":
-                if items and not self.rest.startswith("]"):
-                    raise ValueError("[...-")
-                dash = "-"
-            elif self.rest.startswith("-") and self.rest[1:2] not in ("]", ""):
-                items.append(self._range(item))
-            else:
-                items.append(r"\^" if item == "^" else item)
-        if self._take(1) != "]" or not (items or dash):
-            raise ValueError("[")
-        return f"[{negated}{''.join(items)}{dash}]"
 
-    def _escape_in_class(self) -> str:
-        letter = self._take(1)
-        if letter in _CLASSES:
-            return _CLASSES[letter]
-        if letter in "nt" and letter:
-            return f"\\{letter}"
-        if not letter or letter.isalnum() or not letter.isascii() or not letter.isprintable():
-            raise ValueError(f"[...\\{letter}")
-        return f"\\{letter}" if letter in "^[]\\" else letter
+def _escaped(letter: str, kept: str) -> str:
+    """Return a letter after a backslash, which stays before some."""
+    if letter in "nt":
+        return f"\\{letter}"
+    if letter.isalnum() or not letter.isascii() or not letter.isprintable():
+        raise ValueError(f"\\{letter}")
+    return f"\\{letter}" if letter in kept else letter
 
-    def _range(self, first: str) -> str:
-        self._take(1)
-        last = self._take(1)
-        if not any(first in letters and last in letters and first <= last for letters in _RANGES):
-            raise ValueError(f"[{first}-{last}]")
-        return f"{first}-{last}"
+
+def _items(text: str) -> str:
+    """Return what stands in a class; its dash goes to the end."""
+    written, dash = [], ""
+    for found in _ITEM.finditer(text):
+        letter, first, last = found["letter"] or found["escaped"], found["first"], found["last"]
+        if found["letter"] == "[" or "&&" in text or not found[0].isprintable():
+            raise ValueError(f"[...{found[0]}")
+        if first:
+            if not any(first in letters and last in letters and first <= last for letters in _RANGES):
+                raise ValueError(f"[{found[0]}]")
+            written.append(found[0])
+        elif letter == "-":
+            if found["letter"] and 0 < found.start() < len(text) - 1:
+                raise ValueError("[...-")
+            dash = "-"
+        elif found["escaped"]:
+            written.append(_CLASSES.get(letter) or _escaped(letter, r"^[]\\"))
+        else:
+            written.append(r"\^" if letter == "^" else letter)
+    return f"{''.join(written)}{dash}"

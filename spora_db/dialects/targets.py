@@ -6,13 +6,11 @@ from sqlglot import exp
 
 from spora_db.errors import QueryError, unknown
 
-Dialect = Literal["duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake"]
+Dialect = Literal["duckdb", "postgres", "spark"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
-SPARK: tuple[Dialect, ...] = ("spark", "databricks")
 
 IN_DUCKDB = "Or select the rows with DuckDB (.to_arrow(), .df()) and take them along."
 _LONGEST = 80
-_NOT_IN_BIGQUERY = frozenset('!"$()*,./;?@[\\]^`{}~')
 
 
 def check_dialect(dialect: str) -> None:
@@ -27,39 +25,39 @@ def check_dialect(dialect: str) -> None:
         raise unknown("dialect", dialect, DIALECTS)
 
 
-def can_name(column: str, dialect: Dialect) -> bool:
-    """Tell whether an engine allows such a name of a column.
+class Untranslatable(Exception):
+    """A construct without a translation, and what to write instead; `translate` makes a `QueryError` of it."""
 
-    Examples
-    --------
-    >>> can_name("X..spots", "postgres"), can_name("X..spots", "bigquery")
-    (True, False)
-    """
-    return dialect != "bigquery" or not (_NOT_IN_BIGQUERY & set(column) or len(column) > 300)
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, remedy)
+        self.what, self.remedy = what, remedy
+        self.node: exp.Expr | None = None
+        """Where it stands in the query: the innermost part that was being translated."""
+
+    def told(self, dialect: Dialect) -> QueryError:
+        """Return the error for users.
+
+        Examples
+        --------
+        >>> print(Untranslatable("GLOB", "Write LIKE.").told("postgres"))
+        GLOB has no translation to postgres that surely selects the same rows. Write LIKE.
+        Or select the rows with DuckDB (.to_arrow(), .df()) and take them along.
+        """
+        shown = "" if self.node is None else self.node.sql("duckdb", comments=False)
+        place = f": {shown[:_LONGEST]}{'...' * (len(shown) > _LONGEST)}" if shown else ""
+        lacks = f"{self.what} has no translation to {dialect} that surely selects the same rows{place}."
+        return QueryError(f"{lacks} {self.remedy} {IN_DUCKDB}")
 
 
-def refused(what: str, dialect: str, *, remedy: str, node: exp.Expr | None = None) -> QueryError:
-    """Build the error for what has no translation.
+def refuse(when: object, what: str, remedy: str) -> None:
+    """Refuse a construct where something holds."""
+    if when:
+        raise Untranslatable(what, remedy)
 
-    Parameters
-    ----------
-    what
-        The construct, as the start of a sentence: ``"The function mode"``.
-    dialect
-        The engine that was asked for.
-    remedy
-        What to write instead.
-    node
-        Where it stands in the query.
 
-    Examples
-    --------
-    >>> print(refused("GLOB", "postgres", remedy="Write LIKE.", node=exp.column("a")))
-    GLOB has no translation to postgres that surely selects the same rows: a.
-    Write LIKE. Or select the rows with DuckDB (.to_arrow(), .df()) and take them along.
-    """
-    shown = "" if node is None else node.sql("duckdb", comments=False)
-    place = f": {shown[:_LONGEST]}{'...' * (len(shown) > _LONGEST)}" if shown else ""
-    return QueryError(
-        f"{what} has no translation to {dialect} that surely selects the same rows{place}. {remedy} {IN_DUCKDB}"
-    )
+def only(node: exp.Expr, *known: str) -> None:
+    """Refuse clauses of a query other than those that are known."""
+    for name, value in node.args.items():
+        word = name.strip("_").replace("_", " ").upper()
+        remedy = "Write the query with WHERE, JOIN, GROUP BY, HAVING, QUALIFY, ORDER BY and LIMIT."
+        refuse(value and name not in known, f"{word} in a {node.key.upper()}", remedy)

@@ -6,26 +6,17 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 
-from spora_db.dialects import expressions, queries
-from spora_db.dialects.kinds import Typed, kind_of
-from spora_db.dialects.scope import Relation, Scope, Translated
-from spora_db.dialects.targets import Dialect, can_name, check_dialect, refused
+from spora_db.dialects.expressions import expression
+from spora_db.dialects.kinds import kind_of
+from spora_db.dialects.queries import query
+from spora_db.dialects.scope import Relation, Scope
+from spora_db.dialects.targets import Dialect, Untranslatable, check_dialect
 from spora_db.errors import QueryError
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.names import fold
 
 Columns = Mapping[str, Mapping[str, str]]
 """By relation, by column, in order: the type in DuckDB."""
-
-
-class _Translator:
-    """Translates queries and expressions inside each other."""
-
-    def expression(self, node: exp.Expr, scope: Scope) -> Typed:
-        return expressions.expression(node, scope)
-
-    def query(self, node: exp.Expr, scope: Scope) -> Translated:
-        return queries.query(node, scope)
 
 
 def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
@@ -38,8 +29,7 @@ def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
     dialect
         The other engine.
     columns
-        The columns of the relations that the text names, with their types in DuckDB. Those whose names the other
-        engine does not allow are not there.
+        The columns of the relations that the text names, with their types in DuckDB.
 
     Raises
     ------
@@ -60,18 +50,18 @@ def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
     except ParseError as error:
         raise QueryError(f"The SQL cannot be read for translation to {dialect}: {error}") from error
     known = {
-        fold(name): Relation(
-            name=name,
-            columns={column: kind_of(kind) for column, kind in types.items() if can_name(column, dialect)},
-        )
+        fold(name): Relation(name=name, columns={column: kind_of(kind) for column, kind in types.items()})
         for name, types in columns.items()
     }
     is_view = isinstance(tree, exp.Create) and tree.kind == "VIEW"
-    scope = Scope(dialect=dialect, translator=_Translator(), known=known, makes_view=is_view)
-    if not is_view:
-        return write(queries.query(tree, scope).tree, dialect)
-    query = queries.query(tree.args["expression"], scope).tree
-    return write(exp.Create(kind="VIEW", this=exp.to_table(tree.this.name), expression=query), dialect)
+    scope = Scope(dialect=dialect, expression=expression, select=query, known=known, makes_view=is_view)
+    try:
+        found = scope.query(tree.args["expression"] if is_view else tree).tree
+    except Untranslatable as error:
+        raise error.told(dialect) from None
+    return write(
+        exp.Create(kind="VIEW", this=exp.to_table(tree.this.name), expression=found) if is_view else found, dialect
+    )
 
 
 def write(tree: exp.Expr, dialect: Dialect) -> str:
@@ -85,4 +75,4 @@ def write(tree: exp.Expr, dialect: Dialect) -> str:
     try:
         return tree.sql(dialect, identify=True, pretty=True, comments=False, unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
-        raise refused(f"A part of it ({error})", dialect, remedy="Say it otherwise.") from error
+        raise Untranslatable(f"A part of it ({error})", "Say it otherwise.").told(dialect) from error

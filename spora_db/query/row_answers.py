@@ -37,9 +37,8 @@ class RowAnswers(Question):
         Parameters
         ----------
         dialect
-            Another engine that has the same relations (``Catalog.ddl(dialect=...)`` makes them there): ``"postgres"``,
-            ``"spark"``, ``"databricks"``, ``"bigquery"`` or ``"snowflake"``. It selects the same rows there, samples
-            included; they come back with `from_arrow`.
+            Another engine that has the same relations (``Catalog.ddl(dialect=...)`` makes them there): ``"postgres"``
+            or ``"spark"``. It selects the same rows there, samples included; they come back with `from_arrow`.
 
         Raises
         ------

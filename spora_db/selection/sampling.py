@@ -73,8 +73,8 @@ def sampled(
     """
     wanted = [exp.column(name, quoted=True) for name in (*identity, *columns)]
     own = _own_names(columns)
-    key, clock_name, weight_name, patient = (
-        own(name) for name in ("sample_key", "sample_order", "sample_weight", "cap")
+    key, clock_name, weight_name, patient, turn = (
+        own(name) for name in ("sample_key", "sample_order", "sample_weight", "cap", "turn")
     )
     groups = [own(f"by_{i}") for i in range(len(sampling.by))]
     keyed = query.select(
@@ -115,8 +115,11 @@ def sampled(
         return rows.qualify(exp.LTE(this=_rank(groups, order), expression=share))
     if sampling.n is None:
         return rows
-    first = [_rank(groups, order), *order] if groups else order
-    inner = rows.order_by(*(item.copy() for item in first)).limit(binder.parameter(sampling.n))
+    if groups:
+        ranked = exp.select("*", exp.alias_(_rank(groups, order), turn)).from_(capped.subquery("ranked"))
+        rows = exp.select(*wanted).from_(ranked.subquery("capped"))
+        order = [exp.column(turn), *order]
+    inner = rows.order_by(*(item.copy() for item in order)).limit(binder.parameter(sampling.n))
     return exp.select(*(item.copy() for item in wanted)).from_(inner.subquery("sample"))
 
 

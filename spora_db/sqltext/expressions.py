@@ -108,12 +108,12 @@ def _type(name: str) -> exp.DataType:
     return exp.DataType.build(name, dialect="duckdb")
 
 
-def cast_to(value: exp.Expression, type_name: str) -> exp.Cast:
+def cast_to(value: exp.Expr, type_name: str) -> exp.Cast:
     """Return ``CAST(value AS type)``."""
     return exp.Cast(this=value, to=_type(type_name).copy())
 
 
-def try_cast(value: exp.Expression, type_name: str) -> exp.TryCast:
+def try_cast(value: exp.Expr, type_name: str) -> exp.TryCast:
     """Return ``TRY_CAST(value AS type)``."""
     return exp.TryCast(this=value, to=_type(type_name).copy())
 
