@@ -2,6 +2,8 @@
 
 from spora_db.images.base import Block, ImageHeader, ImageReader, Overlap, overlap, read_region
 from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache_bytes
+from spora_db.images.chunk_codecs import register_codec
+from spora_db.images.formats import register_image_format
 from spora_db.images.opening import close_images, image_header, open_image
 from spora_db.images.write import write_ometiff, write_omezarr
 
@@ -18,6 +20,8 @@ __all__ = [
     "open_image",
     "overlap",
     "read_region",
+    "register_codec",
+    "register_image_format",
     "set_cache_bytes",
     "write_ometiff",
     "write_omezarr",

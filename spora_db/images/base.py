@@ -80,7 +80,7 @@ class Block:
 class ImageHeader(NamedTuple):
     """What a file says about its image without a pixel being decoded."""
 
-    format: Literal["ome-zarr", "ome-tiff"]
+    format: str
     channels: int
     height: int
     width: int
@@ -105,6 +105,10 @@ class ImageReader(Protocol):
     @property
     def chunks(self) -> tuple[int, int]:
         """Height and width in pixels of what is decoded at once."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that this was learned from; where one has changed, the image is opened anew."""
 
     @property
     def not_rgb(self) -> str | None:

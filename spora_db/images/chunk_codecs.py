@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 
 from spora_db.arrays import UInt8
+from spora_db.errors import ArgumentError
 from spora_db.files.buffers import BufferPool
 from spora_db.files.failures import READER_FAILURES
 
@@ -86,13 +87,42 @@ def checked(data: bytes | UInt8) -> UInt8:
     return content[:-4]
 
 
-DECODERS: dict[str, Callable[[bytes | UInt8, int], UInt8]] = {
+Decode = Callable[[bytes | UInt8, int], bytes | UInt8]
+DECODERS: dict[str, Decode] = {
     "blosc": _blosc,
     "zstd": _bounded(imagecodecs.zstd_decode),
     "gzip": _gzip,
     "zlib": _bounded(imagecodecs.zlib_decode),
     "crc32c": lambda data, _: checked(data),
 }
+"""What undoes each codec, by its name in the metadata; chunks of any other codec are left to zarr-python."""
+
+
+def register_codec(name: str, decode: Decode) -> None:
+    """Decode chunks of another codec of Zarr stores on the calling thread, without zarr-python.
+
+    Parameters
+    ----------
+    name
+        The codec in ``zarr.json``, or the compressor's id in ``.zarray``.
+    decode
+        Given the stored bytes and how many they decode to at most, it returns the bytes they were; what does not decode
+        is a ValueError or RuntimeError.
+
+    Raises
+    ------
+    ArgumentError
+        The codec is there already.
+
+    Examples
+    --------
+    >>> register_codec("zstd", lambda data, size: data)
+    Traceback (most recent call last):
+    spora_db.errors.ArgumentError: There is a codec 'zstd' already. Choose another name.
+    """
+    if name in DECODERS:
+        raise ArgumentError(f"There is a codec {name!r} already. Choose another name.")
+    DECODERS[name] = decode
 
 
 def decode_chunk(data: bytes | UInt8, codecs: Sequence[str], size: int) -> UInt8:
@@ -106,7 +136,7 @@ def decode_chunk(data: bytes | UInt8, codecs: Sequence[str], size: int) -> UInt8
     result: bytes | UInt8 = data
     try:
         for position in range(len(codecs) - 1, -1, -1):
-            inner = any(name not in ("crc32c",) for name in codecs[:position])
+            inner = any(name != "crc32c" for name in codecs[:position])
             # what compressors give that feed others is not known from the chunk's shape: bounded by twice its size
             result = DECODERS[codecs[position]](result, 2 * size + 4096 if inner else size + 4 * position)
     except READER_FAILURES:  # NotImplementedError and RecursionError among them: RuntimeErrors too

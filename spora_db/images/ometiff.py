@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +39,6 @@ class OmeTiffReader:
     FileFormatError
         It is no TIFF, is cut short or contradicts itself, or its image is not (C, H, W).
     """
-
-    format: Final = "ome-tiff"
 
     def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c") -> None:
         self.path = path

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
-from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
+from spora_db.images.base import MEANT, Block, ChannelAxis, ImageHeader, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
 from spora_db.images.files import close_files
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
-from spora_db.images.pixels import white
+from spora_db.images.pixels import delivered, white
 from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
@@ -39,8 +39,6 @@ class OmeZarrReader:
     FileFormatError
         Its metadata does not describe an image.
     """
-
-    format: Final = "ome-zarr"
 
     def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c") -> None:
         self.path = path
@@ -98,6 +96,12 @@ class OmeZarrReader:
     def close(self) -> None:
         """Forget the open files of this image; they are opened again when needed."""
         close_files(self._owner)
+
+
+def zarr_header(path: Path) -> ImageHeader:
+    """Return the header of an image without what decodes its chunks."""
+    layout = read_layout(path)
+    return ImageHeader("ome-zarr", *layout.image_shape, delivered(layout.encoding.dtype))
 
 
 class Store(Protocol):

@@ -1,4 +1,4 @@
-"""Opening images once per process and file, and asking what a file holds."""
+"""Opening images once per process and file, by the format that their names say, and asking what a file holds."""
 
 import os
 from pathlib import Path
@@ -8,16 +8,10 @@ from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamps
 from spora_db.images.base import ChannelAxis, ImageHeader, ImageReader, MissingChunks, check_missing_chunks
-from spora_db.images.ometiff import OmeTiffReader
-from spora_db.images.omezarr import OmeZarrReader
-from spora_db.images.pixels import delivered
+from spora_db.images.formats import FORMATS, ImageFormat
 
 MAX_READERS = 1024
-Reader = OmeZarrReader | OmeTiffReader
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-
-
-READERS = Recent[tuple[str, str, str], tuple[Reader, tuple[Stamp | None, ...]]](MAX_READERS)
+READERS = Recent[tuple[str, str, str], tuple[ImageReader, tuple[Stamp | None, ...]]](MAX_READERS)
 """Readers by (path, missing_chunks, channel_axis) with the stamps of the files they were read from."""
 
 
@@ -73,7 +67,7 @@ def open_image(
     known = READERS.get((name, missing_chunks, channel_axis))
     if known is not None and None not in known[1] and stamps(known[0].files) == known[1]:
         return known[0]
-    reader = _open(Path(name), missing_chunks, channel_axis)
+    reader = _format_of(Path(name))[1].reader(Path(name), missing_chunks=missing_chunks, channel_axis=channel_axis)
     for old, _ in READERS.put((name, missing_chunks, channel_axis), (reader, stamps(reader.files))):
         old.close()
     return reader
@@ -99,14 +93,11 @@ def image_header(path: str | Path) -> ImageHeader:
     ImageHeader(format='ome-tiff', channels=3, height=30, width=40, dtype=dtype('uint16'))
     """
     path = Path(path)
-    if _is_tiff(path):
-        reader = OmeTiffReader(path)
-        return ImageHeader(reader.format, *reader.shape, reader.dtype)
-    from spora_db.images.zarr_layout import read_layout
-
-    _check_kind(path)
-    layout = read_layout(path)
-    return ImageHeader("ome-zarr", *layout.image_shape, delivered(layout.encoding.dtype))
+    name, row = _format_of(path)
+    if row.header is not None:
+        return row.header(path)
+    reader = row.reader(path, missing_chunks="error", channel_axis="c")
+    return ImageHeader(name, *reader.shape, reader.dtype)
 
 
 def close_images() -> None:
@@ -115,26 +106,12 @@ def close_images() -> None:
         reader.close()
 
 
-def _is_tiff(path: Path) -> bool:
-    """Say whether the name is that of a TIFF file."""
-    return path.suffix.lower() in (".tif", ".tiff")
-
-
-def _check_kind(path: Path) -> None:
-    """Refuse a path whose name and contents are neither kind of image."""
-    if path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in ZARR_FILES):
-        return
+def _format_of(path: Path) -> tuple[str, ImageFormat]:
+    """Return the format of an image by its name, or by the files in it."""
+    for name, row in FORMATS.items():
+        if row.holds(path):
+            return name, row
     if not path.exists():
         raise ImageNotFoundError(f"There is no image at {path}. Check the path, or download the image.")
-    raise FileFormatError(
-        f"The image {path} is of no known kind. Expected a folder .ome.zarr or .zarr, or a file .ome.tiff, .ome.tif, "
-        ".tiff or .tif. Convert it to one of these."
-    )
-
-
-def _open(path: Path, missing: MissingChunks, channel_axis: ChannelAxis) -> Reader:
-    """Open a file by the kind that its name says."""
-    if _is_tiff(path):
-        return OmeTiffReader(path, missing_chunks=missing, channel_axis=channel_axis)
-    _check_kind(path)
-    return OmeZarrReader(path, missing_chunks=missing, channel_axis=channel_axis)
+    called = ", or ".join(row.called for row in FORMATS.values())
+    raise FileFormatError(f"The image {path} is of no known kind. Expected {called}. Convert it to one of these.")

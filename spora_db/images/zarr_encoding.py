@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spora_db.images.chunk_codecs import DECODERS
 from spora_db.images.files import broken
 from spora_db.images.zarr_json import sizes
 
-FAST_CODECS = ("blosc", "zstd", "gzip", "zlib", "crc32c")
 V3_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
 V2_TYPES = re.compile(r"[<>|=]([iu][1248]|f[248]|b1)")
 
@@ -91,7 +91,7 @@ def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
         codecs = _codecs(inner.get("codecs"), path)
     names = tuple(name for name, _ in codecs)
     dtype = np.dtype(name)
-    if names[0] != "bytes" or any(name not in FAST_CODECS for name in names[1:]):
+    if names[0] != "bytes" or any(name not in DECODERS for name in names[1:]):
         unusual = unusual or f"codecs {', '.join(names)}"
     elif codecs[0][1].get("endian") == "big":
         dtype = dtype.newbyteorder(">")
@@ -126,7 +126,7 @@ def read_v2(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
     if compressor is not None:
         codec = compressor.get("id") if isinstance(compressor, dict) else compressor
         codecs = (str(codec),)
-        unusual = unusual or (None if codec in FAST_CODECS[:-1] else f"compressor {codec!r:.80}")
+        unusual = unusual or (None if codecs[0] in DECODERS and codec != "crc32c" else f"compressor {codec!r:.80}")
     if unusual and declared is None and separator == "/":
         raise broken(
             path,

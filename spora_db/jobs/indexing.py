@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
@@ -11,9 +10,6 @@ from spora_db.files.writing import write_parquet
 from spora_db.layout import scan
 from spora_db.remembered.image_index import SCHEMA, Indexed, index_path, read_index, state_of
 from spora_db.sources.listings import listing_table
-
-if TYPE_CHECKING:
-    from spora_db.images.opening import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +82,7 @@ def index_images(lake: str | Path, *, beside: bool = False) -> IndexReport:
             kept += 1
             continue
         try:
-            image = cast("Reader", open_image(folders.root / path))
+            image = open_image(folders.root / path)
         except SporaError as error:
             problems[path] = str(error)
             continue
