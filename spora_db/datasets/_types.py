@@ -22,12 +22,12 @@ from spora_db.datasets.modalities import (
     is_valid_modality_instance,
     modality_name,
 )
-from spora_db.errors import unknown
+from spora_db.selection.arguments import checked_choice
 
 __all__ = [
-    "MULTIPLEX_MODALITIES", "Bools", "BrightfieldTissue", "CODEXModality", "CellMask", "ComposedTissue",
+    "MULTIPLEX_MODALITIES", "BrightfieldTissue", "CODEXModality", "CellMask", "ComposedTissue",
     "CycIFModality", "Extent", "HEModality", "HETissue", "IHCModality", "IHCTissue", "IMCModality", "ImageMode",
-    "MIBIModality", "ModKey", "Modality", "MultiplexModality", "MultiplexTissue", "Objects", "Tissue", "TissueMask",
+    "MIBIModality", "ModKey", "Modality", "MultiplexModality", "MultiplexTissue", "Tissue", "TissueMask",
     "get_modality_from_str", "is_valid_modality_instance", "modality_name", "texts", "to_mode",
 ]  # fmt: skip
 
@@ -170,9 +170,8 @@ def to_mode(image: torch.Tensor, image_mode: str) -> torch.Tensor:
     UnknownNameError
         For any other mode.
     """
-    if image_mode not in IMAGE_MODES:
-        raise unknown("image_mode", image_mode, IMAGE_MODES)
-    return image if image_mode == "CHW" else image.permute(1, 2, 0)
+    mode = checked_choice(image_mode, options=IMAGE_MODES, kind="image_mode")
+    return image if mode == "CHW" else image.permute(1, 2, 0)
 
 
 def texts(items: list[Any]) -> Objects:

@@ -1,27 +1,19 @@
-"""Masks, cells and patients of a dataset of one modality."""
+"""Masks of a dataset of one modality."""
 
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
 from spora_db.datasets._types import CellMask, TissueMask
-from spora_db.datasets.mask_files import MaskFiles
+from spora_db.datasets.cohort_images import CohortImages
+from spora_db.errors import ImageNotFoundError
 from spora_db.layout import INSTANCES
 
 
-class _Host(Protocol):
-    """What the methods here need of the dataset they belong to."""
-
-    _masks: MaskFiles
-
-    def _frame(self, tissue_id: str) -> tuple[tuple[int, int] | None, Path | None]: ...
-
-
-class MaskAccess:
+class MaskAccess(CohortImages):
     """The methods that give masks; part of :class:`BaseImagingDataset`."""
 
-    def get_tissue_mask(self: _Host, tissue_id: str) -> TissueMask:
+    def get_tissue_mask(self, tissue_id: str) -> TissueMask:
         """Return where the tissue is.
 
         Parameters
@@ -45,7 +37,7 @@ class MaskAccess:
         return TissueMask(mask=self._masks.tissue(str(tissue_id), shape=shape, image=image), tissue_id=tissue_id)
 
     def get_cell_instance_mask(
-        self: _Host,
+        self,
         tissue_id: str,
         use_instances_from_virtues: bool = False,  # noqa: FBT001, FBT002 - the published signature
     ) -> CellMask:
@@ -65,17 +57,12 @@ class MaskAccess:
 
         Raises
         ------
-        MaskNotFoundError
-            If there is no such file; it is a ValueError and a FileNotFoundError.
-        FileFormatError
-            If the mask cannot be read, or has another size than the image.
+        MaskNotFoundError, FileFormatError
+            As `get_tissue_mask`.
         """
-        shape, image = self._frame(str(tissue_id))
-        kind = INSTANCES[1] if use_instances_from_virtues else INSTANCES[0]
-        labels = self._masks.labels(str(tissue_id), kind, shape=shape, image=image)
-        return CellMask(mask=torch.from_numpy(labels), tissue_id=tissue_id)
+        return self._cells(tissue_id, INSTANCES[1] if use_instances_from_virtues else INSTANCES[0])
 
-    def get_cell_task_mask(self: _Host, tissue_id: str, mask_type: str) -> CellMask:
+    def get_cell_task_mask(self, tissue_id: str, mask_type: str) -> CellMask:
         """Return the class of every pixel's cell, 0 for background.
 
         Parameters
@@ -99,12 +86,9 @@ class MaskAccess:
         TableError, FileFormatError
             If the mask or ``label_encoder.parquet`` is absent, cannot be read or does not fit.
         """
-        mapping = self._masks.mapping(mask_type)
-        shape, image = self._frame(str(tissue_id))
-        labels = self._masks.labels(str(tissue_id), mask_type, shape=shape, image=image)
-        return CellMask(mask=torch.from_numpy(labels), tissue_id=tissue_id, mapping=mapping)
+        return self._cells(tissue_id, mask_type, mapping=self._masks.mapping(mask_type))
 
-    def get_cell_task_mask_types(self: _Host) -> list[str]:
+    def get_cell_task_mask_types(self) -> list[str]:
         """Return the names of the cell tasks, sorted.
 
         Raises
@@ -113,3 +97,18 @@ class MaskAccess:
             If the cohort has no cell masks at this resolution at all.
         """
         return self._masks.tasks()
+
+    def _cells(self, tissue_id: str, kind: str, *, mapping: dict[int, str] | None = None) -> CellMask:
+        shape, image = self._frame(str(tissue_id))
+        labels = self._masks.labels(str(tissue_id), kind, shape=shape, image=image)
+        return CellMask(mask=torch.from_numpy(labels), tissue_id=tissue_id, mapping=mapping)
+
+    def _frame(self, tissue_id: str) -> tuple[tuple[int, int] | None, Path | None]:
+        """Return height and width of a tissue's image and its path; None where it has none on disk."""
+        if tissue_id not in self._images.numbers:
+            error = self._absent(tissue_id)
+            if isinstance(error, ImageNotFoundError):
+                return None, None
+            raise error
+        reader = self._reader(tissue_id)
+        return reader.shape[1:], reader.path

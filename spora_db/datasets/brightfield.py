@@ -1,18 +1,18 @@
 """H&E and IHC: brightfield images of three colours, one implementation."""
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Unpack
 
 import torch
 
 from spora_db.catalog import Catalog
-from spora_db.datasets._types import BrightfieldTissue, HEModality, HETissue, IHCModality, IHCTissue, to_mode
-from spora_db.datasets.access import Place
+from spora_db.datasets._types import BrightfieldTissue, Extent, HETissue, IHCTissue, to_mode
+from spora_db.datasets.access import Region
 from spora_db.datasets.base import BaseImagingDataset
+from spora_db.datasets.cohort_images import CommonOptions
+from spora_db.datasets.modalities import HEModality, IHCModality
 from spora_db.errors import ArgumentError, unknown
-from spora_db.images.base import MissingChunks
 from spora_db.samples.materialize import ImagePlan
 from spora_db.selection import ChannelKind, Selection, StandardizationChoice
 from spora_db.standardization.specs import RGB_PRESETS
@@ -42,19 +42,19 @@ class BrightfieldImagingDataset(BaseImagingDataset):
     def _standardized(self, selection: Selection, kind: ChannelKind) -> Selection:
         return replace(selection, standardization=StandardizationChoice(specs=((None, self.mean_std_type),)))
 
-    def _edited(self) -> list[str]:
+    def _facts(self) -> dict[str, object]:
         given, preset = (self.mean, self.std), _preset(self.mean_std_type)
         same = all(torch.equal(_flat(own), _flat(other)) for own, other in zip(given, preset, strict=True))
-        return super()._edited() + ([] if same else ["mean or std"])
+        return {**super()._facts(), "mean or std": same}
 
     def _deliver(
-        self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, place: Place | None = None
+        self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, region: Region | None = None
     ) -> BrightfieldTissue:
         self._kind(kind)
         source = self._images.image(self._number(tissue_id))
         source = self._with_mean_and_std(source) if preprocess else source.raw()
-        image = to_mode(self._read(source, place), image_mode)
-        extent: Literal["tissue", "tile"] = "tissue" if place is None else "tile"
+        image = to_mode(self._read(source, region), image_mode)
+        extent: Extent = "tissue" if region is None else "tile"
         if isinstance(self.modality, IHCModality):
             return IHCTissue(image=image, tissue_id=tissue_id, kind=extent, marker=self.modality.marker)
         return HETissue(image=image, tissue_id=tissue_id, kind=extent)
@@ -131,21 +131,12 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         tile_size: int | None = None,
         tile_strategy: str | None = None,
         split: str | None = None,
-        *,
-        label: str | None = None,
-        labels_to_keep: Sequence[Any] | None = None,
-        label_modifying_fn: Callable[[Any], Any] | None = None,
-        label_type: Literal["classification", "regression"] = "classification",
-        seed: int | None = None,
-        missing_chunks: MissingChunks = "error",
-        catalog: Catalog | None = None,
+        **options: Unpack[CommonOptions],
     ) -> None:
         self.mean_std_type = mean_std_type
         super().__init__(
-            name, modality=HEModality(), resolution=resolution, path=path, tile_size=tile_size,
-            tile_strategy=tile_strategy, split=split, label=label, labels_to_keep=labels_to_keep,
-            label_modifying_fn=label_modifying_fn, label_type=label_type, load_cell_metadata=load_cell_metadata,
-            verbose=verbose, seed=seed, missing_chunks=missing_chunks, catalog=catalog,
+            name, HEModality(), resolution, path=path, tile_size=tile_size, tile_strategy=tile_strategy, split=split,
+            load_cell_metadata=load_cell_metadata, verbose=verbose, **options,
         )  # fmt: skip
 
 
@@ -195,20 +186,11 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         mean_std_type: str = "imagenet",
         tile_strategy: str | None = None,
         split: str | None = None,
-        *,
-        label: str | None = None,
-        labels_to_keep: Sequence[Any] | None = None,
-        label_modifying_fn: Callable[[Any], Any] | None = None,
-        label_type: Literal["classification", "regression"] = "classification",
-        seed: int | None = None,
-        missing_chunks: MissingChunks = "error",
-        catalog: Catalog | None = None,
+        **options: Unpack[CommonOptions],
     ) -> None:
         self.mean_std_type = mean_std_type
         self.marker_name = f"ihc_{marker_name.removeprefix('ihc_')}"
         super().__init__(
-            name, modality=IHCModality(name=self.marker_name), resolution=resolution, path=path, tile_size=tile_size,
-            tile_strategy=tile_strategy, split=split, label=label, labels_to_keep=labels_to_keep,
-            label_modifying_fn=label_modifying_fn, label_type=label_type, load_cell_metadata=load_cell_metadata,
-            verbose=verbose, seed=seed, missing_chunks=missing_chunks, catalog=catalog,
+            name, IHCModality(name=self.marker_name), resolution, path=path, tile_size=tile_size,
+            tile_strategy=tile_strategy, split=split, load_cell_metadata=load_cell_metadata, verbose=verbose, **options,
         )  # fmt: skip

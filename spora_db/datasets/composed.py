@@ -1,39 +1,18 @@
 """Several modalities of one cohort under one handle."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Iterable
 
-from spora_db.catalog import Catalog
-from spora_db.datasets._types import ComposedTissue, ModKey, TissueMask, modality_name
+from spora_db.datasets._types import ComposedTissue
 from spora_db.datasets.base import BaseImagingDataset
-from spora_db.datasets.brightfield import HEImagingDataset, SingleIHCImagingDataset
-from spora_db.datasets.frames import read_cells, read_tissues, split_rows
-from spora_db.datasets.multiplex import MultiplexImagingDataset
-from spora_db.datasets.patients import PatientMap, tissues_of
-from spora_db.datasets.places import dataset_catalog, dataset_folder
+from spora_db.datasets.numbers import whole
+from spora_db.datasets.patients import tissues_of
 from spora_db.datasets.queries import merged_selection
-from spora_db.datasets.tiles import whole
+from spora_db.datasets.unimodal import UnimodalParts
 from spora_db.errors import ArgumentError, unknown
-from spora_db.layout import parse_mpp
 from spora_db.query import SporaQuery
-from spora_db.standardization.settled import Settled
-
-Options = Mapping[str, Mapping[str, Any]]
 
 
-_PARTS = "Set it on the dataset of each modality, get_dataset(modality)."
-_SETTLED = {
-    **dict.fromkeys(
-        ("path", "resolution", "mpp", "tile_strategy", "split", "verbose", "load_cell_metadata"),
-        "Make another dataset with it.",
-    ),
-    "tile_size": _PARTS,
-}
-
-
-class ComposedImagingDataset(Settled):
+class ComposedImagingDataset(UnimodalParts):
     """Several modalities of one cohort: the same tissues and tiles, an image of each modality.
 
     Parameters
@@ -75,124 +54,12 @@ class ComposedImagingDataset(Settled):
     spora_db.errors.DatasetNotFoundError: Dataset 'cohort': no folder no/such/folder. ...
     """
 
-    _settled = _SETTLED
-
-    def __init__(
-        self,
-        name: str,
-        modalities: ModKey | Iterable[ModKey],
-        tile_size: int | None = None,
-        resolution: float | str | None = None,
-        path: str | os.PathLike[str] | None = None,
-        verbose: bool = True,  # noqa: FBT001, FBT002 - the published order
-        load_cell_metadata: bool = False,  # noqa: FBT001, FBT002
-        tile_strategy: str | None = None,
-        split: str | None = None,
-        *,
-        modality_kwargs: Options | None = None,
-        seed: int | None = None,
-        catalog: Catalog | None = None,
-    ) -> None:
-        if resolution is None:
-            message = f"ComposedImagingDataset({name!r}) needs resolution=, in microns per pixel."
-            raise ArgumentError(message)
-        self.name, self.path = name, dataset_folder(name, path)
-        self.verbose, self.split, self.load_cell_metadata = verbose, split, load_cell_metadata
-        self.tile_size, self.tile_strategy = tile_size, tile_strategy
-        self.mpp = parse_mpp(resolution)
-        self.resolution = resolution
-        options = {modality_name(key): dict(given) for key, given in (modality_kwargs or {}).items()}
-        common = {
-            "path": self.path, "resolution": resolution, "tile_size": tile_size, "tile_strategy": tile_strategy,
-            "split": split, "verbose": verbose, "seed": seed,
-        }  # fmt: skip
-        self._unimodal: dict[str, BaseImagingDataset] = {}
-        with dataset_catalog(self.path, catalog) as opened:
-            for key in _expanded(modalities, opened, where=f"dataset {name!r} ({self.path})"):
-                own = {**(options.get("ihc", {}) if key.startswith("ihc_") else {}), **options.get(key, {})}
-                self._unimodal[key] = _class_of(key)(name, **common, **own, catalog=opened)
-            tissues = split_rows(read_tissues(opened, self.path), split, where=str(self.path / "metadata"))
-            self.cell_metadata = read_cells(opened, self.path) if load_cell_metadata else None
-        self.modalities = list(self._unimodal)
-        self.all_tissue_ids = sorted({item for part in self._unimodal.values() for item in part.get_tissue_ids()})
-        listed = tissues["modality"].isin(self.modalities) & tissues.index.isin(self.all_tissue_ids)
-        self.all_tissue_metadata = tissues[listed]
-        patients = self.all_tissue_metadata["patient_id"]
-        self.patient_tissue_map = PatientMap.of(zip(patients.tolist(), patients.index.tolist(), strict=True))
-        self._settle()
-
-    @property
-    def modalities(self) -> list[str]:
-        """The names of the modalities, in their order: tissues and tiles have the images of these."""
-        return self._modalities
-
-    @modalities.setter
-    def modalities(self, modalities: ModKey | Iterable[ModKey]) -> None:
-        asked = modalities if isinstance(modalities, Iterable) and not isinstance(modalities, str) else [modalities]
-        self._modalities = [self._known(modality_name(item)) for item in asked]
-
-    def get_dataset(self, modality: ModKey) -> Any:  # noqa: ANN401 - of the modality's class
-        """Return the dataset of one modality.
-
-        Raises
-        ------
-        UnknownNameError
-            If it is not part of this one; it is a KeyError and a ValueError.
-        """
-        return self._unimodal[self._known(modality_name(modality))]
-
-    def get_available_modalities(self) -> list[str]:
-        """Return the names of the modalities."""
-        return list(self.modalities)
-
-    def get_tissue_ids(self, modality: ModKey | None = None) -> list[str]:
-        """Return the tissues of one modality, or of any."""
-        return list(self.all_tissue_ids if modality is None else self.get_dataset(modality).get_tissue_ids())
-
-    def get_modalities_of_tissue(self, tissue_id: str) -> list[str]:
-        """Return the modalities that a tissue has.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such tissue.
-        """
-        text = str(tissue_id)
-        has = [key for key, part in self._unimodal.items() if text in part.tissue_modality_metadata.index]
-        if not has:
-            raise unknown("tissue", tissue_id, self.all_tissue_ids, where=f"composed dataset {self.name!r}")
-        return [key for key in map(self._known, self.modalities) if key in has]
-
-    def get_unimodal_tissue(
-        self, tissue_id: str, modality: ModKey, kind: str = "uniprot_filtered",
-        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
-    ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
-        """Return a whole tissue of one modality; see :meth:`BaseImagingDataset.get_tissue`."""
-        return self.get_dataset(modality).get_tissue(tissue_id, kind, preprocess, image_mode)
-
-    def get_unimodal_tissue_mask(self, tissue_id: str, modality: ModKey) -> TissueMask:
-        """Return the tissue mask, checked against the image of one modality."""
-        mask: TissueMask = self.get_dataset(modality).get_tissue_mask(tissue_id)
-        return mask
-
-    def get_unimodal_tissue_size(self, tissue_id: str, modality: ModKey) -> tuple[int, int, int]:
-        """Return (planes, height, width) of the image of one modality."""
-        planes, height, width = self.get_dataset(modality)._get_tissue_size(tissue_id)
-        return planes, height, width
-
-    def get_unimodal_tile(
-        self, tissue_id: str, tile_id: int, modality: ModKey, kind: str = "uniprot_filtered",
-        preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
-    ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
-        """Return a tile of one modality; see :meth:`BaseImagingDataset.get_tile`."""
-        return self.get_dataset(modality).get_tile(tissue_id, tile_id, kind, image_mode, preprocess)
-
     def get_composed_tissue(
         self, tissue_id: str, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
         """Return a whole tissue in every modality it has; see :meth:`BaseImagingDataset.get_tissue`."""
-        return self._compose(tissue_id, lambda dataset: dataset.get_tissue(tissue_id, kind, preprocess, image_mode))
+        return self._compose_tissue(tissue_id, (kind, preprocess, image_mode))
 
     def get_composed_tile(
         self, tissue_id: str, tile_id: int, kind: str = "uniprot_filtered",
@@ -208,10 +75,10 @@ class ComposedImagingDataset(Settled):
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - as its siblings
     ) -> ComposedTissue:  # fmt: skip
         """Return the tile at a place in every modality; see :meth:`BaseImagingDataset.get_tile_by_coordinates`."""
-        return self._compose(
-            tissue_id,
-            lambda dataset: dataset.get_tile_by_coordinates(tissue_id, row, col, kind, image_mode, preprocess),
-        )
+        keys = self.get_modalities_of_tissue(tissue_id)
+        place = (tissue_id, row, col, kind, image_mode, preprocess)
+        tiles = {key: self._unimodal[key].get_tile_by_coordinates(*place) for key in keys}
+        return ComposedTissue(tissue_id=tissue_id, modalities=tiles)
 
     def get_composed_tissue_by_patient(
         self, patient_id: int | str, kind: str = "uniprot_filtered",
@@ -240,12 +107,6 @@ class ComposedImagingDataset(Settled):
             f"n_tissues={len(self.all_tissue_ids)})"
         )
 
-    def _known(self, modality: str) -> str:
-        """Return a modality that this dataset has."""
-        if modality not in self._unimodal:
-            raise unknown("modality", modality, self._unimodal, where=f"composed dataset {self.name!r}")
-        return modality
-
     def _first(self, tissue_id: str) -> BaseImagingDataset:
         """Return the dataset that says where the tiles of a tissue are: that of its first modality."""
         has = self.get_modalities_of_tissue(tissue_id)
@@ -272,36 +133,13 @@ class ComposedImagingDataset(Settled):
             raise ArgumentError(message)
         return next(iter(found.values()), None)
 
-    def _compose(
-        self, tissue_id: str, get: Callable[[Any], Any], listed: Iterable[str] | None = None
+    def _compose_tissue(
+        self, tissue_id: str, mode: tuple[str, bool, str], *, listed: Iterable[str] | None = None
     ) -> ComposedTissue:
-        """Return what is got of each modality that the tissue has, of those listed where some are."""
+        """Return a whole tissue in the modalities that it has, of those listed where some are."""
         keys = self.get_modalities_of_tissue(tissue_id)
         if listed is not None:
             wanted = [self._known(key) for key in listed]
             keys = [key for key in keys if key in wanted]
-        return ComposedTissue(tissue_id=tissue_id, modalities={key: get(self._unimodal[key]) for key in keys})
-
-
-def _class_of(modality: str) -> Callable[..., BaseImagingDataset]:
-    """Return what makes the dataset of one modality, from a name and keywords."""
-    if modality == "he":
-        return HEImagingDataset
-    if modality.startswith("ihc_"):
-        return partial(SingleIHCImagingDataset, marker_name=modality)
-    return partial(MultiplexImagingDataset, modality=modality)
-
-
-def _expanded(modalities: ModKey | Iterable[ModKey], catalog: Catalog, *, where: str) -> list[str]:
-    """Return the names asked for, each once; ``ihc`` becomes all stains that have images."""
-    asked = [modalities] if isinstance(modalities, str) or not isinstance(modalities, Iterable) else modalities
-    existing = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
-    names: list[str] = []
-    for name in map(modality_name, asked):
-        stains = [item for item in existing if item.startswith("ihc_")]
-        if name == "ihc" and not stains:
-            raise unknown("modality", name, existing, where=where)
-        names += stains if name == "ihc" else [name]
-    if not names:
-        raise unknown("modality", "(none)", existing, where=where)
-    return list(dict.fromkeys(names))
+        tissues = {key: self._unimodal[key].get_tissue(tissue_id, *mode) for key in keys}
+        return ComposedTissue(tissue_id=tissue_id, modalities=tissues)

@@ -78,9 +78,4 @@ class Draws:
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over the seed, or the generator given; each process starts a stream of its own."""
-        return {"seed": self.seed, "epoch": self.epoch, "given": self._given}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the seed over."""
-        self.__init__(state["seed"])  # type: ignore[misc]
-        self.epoch, self._given = state["epoch"], state["given"]
+        return {**self.__dict__, "_owner": None}

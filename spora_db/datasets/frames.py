@@ -1,7 +1,7 @@
 """The tables of one cohort as DataFrames, read from the catalog's relations."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,10 @@ from spora_db.selection import ChannelChoice
 from spora_db.selection.channels import panel_select
 from spora_db.sqltext.dialect import DIALECT
 
-TISSUES = "SELECT * FROM tissues ORDER BY tissue_id, modality"
-CELLS = "SELECT * FROM cells ORDER BY tissue_id, cell_id"
+ROWS = {
+    "tissues": "SELECT * FROM tissues ORDER BY tissue_id, modality",
+    "cells": "SELECT * FROM cells ORDER BY tissue_id, cell_id",
+}
 CHANNELS = """
     SELECT * EXCLUDE (dataset, modality, channel_index) FROM channels WHERE modality = $modality ORDER BY channel_index
 """
@@ -24,56 +26,24 @@ MEASURED = """
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Panel:
-    """The panel of a modality, and what was measured of it.
-
-    Attributes
-    ----------
-    channels
-        DataFrame in panel order: channel_name, uniprot_id (as delivered), qc_pass, is_nuclear_marker, own columns.
-    measured
-        bool DataFrame: a row per tissue, a column per channel in panel order.
-    """
-
-    channels: pd.DataFrame
-    measured: pd.DataFrame
-
-
-def read_tissues(catalog: Catalog, folder: Path) -> pd.DataFrame:
-    """Return the tissue metadata by tissue_id, a row per tissue and modality.
+def read_metadata(catalog: Catalog, folder: Path, table: Literal["tissues", "cells"]) -> pd.DataFrame:
+    """Return a table of metadata by tissue_id: a row per tissue and modality, or per cell.
 
     Raises
     ------
     TableError
-        If the cohort has no ``metadata/tissues.parquet``.
+        If the cohort has no such file.
     """
-    return _by_tissue(catalog, TISSUES, folder / "metadata" / "tissues.parquet")
-
-
-def read_cells(catalog: Catalog, folder: Path) -> pd.DataFrame:
-    """Return the cells by tissue_id.
-
-    Raises
-    ------
-    TableError
-        If the cohort has no ``metadata/cells.parquet``.
-    """
-    return _by_tissue(catalog, CELLS, folder / "metadata" / "cells.parquet")
-
-
-def _by_tissue(catalog: Catalog, text: str, path: Path) -> pd.DataFrame:
+    path = folder / "metadata" / f"{table}.parquet"
     if not path.is_file():
         message = f"There is no {path}, the table that this dataset is read from."
         raise TableError(message)
-    return catalog._run(text).df().set_index("tissue_id")
+    return catalog._run(ROWS[table]).df().set_index("tissue_id")
 
 
-def check_modality(catalog: Catalog, modality: str, *, where: str) -> None:
-    """Refuse a modality without an image in the cohort; the error lists those that have one."""
-    existing = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
-    if modality not in existing:
-        raise unknown("modality", modality, existing, where=where)
+def modalities_with_images(catalog: Catalog) -> list[str]:
+    """Return the modalities that a cohort has images of, sorted."""
+    return [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
 
 
 def split_rows(tissues: pd.DataFrame, split: str | None, *, where: str) -> pd.DataFrame:
@@ -86,8 +56,10 @@ def split_rows(tissues: pd.DataFrame, split: str | None, *, where: str) -> pd.Da
     return tissues[tissues["split"] == split]
 
 
-def read_panel(catalog: Catalog, modality: str, folder: Path, *, replace_nuclear: bool) -> Panel:
-    """Return the panel of a modality.
+def read_panel(
+    catalog: Catalog, modality: str, folder: Path, *, replace_nuclear: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the panel of a modality, and what was measured of it.
 
     Parameters
     ----------
@@ -99,6 +71,13 @@ def read_panel(catalog: Catalog, modality: str, folder: Path, *, replace_nuclear
         Its folder, for errors.
     replace_nuclear
         Whether nuclear markers take the accession of histone H3.
+
+    Returns
+    -------
+    channels
+        DataFrame in panel order: channel_name, uniprot_id (as delivered), qc_pass, is_nuclear_marker, own columns.
+    measured
+        bool DataFrame: a row per tissue, a column per channel in panel order.
 
     Raises
     ------
@@ -121,4 +100,4 @@ def read_panel(catalog: Catalog, modality: str, folder: Path, *, replace_nuclear
         index=pd.Index(tissues, name="tissue_id", dtype=object),
         columns=pd.Index(channels["channel_name"].tolist(), dtype=object),
     )
-    return Panel(channels=channels, measured=measured)
+    return channels, measured

@@ -1,19 +1,24 @@
 """The rows of many cohorts: tissues or tiles, as a DataFrame for users and as arrays for quick access by position."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
 
 from spora_db.datasets.composed import ComposedImagingDataset
-from spora_db.datasets.tiles import whole
+from spora_db.datasets.numbers import whole
 from spora_db.errors import ArgumentError, TableError, TilingNotFoundError
 from spora_db.layout import tile_file
 
-Composed = Mapping[str, ComposedImagingDataset]
-TISSUE_COLUMNS = ("dataset_name", "tissue_id")
-TILE_COLUMNS = ("dataset_name", "tissue_id", "tile_id", "row", "col")
+Composed: TypeAlias = Mapping[str, ComposedImagingDataset]
+Unit: TypeAlias = Literal["tissues", "tiles"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+COLUMNS: dict[Unit, tuple[str, ...]] = {
+    "tissues": ("dataset_name", "tissue_id"),
+    "tiles": ("dataset_name", "tissue_id", "tile_id", "row", "col"),
+}
+"""What identifies a row."""
 
 
 class Rows:
@@ -43,7 +48,7 @@ class Rows:
             if missing := int(frame[name].isna().sum()):
                 message = f"{name} is missing in {missing} rows."
                 raise TableError(message)
-        self.frame, self.columns = frame, tuple(columns)
+        self.frame = frame
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -56,7 +61,8 @@ class Rows:
     def place(self, position: int) -> tuple[int, int, int]:
         """Return tile_id, row and col of a tile."""
         tile_id, row, col = (
-            whole(self._value(name, position), f"Row {position} of the tile index: {name}") for name in TILE_COLUMNS[2:]
+            whole(self._value(name, position), f"Row {position} of the tile index: {name}")
+            for name in COLUMNS["tiles"][2:]
         )
         return tile_id, row, col
 
@@ -74,12 +80,18 @@ class Rows:
         return self.frame.iat[position, cast("int", self.frame.columns.get_loc(name))]
 
 
+def all_rows(unit: Unit, datasets: Composed) -> pd.DataFrame:
+    """Return all tissues or tiles of the cohorts, by the columns that identify them."""
+    rows = tissue_rows(datasets, None) if unit == "tissues" else tile_rows(datasets, None)
+    return rows.frame[list(COLUMNS[unit])]
+
+
 def tissue_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
     """Return all tissues of the cohorts, or the chosen ones: dataset_name, tissue_id, modalities."""
     if chosen is None:
         pairs = [(name, tissue) for name, dataset in datasets.items() for tissue in dataset.get_tissue_ids()]
     else:
-        _check_columns(chosen, TISSUE_COLUMNS)
+        _check_columns(chosen, COLUMNS["tissues"])
         pairs = list(dict.fromkeys(zip(chosen["dataset_name"], chosen["tissue_id"], strict=True)))
     frame = pd.DataFrame(
         {
@@ -88,7 +100,7 @@ def tissue_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
             "modalities": [tuple(datasets[name].get_modalities_of_tissue(tissue)) for name, tissue in pairs],
         }
     )
-    return Rows(frame, TISSUE_COLUMNS)
+    return Rows(frame, COLUMNS["tissues"])
 
 
 def tile_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
@@ -102,13 +114,13 @@ def tile_rows(datasets: Composed, chosen: pd.DataFrame | None) -> Rows:
     if chosen is None:
         frame = pd.concat([_tiles(name, dataset) for name, dataset in datasets.items()], ignore_index=True)
     else:
-        _check_columns(chosen, TILE_COLUMNS)
-        frame = chosen[list(TILE_COLUMNS)].reset_index(drop=True)
+        _check_columns(chosen, COLUMNS["tiles"])
+        frame = chosen[list(COLUMNS["tiles"])].reset_index(drop=True)
     if frame.empty:
         message = f"The tile files of {', '.join(datasets)} have no tile of a tissue that is selected."
         raise TilingNotFoundError(message)
     frame.insert(0, "global_tile_id", np.arange(len(frame), dtype=np.int64))
-    return Rows(frame, TILE_COLUMNS)
+    return Rows(frame, COLUMNS["tiles"])
 
 
 def _tiles(name: str, dataset: ComposedImagingDataset) -> pd.DataFrame:

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 
 from spora_db.arrays import Float64, Objects
+from spora_db.datasets._types import texts
 from spora_db.errors import ArgumentError, TableError, unknown
+from spora_db.selection.arguments import checked_choice
 
 LabelType: TypeAlias = Literal["classification", "regression"]
+LABEL_TYPES: tuple[LabelType, ...] = get_args(LabelType)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +59,7 @@ def label_choice(label: str | None, keep: Iterable[Any] | None, label_type: str)
     ArgumentError, UnknownNameError
         For a label type that does not exist, a text in place of a list, or choices without a label.
     """
-    if label_type not in get_args(LabelType):
-        raise unknown("label_type", label_type, get_args(LabelType))
+    kind = checked_choice(label_type, options=LABEL_TYPES, kind="label_type")
     if label is None:
         if keep is not None:
             message = "labels_to_keep needs label=, the column that holds the labels."
@@ -66,8 +68,7 @@ def label_choice(label: str | None, keep: Iterable[Any] | None, label_type: str)
     if isinstance(keep, str):
         message = f"labels_to_keep={keep!r}: expected a list, such as [{keep!r}]."
         raise ArgumentError(message)
-    kept = None if keep is None else tuple(keep)
-    return LabelChoice(column=label, keep=kept, kind="regression" if label_type == "regression" else "classification")
+    return LabelChoice(column=label, keep=None if keep is None else tuple(keep), kind=kind)
 
 
 def apply_labels(
@@ -123,9 +124,7 @@ def apply_labels(
         return kept, Labels()
     kept[choice.column] = pd.Series(values, index=kept.index, dtype=None if values else object)
     unique = sorted(dict.fromkeys(values), key=lambda value: (type(value).__name__, value))
-    array = np.empty(len(unique), object)
-    array[:] = unique
-    return kept, Labels(unique=array, encoder={label: number for number, label in enumerate(unique)})
+    return kept, Labels(unique=texts(unique), encoder={label: number for number, label in enumerate(unique)})
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - labels are of any type

@@ -36,22 +36,13 @@ class MaskFiles:
 
     def tissue(self, tissue_id: str, *, shape: Size, image: Path | None) -> Bools:
         """Return a tissue mask, bool of shape (H, W), after checking it against its image's size."""
-        path = self.folder("tissue") / f"{check_name(tissue_id)}.npz"
-        if not path.is_file():
-            message = (
-                f"Tissue {tissue_id!r} has no tissue mask: there is no {path}. Make one, or use "
-                "np.ones(size, bool) if the whole image is tissue."
-            )
-            raise MaskNotFoundError(message)
+        remedy = "Make one, or use np.ones(size, bool) if the whole image is tissue."
+        path = self._file(tissue_id, "tissue", what="tissue mask", remedy=remedy)
         return load_tissue_mask(path, shape=shape, image=image)
 
     def labels(self, tissue_id: str, kind: str, *, shape: Size, image: Path | None) -> Int32:
         """Return a mask of cells, int32 of shape (H, W), after checking it against its image's size."""
-        path = self.folder(kind) / f"{check_name(tissue_id)}.npz"
-        if not path.is_file():
-            message = f"Tissue {tissue_id!r} has no cell mask {kind!r}: there is no {path}."
-            raise MaskNotFoundError(message)
-        return load_label_mask(path, shape=shape, image=image)
+        return load_label_mask(self._file(tissue_id, kind, what=f"cell mask {kind!r}"), shape=shape, image=image)
 
     def tasks(self) -> list[str]:
         """Return the names of the cell tasks, sorted.
@@ -104,3 +95,11 @@ class MaskFiles:
             message = f"{path}: {fault} Correct the table."
             raise TableError(message)
         return class_names(names, ids)
+
+    def _file(self, tissue_id: str, kind: str, *, what: str, remedy: str = "") -> Path:
+        """Return the file of a mask, which must be there."""
+        path = self.folder(kind) / f"{check_name(tissue_id)}.npz"
+        if not path.is_file():
+            message = f"Tissue {tissue_id!r} has no {what}: there is no {path}. {remedy}".rstrip()
+            raise MaskNotFoundError(message)
+        return path

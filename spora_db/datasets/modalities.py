@@ -1,9 +1,10 @@
 """Modalities: their names, and their folders below a dataset."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
-from spora_db.errors import ArgumentError, UnknownNameError, unknown
+from spora_db.errors import ArgumentError, unknown
 from spora_db.standardization.settled import Settled
 
 
@@ -109,6 +110,7 @@ MULTIPLEX_MODALITIES: dict[str, type[MultiplexModality]] = {
     "mibi": MIBIModality,
 }
 ALIASES = {"phenocycler": "codex"}
+_CLASSES: dict[str, type[Modality]] = {"he": HEModality, "ihc": IHCModality, **MULTIPLEX_MODALITIES}
 
 
 def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality:  # noqa: ANN401 - a union
@@ -134,16 +136,12 @@ def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality
     'ihc/ihc_Ki67'
     """
     folded = ALIASES.get(modality_str.casefold(), modality_str.casefold())
-    if folded in MULTIPLEX_MODALITIES:
-        found: Modality = MULTIPLEX_MODALITIES[folded]()
-    elif folded == "he":
-        found = HEModality()
-    elif folded == "ihc":
-        found = IHCModality()
+    if folded in _CLASSES:
+        found = _CLASSES[folded]()
     elif folded.startswith("ihc_"):
         found = IHCModality(name=f"ihc_{modality_str[len('ihc_') :]}")
     else:
-        raise unknown_modality(modality_str)
+        raise unknown("modality", modality_str, ("he", "ihc_<marker>", *MULTIPLEX_MODALITIES, *ALIASES))
     if not is_valid_modality_instance(found, union_type):
         kinds = [kind.__name__ for kind in get_args(union_type) or (union_type,)]
         raise unknown("modality", modality_str, kinds, where="union_type")
@@ -177,6 +175,32 @@ def modality_name(modality: ModKey) -> str:
     return modality.name
 
 
-def unknown_modality(name: object) -> UnknownNameError:
-    """Build the error for a name that is no modality."""
-    return unknown("modality", name, ("he", "ihc_<marker>", *MULTIPLEX_MODALITIES, *ALIASES))
+def modality_of(modality: ModKey) -> Modality:
+    """Return a modality given by name or as its dataclass, anew.
+
+    Raises
+    ------
+    ArgumentError
+        If its folder is said to be another one.
+    """
+    found = get_modality_from_str(modality_name(modality))
+    if not isinstance(modality, str) and modality.canonical_dir != found.canonical_dir:
+        message = (
+            f"canonical_dir={modality.canonical_dir!r}: the images of {found.name} are found in "
+            f"{found.canonical_dir!r}. Give the modality by its name."
+        )
+        raise ArgumentError(message)
+    return found
+
+
+def as_list(modalities: ModKey | Iterable[ModKey]) -> list[ModKey]:
+    """Return one modality or several as a list.
+
+    Examples
+    --------
+    >>> as_list("imc"), as_list(("he", "imc"))
+    (['imc'], ['he', 'imc'])
+    """
+    if isinstance(modalities, str | Modality) or not isinstance(modalities, Iterable):
+        return [modalities]
+    return list(modalities)

@@ -2,22 +2,23 @@
 
 import copy
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Unpack, cast
 
 from spora_db.arrays import Bools, Objects
 from spora_db.catalog import Catalog
-from spora_db.datasets._types import MULTIPLEX_MODALITIES, ModKey, MultiplexTissue, modality_name, to_mode
-from spora_db.datasets.access import Place
+from spora_db.datasets._types import MultiplexTissue, to_mode
+from spora_db.datasets.access import Region
 from spora_db.datasets.base import BaseImagingDataset
-from spora_db.datasets.channel_images import ChannelImages, Delivery
+from spora_db.datasets.cohort_images import CommonOptions
+from spora_db.datasets.delivery import Delivery, deliver
 from spora_db.datasets.frames import read_panel
 from spora_db.datasets.live_panel import LivePanel
+from spora_db.datasets.modalities import MULTIPLEX_MODALITIES, ModKey, modality_name
 from spora_db.datasets.panel_access import PanelAccess
 from spora_db.datasets.queries import measured
 from spora_db.errors import ArgumentError, unknown
-from spora_db.images.base import MissingChunks
 from spora_db.samples.materialize import REMEMBERED
 from spora_db.selection import ChannelChoice, ChannelKind, Selection, StandardizationChoice, StatsLevel
 from spora_db.standardization.filters import PARAMETERS, FilterFactory
@@ -26,7 +27,7 @@ from spora_db.standardization.standardizer import Standardizer, build_standardiz
 from spora_db.standardization.tables import statistics_folder
 
 
-class MultiplexImagingDataset(PanelAccess, BaseImagingDataset):
+class MultiplexImagingDataset(PanelAccess):
     """The multiplex images of a cohort.
 
     Parameters
@@ -112,13 +113,7 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         halo: bool = False,
         quantile_level: StatsLevel | None = None,
         stats_level: StatsLevel | None = None,
-        label: str | None = None,
-        labels_to_keep: Sequence[Any] | None = None,
-        label_modifying_fn: Callable[[Any], Any] | None = None,
-        label_type: Literal["classification", "regression"] = "classification",
-        seed: int | None = None,
-        missing_chunks: MissingChunks = "error",
-        catalog: Catalog | None = None,
+        **options: Unpack[CommonOptions],
     ) -> None:
         if resolution is None:
             message = f"MultiplexImagingDataset({name!r}) needs resolution=, in microns per pixel."
@@ -134,19 +129,17 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
             "filter_factory": filters,
         }  # fmt: skip
         super().__init__(
-            name, modality=modality, resolution=resolution, path=path, tile_size=tile_size,
-            tile_strategy=tile_strategy, split=split, label=label, labels_to_keep=labels_to_keep,
-            label_modifying_fn=label_modifying_fn, label_type=label_type, load_cell_metadata=load_cell_metadata,
-            verbose=verbose, seed=seed, missing_chunks=missing_chunks, catalog=catalog,
+            name, modality, resolution, path=path, tile_size=tile_size, tile_strategy=tile_strategy, split=split,
+            load_cell_metadata=load_cell_metadata, verbose=verbose, **options,
         )  # fmt: skip
 
     def _read_panel(self, catalog: Catalog) -> None:
         folder = self.path / self.modality.canonical_dir
-        panel = read_panel(catalog, self.modality.name, folder, replace_nuclear=self.replace_nuclear_uniprot_ids)
-        self._panel = LivePanel(panel)
+        nuclear = self.replace_nuclear_uniprot_ids
+        self._panel = LivePanel(*read_panel(catalog, self.modality.name, folder, replace_nuclear=nuclear))
         self._remembered: dict[Hashable, tuple[tuple[object, ...], Delivery]] = {}
         self._standardizer: Any = build_standardizer(
-            modality_dir=folder / self.resolution, channels_per_image=panel.measured, verbose=self.verbose,
+            modality_dir=folder / self.resolution, channels_per_image=self._panel.measured, verbose=self.verbose,
             **self._options,
         )  # fmt: skip
 
@@ -173,31 +166,28 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         channels = ChannelChoice(kind=kind, replace_nuclear=self.replace_nuclear_uniprot_ids)
         return replace(selection, channels=channels, standardization=self._choice())
 
-    def _edited(self) -> list[str]:
+    def _facts(self) -> dict[str, object]:
         standardizer, own = self._standardizer, self.path / self.modality.canonical_dir / self.resolution
         known = type(standardizer) is Standardizer and standardizer.folder == own / "standardization"
-        differs = [] if known and not standardizer.edited else ["standardizer"]
-        return super()._edited() + self._panel.edited + differs
+        return {**super()._facts(), **self._panel.facts(), "standardizer": known and not standardizer.edited}
 
     def _whole_images(self) -> Selection:
         return replace(super()._whole_images(), conditions=(measured(self.modality.name),))
 
     def _deliver(
-        self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, place: Place | None = None
+        self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, region: Region | None = None
     ) -> MultiplexTissue:
         found = self._delivery(tissue_id, self._kind(kind), preprocess=preprocess)
-        image, loading = self._read(found.plan, place), found.loading
-        if preprocess and not found.image.ours:
-            image, loading = found.image.applied(image)
-        names, ids = found.image.named(loading)
+        image, loading = found.finished(self._read(found.plan, region))
+        kept = loading[found.loading]
         return MultiplexTissue(
             image=to_mode(image, image_mode),
             tissue_id=tissue_id,
-            kind="tissue" if place is None else "tile",
-            measured_mask=found.image.measured.copy(),
-            image_loading_mask=loading.copy(),
-            channel_names=names,
-            uniprot_ids=ids if self.return_uniprot_ids else None,
+            kind="tissue" if region is None else "tile",
+            measured_mask=found.measured.copy(),
+            image_loading_mask=loading,
+            channel_names=found.names[kept],
+            uniprot_ids=found.ids[kept] if self.return_uniprot_ids else None,
         )
 
     def _delivery(self, tissue_id: str, kind: ChannelKind, *, preprocess: bool) -> Delivery:
@@ -205,10 +195,12 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         number = self._number(tissue_id)
         key, reader = (number, kind, preprocess, self.halo), self._images.reader(number)
         then, known = self._remembered.get(key, (None, None))
-        if known is not None and known.image.reader is reader and then == self._state(tissue_id):
+        if known is not None and known.plan.reader is reader and then == self._state(tissue_id):
             return known
-        images = ChannelImages(panel=self._panel, images=self._images, standardizer=self._standardizer, halo=self.halo)
-        known = images.of(tissue_id, number, kind).delivery(preprocess=preprocess)
+        known = deliver(
+            self._panel, self._images, self._standardizer, tissue_id=tissue_id, number=number, kind=kind,
+            preprocess=preprocess, halo=self.halo,
+        )  # fmt: skip
         self._remembered.pop(key, None)
         if (state := self._state(tissue_id)) is not None:  # after the masks have followed the table
             while len(self._remembered) >= REMEMBERED:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from spora_db.arrays import Bools, Objects
 from spora_db.datasets._types import texts
-from spora_db.datasets.access import TissueAccess
+from spora_db.datasets.base import BaseImagingDataset
 from spora_db.datasets.live_panel import LivePanel
 from spora_db.errors import ArgumentError
 from spora_db.selection import ChannelKind
@@ -20,12 +20,12 @@ _KIND_MASKS: dict[str, ChannelKind] = {
 }  # fmt: skip
 
 
-class PanelAccess(TissueAccess):
+class PanelAccess(BaseImagingDataset):
     """The attributes of the panel; part of :class:`MultiplexImagingDataset`, which reads it."""
 
     return_uniprot_ids: bool
-    _standardizer: Any
     _panel: LivePanel
+    _standardizer: Any
 
     @property
     def channel_list(self) -> pd.DataFrame:
@@ -37,12 +37,8 @@ class PanelAccess(TissueAccess):
         if not isinstance(channels, pd.DataFrame):
             message = f"channel_list must be a DataFrame with a row per channel of the panel; got {channels!r}."
             raise ArgumentError(message)
-        before, self._lent("channels").channels = self._panel.channels, channels
-        try:
-            self._panel.names()
-        except Exception:
-            self._lent("channels").channels = before
-            raise
+        self._panel.names(channels)
+        self._lent("channels").channels = channels
 
     @property
     def image_channel_map(self) -> pd.DataFrame:

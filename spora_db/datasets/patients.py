@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 
 def patient_key(patient_id: object) -> str:
@@ -38,18 +39,18 @@ class PatientMap(dict[str, list[str]]):
 
     Examples
     --------
-    >>> patients = PatientMap.of([("170", "t0"), (None, "t1"), ("170", "t2")])
+    >>> patients = PatientMap.of(pd.Series({"t0": "170", "t1": None, "t2": "170"}))
     >>> patients[170], patients.get("170"), 171 in patients, list(patients)
     (['t0', 't2'], ['t0', 't2'], False, ['170'])
     """
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[str | None, str]]) -> "PatientMap":
-        """Collect (patient id, tissue id) pairs in their order; tissues without a patient are left out."""
+    def of(cls, patients: "pd.Series[Any]") -> "PatientMap":
+        """Collect the tissues of patient ids by tissue, in their order; those without a patient are left out."""
         found: dict[str, dict[str, None]] = {}
-        for patient_id, tissue_id in pairs:
+        for tissue_id, patient_id in patients.items():
             if isinstance(patient_id, str):
-                found.setdefault(patient_id, {})[tissue_id] = None
+                found.setdefault(patient_id, {})[str(tissue_id)] = None
         return cls({patient_id: list(found[patient_id]) for patient_id in sorted(found)})
 
     def __setitem__(self, key: object, tissue_ids: list[str]) -> None:

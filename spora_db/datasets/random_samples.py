@@ -1,33 +1,21 @@
 """Tissues and tiles drawn at random from the rows of a `SporaDataset`."""
 
-from abc import ABC, abstractmethod
-from typing import Any, Literal
+from abc import abstractmethod
 
 import numpy as np
 
-from spora_db.datasets.balance import BalancedSampler, Grouped, Groups
-from spora_db.datasets.draws import Draws
-from spora_db.datasets.indexes import Composed, Rows
+from spora_db.datasets.balance import BalancedSampler
+from spora_db.datasets.cohort_rows import CohortRows, Sample
+from spora_db.datasets.groups import Groups, group_rows
+from spora_db.datasets.indexes import Unit
 from spora_db.errors import ArgumentError
 
-Unit = Literal["tissues", "tiles"]
 Mode = tuple[str, bool, str]
 """Kind, preprocess, image_mode."""
-Sample = dict[str, Any]
 
 
-class RandomSamples(ABC):
-    """The methods that draw; part of :class:`SporaDataset`, which sets the attributes."""
-
-    datasets: Composed
-    sampling_unit: Unit
-    _balance: tuple[str, ...]
-    kind: str
-    preprocess: bool
-    image_mode: str
-    _rows: dict[Unit, Rows]
-    _draws: Draws
-    _groups: dict[Unit, Grouped]
+class RandomSamples(CohortRows):
+    """The methods that draw; part of :class:`SporaDataset`."""
 
     def sample_random(
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
@@ -82,9 +70,9 @@ class RandomSamples(ABC):
             message = f"There is no row left in the index of {unit} to draw from."
             raise ArgumentError(message)
         known = self._groups.get(unit)
-        if known is None or not known.holds(frame, self._balance, self.datasets):
-            known = self._groups[unit] = Grouped.of(frame, self._balance, self.datasets)
-        return known.groups
+        if known is None or not known.hold(frame, self._balance, self.datasets):
+            known = self._groups[unit] = group_rows(frame, self._balance, self.datasets)
+        return known
 
     def _random(self, unit: Unit, mode: Mode) -> Sample:
         return self._sample(unit, int(self._grouped(unit).draw(self._draws.stream(), 1)[0]), mode)

@@ -1,22 +1,31 @@
-"""What is asked of each cohort of a `SporaDataset`: the modalities that it has, and the keywords of their classes."""
+"""What is asked of a cohort: modalities, where ``ihc`` stands for all stains, and the keywords of their classes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from spora_db.catalog import Catalog
-from spora_db.datasets._types import ModKey, modality_name
-from spora_db.datasets.composed import Options
+from spora_db.datasets.modalities import ModKey, as_list, modality_name
+
+Options = Mapping[str, Mapping[str, Any]]
 
 
-def available(catalog: Catalog, modalities: ModKey | Iterable[ModKey] | None) -> list[str]:
-    """Return the modalities asked for that a cohort has images of, in the order asked for."""
-    existing = [row[0] for row in catalog._run("SELECT DISTINCT modality FROM images ORDER BY 1").fetchall()]
-    if modalities is None:
-        return existing
-    several = isinstance(modalities, Iterable) and not isinstance(modalities, str)
-    found: list[str] = []
-    for name in map(modality_name, modalities if several else [modalities]):  # type: ignore[arg-type]
-        found += [item for item in existing if item == name or (name == "ihc" and item.startswith("ihc_"))]
-    return list(dict.fromkeys(found))
+def expanded(modalities: ModKey | Iterable[ModKey], existing: Sequence[str]) -> list[str]:
+    """Return the names asked for, each once; ``ihc`` becomes all stains that have images, where there are any.
+
+    Examples
+    --------
+    >>> expanded(["ihc", "imc", "IMC"], ["ihc_CD3", "ihc_Ki67"]), expanded("ihc", ["he"])
+    (['ihc_CD3', 'ihc_Ki67', 'imc'], ['ihc'])
+    """
+    stains = [name for name in existing if name.startswith("ihc_")]
+    names: list[str] = []
+    for name in map(modality_name, as_list(modalities)):
+        names += stains if name == "ihc" and stains else [name]
+    return list(dict.fromkeys(names))
+
+
+def keywords(modality: str, options: Options) -> dict[str, Any]:
+    """Return the keywords of a modality's class: its own before those of all stains."""
+    return {**(options.get("ihc", {}) if modality.startswith("ihc_") else {}), **options.get(modality, {})}
 
 
 def merged(common: Options | None, own: Options | None) -> Options:
