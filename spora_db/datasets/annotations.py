@@ -6,8 +6,10 @@ import torch
 
 from spora_db.datasets._types import CellMask, TissueMask
 from spora_db.datasets.cohort_images import CohortImages
-from spora_db.errors import ImageNotFoundError
-from spora_db.layout import INSTANCES
+from spora_db.datasets.label_classes import label_classes
+from spora_db.errors import ImageNotFoundError, MaskNotFoundError, unknown
+from spora_db.layout import INSTANCES, TISSUE, cell_mask_folders, check_name, is_cell_mask
+from spora_db.masks import load_label_mask, load_tissue_mask
 
 
 class MaskAccess(CohortImages):
@@ -34,7 +36,9 @@ class MaskAccess(CohortImages):
             If the mask cannot be read, or has another size than the image.
         """
         shape, image = self._frame(str(tissue_id))
-        return TissueMask(mask=self._masks.tissue(str(tissue_id), shape=shape, image=image), tissue_id=tissue_id)
+        remedy = "Make one, or use np.ones(size, bool) if the whole image is tissue."
+        path = self._mask_file(str(tissue_id), TISSUE, what="tissue mask", remedy=remedy)
+        return TissueMask(mask=load_tissue_mask(path, shape=shape, image=image), tissue_id=tissue_id)
 
     def get_cell_instance_mask(
         self,
@@ -86,7 +90,13 @@ class MaskAccess(CohortImages):
         TableError, FileFormatError
             If the mask or ``label_encoder.parquet`` is absent, cannot be read or does not fit.
         """
-        return self._cells(tissue_id, mask_type, mapping=self._masks.mapping(mask_type))
+        tasks = self.get_cell_task_mask_types()
+        if mask_type not in tasks:
+            folder = self._mask_folder(INSTANCES[0]).parent
+            clash = not is_cell_mask(mask_type) and (folder / mask_type).is_dir()
+            remedy = f"Rename the folder {mask_type!r}: no cell task can be called so." if clash else ""
+            raise unknown("cell task", mask_type, tasks, where=str(folder), remedy=remedy)
+        return self._cells(tissue_id, mask_type, mapping=label_classes(self._mask_folder(mask_type)))
 
     def get_cell_task_mask_types(self) -> list[str]:
         """Return the names of the cell tasks, sorted.
@@ -96,12 +106,25 @@ class MaskAccess(CohortImages):
         MaskNotFoundError
             If the cohort has no cell masks at this resolution at all.
         """
-        return self._masks.tasks()
+        folder = self._mask_folder(INSTANCES[0]).parent
+        if not folder.is_dir():
+            message = f"{self.path.name} has no cell masks at {self.mpp} mpp: there is no folder {folder}."
+            raise MaskNotFoundError(message)
+        return [task.name for task in cell_mask_folders(folder) if task.name not in INSTANCES]
 
     def _cells(self, tissue_id: str, kind: str, *, mapping: dict[int, str] | None = None) -> CellMask:
         shape, image = self._frame(str(tissue_id))
-        labels = self._masks.labels(str(tissue_id), kind, shape=shape, image=image)
+        path = self._mask_file(str(tissue_id), kind, what=f"cell mask {kind!r}")
+        labels = load_label_mask(path, shape=shape, image=image)
         return CellMask(mask=torch.from_numpy(labels), tissue_id=tissue_id, mapping=mapping)
+
+    def _mask_file(self, tissue_id: str, kind: str, *, what: str, remedy: str = "") -> Path:
+        """Return the file of a mask, which must be there."""
+        path = self._mask_folder(kind) / f"{check_name(tissue_id)}.npz"
+        if not path.is_file():
+            message = f"Tissue {tissue_id!r} has no {what}: there is no {path}. {remedy}".rstrip()
+            raise MaskNotFoundError(message)
+        return path
 
     def _frame(self, tissue_id: str) -> tuple[tuple[int, int] | None, Path | None]:
         """Return height and width of a tissue's image and its path; None where it has none on disk."""

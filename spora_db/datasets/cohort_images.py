@@ -14,8 +14,7 @@ import pandas as pd
 from spora_db.catalog import Catalog
 from spora_db.datasets.draws import Draws
 from spora_db.datasets.frames import modalities_with_images, read_metadata, split_rows
-from spora_db.datasets.labels import Labels, apply_labels, label_choice
-from spora_db.datasets.mask_files import MaskFiles
+from spora_db.datasets.labels import apply_labels, label_choice
 from spora_db.datasets.modalities import ModKey, modality_of
 from spora_db.datasets.numbers import checked_size
 from spora_db.datasets.patients import PatientMap
@@ -25,7 +24,7 @@ from spora_db.datasets.tile_corners import Lists, TileCorners
 from spora_db.datasets.tile_table import TileTable, read_tiles
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, unknown
 from spora_db.images.base import ImageReader, MissingChunks
-from spora_db.layout import IMAGE_SUFFIXES, image_folder, mpp_folder, parse_mpp, tile_file
+from spora_db.layout import IMAGE_SUFFIXES, TISSUE, image_folder, mask_folder, mpp_folder, parse_mpp, tile_file
 from spora_db.selection import ChannelKind, Selection
 from spora_db.standardization.settled import Settled, fixed
 
@@ -90,7 +89,6 @@ class CohortImages(Settled, ABC):
         self.verbose = verbose
         self.img_folder = image_folder(self.path, self.modality.name, mpp=self.mpp)
         self._label = label_choice(label, labels_to_keep, label_type)
-        self._masks = MaskFiles(dataset=self.path, mpp=self.mpp)
         self._draws = Draws(seed)
         with dataset_catalog(self.path, catalog) as opened:
             if self.modality.name not in (existing := modalities_with_images(opened)):
@@ -100,7 +98,7 @@ class CohortImages(Settled, ABC):
             self._tiles = TileCorners(self._read_tiles(opened))
             self._read_panel(opened)
             self._images = freeze_images(self._whole_images(), opened, missing_chunks=missing_chunks)
-        folder = self._masks.folder("tissue")
+        folder = self._mask_folder(TISSUE)
         self.tissue_masks_dir: Path | None = folder if folder.is_dir() else None
         self._facts_read = self._facts()
         self._settle()
@@ -181,16 +179,21 @@ class CohortImages(Settled, ABC):
             )
         return unknown("tissue", tissue_id, self._images.numbers, where=f"dataset {self.name!r} ({self.img_folder})")
 
+    def _mask_folder(self, kind: str) -> Path:
+        """Return the folder of masks of a kind."""
+        return mask_folder(self.path, kind, mpp=self.mpp)
+
     # ---- the tables ----
 
     def _set_metadata(self, tissues: pd.DataFrame) -> None:
         """Apply labels and split, and find the tissues of this modality and of each patient."""
         file = str(self.path / "metadata" / "tissues.parquet")
-        listed, labels = split_rows(tissues, self.split, where=file), Labels()
+        listed, classes = split_rows(tissues, self.split, where=file), None
         if self._label is not None:
-            labelled, labels = apply_labels(tissues, self._label, self.label_modifying_fn, where=file)
+            labelled, classes = apply_labels(tissues, self._label, self.label_modifying_fn, where=file)
             listed = labelled if self.split is None else labelled[labelled["split"] == self.split]
-        self.unique_labels, self.label_encoder = labels.unique, labels.encoder
+        self.unique_labels = classes
+        self.label_encoder = None if classes is None else {label: number for number, label in enumerate(classes)}
         self.tissue_metadata = listed
         self.tissue_modality_metadata = listed[listed["modality"] == self.modality.name]
         self.patient_tissue_map = PatientMap.of(self.tissue_modality_metadata["patient_id"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from spora_db.arrays import Objects
 from spora_db.datasets._types import MultiplexTissue
 
 Sample = Mapping[str, Any]
@@ -56,10 +57,9 @@ def plain_samples(samples: Sequence[Sample]) -> list[dict[str, dict[str, Any]]]:
     Examples
     --------
     >>> from spora_db.datasets import HETissue
-    >>> tile = HETissue(image=torch.zeros(3, 8, 8), tissue_id="t", kind="tile")
-    >>> sample = {"dataset_name": "a", "tissue_id": "t", "tile_id": 0, "modalities": {"he": tile}}
-    >>> sorted(plain_samples([sample])[0]["he"])
-    ['dataset', 'image', 'modality', 'tile_id', 'tissue_id']
+    >>> tissue = HETissue(image=torch.zeros(3, 8, 8), tissue_id="t")
+    >>> sorted(plain_samples([{"dataset_name": "a", "tissue_id": "t", "modalities": {"he": tissue}}])[0]["he"])
+    ['dataset', 'image', 'modality', 'tissue_id']
     """
     return [{name: _plain(sample, name) for name in sample["modalities"]} for sample in samples]
 
@@ -69,8 +69,10 @@ def _plain(sample: Sample, name: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"image": tissue.image, "dataset": sample["dataset_name"], "modality": name}
     fields |= {key: sample[key] for key in ("tissue_id", "tile_id") if key in sample}
     if isinstance(tissue, MultiplexTissue):
-        fields["channel_names"] = [] if tissue.channel_names is None else tissue.channel_names.tolist()
-        fields["uniprot_ids"] = None if tissue.uniprot_ids is None else tissue.uniprot_ids.tolist()
+        fields["channel_names"], fields["uniprot_ids"] = (
+            _listed(tissue.channel_names) or [],
+            _listed(tissue.uniprot_ids),
+        )
     return fields
 
 
@@ -81,8 +83,10 @@ def _one_modality(samples: Sequence[Sample], name: str) -> dict[str, Any]:
     equal = len({image.shape for image in images}) == 1
     part: dict[str, Any] = {"sample": torch.tensor(present), "image": torch.stack(images) if equal else images}
     if isinstance(tissues[0], MultiplexTissue):
-        part["channel_names"] = [tissue.channel_names.tolist() for tissue in tissues]
-        part["uniprot_ids"] = [
-            None if tissue.uniprot_ids is None else tissue.uniprot_ids.tolist() for tissue in tissues
-        ]
+        part["channel_names"] = [_listed(tissue.channel_names) for tissue in tissues]
+        part["uniprot_ids"] = [_listed(tissue.uniprot_ids) for tissue in tissues]
     return part
+
+
+def _listed(names: Objects | None) -> list[Any] | None:
+    return None if names is None else names.tolist()

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spora_db.arrays import Bools, Objects
-from spora_db.datasets._types import texts
+from spora_db.arrays import Bools
 from spora_db.datasets.live_panel import LivePanel
 from spora_db.datasets.reading import PlanImages
 from spora_db.errors import ArgumentError
@@ -31,8 +30,6 @@ class Delivery:
         bool array of shape (panel,).
     loading
         bool array of shape (measured,): the C channels that are read.
-    names, ids
-        object arrays of shape (C,): names and accessions.
     standardizer
         One of a client, which is applied to planes that are loaded already; None where there is none.
     """
@@ -41,8 +38,6 @@ class Delivery:
     plan: ImagePlan
     measured: Bools
     loading: Bools
-    names: Objects
-    ids: Objects
     standardizer: Any
 
     def finished(self, planes: torch.Tensor) -> tuple[torch.Tensor, Bools]:
@@ -94,22 +89,23 @@ def deliver(
     else:
         zero, one = np.zeros(int(loading.sum()), np.float32), np.ones(int(loading.sum()), np.float32)
         transform = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
-    names, ids = (texts(items)[measured][loading] for items in (panel.names(), panel.accessions()))
+    places = np.flatnonzero(measured)[loading].tolist()
+    names, ids = panel.names(), panel.accessions()
     factory = standardizer.filter_factory if fused else None
     plan = ImagePlan(
         reader=reader,
         pages=pages[measured][loading],
         transform=transform,
         record={"tissue_id": tissue_id, "modality": images.plan.images.column("modality")[number].as_py()},
-        channel_names=names.tolist(),
-        uniprot_ids=ids.tolist(),
-        uniprot=np.zeros(len(names), np.int32),
+        channel_names=[names[place] for place in places],
+        uniprot_ids=[ids[place] for place in places],
+        uniprot=np.zeros(len(places), np.int32),
         spec="",
         filters=factory if factory is not None and factory.filters else None,
         halo=halo,
     )
     return Delivery(
-        tissue_id=tissue_id, plan=plan, measured=measured, loading=loading, names=names, ids=ids,
+        tissue_id=tissue_id, plan=plan, measured=measured, loading=loading,
         standardizer=standardizer if preprocess and not ours else None,
     )  # fmt: skip
 

@@ -35,22 +35,6 @@ class LabelChoice:
     kind: LabelType = "classification"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
-    """The classes of a cohort, the same for every split of it.
-
-    Attributes
-    ----------
-    unique
-        object array of shape (classes,): the labels in ascending order; None for regression.
-    encoder
-        Label to its position in `unique`; None for regression.
-    """
-
-    unique: Objects | None = None
-    encoder: dict[Any, int] | None = None
-
-
 def label_choice(label: str | None, keep: Iterable[Any] | None, label_type: str) -> LabelChoice | None:
     """Check the label arguments of a dataset; None where no label is asked for.
 
@@ -73,8 +57,8 @@ def label_choice(label: str | None, keep: Iterable[Any] | None, label_type: str)
 
 def apply_labels(
     tissues: pd.DataFrame, choice: LabelChoice, modify: Callable[[Any], Any] | None, *, where: str
-) -> tuple[pd.DataFrame, Labels]:
-    """Keep the tissues with a wanted label, and number the classes.
+) -> tuple[pd.DataFrame, Objects | None]:
+    """Keep the tissues with a wanted label, and find the classes, the same for every split of the cohort.
 
     Parameters
     ----------
@@ -89,8 +73,10 @@ def apply_labels(
 
     Returns
     -------
-    tuple
-        The rows that have a wanted label, with that column modified, and the classes.
+    rows
+        Those that have a wanted label, with that column modified.
+    classes
+        object array of shape (classes,): the labels in ascending order; None for regression.
 
     Raises
     ------
@@ -121,10 +107,9 @@ def apply_labels(
         values = [modify(value) for value in values]
     if choice.kind == "regression":
         kept[choice.column] = _numbers(values, choice.column, where)
-        return kept, Labels()
+        return kept, None
     kept[choice.column] = pd.Series(values, index=kept.index, dtype=None if values else object)
-    unique = sorted(dict.fromkeys(values), key=lambda value: (type(value).__name__, value))
-    return kept, Labels(unique=texts(unique), encoder={label: number for number, label in enumerate(unique)})
+    return kept, texts(sorted(dict.fromkeys(values), key=lambda value: (type(value).__name__, value)))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - labels are of any type

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack, cast
 
 from spora_db.arrays import Bools, Objects
 from spora_db.catalog import Catalog
-from spora_db.datasets._types import MultiplexTissue, to_mode
+from spora_db.datasets._types import MultiplexTissue, texts, to_mode
 from spora_db.datasets.access import Region
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.datasets.cohort_images import CommonOptions
@@ -186,8 +186,8 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
             kind="tissue" if region is None else "tile",
             measured_mask=found.measured.copy(),
             image_loading_mask=loading,
-            channel_names=found.names[kept],
-            uniprot_ids=found.ids[kept] if self.return_uniprot_ids else None,
+            channel_names=texts(found.plan.channel_names)[kept],
+            uniprot_ids=texts(found.plan.uniprot_ids)[kept] if self.return_uniprot_ids else None,
         )
 
     def _delivery(self, tissue_id: str, kind: ChannelKind, *, preprocess: bool) -> Delivery:

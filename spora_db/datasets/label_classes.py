@@ -1,0 +1,45 @@
+"""The classes of a cell task, as the table beside its masks names them."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spora_db.errors import FileFormatError, TableError
+from spora_db.masks.label_encoders import class_names, encoder_columns, encoder_faults
+
+
+def label_classes(folder: Path) -> dict[int, str]:
+    """Return the classes of a cell task, id to name.
+
+    Parameters
+    ----------
+    folder
+        Its masks, with ``label_encoder.parquet`` beside them.
+
+    Raises
+    ------
+    TableError, FileFormatError
+        If the table is absent, lacks a column, has ids or names that are absent, repeated or no whole numbers, or
+        cannot be read.
+    """
+    path = folder / "label_encoder.parquet"
+    if not path.is_file():
+        message = f"Cell task {folder.name!r} has no {path}, the table (id, name) of its classes."
+        raise TableError(message)
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            places = encoder_columns(names)
+            if places is None:
+                message = f"{path} must have columns id and name, each once; it has {', '.join(names)}."
+                raise TableError(message)
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        message = f"{path} cannot be read as parquet: {error}."
+        raise FileFormatError(message) from error
+    names, ids = (table.column(at).to_pylist() for at in places)
+    for fault in encoder_faults(names, ids):
+        message = f"{path}: {fault} Correct the table."
+        raise TableError(message)
+    return class_names(names, ids)
