@@ -299,9 +299,13 @@ WRONG = {
     "elsewhere": (elsewhere, rf"1 cell of 36 of tissue '{TISSUE}' lies \(cell 5, .*row 30.* elsewhere .*rows 1 to 5"),
 }
 ASK = {
-    "cells": lambda q: [*q.cells(size=8).with_masks("instances").to_torch()],
-    "beside tiles": lambda q: [*q.tiles(size=32).with_masks("instances").with_cells().to_torch()],
-    "beside tissues": lambda q: [*q.tissues().with_cells().with_masks("instances").to_torch()],
+    "cells": lambda q: [*q.cells(size=8).to_torch()],
+    "beside tiles": lambda q: [*q.tiles(size=32).with_cells().to_torch()],
+    "beside tissues": lambda q: [*q.tissues().with_cells().to_torch()],
+    "beside cells": lambda q: [*q.cells(size=8).where("cell_id = 7").with_cells().to_torch()],
+    "cells with masks": lambda q: [*q.cells(size=8).with_masks("instances").to_torch()],
+    "beside tiles with masks": lambda q: [*q.tiles(size=32).with_masks("instances").with_cells().to_torch()],
+    "beside tissues with masks": lambda q: [*q.tissues().with_cells().with_masks("instances").to_torch()],
     "anndata of cells": lambda q: q.cells(size=8).to_anndata(),
     "anndata of tissues": lambda q: q.tissues().with_cells().to_anndata(),
     "anndata of tiles": lambda q: q.tiles(size=32).with_cells().to_anndata(),
@@ -326,6 +330,31 @@ def test_validate_tells_it_too(lake, damage, words):
         assert rule in {finding.rule for finding in validate(lake)}
 
 
+@pytest.mark.parametrize("tissue", [TISSUE, "alpha_0001"])
+def test_plans_compare_cells_with_masks_within_a_budget_and_say_where_it_ends(lake, tissue, monkeypatch, caplog):
+    wrong = pd.concat([placed(), elsewhere(placed())] if tissue != TISSUE else [elsewhere(placed()), placed()])
+    write_table(lake, wrong, tissue=[TISSUE] * 36 + ["alpha_0001"] * 36)
+    asked = (cells(lake), query(lake).tissues().with_cells())
+    for one in asked:
+        with pytest.raises(TableError, match=f"tissue '{tissue}' lies .cell 5, .* elsewhere in the instance mask"):
+            one.plan()
+        assert one.where("cell_id <> 5" if one is asked[0] else f"tissue_id <> '{tissue}'").plan() is not None
+    monkeypatch.setattr("spora_db.plan.compared_cells.PIXELS", SIZE * SIZE)
+    with caplog.at_level("INFO"):
+        if tissue == TISSUE:
+            with pytest.raises(TableError, match="elsewhere"):
+                asked[0].plan()
+        else:
+            assert len(asked[0].plan()) == 72
+    assert "Compared the cells table with 1 of 2 instance masks" in caplog.text
+
+
+def test_rows_that_place_themselves_are_not_compared(lake):
+    write_table(lake, elsewhere(placed()))
+    rows = cells(lake).where("cell_id = 5").to_arrow()
+    assert len(SporaQuery.from_arrow(lake, rows).modality("imc").cells(size=8, mpp=1.0).plan()) == 1
+
+
 def test_cells_that_fit_are_told_of_by_none(lake):
     write_table(lake, placed().assign(centroid_row=lambda f: f["centroid_row"] + 2.9))
     for ask in ASK.values():
@@ -345,6 +374,7 @@ def test_labels_that_the_table_does_not_list_are_a_note(lake):
 @pytest.mark.parametrize(("row", "col"), [(-0.5, 19), (-0.25, 3), (3, -0.5), (-0.1, -0.1)])
 def test_a_cell_on_the_first_half_pixel_is_in_the_first_tiles(lake, row, col):
     write_table(lake, placed().query("cell_id == 1").assign(centroid_row=row, centroid_col=col))
+    shutil.rmtree(lake / MASKS)
     asked = query(lake).where(f"tissue_id = '{TISSUE}'")
     for samples in (asked.tissues().with_cells().to_torch(), asked.tiles(size=32).with_cells().to_torch()):
         (found,) = [sample["cells"] for sample in samples if len(sample["cells"]["cell_id"])]
@@ -354,6 +384,7 @@ def test_a_cell_on_the_first_half_pixel_is_in_the_first_tiles(lake, row, col):
 @pytest.mark.parametrize(("row", "fits"), [(-0.5, True), (-0.51, False), (95.49, True), (95.5, False)])
 def test_a_cell_lies_in_the_image_if_a_pixel_of_it_holds_its_centroid(lake, row, fits):
     write_table(lake, placed().query("cell_id == 3").assign(centroid_row=row))
+    shutil.rmtree(lake / MASKS)
     for asked in (cells(lake), query(lake).tissues().where(f"tissue_id = '{TISSUE}'").with_cells()):
         dataset = asked.to_torch()
         if fits:

@@ -51,6 +51,11 @@ _KNOWN_MARKERS = """
     UNION SELECT uniprot_id FROM source_channels WHERE uniprot_id IS NOT NULL
     UNION SELECT alias FROM source_aliases
 """
+_UNKNOWN_PLACE = re.compile(r"Invalid Input Error: (Dataset|Modality) '(.*)' is not in the lake\.", re.DOTALL)
+_KNOWN_PLACES = {
+    "dataset": "SELECT dataset FROM source_datasets",
+    "modality": "SELECT unnest(modalities) FROM source_datasets",
+}
 _TRACE = "Stack Trace:"
 _MORE_MEMORY = "Ask for less at a time, or open the lake with Catalog(..., memory_limit='8GB', threads=1)."
 _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
@@ -110,6 +115,9 @@ def failure(
     if match := _UNKNOWN_MARKER.search(message):
         known = [row[0] for row in connection.execute(_KNOWN_MARKERS).fetchall()]
         return unknown("channel", match[1], known, where="the panels of this lake")
+    if match := _UNKNOWN_PLACE.search(message):
+        kind = match[1].lower()
+        return unknown(kind, match[2], [row[0] for row in connection.execute(_KNOWN_PLACES[kind]).fetchall()])
     if match := _OUR_OWN.search(message):
         return QueryError(match[1])
     if match := _OF_A_SOURCE.search(message):

@@ -20,7 +20,7 @@ from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
 from spora_db.plan.freezing import plan_of
 from spora_db.plan.mask_parts import CELLS
-from spora_db.samples.materialize import ImagePlan, Materializer, cells_of_rows
+from spora_db.samples.materialize import ImagePlan, Materializer
 from spora_db.selection import Selection
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def measure(plan: Plan, *, modality: str | None, missing_chunks: MissingChunks) 
         mask = load_label_mask(path, shape=shape, image=f"its image {source.reader.path}")
         cells = image_intensities(source, mask, path=path)
         rows = np.flatnonzero((plan.image == image).any(axis=1))
-        listed = [cells_of_rows(plan, rows, source.record)] if plan.unit == "cell" else []
-        listed += [plan.cells.listed(image, source.record)] if plan.cells is not None else []
-        for own in listed:
+        for own in plan.cells_of(image, source.record):
             own.check_image(shape, image=source.reader.path)
             own.check_mask(cells.centroids, mask=path)
         kept = _selected(plan, rows, cells)

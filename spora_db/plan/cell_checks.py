@@ -38,6 +38,10 @@ class ListedCells:
         """Return the same cells, to be compared with images of a resolution."""
         return replace(self, record={**self.record, "mpp": mpp})
 
+    def within(self, shape: tuple[int, int]) -> "ListedCells":
+        """Return the same cells, without the places that lie in no pixel of an image of a height and width."""
+        return replace(self, row=np.where(_within(self.row, self.col, shape), self.row, np.nan))
+
     def check_image(self, shape: tuple[int, int], *, image: Path) -> None:
         """Refuse cells whose centroid lies in no pixel of an image.
 

@@ -8,6 +8,7 @@ from spora_db.catalog import Catalog, lent_catalog
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.cells import choose_cells
 from spora_db.plan.channels import choose_channels
+from spora_db.plan.compared_cells import compare_cells
 from spora_db.plan.masks import choose_masks
 from spora_db.plan.plan import Plan
 from spora_db.plan.resolution import resolve
@@ -23,7 +24,8 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
     Raises
     ------
     TableError
-        If a selected tissue has no channels, a row names an image that is not there, or a cell is repeated.
+        If a selected tissue has no channels, a row names an image that is not there, or a cell is repeated or is not
+        where its instance mask has it.
     MaskNotFoundError
         If a selected tissue has no mask of a kind asked for.
     StatisticsNotFoundError
@@ -32,7 +34,7 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
     selection = resolved.selection
     rows = fetch_rows(resolved, catalog)
     chosen = choose_channels(selection, rows.images, catalog)
-    return Plan(
+    plan = Plan(
         lake=str(catalog.lake),
         unit=selection.unit,
         modalities=selection.modalities,
@@ -52,6 +54,8 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
         masks=choose_masks(selection, rows.images, catalog),
         cells=choose_cells(selection, rows.images, catalog),
     ).hashed()
+    compare_cells(plan, rows.images, selection, catalog)
+    return plan
 
 
 def plan_of(lake: str | Path, selection: Selection) -> Plan:

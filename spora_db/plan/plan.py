@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from spora_db.arrays import AnyArray, Int32
+from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.errors import counted
+from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.mask_parts import PlanMasks
 from spora_db.plan.panels import PlanChannels
@@ -134,6 +136,19 @@ class Plan:
     def image_path(self, image: int) -> Path:
         """Return the file of one entry of `images`."""
         return Path(self.lake) / str(self.images.column("path")[image].as_py())
+
+    def cells_at(self, rows: Int64, record: Mapping[str, Any]) -> ListedCells:
+        """Return the cells that are rows, each in the middle of its tile; `record` says whose they are."""
+        half = self.tile_size // 2
+        row, col = (places[rows].astype(np.float64) + half for places in (self.row, self.col))
+        return ListedCells(record=record, cell_id=self.tile_id[rows], row=row, col=col)
+
+    def cells_of(self, image: int, record: Mapping[str, Any]) -> list[ListedCells]:
+        """Return all cells of an image: those that are rows, and those that come along with samples."""
+        listed = [] if self.cells is None else [self.cells.listed(image, record)]
+        if self.unit == "cell":
+            listed.append(self.cells_at(np.flatnonzero((self.image == image).any(axis=1)), record))
+        return listed
 
     def hashed(self) -> "Plan":
         """Return this plan with `rows_hash` and `hash` set."""

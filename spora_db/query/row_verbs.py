@@ -90,7 +90,9 @@ class RowVerbs(Question):
         dataset have one resolution; a dataset takes the first pair that it has, and two that contradict each other are
         an error, but for ``row, col``, which may be a core's place on its slide. Else `plan` and `to_torch` measure
         centroids in the instance masks, which are read once for all selected tissues (progress is logged); until then,
-        ``row`` and ``col`` are NULL in `sql` and `df`, and conditions on them are an error there.
+        ``row`` and ``col`` are NULL in `sql` and `df`, and conditions on them are an error there. Where a table places
+        cells and tissues have instance masks, `plan` compares the two, as far as 64 million pixels of masks go (what is
+        left is logged; ``spora-db validate --deep`` compares all).
 
         Parameters
         ----------

@@ -191,10 +191,10 @@ class Materializer:
         plan = self.plan
         if plan.unit == "cell" and not self._surely_fits(image, position):
             try:
-                self._compare(image, cells_of_rows(plan, np.array([position]), self.image(image).record))
+                self._compare(image, plan.cells_at(np.array([position]), self.image(image).record))
             except TableError:  # how all cells of the tissue lie tells what is wrong
                 rows = np.flatnonzero((plan.image == image).any(axis=1))
-                self._compare(image, cells_of_rows(plan, rows, self.image(image).record))
+                self._compare(image, plan.cells_at(rows, self.image(image).record))
                 raise
         if plan.cells is not None and image not in self._compared:
             self._compare(image, plan.cells.listed(image, self.image(image).record))
@@ -249,13 +249,6 @@ class Materializer:
             halo=plan.standardization.halo,
             overhang=plan.unit == "cell",
         )
-
-
-def cells_of_rows(plan: Plan, rows: Int64, record: Mapping[str, Any]) -> ListedCells:
-    """Return the cells that are rows of a plan, each in the middle of its tile; `record` says whose they are."""
-    half = plan.tile_size // 2
-    row, col = (places[rows].astype(np.float64) + half for places in (plan.row, plan.col))
-    return ListedCells(record=record, cell_id=plan.tile_id[rows], row=row, col=col)
 
 
 def _pages(
