@@ -1,5 +1,6 @@
 """Markers named across panels: one protein under several names, one name for several proteins."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -445,6 +446,36 @@ def test_a_macro_names_near_spellings_of_a_name_that_no_panel_knows(odd_lake):
         bare.execute(catalog.ddl())
         with pytest.raises(duckdb.InvalidInputException, match="Marker 'CD8b' is in no panel"):
             bare.execute(text).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("has_all_markers(dataset, 'IMC', tissue_id, ['CD3e'])", "Unknown modality 'IMC'. Did you mean 'imc'"),
+        ("n_markers(dataset, 'imcc', tissue_id, ['CD3e']) > 0", "Unknown modality 'imcc'"),
+        (
+            "has_any_marker('{upper}', modality, tissue_id, ['CD3e'])",
+            "Unknown dataset '{upper}'. Did you mean '{name}'",
+        ),
+        ("NOT has_any_marker(upper(dataset), modality, tissue_id, ['CD3e'])", "Unknown dataset '{upper}'"),
+    ],
+)
+def test_a_macro_refuses_a_dataset_or_modality_that_the_lake_does_not_have(lake, query, call, words):
+    with Catalog(lake) as catalog:
+        (name,) = catalog.sql("SELECT min(dataset) FROM tissues WHERE modality = 'imc'").fetchall()[0]
+        names = {"name": name, "upper": name.upper()}
+        call, words = call.format(**names), re.escape(words.format(**names))
+        with pytest.raises(UnknownNameError, match=words):
+            catalog.sql(f"SELECT count(*) FROM tissues WHERE {call}").fetchall()
+    with pytest.raises(UnknownNameError, match=words):
+        query.where(call).count()
+
+
+def test_a_macro_answers_for_a_modality_without_panel_and_for_none(lake):
+    with Catalog(lake) as catalog:
+        for modality in ("NULL", "'imc'"):
+            asked = f"SELECT n_markers(dataset, {modality}, 'no_such_tissue', ['CD3e']) FROM tissues LIMIT 1"
+            assert catalog.sql(asked).fetchall() == [(0,)]
 
 
 def test_a_macro_looks_at_the_panels_of_its_own_modality(odd_lake):
