@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from test_order import ORDER
 from spora_db.catalog.sql_files import header
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -109,6 +110,30 @@ def generated(text: str) -> str:
 def test_relations_columns_and_macros_are_those_of_the_sql_files():
     text = README.read_text()
     assert generated(text) == text, "run: python tests/test_readme.py"
+
+
+DOCUMENTS = (
+    README,
+    *sorted((README.parent / "spora_db").rglob("*.md")),
+    *sorted((README.parent / ".github").rglob("*.md")),
+)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(README.parent)))
+def test_links_of_documents_lead_to_files(path):
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text())
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_the_architecture_has_the_rooms_in_their_order():
+    text = (README.parent / "spora_db/ARCHITECTURE.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == ORDER
+
+
+def test_every_decision_record_is_named_by_the_architecture():
+    root = README.parent / "spora_db"
+    text = (root / "ARCHITECTURE.md").read_text()
+    assert set(re.findall(r"\((\w+/WHY\.md)\)", text)) == {str(path.relative_to(root)) for path in root.glob("*/WHY.md")}
 
 
 def test_every_column_of_every_relation_has_a_meaning(demo_folder):
