@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from test_order import ORDER
 from spora_db.catalog.sql_files import header
+from test_order import ORDER
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -133,7 +133,9 @@ def test_the_architecture_has_the_rooms_in_their_order():
 def test_every_decision_record_is_named_by_the_architecture():
     root = README.parent / "spora_db"
     text = (root / "ARCHITECTURE.md").read_text()
-    assert set(re.findall(r"\((\w+/WHY\.md)\)", text)) == {str(path.relative_to(root)) for path in root.glob("*/WHY.md")}
+    assert set(re.findall(r"\((\w+/WHY\.md)\)", text)) == {
+        str(path.relative_to(root)) for path in root.glob("*/WHY.md")
+    }
 
 
 def test_every_column_of_every_relation_has_a_meaning(demo_folder):
