@@ -1,7 +1,6 @@
 """Cell ids: whole numbers in digits, told apart by one rule wherever a cell is named."""
 
 import datetime
-import functools
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from cell_lakes import write_masks
 from lakes import write_lake
 from spora_db import Catalog, MultiplexImagingDataset, SporaQuery
-from spora_db.catalog.sql_files import names_in_text
 from spora_db.errors import QueryError, TableError
 from spora_db.files.whole_numbers import whole_numbers
 from spora_db.importing.metadata import cell_table
@@ -62,14 +60,6 @@ WHOLE = {
     "decimal": (pa.array([Decimal("7.00")]), [7]),
     "nothing": (pa.array([None]), [None]),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _parse_once():
-    """Parse the SQL of views and checks once, not once per lake: a third of the time of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spora_db.catalog.database.names_in_text", functools.cache(names_in_text))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Cells against images, masks and each other: what contradicts is told the same way, whoever asks."""
 
 import datetime
-import functools
 import re
 import shutil
 from decimal import Decimal
@@ -16,7 +15,6 @@ import pytest
 from cell_lakes import SIZE, centroids, write_mask
 from lakes import write_lake
 from spora_db import Catalog, MultiplexImagingDataset, SporaQuery
-from spora_db.catalog.sql_files import names_in_text
 from spora_db.datasets.labels import LabelChoice, apply_labels
 from spora_db.errors import QueryError, TableError, UnknownNameError
 from spora_db.masks.centroids import mask_centroids
@@ -37,14 +35,6 @@ def grid(shift: int = 0) -> np.ndarray:
 
 
 TRUE = centroids(grid())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _parse_once():
-    """Parse the SQL of views and checks once, not once per lake: a third of the time of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spora_db.catalog.database.names_in_text", functools.cache(names_in_text))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Import: what people have becomes a dataset that validates, pixel for pixel, or nothing at all."""
 
-import functools
 import json
 import re
 
@@ -14,7 +13,6 @@ from typer.testing import CliRunner
 
 from lakes import coordinates_image
 from spora_db import Catalog, SporaQuery, errors
-from spora_db.catalog.sql_files import names_in_text
 from spora_db.cli import app
 from spora_db.images import open_image, read_region, write_ometiff, write_omezarr
 from spora_db.importing import import_dataset
@@ -67,14 +65,6 @@ def unnamed_pages(raw):
 
 
 SHAPES = [folder_of_channels, multi_page, ome_tiff, ome_zarr, unnamed_pages]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _parse_once():
-    """Parse the SQL of the checks once, not once per import: a third of the time of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spora_db.catalog.database.names_in_text", functools.cache(names_in_text))
-        yield
 
 
 @pytest.fixture

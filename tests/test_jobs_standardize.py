@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import SHARED, load_module
 from job_lakes import MARKERS, contents, hidden, mask_folder, read_mask, write_images
 from lakes import write_zarr
+from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, UnknownNameError, WriteError
 from spora_db.files.writing import read_provenance
 from spora_db.images import open_image, read_region
@@ -25,28 +25,14 @@ def standardize(root, spec=IMAGE, **options):
     return standardize_lake(root, **{"modality": "imc", "mpp": 1.0, "spec": parse_spec(spec), **options})
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data")
-def test_golden_tables(tmp_path):
-    load_module(SHARED / "reference/masks.py")
-    load_module(SHARED / "reference/dataset.py").build(tmp_path, 1)
-    specs = [
-        ("quantile_clipping", 0.99, None, "image", "global"),
-        ("quantile_clipping_log1p", 0.99, None, "image", "global"),
-        ("quantile_clipping", 0.99, None, "global", "global"),
-        ("quantile_clipping", 0.95, 0.05, "image", "image"),
-    ]
-    for modality in ("imc", "codex"):
-        for method, upper, lower, level, stats_level in specs:
-            spec = Spec(method=method, upper=upper, lower=lower, quantile_level=level)
-            assert standardize(tmp_path, spec, modality=modality, stats_level=stats_level).written
-    golden = json.loads((SHARED / "reference/loading.json").read_text())["stats"]
-    tables = {key: value for key, value in golden.items() if "/standardization/" in key}
+def test_golden_tables(reference_lake):
+    tables = {name for name in TABLES if "/standardization/" in name}
     assert len(tables) == 26
-    for key, expected in tables.items():
-        found = pd.read_parquet(tmp_path / key)
-        wanted = pd.DataFrame(expected["data"], index=expected["index"], columns=expected["columns"], dtype=float)
+    for name in tables:
+        found, wanted = pd.read_parquet(reference_lake / name), published_table(name).astype(float)
         pd.testing.assert_frame_equal(found, wanted, rtol=1e-4, atol=0, check_names=False, check_index_type=False)
-    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*_level_*.parquet")} == set(tables)
+    written = reference_lake.rglob("*_level_*.parquet")
+    assert {path.relative_to(reference_lake).as_posix() for path in written} == tables
 
 
 def pixels_of(root, tissue):

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import SHARED, load_module
 from job_lakes import contents, hidden, mask_folder, write_images, write_masks
+from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, MaskNotFoundError, UnknownNameError, WriteError
 from spora_db.files.writing import read_provenance
 from spora_db.jobs import Shard, engines, tile_lake
@@ -37,21 +37,12 @@ def undisturbed(tmp_path_factory):
     return contents(root)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data")
-@pytest.mark.parametrize(("strategy", "stride"), [("default", 32), ("grid_64", 64)])
-def test_golden_tables(tmp_path, strategy, stride):
-    load_module(SHARED / "reference/masks.py")
-    load_module(SHARED / "reference/dataset.py").build(tmp_path, 1)
-    parameters = TilingParameters(
-        tile_size=64, stride=stride, tolerance=0.85, coverage_goal=1.0, min_gain_ratio=0.05, strategy=strategy
-    )
-    assert tile(tmp_path, parameters=parameters).written
-    golden = json.loads((SHARED / "reference/loading.json").read_text())["stats"]
-    tables = {key: value for key, value in golden.items() if f"tiling/1_0mpp/{strategy}/" in key}
+@pytest.mark.parametrize("strategy", ["default", "grid_64"])
+def test_golden_tables(reference_lake, strategy):
+    tables = [name for name in TABLES if f"tiling/1_0mpp/{strategy}/" in name]
     assert len(tables) == 4
-    for key, expected in tables.items():
-        found = pd.read_parquet(tmp_path / key)
-        wanted = pd.DataFrame(expected["data"], index=expected["index"], columns=expected["columns"])
+    for name in tables:
+        found, wanted = pd.read_parquet(reference_lake / name), published_table(name)
         pd.testing.assert_frame_equal(found, wanted, check_names=False, check_dtype=False, check_index_type=False)
 
 

@@ -1,5 +1,5 @@
-import json
 import pickle
+import shutil
 import warnings
 
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from array_reader import ArrayReader
-from conftest import SHARED, load_module
+from published_figures import SAMPLES, TABLES, assert_pixels, published_table
 from spora_db.errors import (
     ArgumentError,
     FileFormatError,
@@ -610,29 +610,19 @@ def test_tensors_give_tensors():
 SPECS_GOLDEN = ["identity", "quantile_clipping/uq_0.99_image", LOG1P_SPEC]
 
 
-def golden_statistics(reference, root):
-    """Write the statistics that the published program computed, as it wrote them."""
-    golden = json.loads((reference / "loading.json").read_text())
-    for name, frame in golden["stats"].items():
+@pytest.fixture(scope="module")
+def golden(untiled_lake, tmp_path_factory):
+    """Return the lake with the statistics that the published program computed, as it wrote them."""
+    root = tmp_path_factory.mktemp("golden") / "lake"
+    shutil.copytree(untiled_lake, root)
+    for name, frame in TABLES.items():
         if "standardization" in name:
             values = np.array([[np.nan if v is None else v for v in line] for line in frame["data"]], np.float32)
             ids = frame["index"] if isinstance(frame["index"][0], str) else None
             write(root / name, dict(zip(frame["columns"], values.T, strict=True)), ids)
-    return golden
+    return root
 
 
-@pytest.fixture(scope="module")
-def golden(shared, tmp_path_factory):
-    root = tmp_path_factory.mktemp("golden")
-    load_module(shared / "reference" / "masks.py")
-    module = load_module(shared / "reference" / "dataset.py")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module.build(root, 1)
-    return root, golden_statistics(shared / "reference", root), np.load(shared / "reference" / "loading.npz")
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data folder")
 @pytest.mark.parametrize("kind", ["complete", "qc_filtered", "uniprot_filtered"])
 @pytest.mark.parametrize("spec", SPECS_GOLDEN)
 @pytest.mark.parametrize(("cohort", "modality"), [("cohort_a", "imc"), ("cohort_b", "codex")])
@@ -640,43 +630,38 @@ def test_golden_masks_and_pixels(golden, cohort, modality, spec, kind):
     import pandas as pd
     import zarr
 
-    root, figures, pixels = golden
-    base = root / cohort / modality
+    base = golden / cohort / modality
     panel = pd.read_parquet(base / "channels_per_tissue.parquet")
-    coordinates = figures["stats"][f"{cohort}/tiling/1_0mpp/default/64_tile_coordinates.parquet"]
-    frame = pd.DataFrame(coordinates["data"], columns=coordinates["columns"])
+    frame = published_table(f"{cohort}/tiling/1_0mpp/default/64_tile_coordinates.parquet")
     standard = build_standardizer(standardization=spec, modality_dir=base / "1_0mpp", channels_per_image=panel)
     checked = 0
     for tissue in panel.index:
         measured = panel.loc[tissue].to_numpy()
-        identity = figures["meta"][f"{cohort}|identity|False|{kind}|{tissue}"]
-        expected = figures["meta"][f"{cohort}|{spec}|False|{kind}|{tissue}"]
+        identity = SAMPLES[f"{cohort}|identity|False|{kind}|{tissue}"]
+        expected = SAMPLES[f"{cohort}|{spec}|False|{kind}|{tissue}"]
         image = zarr.open_group(base / "1_0mpp/images" / f"{tissue}.ome.zarr", mode="r")["0"][:]
         selected = np.array(identity["loading"])
         result, mask = standard.apply(image[selected], tissue, measured, selected)
         assert mask.tolist() == expected["loading"]
         assert list(result.shape) == expected["shape"]
         first = frame[(frame.tissue_id == tissue) & (frame.tile_id == 0)].iloc[0]
-        tile = result[:, first.row : first.row + 64, first.col : first.col + 64][:, ::4, ::4]
-        np.testing.assert_allclose(tile, pixels[f"{cohort}|{spec}|False|{kind}|{tissue}"], rtol=1e-5, atol=1e-5)
+        tile = result[:, first.row : first.row + 64, first.col : first.col + 64]
+        assert_pixels(tile, f"{cohort}|{spec}|False|{kind}|{tissue}", step=4, rtol=1e-5)
         checked += 1
     assert checked == 5
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data folder")
 @pytest.mark.parametrize(("cohort", "modality"), [("cohort_a", "imc"), ("cohort_b", "codex")])
 def test_golden_rgb(golden, cohort, modality):
     import zarr
 
-    root, figures, pixels = golden
     tissue = f"{cohort}_0000"
     for name, folder, preset in [("he", "he", "imagenet"), ("ihc", "ihc/ihc_CD3", "hibou")]:
-        image = zarr.open_group(root / cohort / folder / "1_0mpp/images" / f"{tissue}.ome.zarr", mode="r")["0"][:]
-        row, col = figures["meta"][f"{cohort}|he"]["last"] if name == "he" else (0, 0)
+        image = zarr.open_group(golden / cohort / folder / "1_0mpp/images" / f"{tissue}.ome.zarr", mode="r")["0"][:]
+        row, col = SAMPLES[f"{cohort}|he"]["last"] if name == "he" else (0, 0)
         size = (64, 64) if name == "he" else image.shape[1:]
         transform = rgb_transform(preset, dtype=image.dtype)
         tile = standardize_region(
             ArrayReader(image), [0, 1, 2], transform, row=row, col=col, height=size[0], width=size[1]
         )
-        tile = tile[:, ::4, ::4] if name == "he" else tile[:, ::8, ::8]
-        np.testing.assert_allclose(tile, pixels[f"{cohort}|{name}"], rtol=1e-5, atol=1e-5)
+        assert_pixels(tile, f"{cohort}|{name}", step=4 if name == "he" else 8, rtol=1e-5)

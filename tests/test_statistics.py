@@ -2,7 +2,6 @@ import itertools
 import json
 import logging
 import pickle
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from array_reader import ArrayReader
-from conftest import SHARED, load_module
+from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownNameError, WriteError
 from spora_db.files.writing import read_provenance
 from spora_db.standardization.specs import parse_spec, register_standardizer
@@ -488,38 +487,24 @@ def test_the_layout_of_published_tables(shared, cohort):
 # Golden figures ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def lake(shared, tmp_path_factory):
-    root = tmp_path_factory.mktemp("lake")
-    load_module(shared / "reference" / "masks.py")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        load_module(shared / "reference" / "dataset.py").build(root, 1)
-    return root, json.loads((shared / "reference" / "loading.json").read_text())["stats"]
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data folder")
 @pytest.mark.parametrize(("dataset", "modality"), [("cohort_a", "imc"), ("cohort_b", "codex")])
-def test_golden_statistics(lake, dataset, modality):
-    root, golden = lake
-    base = root / dataset / modality
+def test_golden_statistics(untiled_lake, dataset, modality):
+    base = untiled_lake / dataset / modality
     measured = pd.read_parquet(base / "channels_per_tissue.parquet")
     units = [
         StatisticsUnit(
             tissue_id=tissue,
             image=base / "1_0mpp/images" / f"{tissue}.ome.zarr",
-            mask=root / dataset / "segmentations/1_0mpp/tissue_masks" / f"{tissue}.npz",
+            mask=untiled_lake / dataset / "segmentations/1_0mpp/tissue_masks" / f"{tissue}.npz",
             pages={name: page for page, name in enumerate(measured.columns[measured.loc[tissue]])},
         )
         for tissue in measured.index
     ]
     prefix, checked = f"{dataset}/{modality}/1_0mpp/standardization/", 0
-    for text in sorted({name.removeprefix(prefix).rsplit("/", 1)[0] for name in golden if name.startswith(prefix)}):
+    for text in sorted({name.removeprefix(prefix).rsplit("/", 1)[0] for name in TABLES if name.startswith(prefix)}):
         tables = compute_statistics(units, spec=text, channel_names=list(measured.columns)).tables()
-        for name, frame in golden.items():
-            if not name.startswith(f"{prefix}{text}/"):
-                continue
-            expected = pd.DataFrame(frame["data"], frame["index"], frame["columns"], dtype=float)
+        for name in (name for name in TABLES if name.startswith(f"{prefix}{text}/")):
+            expected = published_table(name).astype(float)
             found = tables[name.rsplit("/", 1)[1]].to_pandas()
             assert list(found.columns) == list(expected.columns)
             assert list(found.index) == list(expected.index)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import load_module
+from published_figures import TABLES, published_table
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, WriteError
 from spora_db.files.writing import read_provenance
 from spora_db.tiling.parameters import TilingParameters
@@ -57,12 +57,9 @@ def test_the_order_of_the_units_and_the_process_do_not_matter(masks):
     assert all(a.equals(b) for a, b in zip(merge_tilings(far), merged, strict=True))
 
 
-def test_files_equal_the_golden_ones(shared, tmp_path):
-    """The reference tiled the lake of dataset.py with 64 greedily and as grid_64; its frames are in loading.json."""
-    golden = json.loads((shared / "reference/loading.json").read_text())["stats"]
-    load_module(shared / "reference/masks.py")
-    load_module(shared / "reference/dataset.py").build(tmp_path, 1)
-    for name in [name for name in golden if name.endswith("64_tile_stats.parquet")]:
+def test_files_equal_the_golden_ones(untiled_lake, tmp_path):
+    """The published program tiled this lake with 64 greedily and as grid_64."""
+    for name in [name for name in TABLES if name.endswith("64_tile_stats.parquet")]:
         cohort, _, _, strategy, _ = name.split("/")
         parameters = TilingParameters(
             tile_size=64,
@@ -71,20 +68,14 @@ def test_files_equal_the_golden_ones(shared, tmp_path):
             coverage_goal=1.0,
             strategy=strategy,
         )
-        paths = sorted((tmp_path / cohort / "segmentations/1_0mpp/tissue_masks").glob("*.npz"), reverse=True)
+        paths = sorted((untiled_lake / cohort / "segmentations/1_0mpp/tissue_masks").glob("*.npz"), reverse=True)
         coordinates, stats = tile_tissues([(path.stem, path) for path in paths], parameters=parameters)
         files = write_tiles((tmp_path / name).parent, 64, coordinates=coordinates, stats=stats, provenance=parameters)
         for file in files:
-            frame = pd.read_parquet(file)
-            expected = golden[file.relative_to(tmp_path).as_posix()]
-            assert frame.columns.tolist() == expected["columns"]
-            assert frame.index.tolist() == expected["index"]
-            pd.testing.assert_frame_equal(
-                frame,
-                pd.DataFrame(expected["data"], expected["index"], expected["columns"]),
-                check_names=False,
-                rtol=1e-9,
-            )
+            frame, expected = pd.read_parquet(file), published_table(file.relative_to(tmp_path).as_posix())
+            assert frame.columns.tolist() == expected.columns.tolist()
+            assert frame.index.tolist() == expected.index.tolist()
+            pd.testing.assert_frame_equal(frame, expected, check_names=False, rtol=1e-9)
 
 
 def test_types_are_those_of_the_released_file(shared, masks):

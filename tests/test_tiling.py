@@ -1,4 +1,4 @@
-import json
+import itertools
 import math
 import pickle
 from fractions import Fraction
@@ -9,32 +9,39 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from conftest import SHARED, load_module
+from published_figures import TILINGS
+from reference_lake import greedy_cases, grid_cases
 from spora_db.errors import ArgumentError
 from spora_db.tiling import TilingParameters, check_strategy, tile_grid, tile_mask
 
-GOLDEN = json.loads((SHARED / "reference/tilings.json").read_text()) if SHARED.is_dir() else {}
 RATIOS = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.85, 0.95, 0.99]
 
 
 # --- the published figures -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in GOLDEN if not name.startswith("grid")])
-def test_greedy_equals_the_golden_tilings(shared, name):
-    mask, kwargs = next((m, k) for n, m, k in load_module(shared / "reference/masks.py").cases(1) if n == name)
-    assert_golden(tile_mask(mask, **kwargs), GOLDEN[name])
+@pytest.fixture(scope="module")
+def cases():
+    return {name: (mask, options) for name, mask, options in itertools.chain(greedy_cases(), grid_cases())}
 
 
-@pytest.mark.parametrize("name", [name for name in GOLDEN if name.startswith("grid")])
-def test_grid_equals_the_golden_tilings(shared, name):
-    mask, kwargs = next((m, k) for n, m, k in load_module(shared / "reference/masks.py").grid_cases(1) if n == name)
-    assert_golden(tile_grid(mask, **kwargs), GOLDEN[name])
+@pytest.mark.parametrize("name", [name for name in TILINGS if not name.startswith("grid")])
+def test_greedy_equals_the_golden_tilings(cases, name):
+    mask, options = cases[name]
+    assert_golden(tile_mask(mask, **options), TILINGS[name])
 
 
-def test_every_golden_case_is_run(shared):
-    masks = load_module(shared / "reference/masks.py")
-    assert {case[0] for case in [*masks.cases(1), *masks.grid_cases(1)]} == set(GOLDEN)
+@pytest.mark.parametrize("name", [name for name in TILINGS if name.startswith("grid")])
+def test_grid_equals_the_golden_tilings(cases, name):
+    mask, options = cases[name]
+    assert_golden(tile_grid(mask, **options), TILINGS[name])
+
+
+def test_every_golden_case_is_run(cases):
+    assert cases.keys() == TILINGS.keys()
+    assert {name: (list(mask.shape), int(mask.sum()), options) for name, (mask, options) in cases.items()} == {
+        name: (case["shape"], case["mask_sum"], case["kwargs"]) for name, case in TILINGS.items()
+    }
 
 
 def assert_golden(tiling, golden):

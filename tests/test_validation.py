@@ -1,6 +1,5 @@
 """One seeded fault per rule, each found and named; nothing found where nothing is wrong."""
 
-import functools
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 
 from conftest import MISSING, SHARED
 from lakes import coordinates_image, write_lake, write_zarr
-from spora_db.catalog.sql_files import names_in_text, sql_folder
+from spora_db.catalog.sql_files import sql_folder
 from spora_db.cli import app
 from spora_db.errors import DatasetNotFoundError, UnknownNameError
 from spora_db.images import write_ometiff
@@ -35,14 +34,6 @@ STATS = "tiling/1_0mpp/default/32_tile_stats.parquet"
 SPEC = "imc/1_0mpp/standardization/quantile_clipping/uq_0.99_image"
 UPPER = f"{SPEC}/image_level_upper_quantiles.parquet"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _parse_once():
-    """Parse the SQL of the checks once, not once per fault: a third of the time of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spora_db.catalog.database.names_in_text", functools.cache(names_in_text))
-        yield
 
 
 @pytest.fixture(scope="module")
