@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,10 +11,9 @@ import pytest
 from rich.console import Console
 
 import spora_db
+from command_line import Done, call
 from lakes import write_lake
 from spora_db.cli.commands.info import info
-
-COMMAND = [sys.executable, "-c", "from spora_db.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -23,23 +21,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_lake(tmp_path_factory.mktemp("cli") / "lake", tissues=3)
 
 
-def spora(*arguments: object, lake: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "200"}
-    environment.pop("SPORA_DATASETS_DIR", None)
-    if lake is not None:
-        environment["SPORA_DATASETS_DIR"] = str(lake)
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+def spora(*arguments: object, lake: Path | None = None, code: int = 0) -> Done:
+    return call(*arguments, code=code, **({} if lake is None else {"SPORA_DATASETS_DIR": str(lake)}))
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["info"], ["sql"], ["tile"], ["standardize"]])
@@ -106,6 +89,18 @@ def test_mistakes_are_one_line_and_exit_code_1(lake, arguments, words):
     told = spora(*(str(lake) if item == "LAKE" else item for item in arguments), code=1).stderr
     assert told.startswith("spora-db: ")
     assert all(word in told for word in words), told
+
+
+def test_the_program_runs_in_a_process_of_its_own(lake):
+    command = [sys.executable, "-m", "spora_db.cli", "sql", str(lake), QUERY, "--format", "csv"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == spora("sql", lake, QUERY, "--format", "csv").stdout
+    command[4:] = ["/no/such/lake", "SELECT 1"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("spora-db: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_version_is_that_of_the_package():

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from command_line import call
 from lakes import write_lake
 from spora_db.catalog import VIEWS, Catalog
 from spora_db.catalog.sql_files import sql_names
@@ -326,47 +327,30 @@ def test_a_long_history_loses_its_oldest_entries(state, monkeypatch):
     assert history._read(history_path()) == ["two\nlines", "three"]
 
 
-def piped(*arguments: object, text: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "200"}
-    environment.pop("SPORA_DATASETS_DIR", None)
-    done = subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
-        input=text,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
 def test_statements_come_from_a_pipe_or_a_file(lake, tmp_path):
     text = "SELECT 1 AS one; -- and\nSELECT dataset FROM datasets ORDER BY 1"
     (tmp_path / "two.sql").write_text(text)
     answers = [
-        piped("sql", lake, "--format", "csv", text=text).stdout,
-        piped("sql", lake, "-f", tmp_path / "two.sql", "--format", "csv").stdout,
+        call("sql", lake, "--format", "csv", text=text).stdout,
+        call("sql", lake, "-f", tmp_path / "two.sql", "--format", "csv").stdout,
     ]
     assert answers[0] == answers[1]
     assert answers[0].replace('"', "").split() == ["one", "1", "dataset", "alpha", "beta"]
-    told = piped("sql", lake, "-f", tmp_path / "two.sql", "-o", tmp_path / "x.csv", "--format", "csv", code=1).stderr
+    told = call("sql", lake, "-f", tmp_path / "two.sql", "-o", tmp_path / "x.csv", "--format", "csv", code=1).stderr
     assert "2 statements" in told
-    assert "No query given" in piped("sql", lake, text=" -- nothing\n", code=1).stderr
+    assert "No query given" in call("sql", lake, text=" -- nothing\n", code=1).stderr
 
 
 def test_an_error_in_a_pipe_ends_it(lake):
-    done = piped("sql", lake, "--format", "csv", text="SELECT 1; SELECT agee FROM tissues; SELECT 3;", code=1)
+    done = call("sql", lake, "--format", "csv", text="SELECT 1; SELECT agee FROM tissues; SELECT 3;", code=1)
     assert "agee" in done.stderr
     assert "3" not in done.stdout
 
 
 def test_named_queries_are_listed_and_run(lake):
-    listed = piped("sql", "--queries").stdout
+    listed = call("sql", "--queries").stdout
     assert all(name in listed for name in sql_names("queries"))
-    rows = piped("sql", lake, "--query", "panel_overlap", "--format", "csv").stdout.splitlines()
+    rows = call("sql", lake, "--query", "panel_overlap", "--format", "csv").stdout.splitlines()
     assert len(rows) == 5
-    assert "panel_overlap" in piped("sql", lake, "--query", "panel_overlaps", code=1).stderr
-    assert "not several" in piped("sql", lake, "SELECT 1", "--query", "splits", code=1).stderr
+    assert "panel_overlap" in call("sql", lake, "--query", "panel_overlaps", code=1).stderr
+    assert "not several" in call("sql", lake, "SELECT 1", "--query", "splits", code=1).stderr
