@@ -7,6 +7,8 @@ LOWEST := .venv-lowest/bin
 HEART := views queries guard catalog compiled_sql images images_tiff images_zarr masks tiling statistics standardize \
 	loader datasets_golden lowest reader_faults
 LONG := --timeout 1800 -o faulthandler_timeout=0
+# a file's tests share what is made for them; files run in the order of tests/conftest.py, long ones first
+SPREAD := -n auto --dist loadfile --no-loadscope-reorder
 
 # imported again and again by the tests: what Python compiled once is kept, whatever the environment says
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,7 +28,7 @@ test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest $(SPREAD)
 
 # torch is the one build that is pinned: an older one brings gigabytes of CUDA
 .venv-lowest/.installed: pyproject.toml tests/lowest.py
@@ -38,7 +40,7 @@ test: .venv/.installed
 	touch $@
 
 test-lowest: .venv-lowest/.installed
-	$(LOWEST)/python -m pytest -n auto --dist loadfile $(HEART:%=tests/test_%.py)
+	$(LOWEST)/python -m pytest $(SPREAD) $(HEART:%=tests/test_%.py)
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow $(LONG)

@@ -1,7 +1,9 @@
 """What all tests share: where the agreed data lies, and a clear reason where it does not."""
 
+import fcntl
 import functools
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,20 @@ from types import ModuleType
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Threads of torch sleep while they wait: on few cores they would take them from the other worker."""
+
+LONG = ("wheel", "notebooks", "guard", "dialects", "cells_fit", "validation", "jobs_killed", "lending", "readme")
+"""Files that take longest, by how their names begin."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MISSING = f"needs the shared data folder {SHARED.name!r} beside the project, which is absent"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run long files first, so that no worker is left alone with one at the end."""
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: next((ranks[name] for name in ranks if item.path.stem.startswith(name)), len(ranks)))
 
 
 @pytest.fixture(scope="session")
@@ -111,8 +125,14 @@ def reference_lake(untiled_lake: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which ``spora-db demo demo`` was run, as a newcomer would; do not write into its lake."""
-    folder = tmp_path_factory.mktemp("newcomer")
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "newcomer"
     command = [sys.executable, "-c", "from spora_db.cli import main; main()", "demo", "demo"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    with folder.with_suffix(".lock").open("w") as lock:  # once for all workers
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            folder.mkdir()
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "made").touch()
     return folder

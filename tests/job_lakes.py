@@ -1,8 +1,6 @@
 """Lakes for runs over many tissues: masks alone, or images of two panels whose every statistic numpy can give."""
 
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +79,3 @@ def contents(root: Path, pattern: str = "**/*") -> dict[str, str]:
 def hidden(root: Path) -> list[str]:
     """Return what a run has left behind."""
     return [path.relative_to(root).as_posix() for path in root.rglob(".*")]
-
-
-def spora_db(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "spora_db.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload]

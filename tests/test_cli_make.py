@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from job_lakes import contents, mask_folder, spora_db, write_images, write_masks
+from command_line import call
+from job_lakes import contents, mask_folder, write_images, write_masks
 from spora_db.cli import app
 from spora_db.errors import SporaError
 
@@ -58,7 +59,7 @@ def test_quiet_says_nothing(tmp_path):
 
 def test_lines_where_there_is_no_terminal_and_a_bar_where_there_is_one(tmp_path):
     root = write_masks(tmp_path)
-    done = spora_db(*TILE, root)
+    done = call(*TILE, root)
     assert done.stderr.splitlines()[-1].startswith("tile cohort: 6 of 6 tissues, ")
     assert done.stderr.endswith(" Mpixel/s, 0 s left\n")
     assert "\x1b" not in done.stderr + done.stdout
@@ -214,7 +215,7 @@ def test_preview_draws_tissues(tmp_path, monkeypatch, name, largest):
 
 
 def test_a_read_error_is_one_line_without_a_traceback(tmp_path):
-    done = spora_db(*TILE, tmp_path / "nowhere")
+    done = call(*TILE, tmp_path / "nowhere", code=1)
     assert done.returncode == 1
     assert done.stderr.startswith("spora-db: No folder")
     assert len(done.stderr.splitlines()) == 1
