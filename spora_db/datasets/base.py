@@ -3,9 +3,9 @@
 from abc import abstractmethod
 from dataclasses import replace
 
-from spora_db.datasets.access import TissueAccess
-from spora_db.datasets.annotations import MaskAccess
+from spora_db.datasets.mask_access import MaskAccess
 from spora_db.datasets.queries import LISTED, labelled
+from spora_db.datasets.tissue_access import TissueAccess
 from spora_db.errors import ArgumentError
 from spora_db.query import SporaQuery
 from spora_db.selection import ChannelKind, Selection

@@ -8,10 +8,10 @@ import torch
 
 from spora_db.catalog import Catalog
 from spora_db.datasets._types import BrightfieldTissue, Extent, HETissue, IHCTissue, to_mode
-from spora_db.datasets.access import Region
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.datasets.cohort_images import CommonOptions
 from spora_db.datasets.modalities import HEModality, IHCModality
+from spora_db.datasets.tissue_access import Region
 from spora_db.errors import ArgumentError, unknown
 from spora_db.samples.materialize import ImagePlan
 from spora_db.selection import ChannelKind, Selection, StandardizationChoice

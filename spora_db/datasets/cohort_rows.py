@@ -96,7 +96,7 @@ class CohortRows(Settled, Dataset[Sample], ABC):
                 raise DatasetNotFoundError(message)
             with Catalog(folder) as catalog:
                 existing = modalities_with_images(catalog)
-                chosen = existing if asked is None else [name for name in expanded(asked, existing) if name in existing]
+                chosen = existing if asked is None else [item for item in expanded(asked, existing) if item in existing]
                 if not chosen:
                     logger.warning("Dataset %r is left out: it has none of the modalities %s.", name, asked)
                     continue

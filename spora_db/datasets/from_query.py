@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from spora_db.catalog import lent_catalog
 from spora_db.datasets.spora import SporaDataset
+from spora_db.datasets.standardization_choices import class_keywords
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.images.base import MissingChunks
-from spora_db.layout.names import is_rgb
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
 from spora_db.selection.compilation import compile_rows
@@ -49,7 +48,8 @@ def spora_dataset(
         tile_size=selection.tile_size if selection.unit == "tile" else None,
         tile_strategy=selection.strategy or "default",
         modality_kwargs={
-            name: {**_keywords(selection, name), "missing_chunks": missing_chunks} for name in selection.modality_names
+            name: {**class_keywords(selection, name), "missing_chunks": missing_chunks}
+            for name in selection.modality_names
         },
         kind=selection.channels.kind,
         seed=seed,
@@ -73,21 +73,3 @@ def _check_expressible(selection: Selection) -> None:
         if chosen:
             message = f"{what} has no counterpart in SporaDataset; use to_torch() instead."
             raise ArgumentError(message)
-
-
-def _keywords(selection: Selection, modality: str) -> dict[str, Any]:
-    """Return the keywords of a modality's class that stand for the choices of a query."""
-    choice = selection.standardization
-    if is_rgb(modality):
-        return {"mean_std_type": choice.spec(modality)}
-    return {
-        "standardization": choice.spec(modality),
-        "stats_level": choice.stats_level,
-        "use_mean_std": choice.use_mean_std,
-        "disable_quantile_mask": choice.disable_quantile_mask,
-        "quantile_level": choice.quantile_level,
-        "filter_list": [name for name, _ in choice.filters],
-        "filter_params": {name: dict(pairs) for name, pairs in choice.filters},
-        "halo": choice.halo,
-        "replace_nuclear_uniprot_ids": selection.channels.replace_nuclear,
-    }

@@ -1,10 +1,11 @@
 """Modalities: their names, and their folders below a dataset."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
 from spora_db.errors import ArgumentError, unknown
+from spora_db.layout.names import MODALITIES, modality_folder, modality_row
 from spora_db.standardization.settled import Settled
 
 
@@ -98,19 +99,27 @@ class MIBIModality(_Modality):
     canonical_dir: str = "mibi"
 
 
-MultiplexModality: TypeAlias = IMCModality | CODEXModality | CycIFModality | MIBIModality
+@dataclass(kw_only=True)
+class OtherModality(_Modality):
+    """A modality with a panel that has no class of its own; attributes as :class:`HEModality`."""
+
+    name: str
+    canonical_dir: str
+
+
+MultiplexModality: TypeAlias = IMCModality | CODEXModality | CycIFModality | MIBIModality | OtherModality
 Modality: TypeAlias = HEModality | IHCModality | MultiplexModality
 ModKey: TypeAlias = str | Modality
 
 
-MULTIPLEX_MODALITIES: dict[str, type[MultiplexModality]] = {
+MULTIPLEX_MODALITIES: dict[str, type[IMCModality | CODEXModality | CycIFModality | MIBIModality]] = {
     "imc": IMCModality,
     "codex": CODEXModality,
     "cycif": CycIFModality,
     "mibi": MIBIModality,
 }
 ALIASES = {"phenocycler": "codex"}
-_CLASSES: dict[str, type[Modality]] = {"he": HEModality, "ihc": IHCModality, **MULTIPLEX_MODALITIES}
+_CLASSES: dict[str, Callable[[], Modality]] = {"he": HEModality, "ihc": IHCModality, **MULTIPLEX_MODALITIES}
 
 
 def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality:  # noqa: ANN401 - a union
@@ -140,8 +149,10 @@ def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality
         found = _CLASSES[folded]()
     elif folded.startswith("ihc_"):
         found = IHCModality(name=f"ihc_{modality_str[len('ihc_') :]}")
+    elif (row := modality_row(folded)) is not None and not row.is_rgb:
+        found = OtherModality(name=folded, canonical_dir=modality_folder(folded))
     else:
-        raise unknown("modality", modality_str, ("he", "ihc_<marker>", *MULTIPLEX_MODALITIES, *ALIASES))
+        raise unknown("modality", modality_str, (*(row.name for row in MODALITIES), *ALIASES))
     if not is_valid_modality_instance(found, union_type):
         kinds = [kind.__name__ for kind in get_args(union_type) or (union_type,)]
         raise unknown("modality", modality_str, kinds, where="union_type")

@@ -4,27 +4,28 @@ import copy
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Unpack, cast
+from typing import Any, ClassVar, Unpack
 
 from spora_db.arrays import Bools, Objects
 from spora_db.catalog import Catalog
 from spora_db.datasets._types import MultiplexTissue, texts, to_mode
-from spora_db.datasets.access import Region
 from spora_db.datasets.base import BaseImagingDataset
 from spora_db.datasets.cohort_images import CommonOptions
 from spora_db.datasets.delivery import Delivery, deliver
 from spora_db.datasets.frames import read_panel
 from spora_db.datasets.live_panel import LivePanel
-from spora_db.datasets.modalities import MULTIPLEX_MODALITIES, ModKey, modality_name
+from spora_db.datasets.modalities import ModKey, modality_name
 from spora_db.datasets.panel_access import PanelAccess
 from spora_db.datasets.queries import measured
+from spora_db.datasets.standardization_choices import choice_of
+from spora_db.datasets.tissue_access import Region
 from spora_db.errors import ArgumentError, unknown
+from spora_db.layout import MULTIPLEX_MODALITIES
 from spora_db.samples.materialize import REMEMBERED
-from spora_db.selection import ChannelChoice, ChannelKind, Selection, StandardizationChoice, StatsLevel
-from spora_db.standardization.filters import PARAMETERS, FilterFactory
+from spora_db.selection import ChannelChoice, ChannelKind, Selection, StatsLevel
+from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.specs import parse_spec
 from spora_db.standardization.standardizer import Standardizer, build_standardizer
-from spora_db.standardization.tables import statistics_folder
 
 
 class MultiplexImagingDataset(PanelAccess):
@@ -143,28 +144,9 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
             **self._options,
         )  # fmt: skip
 
-    def _choice(self) -> StandardizationChoice:
-        """Return what the standardizer does, as a query says it."""
-        standardizer: Standardizer = self._standardizer
-        spec, filters = standardizer.spec, self.filter_factory.filters
-        text = str(spec)
-        if spec.needs_statistics:
-            place = statistics_folder(standardizer.folder, spec)
-            text = f"{place.parent.name}/{place.name}"
-        parameters = [tuple((key, getattr(item, key)) for key in PARAMETERS[item.name]) for item in filters]
-        return StandardizationChoice(
-            specs=((None, text),),
-            stats_level=cast("StatsLevel | None", standardizer.stats_level),
-            use_mean_std=standardizer.use_mean_std,
-            disable_quantile_mask=standardizer.disable_quantile_mask,
-            filters=tuple(zip([item.name for item in filters], parameters, strict=True)),
-            halo=self.halo,
-            quantile_level=spec.quantile_level,
-        )
-
     def _standardized(self, selection: Selection, kind: ChannelKind) -> Selection:
         channels = ChannelChoice(kind=kind, replace_nuclear=self.replace_nuclear_uniprot_ids)
-        return replace(selection, channels=channels, standardization=self._choice())
+        return replace(selection, channels=channels, standardization=choice_of(self._standardizer, halo=self.halo))
 
     def _facts(self) -> dict[str, object]:
         standardizer, own = self._standardizer, self.path / self.modality.canonical_dir / self.resolution
