@@ -12,167 +12,97 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from spora_db.audit import Audit
-    from spora_db.catalog import Catalog
-    from spora_db.datasets import (
-        BalancedSampler,
-        BaseImagingDataset,
-        CellMask,
-        CODEXModality,
-        ComposedImagingDataset,
-        ComposedTissue,
-        CycIFModality,
-        HEImagingDataset,
-        HEModality,
-        HETissue,
-        IHCModality,
-        IHCTissue,
-        IMCModality,
-        MIBIModality,
-        MultiplexImagingDataset,
-        MultiplexTissue,
-        SingleIHCImagingDataset,
-        SporaDataset,
-        TissueMask,
-        collate_tissues,
-        get_modality_from_str,
-        is_valid_modality_instance,
-    )
-    from spora_db.errors import LockError, SporaError
-    from spora_db.images import open_image, read_region
-    from spora_db.importing import import_dataset
-    from spora_db.jobs import standardize_lake, tile_lake
-    from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
-    from spora_db.loading.dataset import PlanDataset
-    from spora_db.loading.device import standardize_batch
-    from spora_db.loading.loader import TileLoader, WorkerError
-    from spora_db.loading.panel_batches import PanelBatchSampler
-    from spora_db.loading.sampler import TileSampler
-    from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
-    from spora_db.plan import Plan
-    from spora_db.query import SporaQuery
-    from spora_db.standardization.filters import FilterFactory
-    from spora_db.standardization.specs import register_standardizer
-    from spora_db.standardization.standardizer import build_standardizer
-    from spora_db.tiling import tile_grid, tile_mask
-    from spora_db.tiling.published import Tile, best_mask_tiling_try_to_stop, get_grid_tile
-    from spora_db.validation import validate
-
-__all__ = [
-    "Audit",
-    "BalancedSampler",
-    "BaseImagingDataset",
-    "CODEXModality",
-    "Catalog",
-    "CellMask",
-    "ComposedImagingDataset",
-    "ComposedTissue",
-    "CycIFModality",
-    "FilterFactory",
-    "HEImagingDataset",
-    "HEModality",
-    "HETissue",
-    "IHCModality",
-    "IHCTissue",
-    "IMCModality",
-    "LockError",
-    "MIBIModality",
-    "MultiplexImagingDataset",
-    "MultiplexTissue",
-    "PanelBatchSampler",
-    "Plan",
-    "PlanDataset",
-    "SingleIHCImagingDataset",
-    "SporaDataset",
-    "SporaError",
-    "SporaQuery",
-    "Tile",
-    "TileLoader",
-    "TileSampler",
-    "TissueMask",
-    "WorkerError",
-    "best_mask_tiling_try_to_stop",
-    "build_standardizer",
-    "collate_list",
-    "collate_packed",
-    "collate_padded",
-    "collate_panel",
-    "collate_tissues",
-    "get_grid_tile",
-    "get_modality_from_str",
-    "import_dataset",
-    "is_valid_modality_instance",
-    "load_label_mask",
-    "load_mask",
-    "load_tissue_mask",
-    "open_image",
-    "read_region",
-    "register_standardizer",
-    "standardize_batch",
-    "standardize_lake",
-    "tile_grid",
-    "tile_lake",
-    "tile_mask",
-    "validate",
-]
+    from spora_db.audit import Audit as Audit
+    from spora_db.catalog import Catalog as Catalog
+    from spora_db.datasets import BalancedSampler as BalancedSampler
+    from spora_db.datasets import BaseImagingDataset as BaseImagingDataset
+    from spora_db.datasets import CellMask as CellMask
+    from spora_db.datasets import CODEXModality as CODEXModality
+    from spora_db.datasets import ComposedImagingDataset as ComposedImagingDataset
+    from spora_db.datasets import ComposedTissue as ComposedTissue
+    from spora_db.datasets import CycIFModality as CycIFModality
+    from spora_db.datasets import HEImagingDataset as HEImagingDataset
+    from spora_db.datasets import HEModality as HEModality
+    from spora_db.datasets import HETissue as HETissue
+    from spora_db.datasets import IHCModality as IHCModality
+    from spora_db.datasets import IHCTissue as IHCTissue
+    from spora_db.datasets import IMCModality as IMCModality
+    from spora_db.datasets import MIBIModality as MIBIModality
+    from spora_db.datasets import MultiplexImagingDataset as MultiplexImagingDataset
+    from spora_db.datasets import MultiplexTissue as MultiplexTissue
+    from spora_db.datasets import SingleIHCImagingDataset as SingleIHCImagingDataset
+    from spora_db.datasets import SporaDataset as SporaDataset
+    from spora_db.datasets import TissueMask as TissueMask
+    from spora_db.datasets import collate_tissues as collate_tissues
+    from spora_db.datasets import get_modality_from_str as get_modality_from_str
+    from spora_db.datasets import is_valid_modality_instance as is_valid_modality_instance
+    from spora_db.errors import LockError as LockError
+    from spora_db.errors import SporaError as SporaError
+    from spora_db.images import open_image as open_image
+    from spora_db.images import read_region as read_region
+    from spora_db.importing import import_dataset as import_dataset
+    from spora_db.jobs import standardize_lake as standardize_lake
+    from spora_db.jobs import tile_lake as tile_lake
+    from spora_db.loading.collates import collate_list as collate_list
+    from spora_db.loading.collates import collate_packed as collate_packed
+    from spora_db.loading.collates import collate_padded as collate_padded
+    from spora_db.loading.collates import collate_panel as collate_panel
+    from spora_db.loading.dataset import PlanDataset as PlanDataset
+    from spora_db.loading.device import standardize_batch as standardize_batch
+    from spora_db.loading.loader import TileLoader as TileLoader
+    from spora_db.loading.loader import WorkerError as WorkerError
+    from spora_db.loading.panel_batches import PanelBatchSampler as PanelBatchSampler
+    from spora_db.loading.sampler import TileSampler as TileSampler
+    from spora_db.masks import load_label_mask as load_label_mask
+    from spora_db.masks import load_mask as load_mask
+    from spora_db.masks import load_tissue_mask as load_tissue_mask
+    from spora_db.plan import Plan as Plan
+    from spora_db.query import SporaQuery as SporaQuery
+    from spora_db.standardization.filters import FilterFactory as FilterFactory
+    from spora_db.standardization.specs import register_standardizer as register_standardizer
+    from spora_db.standardization.standardizer import build_standardizer as build_standardizer
+    from spora_db.tiling import tile_grid as tile_grid
+    from spora_db.tiling import tile_mask as tile_mask
+    from spora_db.tiling.published import Tile as Tile
+    from spora_db.tiling.published import best_mask_tiling_try_to_stop as best_mask_tiling_try_to_stop
+    from spora_db.tiling.published import get_grid_tile as get_grid_tile
+    from spora_db.validation import validate as validate
 
 _HOMES = {
-    "Audit": "audit",
-    "BalancedSampler": "datasets",
-    "BaseImagingDataset": "datasets",
-    "CODEXModality": "datasets",
-    "Catalog": "catalog",
-    "CellMask": "datasets",
-    "ComposedImagingDataset": "datasets",
-    "ComposedTissue": "datasets",
-    "CycIFModality": "datasets",
-    "FilterFactory": "standardization.filters",
-    "HEImagingDataset": "datasets",
-    "HEModality": "datasets",
-    "HETissue": "datasets",
-    "IHCModality": "datasets",
-    "IHCTissue": "datasets",
-    "IMCModality": "datasets",
-    "LockError": "errors",
-    "MIBIModality": "datasets",
-    "MultiplexImagingDataset": "datasets",
-    "MultiplexTissue": "datasets",
-    "PanelBatchSampler": "loading.panel_batches",
-    "Plan": "plan",
-    "PlanDataset": "loading.dataset",
-    "SingleIHCImagingDataset": "datasets",
-    "SporaDataset": "datasets",
-    "SporaError": "errors",
-    "SporaQuery": "query",
-    "Tile": "tiling.published",
-    "TileLoader": "loading.loader",
-    "TileSampler": "loading.sampler",
-    "TissueMask": "datasets",
-    "WorkerError": "loading.loader",
-    "best_mask_tiling_try_to_stop": "tiling.published",
-    "build_standardizer": "standardization.standardizer",
-    "collate_list": "loading.collates",
-    "collate_packed": "loading.collates",
-    "collate_padded": "loading.collates",
-    "collate_panel": "loading.collates",
-    "collate_tissues": "datasets",
-    "get_grid_tile": "tiling.published",
-    "get_modality_from_str": "datasets",
-    "import_dataset": "importing",
-    "is_valid_modality_instance": "datasets",
-    "load_label_mask": "masks",
-    "load_mask": "masks",
-    "load_tissue_mask": "masks",
-    "open_image": "images",
-    "read_region": "images",
-    "register_standardizer": "standardization.specs",
-    "standardize_batch": "loading.device",
-    "standardize_lake": "jobs",
-    "tile_grid": "tiling",
-    "tile_lake": "jobs",
-    "tile_mask": "tiling",
-    "validate": "validation",
-}
+    name: home
+    for home, names in {
+        "audit": "Audit",
+        "catalog": "Catalog",
+        "datasets":
+            "BalancedSampler BaseImagingDataset CODEXModality CellMask ComposedImagingDataset ComposedTissue "
+            "CycIFModality HEImagingDataset HEModality HETissue IHCModality IHCTissue IMCModality MIBIModality "
+            "MultiplexImagingDataset MultiplexTissue SingleIHCImagingDataset SporaDataset TissueMask "
+            "collate_tissues get_modality_from_str is_valid_modality_instance",
+        "errors": "LockError SporaError",
+        "images": "open_image read_region",
+        "importing": "import_dataset",
+        "jobs": "standardize_lake tile_lake",
+        "loading.collates": "collate_list collate_packed collate_padded collate_panel",
+        "loading.dataset": "PlanDataset",
+        "loading.device": "standardize_batch",
+        "loading.loader": "TileLoader WorkerError",
+        "loading.panel_batches": "PanelBatchSampler",
+        "loading.sampler": "TileSampler",
+        "masks": "load_label_mask load_mask load_tissue_mask",
+        "plan": "Plan",
+        "query": "SporaQuery",
+        "standardization.filters": "FilterFactory",
+        "standardization.specs": "register_standardizer",
+        "standardization.standardizer": "build_standardizer",
+        "tiling": "tile_grid tile_mask",
+        "tiling.published": "Tile best_mask_tiling_try_to_stop get_grid_tile",
+        "validation": "validate",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
+"""Every public name and the module that holds it."""
+
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:
@@ -186,4 +116,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """List the public names, also those that are not imported yet."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})

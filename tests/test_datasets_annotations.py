@@ -17,9 +17,11 @@ from spora_db.datasets import (
     MultiplexImagingDataset,
     get_modality_from_str,
     is_valid_modality_instance,
+    modalities,
 )
 from spora_db.errors import UnknownNameError
 from spora_db.layout import modality_folder
+from spora_db.layout import names as layout_names
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,15 @@ def test_an_unknown_modality_lists_those_there_are():
     with pytest.raises(UnknownNameError, match="codex, cycif, he, ihc_<marker>, imc, mibi, phenocycler"):
         get_modality_from_str("desi")
     assert not is_valid_modality_instance("imc")
+
+
+def test_a_modality_that_is_one_row_more_is_found_by_name(monkeypatch):
+    rows = (*layout_names.MODALITIES, layout_names.Modality(name="orion", title="Orion"))
+    for module in (layout_names, modalities):
+        monkeypatch.setattr(module, "MODALITIES", rows)
+    found = get_modality_from_str("Orion")
+    assert (found.name, found.canonical_dir, is_valid_modality_instance(found)) == ("orion", "orion", True)
+    assert found == modalities.modality_of(found)
 
 
 def test_cell_instances_are_int32(dataset):
