@@ -51,14 +51,13 @@ class Filter:
         if self.name not in PARAMETERS:
             raise unknown("filter", self.name, PARAMETERS)
         if isinstance(self.kernel_size, bool) or not isinstance(self.kernel_size, int | np.integer):
-            message = f"kernel_size of {self.name} must be an odd number of pixels; got {self.kernel_size!r}."
-            raise ArgumentError(message)
+            raise ArgumentError(
+                f"kernel_size of {self.name} must be an odd number of pixels; got {self.kernel_size!r}."
+            )
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            message = f"kernel_size of {self.name} must be odd and positive; got {self.kernel_size}."
-            raise ArgumentError(message)
+            raise ArgumentError(f"kernel_size of {self.name} must be odd and positive; got {self.kernel_size}.")
         if not (np.isfinite(self.sigma) and self.sigma > 0):
-            message = f"sigma of {self.name} must be a positive number of pixels; got {self.sigma}."
-            raise ArgumentError(message)
+            raise ArgumentError(f"sigma of {self.name} must be a positive number of pixels; got {self.sigma}.")
         if self.padding not in PADDINGS:
             raise unknown("padding", self.padding, PADDINGS, where=f"filter {self.name!r}")
 
@@ -87,11 +86,10 @@ class Filter:
         _, height, width = planes.shape
         margin = self.margin
         if self.padding == "reflect" and min(height, width) <= margin:
-            message = (
+            raise ArgumentError(
                 f"Planes of {height} x {width} pixels are too small for a {self.name} of kernel_size "
                 f"{self.kernel_size}: reflecting needs more than {margin} pixels each way."
             )
-            raise ArgumentError(message)
         padded = np.empty((height + 2 * margin, width + 2 * margin), np.float32)
         result = np.empty((height, width), np.float32)
         between = np.empty((padded.shape[0], width), np.float32)
@@ -143,8 +141,9 @@ class FilterFactory(Settled):
     def __post_init__(self) -> None:
         """Build the filters; the sequence may be any, a name alone is refused."""
         if isinstance(self.filters_to_apply, str):
-            message = f"filters must be a sequence of names, such as [{self.filters_to_apply!r}]; got a text."
-            raise ArgumentError(message)
+            raise ArgumentError(
+                f"filters must be a sequence of names, such as [{self.filters_to_apply!r}]; got a text."
+            )
         names = [ALIASES.get(name, name) for name in self.filters_to_apply]
         params = {ALIASES.get(name, name): dict(given) for name, given in (self.filter_params or {}).items()}
         self.filters_to_apply, self.filter_params = fixed(list(self.filters_to_apply)), fixed(self.filter_params)
@@ -187,11 +186,10 @@ class FilterFactory(Settled):
         """
         source = as_array(x)
         if source.ndim not in (2, 3, 4) or source.dtype.kind not in "buif":
-            message = (
+            raise ArgumentError(
                 "Filters need real numbers of shape (N, C, H, W), (C, H, W) or (H, W); "
                 f"got {source.dtype} of shape {source.shape}."
             )
-            raise ArgumentError(message)
         planes = np.array(source, dtype=np.float32, copy=True, order="C")
         if planes.size:
             self.apply_in_place(planes.reshape(-1, *planes.shape[-2:]))

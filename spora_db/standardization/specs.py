@@ -55,14 +55,14 @@ class Spec:
     def __post_init__(self) -> None:
         """Refuse quantiles that no table can hold."""
         if (self.upper is None) != (self.quantile_level is None) or (self.lower is not None and self.upper is None):
-            message = f"A standardization spec needs both upper and quantile_level, or neither; got {self!r}."
-            raise ArgumentError(message)
+            raise ArgumentError(
+                f"A standardization spec needs both upper and quantile_level, or neither; got {self!r}."
+            )
         lower = 0.0 if self.lower is None else self.lower
         if self.upper is not None and not (math.isfinite(self.upper) and 0.0 <= lower < self.upper <= 1.0):
-            message = (
+            raise ArgumentError(
                 f"Quantiles of a spec must satisfy 0 <= lower < upper <= 1; got lower={lower}, upper={self.upper}."
             )
-            raise ArgumentError(message)
 
     def __str__(self) -> str:
         """Return the folder name, ``<method>/uq_<upper>[_lq_<lower>]_<level>``."""
@@ -148,17 +148,20 @@ def register_standardizer(name: str, transform: Elementwise) -> None:
     0.99
     """
     if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name in (*BUILT_IN, *RGB_PRESETS, "rgb"):
-        message = f"Cannot register a standardizer as {name!r}: use letters, digits and underscores, no built-in name."
-        raise ArgumentError(message)
+        raise ArgumentError(
+            f"Cannot register a standardizer as {name!r}: use letters, digits and underscores, no built-in name."
+        )
     if not callable(transform):
-        message = f"The transform of standardizer {name!r} must be a function; got {type(transform).__name__}."
-        raise ArgumentError(message)
+        raise ArgumentError(
+            f"The transform of standardizer {name!r} must be a function; got {type(transform).__name__}."
+        )
     scalar = getattr(transform, "py_func", None)
     named = scalar or transform
     origin = (str(getattr(named, "__module__", "")), str(getattr(named, "__qualname__", repr(named))))
     if _registered.get(name, (origin,))[0] != origin:
-        message = f"Standardizer {name!r} is registered already, for {_registered[name][0][1]}; choose another name."
-        raise ArgumentError(message)
+        raise ArgumentError(
+            f"Standardizer {name!r} is registered already, for {_registered[name][0][1]}; choose another name."
+        )
     if scalar is not None:
         import numba
 
@@ -204,8 +207,7 @@ def parse_spec(text: "str | Spec", *, quantile_level: str | None = None) -> Spec
     if isinstance(text, Spec):
         return text
     if not isinstance(text, str):
-        message = f"A standardization spec is a text such as {FORM}; got {type(text).__name__}."
-        raise ArgumentError(message)
+        raise ArgumentError(f"A standardization spec is a text such as {FORM}; got {type(text).__name__}.")
     stripped = text.strip().strip("/")
     if stripped in RGB_PRESETS:
         return Spec(method=stripped)
@@ -214,18 +216,17 @@ def parse_spec(text: "str | Spec", *, quantile_level: str | None = None) -> Spec
         raise _unknown_method(method)
     match = _QUANTILES.fullmatch(rest)
     if match is None:
-        message = f"Standardization spec {text!r} is not of the form {FORM}."
-        raise ArgumentError(message)
+        raise ArgumentError(f"Standardization spec {text!r} is not of the form {FORM}.")
     level = match["level"] or quantile_level
     if level is None:
-        message = (
+        raise ArgumentError(
             f"Standardization spec {text!r} does not say whether its quantiles are per image or global: "
             "add '_image' or '_global', or pass quantile_level."
         )
-        raise ArgumentError(message)
     if quantile_level not in (None, level):
-        message = f"Standardization spec {text!r} has {level}-level quantiles, but quantile_level={quantile_level!r}."
-        raise ArgumentError(message)
+        raise ArgumentError(
+            f"Standardization spec {text!r} has {level}-level quantiles, but quantile_level={quantile_level!r}."
+        )
     lower = None if match["lower"] is None else float(match["lower"])
     return Spec(
         method=method, upper=float(match["upper"]), lower=lower, quantile_level=cast(Level, level), text=stripped

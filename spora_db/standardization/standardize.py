@@ -76,17 +76,17 @@ def _check_block(pixels: AnyArray, out: Float32, transform: Transform, slots: In
         or shape[1] > out.shape[1]
         or shape[2] > out.shape[2]
     ):
-        message = f"Pixels of shape {shape} for {len(slots)} slots do not fit into a result of shape {out.shape}."
-        raise ArgumentError(message)
+        raise ArgumentError(
+            f"Pixels of shape {shape} for {len(slots)} slots do not fit into a result of shape {out.shape}."
+        )
     if out.dtype != np.float32 or len(transform) != out.shape[0]:
-        message = f"The result must be float32 with {len(transform)} channels; got {out.dtype} with {out.shape[0]}."
-        raise ArgumentError(message)
+        raise ArgumentError(
+            f"The result must be float32 with {len(transform)} channels; got {out.dtype} with {out.shape[0]}."
+        )
     if pixels.dtype.kind not in "buif":
-        message = f"Pixels must be real numbers; got {pixels.dtype}."
-        raise ArgumentError(message)
+        raise ArgumentError(f"Pixels must be real numbers; got {pixels.dtype}.")
     if len(slots) and (slots.min() < 0 or slots.max() >= out.shape[0]):
-        message = f"Slots must lie in 0..{out.shape[0] - 1}; got {slots.min()}..{slots.max()}."
-        raise ArgumentError(message)
+        raise ArgumentError(f"Slots must lie in 0..{out.shape[0] - 1}; got {slots.min()}..{slots.max()}.")
 
 
 def _run(
@@ -120,11 +120,10 @@ def _apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
         plane = out[slot]
         result = np.asarray(transform.function(plane))
         if result.shape != plane.shape:
-            message = (
+            raise ArgumentError(
                 f"The function of standardizer {transform.method!r} must keep the shape of its pixels: "
                 f"it was given {plane.shape} and returned {result.shape}."
             )
-            raise ArgumentError(message)
         np.copyto(plane, result, casting="same_kind")
         _run(AFFINE, plane[None], out, np.array([slot]), transform.coefficients)
 
@@ -190,26 +189,23 @@ def standardize_region(
     """
     pages = np.asarray(pages, dtype=np.int64)
     if height < 1 or width < 1 or len(pages) != len(transform):
-        message = (
+        raise ArgumentError(
             f"A region needs a positive height and width and as many pages as the transform has channels; "
             f"got height={height}, width={width}, {len(pages)} pages, {len(transform)} channels."
         )
-        raise ArgumentError(message)
     shape = (len(pages), height, width)
     _, image_height, image_width = reader.shape
     top, left = max(row, 0), max(col, 0)
     bottom, right = min(row + height, image_height), min(col + width, image_width)
     if not pad and (top, left, bottom, right) != (row, col, row + height, col + width):
-        message = (
+        raise ArgumentError(
             f"Region of {height} x {width} pixels at row {row}, col {col} crosses the edge of an image of "
             f"{image_height} x {image_width} pixels; pass pad=True to fill with zeros what lies outside."
         )
-        raise ArgumentError(message)
     if out is None:
         out = np.empty(shape, np.float32)
     elif out.shape != shape or out.dtype != np.float32:
-        message = f"out must be float32 of shape {shape}; got {out.dtype} of shape {out.shape}."
-        raise ArgumentError(message)
+        raise ArgumentError(f"out must be float32 of shape {shape}; got {out.dtype} of shape {out.shape}.")
     if not len(pages):
         return out
     if bottom <= top or right <= left:

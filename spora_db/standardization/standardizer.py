@@ -71,11 +71,10 @@ class Standardizer(Settled, TableFrames):
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse as filters what is none: they are run fused with reading, not by a method of theirs."""
         if name == "filter_factory" and not isinstance(value, FilterFactory | None):
-            message = (
+            raise ArgumentError(
                 f"filter_factory must be a FilterFactory or None; got {value!r}. Filters of your own go into the "
                 "method apply of a standardizer of your own."
             )
-            raise ArgumentError(message)
         super().__setattr__(name, value)
 
     @property
@@ -191,25 +190,24 @@ class Standardizer(Settled, TableFrames):
             If the tables lack the tissue or a channel.
         """
         if (selected_mask is None) == (image_loading_mask is None):
-            message = "Give selected_mask, or the same as image_loading_mask: the channels that the planes of x are of."
-            raise ArgumentError(message)
+            raise ArgumentError(
+                "Give selected_mask, or the same as image_loading_mask: the channels that the planes of x are of."
+            )
         chosen = image_loading_mask if selected_mask is None else selected_mask
         measured, selected = np.asarray(measured_mask, dtype=bool), np.asarray(chosen, dtype=bool)
         planes = as_array(x)
         count = int(measured.sum())
         if measured.shape != (len(self.channel_names),) or selected.shape not in ((count,), measured.shape):
-            message = (
+            raise ArgumentError(
                 f"Masks of tissue {tissue_id!r} do not fit: measured_mask {measured.shape} must be over the "
                 f"{len(self.channel_names)} channels of the panel, selected_mask {selected.shape} over the panel "
                 f"or over the {count} measured channels."
             )
-            raise ArgumentError(message)
         if planes.ndim != 3 or planes.shape[0] != selected.sum():
-            message = (
+            raise ArgumentError(
                 f"x of tissue {tissue_id!r} must be (channels, height, width) with the {int(selected.sum())} planes "
                 f"that selected_mask selects; got {planes.shape}."
             )
-            raise ArgumentError(message)
         over = measured if len(selected) == count else np.ones_like(measured)
         if self.spec.needs_statistics:
             statistics = self.statistics(tissue_id, over)
@@ -284,8 +282,7 @@ def build_standardizer(
     if spec.needs_statistics:
         statistics_folder(folder, spec)
     elif spec.method != "identity":
-        message = f"{str(spec)!r} standardizes RGB images; use spora_db.standardize.rgb_transform for those."
-        raise ArgumentError(message)
+        raise ArgumentError(f"{str(spec)!r} standardizes RGB images; use spora_db.standardize.rgb_transform for those.")
     if verbose:
         import logging
 

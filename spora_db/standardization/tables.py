@@ -90,11 +90,10 @@ def statistics_folder(folder: str | Path, spec: str | Spec, *, quantile_level: s
         sorted(str(path.parent.relative_to(root)) for path in root.glob("*/uq_*/*.parquet")) if root.is_dir() else []
     )
     known = "There are: " + ", ".join(dict.fromkeys(there)) + "." if there else "There are none at all."
-    message = (
+    raise StatisticsNotFoundError(
         f"No statistics for {str(parsed)!r} in {root}: expected the folder {root / str(parsed)}. {known} "
         "Compute them with `spora-db standardize`."
     )
-    raise StatisticsNotFoundError(message)
 
 
 def load_statistics(
@@ -187,33 +186,31 @@ def moments_level(folder: Path, wanted: str | None = None) -> Level:
     for level in levels:
         if all((folder / f"{level}_level_{kind}.parquet").is_file() for kind in MOMENT_TABLES):
             return level
-    message = (
+    raise StatisticsNotFoundError(
         f"No means and standard deviations in {folder}: expected global_level_means.parquet and "
         "global_level_stds.parquet, or the same at image level. Compute them, or pass use_mean_std=False."
     )
-    raise StatisticsNotFoundError(message)
 
 
 def _lookup(path: Path, *, level: Level, tissue_id: str, names: tuple[str, ...]) -> Float64:
     table = wide_table(path)
     if level == "global":
         if len(table.values) != 1:
-            message = f"Global statistics {path} must have exactly one row; it has {len(table.values)}."
-            raise TableError(message)
+            raise TableError(f"Global statistics {path} must have exactly one row; it has {len(table.values)}.")
         row = 0
     else:
         if table.rows is None or tissue_id not in table.rows:
             have = "no tissue ids at all" if table.rows is None else f"{len(table.rows)} tissues"
-            message = (
+            raise StatisticsNotFoundError(
                 f"No row for tissue {tissue_id!r} in {path} ({have}). "
                 "Compute its statistics, or use a spec whose tables are at global level."
             )
-            raise StatisticsNotFoundError(message)
         row = table.rows[tissue_id]
     absent = [name for name in names if name not in table.columns]
     if absent:
-        message = f"{path} has no numeric column for {', '.join(map(repr, absent))}; it has {', '.join(table.columns)}."
-        raise StatisticsNotFoundError(message)
+        raise StatisticsNotFoundError(
+            f"{path} has no numeric column for {', '.join(map(repr, absent))}; it has {', '.join(table.columns)}."
+        )
     return table.values[row, [table.columns[name] for name in names]]
 
 
@@ -221,16 +218,15 @@ def _of_frame(frame: "pd.DataFrame", kind: str, *, tissue_id: str, names: tuple[
     """Return a tissue's values from a table that a client holds; one row stands for all tissues."""
     absent = [name for name in names if name not in frame.columns]
     if absent:
-        message = f"The edited table {kind} has no column for {', '.join(map(repr, absent))}."
-        raise StatisticsNotFoundError(message)
+        raise StatisticsNotFoundError(f"The edited table {kind} has no column for {', '.join(map(repr, absent))}.")
     if tissue_id in frame.index:
         row = frame.loc[tissue_id]
     elif len(frame) == 1 and frame.index.dtype.kind in "iu":
         row = frame.iloc[0]
     else:
-        message = f"The edited table {kind} has no row for tissue {tissue_id!r} ({len(frame)} rows)."
-        raise StatisticsNotFoundError(message)
+        raise StatisticsNotFoundError(
+            f"The edited table {kind} has no row for tissue {tissue_id!r} ({len(frame)} rows)."
+        )
     if row.ndim != 1 or not frame.columns.is_unique:
-        message = f"The edited table {kind} has tissue {tissue_id!r} or a channel more than once."
-        raise TableError(message)
+        raise TableError(f"The edited table {kind} has tissue {tissue_id!r} or a channel more than once.")
     return np.asarray(row[list(names)], dtype=np.float64)

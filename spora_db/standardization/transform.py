@@ -63,8 +63,7 @@ class Transform:
             object.__setattr__(self, name, parts[name])
         if len({part.shape for part in parts.values()}) != 1 or parts["lower"].ndim != 1:
             shapes = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
-            message = f"lower, upper, mean and std of a Transform must be of one shape (C,); got {shapes}."
-            raise ArgumentError(message)
+            raise ArgumentError(f"lower, upper, mean and std of a Transform must be of one shape (C,); got {shapes}.")
         modes = {"identity": CONVERT, "quantile_clipping": CLIP, "quantile_clipping_log1p": LOG1P, "rgb": CLIP}
         if self.function is None and self.method not in modes:
             if self.method not in methods():
@@ -133,10 +132,9 @@ def dtype_maximum(dtype: npt.DTypeLike) -> float:
     """
     kind = np.dtype(dtype)
     if kind.kind != "u":
-        message = (
+        raise ArgumentError(
             f"RGB standardization needs pixels of an unsigned integer dtype (uint8, uint16); the image has {kind}."
         )
-        raise ArgumentError(message)
     return float(np.iinfo(kind).max)
 
 

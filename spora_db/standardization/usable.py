@@ -74,8 +74,7 @@ def unusable(
         return found
     if use_mean_std:
         if mean is None or std is None:
-            message = "usable_channels needs mean and std where use_mean_std is set."
-            raise ArgumentError(message)
+            raise ArgumentError("usable_channels needs mean and std where use_mean_std is set.")
         centre, spread = (np.asarray(part, dtype=np.float64) for part in (mean, std))
         found[~(spread > 0)] = 7
         found[~(np.isfinite(centre) & np.isfinite(spread))] = 6

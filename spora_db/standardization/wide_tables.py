@@ -60,8 +60,9 @@ def wide_table(path: str | Path) -> WideTable:
     try:
         current = stamp(path)
     except OSError as error:
-        message = f"No statistics table {path}: {error.strerror}. Compute it with `spora-db standardize`."
-        raise StatisticsNotFoundError(message) from error
+        raise StatisticsNotFoundError(
+            f"No statistics table {path}: {error.strerror}. Compute it with `spora-db standardize`."
+        ) from error
     known = _TABLES.get(path)
     if known is None or known[0] != current:
         known = (current, _read(path))
@@ -76,17 +77,16 @@ def _read(path: Path) -> WideTable:
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows * max(file.metadata.num_columns, 1) > MOST_CELLS:
-                message = f"{path} claims {file.metadata.num_rows} x {file.metadata.num_columns} cells; refused."
-                raise FileFormatError(message)
+                raise FileFormatError(
+                    f"{path} claims {file.metadata.num_rows} x {file.metadata.num_columns} cells; refused."
+                )
             table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, FileFormatError):
             raise
-        message = f"Cannot read statistics table {path}: {error}."
-        raise FileFormatError(message) from error
+        raise FileFormatError(f"Cannot read statistics table {path}: {error}.") from error
     if len(set(table.column_names)) != len(table.column_names):
-        message = f"Statistics table {path} has two columns of one name: {', '.join(table.column_names)}."
-        raise TableError(message)
+        raise TableError(f"Statistics table {path} has two columns of one name: {', '.join(table.column_names)}.")
     index = _id_column(table, path)
     columns: dict[str, int] = {}
     values: list[Float64] = []
@@ -110,12 +110,10 @@ def _id_column(table: Any, path: Path) -> str | None:  # noqa: ANN401
     try:
         pandas = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     except (ValueError, RecursionError) as error:
-        message = f"The pandas metadata of {path} is broken: {error}."
-        raise FileFormatError(message) from error
+        raise FileFormatError(f"The pandas metadata of {path} is broken: {error}.") from error
     stored = pandas.get("index_columns", []) if isinstance(pandas, dict) else None
     if not isinstance(stored, list):
-        message = f"The pandas metadata of {path} is broken: it has no list 'index_columns'."
-        raise FileFormatError(message)
+        raise FileFormatError(f"The pandas metadata of {path} is broken: it has no list 'index_columns'.")
     named = [name for name in stored if isinstance(name, str) and name in names]
     return named[0] if len(named) == 1 else None
 
@@ -127,6 +125,7 @@ def _rows(table: Any, index: str | None, path: Path) -> dict[str, int] | None:  
     rows = {tissue_id: row for row, tissue_id in enumerate(ids)}
     if len(rows) != len(ids):
         twice = sorted({tissue_id for tissue_id in ids if ids.count(tissue_id) > 1})[:5] if len(ids) < 10_000 else []
-        message = f"Statistics table {path} repeats tissues: {len(ids)} rows, {len(rows)} ids {', '.join(twice)}."
-        raise TableError(message)
+        raise TableError(
+            f"Statistics table {path} repeats tissues: {len(ids)} rows, {len(rows)} ids {', '.join(twice)}."
+        )
     return rows

@@ -65,8 +65,7 @@ class Moments:
         for part in parts:
             total = part if total is None else _pair(total, part)
         if total is None:
-            message = "Moments.merged needs at least one part."
-            raise ValueError(message)
+            raise ValueError("Moments.merged needs at least one part.")
         return total
 
 

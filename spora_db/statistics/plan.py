@@ -68,8 +68,9 @@ class StatisticsPlan:
         registered(self.spec.method)
         twice = sorted({name for name in self.channel_names if self.channel_names.count(name) > 1})
         if twice or not self.channel_names:
-            message = f"The panel must name its channels once each; got {', '.join(twice) or 'none'} repeatedly."
-            raise ArgumentError(message)
+            raise ArgumentError(
+                f"The panel must name its channels once each; got {', '.join(twice) or 'none'} repeatedly."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

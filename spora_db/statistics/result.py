@@ -153,8 +153,9 @@ def write_statistics(
     tables = result.tables(stats_levels=stats_levels)
     there = [name for name in tables if (place / name).exists()]
     if there and not overwrite:
-        message = f"{place} already holds {', '.join(there)}; pass overwrite=True (--overwrite) to replace them."
-        raise WriteError(message)
+        raise WriteError(
+            f"{place} already holds {', '.join(there)}; pass overwrite=True (--overwrite) to replace them."
+        )
     metadata = {
         "spec": str(result.spec), "tissues": len(result.tissue_ids), "failures": dict(result.failures),
         **(provenance or {}),

@@ -132,8 +132,7 @@ def _result(
     pooled: Moments | None = None,
 ) -> StatisticsResult:  # fmt: skip
     if not parts:
-        message = f"No tissue has statistics for {str(plan.spec)!r}; nothing can be pooled."
-        raise ArgumentError(message)
+        raise ArgumentError(f"No tissue has statistics for {str(plan.spec)!r}; nothing can be pooled.")
     return StatisticsResult(
         spec=plan.spec, channel_names=plan.channel_names, tissue_ids=names, upper=upper, lower=lower,
         means=np.array([part.means for part in parts]), stds=np.array([part.std for part in parts]),
@@ -151,8 +150,7 @@ def _dtypes(partials: Iterable[Partial]) -> set[str]:
     """Return the dtypes of all images."""
     found = {str(part.record["dtype"]) for part in partials}
     if not found:
-        message = "No tissue was counted; nothing can be pooled."
-        raise ArgumentError(message)
+        raise ArgumentError("No tissue was counted; nothing can be pooled.")
     return found
 
 

@@ -79,8 +79,7 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
 
     unknown = sorted(set(unit.pages) - set(plan.channel_names))
     if unknown:
-        message = f"Tissue {unit.tissue_id!r} has channels that the panel lacks: {', '.join(unknown)}."
-        raise ArgumentError(message)
+        raise ArgumentError(f"Tissue {unit.tissue_id!r} has channels that the panel lacks: {', '.join(unknown)}.")
     reader = open_image(unit.image, missing_chunks=plan.missing_chunks)
     mask = load_tissue_mask(unit.mask, shape=reader.shape[1:], image=unit.image)
     check_mask(reader, mask)
@@ -88,8 +87,9 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
     pages = np.array([unit.pages.get(name, -1) for name in plan.channel_names], np.int64)
     present = np.flatnonzero(pages >= 0)
     if pages.max(initial=-1) >= reader.shape[0] or len(present) == 0:
-        message = f"Image {unit.image} has {reader.shape[0]} pages; pages asked for: {sorted(unit.pages.values())}."
-        raise FileFormatError(message)
+        raise FileFormatError(
+            f"Image {unit.image} has {reader.shape[0]} pages; pages asked for: {sorted(unit.pages.values())}."
+        )
     arrays: dict[str, AnyArray] = {}
     odd: dict[str, str] = {}
     if stage.kind == "tissue":
@@ -189,8 +189,7 @@ def compute_statistics(
     ids = [unit.tissue_id for unit in left]
     if len(set(ids)) != len(ids) or not ids:
         twice = ", ".join(sorted({name for name in ids if ids.count(name) > 1})[:5])
-        message = f"Statistics need every tissue once; got {len(ids)} units. Repeated: {twice or 'none'}."
-        raise ArgumentError(message)
+        raise ArgumentError(f"Statistics need every tissue once; got {len(ids)} units. Repeated: {twice or 'none'}.")
     failures: dict[str, str] = {}
     stage: Round | StatisticsResult = first_round(plan)
     while isinstance(stage, Round):
@@ -230,8 +229,7 @@ class _PartialsOnDisk:
 def _raise(failures: Mapping[str, str], *, total: int) -> NoReturn:
     reasons = "\n".join(f"  {tissue_id}: {reason}" for tissue_id, reason in sorted(failures.items()))
     done = total - len(failures)
-    message = f"Statistics failed for {len(failures)} of {total} tissues ({done} are done):\n{reasons}"
-    raise SporaError(message)
+    raise SporaError(f"Statistics failed for {len(failures)} of {total} tissues ({done} are done):\n{reasons}")
 
 
 def _arrays(moments: Moments) -> dict[str, AnyArray]:

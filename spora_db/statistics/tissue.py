@@ -48,8 +48,7 @@ def asked_quantiles(spec: Spec) -> tuple[float, ...]:
         For a spec without quantiles.
     """
     if spec.upper is None:
-        message = f"Standardization {str(spec)!r} has no statistics to compute."
-        raise ArgumentError(message)
+        raise ArgumentError(f"Standardization {str(spec)!r} has no statistics to compute.")
     return (spec.upper,) if spec.lower is None else (spec.upper, spec.lower)
 
 
@@ -130,11 +129,11 @@ def check_mask(reader: "ImageReader", mask: Bools) -> None:
     """
     if mask.shape != tuple(reader.shape[1:]):
         sizes = f"{mask.shape[0]} x {mask.shape[1]} pixels, the image {reader.shape[1]} x {reader.shape[2]}"
-        message = f"The tissue mask of {reader.path} is {sizes}; they must agree."
-        raise FileFormatError(message)
+        raise FileFormatError(f"The tissue mask of {reader.path} is {sizes}; they must agree.")
     if not mask.any():
-        message = f"The tissue mask of {reader.path} has no pixels; there is nothing to compute statistics from."
-        raise FileFormatError(message)
+        raise FileFormatError(
+            f"The tissue mask of {reader.path} has no pixels; there is nothing to compute statistics from."
+        )
 
 
 def bounds(found: Float64) -> tuple[Float64, Float64]:
