@@ -15,7 +15,7 @@ from spora_db.errors import unknown
 from spora_db.images.base import MissingChunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.plan.resolution import resolve
-from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
+from spora_db.plan.selected_images import delivered_channels, marker_overlap
 from spora_db.selection import Selection
 
 if TYPE_CHECKING:
@@ -169,8 +169,7 @@ def make_audit(
         resolved = resolve(selection, catalog)
         columns = (columns,) if isinstance(columns, str) else tuple(dict.fromkeys(columns)) or ("dataset", "split")
         frame = tissue_frame(resolved, columns, catalog)
-        images = selected_images(resolved, catalog)
-        delivered = delivered_channels(resolved.selection, images, catalog)
+        images, delivered = delivered_channels(resolved, catalog)
         tables = {
             "composition": composition(frame, columns),
             "splits": composition(frame, ["dataset", "split"]),

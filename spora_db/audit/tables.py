@@ -11,7 +11,7 @@ from spora_db.audit.licences import KEYS, licence_of_file
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, unknown
 from spora_db.plan.channels import ChosenChannels
-from spora_db.plan.coverage import missing_statistics_table
+from spora_db.plan.missing_statistics import missing_statistics_table
 from spora_db.remembered.quarantine import read_quarantine
 from spora_db.selection.compilation import compile_rows
 from spora_db.selection.resolved import Resolved, identity_columns
@@ -156,7 +156,7 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
     resolved
         The selection.
     images
-        Its images, as `selected_images` gives them.
+        Its images, as `delivered_channels` gives them.
     delivered
         Their channels.
     catalog
@@ -220,7 +220,7 @@ def panels(images: pa.Table, delivered: ChosenChannels) -> "pd.DataFrame":
     Parameters
     ----------
     images
-        The images, as `selected_images` gives them.
+        The images, as `delivered_channels` gives them.
     delivered
         Their channels.
     """

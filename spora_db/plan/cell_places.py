@@ -25,6 +25,7 @@ from spora_db.selection.cells import CENTROIDS, CellTable, cell_id, centroid
 from spora_db.selection.centroid_columns import AXES
 from spora_db.selection.compilation import compile_rows
 from spora_db.selection.exclusion_conditions import whole_tissues
+from spora_db.selection.group_checks import tissues_behind
 from spora_db.selection.resolved import Resolved
 from spora_db.sqltext.binding import Binder
 from spora_db.sqltext.dialect import DIALECT
@@ -34,15 +35,12 @@ logger = logging.getLogger(__name__)
 READERS = 4
 """Masks read at the same time: decompression and the kernel let other threads run."""
 REPORT_SECONDS = 10.0
-NOTHING = pa.table(
-    {
-        "dataset": pa.array([], pa.string()),
-        "tissue_id": pa.array([], pa.string()),
-        "cell_id": pa.array([], pa.int32()),
-        "centroid_row": pa.array([], pa.float64()),
-        "centroid_col": pa.array([], pa.float64()),
-    }
-)
+COLUMNS = pa.schema(
+    [
+        ("dataset", pa.string()), ("tissue_id", pa.string()), ("cell_id", pa.int32()),
+        ("centroid_row", pa.float64()), ("centroid_col", pa.float64()),
+    ]
+)  # fmt: skip
 
 FILES = """
     SELECT p.dataset, p.tissue_id, any_value(m.path) AS mask,
@@ -80,7 +78,7 @@ def complete_cells(resolved: Resolved, catalog: Catalog) -> Resolved:
     if cells is None:
         return resolved
     if cells.source == "masks":
-        tissues = _tissues_of_interest(resolved, cells, catalog)
+        tissues = _tissues_of_interest(resolved, catalog)
         register_centroids(tissues, resolved.selection, cells, catalog, need="any")
     else:
         unplaced = _unplaced(resolved, catalog)
@@ -193,18 +191,9 @@ def register_centroids(
     for record, found in _measured(present, catalog.lake):
         if own := listed.get((record["dataset"], record["tissue_id"])):
             own.at(selection.mpp or 0.0).check_mask(found, mask=catalog.lake / record["mask"])
-        parts.append(
-            pa.table(
-                {
-                    "dataset": pa.repeat(pa.scalar(record["dataset"]), len(found)),
-                    "tissue_id": pa.repeat(pa.scalar(record["tissue_id"]), len(found)),
-                    "cell_id": pa.array(found.cell_id),
-                    "centroid_row": pa.array(found.row),
-                    "centroid_col": pa.array(found.col),
-                }
-            )
-        )
-    catalog._register(CENTROIDS, pa.concat_tables([NOTHING, *parts]))
+        place = (pa.repeat(pa.scalar(record[name]), len(found)) for name in ("dataset", "tissue_id"))
+        parts.append(pa.table([*place, found.cell_id, found.row, found.col], schema=COLUMNS))
+    catalog._register(CENTROIDS, pa.concat_tables([COLUMNS.empty_table(), *parts]))
 
 
 def _placed_cells(cells: CellTable, catalog: Catalog) -> dict[tuple[str, str], ListedCells]:
@@ -247,26 +236,16 @@ def _unplaced(resolved: Resolved, catalog: Catalog) -> pa.Table:
     """Return the cells that no table places, of those that conditions on other things leave: a row per cell."""
     known = without_places(resolved)
     compiled = compile_rows(replace(known, cells=known.cells and replace(known.cells, awaited=False)))
-    query = exp.select("dataset", "tissue_id", "cell_id").from_(compiled.rows().subquery("rows"))
+    query = compiled.select("dataset", "tissue_id", "cell_id").order_by("1", "2", "3")
     query = query.where('"row" IS NULL OR col IS NULL OR cell_id IS NULL', dialect=DIALECT)
-    return catalog._run(query.order_by("1", "2", "3").sql(DIALECT), compiled.parameters).to_arrow_table()
+    return catalog._run(query.sql(DIALECT), compiled.parameters).to_arrow_table()
 
 
-def _tissues_of_interest(resolved: Resolved, cells: CellTable, catalog: Catalog) -> pa.Table:
+def _tissues_of_interest(resolved: Resolved, catalog: Catalog) -> pa.Table:
     """Return the tissues that conditions on tissues alone leave; conditions on cells wait until those are known."""
-    own = {name.lower() for name in ("dataset", "modality", "mpp", "tissue_id")}
-    own |= {old.lower() for old, new in cells.tissue if old == new}
-
-    def of_tissue(tree: exp.Expr) -> bool:
-        columns = list(tree.find_all(exp.Column))
-        plain = tree.find(exp.Query, exp.Dot) is None and all(column.table != "cells" for column in columns)
-        return plain and all(column.name.lower() in own for column in columns)
-
-    selection = replace(
-        resolved.selection, unit="tissue", tile_size=None, sampling=None, columns=(),
-        excluded=whole_tissues(resolved.selection.excluded),
-    )  # fmt: skip
-    predicates = tuple(tree for tree in resolved.predicates if of_tissue(tree))
-    compiled = compile_rows(replace(resolved, selection=selection, predicates=predicates, weight=None, cells=None))
-    query = exp.select("dataset", "tissue_id").distinct().from_(compiled.rows().subquery("rows"))
+    excluded = whole_tissues(resolved.selection.excluded)
+    asked = resolved.asking(unit="tissue", tile_size=None, sampling=None, columns=(), excluded=excluded)
+    of_tissues = tissues_behind(resolved, catalog).predicates
+    compiled = compile_rows(replace(asked, predicates=of_tissues, weight=None, cells=None))
+    query = compiled.select("dataset", "tissue_id").distinct()
     return catalog._run(query.sql(DIALECT), compiled.parameters).to_arrow_table()

@@ -27,15 +27,6 @@ OWN_TABLE = """
 def choose_cells(selection: Selection, images: pa.Table, catalog: Catalog) -> PlanCells | None:
     """Return the cells of all tissues of a plan; nothing where none were asked for.
 
-    Parameters
-    ----------
-    selection
-        The resolved selection.
-    images
-        The plan's images, with ``dataset`` and ``tissue_id``.
-    catalog
-        The lake.
-
     Raises
     ------
     QueryError

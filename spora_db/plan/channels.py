@@ -11,7 +11,7 @@ from spora_db.arrays import Int32, Int64
 from spora_db.catalog import Catalog
 from spora_db.plan.offered import offered_channels
 from spora_db.plan.panels import PlanChannels, PlanPanel
-from spora_db.plan.statistics import Found, find_statistics, missing_statistics
+from spora_db.plan.statistics import Found, absent_statistics, find_statistics
 from spora_db.selection import Selection, StandardizationChoice
 
 
@@ -37,15 +37,6 @@ class ChosenChannels:
 
 def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> ChosenChannels:
     """Return the channels that every image of a plan delivers.
-
-    Parameters
-    ----------
-    selection
-        The resolved selection.
-    images
-        The plan's images: ``dataset, modality, mpp, tissue_id`` and their number, ``image``.
-    catalog
-        The lake.
 
     Raises
     ------
@@ -122,7 +113,7 @@ def _check_complete(
             first = {**record, "channel_name": names[panel.name[channel]]}
             without_quantiles = not own.known[0, row, channel]
     if first is not None:
-        raise missing_statistics(
+        raise absent_statistics(
             first, channels=channels, tissues=tissues, without_quantiles=without_quantiles,
             spec=choice.parsed(modality), choice=choice,
         )  # fmt: skip

@@ -59,15 +59,7 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
 
 
 def plan_of(lake: str | Path, selection: Selection) -> Plan:
-    """Return the plan of a selection, on a catalog that is opened or lent.
-
-    Parameters
-    ----------
-    lake
-        A lake's folder, or one dataset's.
-    selection
-        What is asked for.
-    """
+    """Return the plan of a selection, on a catalog that is opened or lent."""
     with lent_catalog(lake) as catalog:
         resolved = complete_cells(resolve(selection, catalog), catalog)
         plan = freeze(resolved, catalog)

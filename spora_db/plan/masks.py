@@ -20,15 +20,6 @@ PATHS = """
 def choose_masks(selection: Selection, images: pa.Table, catalog: Catalog) -> PlanMasks | None:
     """Return the mask files of every image of a plan; nothing where none were asked for.
 
-    Parameters
-    ----------
-    selection
-        The resolved selection.
-    images
-        The plan's images: ``dataset, modality, mpp, tissue_id`` and their number, ``image``.
-    catalog
-        The lake.
-
     Raises
     ------
     MaskNotFoundError

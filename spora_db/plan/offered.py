@@ -43,15 +43,6 @@ class Offered:
 def offered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> Offered:
     """Return the channels of images that are registered as ``plan_images``.
 
-    Parameters
-    ----------
-    selection
-        The resolved selection.
-    images
-        Images in order: ``image`` (their number), ``dataset, modality, mpp, tissue_id``.
-    catalog
-        The lake.
-
     Raises
     ------
     TableError

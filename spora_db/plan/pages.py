@@ -65,13 +65,6 @@ class MeasuredPanel:
 def measured_panels(images: pa.Table, catalog: Catalog) -> Iterator[MeasuredPanel]:
     """Yield the panels of the images of a plan, in their order.
 
-    Parameters
-    ----------
-    images
-        The plan's images in order, registered as ``plan_images``.
-    catalog
-        The lake; its panels are checked: every tissue has one row, without nulls.
-
     Raises
     ------
     TableError

@@ -9,6 +9,7 @@ from sqlglot import exp, parse_one
 from spora_db.catalog import Catalog
 from spora_db.layout.names import is_rgb
 from spora_db.plan.channels import ChosenChannels, choose_channels
+from spora_db.plan.resolution import resolve
 from spora_db.plan.rows import FIRST
 from spora_db.selection import Selection, StandardizationChoice
 from spora_db.selection.compilation import compile_rows
@@ -37,19 +38,14 @@ IMAGES = """
 """
 
 
-def selected_images(resolved: Resolved, catalog: Catalog) -> pa.Table:
-    """Return the images of a query's rows: ``image`` (their number), identity, ``path`` and ``n_rows`` that use them.
+def delivered_channels(resolved: Resolved, catalog: Catalog) -> tuple[pa.Table, ChosenChannels]:
+    """Return the images of a query's rows, and the channels that they deliver whatever the statistics say.
 
-    Parameters
-    ----------
-    resolved
-        The query.
-    catalog
-        The lake.
+    Of images: number (``image``), identity, ``path``, and how many rows use them, ``n_rows``.
     """
     selection, compiled = resolved.selection, compile_rows(resolved)
-    places = exp.select("dataset", "modality", "mpp", "tissue_id", "count(*) AS n_rows")
-    places = places.from_(compiled.rows().subquery("rows")).group_by("dataset", "modality", "mpp", "tissue_id")
+    place = ("dataset", "modality", "mpp", "tissue_id")
+    places = compiled.select(*place, "count(*) AS n_rows").group_by(*place)
     query = parse_one(IMAGES, dialect=DIALECT)
     assert isinstance(query, exp.Select)
     others = {f"place_{i}": list(names) for i, names in enumerate(selection.modalities[1:])}
@@ -58,22 +54,13 @@ def selected_images(resolved: Resolved, catalog: Catalog) -> pa.Table:
         [none, *(FIRST.format(value="modality", images="images", place=place) for place in others)]
     )
     query = query.with_("places", as_=places).with_("beside", as_=parse_one(beside, dialect=DIALECT))
-    return catalog._run(query.sql(DIALECT), {**compiled.parameters, **others}).to_arrow_table()
+    images = catalog._run(query.sql(DIALECT), {**compiled.parameters, **others}).to_arrow_table()
+    return images, choose_channels(replace(selection, standardization=StandardizationChoice()), images, catalog)
 
 
-def delivered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -> ChosenChannels:
-    """Return the channels that images deliver, whatever the statistics say.
-
-    Parameters
-    ----------
-    selection
-        The resolved selection.
-    images
-        The images, as `selected_images` gives them.
-    catalog
-        The lake.
-    """
-    return choose_channels(replace(selection, standardization=StandardizationChoice()), images, catalog)
+def panel_overlap(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
+    """Return what `SporaQuery.panel_overlap` returns."""
+    return marker_overlap(*delivered_channels(resolve(selection, catalog), catalog))
 
 
 def marker_overlap(images: pa.Table, delivered: ChosenChannels) -> "pd.DataFrame":
@@ -82,13 +69,6 @@ def marker_overlap(images: pa.Table, delivered: ChosenChannels) -> "pd.DataFrame
     A cohort is a dataset, or a dataset's modality where several of its panels are selected. Proteins count, whatever
     panels call them and isoforms aside; a channel without an accession counts by its name, letter case aside. The
     colours of brightfield images are no markers.
-
-    Parameters
-    ----------
-    images
-        The images, as `selected_images` gives them.
-    delivered
-        The channels they deliver.
     """
     import pandas as pd
 

@@ -62,20 +62,9 @@ class Found:
 def find_statistics(
     panels: Sequence[PlanPanel], images: pa.Table, *, modality: str, choice: StandardizationChoice, catalog: Catalog
 ) -> list[Found]:
-    """Return what the tables know of panels, one by one; with ``missing="global"``, gaps are filled.
+    """Return what the tables know of panels of one modality, one by one; with ``missing="global"``, gaps are filled.
 
-    Parameters
-    ----------
-    panels
-        Panels of one modality.
-    images
-        The plan's images, registered as ``plan_images``.
-    modality
-        The modality.
-    choice
-        The spec and its options.
-    catalog
-        The lake.
+    The images are registered as ``plan_images``.
     """
     spec = choice.parsed(modality)
     used = _used(spec, choice)
@@ -113,7 +102,7 @@ def global_spec(spec: Spec) -> Spec:
     return replace(spec, quantile_level="global", text=re.sub("_image$", "_global", spec.text))
 
 
-def missing_statistics(
+def absent_statistics(
     first: Mapping[str, str | float], *, channels: int, tissues: int, without_quantiles: bool, spec: Spec,
     choice: StandardizationChoice,
 ) -> StatisticsNotFoundError:  # fmt: skip

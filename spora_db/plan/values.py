@@ -111,17 +111,7 @@ _NO: Bools = np.zeros(1, np.bool_)
 
 
 def read_values(modality: str, spec: str, statistics: Sequence[str | None], catalog: Catalog) -> SpecValues:
-    """Read the tables of a spec for the registered ``plan_images`` of a modality.
-
-    Parameters
-    ----------
-    modality, spec
-        Which tables.
-    statistics
-        Which statistics; None is passed over.
-    catalog
-        The lake.
-    """
+    """Read the tables of a spec for the registered ``plan_images`` of a modality."""
     asked = {"modality": modality, "spec": spec}
     panels: dict[str, dict[str, int]] = {}
     for dataset, index, name in catalog._run(PANELS, {"modality": modality}).fetchall():

@@ -223,9 +223,9 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
 def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
     """Look up the state of every tissue and channel of the query's images."""
     from spora_db.catalog import lent_catalog
-    from spora_db.plan.coverage import missing_statistics_table
+    from spora_db.plan.missing_statistics import missing_statistics_table
     from spora_db.plan.resolution import resolve
-    from spora_db.plan.selected_images import delivered_channels, selected_images
+    from spora_db.plan.selected_images import delivered_channels
 
     with lent_catalog(query.lake) as catalog:
         resolved = resolve(query.selection, catalog)
@@ -237,8 +237,7 @@ def _blocks(query: "SporaQuery") -> tuple[list[_Block], str]:
                 "The query's standardization needs no statistics, so there is no coverage to draw. Choose one that "
                 "does, such as .standardize('quantile_clipping/uq_0.99_image')."
             )
-        images = selected_images(resolved, catalog)
-        delivered = delivered_channels(resolved.selection, images, catalog)
+        images, delivered = delivered_channels(resolved, catalog)
         missing = missing_statistics_table(resolved, images, delivered, catalog)
     records = images.to_pylist()
     problems = {

@@ -35,7 +35,7 @@ class Answers(Question):
         >>> from spora_db import SporaQuery
         >>> overlap = SporaQuery("lake").modality("imc").tissues(mpp=1.0).panel_overlap()  # doctest: +SKIP
         """
-        from spora_db.plan.coverage import panel_overlap
+        from spora_db.plan.selected_images import panel_overlap
 
         with lent_catalog(self.lake) as catalog:
             return panel_overlap(self.selection, catalog)
@@ -58,10 +58,10 @@ class Answers(Question):
         >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).standardize("quantile_clipping/uq_0.99_image")
         >>> gaps = query.coverage()  # doctest: +SKIP
         """
-        from spora_db.plan.coverage import coverage
+        from spora_db.plan.missing_statistics import missing_statistics
 
         with lent_catalog(self.lake) as catalog:
-            return coverage(self.selection, catalog)
+            return missing_statistics(self.selection, catalog)
 
     def audit(
         self,

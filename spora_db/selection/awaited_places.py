@@ -29,14 +29,9 @@ def without_places(resolved: Resolved) -> Resolved:
     """
     if not looks_at_places(resolved):
         return resolved
-    return replace(
-        resolved,
-        selection=replace(resolved.selection, sampling=None),
-        predicates=tuple(
-            part for tree in resolved.predicates for part in joined_by_and(tree) if not _names_place(part)
-        ),
-        weight=None,
-    )
+    parts = (part for tree in resolved.predicates for part in joined_by_and(tree))
+    predicates = tuple(part for part in parts if not _names_place(part))
+    return replace(resolved.asking(sampling=None), predicates=predicates, weight=None)
 
 
 def _names_place(tree: exp.Expr) -> bool:

@@ -6,12 +6,12 @@ from sqlglot import exp, parse_one
 
 from spora_db.selection import Selection
 from spora_db.selection.cells import CellTable, cell_rows
-from spora_db.selection.coverage_conditions import coverage_conditions
 from spora_db.selection.exclusion_conditions import exclusion_conditions
 from spora_db.selection.image_conditions import has_image
 from spora_db.selection.marker_conditions import marker_conditions
 from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.selection.sampling import assigned_split, sampled
+from spora_db.selection.statistics_conditions import statistics_conditions
 from spora_db.sqltext.binding import Binder, Compiled, Value
 from spora_db.sqltext.dialect import DIALECT
 
@@ -58,7 +58,7 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
     predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
     tissues = [
         *marker_conditions(selection, resolved.markers, binder, undelivered=resolved.undelivered),
-        *coverage_conditions(selection, resolved.markers, binder),
+        *statistics_conditions(selection, resolved.markers, binder),
         *exclusion_conditions(selection, binder),
     ]
     keeps = len(selection.modalities) > 1 and selection.missing_modality == "keep"

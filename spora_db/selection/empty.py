@@ -8,8 +8,8 @@ from sqlglot import exp
 
 from spora_db.catalog import Catalog
 from spora_db.errors import SporaError, counted, unknown
-from spora_db.selection import ChannelChoice, StandardizationChoice
 from spora_db.selection.compilation import compile_rows, on_base
+from spora_db.selection.group_checks import without_conditions
 from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 
@@ -29,15 +29,7 @@ MOST = 1_000
 
 
 def warn_of_nothing(resolved: Resolved, catalog: Catalog) -> None:
-    """Warn of what in a query can match nothing; called where it selects no rows.
-
-    Parameters
-    ----------
-    resolved
-        The query.
-    catalog
-        The lake.
-    """
+    """Warn of what in a query can match nothing; called where it selects no rows."""
     for hint in hints(resolved, catalog):
         warnings.warn(f"The query selects no rows: {hint}", stacklevel=3)
 
@@ -45,10 +37,7 @@ def warn_of_nothing(resolved: Resolved, catalog: Catalog) -> None:
 def hints(resolved: Resolved, catalog: Catalog) -> list[str]:
     """Return a sentence for each part of a query that leaves nothing by itself."""
     selection = resolved.selection
-    bare = replace(
-        selection, conditions=(), splits=(), columns=(), channels=ChannelChoice(), sampling=None, excluded=None,
-        standardization=replace(StandardizationChoice(), specs=selection.standardization.specs),
-    )  # fmt: skip
+    bare = replace(without_conditions(selection), columns=(), split_choice=selection.split_choice)
     everything = replace(resolved, selection=bare, predicates=(), weight=None, markers=None, undelivered=())
     if not _count(everything, catalog):
         return _without_images(everything, catalog)
@@ -58,8 +47,7 @@ def hints(resolved: Resolved, catalog: Catalog) -> list[str]:
 
 def _count(resolved: Resolved, catalog: Catalog) -> int:
     compiled = compile_rows(resolved)
-    number = exp.select("count(*)").from_(compiled.rows().subquery("rows"))
-    return int(catalog._run(number.sql(DIALECT), compiled.parameters).fetchall()[0][0])
+    return int(catalog._run(compiled.select("count(*)").sql(DIALECT), compiled.parameters).fetchall()[0][0])
 
 
 def _without_images(everything: Resolved, catalog: Catalog) -> list[str]:
@@ -68,8 +56,7 @@ def _without_images(everything: Resolved, catalog: Catalog) -> list[str]:
     if len(selection.modalities) == 1 or selection.missing_modality == "keep":
         return []
     names = [" or ".join(alternatives) for alternatives in selection.modalities]
-    either = replace(everything.selection, modalities=(selection.modality_names,))
-    rows = counted(_count(replace(everything, selection=either), catalog), "row")
+    rows = counted(_count(everything.asking(modalities=(selection.modality_names,)), catalog), "row")
     asked = ", ".join(map(repr, selection.modality_names))
     return [
         f"no {selection.unit} has an image of each of {', '.join(names)} at {selection.mpp or 0:g} mpp, as "
@@ -106,9 +93,9 @@ def _of_condition(tree: exp.Expr, everything: Resolved, catalog: Catalog) -> Ite
 
 def _of_comparison(atom: exp.Expr, name: str, everything: Resolved, catalog: Catalog) -> Iterator[str]:
     columns = () if name in identity_columns(everything.selection) else (name,)
-    compiled = compile_rows(replace(everything, selection=replace(everything.selection, columns=columns)))
+    compiled = compile_rows(everything.asking(columns=columns))
     column = exp.column(name, quoted=True)
-    values = exp.select(column).distinct().from_(compiled.rows().subquery("rows"))
+    values = compiled.select(column).distinct()
     satisfied = exp.select("count(*)").from_(exp.alias_(values.subquery(), "base", table=True)).where(atom.copy())
     if catalog._run(satisfied.sql(DIALECT), compiled.parameters).fetchall()[0][0]:
         return

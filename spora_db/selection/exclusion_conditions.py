@@ -18,13 +18,6 @@ def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]
     """Return the conditions that the excluded rows put on ``base``.
 
     Names of datasets and tissues are names of files, so that ``/`` keeps the parts of a key apart.
-
-    Parameters
-    ----------
-    selection
-        The resolved selection.
-    binder
-        Takes the keys.
     """
     if selection.excluded is None:
         return []

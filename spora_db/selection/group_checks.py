@@ -51,11 +51,8 @@ def check_split(resolved: Resolved, catalog: Catalog) -> None:
     if column not in (*columns, *resolved.source_columns):
         raise unknown("column", column, columns, where="tissues (split by=)")
     parts = (part for tree in resolved.predicates for part in joined_by_and(tree))
-    asked = replace(
-        resolved,
-        selection=replace(resolved.selection, splits=(), split_choice=None),
-        predicates=tuple(part for part in parts if not _of_split(part, resolved)),
-    )
+    predicates = tuple(part for part in parts if not _of_split(part, resolved))
+    asked = replace(resolved.asking(splits=(), split_choice=None), predicates=predicates)
     _raise_first(asked, column, catalog, lambda groups: _unsplittable(groups, choice))
 
 
@@ -77,12 +74,7 @@ def check_patients(resolved: Resolved, catalog: Catalog) -> None:
 def tissues_behind(resolved: Resolved, catalog: Catalog) -> Resolved:
     """Return a query of whole tissues that leaves all those that have selected rows, and few others.
 
-    Parameters
-    ----------
-    resolved
-        A query over the views; one over rows of the user's own stays as it is.
-    catalog
-        The lake.
+    A query over rows of the user's own stays as it is.
     """
     if resolved.source is not None:
         return resolved
@@ -118,15 +110,9 @@ def tissues_behind(resolved: Resolved, catalog: Catalog) -> Resolved:
 def without_conditions(selection: Selection) -> Selection:
     """Return the rows that are selected from: of the same unit, modality, resolution and tiling."""
     return replace(
-        selection,
-        conditions=(),
-        splits=(),
-        split_choice=None,
-        channels=ChannelChoice(),
-        standardization=StandardizationChoice(),
-        sampling=None,
-        excluded=None,
-    )
+        selection, conditions=(), splits=(), split_choice=None, channels=ChannelChoice(),
+        standardization=StandardizationChoice(), sampling=None, excluded=None,
+    )  # fmt: skip
 
 
 def _raise_first(
@@ -148,21 +134,20 @@ def _queries(asked: Resolved, catalog: Catalog) -> Iterator[Resolved]:
     cells = asked.cells
     known = cells is None or cells.measured or (cells.source == "table" and not cells.awaited)
     if known:  # else only masks know which cells there are
-        yield replace(asked, selection=replace(asked.selection, sampling=None), weight=None)
+        yield replace(asked.asking(sampling=None), weight=None)
 
 
 def _groups(query: Resolved, column: str, catalog: Catalog) -> list[_Group]:
     """Return the groups of rows that a query selects, by dataset, group and split."""
     wanted, identity = (column, "split"), identity_columns(query.selection)
-    query = replace(query, selection=replace(query.selection, columns=tuple(n for n in wanted if n not in identity)))
+    query = query.asking(columns=tuple(name for name in wanted if name not in identity))
     if query.source is not None:
         lacking = (name for name in wanted if name not in query.source_columns)
         query = replace(query, tissue_columns=tuple(dict.fromkeys((*query.tissue_columns, *lacking))))
     compiled = compile_rows(query)
     keys = ("dataset", *wanted)
     text = exp.cast(exp.column(column, quoted=True), "VARCHAR")
-    counted = exp.select("dataset", text, "split", "count(*)", "count(DISTINCT tissue_id)")
-    counted = counted.from_(compiled.rows().subquery("rows"))
+    counted = compiled.select("dataset", text, "split", "count(*)", "count(DISTINCT tissue_id)")
     counted = counted.group_by(*(exp.column(name, quoted=True) for name in keys)).order_by("1", "2", "3")
     return [
         _Group(dataset=row[0], name=row[1], split=row[2], rows=row[3], tissues=row[4])

@@ -16,15 +16,7 @@ HAS_IMAGE = """
 
 
 def has_image(modalities: Sequence[str], binder: Binder) -> exp.Expr:
-    """Return the condition that a row's tissue has an image of one of some modalities.
-
-    Parameters
-    ----------
-    modalities
-        At least one.
-    binder
-        Where values become parameters.
-    """
+    """Return the condition that a row's tissue has an image of one of some modalities."""
     exists = parse_one(HAS_IMAGE, dialect=DIALECT)
     inner = exists.find(exp.Select)
     assert inner is not None

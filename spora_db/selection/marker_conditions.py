@@ -38,7 +38,7 @@ def marker_conditions(
     binder
         Where values become parameters.
     undelivered
-        Keys of channels that tissues measured, but that their statistics drop; see `undelivered_channels`.
+        Keys of channels that tissues measured, but that their statistics drop; see `with_undelivered`.
     """
     asked = selection.channels
     if markers is None or not (asked.require or asked.any_of or asked.at_least):

@@ -46,9 +46,7 @@ def with_known_quota(resolved: Resolved, catalog: Catalog) -> Resolved:
         if text in found:
             raise ArgumentError(f"sample(quota=): {value!r} and another value both mean {column} = {text}.")
         found[text] = count
-    return replace(
-        resolved, selection=replace(resolved.selection, sampling=replace(sampling, quota=tuple(found.items())))
-    )
+    return resolved.asking(sampling=replace(sampling, quota=tuple(found.items())))
 
 
 def _values(resolved: Resolved, column: str, catalog: Catalog) -> set[str]:
@@ -64,8 +62,7 @@ def _values(resolved: Resolved, column: str, catalog: Catalog) -> set[str]:
     if of_tissue and column not in OF_TILES and (cells is None or (column, column) in cells.tissue):
         every = tissues_behind(every, catalog)
     identity = identity_columns(every.selection)
-    every = replace(every, selection=replace(every.selection, columns=() if column in identity else (column,)))
-    compiled = compile_rows(every)
+    compiled = compile_rows(every.asking(columns=() if column in identity else (column,)))
     return _texts(compiled.rows().subquery("rows"), column, dict(compiled.parameters), catalog)
 
 

@@ -52,11 +52,6 @@ def refuse_random(tree: exp.Expr, *, verb: str) -> None:
 def changing(trees: Iterable[exp.Expr]) -> list[str]:
     """Return what makes statements or conditions answer differently from run to run, as an error names it.
 
-    Parameters
-    ----------
-    trees
-        What the guard let through, as ``DIALECT`` parsed it.
-
     Examples
     --------
     >>> from sqlglot import parse_one

@@ -37,6 +37,10 @@ class Compiled:
         tree.set("order", None)
         return tree
 
+    def select(self, *expressions: exp.Expr | str) -> exp.Select:
+        """Return a SELECT over the rows, which are called ``rows``."""
+        return exp.select(*expressions).from_(self.rows().subquery("rows"))
+
     def _literal(self, node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Placeholder) and node.name in self.parameters:
             return exp.convert(self.parameters[node.name])

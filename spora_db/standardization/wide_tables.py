@@ -44,11 +44,6 @@ _TABLES = Recent[Path, tuple[Stamp, WideTable]](MOST_TABLES)
 def wide_table(path: str | Path) -> WideTable:
     """Read a table of statistics, or return it from memory if the file has not changed since.
 
-    Parameters
-    ----------
-    path
-        The parquet file.
-
     Raises
     ------
     StatisticsNotFoundError

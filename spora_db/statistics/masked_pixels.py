@@ -113,11 +113,6 @@ def gather(pixels: AnyArray, runs: Runs, slots: Int64, out: AnyArray, filled: In
 def masked_values(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[tuple[AnyArray, Int64]]:
     """Give the tissue pixels of one decoded block after the other.
 
-    Parameters
-    ----------
-    reader, pages, mask
-        As :func:`masked_blocks`.
-
     Yields
     ------
     values
@@ -136,11 +131,6 @@ def masked_values(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[
 
 def kept_values(reader: "ImageReader", pages: Int64, mask: Bools) -> AnyArray:
     """Return all tissue pixels of an image at once.
-
-    Parameters
-    ----------
-    reader, pages, mask
-        As :func:`masked_blocks`.
 
     Returns
     -------

@@ -56,15 +56,6 @@ logger = logging.getLogger(__name__)
 def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Partial:
     """Compute a round's part of one tissue.
 
-    Parameters
-    ----------
-    unit
-        The tissue.
-    plan
-        What is computed.
-    stage
-        The round.
-
     Returns
     -------
     Partial

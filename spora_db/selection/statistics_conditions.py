@@ -67,18 +67,8 @@ LACKING = """
 DISTINCT keeps the few tissues on the side of the join that is built: 3.5 million tiles were, in twice the time."""
 
 
-def coverage_conditions(selection: Selection, markers: Markers | None, binder: Binder) -> list[exp.Expr]:
-    """Return the conditions that ``standardize(missing="drop_tissue")`` stands for: one per modality with statistics.
-
-    Parameters
-    ----------
-    selection
-        The resolved selection.
-    markers
-        The channels that its names mean; None where it names none.
-    binder
-        Where values become parameters.
-    """
+def statistics_conditions(selection: Selection, markers: Markers | None, binder: Binder) -> list[exp.Expr]:
+    """Return what ``standardize(missing="drop_tissue")`` stands for: a condition per modality with statistics."""
     choice = selection.standardization
     conditions: list[exp.Expr] = []
     for at, alternatives in enumerate(selection.modalities if choice.missing_statistics == "drop_tissue" else ()):

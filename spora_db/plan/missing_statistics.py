@@ -1,4 +1,4 @@
-"""Statistics coverage: which channels of which selected tissues cannot be standardized, told before training."""
+"""Which channels of which selected tissues cannot be standardized, told before training: what `coverage()` lists."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import pyarrow as pa
 from spora_db.catalog import Catalog
 from spora_db.plan.channels import ChosenChannels
 from spora_db.plan.resolution import resolve
-from spora_db.plan.selected_images import delivered_channels, marker_overlap, selected_images
+from spora_db.plan.selected_images import delivered_channels
 from spora_db.plan.statistics import find_statistics
 from spora_db.selection import Selection
 from spora_db.selection.resolved import Resolved
@@ -25,52 +25,16 @@ MAKE = "make them with spora-db standardize, or choose standardize(missing=) wha
 PROBLEMS = ("", "no moments", "no quantiles", "no quantiles, no moments", "unusable values")
 
 
-def coverage(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
-    """Return what `SporaQuery.coverage` returns.
-
-    Parameters
-    ----------
-    selection
-        What is asked for. Its choice for missing statistics is put aside: all that is missing is listed.
-    catalog
-        The lake.
-    """
+def missing_statistics(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
+    """Return what `SporaQuery.coverage` returns: all that is missing, whatever was chosen for missing statistics."""
     resolved = replace(resolve(_without_choice(selection), catalog), undelivered=())  # what they drop is listed
-    images = selected_images(resolved, catalog)
-    return missing_statistics_table(resolved, images, delivered_channels(resolved.selection, images, catalog), catalog)
-
-
-def panel_overlap(selection: Selection, catalog: Catalog) -> "pd.DataFrame":
-    """Return what `SporaQuery.panel_overlap` returns.
-
-    Parameters
-    ----------
-    selection
-        What is asked for.
-    catalog
-        The lake.
-    """
-    resolved = resolve(selection, catalog)
-    images = selected_images(resolved, catalog)
-    return marker_overlap(images, delivered_channels(resolved.selection, images, catalog))
+    return missing_statistics_table(resolved, *delivered_channels(resolved, catalog), catalog)
 
 
 def missing_statistics_table(
     resolved: Resolved, images: pa.Table, delivered: ChosenChannels, catalog: Catalog
 ) -> "pd.DataFrame":
-    """List image by image the delivered channels that no table has statistics for, or none that can be used.
-
-    Parameters
-    ----------
-    resolved
-        The selection.
-    images
-        Its images, as `selected_images` gives them.
-    delivered
-        Their channels.
-    catalog
-        The lake.
-    """
+    """List image by image the delivered channels that no table has statistics for, or none that can be used."""
     import pandas as pd
 
     choice = _without_choice(resolved.selection).standardization
