@@ -9,7 +9,8 @@ import pandas as pd
 
 from spora_db.arrays import Bools, Int64
 from spora_db.datasets.panel_masks import FollowingMask, is_missing, truths
-from spora_db.errors import ArgumentError, TableError, unknown
+from spora_db.errors import ArgumentError, unknown
+from spora_db.plan.planes import wrong_planes
 from spora_db.selection import ChannelKind
 from spora_db.selection.channels import ACCESSION_PATTERNS
 
@@ -158,12 +159,8 @@ class LivePanel:
         if held is not None:
             pages[held] = np.arange(count)
         if held is None or (pages[chosen] == ABSENT).any():
-            message = (
-                f"{image} has {count} channels; expected the {len(chosen)} measured ones "
-                f"(channels_per_tissue.parquet, image_channel_map) or all {len(measured)} of the panel "
-                "(channels.parquet). Correct the tables, or write the image anew with one of these."
-            )
-            raise TableError(message)
+            told_by = ("channels_per_tissue.parquet, image_channel_map", "channels.parquet")
+            raise wrong_planes(count, measured=len(chosen), panel=len(measured), image=image, told_by=told_by)
         return pages
 
     def state(self, tissue_id: str) -> tuple[object, ...]:

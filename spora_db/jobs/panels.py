@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spora_db.catalog import Catalog
 from spora_db.errors import TableError
+from spora_db.plan.planes import holds_panel
 
 MEASURED = """
     SELECT tissue_id, channel_name, uniprot_id, measured FROM tissue_channels
@@ -64,15 +65,8 @@ def pages_of(
     >>> pages_of(("CD3e", "DNA"), (0, 2), panel=3, count=3, image=Path("a.ome.zarr"))
     {'CD3e': 0, 'DNA': 2}
     """
-    if count == len(positions):
-        return {name: page for page, name in enumerate(names)}
-    if count == panel:
-        return dict(zip(names, positions, strict=True))
-    raise TableError(
-        f"{image} has {count} channels; expected the {len(positions)} measured ones (channels_per_tissue.parquet) "
-        f"or all {panel} of the panel (channels.parquet). Correct the tables, or write the "
-        "image anew with one of these."
-    )
+    whole = holds_panel(count, measured=len(positions), panel=panel, image=image)
+    return dict(zip(names, positions if whole else range(len(positions)), strict=True))
 
 
 def read_panel(lake: str | Path, *, dataset: str, modality: str) -> Panel:

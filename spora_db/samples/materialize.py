@@ -17,6 +17,7 @@ from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.mask_parts import CELLS
+from spora_db.plan.planes import holds_panel
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
 
@@ -235,7 +236,12 @@ class Materializer:
                 std=channels.std,
                 use_mean_std=plan.standardization.use_mean_std,
             )
-            pages = _pages(reader, record, channels.page, channels.channel_index)
+            base, measured = f"{record['dataset']}/{record['modality']}", record["measured_count"]
+            tables = f"{base}/channels_per_tissue.parquet; all, without it", f"{base}/channels.parquet"
+            whole = holds_panel(
+                reader.shape[0], measured=measured, panel=record["panel_count"], image=reader.path, told_by=tables
+            )
+            pages = channels.channel_index if whole else channels.page
         return ImagePlan(
             reader=reader,
             pages=pages.astype(np.int64),
@@ -249,24 +255,3 @@ class Materializer:
             halo=plan.standardization.halo,
             overhang=plan.unit == "cell",
         )
-
-
-def _pages(
-    reader: ImageReader,
-    record: Mapping[str, Any],
-    measured: Int32,
-    panel: Int32,
-) -> Int32:
-    """Return the planes of the chosen channels: the image holds the measured channels, or the full panel."""
-    count = reader.shape[0]
-    if count == record["measured_count"]:
-        return measured
-    if count == record["panel_count"]:
-        return panel
-    base = f"{record['dataset']}/{record['modality']}"
-    raise TableError(
-        f"{reader.path} has {count} channels; expected the {record['measured_count']} measured ones "
-        f"({base}/channels_per_tissue.parquet; all, without it) or all {record['panel_count']} of the panel "
-        f"({base}/channels.parquet). "
-        "Correct the tables, or write the image anew with one of these."
-    )
