@@ -19,20 +19,12 @@ from spora_db.errors import (
     UnknownNameError,
 )
 from spora_db.standardization.filters import FilterFactory
-from spora_db.standardization.specs import _registered
-from spora_db.standardization.standardize import (
-    Spec,
-    Transform,
-    parse_spec,
-    register_standardizer,
-    rgb_transform,
-    standardize_block,
-    standardize_region,
-    usable_channels,
-    warm_up,
-)
+from spora_db.standardization.specs import Spec, _registered, parse_spec, register_standardizer
+from spora_db.standardization.standardize import standardize_block, standardize_region, warm_up
 from spora_db.standardization.standardizer import build_standardizer
 from spora_db.standardization.tables import load_statistics
+from spora_db.standardization.transform import Transform, rgb_transform
+from spora_db.standardization.usable import usable_channels
 
 DTYPES = [
     "uint8",

@@ -12,7 +12,7 @@ from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.samples.materialize import ImagePlan
 from spora_db.standardization.specs import BUILT_IN
-from spora_db.standardization.standardize import Transform
+from spora_db.standardization.transform import Transform
 
 STATISTICS = ("lower", "upper", "scale", "offset")
 """The four numbers per channel: ``(f(clip(x, lower, upper)) - lower) * scale + offset``, as in `standardize_batch`."""

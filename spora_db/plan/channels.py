@@ -45,13 +45,13 @@ def choose_channels(selection: Selection, images: pa.Table, catalog: Catalog) ->
     StatisticsNotFoundError
         If a spec's tables are absent or do not know a tissue or channel.
     """
-    choice = selection.standardization
+    standardization = selection.standardization
     with catalog._registered("plan_images", images):
         offered = offered_channels(selection, images, catalog)
         panels = dict(offered.panels)
         for name, own in offered.panels.items():
-            if choice.parsed(name).needs_statistics:
-                panels[name] = _standardized(own, offered.names, images, name, choice, catalog)
+            if standardization.parsed(name).needs_statistics:
+                panels[name] = _standardized(own, offered.names, images, name, standardization, catalog)
     in_order = sorted((panel for own in panels.values() for panel in own), key=lambda panel: panel.first)
     name_codes, names = _delivered_texts([panel.name for panel in in_order], offered.names)
     uniprot_codes, accessions = _delivered_texts([panel.uniprot for panel in in_order], offered.accessions)
@@ -72,22 +72,22 @@ def _delivered_texts(codes: list[Int32], texts: tuple[str, ...]) -> tuple[list[I
 
 def _standardized(
     panels: list[PlanPanel], names: Sequence[str], images: pa.Table, modality: str,
-    choice: StandardizationChoice, catalog: Catalog,
+    standardization: StandardizationChoice, catalog: Catalog,
 ) -> list[PlanPanel]:  # fmt: skip
     """Return the panels of a modality with their statistics, without the channels that these drop."""
-    found = find_statistics(panels, images, modality=modality, choice=choice, catalog=catalog)
-    deferred = choice.missing_statistics == "defer"
+    found = find_statistics(panels, images, modality=modality, standardization=standardization, catalog=catalog)
+    deferred = standardization.missing_statistics == "defer"
     if not deferred:
-        _check_complete(found, panels, names, images, modality, choice)
+        _check_complete(found, panels, names, images, modality, standardization)
     standardized, unusable = [], set()
     for panel, own in zip(panels, found, strict=True):
         dropped = panel.delivered & own.complete & ~own.usable & (not deferred)
         unusable.update(panel.name[dropped.any(axis=0)].tolist())
         lower, upper, mean, std = own.values
         standardized.append(
-            replace(panel, lower=lower, upper=upper, mean=mean, std=std).narrowed(own.kept(panel, choice))
+            replace(panel, lower=lower, upper=upper, mean=mean, std=std).narrowed(own.kept(panel, standardization))
         )
-    if unusable and choice.disable_quantile_mask:
+    if unusable and standardization.disable_quantile_mask:
         listed = ", ".join(names[code] for code in sorted(unusable))
         warnings.warn(
             f"Channels without usable statistics are kept and hold NaN or huge values: {listed}", stacklevel=5
@@ -97,13 +97,13 @@ def _standardized(
 
 def _check_complete(
     found: list[Found], panels: list[PlanPanel], names: Sequence[str], images: pa.Table, modality: str,
-    choice: StandardizationChoice,
+    standardization: StandardizationChoice,
 ) -> None:  # fmt: skip
     """Refuse tissues and channels that the spec's tables do not know; a NaN is known, and drops its channel."""
     first, channels, tissues = None, 0, 0
     for panel, own in zip(panels, found, strict=True):
         absent = panel.delivered & ~own.complete
-        if choice.missing_statistics == "drop_channel":
+        if standardization.missing_statistics == "drop_channel":
             absent[(panel.delivered & own.complete).any(axis=1)] = False
         channels += int(absent.sum())
         tissues += int(absent.any(axis=1).sum())
@@ -115,5 +115,5 @@ def _check_complete(
     if first is not None:
         raise absent_statistics(
             first, channels=channels, tissues=tissues, without_quantiles=without_quantiles,
-            spec=choice.parsed(modality), choice=choice,
+            spec=standardization.parsed(modality), standardization=standardization,
         )  # fmt: skip

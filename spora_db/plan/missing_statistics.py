@@ -37,18 +37,18 @@ def missing_statistics_table(
     """List image by image the delivered channels that no table has statistics for, or none that can be used."""
     import pandas as pd
 
-    choice = _without_choice(resolved.selection).standardization
+    standardization = _without_choice(resolved.selection).standardization
     listed: list[dict[str, Any]] = []
     names, accessions = np.array(delivered.names, np.object_), np.array([*delivered.accessions, None], np.object_)
     with catalog._registered("plan_images", images):
         for modality in resolved.selection.modality_names:
-            spec = choice.parsed(modality)
+            spec = standardization.parsed(modality)
             panels = [
                 panel for panel in delivered.channels.panels if images["modality"][panel.first].as_py() == modality
             ]
             if not spec.needs_statistics or not panels:
                 continue
-            found = find_statistics(panels, images, modality=modality, choice=choice, catalog=catalog)
+            found = find_statistics(panels, images, modality=modality, standardization=standardization, catalog=catalog)
             for panel, own in zip(panels, found, strict=True):
                 problem = 2 * ~own.known[0] + ~own.known[1]
                 problem[own.complete & ~own.usable] = 4

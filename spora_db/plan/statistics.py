@@ -46,12 +46,12 @@ class Found:
         """Whether channels can be standardized with the values: bool array of shape (n, c)."""
         return cast(Bools, self.reasons == 0)
 
-    def kept(self, panel: PlanPanel, choice: StandardizationChoice) -> Bools:
+    def kept(self, panel: PlanPanel, standardization: StandardizationChoice) -> Bools:
         """Tell which channels of which images statistics leave: bool array of shape (n, c)."""
-        if choice.missing_statistics == "defer":
+        if standardization.missing_statistics == "defer":
             return panel.delivered
         known = panel.delivered & self.complete
-        return known if choice.disable_quantile_mask else known & self.usable
+        return known if standardization.disable_quantile_mask else known & self.usable
 
     @property
     def complete(self) -> Bools:
@@ -60,32 +60,37 @@ class Found:
 
 
 def find_statistics(
-    panels: Sequence[PlanPanel], images: pa.Table, *, modality: str, choice: StandardizationChoice, catalog: Catalog
+    panels: Sequence[PlanPanel],
+    images: pa.Table,
+    *,
+    modality: str,
+    standardization: StandardizationChoice,
+    catalog: Catalog,
 ) -> list[Found]:
     """Return what the tables know of panels of one modality, one by one; with ``missing="global"``, gaps are filled.
 
     The images are registered as ``plan_images``.
     """
-    spec = choice.parsed(modality)
-    used = _used(spec, choice)
+    spec = standardization.parsed(modality)
+    used = _used(spec, standardization)
     places = [_place(panel, images) for panel in panels]
     tables = read_values(modality, str(spec), used, catalog)
     fallback = None
     found = []
     for panel, place in zip(panels, places, strict=True):
-        values, known = _fetch(panel, place, tables, spec=spec, used=used, stats_level=choice.stats_level)
-        if choice.missing_statistics == "global" and not known[:, panel.delivered].all():
+        values, known = _fetch(panel, place, tables, spec=spec, used=used, stats_level=standardization.stats_level)
+        if standardization.missing_statistics == "global" and not known[:, panel.delivered].all():
             # Moments belong to the quantiles that pixels were clipped to: both are taken from one spec.
             spare = _fetch(panel, place, tables, spec=spec, used=used, stats_level="global")
             _fill(values, known, spare, cast(Bools, known[0] & ~known[1] & spare[1].all(axis=0)))
             other = global_spec(spec)
             if fallback is None:
                 fallback = read_values(modality, str(other), used, catalog)
-            spare = _fetch(panel, place, fallback, spec=other, used=used, stats_level=choice.stats_level)
+            spare = _fetch(panel, place, fallback, spec=other, used=used, stats_level=standardization.stats_level)
             _fill(values, known, spare, cast(Bools, ~known.all(axis=0) & spare[1].all(axis=0)))
         lower, upper, mean, std = values
         assert upper is not None
-        reasons = unusable(lower, upper, mean, std, use_mean_std=choice.use_mean_std, method=spec.method)
+        reasons = unusable(lower, upper, mean, std, use_mean_std=standardization.use_mean_std, method=spec.method)
         found.append(Found(values=values, known=known, reasons=reasons))
     return found
 
@@ -104,7 +109,7 @@ def global_spec(spec: Spec) -> Spec:
 
 def absent_statistics(
     first: Mapping[str, str | float], *, channels: int, tissues: int, without_quantiles: bool, spec: Spec,
-    choice: StandardizationChoice,
+    standardization: StandardizationChoice,
 ) -> StatisticsNotFoundError:  # fmt: skip
     """Build the error for statistics that no table has.
 
@@ -116,13 +121,13 @@ def absent_statistics(
         Number of channels that lack some, summed over tissues, and of these tissues.
     without_quantiles
         Whether the first lacks its quantiles, not only its moments.
-    spec, choice
+    spec, standardization
         What was asked for.
     """
     files = f"{spec.quantile_level}_level_{'' if spec.lower is None else 'lower_quantiles and '}upper_quantiles"
     if not without_quantiles:
-        files = f"{choice.stats_level or 'global'}_level_means and stds"
-    chosen = choice.missing_statistics
+        files = f"{standardization.stats_level or 'global'}_level_means and stds"
+    chosen = standardization.missing_statistics
     nor = f" nor under {global_spec(spec)}" if chosen == "global" else ""
     left = "; they would be left without a channel" if chosen == "drop_channel" else ""
     others = " or ".join(repr(name) for name in ("drop_channel", "drop_tissue", "global") if name != chosen)
@@ -138,9 +143,9 @@ def absent_statistics(
     )
 
 
-def _used(spec: Spec, choice: StandardizationChoice) -> tuple[str | None, ...]:
+def _used(spec: Spec, standardization: StandardizationChoice) -> tuple[str | None, ...]:
     """Return the names of the tables of lower, upper, mean and std; None where the spec uses none."""
-    moments = ("means", "stds") if choice.use_mean_std else (None, None)
+    moments = ("means", "stds") if standardization.use_mean_std else (None, None)
     return (None if spec.lower is None else "lower_quantiles", "upper_quantiles", *moments)
 
 

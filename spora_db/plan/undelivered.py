@@ -31,11 +31,17 @@ def with_undelivered(resolved: Resolved, catalog: Catalog) -> Resolved:
         If a tissue has no channels, or the tables that name channels contradict each other.
     """
     selection, markers = resolved.selection, resolved.markers
-    asked, choice = selection.channels, selection.standardization
-    if markers is None or not (asked.require or asked.any_of or asked.at_least) or choice.missing_statistics == "defer":
+    asked, standardization = selection.channels, selection.standardization
+    if (
+        markers is None
+        or not (asked.require or asked.any_of or asked.at_least)
+        or standardization.missing_statistics == "defer"
+    ):
         return resolved
-    modalities = [name for name in selection.multiplex_names if choice.parsed(name).needs_statistics]
-    if not modalities or (choice.disable_quantile_mask and choice.missing_statistics != "drop_channel"):
+    modalities = [name for name in selection.multiplex_names if standardization.parsed(name).needs_statistics]
+    if not modalities or (
+        standardization.disable_quantile_mask and standardization.missing_statistics != "drop_channel"
+    ):
         return resolved
     wanted = None
     if asked.any_of or asked.at_least is None:
@@ -54,16 +60,16 @@ def _undelivered(
     Statistics that no table has are an error where a plan is made, or drop their tissue; they drop a channel only with
     ``missing="drop_channel"``.
     """
-    choice, keys = selection.standardization, list[str]()
+    standardization, keys = selection.standardization, list[str]()
     with catalog._registered("plan_images", images):
         offered = offered_channels(selection, images, catalog)
         for modality, panels in offered.panels.items():
-            if not (panels and choice.parsed(modality).needs_statistics):
+            if not (panels and standardization.parsed(modality).needs_statistics):
                 continue
-            found = find_statistics(panels, images, modality=modality, choice=choice, catalog=catalog)
+            found = find_statistics(panels, images, modality=modality, standardization=standardization, catalog=catalog)
             for panel, statistics in zip(panels, found, strict=True):
-                lost = panel.delivered & ~statistics.kept(panel, choice)
-                if choice.missing_statistics != "drop_channel":
+                lost = panel.delivered & ~statistics.kept(panel, standardization)
+                if standardization.missing_statistics != "drop_channel":
                     lost &= statistics.complete
                 rows, columns = np.nonzero(lost)
                 places = images.slice(panel.first, len(panel)).select(["dataset", "modality", "tissue_id"]).to_pydict()

@@ -19,7 +19,8 @@ from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.mask_parts import CELLS
 from spora_db.plan.planes import holds_panel
 from spora_db.standardization.filters import FilterFactory
-from spora_db.standardization.standardize import Transform, rgb_transform, standardize_region
+from spora_db.standardization.standardize import standardize_region
+from spora_db.standardization.transform import Transform, rgb_transform
 
 REMEMBERED = 1024
 """Images whose pages and transforms are kept; the oldest are dropped."""

@@ -69,11 +69,13 @@ DISTINCT keeps the few tissues on the side of the join that is built: 3.5 millio
 
 def statistics_conditions(selection: Selection, markers: Markers | None, binder: Binder) -> list[exp.Expr]:
     """Return what ``standardize(missing="drop_tissue")`` stands for: a condition per modality with statistics."""
-    choice = selection.standardization
+    standardization = selection.standardization
     conditions: list[exp.Expr] = []
-    for at, alternatives in enumerate(selection.modalities if choice.missing_statistics == "drop_tissue" else ()):
+    for at, alternatives in enumerate(
+        selection.modalities if standardization.missing_statistics == "drop_tissue" else ()
+    ):
         for nth, modality in enumerate(alternatives):
-            if not choice.parsed(modality).needs_statistics:
+            if not standardization.parsed(modality).needs_statistics:
                 continue
             known = _not_lacking(selection, modality, markers, binder)
             others = alternatives[:nth] + alternatives[nth + 1 :]
@@ -87,8 +89,8 @@ def statistics_conditions(selection: Selection, markers: Markers | None, binder:
 
 def _not_lacking(selection: Selection, modality: str, markers: Markers | None, binder: Binder) -> exp.Expr:
     """Return the condition that the tissue's image of a modality, if there is one, has all its statistics."""
-    choice = selection.standardization
-    spec = choice.parsed(modality)
+    standardization = selection.standardization
+    spec = standardization.parsed(modality)
     bounds = ["upper"] if spec.lower is None else ["upper", "lower"]
     level = spec.quantile_level or "image"
     text = LACKING.format(
@@ -96,8 +98,8 @@ def _not_lacking(selection: Selection, modality: str, markers: Markers | None, b
         columns=" AND ".join(f"tables LIKE '%{bound}_quantiles%'" for bound in bounds),
         level=f"'{level}'",
         tissue_id="''" if level == "global" else "i.tissue_id",
-        levels=f"'{choice.stats_level}'" if choice.stats_level else "'image', 'global'",
-        known="q.dataset IS NOT NULL" + " AND m.dataset IS NOT NULL" * choice.use_mean_std,
+        levels=f"'{standardization.stats_level}'" if standardization.stats_level else "'image', 'global'",
+        known="q.dataset IS NOT NULL" + " AND m.dataset IS NOT NULL" * standardization.use_mean_std,
     )
     lacking = binder.fragment(text, modality=modality, mpp=selection.mpp or 0.0, spec=str(spec))
     subquery = next(part for part in lacking.find_all(exp.Subquery) if part.alias == "lacking")

@@ -8,19 +8,12 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
-from spora_db.standardization.specs import Level, Spec, methods, parse_spec, register_standardizer
 from spora_db.standardization.strides import flat_line, flat_planes
-from spora_db.standardization.transform import Transform, dtype_maximum, rgb_transform
-from spora_db.standardization.usable import usable_channels
+from spora_db.standardization.transform import Transform
 
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader
     from spora_db.standardization.filters import FilterFactory
-
-__all__ = [
-    "Level", "Spec", "Transform", "dtype_maximum", "methods", "parse_spec", "register_standardizer", "rgb_transform",
-    "standardize_block", "standardize_region", "usable_channels", "warm_up",
-]  # fmt: skip
 
 
 def standardize_block(pixels: AnyArray, out: Float32, transform: Transform, slots: Int64) -> None:

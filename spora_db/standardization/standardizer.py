@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,21 +12,20 @@ import numpy.typing as npt
 from spora_db.arrays import Bools
 from spora_db.errors import ArgumentError
 from spora_db.standardization.filters import FilterFactory, as_array, as_tensor
-from spora_db.standardization.settled import Settled
 from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
 from spora_db.standardization.standardize import standardize_block
 from spora_db.standardization.table_frames import TableFrames
-from spora_db.standardization.tables import Statistics, load_statistics, statistics_folder
+from spora_db.standardization.tables import Statistics, statistics_folder
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 _OTHER: Final = "Make another with build_standardizer, and assign that to the dataset."
 
 
 @dataclass(kw_only=True, eq=False)
-class Standardizer(Settled, TableFrames):
+class Standardizer(TableFrames):
     """A spec with its tables, to be applied to the planes of any tissue, at any height and width.
 
     What it reads at every use may be assigned: `use_mean_std`, `disable_quantile_mask`, `filter_factory` and the
@@ -55,14 +54,8 @@ class Standardizer(Settled, TableFrames):
          "modality_dir", "channels_per_image", "valid_mask_df", "verbose"), _OTHER,
     )  # fmt: skip
 
-    spec: Spec
-    folder: Path
-    channel_names: tuple[str, ...]
-    stats_level: str | None = None
-    use_mean_std: bool = True
     disable_quantile_mask: bool = False
     filter_factory: FilterFactory | None = None
-    _frames: dict[str, "pd.DataFrame"] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Settle what says which standardization this is."""
@@ -108,28 +101,6 @@ class Standardizer(Settled, TableFrames):
         """Take everything over, the function first."""
         restore_registrations(state.pop("_registered"))
         self.__dict__.update(state)
-
-    def statistics(self, tissue_id: str, measured: npt.ArrayLike | None = None) -> Statistics:
-        """Return the statistics of a tissue's measured channels, in panel order.
-
-        Parameters
-        ----------
-        tissue_id
-            The tissue.
-        measured
-            bool of shape (panel,); every channel where absent.
-
-        Raises
-        ------
-        StatisticsNotFoundError
-            If the tables lack the tissue or a channel.
-        """
-        mask = np.ones(len(self.channel_names), bool) if measured is None else np.asarray(measured, dtype=bool)
-        names = [name for name, there in zip(self.channel_names, mask, strict=True) if there]
-        return load_statistics(
-            self.folder, self.spec, tissue_id=tissue_id, channel_names=names,
-            use_mean_std=self.use_mean_std, stats_level=self.stats_level, frames=self._frames,
-        )  # fmt: skip
 
     def keep(self, statistics: Statistics, selected: Bools, *, tissue_id: str = "") -> Bools:
         """Return ``selected`` without the channels that cannot be standardized; with them, and a warning, if so asked.

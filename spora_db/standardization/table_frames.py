@@ -1,11 +1,22 @@
 """The tables of a standardizer as DataFrames that clients may read, edit and replace."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from spora_db.errors import ArgumentError
+from spora_db.standardization.settled import Settled
 from spora_db.standardization.specs import Spec
-from spora_db.standardization.tables import MOMENT_TABLES, moments_level, statistics_folder
+from spora_db.standardization.tables import (
+    MOMENT_TABLES,
+    Statistics,
+    load_statistics,
+    moments_level,
+    statistics_folder,
+)
 from spora_db.standardization.wide_tables import WideTable, wide_table
 
 if TYPE_CHECKING:
@@ -21,15 +32,16 @@ def _frame(kind: str) -> property:
     )
 
 
-class TableFrames:
-    """The attributes that are tables; part of :class:`Standardizer`, which reads them."""
+@dataclass(kw_only=True, eq=False)
+class TableFrames(Settled):
+    """A spec and its tables, each read from its file or, once it was asked for, from a frame."""
 
     spec: Spec
     folder: Path
     channel_names: tuple[str, ...]
-    stats_level: str | None
-    use_mean_std: bool
-    _frames: "dict[str, pd.DataFrame]"
+    stats_level: str | None = None
+    use_mean_std: bool = True
+    _frames: dict[str, "pd.DataFrame"] = field(init=False, repr=False, default_factory=dict)
 
     upper_quantiles = _frame("upper_quantiles")
     lower_quantiles = _frame("lower_quantiles")
@@ -67,6 +79,28 @@ class TableFrames:
             )
             raise ArgumentError(message if self.spec.needs_statistics else f"{str(self.spec)!r} has no tables.")
         self._frames[kind] = frame
+
+    def statistics(self, tissue_id: str, measured: npt.ArrayLike | None = None) -> Statistics:
+        """Return the statistics of a tissue's measured channels, in panel order.
+
+        Parameters
+        ----------
+        tissue_id
+            The tissue.
+        measured
+            bool of shape (panel,); every channel where absent.
+
+        Raises
+        ------
+        StatisticsNotFoundError
+            If the tables lack the tissue or a channel.
+        """
+        mask = np.ones(len(self.channel_names), bool) if measured is None else np.asarray(measured, dtype=bool)
+        names = [name for name, there in zip(self.channel_names, mask, strict=True) if there]
+        return load_statistics(
+            self.folder, self.spec, tissue_id=tissue_id, channel_names=names,
+            use_mean_std=self.use_mean_std, stats_level=self.stats_level, frames=self._frames,
+        )  # fmt: skip
 
     @property
     def edited(self) -> bool:

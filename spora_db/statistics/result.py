@@ -1,15 +1,13 @@
 """The statistics of a cohort as the published tables, written whole or not at all."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spora_db.arrays import Bools, Float64
-from spora_db.errors import WriteError, unknown
-from spora_db.files.writing import write_parquet
+from spora_db.errors import unknown
 from spora_db.standardization.specs import LEVELS, Spec
 from spora_db.standardization.usable import Dropped, find_dropped, unusable
 from spora_db.statistics.moments import Moments
@@ -39,8 +37,6 @@ class StatisticsResult:
         Which tissues have pixels of which channel, bool of shape (T, C).
     pooled
         Moments of all tissues together.
-    failures
-        Why tissues are missing, by tissue.
     """
 
     spec: Spec
@@ -52,11 +48,6 @@ class StatisticsResult:
     stds: Float64
     measured: Bools
     pooled: Moments
-    failures: Mapping[str, str] = field(default_factory=dict)
-
-    def with_failures(self, failures: Mapping[str, str]) -> "StatisticsResult":
-        """Return the result with the reasons of missing tissues."""
-        return replace(self, failures=dict(failures))
 
     def tables(self, *, stats_levels: Sequence[str] = LEVELS) -> "dict[str, pa.Table]":
         """Return the published tables by file name.
@@ -114,50 +105,3 @@ class StatisticsResult:
 
         index = list(self.tissue_ids) if kind.startswith("image_level") else None
         return pa.Table.from_pandas(pd.DataFrame(values, index=index, columns=list(self.channel_names)))
-
-
-def write_statistics(
-    folder: str | Path,
-    result: StatisticsResult,
-    *,
-    stats_levels: Sequence[str] = LEVELS,
-    provenance: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-) -> list[Path]:
-    """Write the tables of a result where the published loader expects them.
-
-    Parameters
-    ----------
-    folder
-        ``<dataset>/<modality>/<mpp>/standardization``; the tables go to the folder of the spec in it.
-    result
-        The statistics.
-    stats_levels
-        Levels of means and standard deviations to write.
-    provenance
-        How they were made, JSON values; recorded in every file with the spec, its tissues and failures.
-    overwrite
-        Whether files that are there are replaced, each in one step.
-
-    Returns
-    -------
-    list of Path
-        The files written.
-
-    Raises
-    ------
-    WriteError
-        If a file is there already, or the folder cannot be written.
-    """
-    place = Path(folder) / str(result.spec)
-    tables = result.tables(stats_levels=stats_levels)
-    there = [name for name in tables if (place / name).exists()]
-    if there and not overwrite:
-        raise WriteError(
-            f"{place} already holds {', '.join(there)}; pass overwrite=True (--overwrite) to replace them."
-        )
-    metadata = {
-        "spec": str(result.spec), "tissues": len(result.tissue_ids), "failures": dict(result.failures),
-        **(provenance or {}),
-    }  # fmt: skip
-    return [write_parquet(table, place / name, metadata=metadata) for name, table in tables.items()]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spora_db.standardization.filters import FilterFactory
-from spora_db.standardization.standardize import Transform, standardize_block
+from spora_db.standardization.standardize import standardize_block
+from spora_db.standardization.transform import Transform
 
 SHAPE = (40, 224, 224)
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,7 +99,9 @@ from pathlib import Path
 import numpy as np
 import spora_db.images, spora_db.masks
 from spora_db.images.base import Block
-from spora_db.statistics import StatisticsUnit, compute_statistics
+from spora_db.statistics import StatisticsUnit
+sys.path.append(sys.argv[3])
+from statistics_driver import compute_statistics
 
 class Reader:
     path, chunks, shape = "synthetic", (256, 256), (20, 256, 256)
@@ -126,7 +129,8 @@ print(json.dumps(peaks))
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 def test_memory_of_global_quantiles_does_not_grow_with_tissues(capsys, dtype):
-    found = subprocess.run([sys.executable, "-c", COHORT, "40", dtype], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", COHORT, "40", dtype, str(Path(__file__).parents[1])]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
     few, many = json.loads(found.stdout)
     with capsys.disabled():
         print(f"\n{dtype}: 37 more tissues of 1.3 Mpixel add {(many - few) / 1e6:.0f} MB")
