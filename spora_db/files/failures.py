@@ -5,14 +5,16 @@ version of tifffile without a method that is called raises AttributeError on eve
 `reader_error`, and never as a broken file.
 """
 
+import contextlib
 import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from xml.etree.ElementTree import ParseError
 
-from spora_db.errors import ReaderError
+from spora_db.errors import ReaderError, SporaError
 
 READER_FAILURES: tuple[type[Exception], ...] = (
     AssertionError,
@@ -41,6 +43,35 @@ FILE_FAILURES: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+@contextlib.contextmanager
+def telling(what: str, *, library: str, broken: Callable[[Exception], SporaError], remedy: str = "") -> Iterator[None]:
+    """Tell what a library raises in this block: as a broken file, or as a fault of its own; errors of ours pass.
+
+    Parameters
+    ----------
+    what, library, remedy
+        As for `reader_error`.
+    broken
+        Makes the error for a file that explains what was raised, one of `FILE_FAILURES`.
+
+    Examples
+    --------
+    >>> from spora_db.errors import FileFormatError
+    >>> with telling("The mask a.npz", library="zipfile", broken=lambda error: FileFormatError(f"a.npz: {error}.")):
+    ...     raise EOFError("it ends early")
+    Traceback (most recent call last):
+    spora_db.errors.FileFormatError: a.npz: it ends early.
+    """
+    try:
+        yield
+    except SporaError:
+        raise
+    except READER_FAILURES as error:
+        raise reader_error(what, error, library=library, remedy=remedy) from error
+    except FILE_FAILURES as error:
+        raise broken(error) from error
 
 
 def reader_error(what: str, error: Exception, *, library: str, remedy: str = "") -> ReaderError:

@@ -8,7 +8,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, ImageNotFoundError
-from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.files.failures import telling
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
 from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
 from spora_db.images.files import OpenFile, broken, close_files, open_file
@@ -111,7 +111,15 @@ class OmeTiffReader:
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
             return np.broadcast_to(absent, (samples, *form.segment))
         data = file.read(offset, size)
-        try:
+
+        def undecodable(error: Exception) -> FileFormatError:
+            return broken(
+                self.path,
+                f"segment {index} of page {page} ({size} bytes at {offset}) does not decode: {error}",
+                expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
+            )
+
+        with telling(f"The image {self.path}", library="tifffile", broken=undecodable):
             shared = {"jpegtables": table.jpeg_tables, "jpegheader": form.jpeg_header} if form.is_jpeg else {}
             decoded = form.decode(data, index, **shared)[0]
             if decoded.dtype == np.uint8 and form.stored == np.bool_:
@@ -120,14 +128,6 @@ class OmeTiffReader:
                 raise ValueError(f"it decodes to {decoded.dtype}, not {form.stored}")
             planes = deliver(decoded[0].transpose(2, 0, 1))
             planes = planes if form.convert is None else form.convert(planes)
-        except READER_FAILURES as error:
-            raise reader_error(f"The image {self.path}", error, library="tifffile") from error
-        except FILE_FAILURES as error:
-            raise broken(
-                self.path,
-                f"segment {index} of page {page} ({size} bytes at {offset}) does not decode: {error}",
-                expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
-            ) from error
         self._check_size(planes, index, page, table)
         keep_chunk(key, planes)
         return planes

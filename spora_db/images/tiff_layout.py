@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
-from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.errors import FileFormatError, ImageNotFoundError
+from spora_db.files.failures import READER_FAILURES, telling
 from spora_db.files.forks import unforked
 from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.images.base import ChannelAxis
@@ -81,20 +81,21 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> TiffLayout:
         raise broken(path, str(error), expected="a TIFF file", remedy="Check the path and its rights.") from error
     if not head.startswith(MAGIC):
         raise broken(path, describe(head), expected="a TIFF file")
-    try:
-        with unforked, _lost_tags() as lost:  # tifffile's pages share locks that a child must not inherit held
-            layout = _layout(path, current, channel_axis)
+
+    def unreadable(error: Exception) -> FileFormatError:
+        return broken(path, f"{type(error).__name__}: {error}", expected="a TIFF file that tifffile reads")
+
+    with telling(f"The image {path}", library="tifffile", broken=unreadable):
+        try:
+            with unforked, _lost_tags() as lost:  # tifffile's pages share locks that a child must not inherit held
+                layout = _layout(path, current, channel_axis)
+        except READER_FAILURES as error:
+            if odd := odd_tag(path):
+                raise broken(path, odd, expected="the tags of a TIFF image") from error
+            raise
         if lost:
             raise broken(path, f"tifffile says {lost[0]:.150}", expected="tags inside the file")
         return layout
-    except SporaError:
-        raise
-    except READER_FAILURES as error:
-        if odd := odd_tag(path):
-            raise broken(path, odd, expected="the tags of a TIFF image") from error
-        raise reader_error(f"The image {path}", error, library="tifffile") from error
-    except FILE_FAILURES as error:
-        raise broken(path, f"{type(error).__name__}: {error}", expected="a TIFF file that tifffile reads") from error
 
 
 class _TagFailures(logging.Handler):

@@ -1,14 +1,15 @@
 """Chunks that only zarr-python decodes: unusual codecs, filters, transposed or nested layouts."""
 
 import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
-from spora_db.errors import SporaError
-from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.errors import FileFormatError
+from spora_db.files.failures import telling
 from spora_db.images.files import broken
 from spora_db.images.pixels import deliver, delivered
 from spora_db.images.zarr_chunks import ChunkSource, Place, state_of_chunk_file
@@ -23,14 +24,11 @@ class ZarrPythonStore:
 
         self._layout = layout
         axes = layout.axes
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # codecs outside the specification: they are read all the same
-                self._array: Any = zarr.open_array(layout.folder, mode="r")
+        with _telling(layout.folder), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # codecs outside the specification: they are read all the same
+            self._array: Any = zarr.open_array(layout.folder, mode="r")
             chunk, shard = tuple(self._array.chunks), tuple(self._array.shards or self._array.chunks)
             dtype = np.dtype(self._array.dtype)
-        except (*READER_FAILURES, *FILE_FAILURES) as error:
-            raise self._failed(layout.folder, error) from error
         self._chunk, self._shard = chunk, shard
         self.sizes = (1 if axes.channel is None else chunk[axes.channel], chunk[axes.row], chunk[axes.col])
         self.dtype = delivered(dtype)
@@ -58,12 +56,8 @@ class ZarrPythonStore:
             slice(start, min(start + size, length))
             for start, size, length in zip(self._starts(source.place), self._chunk, self._layout.shape, strict=True)
         )
-        try:
+        with _telling(source.path):
             stored = np.asarray(self._array[selection])
-        except SporaError:
-            raise
-        except (*READER_FAILURES, *FILE_FAILURES) as error:
-            raise self._failed(source.path, error) from error
         axes = self._layout.axes
         kept = [axis for axis in (axes.channel, axes.row, axes.col) if axis is not None]
         others = [axis for axis in range(stored.ndim) if axis not in kept]
@@ -79,13 +73,15 @@ class ZarrPythonStore:
                 starts[axis] = coordinate * self._chunk[axis]
         return starts
 
-    def _failed(self, path: object, error: Exception) -> Exception:
-        if isinstance(error, READER_FAILURES):
-            remedy = "Or install what its codecs need."
-            return reader_error(f"The image {path}", error, library="zarr", remedy=remedy)
+
+def _telling(path: object) -> AbstractContextManager[None]:
+    def unreadable(error: Exception) -> FileFormatError:
         return broken(
             path,
             f"zarr-python {type(error).__name__}: {error}",
             expected="a Zarr array that zarr-python reads",
             remedy="Copy or download it again, or install what its codecs need.",
         )
+
+    remedy = "Or install what its codecs need."
+    return telling(f"The image {path}", library="zarr", broken=unreadable, remedy=remedy)

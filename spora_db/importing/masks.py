@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from spora_db.arrays import AnyArray
-from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, TableError
-from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.errors import FileFormatError, MaskNotFoundError, TableError
+from spora_db.files.failures import telling
 from spora_db.images import open_image, read_region
 from spora_db.images.base import MissingChunks
 from spora_db.importing.fields import Field
@@ -50,16 +50,12 @@ def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "erro
     FileFormatError
         It cannot be read, has colours, or is of another size than its image.
     """
-    try:
+
+    def unreadable(error: Exception) -> FileFormatError:
+        return FileFormatError(f"The mask {path} cannot be read: {type(error).__name__}: {error}. Write it again.")
+
+    with telling(f"The mask {path}", library=_LIBRARIES.get(path.suffix.lower(), "numpy"), broken=unreadable):
         mask = _read(path, "error" if missing_chunks == "white" else missing_chunks)
-    except SporaError:
-        raise
-    except READER_FAILURES as error:
-        raise reader_error(f"The mask {path}", error, library=_LIBRARIES.get(path.suffix.lower(), "numpy")) from error
-    except FILE_FAILURES as error:
-        raise FileFormatError(
-            f"The mask {path} cannot be read: {type(error).__name__}: {error}. Write it again."
-        ) from error
     if mask.ndim == 3 and mask.shape[0] == 1:
         mask = mask[0]
     if mask.ndim != 2 or mask.dtype.kind not in "biuf":

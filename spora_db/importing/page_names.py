@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
-from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.files.failures import telling
 from spora_db.images.tiff_series import Picture, choose, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 
@@ -33,24 +33,25 @@ def _tiff_names(path: Path, count: int) -> list[str | None]:
     """Return the first names that are as many as the channels of the image of the file."""
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path, _multifile=False) as tiff:
-            try:
-                image = choose(path, pictures(tiff))
-            except (RuntimeError, ValueError):  # an OME-XML that its pages contradict names nothing that is known
-                return []
-            imagej: Any = (tiff.imagej_metadata or {}).get("Labels", [])
-            labels: list[str | None] = [str(label) for label in imagej]
-            for names in (_ome_names(tiff, image), _page_names(image), labels):
-                if len(names) == count and any(names):
-                    return names
+    what = f"The names of the channels of {path}"
+
+    def unreadable(error: Exception) -> FileFormatError:
+        return FileFormatError(f"{what} cannot be read: {error}. Write it again.")
+
+    with (
+        telling(what, library="tifffile", broken=unreadable),
+        tifffile.TiffFile(path, _multifile=False) as tiff,
+    ):
+        try:
+            image = choose(path, pictures(tiff))
+        except (RuntimeError, ValueError):  # an OME-XML that its pages contradict names nothing that is known
             return []
-    except READER_FAILURES as error:
-        raise reader_error(f"The names of the channels of {path}", error, library="tifffile") from error
-    except FILE_FAILURES as error:
-        raise FileFormatError(
-            f"The names of the channels of {path} cannot be read: {error}. Write it again."
-        ) from error
+        imagej: Any = (tiff.imagej_metadata or {}).get("Labels", [])
+        labels: list[str | None] = [str(label) for label in imagej]
+        for names in (_ome_names(tiff, image), _page_names(image), labels):
+            if len(names) == count and any(names):
+                return names
+        return []
 
 
 def _ome_names(tiff: "TiffFile", image: Picture) -> list[str | None]:

@@ -1,15 +1,17 @@
 """Masks from .npz files, read without pickle and without believing what a header claims."""
 
+import contextlib
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Int32
-from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
-from spora_db.files.failures import FILE_FAILURES, READER_FAILURES, reader_error
+from spora_db.errors import FileFormatError, MaskNotFoundError
+from spora_db.files.failures import telling
 
 MAX_BYTES = 2**34  # of one array; a mask of 130,000 x 130,000 bool is the largest that still loads
 CHUNK = 2**20
@@ -53,23 +55,13 @@ def load_mask(path: str | Path, *, shape: tuple[int, int] | None = None, image: 
     [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     """
     path = Path(path)
-    if not path.is_file():
-        raise MaskNotFoundError(f"No mask file {path}. Expected an .npz file with a 2-D array named 'mask'.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = _member(archive, path)
-            with archive.open(member) as stream:
-                array = _read(stream, member, path, shape, image)
-                if stream.read(1):
-                    raise FileFormatError(f"The mask {path} holds more bytes than its array.")
-    except SporaError:
-        raise
-    except MemoryError as error:
-        raise FileFormatError(f"The mask {path} is larger than the memory that is free.") from error
-    except READER_FAILURES as error:
-        raise reader_error(f"The mask {path}", error, library="zipfile") from error
-    except FILE_FAILURES as error:
-        raise FileFormatError(_broken(path, error)) from error
+    with _array_of(path) as (member, stream):
+        try:
+            array = _read(stream, member, path, shape, image)
+        except MemoryError as error:
+            raise FileFormatError(f"The mask {path} is larger than the memory that is free.") from error
+        if stream.read(1):
+            raise FileFormatError(f"The mask {path} holds more bytes than its array.")
     return array
 
 
@@ -90,17 +82,8 @@ def mask_size(path: str | Path) -> tuple[int, int]:
     (3, 5)
     """
     path = Path(path)
-    if not path.is_file():
-        raise MaskNotFoundError(f"No mask file {path}. Expected an .npz file with a 2-D array named 'mask'.")
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(_member(archive, path)) as stream:
-            _, _, shape, _ = _header(stream, path)
-    except SporaError:
-        raise
-    except READER_FAILURES as error:
-        raise reader_error(f"The mask {path}", error, library="zipfile") from error
-    except FILE_FAILURES as error:
-        raise FileFormatError(_broken(path, error)) from error
+    with _array_of(path) as (_, stream):
+        _, _, shape, _ = _header(stream, path)
     if len(shape) != 2:
         raise FileFormatError(f"The mask {path} has shape {shape}; expected (height, width).")
     return shape
@@ -109,17 +92,7 @@ def mask_size(path: str | Path) -> tuple[int, int]:
 def load_tissue_mask(
     path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
 ) -> Bools:
-    """Read a tissue mask: True where the stored value is > 0.
-
-    Parameters
-    ----------
-    path, shape, image
-        As :func:`load_mask`.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool array of shape (H, W).
+    """Read a tissue mask, with the parameters of `load_mask`: bool of shape (H, W), True where the value is > 0.
 
     Raises
     ------
@@ -145,17 +118,9 @@ def load_tissue_mask(
 def load_label_mask(
     path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
 ) -> Int32:
-    """Read a mask of cell instances or of a cell task: one whole number per pixel, 0 for background.
+    """Read a mask of cell instances or of a cell task, with the parameters of `load_mask`.
 
-    Parameters
-    ----------
-    path, shape, image
-        As :func:`load_mask`.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32 array of shape (H, W).
+    It is int32 of shape (H, W), one whole number per pixel, 0 for background.
 
     Raises
     ------
@@ -183,6 +148,20 @@ def load_label_mask(
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         raise FileFormatError(f"The mask {path} holds labels that are not whole numbers; expected cell or class ids.")
     return labels
+
+
+@contextlib.contextmanager
+def _array_of(path: Path) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes]]]:
+    """Open the array of a mask file; what zipfile raises is told as the file's or its own fault."""
+    if not path.is_file():
+        raise MaskNotFoundError(f"No mask file {path}. Expected an .npz file with a 2-D array named 'mask'.")
+    with (
+        telling(f"The mask {path}", library="zipfile", broken=lambda error: _broken(path, error)),
+        zipfile.ZipFile(path) as archive,
+    ):
+        member = _member(archive, path)
+        with archive.open(member) as stream:
+            yield member, stream
 
 
 def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
@@ -266,12 +245,13 @@ def _header(stream: IO[bytes], path: Path) -> tuple[np.dtype[Any], bool, tuple[i
     return np.dtype(descr), fields["fortran_order"] == "True", shape, 8 + width + length
 
 
-def _broken(path: Path, error: Exception) -> str:
+def _broken(path: Path, error: Exception) -> FileFormatError:
     """Say what is in place of an .npz file."""
     with path.open("rb") as file:
         start = file.read(64)
+    found = f"could not be read as .npz ({type(error).__name__}: {error}). Expected a zip of arrays."
     if start.startswith(b"version https://git-lfs"):
-        return f"The mask {path} is a git-lfs pointer, not the file itself. Fetch it with 'git lfs pull'."
+        found = "is a git-lfs pointer, not the file itself. Fetch it with 'git lfs pull'."
     if start.startswith(b"\x93NUMPY"):
-        return f"The mask {path} is a bare .npy array. Save it as numpy.savez_compressed(path, mask=array)."
-    return f"The mask {path} could not be read as .npz ({type(error).__name__}: {error}). Expected a zip of arrays."
+        found = "is a bare .npy array. Save it as numpy.savez_compressed(path, mask=array)."
+    return FileFormatError(f"The mask {path} {found}")
