@@ -14,9 +14,13 @@ from published_figures import TABLES, published_table
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, WriteError
 from spora_db.files.writing import read_provenance
 from spora_db.tiling.parameters import TilingParameters
-from spora_db.tiling.tables import merge_tilings, tile_tissues, tile_unit, write_tiles
+from spora_db.tiling.tables import merge_tilings, tile_unit, write_tiles
 
 PARAMETERS = TilingParameters(tile_size=16, stride=8, tolerance=0.6)
+
+
+def tile_tissues(masks, *, parameters):
+    return merge_tilings(tile_unit(tissue, path, parameters=parameters) for tissue, path in masks)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,10 @@
-"""Files that appear whole or not at all: a temporary name in the same folder, fsync, rename, fsync of the folder."""
+"""Files and folders that appear whole or not at all: under a temporary name beside them, fsync, rename, fsync."""
 
 import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,19 @@ METADATA_KEY = "spora_db"
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write to; what lies there becomes ``path`` when the block ends without an error.
 
-    The temporary file is hidden, in the folder of ``path`` (which is made if absent) and named by process and chance,
+    What is temporary is hidden, in the folder of ``path`` (which is made if absent) and named by process and chance,
     so two runs at once never share it. It is gone after an error; a killed process can leave it behind, but never a
     half-written ``path``.
 
     Parameters
     ----------
     path
-        The file to write. An existing one is replaced, in one step, only by a complete new one.
+        The file or folder to write. What is there is replaced only by something complete: a file in one step.
 
     Yields
     ------
     Path
-        Where to write. It does not exist yet, and must be an ordinary file when the block ends.
+        Where to write. It does not exist yet, and must be an ordinary file, or a folder of them, when the block ends.
 
     Raises
     ------
@@ -49,27 +50,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     [('note.txt', 'whole')]
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    token = f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    temporary, old = path.with_name(f"{token}.tmp"), path.with_name(f"{token}.old.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _sync(temporary, os.O_RDWR)
+        for file in (*temporary.rglob("*"), temporary):
+            _sync(file)
+        if temporary.is_dir() and os.path.lexists(path):
+            path.rename(old)
         temporary.replace(path)
     except SporaError:
         raise
     except OSError as error:
+        if os.path.lexists(old) and not path.exists():
+            old.rename(path)
         reason = error.strerror or str(error)
         raise WriteError(
             f"Could not write {path}: {reason}. Nothing half-written is left there. "
             "Check that the folder can be written to and that the disk has room, then run again."
         ) from error
     finally:
-        with contextlib.suppress(
-            OSError
-        ):  # after a success it is gone; after a failure the first error is the one to tell
-            temporary.unlink()
-    with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder; the file itself is whole
-        _sync(path.parent, os.O_RDONLY)
+        for rest in (temporary, old):  # after a failure the first error is the one to tell
+            if rest.is_dir() and not rest.is_symlink():
+                shutil.rmtree(rest, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    rest.unlink()
+    sync_folder(path.parent)
 
 
 def named_file(path: str | Path) -> Path:
@@ -157,9 +165,15 @@ def read_provenance(path: str | Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _sync(path: Path, flags: int) -> None:
+def sync_folder(path: Path) -> None:
+    """Wait until the list of names in a folder is on the disk, where the file system can."""
+    with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder; its files are whole
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
     """Wait until what ``path`` holds is on the disk."""
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -163,6 +163,19 @@ def overlap(
     return Overlap(top, left, bottom - top, right - left, top - row, left - col)
 
 
+def cuts(start: int, length: int, size: int) -> Iterator[tuple[int, int, slice]]:
+    """Yield the chunks of `size` that a range of pixels meets: which one, where it begins in the range, and what of it.
+
+    Examples
+    --------
+    >>> list(cuts(200, 100, 256))
+    [(0, 0, slice(200, 256, None)), (1, 56, slice(0, 44, None))]
+    """
+    for chunk in range(start // size, (start + length - 1) // size + 1):
+        first, last = max(start, chunk * size), min(start + length, (chunk + 1) * size)
+        yield chunk, first - start, slice(first - chunk * size, last - chunk * size)
+
+
 def check_pages(pages: Pages | None, count: int, path: object) -> Int64:
     """Return the pages asked for as int64, all of them for None.
 

@@ -1,6 +1,7 @@
 """Reading regions of OME-TIFF images: only the segments touched, of the pages asked for."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
-from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages
+from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages, cuts
 from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
 from spora_db.images.files import OpenFile, broken, close_files, open_file
 from spora_db.images.page_groups import PageGroup, group_pages
@@ -68,15 +69,10 @@ class OmeTiffReader:
                 continue
             first = sample * form.grid[0] * form.grid[1]
             tall, wide = form.segment
-            for down in range(row // tall, (row + height - 1) // tall + 1):
-                top, bottom = max(row, down * tall), min(row + height, (down + 1) * tall)
-                for across in range(col // wide, (col + width - 1) // wide + 1):
-                    left, right = max(col, across * wide), min(col + width, (across + 1) * wide)
-                    planes = self._segment(file, page, first + down * form.grid[1] + across, table)
-                    rows = slice(top - down * tall, bottom - down * tall)
-                    cols = slice(left - across * wide, right - across * wide)
-                    for source, slots in group.from_whole:
-                        yield Block(pixels=planes[source, rows, cols], slots=slots, row=top - row, col=left - col)
+            for (down, top, rows), (across, left, cols) in product(cuts(row, height, tall), cuts(col, width, wide)):
+                planes = self._segment(file, page, first + down * form.grid[1] + across, table)
+                for source, slots in group.from_whole:
+                    yield Block(pixels=planes[source, rows, cols], slots=slots, row=top, col=left)
 
     def _open(self) -> OpenFile:
         """Return the file, refusing one that is no longer what the tables were read from."""

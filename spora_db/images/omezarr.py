@@ -1,6 +1,7 @@
 """Reading regions of OME-Zarr images: only the chunks touched, of blosc chunks only the planes asked for."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
-from spora_db.images.base import MEANT, Block, ChannelAxis, ImageHeader, MissingChunks, Pages, check_pages
+from spora_db.images.base import MEANT, Block, ChannelAxis, ImageHeader, MissingChunks, Pages, check_pages, cuts
 from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
 from spora_db.images.files import close_files
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
@@ -50,7 +51,9 @@ class OmeZarrReader:
         self.dtype: np.dtype[Any] = self._store.dtype
         self._sizes = self._store.sizes
         is_white = missing_chunks == "white"
-        self._filled = np.broadcast_to(white(self.dtype, path), self._sizes) if is_white else self._store.filled()
+        self._filled = (
+            np.broadcast_to(white(self.dtype, path), self._sizes) if is_white else self.layout.filled(self._sizes)
+        )
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
         self.not_rgb = "it holds bool" if self.layout.encoding.dtype.kind == "b" else None
         self.files = self.layout.files
@@ -60,16 +63,11 @@ class OmeZarrReader:
         wanted = check_pages(pages, self.shape[0], self.path)
         depth, tall, wide = self._sizes
         groups = group_pages(wanted, depth)
-        for chunk_row in range(row // tall, (row + height - 1) // tall + 1):
-            top, bottom = max(row, chunk_row * tall), min(row + height, (chunk_row + 1) * tall)
-            for chunk_col in range(col // wide, (col + width - 1) // wide + 1):
-                left, right = max(col, chunk_col * wide), min(col + width, (chunk_col + 1) * wide)
-                rows = slice(top - chunk_row * tall, bottom - chunk_row * tall)
-                cols = slice(left - chunk_col * wide, right - chunk_col * wide)
-                for group in groups:
-                    planes, runs = self._planes((group.chunk, chunk_row, chunk_col), group)
-                    for source, slots in runs:
-                        yield Block(pixels=planes[source, rows, cols], slots=slots, row=top - row, col=left - col)
+        for (down, top, rows), (across, left, cols) in product(cuts(row, height, tall), cuts(col, width, wide)):
+            for group in groups:
+                planes, runs = self._planes((group.chunk, down, across), group)
+                for source, slots in runs:
+                    yield Block(pixels=planes[source, rows, cols], slots=slots, row=top, col=left)
 
     def _planes(self, place: Place, group: PageGroup) -> tuple[AnyArray, Runs]:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
@@ -115,9 +113,6 @@ class Store(Protocol):
 
     def locate(self, place: Place) -> ChunkSource | None:
         """Return where the chunk's bytes are, None where the file is absent."""
-
-    def filled(self) -> AnyArray:
-        """Return an empty chunk."""
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode a chunk: the planes alone, or all."""

@@ -3,8 +3,6 @@
 import contextlib
 import hashlib
 import os
-import secrets
-import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,7 +80,9 @@ def write_omezarr(
 
     channels = image.shape[0]
     blosc = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle", typesize=image.dtype.itemsize)
-    with _atomic_folder(path, overwrite=overwrite) as folder:
+    if not overwrite and os.path.lexists(path):
+        raise WriteError(f"{path} exists already. Pass overwrite=True to replace it, or choose another path.")
+    with atomic_path(path) as folder, _as_write_error(path):
         # the shape twice, because the JSON that says it has no checksum: a changed digit would cut or pad the image
         attributes: dict[str, Any] = {"ome": _ome(path, mpp, channel_names), WRITTEN: {"shape": list(image.shape)}}
         group = zarr.open_group(folder, mode="w", zarr_format=3, attributes=attributes)
@@ -243,47 +243,3 @@ def _as_write_error(path: Path) -> Iterator[None]:
         raise WriteError(
             f"Could not write {path}: {type(error).__name__}: {error}. Nothing half-written is left."
         ) from error
-
-
-@contextlib.contextmanager
-def _atomic_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` that becomes ``path`` when the block ends without an error."""
-    if not overwrite and (path.exists() or path.is_symlink()):
-        raise WriteError(f"{path} exists already. Pass overwrite=True to replace it, or choose another path.")
-    token = f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
-    temporary, old = path.with_name(f"{token}.tmp"), path.with_name(f"{token}.old.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _as_write_error(path):
-            yield temporary
-        for file in (*temporary.rglob("*"), temporary):
-            _sync(file)
-        if path.exists() or path.is_symlink():
-            path.rename(old)
-        temporary.rename(path)
-    except OSError as error:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        if isinstance(error, WriteError):
-            raise
-        raise WriteError(
-            f"Could not write {path}: {error.strerror or error}. Nothing half-written is left there. "
-            "Check that the folder can be written to and that the disk has room, then run again."
-        ) from error
-    finally:
-        for rest in (temporary, old):
-            if rest.is_symlink():
-                rest.unlink()
-            else:
-                shutil.rmtree(rest, ignore_errors=True)
-    with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder
-        _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Wait until what ``path`` holds is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

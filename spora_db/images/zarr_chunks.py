@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
 from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, file_stamp
@@ -107,7 +105,7 @@ class ChunkStore:
 
     def path_of(self, place: Place) -> Path:
         """Return the file that holds, or should hold, the chunk at ``place``."""
-        return Path(self._file(self._coordinates(place)))
+        return Path(self._file(self._layout.along_axes(place)))
 
     def locate(self, place: Place) -> ChunkSource | None:
         """Return where the chunk lies, or None where its file is absent.
@@ -117,7 +115,7 @@ class ChunkStore:
         FileFormatError
             The file has no bytes, or is no file, or the shard's index is broken.
         """
-        coordinates = self._coordinates(place)
+        coordinates = self._layout.along_axes(place)
         path = self._file(coordinates)
         current = state_of_chunk_file(path, place)
         if current is None:
@@ -130,10 +128,6 @@ class ChunkStore:
             position = position * per + coordinate % per
         offset, size = index[position].tolist()
         return ChunkSource(place=place, path=path, stamp=current, offset=offset, size=size)
-
-    def filled(self) -> AnyArray:
-        """Return a chunk of the fill value, without memory of its own."""
-        return np.broadcast_to(deliver(np.asarray(self._layout.encoding.fill)), self.sizes)
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode the sorted ``planes`` of a chunk alone where its codec allows, else all its planes.
@@ -164,7 +158,8 @@ class ChunkStore:
                 f"chunk {source.place} does not decode: {error} (the file: {head})",
                 expected=f"{self._chunk_bytes} bytes of pixels in {coding} coding",
             ) from error
-        return self._image(decoded)
+        encoding = self._layout.encoding
+        return self._layout.planes(decoded.view(encoding.dtype).reshape(encoding.chunk, order=encoding.order))
 
     def _decode_planes(
         self, file: OpenFile, source: ChunkSource, planes: Int64, content: UInt8 | None
@@ -193,23 +188,6 @@ class ChunkStore:
         if axes.row < axes.col:
             return deliver(pixels.reshape(len(planes), *self.sizes[1:]))
         return deliver(pixels.reshape(len(planes), self.sizes[2], self.sizes[1]).swapaxes(1, 2))
-
-    def _image(self, decoded: UInt8) -> AnyArray:
-        """View a chunk's bytes as (planes, rows, cols)."""
-        encoding, axes = self._layout.encoding, self._layout.axes
-        stored = decoded.view(encoding.dtype).reshape(encoding.chunk, order=encoding.order)
-        kept = [axis for axis in (axes.channel, axes.row, axes.col) if axis is not None]
-        others = [axis for axis in range(stored.ndim) if axis not in kept]
-        return deliver(stored.transpose(others + kept)[(0,) * len(others)].reshape(self.sizes))
-
-    def _coordinates(self, place: Place) -> list[int]:
-        """Return the chunk's coordinates along the array's own axes."""
-        coordinates = [0] * len(self._layout.shape)
-        axes = self._layout.axes
-        for axis, coordinate in zip((axes.channel, axes.row, axes.col), place, strict=True):
-            if axis is not None:
-                coordinates[axis] = coordinate
-        return coordinates
 
     def _file(self, coordinates: list[int]) -> str:
         """Return the file of the chunk at ``coordinates``."""

@@ -1,15 +1,19 @@
 """What the metadata of an OME-Zarr store says, read once per image: where its array is, how chunks are encoded."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
+from spora_db.arrays import AnyArray
 from spora_db.errors import ImageNotFoundError
 from spora_db.images.axes import Axes, default_names, place_axes
 from spora_db.images.base import ChannelAxis
 from spora_db.images.files import broken, describe
+from spora_db.images.pixels import deliver
 from spora_db.images.zarr_encoding import Encoding, read_v2, read_v3
 from spora_db.images.zarr_json import load_json, sizes
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
@@ -48,6 +52,26 @@ class ZarrLayout:
         """Channels, height and width in pixels."""
         channel = self.axes.channel
         return (1 if channel is None else self.shape[channel], self.shape[self.axes.row], self.shape[self.axes.col])
+
+    def along_axes(self, place: Sequence[int]) -> list[int]:
+        """Return coordinates (channel, row, col) along the array's own axes; 0 along those of one element."""
+        coordinates = [0] * len(self.shape)
+        for axis, coordinate in zip((self.axes.channel, self.axes.row, self.axes.col), place, strict=True):
+            if axis is not None:
+                coordinates[axis] = coordinate
+        return coordinates
+
+    def planes(self, stored: AnyArray) -> AnyArray:
+        """View a piece of the array as (planes, rows, cols), in the type that is delivered."""
+        kept = [axis for axis in (self.axes.channel, self.axes.row, self.axes.col) if axis is not None]
+        others = [axis for axis in range(stored.ndim) if axis not in kept]
+        image = stored.transpose(others + kept)[(0,) * len(others)]
+        return deliver(image if self.axes.channel is not None else image[None])
+
+    @property
+    def fill(self) -> AnyArray:
+        """The value of chunks that are left out, in the type that is delivered."""
+        return deliver(np.asarray(self.encoding.fill))
 
 
 def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:

@@ -11,7 +11,7 @@ from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
 from spora_db.images.files import broken
-from spora_db.images.pixels import deliver, delivered
+from spora_db.images.pixels import delivered
 from spora_db.images.zarr_chunks import ChunkSource, Place, state_of_chunk_file
 from spora_db.images.zarr_layout import ZarrLayout
 
@@ -46,10 +46,6 @@ class ZarrPythonStore:
             return None
         return ChunkSource(place=place, path=path, stamp=current, offset=0, size=current[2])
 
-    def filled(self) -> AnyArray:
-        """Return a chunk of the fill value, without memory of its own."""
-        return np.broadcast_to(deliver(np.asarray(self._layout.encoding.fill)), self.sizes)
-
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode all planes of a chunk; at the image's edge the chunk ends there."""
         selection = tuple(
@@ -57,21 +53,12 @@ class ZarrPythonStore:
             for start, size, length in zip(self._starts(source.place), self._chunk, self._layout.shape, strict=True)
         )
         with _telling(source.path):
-            stored = np.asarray(self._array[selection])
-        axes = self._layout.axes
-        kept = [axis for axis in (axes.channel, axes.row, axes.col) if axis is not None]
-        others = [axis for axis in range(stored.ndim) if axis not in kept]
-        image = stored.transpose(others + kept)[(0,) * len(others)]
-        return deliver(image if axes.channel is not None else image[None])
+            return self._layout.planes(np.asarray(self._array[selection]))
 
     def _starts(self, place: Place) -> list[int]:
         """Return the first element of a chunk along the array's own axes."""
-        starts = [0] * len(self._layout.shape)
-        axes = self._layout.axes
-        for axis, coordinate in zip((axes.channel, axes.row, axes.col), place, strict=True):
-            if axis is not None:
-                starts[axis] = coordinate * self._chunk[axis]
-        return starts
+        places = self._layout.along_axes(place)
+        return [coordinate * size for coordinate, size in zip(places, self._chunk, strict=True)]
 
 
 def _telling(path: object) -> AbstractContextManager[None]:

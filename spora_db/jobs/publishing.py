@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from spora_db.errors import FileFormatError, WriteError
 from spora_db.files.stamps import Stamp, stamp_if_there
-from spora_db.files.writing import read_provenance
+from spora_db.files.writing import read_provenance, sync_folder
 from spora_db.jobs.work_folder import LOCK, WorkFolder, package_version
 
 Standing: TypeAlias = Literal["absent", "same", "different"]
@@ -164,7 +164,7 @@ def _rename(target: Target, *, work: WorkFolder, write: Callable[[Path], Sequenc
         work.mark_committing()
         for file, final in zip(files, target.files, strict=True):
             file.replace(final)
-        _sync_folder(target.main.parent)
+        sync_folder(target.main.parent)
     except OSError as error:
         if isinstance(error, WriteError):
             raise
@@ -178,15 +178,6 @@ def _clear(staged: Path) -> None:
         for file in staged.iterdir():
             file.unlink()
         staged.rmdir()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -148,37 +148,6 @@ def merge_tilings(units: Iterable[TissueTiling]) -> tuple["pa.Table", "pa.Table"
     return coordinates, pa.Table.from_pandas(frame, schema=schema)
 
 
-def tile_tissues(
-    masks: Iterable[tuple[str, str | Path]], *, parameters: TilingParameters
-) -> tuple["pa.Table", "pa.Table"]:
-    """Tile many tissues, one after the other, each from its mask file; :func:`merge_tilings` of :func:`tile_unit`.
-
-    Parameters
-    ----------
-    masks
-        (tissue_id, path of the mask) of each tissue.
-    parameters
-        How to tile all of them.
-
-    Returns
-    -------
-    tuple of pyarrow.Table
-        Tile coordinates and tile statistics.
-
-    Raises
-    ------
-    MaskNotFoundError, FileFormatError, TableError
-        As the two functions; the first tissue that fails ends the run.
-
-    Examples
-    --------
-    >>> coordinates, stats = tile_tissues([], parameters=TilingParameters(tile_size=64))
-    >>> coordinates.num_rows, stats.num_rows
-    (0, 0)
-    """
-    return merge_tilings(tile_unit(tissue_id, path, parameters=parameters) for tissue_id, path in masks)
-
-
 def write_tiles(
     folder: str | Path,
     tile_size: int,
@@ -218,7 +187,7 @@ def write_tiles(
     --------
     >>> import tempfile
     >>> parameters = TilingParameters(tile_size=64)
-    >>> coordinates, stats = tile_tissues([], parameters=parameters)
+    >>> coordinates, stats = merge_tilings([])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     files = write_tiles(folder, 64, coordinates=coordinates, stats=stats, provenance=parameters)
     >>> [file.name for file in files]

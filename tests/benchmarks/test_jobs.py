@@ -11,9 +11,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from job_lakes import mask_folder, write_masks
 from spora_db.jobs import tile_lake
 from spora_db.tiling.parameters import TilingParameters
-from spora_db.tiling.tables import tile_tissues
+from spora_db.tiling.tables import merge_tilings, tile_unit
 
 PARAMETERS = TilingParameters(tile_size=224, stride=112, tolerance=0.85, coverage_goal=1.0)
+
+
+def tile_tissues(masks, *, parameters):
+    return merge_tilings(tile_unit(tissue, path, parameters=parameters) for tissue, path in masks)
 
 
 @pytest.fixture(scope="module")
