@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spora_db import Catalog, SporaQuery
-from spora_db.catalog.sql_files import sql_folder
+from spora_db.catalog.sql_files import bounds
 from spora_db.errors import QueryError
 from spora_db.guard.growth import BOUNDED
 
@@ -209,7 +209,7 @@ def test_too_little_memory_comes_with_advice_that_can_be_followed(catalog):
 
 
 def test_the_guard_knows_all_bounds():
-    assert {path.stem for path in (sql_folder() / "bounds").glob("*.sql")} == BOUNDED
+    assert bounds().keys() == BOUNDED
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,7 @@ def test_the_limit_ends_what_is_collected(catalog):
 
 
 def test_every_bound_says_what_it_bounds():
-    for path in (sql_folder() / "bounds").glob("*.sql"):
-        text = path.read_text(encoding="utf-8")
-        assert f'CREATE MACRO "{path.stem}"(' in text
-        assert f"error('A call of {path.stem} " in text
-        assert f'AS system.main."{path.stem}"(' in text or f"AS system.main.{path.stem}(" in text
+    for name, text in bounds().items():
+        assert f'CREATE MACRO "{name}"(' in text
+        assert f"error('A call of {name} " in text
+        assert f'AS system.main."{name}"(' in text or f"AS system.main.{name}(" in text

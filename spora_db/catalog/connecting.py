@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from spora_db.catalog.sql_files import sql_folder, sql_text
+from spora_db.catalog.sql_files import bounds
 from spora_db.errors import ArgumentError
 
 Parameters = Mapping[str, object] | Sequence[object] | None
@@ -48,8 +48,8 @@ def connect(
         raise ArgumentError(message) from error
     for name, value in SESSION.items():
         connection.execute(f"SET {name} = '{value}'")
-    for path in sorted((sql_folder() / "bounds").glob("*.sql")):
-        connection.execute(sql_text("bounds", path.stem))
+    for macro in bounds().values():
+        connection.execute(macro)
     connection.execute("SET lambda_syntax = 'ENABLE_SINGLE_ARROW'")  # COLUMNS(c -> ...), as DuckDB before 2 has it
     connection.execute(f"SET allowed_paths = {allowed}")
     connection.execute("SET enable_external_access = false")

@@ -85,6 +85,22 @@ def statement(folder: Folder, name: str) -> exp.Expr:
     return sqlglot.parse_one(sql_text(folder, name), dialect=DIALECT)
 
 
+@cache
+def bounds() -> Mapping[str, str]:
+    """Return the macros of ``sql/bounds`` by the function that they stand for; one text may serve several functions.
+
+    Examples
+    --------
+    >>> bounds()["rpad"] == bounds()["lpad"].replace("lpad", "rpad")
+    True
+    """
+    found = {}
+    for name in sql_names("bounds"):
+        for function in header("bounds", name).get("names", name).split(", "):
+            found[function] = re.sub(rf"\b{name}\b", function, sql_text("bounds", name))
+    return found
+
+
 def names_in(tree: exp.Expr) -> frozenset[str]:
     """Return the relations and functions that a statement names, in lower case; its own CTEs may be among them."""
     tables = {table.name.lower() for table in tree.find_all(exp.Table)}

@@ -50,10 +50,8 @@ class OmeZarrReader:
         self._store = _store(self.layout, self._owner)
         self.dtype: np.dtype[Any] = self._store.dtype
         self._sizes = self._store.sizes
-        is_white = missing_chunks == "white"
-        self._filled = (
-            np.broadcast_to(white(self.dtype, path), self._sizes) if is_white else self.layout.filled(self._sizes)
-        )
+        absent = white(self.dtype, path) if missing_chunks == "white" else self.layout.fill
+        self._filled = np.broadcast_to(absent, self._sizes)
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
         self.not_rgb = "it holds bool" if self.layout.encoding.dtype.kind == "b" else None
         self.files = self.layout.files

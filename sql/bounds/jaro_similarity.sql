@@ -1,6 +1,7 @@
 -- purpose: how similar two texts are, up to a million pairs of their characters
 -- grain:   one answer per call
 -- source:  DuckDB's own jaro_similarity, which no interrupt ends within a call
+-- names:   jaro_similarity, jaro_winkler_similarity
 CREATE MACRO "jaro_similarity"("s1", "s2") AS system.main.jaro_similarity(
     "s1",
     CASE

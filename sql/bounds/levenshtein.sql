@@ -1,6 +1,7 @@
 -- purpose: the distance of two texts, up to a million pairs of their characters
 -- grain:   one answer per call
 -- source:  DuckDB's own levenshtein, which no interrupt ends within a call and whose memory no limit counts
+-- names:   levenshtein, editdist3, damerau_levenshtein
 CREATE MACRO "levenshtein"("s1", "s2") AS system.main.levenshtein(
     "s1",
     CASE

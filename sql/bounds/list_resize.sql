@@ -1,6 +1,7 @@
 -- purpose: a list of another length, up to 100,000 elements
 -- grain:   one answer per call
 -- source:  DuckDB's own list_resize, which no interrupt ends within a call and whose memory no limit counts
+-- names:   list_resize, array_resize
 CREATE MACRO "list_resize"("list", "size") AS system.main.list_resize(
     "list",
     CASE

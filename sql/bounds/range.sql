@@ -1,6 +1,7 @@
 -- purpose: a list of numbers or times, up to 100,000 elements; in FROM it makes rows, any number of them
 -- grain:   one answer per call
 -- source:  DuckDB's own range, which no interrupt ends within a call and whose memory no limit counts
+-- names:   range, generate_series
 -- Numbers and times have one macro: their texts tell which they are.
 CREATE MACRO "range"("stop") AS system.main."range"(
     CASE
