@@ -38,19 +38,17 @@ def cast_id(column: exp.Expression, *, found: str) -> exp.Expression:
     decimal = digits(found)
     if found not in FLOATS and not (decimal and decimal[1]):
         return cast_to(column, TEXT)
-    case = exp.Case()
     whole: exp.Expr = exp.EQ(this=column.copy(), expression=call("trunc", column.copy()))
     if found in FLOATS:
-        case = case.when(call("isnan", opaque(column.copy())), exp.Null())
         whole = exp.and_(whole, exp.LT(this=exp.Abs(this=column.copy()), expression=exp.Literal.number("1e18")))
     digits_only = cast_to(cast_to(column.copy(), "HUGEINT"), TEXT)
-    return case.when(whole, digits_only).else_(cast_to(column.copy(), TEXT))
+    return nan_as_null(column, found).when(whole, digits_only).else_(cast_to(column.copy(), TEXT))
 
 
 def cast_time(column: exp.Expression, *, wanted: str, name: str, file: str) -> exp.Expression:
     """Return the expression that gives a date or time nanoseconds; one that has none, as the year 9999, is an error."""
     value = try_cast(column.copy(), wanted)
-    lost = exp.and_(_is_null(value), exp.Not(this=_is_null(column)))
+    lost = exp.and_(is_null(value), exp.Not(this=is_null(column)))
     expected = (
         "; expected 1677 to 2262, the years of nanoseconds, which another cohort has here. Write it in microseconds."
     )
@@ -58,8 +56,21 @@ def cast_time(column: exp.Expression, *, wanted: str, name: str, file: str) -> e
     return exp.Case().when(lost, wrong).else_(value)
 
 
-def _is_null(value: exp.Expression) -> exp.Is:
+def nan_as_null(column: exp.Expression, found: str) -> exp.Case:
+    """Return the CASE of a column's values in which NaN is NULL already."""
+    return exp.Case().when(call("isnan", opaque(column.copy())), exp.Null()) if found in FLOATS else exp.Case()
+
+
+def is_null(value: exp.Expression) -> exp.Is:
+    """Return the condition that a value is NULL."""
     return exp.Is(this=value.copy(), expression=exp.Null())
+
+
+def refused_value(column: exp.Expression, expected: str, *, found: str, name: str, file: str) -> exp.Expression:
+    """Return what raises an error with the value of a column, in quotes where it is text, and what is expected."""
+    quote = "'" if found == TEXT else ""
+    shown = exp.Coalesce(this=cast_to(column.copy(), TEXT), expressions=[text("NULL")])
+    return refused(f"The column {name!r} of {file} holds {quote}", shown, f"{quote}; {expected}")
 
 
 def refused(before: str, value: exp.Expression, after: str) -> exp.Expression:

@@ -3,10 +3,10 @@
 from sqlglot import exp
 
 from spora_db.errors import TableError
-from spora_db.sources.casts import refused
+from spora_db.sources.casts import is_null, nan_as_null, refused, refused_value
 from spora_db.sources.duckdb_types import NULL, digits
 from spora_db.sources.reconcile import FLOATS, TEXT, WHOLE_NUMBERS
-from spora_db.sqltext.expressions import call, cast_to, opaque, text, try_cast
+from spora_db.sqltext.expressions import call, cast_to, text, try_cast
 
 _EXPECTED = "expected true or false (or 1 or 0). Write the column as truth values, null where it is not known."
 
@@ -35,19 +35,15 @@ def truth_value(column: exp.Expression, *, found: str, name: str, file: str) -> 
     """
     if found in ("BOOLEAN", NULL):
         return cast_to(column, "BOOLEAN")
-    quote = "'" if found == TEXT else ""
-    before = f"The column {name!r} of {file} holds {quote}"
-    wrong = refused(before, cast_to(column.copy(), TEXT), f"{quote}; {_EXPECTED}")
-    given = exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null()))
+    wrong = refused_value(column, _EXPECTED, found=found, name=name, file=file)
+    given = exp.Not(this=is_null(column))
     if found == TEXT:
         read = try_cast(column.copy(), "BOOLEAN")
-        unreadable = exp.and_(exp.Is(this=read.copy(), expression=exp.Null()), given)
+        unreadable = exp.and_(is_null(read), given)
         return exp.Case().when(unreadable, wrong).else_(read)
     if found not in WHOLE_NUMBERS | FLOATS and digits(found) is None:
         raise TableError(f"The column {name!r} of {file} is {found}; {_EXPECTED}")
-    case = exp.Case()
-    if found in FLOATS:
-        case = case.when(call("isnan", opaque(column.copy())), exp.Null())
+    case = nan_as_null(column, found)
     for number, flag in (("0", exp.false()), ("1", exp.true())):
         case = case.when(exp.EQ(this=column.copy(), expression=exp.Literal.number(number)), flag)
     return case.when(given, wrong)

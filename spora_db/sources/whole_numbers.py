@@ -6,10 +6,10 @@
 from sqlglot import exp
 
 from spora_db.files.whole_numbers import EXACT_OF_BITS, MOST
-from spora_db.sources.casts import refused
+from spora_db.sources.casts import is_null, nan_as_null, refused_value
 from spora_db.sources.duckdb_types import NULL
-from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
-from spora_db.sqltext.expressions import call, cast_to, opaque, text
+from spora_db.sources.reconcile import FLOATS, TEXT, WHOLE_NUMBERS
+from spora_db.sqltext.expressions import call, cast_to, constant, text, try_cast
 
 EXACT = {"FLOAT": EXACT_OF_BITS[32], "DOUBLE": EXACT_OF_BITS[64]}
 _DIGITS = "^[0-9]+$"
@@ -43,11 +43,13 @@ def whole_number(column: exp.Expression, *, found: str, name: str, file: str, le
     number = cast_to(column.copy(), "BIGINT")
     if found in WHOLE_NUMBERS and found.startswith("U") and found != "UBIGINT" and least <= 0:
         return number
-    wrong = _refused(column, found, name=name, file=file, least=least)
-    case = exp.Case()
-    if found in FLOATS:
-        case = case.when(call("isnan", opaque(column.copy())), exp.Null())
-    case = case.when(exp.Is(this=column.copy(), expression=exp.Null()), exp.Null())
+    most = f"{EXACT[found]} (beyond, {found} rounds)" if found in EXACT else MOST
+    expected = (
+        f"expected whole numbers in digits, from {least} to {most}. Number the rows anew, and keep such values in a "
+        "column of another name."
+    )
+    wrong = cast_to(refused_value(column, expected, found=found, name=name, file=file), "BIGINT")
+    case = nan_as_null(column, found).when(is_null(column), exp.Null())
     fine = _fine(column, found, least)
     return (case if fine is None else case.when(fine, number)).else_(wrong)
 
@@ -55,31 +57,15 @@ def whole_number(column: exp.Expression, *, found: str, name: str, file: str, le
 def _fine(column: exp.Expression, found: str, least: int) -> exp.Expression | None:
     """Return the condition that a value is a whole number; None for a type that holds none."""
     if found in WHOLE_NUMBERS | FLOATS:
-        within = exp.Between(this=column.copy(), low=_number(least), high=_number(EXACT.get(found, MOST)))
+        within = exp.Between(this=column.copy(), low=constant(least), high=constant(EXACT.get(found, MOST)))
         whole = exp.EQ(this=column.copy(), expression=call("trunc", column.copy()))
         return exp.And(this=within, expression=whole) if found in FLOATS else within
-    if found != "VARCHAR" and not found.startswith("DECIMAL"):
+    if found != TEXT and not found.startswith("DECIMAL"):
         return None
     digits = exp.RegexpLike(
-        this=cast_to(column.copy(), "VARCHAR"),
-        expression=text(_DIGITS if found == "VARCHAR" else _DIGITS_OF_DECIMALS),
+        this=cast_to(column.copy(), TEXT),
+        expression=text(_DIGITS if found == TEXT else _DIGITS_OF_DECIMALS),
     )
-    number = exp.TryCast(this=column.copy(), to=exp.DataType.build("BIGINT", dialect="duckdb"))
-    enough = exp.Coalesce(this=exp.GTE(this=number, expression=_number(least)), expressions=[exp.false()])
+    number = try_cast(column.copy(), "BIGINT")
+    enough = exp.Coalesce(this=exp.GTE(this=number, expression=constant(least)), expressions=[exp.false()])
     return exp.And(this=digits, expression=enough)
-
-
-def _number(value: int) -> exp.Expression:
-    return exp.Literal.number(value)
-
-
-def _refused(column: exp.Expression, found: str, *, name: str, file: str, least: int) -> exp.Cast:
-    """Return the expression that raises; what it says begins as `spora_db.catalog.failures` knows it."""
-    quote = "'" if found == "VARCHAR" else ""
-    most = f"{EXACT[found]} (beyond, {found} rounds)" if found in EXACT else MOST
-    expected = (
-        f"{quote}; expected whole numbers in digits, from {least} to {most}. Number the rows anew, and keep such "
-        "values in a column of another name."
-    )
-    shown = exp.Coalesce(this=cast_to(column.copy(), "VARCHAR"), expressions=[text("NULL")])
-    return cast_to(refused(f"The column {name!r} of {file} holds {quote}", shown, expected), "BIGINT")
