@@ -205,7 +205,7 @@ def test_compressions_that_numpy_does_not_write(tmp_path, method):
 
 def test_more_bytes_than_a_mask_may_have(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "m.npz", mask=np.zeros((1000, 1000), bool))
-    monkeypatch.setattr("spora_db.masks.files.MAX_BYTES", 10**6)
+    monkeypatch.setattr("spora_db.masks.npz.MAX_BYTES", 10**6)
     with pytest.raises(FileFormatError, match="a mask may have 1000000"):
         load_mask(tmp_path / "m.npz")
 

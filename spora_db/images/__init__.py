@@ -1,10 +1,11 @@
 """Reading regions of OME-Zarr and OME-TIFF images, and writing them."""
 
-from spora_db.images.base import Block, ImageHeader, ImageReader, Overlap, overlap, read_region
+from spora_db.images.base import Block, ImageHeader, ImageReader
 from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache_bytes
 from spora_db.images.chunk_codecs import register_codec
 from spora_db.images.formats import register_image_format
 from spora_db.images.opening import close_images, image_header, open_image
+from spora_db.images.regions import Overlap, overlap, read_region
 from spora_db.images.write import write_ometiff, write_omezarr
 
 __all__ = [

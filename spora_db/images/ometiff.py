@@ -10,11 +10,12 @@ import numpy as np
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
-from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages, check_pages, cuts
+from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages
 from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
 from spora_db.images.files import OpenFile, broken, close_files, open_file
 from spora_db.images.page_groups import PageGroup, group_pages
 from spora_db.images.pixels import deliver, delivered, white
+from spora_db.images.regions import check_pages, cuts
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageTable
 

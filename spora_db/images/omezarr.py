@@ -9,11 +9,12 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
-from spora_db.images.base import MEANT, Block, ChannelAxis, ImageHeader, MissingChunks, Pages, check_pages, cuts
+from spora_db.images.base import MEANT, Block, ChannelAxis, ImageHeader, MissingChunks, Pages
 from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
 from spora_db.images.files import close_files
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
 from spora_db.images.pixels import delivered, white
+from spora_db.images.regions import check_pages, cuts
 from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 

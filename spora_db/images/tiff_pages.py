@@ -1,6 +1,5 @@
 """What the tags of a TIFF page say about its pixels: each page is decoded by its own directory, never by another's."""
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,32 +9,18 @@ import numpy as np
 
 from spora_db.arrays import Int64
 from spora_db.images.files import broken
-from spora_db.images.tiff_colour import Convert, colour_conversion, colour_of
-from spora_db.images.tiff_tags import no_whole_number
+from spora_db.images.tiff_colour import JPEG, Convert, colour_conversion, colour_of
+from spora_db.images.tiff_tags import Fingerprint, fingerprint, numbers
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
 Decode: TypeAlias = Callable[..., tuple[Any, Any, Any]]
-Fingerprint: TypeAlias = tuple[tuple[int, int, int, bytes], ...]
 
 SEGMENT_LIMIT = 2 * 2**30
-JPEG = (6, 7, 33007, 34892)
-ELSEWHERE = frozenset(
-    (270, 273, 279, 282, 283, 285, 305, 306, 324, 325, 330, 347, 700, 33723, 34675, 50838, 50839, 51123)
-)
-"""Tags in which pages may differ without being decoded otherwise: places, names, resolutions, free text."""
-COUNTS = (279, 325)
 UPRIGHT = 1
 """The Orientation of rows from the top and cols from the left."""
 FLOAT_PREDICTORS = (3, 34894, 34895)
-WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-"""Bytes of a value by its TIFF type; 1 where not listed."""
-ENTRIES = {
-    (order, big): struct.Struct(order + ("HHQ8s" if big else "HHI4s")) for order in "<>" for big in (False, True)
-}
-"""A directory's entry: tag, type, count, and the value or where it lies; of TIFF and BigTIFF."""
-TAG_LIMIT, VALUE_LIMIT = 4096, 2**26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,49 +226,3 @@ def _in_one_run(form: PageFormat, offsets: Int64, sizes: Int64) -> bool:
         and bool((sizes == lengths).all())
         and bool((offsets[:-1] + sizes[:-1] == offsets[1:]).all())
     )
-
-
-def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, int, bytes] | None]:
-    """Return the tags of a directory on which decoding depends, and the entry of its segments' sizes.
-
-    Pages of the same tags are decoded alike; this is read for every page, so that none is taken for another.
-
-    Raises
-    ------
-    FileFormatError
-        A tag on which decoding depends holds no whole number.
-    """
-    form, file = tiff.tiff, tiff.filehandle
-    file.seek(offset)
-    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    entry = ENTRIES[form.byteorder, form.is_bigtiff]
-    data = file.read(entry.size * min(count, TAG_LIMIT))
-    room = entry.size - 4 - (8 if form.is_bigtiff else 4)
-    tags: list[tuple[int, int, int, bytes]] = []
-    sizes: tuple[int, int, bytes] | None = None
-    for tag in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
-        code, kind, length, value = tag
-        if name := no_whole_number(code, kind, length):
-            found = f"{name} in the directory at byte {offset} is {length} value{'s' * (length != 1)} of type {kind}"
-            raise broken(path, found, expected="whole numbers")
-        if code in COUNTS:
-            sizes = (kind, length, value)
-        elif code not in ELSEWHERE:
-            fits = WIDTHS.get(kind, 1) * length <= room
-            tags.append(tag if fits else (code, kind, length, _value(tiff, kind, length, value)))
-    return tuple(tags), sizes
-
-
-def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Int64:
-    """Return the whole numbers of a directory's entry."""
-    stored = np.dtype(f"{tiff.tiff.byteorder}u{WIDTHS.get(kind, 1)}")
-    return np.frombuffer(_value(tiff, kind, length, value), stored).astype(np.int64)
-
-
-def _value(tiff: "TiffFile", kind: int, length: int, value: bytes) -> bytes:
-    """Return the bytes of an entry's value, which lie elsewhere in the file where they do not fit."""
-    size = WIDTHS.get(kind, 1) * length
-    if size <= len(value):
-        return value[:size]
-    tiff.filehandle.seek(struct.unpack(tiff.tiff.offsetformat, value)[0])
-    return bytes(tiff.filehandle.read(min(size, VALUE_LIMIT)))

@@ -1,29 +1,41 @@
-"""Tags of a TIFF file that no image can have: what a reader that stumbles over them does not say."""
+"""The directories of a TIFF file, entry by entry: on what decoding depends, and tags that no image can have."""
 
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from spora_db.arrays import Int64
+from spora_db.images.files import broken
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
+Fingerprint: TypeAlias = tuple[tuple[int, int, int, bytes], ...]
 
 WHOLE_NUMBERS = {1, 3, 4, 6, 8, 9, 13, 16, 17, 18}
 """Types of tags that hold whole numbers: BYTE, SHORT, LONG, their signed and 64-bit kin, offsets of directories."""
-ONE_NUMBER = {
-    254: "NewSubfileType",
-    256: "ImageWidth",
-    257: "ImageLength",
-    259: "Compression",
-    262: "PhotometricInterpretation",
-    266: "FillOrder",
-    277: "SamplesPerPixel",
-    278: "RowsPerStrip",
-    284: "PlanarConfiguration",
-    317: "Predictor",
-    322: "TileWidth",
-    323: "TileLength",
-}
-PLACES = {273: "StripOffsets", 279: "StripByteCounts", 324: "TileOffsets", 325: "TileByteCounts"}
-NUMBERS = {**PLACES, 258: "BitsPerSample", 338: "ExtraSamples", 339: "SampleFormat"}
+PLACES = {273, 279, 324, 325}
+"""Tags that say where segments lie and how long they are."""
+ONE_NUMBER = {254, 256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
+STRUCTURAL = ONE_NUMBER | PLACES | {258, 338, 339}
+"""Tags of whole numbers: sizes, types, compression, and how samples lie."""
 BYTES = {1, 6}
 """Types of tags that are too narrow for a place in a file."""
+ELSEWHERE = frozenset(
+    (270, 273, 279, 282, 283, 285, 305, 306, 324, 325, 330, 347, 700, 33723, 34675, 50838, 50839, 51123)
+)
+"""Tags in which pages may differ without being decoded otherwise: places, names, resolutions, free text."""
+COUNTS = (279, 325)
+WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value by its TIFF type; 1 where not listed."""
+ENTRIES = {
+    (order, big): struct.Struct(order + ("HHQ8s" if big else "HHI4s")) for order in "<>" for big in (False, True)
+}
+"""A directory's entry: tag, type, count, and the value or where it lies; of TIFF and BigTIFF."""
+TAG_LIMIT, VALUE_LIMIT = 4096, 2**26
 MOST_PAGES = 10_000
 
 
@@ -40,7 +52,7 @@ def odd_tag(path: Path) -> str | None:
     'ImageWidth of page 0 is 1 value of type 2'
     """
     for page, tag, kind, count in _tags(path):
-        name = no_whole_number(tag, kind, count) or (ONE_NUMBER.get(tag) if count > 1 else None)
+        name = no_whole_number(tag, kind, count) or (_name(tag) if tag in ONE_NUMBER and count > 1 else None)
         if name:
             return f"{name} of page {page} is {count} value{'s' * (count != 1)} of type {kind}"
     return None
@@ -56,9 +68,14 @@ def no_whole_number(tag: int, kind: int, count: int) -> str | None:
     >>> no_whole_number(273, 5, 1), no_whole_number(273, 4, 1), no_whole_number(282, 5, 1)
     ('StripOffsets', None, None)
     """
-    name = ONE_NUMBER.get(tag) or NUMBERS.get(tag)
     is_number = kind in WHOLE_NUMBERS and not (tag in PLACES and kind in BYTES)
-    return None if is_number and count > 0 else name
+    return _name(tag) if tag in STRUCTURAL and not (is_number and count > 0) else None
+
+
+def _name(tag: int) -> str:
+    from tifffile import TIFF
+
+    return str(TIFF.TAGS[tag])
 
 
 def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
@@ -67,7 +84,7 @@ def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
         head = file.read(16)
         order = "<" if head[:2] == b"II" else ">"
         big = head[2:4] in (b"+\0", b"\0+")
-        counter, entry, pointer = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
+        counter, pointer, entry = *(("Q", "Q") if big else ("H", "I")), ENTRIES[order, big]
         try:
             (at,) = struct.unpack_from(order + pointer, head, 8 if big else 4)
             for page in range(MOST_PAGES):
@@ -75,9 +92,55 @@ def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
                     return
                 file.seek(at)
                 (count,) = struct.unpack(order + counter, file.read(struct.calcsize(order + counter)))
-                for _ in range(min(count, 4096)):
-                    tag, kind, values, _value = struct.unpack(order + entry, file.read(struct.calcsize(order + entry)))
+                for _ in range(min(count, TAG_LIMIT)):
+                    tag, kind, values, _value = entry.unpack(file.read(entry.size))
                     yield page, tag, kind, values
                 (at,) = struct.unpack(order + pointer, file.read(struct.calcsize(order + pointer)))
         except (struct.error, OSError, OverflowError):  # it ends before the directory does
             return
+
+
+def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, int, bytes] | None]:
+    """Return the tags of a directory on which decoding depends, and the entry of its segments' sizes.
+
+    Pages of the same tags are decoded alike; this is read for every page, so that none is taken for another.
+
+    Raises
+    ------
+    FileFormatError
+        A tag on which decoding depends holds no whole number.
+    """
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    entry = ENTRIES[form.byteorder, form.is_bigtiff]
+    data = file.read(entry.size * min(count, TAG_LIMIT))
+    room = entry.size - 4 - (8 if form.is_bigtiff else 4)
+    tags: list[tuple[int, int, int, bytes]] = []
+    sizes: tuple[int, int, bytes] | None = None
+    for tag in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
+        code, kind, length, value = tag
+        if name := no_whole_number(code, kind, length):
+            found = f"{name} in the directory at byte {offset} is {length} value{'s' * (length != 1)} of type {kind}"
+            raise broken(path, found, expected="whole numbers")
+        if code in COUNTS:
+            sizes = (kind, length, value)
+        elif code not in ELSEWHERE:
+            fits = WIDTHS.get(kind, 1) * length <= room
+            tags.append(tag if fits else (code, kind, length, _value(tiff, kind, length, value)))
+    return tuple(tags), sizes
+
+
+def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Int64:
+    """Return the whole numbers of a directory's entry."""
+    stored = np.dtype(f"{tiff.tiff.byteorder}u{WIDTHS.get(kind, 1)}")
+    return np.frombuffer(_value(tiff, kind, length, value), stored).astype(np.int64)
+
+
+def _value(tiff: "TiffFile", kind: int, length: int, value: bytes) -> bytes:
+    """Return the bytes of an entry's value, which lie elsewhere in the file where they do not fit."""
+    size = WIDTHS.get(kind, 1) * length
+    if size <= len(value):
+        return value[:size]
+    tiff.filehandle.seek(struct.unpack(tiff.tiff.offsetformat, value)[0])
+    return bytes(tiff.filehandle.read(min(size, VALUE_LIMIT)))

@@ -7,7 +7,7 @@ import torch
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
-from spora_db.images.base import overlap, read_region
+from spora_db.images.regions import overlap, read_region
 from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.samples.materialize import ImagePlan

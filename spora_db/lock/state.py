@@ -15,7 +15,7 @@ from sqlglot import exp
 from spora_db.arrays import AnyArray, Int64
 from spora_db.catalog import MACROS
 from spora_db.images import open_image
-from spora_db.images.base import read_through
+from spora_db.images.regions import read_through
 from spora_db.layout import TableFile
 from spora_db.masks import load_mask
 from spora_db.plan import ABSENT, Plan

@@ -10,9 +10,10 @@ import numpy as np
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
 from spora_db.images import image_header, open_image
-from spora_db.images.base import MissingChunks, read_through
+from spora_db.images.base import MissingChunks
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.regions import read_through
 from spora_db.layout import Dataset, is_rgb, list_images, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import instance_centroids
