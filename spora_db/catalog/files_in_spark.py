@@ -16,8 +16,9 @@ from spora_db.dialects import translate, write
 from spora_db.errors import QueryError
 from spora_db.layout import STATISTICS, Lake, TableFile
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
+from spora_db.sources.statistics import statistics_tables
 from spora_db.sources.truth_values import truth_value
-from spora_db.sources.wide import statistics_tables, wide_files
+from spora_db.sources.wide import wide_files
 
 _TABLES = {
     "tissues": "source_tissues",

@@ -49,12 +49,7 @@ FILE_FAILURES: tuple[type[Exception], ...] = (
 def telling(what: str, *, library: str, broken: Callable[[Exception], SporaError], remedy: str = "") -> Iterator[None]:
     """Tell what a library raises in this block: as a broken file, or as a fault of its own; errors of ours pass.
 
-    Parameters
-    ----------
-    what, library, remedy
-        As for `reader_error`.
-    broken
-        Makes the error for a file that explains what was raised, one of `FILE_FAILURES`.
+    `broken` makes the error for a file that explains what was raised, one of `FILE_FAILURES`.
 
     Examples
     --------

@@ -64,12 +64,7 @@ class Recent(Generic[Key, Value]):
     def put(self, key: Key, value: Value, *, least: int = 0) -> list[Value]:
         """Keep a value and return what was forgotten for it; one larger than the limit is only counted.
 
-        Parameters
-        ----------
-        key, value
-            What is kept.
-        least
-            As many values are kept, however large they are.
+        At `least` so many values are kept, however large they are.
         """
         size = self._size(value)
         with self._lock:

@@ -23,16 +23,8 @@ from spora_db.images.tiff_pages import PageTable
 class OmeTiffReader:
     """An OME-TIFF or plain TIFF image: tiles or strips, planar or interleaved, any codec that tifffile knows.
 
-    Pages are channels; a page of several samples (RGB) gives one channel per sample; of a pyramid, level 0 is read.
-
-    Parameters
-    ----------
-    path
-        The file.
-    missing_chunks
-        What a segment without bytes is: an error; the file's no-data value (zeros), as sparse files mean it; or white.
-    channel_axis
-        The axis along which the channels lie.
+    Pages are channels; a page of several samples (RGB) gives one channel per sample; of a pyramid, level 0 is read. A
+    segment without bytes is an error; or the no-data value (``"zeros"``), as sparse files mean it; or white.
 
     Raises
     ------

@@ -24,15 +24,8 @@ WHOLE = b"all planes"
 class OmeZarrReader:
     """An OME-Zarr image of any axis order, Zarr v2 or v3, sharded or not, of any codec that zarr-python knows.
 
-    Parameters
-    ----------
-    path
-        The store's folder.
-    missing_chunks
-        What an absent chunk file is: an error; chunks of the fill value (zeros), as Zarr writers mean it that leave out
-        empty chunks; or white, as absent chunks (in a shard, too) of a brightfield slide mean it.
-    channel_axis
-        The axis along which the channels lie.
+    An absent chunk file is an error; or the fill value (``"zeros"``), as Zarr writers mean it that leave out empty
+    chunks; or white, as absent chunks (in a shard, too) of a brightfield slide mean it.
 
     Raises
     ------

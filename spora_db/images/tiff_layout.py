@@ -57,13 +57,6 @@ class TiffLayout:
 def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> TiffLayout:
     """Read where the image of a TIFF file lies, at full resolution.
 
-    Parameters
-    ----------
-    path
-        The file.
-    channel_axis
-        The axis along which its channels lie.
-
     Raises
     ------
     ImageNotFoundError

@@ -86,12 +86,7 @@ def log_values(values: Float64, out: Float64) -> None:
 
 
 def log1p(values: AnyArray) -> Float64:
-    """Return log1p of every value in float64, to 4e-16 and with the same bits on every processor.
-
-    Parameters
-    ----------
-    values
-        Numbers, of any shape.
+    """Return log1p of numbers of any shape in float64, to 4e-16 and with the same bits on every processor.
 
     Examples
     --------
@@ -105,12 +100,7 @@ def log1p(values: AnyArray) -> Float64:
 
 
 def log(values: Float64) -> Float64:
-    """Return the logarithm of normal numbers above 0, to 4e-16 and with the same bits on every processor.
-
-    Parameters
-    ----------
-    values
-        float64 array of one axis.
+    """Return the logarithm of one axis of normal float64 numbers above 0, by the same rule as `log1p`.
 
     Examples
     --------

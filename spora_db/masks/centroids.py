@@ -38,17 +38,12 @@ class Centroids:
 
 
 def mask_centroids(mask: Int32) -> Centroids:
-    """Measure the centroid of every label of an instance mask.
+    """Measure the centroid of every label of an instance mask, exact up to the one division in float64.
 
     Parameters
     ----------
     mask
         int32 array of shape (H, W): 0 for background, one positive label per cell.
-
-    Returns
-    -------
-    Centroids
-        Exact up to the one division in float64.
 
     Raises
     ------
@@ -84,14 +79,7 @@ def mask_centroids(mask: Int32) -> Centroids:
 
 
 def instance_centroids(mask: Int32, *, path: Path) -> Centroids:
-    """Measure the cells of a mask that was read from a file.
-
-    Parameters
-    ----------
-    mask
-        As for `mask_centroids`.
-    path
-        Its file, for the error.
+    """Measure the cells of a mask that was read from a file, by `mask_centroids`.
 
     Raises
     ------

@@ -39,11 +39,6 @@ def class_ids(ids: Sequence[object]) -> list[int | None]:
 def encoder_faults(names: Sequence[object], ids: Sequence[object]) -> Iterator[str]:
     """Yield what is wrong with the columns of a label encoder, as sentences.
 
-    Parameters
-    ----------
-    names, ids
-        Its columns.
-
     Examples
     --------
     >>> list(encoder_faults(["T cell", None], [1, 1.5]))

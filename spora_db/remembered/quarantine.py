@@ -80,14 +80,7 @@ class Quarantine:
             raise self._unwritable("permission denied")
 
     def record(self, record: Record, error: Exception) -> None:
-        """Append what could not be read and why, unless it is there already.
-
-        Parameters
-        ----------
-        record
-            The columns `IDENTITY`.
-        error
-            Why.
+        """Append the columns `IDENTITY` of what could not be read and why, unless it is there already.
 
         Raises
         ------
@@ -121,17 +114,7 @@ class Quarantine:
 
 
 def read_quarantine(lake: str | Path) -> pa.Table:
-    """Return the quarantine of a lake, sorted by identity; of records of the same row the first.
-
-    Parameters
-    ----------
-    lake
-        The lake's folder.
-
-    Returns
-    -------
-    pyarrow.Table
-        With the columns `SCHEMA`; no rows where nothing was recorded.
+    """Return the quarantine of a lake as a table of `SCHEMA`, sorted by identity; of records of a row the first.
 
     Examples
     --------
@@ -197,11 +180,6 @@ def _key(record: Record) -> tuple[Any, ...]:
 
 def excluded_rows(table: pa.Table) -> pa.Table:
     """Return what a table says to exclude: those of the columns `IDENTITY` that it has, the others null.
-
-    Parameters
-    ----------
-    table
-        With ``dataset`` and ``tissue_id``.
 
     Raises
     ------

@@ -10,9 +10,10 @@ from functools import partial
 from spora_db.layout import Lake
 from spora_db.sources.footers import verify_pages
 from spora_db.sources.listings import LISTINGS, listing_query, listing_state, listing_table
+from spora_db.sources.panels import panel_columns, panels
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
+from spora_db.sources.statistics import statistics, statistics_columns
 from spora_db.sources.tables import CELLS, CHANNELS, TILE_COORDINATES, TILE_STATS, TISSUES, table
-from spora_db.sources.wide import panel_columns, panels, statistics, statistics_columns
 from spora_db.sqltext.expressions import path_list
 
 __all__ = [

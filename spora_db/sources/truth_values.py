@@ -14,14 +14,7 @@ _EXPECTED = "expected true or false (or 1 or 0). Write the column as truth value
 def truth_value(column: exp.Expression, *, found: str, name: str, file: str) -> exp.Expression:
     """Return the expression that makes a truth value; NULL and NaN are unknown, and other values an error when met.
 
-    Parameters
-    ----------
-    column
-        The column of the file.
-    found
-        Its type there.
-    name, file
-        What it is called there, and the file's path in the lake, for the error.
+    The column has the type `found` in a file, and is called `name` there, for the error.
 
     Raises
     ------
@@ -50,17 +43,7 @@ def truth_value(column: exp.Expression, *, found: str, name: str, file: str) -> 
 
 
 def truth_values(numbers: exp.Expression, *, names: exp.Expression, file: str) -> exp.Expression:
-    """Return a list of whole numbers as truth values, which takes no expression for each.
-
-    Parameters
-    ----------
-    numbers
-        The list.
-    names
-        The list of what they are called.
-    file
-        Where they are.
-    """
+    """Return a list of whole numbers, called by a list of names, as truth values: no expression for each."""
     least, greatest = call("list_min", numbers.copy()), call("list_max", numbers.copy())
     low = exp.LT(this=least, expression=exp.Literal.number(0))
     high = exp.GT(this=greatest, expression=exp.Literal.number(1))

@@ -20,18 +20,8 @@ def whole_number(column: exp.Expression, *, found: str, name: str, file: str, le
     """Return the expression that makes a column BIGINT; a value that is no whole number in digits is an error.
 
     ``7``, ``7.0`` (as pandas stores numbers with gaps) and ``'7'`` are 7; NULL and NaN are NULL. ``1.5``, ``true``,
-    ``'1_1'``, ``'0x2'``, ``'1e1'``, ``' 7'`` and ``'+7'``, which a CAST rounds or reads as it can, are refused.
-
-    Parameters
-    ----------
-    column
-        The column of the file.
-    found
-        Its type there.
-    name, file
-        What it is called there, and the file's path in the lake, for the error.
-    least
-        The least value.
+    ``'1_1'``, ``'0x2'``, ``'1e1'``, ``' 7'`` and ``'+7'``, which a CAST rounds or reads as it can, are refused. The
+    column has the type `found` in a file, and is called `name` there, for the error.
 
     Examples
     --------

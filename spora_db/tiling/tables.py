@@ -39,15 +39,7 @@ GRID_TYPES = {"grid_candidate_count": "int64", "padded_height": "int64", "padded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TissueTiling:
-    """The tiling of one tissue: what one unit of work returns, and what :func:`merge_tilings` takes.
-
-    Attributes
-    ----------
-    tissue_id
-        The tissue.
-    tiling
-        Its tiles and statistics.
-    """
+    """The tiling of one tissue: what one unit of work returns, and what :func:`merge_tilings` takes."""
 
     tissue_id: str
     tiling: Tiling
@@ -63,21 +55,7 @@ def tile_unit(
 ) -> TissueTiling:
     """Tile one tissue from its mask file; runs in any process, arguments and result pickle.
 
-    Parameters
-    ----------
-    tissue_id
-        The tissue.
-    mask_path
-        Its tissue mask, an ``.npz`` file.
-    parameters
-        How to tile.
-    shape, image
-        (height, width) that the mask must have, and what has it; see :func:`spora_db.masks.load_mask`.
-
-    Returns
-    -------
-    TissueTiling
-        The tissue's tiles and statistics.
+    ``shape`` and ``image`` are those of :func:`spora_db.masks.load_mask`.
 
     Raises
     ------
