@@ -46,16 +46,7 @@ def whole_number(value: object, *, least: int = 0) -> int | None:
 
 
 def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int = 0) -> Any:  # noqa: ANN401
-    """Return a column as int64, NaN as null.
-
-    Parameters
-    ----------
-    column
-        Of any type.
-    what
-        The column and its table, for the error: ``"The column 'cell_id' of cells.csv"``.
-    least
-        The least value.
+    """Return a column of any type as int64, NaN as null; `what` names it and its table in errors.
 
     Raises
     ------

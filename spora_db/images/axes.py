@@ -19,14 +19,7 @@ class Axes:
 def place_axes(names: Sequence[str], shape: Sequence[int], path: object, *, channel_axis: ChannelAxis = "c") -> Axes:
     """Find channel, row and col among axes named c, y, x (and t, z, which must have one element).
 
-    Parameters
-    ----------
-    names, shape
-        The axes in the order of the array, and their sizes.
-    path
-        The image, for errors.
-    channel_axis
-        The axis along which the channels lie; then c is one of those that must have one element.
+    With another `channel_axis`, c is one of those that must have one element.
 
     Raises
     ------

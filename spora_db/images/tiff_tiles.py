@@ -16,14 +16,8 @@ DELTA_ENCODE: Callable[..., AnyArray] = imagecodecs.delta_encode
 def zstd_tiles(planes: AnyArray, *, tile: int, predictor: bool) -> Iterator[bytes]:
     """Encode tiles in the order in which a TIFF lists them; at the image's edges they are filled with zeros.
 
-    Parameters
-    ----------
-    planes
-        Array of shape (pages, height, width, samples).
-    tile
-        Height and width of a tile.
-    predictor
-        Whether the differences between neighbours in a row are encoded (TIFF's horizontal predictor).
+    Planes are (pages, height, width, samples); with a `predictor`, TIFF's horizontal one, the differences between
+    neighbours in a row are encoded.
 
     Examples
     --------

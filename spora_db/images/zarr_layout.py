@@ -16,7 +16,8 @@ from spora_db.images.files import broken, describe
 from spora_db.images.pixels import deliver
 from spora_db.images.zarr_encoding import Encoding, read_v2, read_v3
 from spora_db.images.zarr_json import load_json, sizes
-from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
+from spora_db.images.zarr_multiscales import dimension_names, multiscale
+from spora_db.images.zarr_roots import attributes_of, image_group
 
 CHUNK_LIMIT = 4 * 2**30
 WRITTEN = "spora_db"
@@ -99,7 +100,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
         if image:
             attributes, more = attributes_of(path / image) or ({}, ())
             files += more
-        inner, names = _multiscale(path / image, attributes)
+        inner, names = multiscale(path / image, attributes)
         inner = str(PurePosixPath(image, inner))
     folder = path / inner if inner else path
     document = next((folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()), None)
@@ -112,7 +113,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
     shape = sizes(metadata, "shape", document)
     _check_written(attributes, shape, document)
     if names is None:
-        names = _dimension_names(metadata) or tuple(default_names(len(shape), path))
+        names = dimension_names(metadata) or tuple(default_names(len(shape), path))
     axes = place_axes(names, shape, path, channel_axis=channel_axis)
     if 0 in shape:
         raise broken(document, f"the array has the shape {shape}", expected="at least one pixel in every direction")
@@ -147,84 +148,6 @@ def _is_array(document: Path) -> bool:
     return document.name == ".zarray" or (
         document.name == "zarr.json" and load_json(document).get("node_type") == "array"
     )
-
-
-def _multiscale(path: Path, attributes: Mapping[str, Any]) -> tuple[str, tuple[str, ...] | None]:
-    """Return the array's path in its group and its axis names; array ``0`` without names where nothing is said."""
-    multiscales = ome_of(attributes).get("multiscales")
-    if multiscales is None:
-        return "0", None
-    first = _first(multiscales)
-    inner = _first(first.get("datasets")).get("path")
-    if inner is None:
-        raise broken(path, "its multiscales metadata is incomplete", expected="multiscales[0].datasets[0].path")
-    _check_finest(path, first.get("datasets"))
-    named = first.get("axes")
-    if named is None and str(first.get("version")) in ("0.1", "0.2"):
-        named = list("tczyx")  # these versions fix the axes and do not write them
-    if named is None and "coordinateSystems" in first:
-        named = _first(first["coordinateSystems"]).get("axes", ())
-    if not isinstance(named, list | None) or not all(map(_is_axis, named or ())):
-        raise broken(path, f"the axes of its multiscales metadata are {named!r:.100}", expected="a list of named axes")
-    names = None if named is None else tuple(_axis_name(axis) for axis in named)
-    parts = PurePosixPath(inner).parts if isinstance(inner, str) else ("..",)
-    if not parts or parts[0].startswith("/") or ".." in parts:
-        raise broken(path, f"its multiscales metadata points to {inner!r}", expected="an array inside the store")
-    return inner, names
-
-
-def _check_finest(path: Path, levels: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Refuse levels of a pyramid whose scales say that the first is not that of full resolution."""
-    scales = [_scale(level) for level in levels] if isinstance(levels, list) else []
-    if scales and scales[0] and any(scale and scale < scales[0] for scale in scales[1:]):
-        raise broken(
-            path,
-            f"the scales of its levels {', '.join(str(level.get('path')) for level in levels)} say that the first is "
-            "not the finest",
-            expected="levels from the finest to the coarsest",
-            remedy="Correct 'datasets' in its multiscales metadata.",
-        )
-
-
-def _scale(level: Any) -> float | None:  # noqa: ANN401 - any JSON value
-    """Return the size of a pixel of a level as its transformations give it, None where they give none."""
-    steps = level.get("coordinateTransformations") if isinstance(level, dict) else None
-    scale = next(
-        (
-            step.get("scale")
-            for step in (steps if isinstance(steps, list) else ())
-            if isinstance(step, dict) and "scale" in step
-        ),
-        None,
-    )
-    if not isinstance(scale, list) or not all(isinstance(number, int | float) for number in scale):
-        return None
-    return float(math.prod(scale))
-
-
-def _first(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any JSON value
-    """Return the first object of a list of them, an empty one where there is none."""
-    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
-
-
-def _is_axis(value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Tell whether a value is a text, or an object with a name or the type of a channel."""
-    return isinstance(value, str) or (isinstance(value, dict) and (value.get("type") == "channel" or "name" in value))
-
-
-def _axis_name(axis: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Return c, y, x, t, z, or the name an axis was given."""
-    if isinstance(axis, str):
-        return axis.lower()
-    return "c" if axis.get("type") == "channel" else str(axis["name"]).lower()
-
-
-def _dimension_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the names that Zarr v3 itself can give to dimensions, where they name rows and cols."""
-    names = metadata.get("dimension_names")
-    if not isinstance(names, list) or not {"y", "x"} <= {str(name).lower() for name in names}:
-        return None
-    return tuple(str(name).lower() for name in names)
 
 
 def _listing(path: Path) -> str:

@@ -74,14 +74,7 @@ class TilingParameters:
 
 
 def check_strategy(strategy: str, *, grid: bool = False) -> Literal["greedy", "grid"]:
-    """Return how a strategy tiles: ``"default"`` is greedy, every other name is a grid.
-
-    Parameters
-    ----------
-    strategy
-        The folder name of the tiling.
-    grid
-        Whether a grid was asked for in so many words.
+    """Return how a strategy tiles: ``"default"`` is greedy, every other name is a grid. `grid`: one was asked for.
 
     Raises
     ------
