@@ -344,7 +344,7 @@ def test_an_interrupted_run_ends_and_leaves_nothing(lake, tmp_path):
 
 
 def test_buffers_return_when_no_tensor_uses_them():
-    pool = BufferPool(keep=1)
+    pool = BufferPool(spare=2, keep=1)
     first = torch.from_numpy(pool.take(POOLED_FROM))
     place, view = first.data_ptr(), first[10:20]
     del first
