@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError, UnknownNameError
-from spora_db.loading.order import (
-    Partition,
+from spora_db.loading.draws import (
     draw_with_replacement,
     draw_without_replacement,
     hashed,
@@ -21,6 +20,7 @@ from spora_db.loading.order import (
     uniforms,
 )
 from spora_db.loading.panel_batches import PanelBatchSampler
+from spora_db.loading.position import Cut
 from spora_db.loading.sampler import TileSampler
 
 SHUFFLES = ("locality", "global", "none")
@@ -90,7 +90,7 @@ def test_uniforms_are_uniform():
 
 @given(st.integers(0, 60), st.integers(1, 7), st.integers(1, 9), st.booleans(), st.data())
 def test_ranks_share_an_order(count, world_size, block, drop_last, data):
-    cut = Partition(world_size=world_size, block=block, drop_last=drop_last)
+    cut = Cut(world_size=world_size, block=block, drop_last=drop_last)
     shares = [cut.assigned(count, rank) for rank in range(world_size)]
     assert {len(share) for share in shares} == {cut.length(count)}
     together = np.concatenate(shares).tolist()

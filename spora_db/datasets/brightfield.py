@@ -13,7 +13,7 @@ from spora_db.datasets.cohort_images import CommonOptions
 from spora_db.datasets.modalities import HEModality, IHCModality
 from spora_db.datasets.tissue_access import Region
 from spora_db.errors import ArgumentError, unknown
-from spora_db.samples.materialize import ImagePlan
+from spora_db.samples.image_plan import ImagePlan
 from spora_db.selection import ChannelKind, Selection, StandardizationChoice
 from spora_db.standardization.specs import RGB_PRESETS
 

@@ -10,7 +10,7 @@ from spora_db.arrays import Bools
 from spora_db.datasets.live_panel import LivePanel
 from spora_db.datasets.reading import PlanImages
 from spora_db.errors import ArgumentError
-from spora_db.samples.materialize import ImagePlan
+from spora_db.samples.image_plan import ImagePlan
 from spora_db.selection import ChannelKind
 from spora_db.standardization.standardizer import Standardizer
 from spora_db.standardization.transform import Transform

@@ -9,7 +9,8 @@ from spora_db.images.pixels import missing_chunks_in
 from spora_db.plan import Plan
 from spora_db.plan.freezing import freeze
 from spora_db.plan.resolution import resolve
-from spora_db.samples.materialize import ImagePlan, Materializer
+from spora_db.samples.image_plan import ImagePlan
+from spora_db.samples.materialize import Materializer
 from spora_db.selection import Selection
 
 

@@ -11,7 +11,7 @@ from spora_db.datasets.cohort_images import CohortImages
 from spora_db.datasets.numbers import whole
 from spora_db.datasets.patients import tissues_of
 from spora_db.errors import ArgumentError
-from spora_db.samples.materialize import ImagePlan
+from spora_db.samples.image_plan import ImagePlan
 from spora_db.selection import CHANNEL_KINDS, ChannelKind
 from spora_db.selection.arguments import checked_choice
 

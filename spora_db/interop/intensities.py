@@ -12,7 +12,7 @@ from spora_db.kernels.intensities import label_intensities
 from spora_db.masks.centroids import Centroids, instance_centroids, mask_centroids
 
 if TYPE_CHECKING:
-    from spora_db.samples.materialize import ImagePlan
+    from spora_db.samples.image_plan import ImagePlan
 
 BAND = 512  # rows of an image that are read at a time
 

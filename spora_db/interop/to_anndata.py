@@ -20,7 +20,8 @@ from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
 from spora_db.plan.freezing import plan_of
 from spora_db.plan.mask_parts import CELLS
-from spora_db.samples.materialize import ImagePlan, Materializer
+from spora_db.samples.image_plan import ImagePlan
+from spora_db.samples.materialize import Materializer
 from spora_db.selection import Selection
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from spora_db.plan import Plan
-from spora_db.samples.materialize import ImagePlan
+from spora_db.samples.image_plan import ImagePlan
 
 
 def number(plan: Plan, position: int) -> dict[str, int]:

@@ -10,11 +10,13 @@ from typing import TypeAlias
 from spora_db.images import cache_info
 from spora_db.images.base import MissingChunks
 from spora_db.images.pixels import missing_chunks_in
-from spora_db.loading.dataset import PlanDataset
 from spora_db.plan import ABSENT
-from spora_db.samples.materialize import ImagePlan
+from spora_db.samples.image_plan import ImagePlan
+from spora_db.samples.materialize import Materializer
 
 Chunk: TypeAlias = tuple[int, ...]
+FOLLOWED = 40_000
+"""Rows at the beginning of an epoch that are followed: enough for the mean, a second at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,25 +61,25 @@ class CostModel:
 
     Parameters
     ----------
-    dataset
-        The dataset; of tiles.
+    materializer
+        Opens the images of a plan of tiles.
     """
 
-    def __init__(self, dataset: PlanDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, materializer: Materializer) -> None:
+        self.materializer, self.plan = materializer, materializer.plan
         self._kinds: dict[tuple[str, str], ImageKind] = {}
 
     @cached_property
     def _names(self) -> list[tuple[str, str]]:
-        images = self.dataset.plan.images
+        images = self.plan.images
         return list(zip(images.column("dataset").to_pylist(), images.column("modality").to_pylist(), strict=True))
 
     def kind(self, image: int) -> ImageKind:
         """Return what is known of an image's kind, probing the first of a kind with one chunk."""
         name = self._names[image]
         if name not in self._kinds:
-            missing = missing_chunks_in(name[1], self.dataset.missing_chunks)
-            self._kinds[name] = _probe(self.dataset.materializer.image(image), missing)
+            missing = missing_chunks_in(name[1], self.materializer.missing_chunks)
+            self._kinds[name] = _probe(self.materializer.image(image), missing)
         return self._kinds[name]
 
     def follow(self, streams: Iterable[Iterable[int]], *, cache_bytes: int) -> Cost:
@@ -91,7 +93,7 @@ class CostModel:
             Bytes of decoded chunks that each process keeps.
         """
         rows, decoded, delivered, stored = 0, 0, 0, 0.0
-        tile, offsets = self.dataset.plan.tile_size, self.dataset.plan.channels.offsets
+        tile, offsets = self.plan.tile_size, self.plan.channels.offsets
         for stream in streams:
             cache: OrderedDict[Chunk, int] = OrderedDict()
             held = 0
@@ -115,7 +117,7 @@ class CostModel:
 
     def _touched(self, row: int) -> Iterator[tuple[int, ImageKind, tuple[int, ...]]]:
         """Yield each image of a row once with an empty tuple, then each of the chunks that its tile touches."""
-        plan = self.dataset.plan
+        plan = self.plan
         top, left, last = int(plan.row[row]), int(plan.col[row]), plan.tile_size - 1
         for image in plan.image[row].tolist():
             if image == ABSENT:

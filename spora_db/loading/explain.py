@@ -2,24 +2,19 @@
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spora_db.errors import counted
 from spora_db.images import cache_info
-from spora_db.loading.costs import CostModel
-from spora_db.loading.panel_batches import panel_numbers
-from spora_db.loading.report import FOLLOWED
+from spora_db.loading.costs import FOLLOWED, CostModel
+from spora_db.loading.row_numbers import first_images, panel_numbers
+from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
-from spora_db.loading.weights import first_images
-
-if TYPE_CHECKING:
-    from spora_db.loading.dataset import PlanDataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class EpochCost:
     """The size and the price of an epoch in locality order.
 
     Attributes
@@ -57,7 +52,7 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(dataset: "PlanDataset", *, batch_size: int = 32, seconds: float = 1.0) -> Explanation:
+def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) -> EpochCost:
     """Return what an epoch in locality order costs.
 
     Parameters
@@ -75,7 +70,7 @@ def explain(dataset: "PlanDataset", *, batch_size: int = 32, seconds: float = 1.
     cost = None
     if plan.unit != "tissue":
         limit = cache_info().bytes_limit
-        cost = CostModel(dataset).follow([order[:FOLLOWED].tolist()], cache_bytes=limit)
+        cost = CostModel(dataset.materializer).follow([order[:FOLLOWED].tolist()], cache_bytes=limit)
     dataset[int(order[0])]  # kernels and the first file are not part of the speed
     start, probed = time.perf_counter(), 0
     while probed < len(order) and (probed == 0 or time.perf_counter() - start < seconds):
@@ -84,7 +79,7 @@ def explain(dataset: "PlanDataset", *, batch_size: int = 32, seconds: float = 1.
         probed += len(few)
     elapsed = time.perf_counter() - start
     scale = 1.0 if cost is None else len(order) / cost.rows
-    return Explanation(
+    return EpochCost(
         rows=len(plan),
         tissues=len(np.unique(first_images(plan))),
         panels=len(np.unique(panel_numbers(plan))),

@@ -2,80 +2,33 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from multiprocessing import reduction, util
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from multiprocessing import util
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
 from spora_db.errors import ArgumentError, SporaError, unknown
 from spora_db.images import cache_info, set_cache_bytes
-from spora_db.loading import collates
-from spora_db.loading.memory import SEGMENTS
+from spora_db.loading.collates import collate_list, collate_packed, collate_padded
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.sampler import TileSampler
-from spora_db.loading.segments import Parcel, SegmentPool
-from spora_db.standardization.standardize import warm_up
-
-if TYPE_CHECKING:
-    from spora_db.loading.dataset import PlanDataset
+from spora_db.loading.workers import HandOver, WorkerStart, warm_up_for
 
 Batching: TypeAlias = Literal["list", "padded", "packed", "panel"]
 CollateChoice: TypeAlias = "Batching | Callable[[Sequence[Any]], Any]"
 StartMethod: TypeAlias = Literal["fork", "spawn", "forkserver"]
 CACHE_BYTES = 2 * 2**30
-WARMED = 8
+COLLATES: dict[str, Callable[[Sequence[Any]], Any]] = {
+    "list": collate_list,
+    "padded": collate_padded,
+    "packed": collate_packed,
+    "panel": collate_padded,
+}
 
 
 class WorkerError(SporaError, RuntimeError):
     """A worker process ended before its work was done."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStart:
-    """What a worker does first: sets its limits and loads the kernels, so that no batch waits for them."""
-
-    cache_bytes: int
-    segments: int
-
-    def __call__(self, worker: int) -> None:
-        """Prepare worker number `worker`."""
-        set_cache_bytes(self.cache_bytes)
-        if hasattr(reduction, "DupFd"):
-            SEGMENTS[:] = [SegmentPool(self.segments)]
-        info = torch.utils.data.get_worker_info()
-        assert info is not None
-        warm_dataset(cast("PlanDataset", info.dataset))
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """A collate whose batches leave a worker without a copy."""
-
-    collate: Callable[[Sequence[Any]], Any]
-
-    def __call__(self, samples: Sequence[Any]) -> Any:  # noqa: ANN401 - whatever the collate makes
-        """Return the batch, in a worker as a parcel."""
-        batch = self.collate(samples)
-        return Parcel(batch, SEGMENTS[-1]) if SEGMENTS else batch
-
-
-def warm_dataset(dataset: "PlanDataset") -> None:
-    """Compile or load the kernels for the first image of each modality, a few at most.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    """
-    plan = dataset.plan
-    modalities = plan.images.column("modality").to_pylist()
-    firsts = [modalities.index(name) for name in dict.fromkeys(modalities)][:WARMED]
-    if dataset.standardize_on == "cpu":
-        for image in firsts:
-            source = dataset.materializer.image(image)
-            warm_up(source.transform, dtype=source.reader.dtype)
 
 
 class TileLoader(DataLoader[Any]):
@@ -198,7 +151,7 @@ class TileLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield the batches of this rank."""
-        warm_dataset(self.tiles.dataset)
+        warm_up_for(self.tiles.dataset)
         if self.num_workers == 0 and cache_info().bytes_limit != self.cache_bytes:
             set_cache_bytes(self.cache_bytes)
         self._delivered = 0
@@ -228,26 +181,8 @@ class TileLoader(DataLoader[Any]):
 
 
 def _collate(collate: CollateChoice) -> Callable[[Sequence[Any]], Any]:
-    named: dict[str, Callable[[Sequence[Any]], Any]] = {
-        "list": collates.collate_list,
-        "padded": collates.collate_padded,
-        "packed": collates.collate_packed,
-        "panel": collates.collate_padded,
-    }
     if callable(collate):
         return collate
-    if collate not in named:
-        raise unknown("collate", collate, named)
-    return named[collate]
-
-
-def own_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return this process's place among the ranks."""
-    if (rank is None) != (world_size is None):
-        raise ArgumentError(f"loader(rank={rank}, world_size={world_size}): pass both or neither.")
-    if rank is not None and world_size is not None:
-        return rank, world_size
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
+    if collate not in COLLATES:
+        raise unknown("collate", collate, COLLATES)
+    return COLLATES[collate]

@@ -1,13 +1,14 @@
 """Memory for batches: the images of a batch one after another, in memory that needs no copy, nor clearing if it can.
 
 A batch of 32 tiles of 40 channels takes 257 MB. Fresh memory of that size is cleared by the kernel page by page, which
-takes longer than standardizing the tiles (measured: 0.12 s against 0.01 s for memory used before); `BufferPool`
+takes longer than standardizing the tiles (measured: 0.12 s against 0.01 s for memory used before); a `BufferPool`
 therefore hands memory out again once nothing refers to it. Workers use shared memory, which reaches the parent
 without a copy.
 """
 
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,43 +16,37 @@ from torch.utils.data import get_worker_info
 
 from spora_db.arrays import Int64
 from spora_db.files.buffers import BufferPool
-from spora_db.loading.segments import SegmentPool
-from spora_db.plan import ABSENT
-
-if TYPE_CHECKING:
-    from spora_db.loading.dataset import PlanDataset
+from spora_db.loading.segments import SEGMENTS
+from spora_db.plan import ABSENT, Plan
 
 Memory: TypeAlias = torch.Tensor | None
+BUFFERS = BufferPool(spare=2, keep=2)
 POOLED_FROM = 2**25
 """Bytes: smaller blocks are recycled by the C library itself."""
-
-
-BUFFERS = BufferPool(spare=2, keep=2)
-SEGMENTS: list[SegmentPool] = []
-"""In a worker of a `TileLoader`, its segments."""
 SEGMENT_FROM = 2**20
 
 
-def batch_memory(dataset: "PlanDataset", rows: Int64) -> list[list[Memory]]:
+def batch_memory(plan: Plan, rows: Int64, *, dtype: Callable[[int], torch.dtype]) -> list[list[Memory]]:
     """Return where the image of each row goes, for each of the plan's modalities; None where it has its own place.
 
     Tiles are then standardized straight into the batch: collates need not copy them, nor a worker to hand them over.
 
     Parameters
     ----------
-    dataset
-        The dataset.
+    plan
+        The plan.
     rows
-        Rows of its plan.
+        Rows of it.
+    dtype
+        Gives the type in which an image of the plan is delivered.
     """
-    plan = dataset.plan
     if plan.unit == "tissue":
         return [[None] * len(rows) for _ in plan.modalities]
     parts: list[list[Memory]] = []
     for images in plan.image[rows].T:
         present = images != ABSENT
         counts = np.where(present, plan.channels.offsets[images + 1] - plan.channels.offsets[images], 0)
-        dtypes = {_dtype(dataset, int(image)) for image in images[present]}
+        dtypes = {dtype(int(image)) for image in images[present]}
         if len(dtypes) != 1:
             parts.append([None] * len(rows))
             continue
@@ -60,23 +55,6 @@ def batch_memory(dataset: "PlanDataset", rows: Int64) -> list[list[Memory]]:
         places = zip(ends.tolist(), counts.tolist(), present.tolist(), strict=True)
         parts.append([whole[end - count : end] if here else None for end, count, here in places])
     return parts
-
-
-def _dtype(dataset: "PlanDataset", image: int) -> torch.dtype:
-    if dataset.standardize_on == "cpu":
-        return torch.float32
-    return torch_dtype(dataset.materializer.image(image).reader.dtype)
-
-
-def torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
-    """Return torch's name for a numpy dtype.
-
-    Examples
-    --------
-    >>> torch_dtype(np.dtype("uint16"))
-    torch.uint16
-    """
-    return torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

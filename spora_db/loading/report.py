@@ -1,21 +1,14 @@
 """What an order is worth and costs: how many tissues and patients meet in a batch, and what is decoded for it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spora_db.arrays import Int64
 from spora_db.images import cache_info
-from spora_db.loading.costs import CostModel
-from spora_db.loading.order import order_key, permutation
-from spora_db.loading.weights import first_images, plan_column
-
-if TYPE_CHECKING:
-    from spora_db.loading.sampler import TileSampler
-
-FOLLOWED = 40_000
-"""Rows at the beginning of an epoch that are followed: enough for the mean, a second at most."""
+from spora_db.loading.costs import FOLLOWED, CostModel
+from spora_db.loading.row_numbers import first_images, value_numbers
+from spora_db.samples.materialize import Materializer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,47 +56,58 @@ class OrderReport:
         return "\n".join(lines)
 
 
-def report(sampler: "TileSampler", *, batch_size: int, workers: int, cache_bytes: int | None) -> OrderReport:
-    """Follow the beginning of a sampler's epoch; see `TileSampler.report`."""
-    dataset = sampler.dataset
-    plan = dataset.plan
-    key = order_key(plan.rows_hash, seed=sampler.seed, epoch=sampler.epoch, purpose="report")
-    order = sampler.order()
-    shuffled = order[permutation(len(order), key)]
-    order, shuffled = order[:FOLLOWED], shuffled[:FOLLOWED]
+def report_order(
+    materializer: Materializer,
+    order: Int64,
+    shuffled: Int64,
+    *,
+    batch_size: int,
+    ranks: int,
+    workers: int,
+    cache_bytes: int | None,
+) -> OrderReport:
+    """Follow the beginning of an epoch; see `TileSampler.report`.
+
+    Parameters
+    ----------
+    materializer
+        Opens the images of the plan whose rows are ordered.
+    order, shuffled
+        The epoch's rows in order, and globally shuffled.
+    batch_size
+        Samples of a batch.
+    ranks, workers
+        Processes that share the epoch, and worker processes of each.
+    cache_bytes
+        Bytes of decoded chunks that each process keeps; by default the current limit.
+    """
+    plan = materializer.plan
+    orders = order[:FOLLOWED], shuffled[:FOLLOWED]
     tissue = first_images(plan)
-    patient = _patients(sampler) if "patient_id" in plan.columns.column_names else None
+    tissues = [_distinct(tissue[rows], batch_size) for rows in orders]
+    patients: list[float | None] = [None, None]
+    if "patient_id" in plan.columns.column_names:  # the same name in two datasets is two patients
+        patient = value_numbers(plan, ("dataset", "patient_id"))
+        patients = [_distinct(patient[rows], batch_size) for rows in orders]
     costs: list[float | None] = [None, None]
     if plan.unit != "tissue":
-        model = CostModel(dataset)
+        model = CostModel(materializer)
         limit = cache_info().bytes_limit if cache_bytes is None else cache_bytes
-        processes = sampler.world_size * max(workers, 1)
         costs = [
-            model.follow(_streams(rows, batch_size, processes), cache_bytes=limit).amplification
-            for rows in (order, shuffled)
+            model.follow(_streams(rows, batch_size, ranks * max(workers, 1)), cache_bytes=limit).amplification
+            for rows in orders
         ]
     return OrderReport(
-        rows=len(order),
+        rows=len(orders[0]),
         batch_size=batch_size,
         workers=workers,
-        tissues=_distinct(tissue[order], batch_size),
-        tissues_global=_distinct(tissue[shuffled], batch_size),
-        patients=None if patient is None else _distinct(patient[order], batch_size),
-        patients_global=None if patient is None else _distinct(patient[shuffled], batch_size),
+        tissues=tissues[0],
+        tissues_global=tissues[1],
+        patients=patients[0],
+        patients_global=patients[1],
         amplification=costs[0],
         amplification_global=costs[1],
     )
-
-
-def _patients(sampler: "TileSampler") -> Int64:
-    """Return a number per patient, row by row; the same name in two datasets is two patients."""
-    plan = sampler.dataset.plan
-    parts = []
-    for name in ("dataset", "patient_id"):
-        encoded = plan_column(plan, name).dictionary_encode(null_encoding="encode").combine_chunks()
-        parts.append(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
-    numbers: Int64 = parts[0] * (int(parts[1].max()) + 1) + parts[1]
-    return numbers
 
 
 def _distinct(values: Int64, batch_size: int) -> float:

@@ -10,10 +10,12 @@ than it spends decoding and standardizing (measured: 10 ms of 19 ms a tile of 40
 The files have no names and end with the processes that hold them.
 """
 
+import io
 import mmap
 import os
+import pickle
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import reduction
 from typing import Any
@@ -96,15 +98,8 @@ def _segment(size: int) -> Segment:
     return Segment(descriptor=descriptor, size=size, mapped=mmap.mmap(descriptor, START + size))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A tensor in a segment, as it is pickled: the segment's position among those of the batch, and the view."""
-
-    segment: int
-    dtype: torch.dtype
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
+SEGMENTS: list[SegmentPool] = []
+"""In a worker of a `TileLoader`, its segments."""
 
 
 @dataclass(slots=True)
@@ -115,37 +110,40 @@ class Parcel:
     pool: SegmentPool
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Any, ...]]:
-        """Replace tensors in segments by their places."""
-        used: list[Segment] = []
-        packed = self._packed(self.batch, used)
-        for segment in used:
+        """Pickle the batch, its tensors in segments as views of these."""
+        packed = io.BytesIO()
+        packer = _Packer(packed, self.pool)
+        packer.dump(self.batch)
+        for segment in packer.used:
             segment.sent = True
-        return _unpacked, (packed, [(reduction.DupFd(item.descriptor), item.size) for item in used])
-
-    def _packed(self, value: object, used: list[Segment]) -> object:
-        if isinstance(value, torch.Tensor):
-            segment = self.pool.find(value)
-            if segment is None:
-                return value
-            if segment not in used:
-                used.append(segment)
-            return Place(
-                segment=used.index(segment),
-                dtype=value.dtype,
-                offset=int(value.storage_offset()),
-                shape=tuple(value.shape),
-                stride=value.stride(),
-            )
-        if type(value) is dict:
-            return {name: self._packed(part, used) for name, part in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(self._packed(part, used) for part in value)  # type: ignore[call-arg, attr-defined]
-        return value
+        return pickle.loads, (packed.getvalue(),)
 
 
-def _unpacked(packed: object, handles: Sequence[tuple[Descriptor, int]]) -> object:
-    """Map the segments of a batch and put its tensors together."""
-    return _restored(packed, [_mapped(handle, size) for handle, size in handles])
+class _Packer(reduction.ForkingPickler):
+    """Pickles tensors in segments as views of their segment, and each segment, once, as its descriptor."""
+
+    def __init__(self, file: io.BytesIO, pool: SegmentPool) -> None:
+        super().__init__(file)
+        self.pool = pool
+        self.used: list[Segment] = []
+
+    def reducer_override(self, value: object) -> Any:  # noqa: ANN401 - pickle's protocol
+        if isinstance(value, Segment):
+            self.used.append(value)
+            return _mapped, (reduction.DupFd(value.descriptor), value.size)
+        segment = self.pool.find(value) if isinstance(value, torch.Tensor) else None
+        if segment is None:
+            return NotImplemented
+        assert isinstance(value, torch.Tensor)
+        return _view, (segment, value.dtype, value.shape, value.stride(), value.storage_offset())
+
+
+def _view(
+    whole: torch.Tensor, dtype: torch.dtype, shape: Sequence[int], stride: Sequence[int], offset: int
+) -> torch.Tensor:
+    """Return the tensor that lay in a segment."""
+    typed = whole[: whole.numel() // dtype.itemsize * dtype.itemsize].view(dtype)
+    return typed.as_strided(shape, stride, offset)
 
 
 def _mapped(handle: Descriptor, size: int) -> torch.Tensor:
@@ -157,15 +155,3 @@ def _mapped(handle: Descriptor, size: int) -> torch.Tensor:
     pixels = np.frombuffer(mapped, np.uint8, size, START)
     weakref.finalize(pixels, mapped.__setitem__, 0, 0).atexit = False
     return torch.from_numpy(pixels)
-
-
-def _restored(packed: object, memory: Sequence[torch.Tensor]) -> object:
-    if isinstance(packed, Place):
-        whole = memory[packed.segment]
-        typed = whole[: whole.numel() // packed.dtype.itemsize * packed.dtype.itemsize].view(packed.dtype)
-        return typed.as_strided(packed.shape, packed.stride, packed.offset)
-    if isinstance(packed, Mapping) and type(packed) is dict:
-        return {name: _restored(part, memory) for name, part in packed.items()}
-    if type(packed) in (list, tuple):
-        return type(packed)(_restored(part, memory) for part in packed)  # type: ignore[call-arg, attr-defined]
-    return packed

@@ -8,7 +8,8 @@ import numpy as np
 
 from spora_db.arrays import Int64
 from spora_db.errors import SporaError
-from spora_db.loading.order import hashed, order_key
+from spora_db.loading.draws import hashed, order_key
+from spora_db.loading.row_numbers import cohort_numbers, panel_numbers
 from spora_db.loading.sample import Sample
 from spora_db.plan import ABSENT, Plan
 from spora_db.remembered.quarantine import Quarantine, quarantine_path
@@ -61,27 +62,32 @@ class Substitutes:
             self._record(plan, position, image=image, error=error)
             raise Unreadable from error
 
-    def drawn(self, plan: Plan, position: int, *, attempt: int) -> int:
-        """Return the position of a substitute.
+    def drawn(self, plan: Plan, position: int) -> Int64:
+        """Return the positions of the substitutes, in the order in which they are tried.
 
         Parameters
         ----------
         plan
             The plan.
         position
-            The row that cannot be read; a `PanelPosition` is given one with the same channels.
-        attempt
-            Counts from 0.
+            The row that cannot be read; a `PanelPosition` is given some with the same channels.
+
+        Returns
+        -------
+        int64 array of shape (ATTEMPTS,)
         """
         key = order_key(plan.rows_hash, seed=0, epoch=0, purpose=f"substitutes of {int(position)}")
         numbers = hashed(key, np.arange(ATTEMPTS))
-        for rows in (self._rows(plan, position, panel=False), *self._others(plan, position)):
-            drawn = rows[numbers % np.uint64(len(rows))] if len(rows) else rows
-            if isinstance(position, PanelPosition):
-                drawn = drawn[self._numbers_by(plan, panel=True)[drawn] == self._numbers[True][position]]
-            if len(drawn) > attempt:
-                return int(drawn[attempt])
-        return int(numbers[attempt] % np.uint64(len(plan)))
+        drawn: Int64 = (numbers % np.uint64(len(plan))).astype(np.int64)
+        of_panel = isinstance(position, PanelPosition)
+        for panel in (True, False) if of_panel else (False,):  # the later a choice, the earlier it is tried
+            rows = self._rows(plan, position, panel=panel)
+            found = rows[numbers % np.uint64(len(rows))] if len(rows) else rows
+            if of_panel:
+                panels = self._numbers_by(plan, panel=True)
+                found = found[panels[found] == panels[position]]
+            drawn[: len(found)] = found
+        return drawn
 
     def read(self, plan: Plan, position: int, *, read: Callable[[int], Sample]) -> Sample:
         """Return what `read` makes of the first substitute that can be read.
@@ -91,9 +97,9 @@ class Substitutes:
         SporaError, OSError
             The last error, if `ATTEMPTS` substitutes in a row cannot be read either.
         """
-        for attempt in range(ATTEMPTS):
+        for substitute in self.drawn(plan, position).tolist():
             try:
-                return read(self.drawn(plan, position, attempt=attempt))
+                return read(substitute)
             except Unreadable as failed:
                 last = failed.__cause__
         assert last is not None
@@ -107,11 +113,6 @@ class Substitutes:
         """Hand over what is small; the rest is found again where it is needed."""
         return {**self.__dict__, "_numbers": {}, "_candidates": {}}
 
-    def _others(self, plan: Plan, position: int) -> Iterator[Int64]:
-        """Yield the rows of the same panel in other datasets, where a panel is asked for."""
-        if isinstance(position, PanelPosition):
-            yield self._rows(plan, position, panel=True)
-
     def _rows(self, plan: Plan, position: int, *, panel: bool) -> Int64:
         """Return the rows of other images that have the position's panel, or its dataset and modalities."""
         numbers = self._numbers_by(plan, panel=panel)
@@ -122,8 +123,6 @@ class Substitutes:
         return self._candidates[key]
 
     def _numbers_by(self, plan: Plan, *, panel: bool) -> Int64:
-        from spora_db.loading.panel_batches import cohort_numbers, panel_numbers
-
         if panel not in self._numbers:
             self._numbers[panel] = panel_numbers(plan) if panel else cohort_numbers(plan)
         return self._numbers[panel]

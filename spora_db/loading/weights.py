@@ -6,13 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from spora_db.arrays import AnyArray, Float64, Int64
-from spora_db.errors import ArgumentError, unknown
-from spora_db.plan import ABSENT, Plan
-
-IMAGE_COLUMNS = ("dataset", "modality", "mpp", "tissue_id")
+from spora_db.arrays import AnyArray, Float64
+from spora_db.errors import ArgumentError
+from spora_db.loading.row_numbers import plan_column, value_numbers
+from spora_db.plan import Plan
 
 
 def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
@@ -55,36 +53,8 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
 
 def balanced_weights(plan: Plan, by: Sequence[str]) -> Float64:
     """Return weights with which every combination of the values of `by` is drawn equally often; null is a value."""
-    codes = np.zeros(len(plan), np.int64)
-    for name in by:
-        encoded = plan_column(plan, name).dictionary_encode(null_encoding="encode")
-        own = encoded.combine_chunks().indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        codes = np.unique(codes * (int(own.max()) + 1) + own, return_inverse=True)[1]
-    return np.asarray(1.0 / np.bincount(codes)[codes])
-
-
-def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
-    """Return a column of a plan, row by row: one that the query selects, or one of the row's first image.
-
-    Raises
-    ------
-    UnknownNameError
-        If the plan has no such column.
-    """
-    if name in plan.columns.column_names:
-        return plan.columns.column(name)
-    if name not in IMAGE_COLUMNS:
-        available = [*plan.columns.column_names, *IMAGE_COLUMNS]
-        raise unknown("column", name, available, where=f"the plan (add it with .select({name!r}))")
-    return pc.take(plan.images.column(name), pa.array(first_images(plan)))
-
-
-def first_images(plan: Plan) -> Int64:
-    """Return the first image that is present in each row."""
-    image = np.full(len(plan), ABSENT, np.int64)
-    for column in plan.image.T[::-1]:
-        image = np.where(column == ABSENT, image, column)
-    return image
+    numbers = value_numbers(plan, by)
+    return np.asarray(1.0 / np.bincount(numbers)[numbers])
 
 
 def digest(values: AnyArray | None) -> str | None:

@@ -21,7 +21,7 @@ from spora_db.plot.arguments import TILES, check_query
 if TYPE_CHECKING:
     from spora_db.images.base import MissingChunks
     from spora_db.query import SporaQuery
-    from spora_db.samples.materialize import ImagePlan
+    from spora_db.samples.image_plan import ImagePlan
 
 
 def tissue(

@@ -1,0 +1,89 @@
+"""Random numbers as pure functions: hashes of counters in, permutations and draws out; no generator, no state."""
+
+import hashlib
+
+import numpy as np
+
+from spora_db.arrays import Float64, Int64, UInt64
+
+VERSION = 1
+GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def order_key(rows_hash: str, *, seed: int, epoch: int, purpose: str) -> int:
+    """Return the 64-bit key under which one epoch's random numbers are drawn.
+
+    Examples
+    --------
+    >>> order_key("00ff", seed=0, epoch=1, purpose="rows") == order_key("00ff", seed=0, epoch=1, purpose="rows")
+    True
+    """
+    text = f"spora-db/order/{VERSION}|{rows_hash}|{seed}|{epoch}|{purpose}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def hashed(key: int, counters: Int64) -> UInt64:
+    """Return a random 64-bit number per counter: the mixer of SplitMix64 (Steele, Lea, Flood 2014).
+
+    Examples
+    --------
+    >>> hashed(0, np.arange(1)).tolist()
+    [16294208416658607535]
+    """
+    z = np.uint64(key) + (counters.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND)
+    return z ^ (z >> np.uint64(31))
+
+
+def uniforms(key: int, counters: Int64) -> Float64:
+    """Return a random number in (0, 1) per counter, of 53 bits.
+
+    Examples
+    --------
+    >>> uniforms(0, np.arange(2)).round(3).tolist()
+    [0.883, 0.432]
+    """
+    return ((hashed(key, counters) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def permutation(count: int, key: int) -> Int64:
+    """Return the numbers 0 to count - 1 in random order.
+
+    Examples
+    --------
+    >>> permutation(5, 7).tolist()
+    [1, 0, 4, 3, 2]
+    """
+    order: Int64 = np.argsort(hashed(key, np.arange(count)), kind="stable")
+    return order
+
+
+def draw_with_replacement(weights: Float64, count: int, key: int) -> Int64:
+    """Return `count` rows, each drawn on its own with probability proportional to its weight.
+
+    Examples
+    --------
+    >>> draw_with_replacement(np.array([0.0, 1.0, 0.0]), 3, 7).tolist()
+    [1, 1, 1]
+    """
+    ends = np.cumsum(weights)
+    found = np.searchsorted(ends, uniforms(key, np.arange(count)) * ends[-1], side="right")
+    return np.asarray(np.minimum(found, np.flatnonzero(weights)[-1]), np.int64)
+
+
+def draw_without_replacement(weights: Float64, count: int, key: int) -> Int64:
+    """Return `count` different rows in the order of drawing, each proportional to its weight among those left.
+
+    Exponential keys give that order at once (Efraimidis and Spirakis 2006); rows of weight 0 are never drawn.
+
+    Examples
+    --------
+    >>> draw_without_replacement(np.array([1.0, 0.0, 1.0]), 2, 7).tolist()
+    [2, 0]
+    """
+    from spora_db.kernels.logarithms import log  # numba, which a worker that draws nothing does not wait for
+
+    possible = np.flatnonzero(weights)
+    arrival = -log(uniforms(key, possible)) / weights[possible]  # numpy's last bits hang on the processor
+    return np.asarray(possible[np.argsort(arrival, kind="stable")[:count]])

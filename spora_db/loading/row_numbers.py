@@ -1,0 +1,81 @@
+"""Numbers for the rows of a plan, equal where rows share an image, a panel, a cohort or the values of columns."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spora_db.arrays import Int64
+from spora_db.errors import unknown
+from spora_db.plan import ABSENT, Plan
+
+IMAGE_COLUMNS = ("dataset", "modality", "mpp", "tissue_id")
+
+
+def first_images(plan: Plan) -> Int64:
+    """Return the first image that is present in each row."""
+    image = np.full(len(plan), ABSENT, np.int64)
+    for column in plan.image.T[::-1]:
+        image = np.where(column == ABSENT, image, column)
+    return image
+
+
+def panel_numbers(plan: Plan) -> Int64:
+    """Return a number per row, equal where rows deliver the same channels under the same accessions."""
+    known = dict[bytes, int]()
+    of_image = np.empty(plan.images.num_rows + 1, np.int64)
+    of_image[ABSENT] = -1
+    for panel in plan.channels.panels:
+        codes = np.stack([panel.name, panel.uniprot])
+        for image, delivered in enumerate(panel.delivered, panel.first):
+            of_image[image] = known.setdefault(codes[:, delivered].tobytes(), len(known))
+    return _combined(of_image[column] + 1 for column in plan.image.T)
+
+
+def cohort_numbers(plan: Plan) -> Int64:
+    """Return a number per row, equal where rows come from the same dataset and the same modalities."""
+    known = dict[tuple[object, ...], int]()
+    names = zip(*(plan.images.column(name).to_pylist() for name in ("dataset", "modality")), strict=True)
+    of_image = np.array([*(known.setdefault(name, len(known)) for name in names), ABSENT], np.int64)
+    return _combined(of_image[column] + 1 for column in plan.image.T)
+
+
+def value_numbers(plan: Plan, columns: Iterable[str]) -> Int64:
+    """Return a number per row, equal where rows have the same values in all columns; null is a value.
+
+    Raises
+    ------
+    UnknownNameError
+        If the plan has no such column.
+    """
+    encoded = (plan_column(plan, name).dictionary_encode(null_encoding="encode") for name in columns)
+    return _combined(
+        codes.combine_chunks().indices.to_numpy(zero_copy_only=False).astype(np.int64) for codes in encoded
+    )
+
+
+def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
+    """Return a column of a plan, row by row: one that the query selects, or one of the row's first image.
+
+    Raises
+    ------
+    UnknownNameError
+        If the plan has no such column.
+    """
+    if name in plan.columns.column_names:
+        return plan.columns.column(name)
+    if name not in IMAGE_COLUMNS:
+        available = [*plan.columns.column_names, *IMAGE_COLUMNS]
+        raise unknown("column", name, available, where=f"the plan (add it with .select({name!r}))")
+    images = first_images(plan)
+    places = pa.Array.from_buffers(pa.int64(), len(images), [None, pa.py_buffer(images)])  # pa.array imports pandas
+    return pc.take(plan.images.column(name), places)
+
+
+def _combined(parts: Iterable[Int64]) -> Int64:
+    """Return a number per combination of numbers from 0, in lexicographic order of what occurs."""
+    numbers: Int64 = np.zeros(1, np.int64)
+    for own in parts:
+        numbers = np.unique(numbers * (int(own.max(initial=0)) + 1) + own, return_inverse=True)[1]
+    return numbers

@@ -1,0 +1,182 @@
+"""`PlanRows`: the rows of a plan as samples, read in whichever process asks."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from spora_db.arrays import Int64
+from spora_db.errors import QueryError, SporaError, unknown
+from spora_db.images.base import MissingChunks
+from spora_db.loading.beside import beside, number
+from spora_db.loading.memory import Memory, batch_memory
+from spora_db.loading.raw import check_device_formula, raw_region, statistics
+from spora_db.loading.sample import Sample
+from spora_db.loading.sharing import PlanHandle
+from spora_db.loading.substitutes import PanelPosition, Substitutes, Unreadable
+from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
+from spora_db.plan import ABSENT, Plan
+from spora_db.samples.image_plan import ImagePlan
+from spora_db.samples.materialize import Materializer
+
+
+class PlanRows(Dataset[Sample]):
+    """What samplers and loaders know of a `PlanDataset`, which documents the parameters: its plan, and its samples."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        missing_chunks: MissingChunks = "error",
+        vocabulary: Sequence[str] | None = None,
+        standardize_on: Literal["cpu", "device"] = "cpu",
+        on_error: Literal["raise", "replace"] = "raise",
+    ) -> None:
+        if len(plan) == 0:
+            raise QueryError(
+                f"The query selects no {plan.unit}s in {plan.lake}. "
+                "Look at query.sql() and loosen a condition; query.count() tells when it selects some."
+            )
+        if missing_chunks not in get_args(MissingChunks):
+            raise unknown("choice of missing_chunks=", missing_chunks, get_args(MissingChunks))
+        if standardize_on not in ("cpu", "device"):
+            raise unknown("choice of standardize_on=", standardize_on, ("cpu", "device"))
+        if on_error not in ("raise", "replace"):
+            raise unknown("choice of on_error=", on_error, ("raise", "replace"))
+        if standardize_on == "device":
+            check_device_formula(plan)
+        self._handle = PlanHandle(plan)
+        self.missing_chunks: MissingChunks = missing_chunks
+        self.standardize_on: Literal["cpu", "device"] = standardize_on
+        self.vocabulary = plan.vocabulary if vocabulary is None else checked_vocabulary(vocabulary)
+        self._markers = marker_numbers(plan, self.vocabulary)
+        self._substitutes = Substitutes(plan) if on_error == "replace" else None
+        self._materializer: Materializer | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan; its arrays are shared with worker processes."""
+        return self._handle.plan
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.plan)
+
+    def __repr__(self) -> str:
+        """Return the plan's own, in the dataset's name."""
+        return f"{type(self).__name__}{str(self.plan).removeprefix('Plan')}"
+
+    def __getitem__(self, position: int) -> Sample:
+        """Return one sample.
+
+        Parameters
+        ----------
+        position
+            Row of the plan; negative ones count from the end.
+
+        Returns
+        -------
+        dict
+            ``image`` (float32 tensor of shape (C, H, W)), ``channel_names``, ``uniprot_ids`` (None where a channel has
+            none), ``marker_index`` (int64 tensor of shape (C,): positions in `vocabulary`, -1 where a channel has no
+            accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id`` (for cells -1, and
+            ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns and, where asked for, ``masks`` and
+            ``cells`` (see `spora_db.loading.beside.beside`). With
+            ``standardize_on="device"``, ``image`` has the file's type, and ``statistics`` and ``method`` say what
+            `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality.
+        """
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Sample]:
+        """Return several samples, whose images lie one after another in memory where they can: what loaders call."""
+        for position in positions:
+            if not -len(self) <= position < len(self):
+                raise IndexError(f"position {position} is out of range for {len(self)} rows")
+        rows = np.asarray(positions, np.int64) % len(self)
+        memory = self._memory(rows)
+        of_panel = [PanelPosition if isinstance(position, PanelPosition) else int for position in positions]
+        return [self._readable(of_panel[i](row), [part[i] for part in memory]) for i, row in enumerate(rows)]
+
+    def _dtype(self, image: int) -> torch.dtype:
+        """Return the type in which an image is delivered."""
+        if self.standardize_on == "cpu":
+            return torch.float32
+        return torch.from_numpy(np.empty(0, self.materializer.image(image).reader.dtype)).dtype
+
+    def _memory(self, rows: "Int64") -> list[list[Memory]]:
+        try:
+            return batch_memory(self.plan, rows, dtype=self._dtype)
+        except (SporaError, OSError):  # of a file, which then cannot be read either
+            if self._substitutes is None:
+                raise
+            return [[None] * len(rows) for _ in self.plan.modalities]
+
+    def _readable(self, position: int, memory: list[Memory]) -> Sample:
+        """Return the sample of one row, or of its substitute."""
+        if self._substitutes is None:
+            return self._place(position, memory)
+        nowhere: list[Memory] = [None] * len(memory)
+        try:
+            return self._place(position, memory)
+        except Unreadable:
+            read = partial(self._place, memory=nowhere, substituted_for=position)
+            return self._substitutes.read(self.plan, position, read=read)
+
+    def _place(self, position: int, memory: list[Memory], *, substituted_for: int = -1) -> Sample:
+        """Return the sample of one row: a sample, or one per modality where the query names several."""
+        samples, marked = [], {} if self._substitutes is None else {"substituted_for": substituted_for}
+        for image, out in zip(self.plan.image[position].tolist(), memory, strict=True):
+            if image != ABSENT:
+                spot = self._substitutes and self._substitutes.recorded(self.plan, position, image=image)
+                with spot or nullcontext():
+                    samples.append(Sample({**self._sample(position, image, out), **marked}))
+        return Sample({item["modality"]: item for item in samples}) if len(self.plan.modalities) > 1 else samples[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Hand over the plan only: open files stay in the process that opened them."""
+        return {**self.__dict__, "_materializer": None}
+
+    @property
+    def materializer(self) -> Materializer:
+        """What opens the images in this process."""
+        if self._materializer is None:
+            self._materializer = Materializer(self.plan, missing_chunks=self.missing_chunks)
+        return self._materializer
+
+    def _pixels(self, source: ImagePlan, *, row: int, col: int, out: Memory) -> torch.Tensor:
+        if self.plan.unit == "tissue":
+            _, height, width = source.reader.shape
+        else:
+            height = width = self.plan.tile_size
+        target = None if out is None else out.numpy()
+        read = source.read if self.standardize_on == "cpu" else partial(raw_region, source)
+        return torch.from_numpy(read(row=row, col=col, height=height, width=width, out=target))
+
+    def _sample(self, position: int, image: int, out: Memory) -> Sample:
+        plan, source = self.plan, self.materializer.image(image)
+        row, col = int(plan.row[position]), int(plan.col[position])
+        self.materializer.check_cells(source, image, position)
+        pixels = self._pixels(source, row=row, col=col, out=out)
+        return Sample(
+            {
+                "image": pixels if out is None else out,
+                "channel_names": list(source.channel_names),
+                "uniprot_ids": list(source.uniprot_ids),
+                "marker_index": torch.from_numpy(self._markers[source.uniprot]),
+                "dataset": source.record["dataset"],
+                "tissue_id": source.record["tissue_id"],
+                "modality": source.record["modality"],
+                "mpp": source.record["mpp"],
+                **number(plan, position),
+                "row": row,
+                "col": col,
+                "spec": source.spec,
+                **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
+                **(statistics(source.transform) if self.standardize_on == "device" else {}),
+                **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
+            }
+        )

@@ -1,0 +1,63 @@
+"""What a worker process of a loader does: set its limits, load the kernels, hand batches over without a copy."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import reduction
+from typing import Any
+
+from torch.utils.data import get_worker_info
+
+from spora_db.images import set_cache_bytes
+from spora_db.loading.rows import PlanRows
+from spora_db.loading.segments import SEGMENTS, Parcel, SegmentPool
+from spora_db.standardization.standardize import warm_up
+
+WARMED = 8
+"""Modalities whose kernels are loaded before the first batch, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStart:
+    """What a worker does first: sets its limits and loads the kernels, so that no batch waits for them."""
+
+    cache_bytes: int
+    segments: int
+
+    def __call__(self, worker: int) -> None:
+        """Prepare worker number `worker`."""
+        set_cache_bytes(self.cache_bytes)
+        if hasattr(reduction, "DupFd"):
+            SEGMENTS[:] = [SegmentPool(self.segments)]
+        info = get_worker_info()
+        assert info is not None
+        assert isinstance(info.dataset, PlanRows)
+        warm_up_for(info.dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """A collate whose batches leave a worker without a copy."""
+
+    collate: Callable[[Sequence[Any]], Any]
+
+    def __call__(self, samples: Sequence[Any]) -> Any:  # noqa: ANN401 - whatever the collate makes
+        """Return the batch, in a worker as a parcel."""
+        batch = self.collate(samples)
+        return Parcel(batch, SEGMENTS[-1]) if SEGMENTS else batch
+
+
+def warm_up_for(dataset: PlanRows) -> None:
+    """Compile or load the kernels for the first image of each modality, a few at most.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    """
+    plan = dataset.plan
+    modalities = plan.images.column("modality").to_pylist()
+    firsts = [modalities.index(name) for name in dict.fromkeys(modalities)][:WARMED]
+    if dataset.standardize_on == "cpu":
+        for image in firsts:
+            source = dataset.materializer.image(image)
+            warm_up(source.transform, dtype=source.reader.dtype)
