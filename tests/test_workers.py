@@ -1,0 +1,61 @@
+"""What a worker of a loader imports: neither the database nor what parses SQL, holds frames or draws."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cell_lakes import write_cells, write_masks
+from lakes import write_lake
+
+READ = """
+import sys
+
+def tell(samples):
+    parts = [part for part in (samples[0], *samples[0].values()) if isinstance(part, dict) and "image" in part]
+    heavy = {"duckdb", "sqlglot", "pandas", "matplotlib"} & sys.modules.keys()
+    return sorted({name for part in parts for name in part}), "spora_db.loading.loader" in sys.modules, sorted(heavy)
+
+if __name__ == "__main__":
+    from spora_db import SporaQuery
+    imc = SporaQuery(sys.argv[1]).modality("imc")
+    both = SporaQuery(sys.argv[1]).modality("imc", "he", missing="keep").tiles(size=32).select("age", "cancer_type")
+    datasets = {
+        "tiles": both.with_masks("tissue", "instances").with_cells("cell_type", "area").to_torch(),
+        "raw tiles": both.to_torch(standardize_on="device", on_error="replace"),
+        "cells": imc.cells(size=24).with_masks("instances").to_torch(),
+        "tissues": imc.tissues().with_masks("tissue").with_cells().to_torch(),
+    }
+    options = {"num_workers": 1, "start_method": "spawn", "collate": tell, "timeout": 120}
+    print({rows: next(iter(dataset.loader(2, **options))) for rows, dataset in datasets.items()})
+"""
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_lake(tmp_path_factory.mktemp("workers") / "lake")
+    masks = write_masks(root)
+    for name in ("alpha", "beta"):
+        write_cells(root / name, masks, names=("Pos_Y", "Pos_X"))
+    return root
+
+
+FIELDS = {
+    "tiles": {"image", "masks", "cells", "age"},
+    "raw tiles": {"image", "statistics", "substituted_for"},
+    "cells": {"image", "masks", "cell_id"},
+    "tissues": {"image", "masks", "cells"},
+}
+
+
+def test_a_spawned_worker_reads_without_what_it_does_not_need(lake: Path, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(READ)
+    command = [sys.executable, str(script), str(lake)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = ast.literal_eval(done.stdout)
+    assert {rows: FIELDS[rows] - set(found[rows][0]) for rows in FIELDS} == {rows: set() for rows in FIELDS}
+    assert [rest for _, *rest in found.values()] == [[True, []]] * len(FIELDS)
