@@ -57,13 +57,7 @@ class Cost:
 
 
 class CostModel:
-    """Follows which chunks rows touch; opens one image per dataset and modality.
-
-    Parameters
-    ----------
-    materializer
-        Opens the images of a plan of tiles.
-    """
+    """Follows which chunks the rows of a plan of tiles touch; opens one image per dataset and modality."""
 
     def __init__(self, materializer: Materializer) -> None:
         self.materializer, self.plan = materializer, materializer.plan
@@ -83,15 +77,7 @@ class CostModel:
         return self._kinds[name]
 
     def follow(self, streams: Iterable[Iterable[int]], *, cache_bytes: int) -> Cost:
-        """Return what processes decode that read one stream of rows each.
-
-        Parameters
-        ----------
-        streams
-            Rows of each process in order.
-        cache_bytes
-            Bytes of decoded chunks that each process keeps.
-        """
+        """Return what processes decode that read one stream of rows each and keep `cache_bytes` of decoded chunks."""
         rows, decoded, delivered, stored = 0, 0, 0, 0.0
         tile, offsets = self.plan.tile_size, self.plan.channels.offsets
         for stream in streams:

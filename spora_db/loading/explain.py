@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -34,10 +35,10 @@ class EpochCost:
     rows: int
     tissues: int
     panels: int
-    delivered: int | None
-    decoded: int | None
-    read: int | None
-    amplification: float | None
+    delivered: int | None = None
+    decoded: int | None = None
+    read: int | None = None
+    amplification: float | None = None
     rows_per_second: float
     probed: int
 
@@ -57,20 +58,20 @@ def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) ->
 
     Parameters
     ----------
-    dataset
-        The dataset.
-    batch_size
-        Rows of a batch.
+    dataset, batch_size
+        The dataset, and rows of a batch.
     seconds
         How long rows are read to measure the speed of one worker; reads a batch at least.
     """
     plan = dataset.plan
     sampler = TileSampler(dataset, block=batch_size)
     order = sampler.order()
-    cost = None
+    sizes: dict[str, Any] = {}
     if plan.unit != "tissue":
-        limit = cache_info().bytes_limit
-        cost = CostModel(dataset.materializer).follow([order[:FOLLOWED].tolist()], cache_bytes=limit)
+        cost = CostModel(dataset.materializer).follow([order[:FOLLOWED].tolist()], cache_bytes=cache_info().bytes_limit)
+        whole = len(order) / cost.rows
+        sizes = {"amplification": cost.amplification, "delivered": int(cost.delivered * whole)}
+        sizes |= {"decoded": int(cost.decoded * whole), "read": int(cost.stored * whole)}
     dataset[int(order[0])]  # kernels and the first file are not part of the speed
     start, probed = time.perf_counter(), 0
     while probed < len(order) and (probed == 0 or time.perf_counter() - start < seconds):
@@ -78,15 +79,11 @@ def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) ->
         dataset.__getitems__(few)
         probed += len(few)
     elapsed = time.perf_counter() - start
-    scale = 1.0 if cost is None else len(order) / cost.rows
     return EpochCost(
         rows=len(plan),
         tissues=len(np.unique(first_images(plan))),
         panels=len(np.unique(panel_numbers(plan))),
-        delivered=None if cost is None else int(cost.delivered * scale),
-        decoded=None if cost is None else int(cost.decoded * scale),
-        read=None if cost is None else int(cost.stored * scale),
-        amplification=None if cost is None else cost.amplification,
         rows_per_second=probed / elapsed,
         probed=probed,
+        **sizes,
     )

@@ -88,11 +88,10 @@ class TileLoader(DataLoader[Any]):
         if start_method is not None and start_method not in get_args(StartMethod):
             raise unknown("start method", start_method, get_args(StartMethod))
         self.tiles = tiles
-        self.batches: BatchSampler | PanelBatchSampler = (
-            PanelBatchSampler(tiles, batch_size=batch_size, drop_last=drop_last)
-            if collate == "panel"
-            else BatchSampler(tiles, batch_size, drop_last)
-        )
+        self.batches: BatchSampler | PanelBatchSampler = BatchSampler(tiles, batch_size, drop_last)
+        self._ordering: TileSampler | PanelBatchSampler = tiles
+        if collate == "panel":
+            self.batches = self._ordering = PanelBatchSampler(tiles, batch_size=batch_size, drop_last=drop_last)
         self.cache_bytes = cache_bytes // max(num_workers, 1)
         self._delivered, self._batch_rows = 0, batch_size
         options: dict[str, Any] = {}
@@ -156,10 +155,6 @@ class TileLoader(DataLoader[Any]):
             set_cache_bytes(self.cache_bytes)
         self._delivered = 0
         return self._deliver(super().__iter__())
-
-    @property
-    def _ordering(self) -> TileSampler | PanelBatchSampler:
-        return self.batches if isinstance(self.batches, PanelBatchSampler) else self.tiles
 
     def _deliver(self, batches: Iterator[Any]) -> Iterator[Any]:
         epoch = self.epoch

@@ -30,15 +30,7 @@ def batch_memory(plan: Plan, rows: Int64, *, dtype: Callable[[int], torch.dtype]
     """Return where the image of each row goes, for each of the plan's modalities; None where it has its own place.
 
     Tiles are then standardized straight into the batch: collates need not copy them, nor a worker to hand them over.
-
-    Parameters
-    ----------
-    plan
-        The plan.
-    rows
-        Rows of it.
-    dtype
-        Gives the type in which an image of the plan is delivered.
+    `dtype` gives the type in which an image of the plan is delivered.
     """
     if plan.unit == "tissue":
         return [[None] * len(rows) for _ in plan.modalities]

@@ -59,16 +59,9 @@ class Cut:
         >>> Cut(world_size=2, block=2).left(7, 1).tolist()
         [1, 3, 4, 5, 6]
         """
-        length = self.length(count)
-        position = np.arange(length * self.world_size)
-        rounds, rest = divmod(length, self.block)
-        first = rounds * self.block
-        span = self.world_size * self.block
-        whole = position // span * self.block + position % self.block
-        tail = first + (position - first * self.world_size) % max(rest, 1)
-        index = np.where(position < first * self.world_size, whole, tail)
         left = np.ones(count, np.bool_)
-        left[position[index < taken] % max(count, 1)] = False
+        for rank in range(self.world_size):
+            left[self.assigned(count, rank)[:taken]] = False
         return np.flatnonzero(left)
 
 

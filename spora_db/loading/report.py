@@ -66,47 +66,32 @@ def report_order(
     workers: int,
     cache_bytes: int | None,
 ) -> OrderReport:
-    """Follow the beginning of an epoch; see `TileSampler.report`.
-
-    Parameters
-    ----------
-    materializer
-        Opens the images of the plan whose rows are ordered.
-    order, shuffled
-        The epoch's rows in order, and globally shuffled.
-    batch_size
-        Samples of a batch.
-    ranks, workers
-        Processes that share the epoch, and worker processes of each.
-    cache_bytes
-        Bytes of decoded chunks that each process keeps; by default the current limit.
-    """
+    """Follow the beginning of an epoch, its rows in `order` and globally `shuffled`; see `TileSampler.report`."""
     plan = materializer.plan
-    orders = order[:FOLLOWED], shuffled[:FOLLOWED]
-    tissue = first_images(plan)
-    tissues = [_distinct(tissue[rows], batch_size) for rows in orders]
-    patients: list[float | None] = [None, None]
+    tissue, patient, model = first_images(plan), None, CostModel(materializer)
     if "patient_id" in plan.columns.column_names:  # the same name in two datasets is two patients
         patient = value_numbers(plan, ("dataset", "patient_id"))
-        patients = [_distinct(patient[rows], batch_size) for rows in orders]
-    costs: list[float | None] = [None, None]
-    if plan.unit != "tissue":
-        model = CostModel(materializer)
-        limit = cache_info().bytes_limit if cache_bytes is None else cache_bytes
-        costs = [
-            model.follow(_streams(rows, batch_size, ranks * max(workers, 1)), cache_bytes=limit).amplification
-            for rows in orders
-        ]
+    limit = cache_info().bytes_limit if cache_bytes is None else cache_bytes
+
+    def measured(rows: Int64) -> tuple[float, float | None, float | None]:
+        streams = _streams(rows, batch_size, ranks * max(workers, 1))
+        return (
+            _distinct(tissue[rows], batch_size),
+            None if patient is None else _distinct(patient[rows], batch_size),
+            None if plan.unit == "tissue" else model.follow(streams, cache_bytes=limit).amplification,
+        )
+
+    own, shuffled_globally = measured(order[:FOLLOWED]), measured(shuffled[:FOLLOWED])
     return OrderReport(
-        rows=len(orders[0]),
+        rows=min(len(order), FOLLOWED),
         batch_size=batch_size,
         workers=workers,
-        tissues=tissues[0],
-        tissues_global=tissues[1],
-        patients=patients[0],
-        patients_global=patients[1],
-        amplification=costs[0],
-        amplification_global=costs[1],
+        tissues=own[0],
+        tissues_global=shuffled_globally[0],
+        patients=own[1],
+        patients_global=shuffled_globally[1],
+        amplification=own[2],
+        amplification_global=shuffled_globally[2],
     )
 
 

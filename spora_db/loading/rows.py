@@ -1,7 +1,6 @@
 """`PlanRows`: the rows of a plan as samples, read in whichever process asks."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -41,12 +40,13 @@ class PlanRows(Dataset[Sample]):
                 f"The query selects no {plan.unit}s in {plan.lake}. "
                 "Look at query.sql() and loosen a condition; query.count() tells when it selects some."
             )
-        if missing_chunks not in get_args(MissingChunks):
-            raise unknown("choice of missing_chunks=", missing_chunks, get_args(MissingChunks))
-        if standardize_on not in ("cpu", "device"):
-            raise unknown("choice of standardize_on=", standardize_on, ("cpu", "device"))
-        if on_error not in ("raise", "replace"):
-            raise unknown("choice of on_error=", on_error, ("raise", "replace"))
+        for name, value, choices in (
+            ("missing_chunks", missing_chunks, get_args(MissingChunks)),
+            ("standardize_on", standardize_on, ("cpu", "device")),
+            ("on_error", on_error, ("raise", "replace")),
+        ):
+            if value not in choices:
+                raise unknown(f"choice of {name}=", value, choices)
         if standardize_on == "device":
             check_device_formula(plan)
         self._handle = PlanHandle(plan)
@@ -107,7 +107,7 @@ class PlanRows(Dataset[Sample]):
             return torch.float32
         return torch.from_numpy(np.empty(0, self.materializer.image(image).reader.dtype)).dtype
 
-    def _memory(self, rows: "Int64") -> list[list[Memory]]:
+    def _memory(self, rows: Int64) -> list[list[Memory]]:
         try:
             return batch_memory(self.plan, rows, dtype=self._dtype)
         except (SporaError, OSError):  # of a file, which then cannot be read either
@@ -117,23 +117,26 @@ class PlanRows(Dataset[Sample]):
 
     def _readable(self, position: int, memory: list[Memory]) -> Sample:
         """Return the sample of one row, or of its substitute."""
-        if self._substitutes is None:
-            return self._place(position, memory)
-        nowhere: list[Memory] = [None] * len(memory)
         try:
             return self._place(position, memory)
         except Unreadable:
-            read = partial(self._place, memory=nowhere, substituted_for=position)
+            assert self._substitutes is not None
+            read = partial(self._place, memory=[None] * len(memory), substituted_for=position)
             return self._substitutes.read(self.plan, position, read=read)
 
     def _place(self, position: int, memory: list[Memory], *, substituted_for: int = -1) -> Sample:
         """Return the sample of one row: a sample, or one per modality where the query names several."""
         samples, marked = [], {} if self._substitutes is None else {"substituted_for": substituted_for}
         for image, out in zip(self.plan.image[position].tolist(), memory, strict=True):
-            if image != ABSENT:
-                spot = self._substitutes and self._substitutes.recorded(self.plan, position, image=image)
-                with spot or nullcontext():
-                    samples.append(Sample({**self._sample(position, image, out), **marked}))
+            if image == ABSENT:
+                continue
+            try:
+                samples.append(Sample({**self._sample(position, image, out), **marked}))
+            except (SporaError, OSError) as error:
+                if self._substitutes is None:
+                    raise
+                self._substitutes.record(self.plan, position, image=image, error=error)
+                raise Unreadable from error
         return Sample({item["modality"]: item for item in samples}) if len(self.plan.modalities) > 1 else samples[0]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,27 +159,25 @@ class PlanRows(Dataset[Sample]):
         read = source.read if self.standardize_on == "cpu" else partial(raw_region, source)
         return torch.from_numpy(read(row=row, col=col, height=height, width=width, out=target))
 
-    def _sample(self, position: int, image: int, out: Memory) -> Sample:
+    def _sample(self, position: int, image: int, out: Memory) -> dict[str, Any]:
         plan, source = self.plan, self.materializer.image(image)
         row, col = int(plan.row[position]), int(plan.col[position])
         self.materializer.check_cells(source, image, position)
         pixels = self._pixels(source, row=row, col=col, out=out)
-        return Sample(
-            {
-                "image": pixels if out is None else out,
-                "channel_names": list(source.channel_names),
-                "uniprot_ids": list(source.uniprot_ids),
-                "marker_index": torch.from_numpy(self._markers[source.uniprot]),
-                "dataset": source.record["dataset"],
-                "tissue_id": source.record["tissue_id"],
-                "modality": source.record["modality"],
-                "mpp": source.record["mpp"],
-                **number(plan, position),
-                "row": row,
-                "col": col,
-                "spec": source.spec,
-                **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
-                **(statistics(source.transform) if self.standardize_on == "device" else {}),
-                **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
-            }
-        )
+        return {
+            "image": pixels if out is None else out,
+            "channel_names": list(source.channel_names),
+            "uniprot_ids": list(source.uniprot_ids),
+            "marker_index": torch.from_numpy(self._markers[source.uniprot]),
+            "dataset": source.record["dataset"],
+            "tissue_id": source.record["tissue_id"],
+            "modality": source.record["modality"],
+            "mpp": source.record["mpp"],
+            **number(plan, position),
+            "row": row,
+            "col": col,
+            "spec": source.spec,
+            **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
+            **(statistics(source.transform) if self.standardize_on == "device" else {}),
+            **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
+        }

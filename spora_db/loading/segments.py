@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spora_db.loading.sharing import Descriptor, memory_file
+from spora_db.loading.sharing import Handle, memory_file, received
 
 START = mmap.PAGESIZE
 """Where pixels begin: behind the page whose first byte tells whether the segment is in use."""
@@ -68,17 +68,16 @@ class SegmentPool:
     def take(self, size: int) -> torch.Tensor | None:
         """Return a uint8 tensor of `size` bytes with arbitrary contents, or None where all segments are in use."""
         free = [segment for segment in self.segments if segment.free]
-        fitting = [segment for segment in free if size <= segment.size <= 2 * size]
-        if fitting:
-            segment = fitting[0]
-        elif len(self.segments) < self.limit or free:
+        segment = next((own for own in free if size <= own.size <= 2 * size), None)
+        if segment is None:
             if len(self.segments) >= self.limit:
+                if not free:
+                    return None
                 self.segments.remove(free[0])
                 os.close(free[0].descriptor)
-            segment = _segment(size)
+            descriptor = memory_file(START + size)
+            segment = Segment(descriptor=descriptor, size=size, mapped=mmap.mmap(descriptor, START + size))
             self.segments.append(segment)
-        else:
-            return None
         segment.mapped[0], segment.held, segment.sent = 1, True, False
         lent = np.frombuffer(segment.mapped, np.uint8, size, START)  # torch holds it while any tensor uses its memory
         segment.address = lent.ctypes.data
@@ -90,12 +89,6 @@ class SegmentPool:
         address = tensor.untyped_storage().data_ptr()
         lent = (segment for segment in self.segments if segment.held and not segment.sent)
         return next((segment for segment in lent if segment.address == address), None)
-
-
-def _segment(size: int) -> Segment:
-    descriptor = memory_file()
-    os.ftruncate(descriptor, START + size)
-    return Segment(descriptor=descriptor, size=size, mapped=mmap.mmap(descriptor, START + size))
 
 
 SEGMENTS: list[SegmentPool] = []
@@ -131,11 +124,9 @@ class _Packer(reduction.ForkingPickler):
         if isinstance(value, Segment):
             self.used.append(value)
             return _mapped, (reduction.DupFd(value.descriptor), value.size)
-        segment = self.pool.find(value) if isinstance(value, torch.Tensor) else None
-        if segment is None:
-            return NotImplemented
-        assert isinstance(value, torch.Tensor)
-        return _view, (segment, value.dtype, value.shape, value.stride(), value.storage_offset())
+        if isinstance(value, torch.Tensor) and (segment := self.pool.find(value)) is not None:
+            return _view, (segment, value.dtype, value.shape, value.stride(), value.storage_offset())
+        return NotImplemented
 
 
 def _view(
@@ -146,12 +137,8 @@ def _view(
     return typed.as_strided(shape, stride, offset)
 
 
-def _mapped(handle: Descriptor, size: int) -> torch.Tensor:
-    descriptor = handle.detach()
-    try:
-        mapped = mmap.mmap(descriptor, START + size)
-    finally:
-        os.close(descriptor)
+def _mapped(handle: Handle, size: int) -> torch.Tensor:
+    mapped = received(handle, START + size)
     pixels = np.frombuffer(mapped, np.uint8, size, START)
     weakref.finalize(pixels, mapped.__setitem__, 0, 0).atexit = False
     return torch.from_numpy(pixels)

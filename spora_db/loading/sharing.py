@@ -5,6 +5,7 @@ import os
 import pickle
 import tempfile
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import context, reduction
 from typing import Any, Protocol
@@ -14,25 +15,41 @@ from spora_db.plan import Plan
 ALIGNMENT = 64
 
 
-class Descriptor(Protocol):
+class Handle(Protocol):
     """What multiprocessing makes of a file descriptor on its way to another process."""
 
     def detach(self) -> int:
         """Return the descriptor in this process."""
 
 
+def memory_file(size: int) -> int:
+    """Return the descriptor of a new memory file without a name: nothing is left behind however processes end."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("spora-db", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as file:  # has no name either
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def received(handle: Handle, size: int) -> mmap.mmap:
+    """Map a memory file that another process has sent; the mapping outlives the descriptor."""
+    descriptor = handle.detach()
+    try:
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedPlan:
     """A plan whose arrays lie in a memory file; what is pickled for a worker is the rest and the file's descriptor.
 
-    The file has no name, so that nothing is left behind however the processes end.
-
     Attributes
     ----------
-    descriptor
-        The memory file.
-    size
-        Its bytes.
+    descriptor, size
+        The memory file, and its bytes.
     head
         The plan without its arrays, pickled.
     extents
@@ -46,52 +63,33 @@ class SharedPlan:
 
     def map(self) -> Plan:
         """Return the plan, its arrays read-only views of the mapped file."""
-        mapped = memoryview(mmap.mmap(self.descriptor, max(self.size, 1), prot=mmap.PROT_READ))
-        buffers = [mapped[offset : offset + length] for offset, length in self.extents]
-        plan: Plan = pickle.loads(self.head, buffers=buffers)
-        return plan
+        return _plan_in(mmap.mmap(self.descriptor, self.size), self.head, self.extents)
+
+
+def _plan_in(memory: mmap.mmap, head: bytes, extents: Sequence[tuple[int, int]]) -> Plan:
+    view = memoryview(memory).toreadonly()
+    plan: Plan = pickle.loads(head, buffers=[view[start : start + length] for start, length in extents])
+    return plan
 
 
 def share(plan: Plan) -> SharedPlan:
-    """Write a plan's arrays to a new memory file.
-
-    Parameters
-    ----------
-    plan
-        Any plan.
-    """
+    """Write a plan's arrays to a new memory file."""
     parts: list[pickle.PickleBuffer] = []
     head = pickle.dumps(plan, protocol=5, buffer_callback=parts.append)
-    extents, size = [], 0
-    for part in parts:
-        with part.raw() as view:
-            extents.append((size, view.nbytes))
-            size = -(-(size + view.nbytes) // ALIGNMENT) * ALIGNMENT
-    descriptor = memory_file()
-    os.ftruncate(descriptor, max(size, 1))
-    with mmap.mmap(descriptor, max(size, 1)) as target:
-        for (offset, length), part in zip(extents, parts, strict=True):
-            with part.raw() as view:
-                target[offset : offset + length] = view
+    arrays, extents, size = [part.raw() for part in parts], [], 0
+    for array in arrays:
+        extents.append((size, array.nbytes))
+        size = -(-(size + array.nbytes) // ALIGNMENT) * ALIGNMENT
+    size = max(size, 1)
+    descriptor = memory_file(size)
+    with mmap.mmap(descriptor, size) as target:
+        for (start, length), array in zip(extents, arrays, strict=True):
+            target[start : start + length] = array
     return SharedPlan(descriptor=descriptor, size=size, head=head, extents=tuple(extents))
 
 
-def memory_file() -> int:
-    """Return the descriptor of a new memory file without a name."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("spora-db", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as file:  # has no name either
-        return os.dup(file.fileno())
-
-
 class PlanHandle:
-    """Pickles a plan: as a shared memory file while a worker process is being started, else by value.
-
-    Parameters
-    ----------
-    plan
-        The plan to hand over.
-    """
+    """Pickles a plan: as a shared memory file while a worker process is being started, else by value."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -110,14 +108,8 @@ class PlanHandle:
         if not hasattr(reduction, "DupFd") or context.get_spawning_popen() is None:
             return PlanHandle, (self.plan,)
         shared = self.shared()
-        duplicate = reduction.DupFd(shared.descriptor)
-        return _receive, (duplicate, shared.size, shared.head, shared.extents)
+        return _receive, (reduction.DupFd(shared.descriptor), shared.size, shared.head, shared.extents)
 
 
-def _receive(duplicate: Descriptor, size: int, head: bytes, extents: tuple[tuple[int, int], ...]) -> PlanHandle:
-    """Map the plan in the started process; the mapping outlives the descriptor."""
-    descriptor = duplicate.detach()
-    try:
-        return PlanHandle(SharedPlan(descriptor=descriptor, size=size, head=head, extents=extents).map())
-    finally:
-        os.close(descriptor)
+def _receive(handle: Handle, size: int, head: bytes, extents: tuple[tuple[int, int], ...]) -> PlanHandle:
+    return PlanHandle(_plan_in(received(handle, size), head, extents))

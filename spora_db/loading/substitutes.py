@@ -1,13 +1,11 @@
 """Rows that stand in for rows which cannot be read: drawn by a hash, so that every rank draws the same."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
 from spora_db.arrays import Int64
-from spora_db.errors import SporaError
 from spora_db.loading.draws import hashed, order_key
 from spora_db.loading.row_numbers import cohort_numbers, panel_numbers
 from spora_db.loading.sample import Sample
@@ -34,11 +32,6 @@ class Substitutes:
     The substitute is a pure function of which rows the plan has, the position and the attempt, whatever the channels
     and statistics. It comes from another tissue of the same dataset and modalities, where there is one; else from
     anywhere in the plan. Only for batches of one panel must its channels be the same (see `PanelPosition`).
-
-    Parameters
-    ----------
-    plan
-        The plan.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -47,35 +40,8 @@ class Substitutes:
         self._numbers: dict[bool, Int64] = {}
         self._candidates: dict[tuple[bool, int, int], Int64] = {}
 
-    @contextmanager
-    def recorded(self, plan: Plan, position: int, *, image: int) -> Iterator[None]:
-        """Record a SporaError or OSError in the block, as one of a row and one of its images.
-
-        Raises
-        ------
-        Unreadable
-            From that error.
-        """
-        try:
-            yield
-        except (SporaError, OSError) as error:
-            self._record(plan, position, image=image, error=error)
-            raise Unreadable from error
-
     def drawn(self, plan: Plan, position: int) -> Int64:
-        """Return the positions of the substitutes, in the order in which they are tried.
-
-        Parameters
-        ----------
-        plan
-            The plan.
-        position
-            The row that cannot be read; a `PanelPosition` is given some with the same channels.
-
-        Returns
-        -------
-        int64 array of shape (ATTEMPTS,)
-        """
+        """Return the rows that may stand in for one, in the order in which they are tried: int64, (ATTEMPTS,)."""
         key = order_key(plan.rows_hash, seed=0, epoch=0, purpose=f"substitutes of {int(position)}")
         numbers = hashed(key, np.arange(ATTEMPTS))
         drawn: Int64 = (numbers % np.uint64(len(plan))).astype(np.int64)
@@ -127,7 +93,8 @@ class Substitutes:
             self._numbers[panel] = panel_numbers(plan) if panel else cohort_numbers(plan)
         return self._numbers[panel]
 
-    def _record(self, plan: Plan, position: int, *, image: int, error: Exception) -> None:
+    def record(self, plan: Plan, position: int, *, image: int, error: Exception) -> None:
+        """Record an error of a row in the quarantine, and warn of the first of each image."""
         source = {name: plan.images.column(name)[image].as_py() for name in ("dataset", "tissue_id", "modality", "mpp")}
         record = dict(source)
         if plan.unit != "tissue":

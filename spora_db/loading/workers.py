@@ -47,13 +47,7 @@ class HandOver:
 
 
 def warm_up_for(dataset: PlanRows) -> None:
-    """Compile or load the kernels for the first image of each modality, a few at most.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    """
+    """Compile or load the kernels for the first image of each modality, a few at most."""
     plan = dataset.plan
     modalities = plan.images.column("modality").to_pylist()
     firsts = [modalities.index(name) for name in dict.fromkeys(modalities)][:WARMED]
