@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from spora_db.errors import QueryError, unknown
 from spora_db.guard.text import refuse_parse
+from spora_db.sqltext.accessions import with_accessions
 from spora_db.sqltext.dialect import DIALECT
 
 _EXPLAIN = re.compile(
@@ -51,7 +52,7 @@ def sql_text(folder: Folder, name: str) -> str:
     path = sql_folder() / folder / f"{name}.sql"
     if name not in sql_names(folder):
         raise unknown(f"file in sql/{folder}", name, sql_names(folder), where=str(path.parent))
-    return path.read_text(encoding="utf-8")
+    return with_accessions(path.read_text(encoding="utf-8"))
 
 
 @cache

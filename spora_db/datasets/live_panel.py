@@ -12,7 +12,7 @@ from spora_db.datasets.panel_masks import FollowingMask, is_missing, truths
 from spora_db.errors import ArgumentError, unknown
 from spora_db.plan.planes import wrong_planes
 from spora_db.selection import ChannelKind
-from spora_db.selection.channels import ACCESSION_PATTERNS
+from spora_db.sqltext.accessions import ACCESSION_PATTERNS
 
 ACCESSION = re.compile(ACCESSION_PATTERNS["published"])
 ABSENT = -1

@@ -3,7 +3,6 @@
 from spora_db.selection.values import (
     CHANNEL_KINDS,
     MISSING_STATISTICS,
-    Accessions,
     CellChoice,
     CellSource,
     ChannelChoice,
@@ -17,6 +16,7 @@ from spora_db.selection.values import (
     StatsLevel,
     Unit,
 )
+from spora_db.sqltext.accessions import Accessions
 
 __all__ = [
     "CHANNEL_KINDS",

@@ -2,17 +2,12 @@
 
 from sqlglot import exp
 
-from spora_db.selection import Accessions, ChannelChoice
+from spora_db.selection import ChannelChoice
+from spora_db.sqltext.accessions import ACCESSION_PATTERNS
 from spora_db.sqltext.dialect import DIALECT
 
 NUCLEAR_ACCESSION = "P68431"
 """Histone H3, the accession that nuclear markers take on request."""
-
-ACCESSION_PATTERNS: dict[Accessions, str] = {
-    "published": "[OPQ][0-9][A-Z0-9]{3}[0-9](-[0-9]+)?",
-    "uniprot": "([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?",
-}
-"""UniProt accessions, isoform suffix allowed: as the published loader accepts them, and the official pattern."""
 
 
 def accession(choice: ChannelChoice, *, table: str) -> str:

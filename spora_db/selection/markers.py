@@ -15,7 +15,8 @@ from spora_db.catalog import Catalog
 from spora_db.catalog.aliases import Aliases, Naming
 from spora_db.errors import ArgumentError, UnknownNameError, unknown
 from spora_db.selection import ChannelChoice
-from spora_db.selection.channels import ACCESSION_PATTERNS, NUCLEAR_ACCESSION, panel_select
+from spora_db.selection.channels import NUCLEAR_ACCESSION, panel_select
+from spora_db.sqltext.accessions import ACCESSION_PATTERNS
 from spora_db.sqltext.binding import Binder
 from spora_db.sqltext.dialect import DIALECT
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from spora_db.errors import counted
 from spora_db.layout.names import is_rgb
+from spora_db.sqltext.accessions import Accessions
 from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 Unit = Literal["tile", "tissue", "cell"]
 CellSource = Literal["table", "masks"]
 ChannelKind = Literal["complete", "qc_filtered", "uniprot_filtered"]
-Accessions = Literal["published", "uniprot"]
 StatsLevel = Literal["image", "global"]
 MissingStatistics = Literal["error", "drop_channel", "drop_tissue", "global", "defer"]
 MissingModality = Literal["drop", "keep"]

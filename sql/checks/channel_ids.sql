@@ -12,6 +12,6 @@ SELECT
 FROM source_channels
 WHERE NOT regexp_full_match(
     uniprot_id,
-    '([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?'
+    '<uniprot accession>'
 )
 ORDER BY dataset, modality, channel_index;

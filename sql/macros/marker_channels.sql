@@ -15,7 +15,7 @@ WITH channel_ AS (
         -- the accession without its isoform; what is no accession is no protein
         CASE
             WHEN regexp_full_match(
-                accession, '([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?'
+                accession, '<uniprot accession>'
             ) THEN split_part(accession, '-', 1)
         END AS protein
     FROM (

@@ -7,7 +7,7 @@ WITH panel AS (
     FROM channels AS c
     WHERE regexp_full_match(
         c.uniprot_id,
-        '([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{2}[0-9]){1,2})(-[0-9]+)?'
+        '<uniprot accession>'
     )
 ),
 measuring AS (

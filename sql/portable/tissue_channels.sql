@@ -24,7 +24,7 @@ SELECT
     m.measured AS in_complete,                       -- in the set of all measured channels
     m.measured AND c.qc_pass AS in_qc_filtered,      -- and passed quality control
     m.measured AND c.qc_pass AND coalesce(
-        regexp_full_match(c.uniprot_id, '[OPQ][0-9][A-Z0-9]{3}[0-9](-[0-9]+)?'), FALSE
+        regexp_full_match(c.uniprot_id, '<published accession>'), FALSE
     ) AS in_uniprot_filtered                         -- and has a UniProt accession
 FROM channels AS c
 INNER JOIN channels_per_tissue AS m

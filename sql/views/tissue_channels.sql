@@ -13,7 +13,7 @@ WITH panel AS (
         is_nuclear_marker,
         position,
         -- the published pattern; released models depend on this set (isoforms allowed, A0A... and E9... not)
-        coalesce(regexp_full_match(uniprot_id, '[OPQ][0-9][A-Z0-9]{3}[0-9](-[0-9]+)?'), FALSE) AS has_accession,
+        coalesce(regexp_full_match(uniprot_id, '<published accession>'), FALSE) AS has_accession,
         -- the bits of all channels before this one in the panel
         bit_or(set_bit(CAST(repeat('0', n_columns) AS BIT), position, 1)) OVER (
             PARTITION BY dataset, modality
