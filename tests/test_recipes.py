@@ -1,0 +1,173 @@
+"""Every recipe of CONTRIBUTING is carried out as it stands there, on a copy of the package, and its result is used."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lakes import write_lake
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = re.compile(r"^### (.+?)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(diff|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MOST = 10
+
+
+def recipes() -> dict[str, tuple[str, str]]:
+    """Return the one block of every recipe, with its language, by the recipe's title."""
+    text = (ROOT / ".github/CONTRIBUTING.md").read_text().partition("\n## Recipes\n")[2]
+    return {title: BLOCK.findall(body)[0] for title, body in RECIPE.findall(re.split(r"^## ", text, flags=re.M)[0])}
+
+
+RECIPES = recipes()
+USES = {
+    "A marker rule": """
+        counted = "n_markers(dataset, modality, tissue_id, ['anti-CD8'])"
+        found = Catalog(lake).sql(f"SELECT DISTINCT {counted} FROM images WHERE modality = 'imc'")
+        assert found.fetchall() == [(1,)]
+        query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1).channels(names=["anti-CD8"])
+        assert query.to_torch()[0]["channel_names"] == ["CD8"]
+    """,
+    "A panel rule": """
+        Path("panel.csv").write_text("antibody\\nA\\nB\\n")
+        assert [channel.name for channel in read_panel_csv(Path("panel.csv"))] == ["A", "B"]
+    """,
+    "A validation check": """
+        path = lake / "alpha/metadata/tissues.parquet"
+        tissues = pd.read_parquet(path)
+        tissues["tissue_id"] = tissues["tissue_id"].replace("alpha_0000", "alpha 0000")
+        tissues.to_parquet(path)
+        [found] = {item for item in validate(lake) if item.rule == "tissue_spaces" and "imc" not in item.file}
+        assert (found.severity, found.file) == ("note", "alpha/metadata/tissues.parquet")
+        assert found.reason == "'alpha 0000' holds a space." and found.remedy.startswith("Rename the tissue;")
+    """,
+    "A modality": """
+        pixels = np.random.default_rng(0).random((2, 64, 64)).astype(np.float32)
+        write_ometiff(Path("raw/a.ome.tiff"), pixels, mpp=1.0, channel_names=["DNA", "CD8"])
+        import_dataset("raw", into=lake, dataset="new", modality="mxif", mpp=1.0, tissue_mask="full")
+        tile_lake(lake, mpp=1, parameters=TilingParameters(tile_size=32, stride=32), dataset="new")
+        spec = parse_spec("quantile_clipping/uq_0.99_image")
+        standardize_lake(lake, modality="mxif", mpp=1, spec=spec, stats_level="image", dataset="new")
+        assert not [item for item in validate(lake, dataset="new", deep=True) if item.severity == "error"]
+        query = SporaQuery(lake).modality("mxif").tiles(size=32, mpp=1).standardize(str(spec))
+        assert query.to_torch()[0]["image"].shape == (2, 32, 32)
+        assert modality_name("mxif") == "MxIF"
+        assert get_modality_from_str("MXIF").canonical_dir == "mxif"
+    """,
+    "An image format": """
+        path = lake / "alpha/imc/1_0mpp/images/alpha_0000.ome.zarr"
+        pixels = read_region(open_image(path))
+        shutil.rmtree(path)
+        path = write_ometiff(path.with_name("alpha_0000.ome.tiff"), pixels, mpp=1.0)
+        path = path.rename(path.with_name("alpha_0000.ome.btf"))
+        np.testing.assert_array_equal(read_region(open_image(path)), pixels)
+        query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1).where("tissue_id = 'alpha_0000'")
+        formats = Catalog(lake).sql("SELECT format FROM images WHERE tissue_id = 'alpha_0000' AND modality = 'imc'")
+        assert formats.fetchall() == [("ome-bigtiff",)]
+        assert query.to_torch()[0]["image"].shape == (5, 32, 32)
+    """,
+    "A codec": """
+        import numcodecs
+        import zarr
+
+        path = lake / "alpha/imc/1_0mpp/images/alpha_0000.ome.zarr"
+        pixels = read_region(open_image(path))
+        shutil.rmtree(path)
+        group = zarr.open_group(path, mode="w", zarr_format=2)
+        group.create_array("0", data=pixels, chunks=(1, 32, 32), compressors=numcodecs.BZ2())
+        zarr.open = zarr.open_array = zarr.open_group = None  # spora-db decodes it itself
+        np.testing.assert_array_equal(read_region(open_image(path)), pixels)
+    """,
+    "A verb": """
+        query = LungQuery(lake).modality("imc").tiles(size=32, mpp=1).lung().sample(5)
+        assert isinstance(query, LungQuery) and query.count() == 5
+        assert set(query.select("cancer_type").df()["cancer_type"]) == {"LUAD"}
+    """,
+    "A view column": """
+        index_images(lake, beside=True)
+        assert Catalog(lake).sql("SELECT DISTINCT pixels FROM images").fetchall() == [(96 * 96,)]
+        assert SporaQuery(lake).modality("imc").tissues(mpp=1).count() == 8
+    """,
+    "A standardization": """
+        name = "quantile_clipping_sqrt/uq_0.99_image"
+        for dataset in ("alpha", "beta"):
+            masks = lake / dataset / "segmentations/1_0mpp/tissue_masks"
+            masks.mkdir(parents=True)
+            for path in (lake / dataset / "imc/1_0mpp/images").iterdir():
+                np.savez(masks / f"{path.name.removesuffix('.ome.zarr')}.npz", mask=np.ones((96, 96), bool))
+        standardize_lake(lake, modality="imc", mpp=1, spec=parse_spec(name), stats_level="image")
+        sample = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1).standardize(name).to_torch()[0]
+        assert sample["spec"] == name and np.isfinite(np.asarray(sample["image"])).all()
+    """,
+    "A command": """
+        command = [sys.executable, "-m", "spora_db.cli", "count", str(lake)]
+        assert subprocess.run(command, capture_output=True, text=True).stdout == "126 tiles\\n"
+        told = subprocess.run([*command[:3], "--help"], capture_output=True, text=True).stdout
+        assert "count" in told and "Tell how many tiles a lake has." in told
+    """,
+}
+"""By recipe, what is done with the thing it adds."""
+IMPORTS = """
+import shutil, subprocess, sys
+from pathlib import Path
+import numpy as np
+import pandas as pd
+from spora_db import Catalog, SporaQuery
+from spora_db.datasets.modalities import get_modality_from_str
+from spora_db.drawing.overview import modality_name
+from spora_db.images import open_image, read_region, write_ometiff
+from spora_db.importing import import_dataset
+from spora_db.importing.panel import read_panel_csv
+from spora_db.jobs import standardize_lake, tile_lake
+from spora_db.jobs.indexing import index_images
+from spora_db.standardization.specs import parse_spec
+from spora_db.tiling import TilingParameters
+from spora_db.validation import validate
+lake = Path("lake")
+"""
+
+
+def carry_out(block: str, folder: Path) -> None:
+    """Change the file that a block names: what is marked or not with ``-`` stands there once, and becomes the rest."""
+    first, *lines = block.splitlines()
+    path = folder / first.removeprefix("+++ ")
+    before = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
+    after = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
+    text = path.read_text() if path.exists() else ""
+    assert path.exists() or not before, f"{path} is not there"
+    assert not before or text.count(before) == 1, f"{path} does not hold once:\n{before}"
+    path.write_text(text.replace(before, after) if before else after)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package and its SQL with all recipes that change files carried out."""
+    folder = tmp_path_factory.mktemp("package")
+    for name in ("spora_db", "sql"):
+        shutil.copytree(ROOT / name, folder / name)
+    for language, block in RECIPES.values():
+        if language == "diff":
+            carry_out(block, folder)
+    return folder
+
+
+def test_there_are_ten_recipes_of_at_most_ten_lines() -> None:
+    assert set(RECIPES) == set(USES)
+    assert {title: len(block.splitlines()) for title, (_, block) in RECIPES.items() if block.count("\n") > MOST} == {}
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_a_recipe_adds_what_it_says(title: str, package: Path, tmp_path: Path) -> None:
+    write_lake(tmp_path / "lake")
+    language, block = RECIPES[title]
+    use = re.sub(r"^ {8}", "", USES[title], flags=re.MULTILINE)
+    script = "\n".join((IMPORTS, block if language == "python" else "", use))
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(package)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
