@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from spora_db.errors import QueryError, SporaError, UnknownNameError
 from spora_db.guard import check_columns, check_predicate, check_select
-from spora_db.guard.reading import check_reading
+from spora_db.guard.reading import reading
 
 RELATIONS = ("tiles", "tissues", "channels", "secret_free")
 COLUMNS = {
@@ -606,12 +606,13 @@ OPERANDS.execute(
 def test_both_parsers_read_the_same_or_the_guard_refuses():
     for text in ("SELECT 2 ** 3", "SELECT row FROM tiles", "SELECT NOT a FROM tiles", "SELECT 'a'"):
         with pytest.raises(QueryError, match="otherwise than it can be checked"):
-            check_reading(text, text.replace("2", "3").replace("row", "col").replace("NOT", "").replace("'a'", "'b'"),
-                          condition=False)  # fmt: skip
+            reading(text, condition=False).compare(
+                text.replace("2", "3").replace("row", "col").replace("NOT", "").replace("'a'", "'b'")
+            )
     with pytest.raises(QueryError, match="line 1, column 11: DuckDB reads this otherwise"):
-        check_reading("'µ' = x + 1", "'µ' = x + 2", condition=True)
+        reading("'µ' = x + 1", condition=True).compare("'µ' = x + 2")
     with pytest.raises(QueryError, match="otherwise"):
-        check_reading("SELECT a::STRUCT(x INT, y INT)", "SELECT a::STRUCT(y INT, x INT)", condition=False)
+        reading("SELECT a::STRUCT(x INT, y INT)", condition=False).compare("SELECT a::STRUCT(y INT, x INT)")
 
 
 def test_a_fork_while_texts_are_checked():

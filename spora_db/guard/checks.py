@@ -2,13 +2,12 @@
 
 Free SQL is checked by ``statements`` and runs as it was written. Here a tree is wanted, to build with: sqlglot's.
 
-1. The text is cut into tokens (``guard_text``) and parsed with sqlglot into exactly one tree.
-2. Every node of the tree must be of an allowed class, every relation one of the catalog's or a CTE in scope
-   (``guard_tree``), and every word before a parenthesis an allowed function (``guard_functions``).
-3. The checked tree is written as SQL with every identifier quoted and no comments. Only this text is executed.
-4. What was written is itself parsed and checked in the same way.
-5. DuckDB parses the original and what was written, and must read both alike (``reading``): else the answer would be one
-   to another question. What was written passes the check of free SQL (``nodes``) as well.
+1. The text is cut into tokens (``text``) and parsed with sqlglot into exactly one tree; every node of it must be of an
+   allowed class, and none may bind otherwise there than in DuckDB (``tree``).
+2. DuckDB's own parser reads the text too, and its tree passes the check of free SQL (``nodes``): relations, CTEs in
+   scope, functions, types.
+3. sqlglot's tree is written as SQL with every identifier quoted and no comments. Only this text is executed.
+4. DuckDB must read what was written as it read the text (``reading``): else the answer would be to another question.
 
 DuckDB is closed as well (external access, settings, extensions: see the catalog). The guard alone refuses everything
 that writes: DuckDB would let COPY write into allowed folders and DDL change an in-memory catalog (seen with 2.0).
@@ -18,15 +17,13 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 
 import sqlglot
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 
 from spora_db.errors import QueryError, unknown
 from spora_db.guard.functions import AGGREGATES
-from spora_db.guard.nodes import Checker, Source
-from spora_db.guard.parser import PARSER
 from spora_db.guard.pivots import refuse_open_pivots
-from spora_db.guard.reading import check_reading
+from spora_db.guard.reading import reading
 from spora_db.guard.text import TOO_DEEP, check_for_sqlglot, quoting, refuse, refuse_parse, tokens_of, where
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
 from spora_db.sqltext.dialect import GuardDialect
@@ -56,7 +53,7 @@ def check_select(text: str, *, relations: Collection[str]) -> str:
     ------
     QueryError
         For text that does not parse or holds anything else: a second statement, a statement that is no SELECT, file
-        names and file readers, functions not in ``guard_functions``; the message shows the place.
+        names and file readers, functions not in ``functions``; the message shows the place.
     UnknownNameError
         For a relation that does not exist; the message lists near ones.
 
@@ -72,13 +69,14 @@ def check_select(text: str, *, relations: Collection[str]) -> str:
                     ^^^^^^^^^^^^^^^^
     ...
     """
-    tree = _parse(text, condition=False)
-    refuse_open_pivots(tokens_of(text), text=text)
+    tokens = tokens_of(text)
+    tree = _parse(text, tokens, condition=False)
+    refuse_open_pivots(tokens, text=text)
     check_tree(tree, text=text, relations=relations)
+    asked = reading(text, condition=False)
+    asked.check(relations)
     written = _write(tree, text=text)
-    check_tree(_parse(written, condition=False), text=written, relations=relations)
-    check_reading(text, written, condition=False)
-    Checker(Source(text=written, parsed=written), relations=relations).check(PARSER.tree(written))
+    asked.compare(written)
     return written
 
 
@@ -123,18 +121,15 @@ def check_predicate(
     spora_db.errors.UnknownNameError: Unknown column 'colour' in line 1, column 1 of the SQL.
     Did you mean 'color'? Available: color, mpp.
     """
-    tree: exp.Expr = _parse(text, condition=True)
+    tree = _parse(text, tokens_of(text), condition=True)
     check_tree(tree, text=text, relations=relations)
+    asked = reading(text, condition=True)
+    asked.check(relations)
     _check_condition(tree, text=text)
     check_columns(tree, columns=columns, text=text)
     written = _write(tree, text=text)
-    tree = _parse(written, condition=True)
-    check_tree(tree, text=written, relations=relations)
-    _check_condition(tree, text=written)
-    check_reading(text, written, condition=True)
-    inside = f"SELECT 1 WHERE (\n{written}\n)"
-    Checker(Source(text=inside, parsed=inside), relations=relations).check(PARSER.tree(inside))
-    return exp.Paren(this=tree)
+    asked.compare(written)
+    return exp.Paren(this=_parse(written, tokens_of(written), condition=True))
 
 
 def check_columns(
@@ -194,9 +189,8 @@ def check_columns(
             raise unknown("column", name, available, where=where(text, start), remedy=quoting(text, name))
 
 
-def _parse(text: str, *, condition: bool) -> exp.Expr:
+def _parse(text: str, tokens: list[Token], *, condition: bool) -> exp.Expr:
     """Parse exactly one SELECT, or one condition."""
-    tokens = tokens_of(text)
     check_for_sqlglot(tokens, text=text)
     semicolon = next((token for token in tokens if token.token_type is TokenType.SEMICOLON), None)
     remains = [token for token in tokens if semicolon and token.start > semicolon.start]

@@ -1,4 +1,4 @@
-"""What user SQL may name: functions, table functions and the words that stand before a parenthesis without being one.
+"""What user SQL may name: functions and table functions; and the keywords of the dialect.
 
 Written as lists of what is allowed, never of what is forbidden: a function that DuckDB gains tomorrow is refused until
 somebody reads what it does. Left out on purpose: whatever reads files (``read_parquet``, ``glob``, ``parquet_schema``),
@@ -104,10 +104,7 @@ values varchar unpivot when where within with
 """
 
 WORDS = frozenset(_KEYWORD.split())
-"""Keywords and types that may stand before an opening parenthesis."""
-
-TYPE_ALIASES = frozenset({"guid", "uint8", "uint16", "uint32", "uint64", "varint"})
-"""Names of DuckDB's own types that sqlglot does not know."""
+"""Keywords and types, which the shell completes."""
 
 BARE_WORDS = frozenset(
     ("current_catalog", "current_role", "current_schema", "current_user", "session_user", "system_user", "user"),

@@ -4,9 +4,10 @@ This is the check of all SQL that runs as it was written. There is one parser an
 runs, so nothing can be read in two ways.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from spora_db.errors import QueryError
 from spora_db.guard.functions import BARE_WORDS, COMPILED, FUNCTIONS, SYSTEM_SCHEMAS, TABLE_FUNCTIONS
@@ -17,13 +18,15 @@ from spora_db.guard.relations import SCHEMA, check_cte_name, check_relation, ref
 from spora_db.guard.text import TOO_DEEP, characters, refuse
 from spora_db.sqltext.names import fold
 
-LISTED = frozenset({"columns", "tables"})
-"""Relations of ``information_schema`` that are answered, for the catalog's relations alone."""
+Listings = Literal["counted", "read", "refused"]
+LISTED = frozenset({("information_schema", "columns"), ("information_schema", "tables")})
+"""Relations of the engine that are answered, for the catalog's relations alone."""
 MOST_RELATIONS = 1_000
 """DuckDB plans for minutes where thousands are joined or put together, and no interrupt ends that."""
 
 ADVICE = "Ask the lake's relations with functions that compute on values; .tables and Catalog.schema() list them."
-_SPECIAL = {'"tables"': "SHOW TABLES", "tables": "SHOW TABLES", "__show_tables_expanded": "SHOW ALL TABLES"}
+_SPECIAL = frozenset({'"tables"', "tables", "__show_tables_expanded"})
+"""What DuckDB makes of SHOW TABLES and SHOW ALL TABLES."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +65,8 @@ class Source:
 
     def place(self, node: Mapping[str, Tree]) -> tuple[int, int]:
         """Return the first and last character (exclusive) of a node in the typed text."""
-        if "query_location" not in node:  # what DESCRIBE and SUMMARIZE tell of
-            name = str(node.get("table_name", ""))
+        if "query_location" not in node:  # what DESCRIBE and SUMMARIZE tell of, and CTEs
+            name = str(node.get("table_name", node.get("key", "")))
             start = max(0, self.text.find(name))
             quoted = self.text[max(0, start - 1) : start] in ("'", '"')
             return start - quoted, start + len(name) + quoted
@@ -84,29 +87,27 @@ class Checker:
         The text.
     relations
         The relations that may be read.
-    listed
-        Whether ``information_schema`` and the list of all tables may be read as they are: in SQL of ours, which keeps
-        the catalog's relations of them.
+    listings
+        What becomes of ``information_schema`` and lists of all tables: ``"counted"``, to be written anew; ``"read"`` as
+        they are, in SQL of ours, which keeps the catalog's relations of them; ``"refused"``.
     """
 
-    def __init__(self, source: Source, *, relations: Collection[str], listed: bool = False) -> None:
+    def __init__(self, source: Source, *, relations: Collection[str], listings: Listings = "counted") -> None:
         self._source = source
         self._relations = relations
-        self._listed = listed
+        self._answer = listings
         self._names: set[str] = set()
         self._listings = 0
         self._read = 0
         self._is_random = False
 
-    def check(self, tree: Tree, *, visible: frozenset[str] = frozenset()) -> Found:
+    def check(self, tree: Tree) -> Found:
         """Check every node.
 
         Parameters
         ----------
         tree
             The statements that DuckDB read.
-        visible
-            CTEs that are in scope around it, folded.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class Checker:
             For a relation that does not exist.
         """
         self._is_random = is_random(tree)
-        waiting: list[tuple[Tree, frozenset[str]]] = [(tree, visible)]
+        waiting: list[tuple[Tree, frozenset[str]]] = [(tree, frozenset())]
         while waiting:
             node, seen = waiting.pop()
             if isinstance(node, list):
@@ -209,7 +210,7 @@ class Checker:
     def _check_table(self, node: dict[str, Tree], seen: frozenset[str]) -> None:
         path = _path(node, "table_name")
         self._count(node)
-        if len(path) == 2 and fold(path[0]) == "information_schema" and fold(path[1]) in LISTED:
+        if self._answer != "refused" and tuple(map(fold, path)) in LISTED:
             self._list()
             return
         place, relations = self._source.place(node), self._relations
@@ -220,6 +221,8 @@ class Checker:
         kind, name = node.get("show_type"), node.get("table_name", "")
         of_main = kind == "SHOW_FROM" and fold(node.get("schema_name", "")) == SCHEMA and not node.get("catalog_name")
         if of_main or (kind == "SHOW_SPECIAL" and name in _SPECIAL):
+            if self._answer == "refused":
+                self._refuse(node, "SHOW is not part of a query.")
             self._list()
         elif kind in ("SHOW_SPECIAL", "SHOW_FROM"):
             asked = name.strip('"').upper() or "TABLES FROM another schema"
@@ -231,8 +234,8 @@ class Checker:
             self._refuse(node, f"{kind} is not part of a query.")
 
     def _list(self) -> None:
-        self._listings += not self._listed
-        if self._listed:  # they must be there
+        self._listings += self._answer == "counted"
+        if self._answer == "read":  # they must be there
             self._names |= {fold(name) for name in self._relations}
 
     def _count(self, node: dict[str, Tree]) -> None:
@@ -246,13 +249,16 @@ class Checker:
         refuse(self._source.text, start=start, end=end, finding=finding, remedy=remedy)
 
 
-def refuse_unread(answer: Mapping[str, Tree], *, source: Source) -> NoReturn:
+def refuse_unread(
+    answer: Mapping[str, Tree], *, source: Source, remedy: str = "Write one query in DuckDB's dialect."
+) -> NoReturn:
     """Refuse what DuckDB cannot parse, at its place."""
     message = str(answer.get("error_message"))
     if "expression depth" in message or "recursion" in message.lower():
         raise QueryError(TOO_DEEP)
-    start, end = source.place({"query_location": answer.get("position", 0)})
-    remedy = "Write one query in DuckDB's dialect."
+    near = re.search(r'at or near "(.*)"', message, re.DOTALL)
+    length = len(near[1].encode()) if near else 1
+    start, end = source.place({"query_location": answer.get("position", 0), "query_location_length": length})
     refuse(source.text, start=start, end=end, finding=f"DuckDB cannot read this: {message}.", remedy=remedy)
 
 

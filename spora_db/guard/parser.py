@@ -40,12 +40,12 @@ class _Parser:
         fork_only_with(self._lock)
 
     def read(self, text: str) -> str:
-        """Return DuckDB's tree of a text, or its error, as JSON."""
-        return self._ask("SELECT json_serialize_sql($1)", text)
+        """Return DuckDB's tree of a text, or its error, as JSON, without what is empty or as it is by default."""
+        return self._ask(f"SELECT json_serialize_sql($1, {_SHORT})", text)
 
     def tree(self, text: str) -> Tree:
-        """Return DuckDB's tree of a text, or its error, without what is empty or as it is by default."""
-        return parsed(self._ask(f"SELECT json_serialize_sql($1, {_SHORT})", text))
+        """Return DuckDB's tree of a text, or its error."""
+        return parsed(self.read(text))
 
     def types(self) -> dict[str, str]:
         """Return DuckDB's own name for each name of a type, both in upper case."""

@@ -5,17 +5,17 @@ sqlglot and DuckDB are two parsers. Where they differ, the guard would check one
 as well, and its trees must be equal. Nothing is bound or run: the connection is empty and closed to everything.
 """
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from spora_db.errors import QueryError
-from spora_db.guard.parser import PARSER, Tree
+from spora_db.guard.nodes import Checker, Source, refuse_unread
+from spora_db.guard.parser import PARSER, Tree, parsed
 from spora_db.guard.text import TOO_DEEP, characters, refuse
 
-_BEFORE, _AFTER = "SELECT 1 WHERE (", "\n)"  # around a condition; a comment may end it
-_PLACE = re.compile(r'"query_location(?:_length)?":\d+,?')  # within a text its quotes are escaped
-_NOWHERE = 2**64 - 1
+_CONDITION = ("SELECT 1 WHERE (", "\n)")  # around a condition; a comment may end it
+_PLACE = re.compile(r',"query_location(?:_length)?":\d+')  # within a text its quotes are escaped
 _NULLS = {"ORDER_DEFAULT": "NULLS LAST"}  # in a locked configuration
 _DENIALS = {"OPERATOR_IS_NOT_NULL": "OPERATOR_IS_NULL", "COMPARE_DISTINCT_FROM": "COMPARE_NOT_DISTINCT_FROM"}
 _CLOCKS = {"LOCALTIME", "LOCALTIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"}
@@ -26,61 +26,94 @@ _CLEARER = (
 )
 
 
-def check_reading(text: str, written: str, *, condition: bool) -> None:
-    """Check that DuckDB reads a text, and reads it as what was written in its place.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How DuckDB reads one SELECT, or one condition, of a user.
+
+    Attributes
+    ----------
+    text
+        As it was typed.
+    around
+        What stands before and after it where it is a condition, to make a query of it.
+    json, tree
+        DuckDB's tree of that.
+    """
+
+    text: str
+    around: tuple[str, str]
+    json: str
+    tree: Tree
+
+    def check(self, relations: Collection[str]) -> None:
+        """Check every node of the tree, as that of a statement which runs as it was typed.
+
+        Parameters
+        ----------
+        relations
+            The relations that may be read.
+
+        Raises
+        ------
+        QueryError, UnknownNameError
+            At the first thing that is not allowed, with its place.
+        """
+        added = ((0, len(self.around[0])),)
+        source = Source(text=self.text, parsed=self.text.join(self.around), added=added)
+        if self.tree["error"]:
+            refuse_unread(self.tree, source=source, remedy=_DIALECT)
+        Checker(source, relations=relations, listings="refused").check(self.tree)
+
+    def compare(self, written: str) -> None:
+        """Check that DuckDB reads what was written in the place of the text in the same way.
+
+        Parameters
+        ----------
+        written
+            The same, written anew.
+
+        Raises
+        ------
+        QueryError
+            At the place where the two differ.
+        """
+        given = PARSER.read(written.join(self.around))
+        if _PLACE.sub("", self.json) == _PLACE.sub("", given):
+            return
+        tree = parsed(given)
+        try:
+            if _plain(self.tree) == _plain(tree):
+                return
+        except RecursionError as error:
+            raise QueryError(TOO_DEEP) from error
+        start, length = next(_differences(self.tree, tree), (0, 1))
+        start = characters(self.text.join(self.around), start) - len(self.around[0])
+        finding = "DuckDB reads this otherwise than it can be checked."
+        refuse(self.text, start=start, end=start + length, finding=finding, remedy=_CLEARER)
+
+
+def reading(text: str, *, condition: bool) -> Reading:
+    """Return how DuckDB reads a text.
 
     Parameters
     ----------
     text
         One SELECT as a user wrote it, or one condition.
-    written
-        The same, written anew.
     condition
-        Whether they are conditions.
-
-    Raises
-    ------
-    QueryError
-        At the place where DuckDB stops, or where the two differ.
+        Whether it is a condition.
 
     Examples
     --------
-    >>> check_reading("select 1+1 -- two", "SELECT 1 + 1", condition=False)
-    >>> check_reading("SELECT 2 ** 3", "SELECT 2 * 3", condition=False)
+    >>> reading("select 1+1 -- two", condition=False).compare("SELECT 1 + 1")
+    >>> reading("SELECT 2 ** 3", condition=False).compare("SELECT 2 * 3")
     Traceback (most recent call last):
     ...
     spora_db.errors.QueryError: SQL refused at line 1, column 8: DuckDB reads this otherwise than it can be checked.
     ...
     """
-    before, after = (_BEFORE, _AFTER) if condition else ("", "")
-    asked, given = (PARSER.read(f"{before}{part}{after}") for part in (text, written))
-    if _PLACE.sub("", asked) == _PLACE.sub("", given):
-        if asked.startswith('{"error":true'):
-            _refuse_error(json.loads(asked), text=text, shift=len(before))
-        return
-    try:
-        trees = json.loads(asked), json.loads(given)
-        if trees[0]["error"]:
-            _refuse_error(trees[0], text=text, shift=len(before))
-        if _plain(trees[0]) == _plain(trees[1]):
-            return
-    except RecursionError as error:
-        raise QueryError(TOO_DEEP) from error
-    start, length = next(_differences(*trees), (0, 1))
-    start = characters(f"{before}{text}", start) - len(before)
-    finding = "DuckDB reads this otherwise than it can be checked."
-    refuse(text, start=start, end=start + length, finding=finding, remedy=_CLEARER)
-
-
-def _refuse_error(answer: Tree, *, text: str, shift: int) -> None:
-    """Refuse what DuckDB cannot parse, at its place."""
-    message = str(answer.get("error_message"))
-    if "expression depth" in message or "recursion" in message.lower():
-        raise QueryError(TOO_DEEP)
-    start = max(0, characters(_BEFORE * bool(shift) + text, int(answer.get("position", 0))) - shift)
-    near = re.search(r'at or near "(.*)"', message, re.DOTALL)
-    end = start + (len(near[1]) if near else 1)
-    refuse(text, start=start, end=end, finding=f"DuckDB cannot read this: {message}.", remedy=_DIALECT)
+    around = _CONDITION if condition else ("", "")
+    json = PARSER.read(text.join(around))
+    return Reading(text=text, around=around, json=json, tree=parsed(json))
 
 
 def _plain(node: Tree) -> Tree:
@@ -90,13 +123,15 @@ def _plain(node: Tree) -> Tree:
     if not isinstance(node, dict):
         return node
     plain = {name: _plain(part) for name, part in node.items() if not name.startswith("query_location")}
+    if "class" in plain:
+        plain.setdefault("alias", "")
     kind = plain.get("type")
     if kind in _DENIALS:
         return _denied({**plain, "type": _DENIALS[kind]})
     if kind == "TYPE":
         return _plain_type(plain)
     if kind == "ARRAY_CONSTRUCTOR":
-        return _call("list_value", plain["children"], alias=plain["alias"])
+        return _call("list_value", plain.get("children", []), alias=plain["alias"])
     if kind == "COLUMN_REF" and len(plain["column_names"]) == 1 and plain["column_names"][0].upper() in _CLOCKS:
         return {**plain, "column_names": [plain["column_names"][0].upper()]}
     if plain.get("class") == "FUNCTION":
@@ -113,7 +148,7 @@ def _plain(node: Tree) -> Tree:
 def _plain_type(plain: dict[str, Tree]) -> Tree:
     """Return a type by DuckDB's own name; what DECIMAL and VARCHAR are without numbers is theirs."""
     name = plain["type_name"].upper()
-    name, children = PARSER.types().get(name, name), plain["children"]
+    name, children = PARSER.types().get(name, name), plain.get("children", [])
     if name == "DECIMAL" and not children:
         children = [18, 3]
     elif name == "DECIMAL":
@@ -123,7 +158,7 @@ def _plain_type(plain: dict[str, Tree]) -> Tree:
 
 def _plain_call(plain: dict[str, Tree]) -> Tree:
     name, alias = plain["function_name"], plain["alias"]
-    arguments = [argument["expression"] for argument in plain["arguments"]]
+    arguments = [argument["expression"] for argument in plain.get("arguments", ())]
     if name == "+" and len(arguments) == 1:
         return {**arguments[0], "alias": alias or arguments[0]["alias"]}
     if name == "->":
@@ -139,8 +174,8 @@ def _plain_call(plain: dict[str, Tree]) -> Tree:
 
 def _is_call(plain: dict[str, Tree]) -> bool:
     """Tell whether there is nothing to a call but its arguments."""
-    unusual = plain["filter"] or plain["order_bys"]["orders"] or plain["distinct"] or plain["schema"]
-    return not unusual and not any(argument["name"] for argument in plain["arguments"])
+    unusual = plain.keys() & {"filter", "distinct", "schema"} or "orders" in plain["order_bys"]
+    return not unusual and not any("name" in argument for argument in plain.get("arguments", ()))
 
 
 def _call(name: str, arguments: list[Tree], *, alias: str) -> Tree:
@@ -156,7 +191,12 @@ def _arrow(left: Tree, right: Tree, *, alias: str) -> Tree:
 
 
 def _denied(plain: dict[str, Tree]) -> Tree:
-    return {"class": "OPERATOR", "type": "OPERATOR_NOT", "alias": plain["alias"], "children": [{**plain, "alias": ""}]}
+    return {
+        "class": "OPERATOR",
+        "type": "OPERATOR_NOT",
+        "alias": plain["alias"],
+        "children": [{**plain, "alias": ""}],
+    }
 
 
 def _differences(asked: Tree, given: Tree) -> Iterator[tuple[int, int]]:
@@ -166,8 +206,8 @@ def _differences(asked: Tree, given: Tree) -> Iterator[tuple[int, int]]:
     if isinstance(asked, dict) and isinstance(given, dict):
         for name, part in asked.items():
             yield from _differences(part, given.get(name))
-        if asked.get("query_location", _NOWHERE) != _NOWHERE:
-            yield asked["query_location"], asked.get("query_location_length") or 1
+        if "query_location" in asked:
+            yield asked["query_location"], asked.get("query_location_length", 1)
     elif isinstance(asked, list) and isinstance(given, list):
         for part, other in zip(asked, given, strict=False):
             yield from _differences(part, other)

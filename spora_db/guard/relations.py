@@ -39,19 +39,38 @@ def check_relation(
     UnknownNameError
         For a relation that does not exist.
     """
-    start, end = place
-    name, known = parts[-1], ", ".join(sorted(relations)) or "none here"
+    name = parts[-1]
     allowed = fold(name) in {fold(relation) for relation in relations}
     if len(parts) > 1 and not (len(parts) == 2 and fold(parts[0]) == SCHEMA and allowed):
         finding = f"the qualified relation {'.'.join(parts)!r}."
-        refuse(text, start=start, end=end, finding=finding, remedy=f"Write the bare name; the relations are: {known}.")
-    if allowed or fold(name) in visible:
-        return
-    if not _NAME.fullmatch(name) or text[start : start + 1] == "'":
+        remedy = f"Write the bare name; the relations are: {_known(relations)}."
+        refuse(text, start=place[0], end=place[1], finding=finding, remedy=remedy)
+    if not allowed and fold(name) not in visible:
+        refuse_file(name, text=text, place=place, relations=relations)
+        raise unknown("relation", name, relations, where=where(text, place[0]))
+
+
+def refuse_file(name: str, *, text: str, place: tuple[int, int], relations: Collection[str]) -> None:
+    """Refuse the name of a file as a relation.
+
+    Parameters
+    ----------
+    name, text, place, relations
+        As for `check_relation`.
+
+    Raises
+    ------
+    QueryError
+        If it is one.
+    """
+    if not _NAME.fullmatch(name) or text[place[0] : place[0] + 1] == "'":
         finding = f"the file name {name!r} as a relation."
-        remedy = f"Files are read through the catalog's relations only: {known}."
-        refuse(text, start=start, end=end, finding=finding, remedy=remedy)
-    raise unknown("relation", name, relations, where=where(text, start))
+        remedy = f"Files are read through the catalog's relations only: {_known(relations)}."
+        refuse(text, start=place[0], end=place[1], finding=finding, remedy=remedy)
+
+
+def _known(relations: Collection[str]) -> str:
+    return ", ".join(sorted(relations)) or "none here"
 
 
 def check_cte_name(name: str, *, text: str, place: tuple[int, int]) -> None:

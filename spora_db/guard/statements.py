@@ -18,7 +18,7 @@ from sqlglot import Token, TokenType
 
 from spora_db.guard.checks import check_select
 from spora_db.guard.listings import with_listings
-from spora_db.guard.nodes import Checker, Found, Source, refuse_unread
+from spora_db.guard.nodes import Checker, Found, Listings, Source, refuse_unread
 from spora_db.guard.parser import PARSER
 from spora_db.guard.pivots import OpenColumn, listed_values, open_pivots
 from spora_db.guard.text import check_brackets, refuse, tokens_of
@@ -93,12 +93,14 @@ def check_statement(text: str, *, relations: Collection[str]) -> Statement:
     found = _check(query, tokens, text=text, relations=relations)
     if found.listings:
         query = with_listings(query, tokens, relations=relations, expected=found.listings)
-        listed = _check(query, tokens_of(query), text=query, relations=relations, listed=True)
+        listed = _check(query, tokens_of(query), text=query, relations=relations, listings="read")
         found = replace(found, names=found.names | listed.names)
     return Statement(text=(prefix + query.lstrip()).strip(), names=found.names, explains=bool(prefix))
 
 
-def _check(query: str, tokens: list[Token], *, text: str, relations: Collection[str], listed: bool = False) -> Found:
+def _check(
+    query: str, tokens: list[Token], *, text: str, relations: Collection[str], listings: Listings = "counted"
+) -> Found:
     """Check what DuckDB reads; a PIVOT that takes its values from the data is read in its static form."""
     source, tree = Source(text=text, parsed=query), PARSER.tree(query)
     columns: list[OpenColumn] = []
@@ -117,13 +119,13 @@ def _check(query: str, tokens: list[Token], *, text: str, relations: Collection[
         refuse_unread(tree, source=source)
     if len(tree["statements"]) != 1:
         refuse(text, start=0, end=len(text), finding="a second statement.", remedy="Ask one thing at a time.")
-    found = Checker(source, relations=relations, listed=listed).check(tree["statements"])
+    found = Checker(source, relations=relations, listings=listings).check(tree["statements"])
     for column in columns:
         if column.after == column.end:
             continue
         start = query.index("(", column.end)
         inner = re.sub(r"[^\n]", " ", query[:start]) + query[start : column.after]
-        more = _check(inner, tokens_of(inner), text=text, relations=relations, listed=listed)
+        more = _check(inner, tokens_of(inner), text=text, relations=relations, listings=listings)
         found = Found(names=found.names | more.names, listings=found.listings + more.listings)
     return found
 

@@ -1,7 +1,6 @@
 """The guard's first look: the characters and tokens of a text, and errors that show the place in it."""
 
 import re
-from collections.abc import Collection
 from typing import NoReturn
 
 import sqlglot
@@ -9,16 +8,13 @@ from sqlglot import Token, TokenType
 from sqlglot.errors import ParseError, TokenError
 
 from spora_db.errors import QueryError
-from spora_db.guard.functions import BARE_WORDS, COMPILED, FUNCTIONS, WORDS
 from spora_db.sqltext.dialect import GuardDialect
-from spora_db.sqltext.names import fold
 
 LONGEST_TEXT = 1_000_000
 """Characters of SQL that are read; 50,000 quoted ids in one IN list take a tenth of it."""
 
 TOO_DEEP = "SQL nested too deeply to be checked. Name the inner parts as CTEs (WITH ... AS)."
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_WORD = re.compile(r"\w[\w$]*")
 _OTHERWISE = {
     TokenType.CARET_AT: "starts_with(text, prefix)",
     TokenType.NULLSAFE_EQ: "IS NOT DISTINCT FROM, or list_cosine_distance(a, b)",
@@ -27,9 +23,6 @@ _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE)
 _DEEPEST = 1_000
 _LONGEST_CHAIN = 100  # sqlglot takes 0.3 s for as many calls in a chain, 6 s for 800, 106 s for 3,000
-_REMEDY = (
-    "Ask the catalog's relations with functions that compute on values; nothing that reads files, settings or SQL text."
-)
 
 
 def refuse(text: str, *, start: int, end: int, finding: str, remedy: str) -> NoReturn:
@@ -185,55 +178,5 @@ def refuse_parse(text: str, error: ParseError) -> NoReturn:
     refuse(text, start=start, end=start + len(highlight), finding=finding, remedy=remedy)
 
 
-def check_tokens(tokens: list[Token], *, text: str, called: Collection[str]) -> None:
-    """Check what tokens show better than the tree: functions by name, words that ask the engine.
-
-    Parameters
-    ----------
-    tokens
-        The tokens of ``text``.
-    text
-        The text itself, for errors.
-    called
-        Folded names that the tree shows to be allowed before a parenthesis here: aliases with a column list, as ``t``
-        in ``t(a, b)``, and table functions.
-
-    Raises
-    ------
-    QueryError
-        At the first token that is refused.
-    """
-    for place, token in enumerate(tokens):
-        before = tokens[place - 1] if place else None
-        kind = token.token_type
-        if kind is TokenType.L_PAREN:
-            by_name = place > 1 and fold(tokens[place - 2].text) == "by" and before and fold(before.text) == "name"
-            if before and not by_name:
-                _check_called(before, text=text, called=called)
-        elif kind not in (TokenType.IDENTIFIER, TokenType.STRING) and fold(token.text) in BARE_WORDS:
-            following = tokens[place + 1] if place + 1 < len(tokens) else None
-            qualified = before is not None and before.token_type is TokenType.DOT
-            if not qualified and (following is None or following.token_type is not TokenType.DOT):
-                remedy = f'Write "{token.text}" in double quotes if a column is meant.'
-                _refuse_token(token, text=text, finding=f"{token.text} asks the engine, not the lake.", remedy=remedy)
-
-
 def _refuse_token(token: Token, *, text: str, finding: str, remedy: str) -> NoReturn:
     refuse(text, start=token.start, end=token.end + 1, finding=finding, remedy=remedy)
-
-
-def _check_called(token: Token, *, text: str, called: Collection[str]) -> None:
-    """Refuse a word before a parenthesis that is neither an allowed function, nor a keyword, nor an alias."""
-    name = fold(token.text)
-    if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
-        if name in called or (name in FUNCTIONS and token.token_type is TokenType.IDENTIFIER):
-            return
-    elif (
-        not _WORD.fullmatch(token.text)
-        or name in FUNCTIONS | COMPILED
-        or name in WORDS
-        or name in called
-        or name.isdigit()
-    ):
-        return
-    _refuse_token(token, text=text, finding=f"the function {token.text!r} is not among those allowed.", remedy=_REMEDY)
