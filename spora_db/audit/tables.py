@@ -92,7 +92,7 @@ def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -
         query = query.join("tissues AS t", on=same, join_type="left", dialect=DIALECT)
     query = query.group_by(*(f"column_{i}" for i in range(len(names))))
     query = query.order_by(*(f"column_{i}" for i in range(len(names))))
-    found = catalog._run(query.sql(DIALECT), compiled.parameters)
+    found = catalog._run(query, compiled.parameters)
     for name, kind in zip(names, found.types, strict=False):  # the number of rows comes last
         if kind.startswith(("STRUCT", "MAP", "UNION", "BLOB")) or kind.endswith("]"):
             raise ArgumentError(
@@ -203,7 +203,7 @@ def licences(frame: "pd.DataFrame", catalog: Catalog) -> "pd.DataFrame":
     stated: dict[str, str] = {}
     for column in columns:
         query = exp.select("dataset", exp.column(column, quoted=True)).distinct().from_("tissues").order_by("1", "2")
-        for dataset, value in catalog._run(query.sql(DIALECT)).fetchall():
+        for dataset, value in catalog._run(query).fetchall():
             if value is not None:
                 stated[dataset] = f"{stated[dataset]}, {value}" if dataset in stated else str(value)
     found = []

@@ -1,7 +1,7 @@
 """A lake's files as SQL relations: the only package that owns a DuckDB connection."""
 
 from spora_db.catalog.database import MACROS, VIEWS
-from spora_db.catalog.explain import Explanation, TouchedFile
+from spora_db.catalog.explanation import Explanation, TouchedFile
 from spora_db.catalog.interface import Catalog
 from spora_db.catalog.lending import close_kept_catalog, lent_catalog
 from spora_db.catalog.result import Result

@@ -6,9 +6,6 @@ need it, with an error that names it, and no other.
 """
 
 import contextlib
-import os
-import shutil
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,13 +15,11 @@ import duckdb
 import pyarrow as pa
 
 from spora_db.catalog.aliases import Naming
-from spora_db.catalog.connecting import Parameters, checked, connect, spill_folder
+from spora_db.catalog.connection import Connection, Limits, Parameters, checked
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
-from spora_db.catalog.inherited import keep_in_forks
 from spora_db.catalog.result import Result
-from spora_db.catalog.sql_files import names_in_text, needs, sql_text
-from spora_db.errors import QueryError
+from spora_db.catalog.sql_files import needs, sql_text
 from spora_db.files.stamps import stamps
 from spora_db.layout import Lake
 from spora_db.sources import (
@@ -61,6 +56,10 @@ NAMING = tuple(Naming().relations())
 _IN_MEMORY = frozenset({"source_channels", "source_panels", "source_panel_columns"})
 
 
+def _kind(source: str) -> str:
+    return "TABLE" if source in _IN_MEMORY else "VIEW"
+
+
 @cache
 def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
     """Return the relations and macros among names and all they stand on, each after what it stands on."""
@@ -85,18 +84,17 @@ class Database:
     folders
         The lake.
     limits
-        ``memory_limit`` and ``threads`` of DuckDB; None leaves its own.
+        DuckDB's.
     naming
         What markers are called besides.
     """
 
-    def __init__(self, folders: Lake, *, limits: Mapping[str, str | int | None], naming: Naming) -> None:
-        self.registered: dict[str, pa.Table] = {}
+    def __init__(self, folders: Lake, *, limits: Limits, naming: Naming) -> None:
+        self.folders = folders
+        self.limits = limits
         self.naming = naming
-        self._folders = folders
-        self._limits = limits
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
+        self.registered: dict[str, pa.Table] = {}
+        self.connection = Connection(folders.root, allowed_paths(folders), limits=limits)
         self._made: set[str] = set()
         self._checked: set[str] = set()
         self._asked: set[str] = set()
@@ -104,47 +102,40 @@ class Database:
         self._stamps: dict[str, object] = {}
         self._contradictions: dict[str, list[tuple[str | None, ...]]] = {}
         self._columns: dict[str, Mapping[str, str]] = {}
-        self._allowed = allowed_paths(folders)
         self._listed = listing_state(folders)
-        self._spill = spill_folder()
-        self._connection: duckdb.DuckDBPyConnection | None = self._connect()
-        keep_in_forks(self)
 
-    def run(
-        self, text: str, params: Parameters = None, *, asked: str = "", names: frozenset[str] | None = None
-    ) -> Result:
+    def run(self, text: str, params: Parameters = None, *, names: frozenset[str], asked: str = "") -> Result:
         """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
         values = checked(params)
-        names = names_in_text(text) if names is None else names
         used = self._prepare(names)
         self._asked |= used
-        with self._guarded(names, used, asked, ran=text):
-            relation = self._open().sql(text, params=values)
+        with self._guarded(names, used, asked, ran=text) as duck:
+            relation = duck.sql(text, params=values)
         return Result(relation, guarded=lambda: self._guarded(names, used))
 
     def show(self, table: pa.Table) -> Result:
         """Return an Arrow table as a result."""
-        with self._guarded():
-            return Result(self._open().from_arrow(table), guarded=self._guarded)
+        with self._guarded() as duck:
+            return Result(duck.from_arrow(table), guarded=self._guarded)
 
     def register(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table readable as a relation, without copying it."""
-        with self._guarded():
-            self._open().register(name, table)
+        with self._guarded() as duck:
+            duck.register(name, table)
             self.registered[name] = table
 
     def unregister(self, name: str) -> None:
         """Forget a registered table."""
-        with self._guarded():
-            self._open().unregister(name)
+        with self._guarded() as duck:
+            duck.unregister(name)
             self.registered.pop(name, None)
 
     def use_naming(self, naming: Naming) -> None:
         """Let markers be called so from now on, and no longer as before."""
-        with self._guarded():
+        with self._guarded() as duck:
             for name in NAMING if naming != self.naming else ():
                 if name in self._made:
-                    self._open().execute(f"DROP TABLE {name}")
+                    duck.execute(f"DROP TABLE {name}")
                     self._made.remove(name)
             self.naming = naming
 
@@ -152,7 +143,7 @@ class Database:
         """Return the columns of a relation with their DuckDB types, in order; bound once, until a file changes."""
         self._asked |= self._prepare([relation])
         if relation not in self._columns:
-            described = self.run(f"SELECT * FROM {relation} LIMIT 0")
+            described = self.run(f"SELECT * FROM {relation} LIMIT 0", names=frozenset({relation}))
             self._columns[relation] = dict(zip(described.columns, described.types, strict=True))
         return self._columns[relation]
 
@@ -172,17 +163,18 @@ class Database:
 
     def check_rows(self, check: str) -> list[tuple[str | None, ...]]:
         """Return the contradictions that a check finds; they are looked for once, until a file changes."""
-        self._asked |= self._prepare(needs("checks", check))
+        names = needs("checks", check)
+        self._asked |= self._prepare(names)
         if check not in self._contradictions:
             text = sql_text("checks", check).rstrip().removesuffix(";")
-            self._contradictions[check] = self.run(text).fetchall()
+            self._contradictions[check] = self.run(text, names=names).fetchall()
         return self._contradictions[check]
 
     def stands_for(self, folders: Lake) -> bool:
         """Tell whether a new database would see the same folders: parquet files are compared when they are named."""
         listed = listing_state(folders)
-        same = self._folders == folders and listed is not None and listed == self._listed
-        return same and self._connection is not None and allowed_paths(folders) == self._allowed
+        same = self.folders == folders and listed is not None and listed == self._listed
+        return same and not self.connection.closed and allowed_paths(folders) == self.connection.allowed
 
     def forget_questions(self) -> None:
         """Forget which relations were named, and all registered tables."""
@@ -190,35 +182,9 @@ class Database:
             self.unregister(name)
         self._asked.clear()
 
-    @property
-    def connection(self) -> duckdb.DuckDBPyConnection | None:
-        """The connection, for whoever has to keep it; None when closed."""
-        return self._connection
-
-    def interrupt(self) -> None:
-        """End the statement that runs in another thread, or in the one whose signal is being handled."""
-        if self._connection is not None and self._pid == os.getpid():
-            self._connection.interrupt()
-
     def close(self) -> None:
         """Close the connection. Closing twice is no error."""
-        with self._lock:
-            if self._connection is not None and self._pid == os.getpid():
-                self._connection.close()
-                shutil.rmtree(self._spill, ignore_errors=True)  # DuckDB leaves the folder where it was made
-            self._connection = None
-
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        return connect(self._allowed, limits=self._limits, spill=self._spill)
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        if self._connection is None:
-            message = f"The catalog of {self._folders.root} is closed."
-            raise QueryError(message)
-        if self._pid != os.getpid():
-            message = "A Catalog does not survive a fork: DuckDB's threads stay in the parent. Open a new one."
-            raise QueryError(message)
-        return self._connection
+        self.connection.close()
 
     def _source(self, name: str) -> SourceQuery:
         """Return a source, built anew when one of its files was written since: its columns are known by position."""
@@ -232,15 +198,15 @@ class Database:
         return built
 
     def _build(self, name: str) -> SourceQuery:
-        return SOURCES[name](self._folders)
+        return SOURCES[name](self.folders)
 
     def _forget(self, name: str) -> None:
         """Drop a source and everything that may stand on it."""
-        kinds = {name: "TABLE" if name in _IN_MEMORY else "VIEW"}
+        kinds = {name: _kind(name)}
         kinds |= dict.fromkeys(VIEWS, "VIEW") | dict.fromkeys(MACROS, "MACRO")
         for relation in reversed(kinds):
             if relation in self._made:
-                self._open().execute(f"DROP {kinds[relation]} {relation}")
+                self.connection.use().execute(f"DROP {kinds[relation]} {relation}")
         self._made -= kinds.keys()
         self._checked.clear()
         self._contradictions.clear()
@@ -249,7 +215,7 @@ class Database:
 
     def _prepare(self, names: Iterable[str]) -> frozenset[str]:
         """Make the named relations and macros and all they stand on, if not there yet; return all their names."""
-        with self._lock:
+        with self.connection.lock:
             used = _with_needs(frozenset(names))
             listings = [listing for name in used if name in SOURCES for listing in self._source(name).listings]
             used = (*dict.fromkeys(listings), *used)  # all sources are known now: what stands on old ones is dropped
@@ -259,16 +225,15 @@ class Database:
 
     def _make(self, name: str) -> None:
         if name not in self._made:
-            with self._guarded(used=frozenset({name})):
+            with self._guarded(used=frozenset({name})) as duck:
                 if name in LISTINGS:
-                    self._open().from_arrow(listing_table(name, self._folders)).create(name)
+                    duck.from_arrow(listing_table(name, self.folders)).create(name)
                 elif name in NAMING:
-                    self._open().execute(f"CREATE TABLE {name} AS {self.naming.relations()[name].sql(DIALECT)}")
+                    duck.execute(f"CREATE TABLE {name} AS {self.naming.relations()[name].sql(DIALECT)}")
                 elif name in SOURCES:
-                    kind = "TABLE" if name in _IN_MEMORY else "VIEW"
-                    self._open().execute(f"CREATE {kind} {name} AS {self._sources[name].sql()}")
+                    duck.execute(f"CREATE {_kind(name)} {name} AS {self._sources[name].sql()}")
                 else:
-                    self._open().execute(sql_text("views" if name in VIEWS else "macros", name))
+                    duck.execute(sql_text("views" if name in VIEWS else "macros", name))
             self._made.add(name)
         if name in CHECKED_AT_FIRST_USE and name not in self._checked:
             for check in CHECKS[name]:
@@ -278,11 +243,11 @@ class Database:
     @contextlib.contextmanager
     def _guarded(
         self, names: Iterable[str] = (), used: frozenset[str] = frozenset(), asked: str = "", ran: str = ""
-    ) -> Iterator[None]:
-        """Run one thing at a time on the connection; an error of DuckDB becomes one of ours."""
-        with self._lock:
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend the connection for one thing at a time; an error of DuckDB becomes one of ours."""
+        with self.connection.lock:
             try:
-                yield
+                yield self.connection.use()
             except (duckdb.InterruptException, RuntimeError) as error:  # what DuckDB makes of Ctrl-C while it works
                 if "interrupt" not in str(error).lower():
                     raise
@@ -293,10 +258,10 @@ class Database:
     def _fail(self, error: duckdb.Error, names: Iterable[str], used: frozenset[str], asked: str, ran: str) -> NoReturn:
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):  # it refuses all further work
             self._made.clear()
-            self._connection = self._connect()
+            self.connection.renew()
         sources = [self._sources[name] for name in SOURCES if name in used]
         raise failure(
-            error, connection=self._open(), relations=VIEWS, named=names, lake=self._folders.root, ran=ran, text=asked,
-            branches=[branch for source in sources for branch in source.branches],
+            error, connection=self.connection.use(), relations=VIEWS, named=names, lake=self.folders.root, ran=ran,
+            text=asked, branches=[branch for source in sources for branch in source.branches],
             origins=[origin for source in sources for origin in source.origins],
         ) from error  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pyarrow as pa
 
 from spora_db.catalog.aliases import Naming
-from spora_db.catalog.connecting import SESSION
+from spora_db.catalog.connection import SESSION
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError, TableError
 from spora_db.layout import Lake

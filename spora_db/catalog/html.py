@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from spora_db.catalog.open_lake import OpenLake
 from spora_db.errors import SporaError
-
-if TYPE_CHECKING:
-    from spora_db.catalog.interface import Catalog
 
 LEFT = "text-align:left"
 RIGHT = "text-align:right"
@@ -29,7 +26,7 @@ COHORTS = f"""
 COHORT_NAMES = ("dataset", "modalities", "images", "tissues", "patients", "tiles")
 
 
-def catalog_html(catalog: "Catalog") -> str:
+def catalog_html(catalog: OpenLake) -> str:
     """Return a lake as an HTML table, a row per dataset.
 
     Parameters

@@ -1,35 +1,27 @@
 """The catalog: a lake's files as SQL relations, read-only. What users and queries see of the database."""
 
-import contextlib
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
-
-import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.catalog.aliases import Naming, read_aliases
-from spora_db.catalog.connecting import Parameters
-from spora_db.catalog.database import MACROS, VIEWS, Database
+from spora_db.catalog.connection import Parameters
+from spora_db.catalog.database import MACROS, VIEWS
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
-from spora_db.catalog.explain import Explanation, explain
+from spora_db.catalog.explain import explain
+from spora_db.catalog.explanation import Explanation
 from spora_db.catalog.foreign import foreign_script
+from spora_db.catalog.html import catalog_html
+from spora_db.catalog.open_lake import OpenLake
 from spora_db.catalog.result import Result
-from spora_db.catalog.sql_files import names_in_text
+from spora_db.catalog.sql_files import names_in, names_in_text
 from spora_db.dialects import Dialect, check_dialect, translate
-from spora_db.errors import QueryError, unknown
+from spora_db.errors import QueryError
 from spora_db.guard import Statement, check_statement
-from spora_db.layout import TableFile, scan
 from spora_db.remembered.quarantine import read_quarantine
 from spora_db.sources import verify_pages
+from spora_db.sqltext.binding import Compiled
 from spora_db.sqltext.dialect import DIALECT
 
-if TYPE_CHECKING:
-    from spora_db.catalog.aliases import AliasTable
 
-
-class Catalog:
+class Catalog(OpenLake):
     """A lake as a read-only database.
 
     Parameters
@@ -68,28 +60,6 @@ class Catalog:
     [('cohort', ['imc'], 0)]
     """
 
-    def __init__(
-        self,
-        lake: str | os.PathLike[str],
-        *,
-        memory_limit: str | None = None,
-        threads: int | None = None,
-        aliases: "AliasTable" = None,
-    ) -> None:
-        self._folders = scan(lake)
-        self._limits = {"memory_limit": memory_limit, "threads": threads}
-        self._database = Database(self._folders, limits=self._limits, naming=Naming(aliases=read_aliases(aliases)))
-
-    @property
-    def lake(self) -> Path:
-        """The folder that ``path`` in ``images``, ``masks`` and ``datasets`` is relative to."""
-        return self._folders.root
-
-    @property
-    def relations(self) -> tuple[str, ...]:
-        """Names of the relations, in the order in which they build on each other."""
-        return VIEWS
-
     def sql(self, text: str, params: Parameters = None) -> Result:
         """Answer one statement of a user over the relations.
 
@@ -119,10 +89,6 @@ class Catalog:
         """
         statement = check_statement(text, relations=VIEWS)
         return self._database.run(statement.text, params, asked=text, names=statement.names)
-
-    def _run(self, text: str, params: Parameters = None) -> Result:
-        """Run SQL that spora-db wrote itself, without the guard, which alone keeps SQL from writing: never a user's."""
-        return self._database.run(text, params)
 
     def _select(self, what: exp.Select, statement: Statement) -> Result:
         """Select from the rows of a statement that the guard checked; it is no EXPLAIN."""
@@ -155,36 +121,12 @@ class Catalog:
         statement = check_statement(text, relations=VIEWS)
         if statement.explains:
             raise QueryError("The query to explain starts with EXPLAIN itself. Leave this word out.")
-        return self._explain(statement.text, params, shown=text, names=statement.names)
+        return explain(self._database, statement.text, params, shown=text, names=statement.names)
 
-    def _explain(
-        self, text: str, params: Parameters = None, *, shown: str | None = None, names: frozenset[str] | None = None
-    ) -> Explanation:
-        """Say what a statement of `_run` will read, without running it: DuckDB's plan, files, row groups, estimate.
-
-        Parameters
-        ----------
-        text, params
-            The statement.
-        shown
-            How it is shown; None shows it as it is.
-        names
-            The relations and functions that it names; None looks for them.
-        """
-        return explain(
-            text,
-            params,
-            shown=text if shown is None else shown,
-            names=names,
-            folders=self._folders,
-            registered=self._database.registered,
-            limits=self._limits,
-            naming=self._database.naming,
-        )
-
-    def columns(self, relation: str) -> tuple[str, ...]:
-        """Return the names of a relation's columns, as `column_types` does."""
-        return tuple(self.column_types(relation))
+    def _explain(self, compiled: Compiled) -> Explanation:
+        """Say what a compiled query will read, without running it: DuckDB's plan, files, row groups, estimate."""
+        text, shown = compiled.text(), compiled.text(inline=True)
+        return explain(self._database, text, compiled.parameters, shown=shown, names=names_in(compiled.tree))
 
     def schema(self) -> Result:
         """Describe every column of every relation.
@@ -197,18 +139,6 @@ class Catalog:
         """
         table = schema_table(VIEWS, describe=self.column_types, origins=self._database.origins)
         return self._database.show(table)
-
-    def column_types(self, relation: str) -> dict[str, str]:
-        """Return the columns of a relation with their DuckDB types, in order.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such relation.
-        """
-        if relation not in VIEWS:
-            raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
-        return dict(self._database.columns(relation))
 
     def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
         """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.
@@ -250,33 +180,6 @@ class Catalog:
         for name in dict.fromkeys(check for relation in relations or CHECKS for check in CHECKS.get(relation, ())):
             raise_contradiction(self._database.check_rows(name))
 
-    def check_channels(self, modality: str | None = None) -> None:
-        """Check that the panels and the measured channels of a modality (of all) name the same channels.
-
-        Raises
-        ------
-        TableError
-            If a name is in one table and not in the other, or repeated.
-        """
-        for name in CHECKS["tissue_channels"]:
-            raise_contradiction([row for row in self._database.check_rows(name) if modality in (None, row[1])])
-
-    def check_cells(self) -> None:
-        """Check that every row of the cells tables names one cell, by a label that a mask can have.
-
-        Raises
-        ------
-        TableError
-            If a cell is listed twice, or a row has no such id.
-        """
-        raise_contradiction(self._database.check_rows("cell_rows"))
-
-    def files_used(self) -> tuple[TableFile, ...]:
-        """Return the parquet files behind the relations that were asked so far, by path."""
-        used = self._database.files_used()
-        tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
-        return tuple(sorted(tables, key=lambda table: table.path))
-
     def quarantine(self) -> Result:
         """Return the rows that ``to_torch(on_error="replace")`` could not read, for `SporaQuery.exclude`.
 
@@ -289,57 +192,9 @@ class Catalog:
         """
         return self._database.show(read_quarantine(self.lake))
 
-    def _register(self, name: str, table: pa.Table) -> None:
-        """Make an Arrow table readable as a relation of `_run`, without copying it."""
-        self._database.register(name, table)
-
-    @contextlib.contextmanager
-    def _registered(self, name: str, table: pa.Table) -> Iterator[None]:
-        """Make an Arrow table readable as a relation of `_run` within a ``with`` block."""
-        self._register(name, table)
-        try:
-            yield
-        finally:
-            self._database.unregister(name)
-
-    def stands_for(self, lake: str | os.PathLike[str]) -> bool:
-        """Tell whether a new catalog of `lake` would see the folders that this one saw when it was opened."""
-        return self._database.stands_for(scan(lake))
-
-    def use_naming(self, naming: Naming) -> None:
-        """Let the macros know these further names for markers, and no others."""
-        self._database.use_naming(naming)
-
-    def forget_questions(self) -> None:
-        """Forget which relations were asked for, and unregister all tables."""
-        self._database.forget_questions()
-
-    def interrupt(self) -> None:
-        """End the query that another thread runs, with a KeyboardInterrupt there; without one, do nothing."""
-        self._database.interrupt()
-
-    def close(self) -> None:
-        """Close the connection. Closing twice is no error."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        """Return the catalog itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the connection."""
-        self.close()
-
     def __repr__(self) -> str:
         """Return the lake and its datasets."""
         return f"Catalog({str(self.lake)!r}: {', '.join(dataset.name for dataset in self._folders.datasets)})"
 
     def _repr_html_(self) -> str:
-        from spora_db.catalog.html import catalog_html
-
         return catalog_html(self)
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled: no database handle reaches a worker."""
-        message = "A Catalog cannot be pickled: it owns a database connection. Hand over the path of the lake instead."
-        raise TypeError(message)

@@ -53,7 +53,7 @@ class Result:
 
     __slots__ = ("_guarded", "_relation")
 
-    def __init__(self, relation: "DuckDBPyRelation", *, guarded: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, relation: "DuckDBPyRelation", *, guarded: Callable[[], AbstractContextManager[object]]) -> None:
         self._relation = relation
         self._guarded = guarded
 

@@ -14,9 +14,6 @@ from spora_db.guard.text import refuse_parse
 from spora_db.sqltext.accessions import with_accessions
 from spora_db.sqltext.dialect import DIALECT
 
-_EXPLAIN = re.compile(
-    r"\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)?", re.IGNORECASE
-)  # sqlglot parses it as an opaque command
 _HEADER = re.compile(r"-- (?:(\w+):)?\s+(.*)")
 Folder = Literal["bounds", "views", "macros", "queries", "checks", "portable"]
 
@@ -122,13 +119,11 @@ def names_in_text(text: str) -> frozenset[str]:
     >>> sorted(names_in_text("SELECT n_markers(dataset) FROM tiles JOIN Tissues USING (tissue_id)"))
     ['n_markers', 'tiles', 'tissues']
     """
-    explained = _EXPLAIN.match(text)
-    explainable = text[explained.end() :] if explained else text
     try:
-        trees = sqlglot.parse(explainable, dialect=DIALECT)
+        trees = sqlglot.parse(text, dialect=DIALECT)
         return frozenset().union(*(names_in(tree) for tree in trees if tree))
     except sqlglot.errors.ParseError as error:
-        refuse_parse(explainable, error)
+        refuse_parse(text, error)
     except sqlglot.errors.SqlglotError as error:
         message = f"The SQL does not parse: {error}"
         raise QueryError(message) from error

@@ -29,7 +29,7 @@ def spora_dataset(
     with lent_catalog(lake) as catalog:
         resolved = resolve(selection, catalog)
         compiled = compile_rows(resolved)
-        table = catalog._run(compiled.text(), compiled.parameters).to_arrow_table()
+        table = catalog._run(compiled).to_arrow_table()
         folder = catalog.lake
     selection = resolved.selection
     if not len(table):

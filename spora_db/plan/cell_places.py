@@ -114,7 +114,7 @@ def cells_by_tissue(
         chosen = f"(c.dataset, c.tissue_id) IN (SELECT (dataset, tissue_id) FROM {placed_among})"
         query = exp.select("*").from_(query.where(chosen, dialect=DIALECT).subquery("listed"))
         query = query.where('"row" IS NOT NULL', dialect=DIALECT)
-    found = catalog._run(query.order_by("dataset", "tissue_id", "cell_id").sql(DIALECT), binder.values or None)
+    found = catalog._run(query.order_by("dataset", "tissue_id", "cell_id"), binder.values or None)
     rows = found.to_arrow_table()
     keys = [rows.column(name).combine_chunks().dictionary_encode() for name in ("dataset", "tissue_id")]
     codes = [key.indices.to_numpy(zero_copy_only=False) for key in keys]
@@ -238,7 +238,7 @@ def _unplaced(resolved: Resolved, catalog: Catalog) -> pa.Table:
     compiled = compile_rows(replace(known, cells=known.cells and replace(known.cells, awaited=False)))
     query = compiled.select("dataset", "tissue_id", "cell_id").order_by("1", "2", "3")
     query = query.where('"row" IS NULL OR col IS NULL OR cell_id IS NULL', dialect=DIALECT)
-    return catalog._run(query.sql(DIALECT), compiled.parameters).to_arrow_table()
+    return catalog._run(query, compiled.parameters).to_arrow_table()
 
 
 def _tissues_of_interest(resolved: Resolved, catalog: Catalog) -> pa.Table:
@@ -248,4 +248,4 @@ def _tissues_of_interest(resolved: Resolved, catalog: Catalog) -> pa.Table:
     of_tissues = tissues_behind(resolved, catalog).predicates
     compiled = compile_rows(replace(asked, predicates=of_tissues, weight=None, cells=None))
     query = compiled.select("dataset", "tissue_id").distinct()
-    return catalog._run(query.sql(DIALECT), compiled.parameters).to_arrow_table()
+    return catalog._run(query, compiled.parameters).to_arrow_table()

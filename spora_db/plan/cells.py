@@ -88,7 +88,7 @@ def _cells_of_tissues(table: CellTable, columns: tuple[str, ...], catalog: Catal
         query = query.select(exp.alias_(exp.column(name, table="c", quoted=True), f"column_{i}"))
     query = join_cells(query.from_("plan_tissues AS p"), table, place="p")
     query = query.order_by("tissue", '"row"', "col", "cell_id", dialect=DIALECT)
-    return catalog._run(query.sql(DIALECT), binder.values or None).to_arrow_table()
+    return catalog._run(query, binder.values or None).to_arrow_table()
 
 
 def _check(found: pa.Table, tissues: pa.Table) -> None:

@@ -17,7 +17,6 @@ from spora_db.plan.panels import PlanPanel
 from spora_db.selection import Selection
 from spora_db.selection.channels import panel_select
 from spora_db.selection.markers import find_markers
-from spora_db.sqltext.dialect import DIALECT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ def offered_channels(selection: Selection, images: pa.Table, catalog: Catalog) -
     TableError
         If a tissue has no channels, or the tables that name channels contradict each other.
     """
-    table = catalog._run(panel_select(selection.channels).sql(DIALECT)).to_arrow_table()
+    table = catalog._run(panel_select(selection.channels)).to_arrow_table()
     dataset, modality, name, accession = (
         table.column(column).to_pylist() for column in ("dataset", "modality", "channel_name", "uniprot_id")
     )

@@ -69,7 +69,7 @@ def fetch_rows(resolved: Resolved, catalog: Catalog) -> PlanRows:
     tile = tuple(name for name in identity_columns(selection) if name in ("tile_id", "cell_id", "row", "col"))
     query, parameters = _numbered_rows(resolved, tile, catalog)
     with catalog._registered(NUMBERED, numbered):
-        table = catalog._run(query.sql(DIALECT), parameters).to_arrow_table()
+        table = catalog._run(query, parameters).to_arrow_table()
     image = np.column_stack([_int32(table.column(f"image_{i}"), "image") for i in range(len(selection.modalities))])
     _check_images(image, selection, catalog)
     images, image = _in_use(images, image)

@@ -54,7 +54,7 @@ def delivered_channels(resolved: Resolved, catalog: Catalog) -> tuple[pa.Table, 
         [none, *(FIRST.format(value="modality", images="images", place=place) for place in others)]
     )
     query = query.with_("places", as_=places).with_("beside", as_=parse_one(beside, dialect=DIALECT))
-    images = catalog._run(query.sql(DIALECT), {**compiled.parameters, **others}).to_arrow_table()
+    images = catalog._run(query, {**compiled.parameters, **others}).to_arrow_table()
     return images, choose_channels(replace(selection, standardization=StandardizationChoice()), images, catalog)
 
 

@@ -14,7 +14,6 @@ from spora_db.plan import Plan
 from spora_db.plan.freezing import plan_of
 from spora_db.query.question import Question
 from spora_db.selection.empty import warn_of_nothing
-from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +57,7 @@ class RowAnswers(Question):
         """
         with self._compiled() as (resolved, compiled, catalog):
             counted = exp.select("count(*)").from_(compiled.rows().subquery("rows"))
-            number = int(catalog._run(counted.sql(DIALECT), compiled.parameters).fetchall()[0][0])
+            number = int(catalog._run(counted, compiled.parameters).fetchall()[0][0])
             if not number:
                 warn_of_nothing(resolved, catalog)
             return number
@@ -66,7 +65,7 @@ class RowAnswers(Question):
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table: the identity columns, then those of `select`, in order of the identity."""
         with self._compiled() as (resolved, compiled, catalog):
-            table = catalog._run(compiled.text(), compiled.parameters).to_arrow_table()
+            table = catalog._run(compiled).to_arrow_table()
             if not len(table):
                 warn_of_nothing(resolved, catalog)
             return table
@@ -93,7 +92,7 @@ class RowAnswers(Question):
         Printed, it is a text; nothing is run.
         """
         with self._compiled() as (_, compiled, catalog):
-            return catalog._explain(compiled.text(), compiled.parameters, shown=compiled.text(inline=True))
+            return catalog._explain(compiled)
 
     def plan(self) -> Plan:
         """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""

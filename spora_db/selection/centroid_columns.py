@@ -9,7 +9,6 @@ from sqlglot import exp
 
 from spora_db.errors import TableError, counted
 from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
-from spora_db.sqltext.dialect import DIALECT
 
 if TYPE_CHECKING:
     from spora_db.catalog import Catalog
@@ -145,7 +144,7 @@ def _counted(pairs: Sequence[CentroidColumns], catalog: "Catalog") -> list[dict[
         query = query.select(exp.alias_(exp.func("count_if", apart), _name("apart", one, other), quoted=True))
         least = exp.Min(this=exp.Case().when(apart.copy(), example))
         query = query.select(exp.alias_(least, _name("cell", one, other), quoted=True))
-    rows: list[dict[str, Any]] = catalog._run(query.sql(DIALECT)).to_arrow_table().to_pylist()
+    rows: list[dict[str, Any]] = catalog._run(query).to_arrow_table().to_pylist()
     return rows
 
 

@@ -47,7 +47,7 @@ def hints(resolved: Resolved, catalog: Catalog) -> list[str]:
 
 def _count(resolved: Resolved, catalog: Catalog) -> int:
     compiled = compile_rows(resolved)
-    return int(catalog._run(compiled.select("count(*)").sql(DIALECT), compiled.parameters).fetchall()[0][0])
+    return int(catalog._run(compiled.select("count(*)"), compiled.parameters).fetchall()[0][0])
 
 
 def _without_images(everything: Resolved, catalog: Catalog) -> list[str]:
@@ -97,11 +97,11 @@ def _of_comparison(atom: exp.Expr, name: str, everything: Resolved, catalog: Cat
     column = exp.column(name, quoted=True)
     values = compiled.select(column).distinct()
     satisfied = exp.select("count(*)").from_(exp.alias_(values.subquery(), "base", table=True)).where(atom.copy())
-    if catalog._run(satisfied.sql(DIALECT), compiled.parameters).fetchall()[0][0]:
+    if catalog._run(satisfied, compiled.parameters).fetchall()[0][0]:
         return
     texts = [item.this for item in atom.find_all(exp.Literal) if item.is_string]
     known = exp.select(exp.cast(column, "VARCHAR")).from_(values.subquery("known")).where(column.is_(exp.null()).not_())
-    listed = [row[0] for row in catalog._run(known.limit(MOST).sql(DIALECT), compiled.parameters).fetchall()]
+    listed = [row[0] for row in catalog._run(known.limit(MOST), compiled.parameters).fetchall()]
     said = atom.transform(_plain).sql(DIALECT)
     if not texts or not listed:
         among = f"{name} is {_range(listed)}" if listed else f"{name} is NULL in all of them"

@@ -151,7 +151,7 @@ def _groups(query: Resolved, column: str, catalog: Catalog) -> list[_Group]:
     counted = counted.group_by(*(exp.column(name, quoted=True) for name in keys)).order_by("1", "2", "3")
     return [
         _Group(dataset=row[0], name=row[1], split=row[2], rows=row[3], tissues=row[4])
-        for row in catalog._run(counted.sql(DIALECT), compiled.parameters).fetchall()
+        for row in catalog._run(counted, compiled.parameters).fetchall()
     ]
 
 

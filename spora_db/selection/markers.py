@@ -18,7 +18,6 @@ from spora_db.selection import ChannelChoice
 from spora_db.selection.channels import NUCLEAR_ACCESSION, panel_select
 from spora_db.sqltext.accessions import ACCESSION_PATTERNS
 from spora_db.sqltext.binding import Binder
-from spora_db.sqltext.dialect import DIALECT
 
 ACCESSION = re.compile(ACCESSION_PATTERNS["uniprot"])
 MEANT = """
@@ -83,7 +82,7 @@ class Markers:
 
 def read_panels(choice: ChannelChoice, catalog: Catalog) -> tuple[PanelChannel, ...]:
     """Return the channels of all panels, with the accessions in effect, in panel order."""
-    rows = catalog._run(panel_select(choice).sql(DIALECT)).fetchall()
+    rows = catalog._run(panel_select(choice)).fetchall()
     return tuple(
         PanelChannel(dataset=row[0], modality=row[1], channel_index=row[2], channel_name=row[3], uniprot_id=row[4])
         for row in rows

@@ -47,7 +47,7 @@ def with_own_rows(resolved: Resolved, catalog: Catalog) -> Resolved:
     if parameter := tree.find(exp.Placeholder, exp.Parameter):
         shown = parameter.sql(DIALECT)
         raise QueryError(f"from_sql() takes no parameters, but the SELECT has {shown}. Write the value in its place.")
-    described = catalog._run(exp.select("*").from_(tree.subquery("rows")).limit(0).sql(DIALECT))
+    described = catalog._run(exp.select("*").from_(tree.subquery("rows")).limit(0))
     columns = dict(zip(described.columns, described.types, strict=True))
     wanted = ["dataset", "tissue_id", *PLACES[selection.unit]]
     missing = [name for name in wanted if name not in columns]
@@ -110,7 +110,7 @@ def _check_places(selection: Selection, source: exp.Query, types: Mapping[str, s
         if name == "cell_id":
             tests[name] = exp.or_(tests[name], exp.condition(_LABELS, dialect=DIALECT))
     counted = exp.select(*(exp.func("count_if", test) for test in tests.values())).from_(source.subquery("rows"))
-    for name, number in zip(tests, catalog._run(counted.sql(DIALECT)).fetchall()[0], strict=True):
+    for name, number in zip(tests, catalog._run(counted).fetchall()[0], strict=True):
         if number:
             raise QueryError(
                 f"{number:,} of the rows have no {'whole number' if name in _NUMBERS[1:] else 'value'} as {name!r}, "
@@ -121,4 +121,4 @@ def _check_places(selection: Selection, source: exp.Query, types: Mapping[str, s
 def distinct(source: exp.Query, column: str, catalog: Catalog) -> list[Any]:
     """Return the values of a column of rows, in order, without NULL."""
     query = exp.select(exp.column(column, quoted=True)).distinct().from_(source.subquery("rows")).order_by("1")
-    return [row[0] for row in catalog._run(query.sql(DIALECT)).fetchall() if row[0] is not None]
+    return [row[0] for row in catalog._run(query).fetchall() if row[0] is not None]

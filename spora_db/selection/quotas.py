@@ -10,7 +10,6 @@ from spora_db.selection.awaited_places import PLACE
 from spora_db.selection.compilation import compile_rows
 from spora_db.selection.group_checks import OF_TILES, tissues_behind, without_conditions
 from spora_db.selection.resolved import Resolved, identity_columns
-from spora_db.sqltext.dialect import DIALECT
 
 
 def with_known_quota(resolved: Resolved, catalog: Catalog) -> Resolved:
@@ -69,7 +68,7 @@ def _values(resolved: Resolved, column: str, catalog: Catalog) -> set[str]:
 def _texts(rows: exp.Expr, column: str, parameters: dict[str, object], catalog: Catalog) -> set[str]:
     value = exp.column(column, quoted=True)
     query = exp.select(exp.cast(value, "VARCHAR")).distinct().from_(rows).where(value.is_(exp.null()).not_())
-    return {row[0] for row in catalog._run(query.sql(DIALECT), parameters).fetchall()}
+    return {row[0] for row in catalog._run(query, parameters).fetchall()}
 
 
 def _number(text: str) -> float | None:

@@ -1,0 +1,75 @@
+"""A database whose plans tell the files: every column of a source carries its file's number, ``[3] split``."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from spora_db.catalog.aliases import Naming
+from spora_db.catalog.connection import Limits
+from spora_db.catalog.database import Database
+from spora_db.layout import Lake
+from spora_db.sources import Branch, SourceQuery
+from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.names import fold
+
+_POSITION = re.compile(r"c[0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledFile:
+    """A parquet file, its number in the plan, and the names of its columns there."""
+
+    number: int
+    path: Path
+    names: tuple[str, ...]
+
+
+class LabellingDatabase(Database):
+    """A database whose sources name every column by its file's number and its name there."""
+
+    def __init__(self, folders: Lake, *, limits: Limits, naming: Naming) -> None:
+        self.labelled: dict[int, list[LabelledFile]] = {}
+        self.sources_of: dict[str, list[int]] = {}
+        super().__init__(folders, limits=limits, naming=naming)
+
+    def _build(self, name: str) -> SourceQuery:
+        source = super()._build(name)
+        branches = [self._label(branch) for branch in source.branches]
+        self.sources_of[name] = list(range(len(self.labelled) - len(branches) + 1, len(self.labelled) + 1))
+        return replace(source, branches=tuple(branches))
+
+    def _label(self, branch: Branch) -> Branch:
+        number = len(self.labelled) + 1
+        names = _distinct(pq.read_schema(branch.files[0]).names)
+        self.labelled[number] = [LabelledFile(number=number, path=path, names=names) for path in branch.files]
+
+        def label(position: str) -> exp.Identifier:
+            at = int(position[1:])
+            return exp.to_identifier(f"[{number}] {names[at] if at < len(names) else position}", quoted=True)
+
+        def labelled(node: exp.Expr) -> exp.Expr:
+            if isinstance(node, exp.Identifier) and _POSITION.fullmatch(node.name):
+                return label(node.name)
+            if isinstance(node, exp.Var) and _POSITION.match(node.name):  # what `read_parquet` calls its columns
+                return exp.Var(this=", ".join(label(position).sql(DIALECT) for position in node.name.split(", ")))
+            return node
+
+        return replace(branch, select=cast(exp.Select, branch.select.transform(labelled)))
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of columns that no case tells apart: later ones of equal names end with their position."""
+    seen: set[str] = set()
+    found = []
+    for at, name in enumerate(names):
+        label = name
+        while fold(label) in seen:
+            label += f"_{at}"
+        seen.add(fold(label))
+        found.append(label)
+    return tuple(found)

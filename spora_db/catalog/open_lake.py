@@ -1,0 +1,165 @@
+"""An open lake as queries use it: SQL of spora-db's own, tables beside the relations, and an end."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Self
+
+import pyarrow as pa
+from sqlglot import exp
+
+from spora_db.catalog.aliases import Naming, read_aliases
+from spora_db.catalog.connection import Parameters
+from spora_db.catalog.database import VIEWS, Database
+from spora_db.catalog.describe import CHECKS, raise_contradiction
+from spora_db.catalog.result import Result
+from spora_db.catalog.sql_files import names_in, names_in_text
+from spora_db.errors import unknown
+from spora_db.layout import TableFile, scan
+from spora_db.sqltext.binding import Compiled
+from spora_db.sqltext.dialect import DIALECT
+
+if TYPE_CHECKING:
+    from spora_db.catalog.aliases import AliasTable
+
+_names = lru_cache(maxsize=256)(names_in_text)
+"""Constant texts are parsed once."""
+
+
+class OpenLake:
+    """What a `Catalog` is to the rest of spora-db: `_run` answers without the guard, which is for users.
+
+    Parameters
+    ----------
+    lake, memory_limit, threads, aliases
+        As `Catalog` takes them.
+    """
+
+    def __init__(
+        self,
+        lake: str | os.PathLike[str],
+        *,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        aliases: "AliasTable" = None,
+    ) -> None:
+        self._folders = scan(lake)
+        limits = {"memory_limit": memory_limit, "threads": threads}
+        self._database = Database(self._folders, limits=limits, naming=Naming(aliases=read_aliases(aliases)))
+
+    @property
+    def lake(self) -> Path:
+        """The folder that ``path`` in ``images``, ``masks`` and ``datasets`` is relative to."""
+        return self._folders.root
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """Names of the relations, in the order in which they build on each other."""
+        return VIEWS
+
+    def _run(self, what: str | exp.Expr | Compiled, params: Parameters = None) -> Result:
+        """Run SQL that spora-db wrote itself, without the guard, which alone keeps SQL from writing: never a user's.
+
+        Parameters
+        ----------
+        what
+            A constant text, a tree, or a compiled query, which has its parameters.
+        params
+            The values.
+        """
+        if isinstance(what, Compiled):
+            return self._database.run(what.text(), what.parameters, names=names_in(what.tree))
+        if isinstance(what, str):
+            return self._database.run(what, params, names=_names(what))
+        return self._database.run(what.sql(DIALECT), params, names=names_in(what))
+
+    def columns(self, relation: str) -> tuple[str, ...]:
+        """Return the names of a relation's columns, as `column_types` does."""
+        return tuple(self.column_types(relation))
+
+    def column_types(self, relation: str) -> dict[str, str]:
+        """Return the columns of a relation with their DuckDB types, in order.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such relation.
+        """
+        if relation not in VIEWS:
+            raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
+        return dict(self._database.columns(relation))
+
+    def check_channels(self, modality: str | None = None) -> None:
+        """Check that the panels and the measured channels of a modality (of all) name the same channels.
+
+        Raises
+        ------
+        TableError
+            If a name is in one table and not in the other, or repeated.
+        """
+        for name in CHECKS["tissue_channels"]:
+            raise_contradiction([row for row in self._database.check_rows(name) if modality in (None, row[1])])
+
+    def check_cells(self) -> None:
+        """Check that every row of the cells tables names one cell, by a label that a mask can have.
+
+        Raises
+        ------
+        TableError
+            If a cell is listed twice, or a row has no such id.
+        """
+        raise_contradiction(self._database.check_rows("cell_rows"))
+
+    def files_used(self) -> tuple[TableFile, ...]:
+        """Return the parquet files behind the relations that were asked so far, by path."""
+        used = self._database.files_used()
+        tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
+        return tuple(sorted(tables, key=lambda table: table.path))
+
+    def _register(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table readable as a relation of `_run`, without copying it."""
+        self._database.register(name, table)
+
+    @contextlib.contextmanager
+    def _registered(self, name: str, table: pa.Table) -> Iterator[None]:
+        """Make an Arrow table readable as a relation of `_run` within a ``with`` block."""
+        self._register(name, table)
+        try:
+            yield
+        finally:
+            self._database.unregister(name)
+
+    def stands_for(self, lake: str | os.PathLike[str]) -> bool:
+        """Tell whether a new catalog of `lake` would see the folders that this one saw when it was opened."""
+        return self._database.stands_for(scan(lake))
+
+    def use_naming(self, naming: Naming) -> None:
+        """Let the macros know these further names for markers, and no others."""
+        self._database.use_naming(naming)
+
+    def forget_questions(self) -> None:
+        """Forget which relations were asked for, and unregister all tables."""
+        self._database.forget_questions()
+
+    def interrupt(self) -> None:
+        """End the query that another thread runs, with a KeyboardInterrupt there; without one, do nothing."""
+        self._database.connection.interrupt()
+
+    def close(self) -> None:
+        """Close the connection. Closing twice is no error."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        """Return the catalog itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: no database handle reaches a worker."""
+        message = "A Catalog cannot be pickled: it owns a database connection. Hand over the path of the lake instead."
+        raise TypeError(message)
