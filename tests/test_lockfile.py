@@ -18,7 +18,8 @@ from spora_db.cli import app
 from spora_db.errors import FileFormatError, LockError, QueryError
 from spora_db.images import clear_cache, close_images, write_omezarr
 from spora_db.lock.json_values import from_json, to_json
-from spora_db.lock.lockfile import check_lock, make_lock, read_lock
+from spora_db.lock.lockfile import read_lock
+from spora_db.lock.locking import check_lock, make_lock
 from spora_db.selection import Selection
 
 SPEC = "quantile_clipping/uq_0.99_image"

@@ -1,7 +1,7 @@
 """An audit on one page: totals, cohorts by split, markers they share, composition, findings."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,9 +14,6 @@ from spora_db.drawing.canvas import FAINT, INK, LEGEND_ROW, LINE, MARGIN, PAPER,
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from spora_db.audit import Audit
-
 WIDTH = 11.0
 GAP = 0.4
 CARD = 0.78
@@ -32,38 +29,40 @@ FIRST = ("train", "training", "val", "valid", "validation", "test")
 SHARED = LinearSegmentedColormap.from_list("shared", [RAISED, "#155e63", "#00d5a8"])
 
 
-def audit_sheet(audit: "Audit", *, path: str | Path | None = None) -> Picture:
+def audit_sheet(
+    sections: Mapping[str, "pd.DataFrame"],
+    *,
+    title: str,
+    totals: Mapping[str, int],
+    columns: Sequence[str],
+    path: str | Path | None = None,
+) -> Picture:
     """Draw an audit.
 
     Parameters
     ----------
-    audit
-        What `SporaQuery.audit` returned.
+    sections, title, totals, columns
+        Of the `Audit`.
     path
         Where to write it, as .png, .pdf or .svg; not written by default.
-
-    Returns
-    -------
-    Picture
-        A matplotlib figure, which notebooks show.
     """
     half = (WIDTH - 2 * MARGIN - GAP) / 2
-    bars = _Bars.of(audit.table("splits"))
-    whole = audit.table("overlap")
+    bars = _Bars.of(sections["splits"])
+    whole = sections["overlap"]
     overlap = whole.iloc[:SHOWN, :SHOWN] if len(whole) > 1 else whole.iloc[:0, :0]  # a cohort alone shares nothing
     room = half if len(overlap) else WIDTH - 2 * MARGIN
     cell = min(0.55, (half - NAME) / max(1, len(overlap)))
-    charts = [name for name in audit.columns if name not in ("dataset", "split")][:4]
-    values = [_counts(audit.table("composition"), name) for name in charts]
-    lines = [(level, textwrap.wrap(text, 140)) for level, text in audit.table("findings").itertuples(index=False)]
+    charts = [name for name in columns if name not in ("dataset", "split")][:4]
+    values = [_counts(sections["composition"], name) for name in charts]
+    lines = [(level, textwrap.wrap(text, 140)) for level, text in sections["findings"].itertuples(index=False)]
     middle = max(bars.height(room), 0.35 + (0.22 + cell * len(overlap) if len(overlap) else 0))
     third = 0.45 + BAR * max((len(counts) for counts in values), default=0) if values else 0.0
     tops = np.cumsum([1.05 + CARD + 0.35, middle + 0.25, third + (0.25 if values else 0)])
     height = tops[2] + 0.35 + sum(0.21 * len(texts) + 0.07 for _, texts in lines) + MARGIN - 0.1
     page = Page(width=WIDTH, height=float(height))
-    page.text(MARGIN, 0.28, text=audit.title, size=15, weight="bold", room=WIDTH - 2 * MARGIN)
-    page.text(MARGIN, 0.66, text=_verdict(audit), size=9, colour=FAINT)
-    _cards(page, audit)
+    page.text(MARGIN, 0.28, text=title, size=15, weight="bold", room=WIDTH - 2 * MARGIN)
+    page.text(MARGIN, 0.66, text=_verdict(sections["findings"]), size=9, colour=FAINT)
+    _cards(page, totals)
     bars.draw(page, MARGIN, float(tops[0]), width=room)
     if len(overlap):
         part = f" ({len(overlap)} of {len(whole)})" if len(whole) > len(overlap) else ""
@@ -80,8 +79,8 @@ def audit_sheet(audit: "Audit", *, path: str | Path | None = None) -> Picture:
     return page.save(path)
 
 
-def _verdict(audit: "Audit") -> str:
-    counts = audit.table("findings")["level"].value_counts()
+def _verdict(findings: "pd.DataFrame") -> str:
+    counts = findings["level"].value_counts()
     parts = [
         f"{counts[level]} {name}"
         for level, name in (("error", "to correct"), ("warning", "to know"))
@@ -90,9 +89,9 @@ def _verdict(audit: "Audit") -> str:
     return "Audit: " + (", ".join(parts) or "nothing to correct")
 
 
-def _cards(page: Page, audit: "Audit") -> None:
-    width = (WIDTH - 2 * MARGIN - 0.14 * (len(audit.totals) - 1)) / len(audit.totals)
-    for number, (name, total) in enumerate(audit.totals.items()):
+def _cards(page: Page, totals: Mapping[str, int]) -> None:
+    width = (WIDTH - 2 * MARGIN - 0.14 * (len(totals) - 1)) / len(totals)
+    for number, (name, total) in enumerate(totals.items()):
         left = MARGIN + number * (width + 0.14)
         axes = _canvas(page, left, 1.05, width=width, height=CARD)
         box = FancyBboxPatch(

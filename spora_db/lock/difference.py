@@ -2,20 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spora_db.errors import counted
 from spora_db.lock.json_values import to_json
+from spora_db.lock.lockfile import PLAN_HASH, Lock
 from spora_db.lock.state import PARTS, FileState, TissueState
-
-if TYPE_CHECKING:
-    from spora_db.lock.lockfile import Lock
 
 SHOWN = 10
 """Names listed of each kind; the others are counted."""
 NEW_LINE = "\n  "
-PLAN_HASH = "plan hash"
-"""What a lock's versions call the form of the plan's hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +136,7 @@ class LockDifference:
         return "\n".join([*lines, *notes])
 
 
-def compare(first: "Lock", second: "Lock", *, failure: str | None = None) -> LockDifference:
+def compare(first: Lock, second: Lock, *, failure: str | None = None) -> LockDifference:
     """Return what differs between two locks.
 
     Parameters

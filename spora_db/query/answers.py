@@ -136,7 +136,7 @@ class Answers(Question):
         >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
         """
         from spora_db.files.writing import named_file
-        from spora_db.lock.lockfile import make_lock, verify_images
+        from spora_db.lock.locking import make_lock, verify_images
 
         check_path(path, at="lock(", example="cohort.lock.json")
         named_file(path)

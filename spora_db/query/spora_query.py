@@ -74,7 +74,7 @@ class SporaQuery(RowVerbs, ContentVerbs, RowAnswers, Answers):
         FileFormatError
             If the file is no lock.
         """
-        from spora_db.lock.lockfile import query_of_lock
+        from spora_db.lock.locking import query_of_lock
 
         check_path(path, at="SporaQuery.from_lock(", example="cohort.lock.json")
         if lake is not None:

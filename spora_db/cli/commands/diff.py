@@ -32,7 +32,8 @@ def diff(
     """
     from spora_db.cli.terminal import error_text
     from spora_db.lock.difference import compare
-    from spora_db.lock.lockfile import check_lock, read_lock
+    from spora_db.lock.lockfile import read_lock
+    from spora_db.lock.locking import check_lock
 
     if other is not None and lake is not None:
         raise ArgumentError("--lake is for comparing one lock with the lake; two locks are compared with each other.")
