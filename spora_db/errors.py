@@ -1,7 +1,9 @@
 """The errors of spora-db: one tree, each also the builtin that callers already catch."""
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
 
 class SporaError(Exception):
@@ -133,3 +135,34 @@ def counted(number: int, noun: str) -> str:
     ('1 row', '2,000 rows')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def need(module: str, *, extra: str | None, what: str, instead: str) -> ModuleType:
+    """Import an optional library, or say how to get it.
+
+    Parameters
+    ----------
+    module
+        Its name.
+    extra
+        The extra of spora-db that installs it; None where it is installed by its own name.
+    what
+        What needs it.
+    instead
+        What does without.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> need("json", extra=None, what="this", instead="Nothing.").__name__
+    'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        wanted = module if extra is None else f'"spora-db[{extra}]"'
+        raise MissingExtraError(f"{what} needs {module}: pip install {wanted}. {instead}") from error

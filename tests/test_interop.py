@@ -4,6 +4,7 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from spora_db.demo import write_demo_lake
 from spora_db.errors import ArgumentError, MissingExtraError, QueryError, UnknownNameError
 from spora_db.images import read_region
 from spora_db.interop import intensities
-from spora_db.interop.intensities import mean_intensities
+from spora_db.interop.intensities import Cells, image_intensities
 from spora_db.interop.to_spatialdata import annotate, element_names
 from spora_db.masks import load_label_mask
 
@@ -42,6 +43,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tissues(demo: Path) -> SporaQuery:
     return SporaQuery(demo).modality(("imc", "codex")).tissues(mpp=1.0)
+
+
+def mean_intensities(planes: np.ndarray, mask: np.ndarray) -> Cells:
+    """Measure an image that lies in memory."""
+
+    def read(*, row: int, col: int, height: int, width: int) -> np.ndarray:
+        return planes[:, row : row + height, col : col + width]
+
+    image = SimpleNamespace(reader=SimpleNamespace(shape=planes.shape), pages=range(len(planes)), read=read)
+    return image_intensities(image, mask, path=Path("mask.npz"))
 
 
 @settings(deadline=None)  # the first example loads the kernel

@@ -1,6 +1,5 @@
 """The answer of a catalog: a DuckDB relation whose every failure is a SporaError."""
 
-import importlib
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from spora_db.errors import MissingExtraError
+from spora_db.errors import need
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,11 +106,7 @@ class Result:
         MissingExtraError
             If polars is not installed.
         """
-        try:
-            importlib.import_module("polars")
-        except ImportError as error:
-            message = "Result.pl() needs polars: pip install polars. Without it, use .arrow() or .df()."
-            raise MissingExtraError(message) from error
+        need("polars", extra=None, what="Result.pl()", instead="Without it, use .arrow() or .df().")
         return self._fetch(lambda: self._relation.pl())
 
     def show(self) -> None:

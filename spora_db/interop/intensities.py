@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spora_db.arrays import Float32, Float64, Int32
+from spora_db.arrays import Float64, Int32
 from spora_db.errors import ArgumentError
 from spora_db.kernels.intensities import label_intensities
-from spora_db.masks.centroids import Centroids, instance_centroids, mask_centroids
+from spora_db.masks.centroids import Centroids, instance_centroids
 
 if TYPE_CHECKING:
     from spora_db.samples.image_plan import ImagePlan
@@ -33,35 +33,6 @@ class Cells:
     means: Float64
 
 
-def mean_intensities(planes: Float32, mask: Int32) -> Cells:
-    """Measure the cells of an image that lies in memory.
-
-    Parameters
-    ----------
-    planes
-        float32 array of shape (C, H, W).
-    mask
-        int32 array of shape (H, W): 0 for background, one positive label per cell.
-
-    Raises
-    ------
-    ArgumentError
-        If the shapes differ, or the mask is no instance mask.
-
-    Examples
-    --------
-    >>> planes = np.array([[[1, 3, 10]]], np.float32)
-    >>> mean_intensities(planes, np.array([[7, 7, 0]], np.int32)).means.tolist()
-    [[2.0]]
-    """
-    if planes.ndim != 3 or planes.shape[1:] != mask.shape:
-        raise ArgumentError(f"An image of shape {planes.shape} and a mask of shape {mask.shape} do not fit together.")
-    found = mask_centroids(mask)
-    sums = np.zeros((len(found), len(planes)))
-    label_intensities(planes, _places(mask, found), sums)
-    return Cells(centroids=found, means=sums / np.maximum(found.size, 1)[:, None])
-
-
 def image_intensities(source: "ImagePlan", mask: Int32, *, path: Path) -> Cells:
     """Measure the cells of an image as a plan standardizes it, without holding it in memory.
 
@@ -76,9 +47,15 @@ def image_intensities(source: "ImagePlan", mask: Int32, *, path: Path) -> Cells:
 
     Raises
     ------
+    ArgumentError
+        If their shapes differ.
     FileFormatError
         If the mask holds negative labels.
     """
+    if source.reader.shape[1:] != mask.shape:
+        raise ArgumentError(
+            f"An image of shape {source.reader.shape} and a mask of shape {mask.shape} do not fit together."
+        )
     found = instance_centroids(mask, path=path)
     places = _places(mask, found)
     sums = np.zeros((len(found), len(source.pages)))

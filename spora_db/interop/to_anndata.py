@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from spora_db.arrays import Int32, Int64
-from spora_db.errors import ArgumentError, QueryError
+from spora_db.errors import ArgumentError, QueryError, need
 from spora_db.files.whole_numbers import type_with_gaps
 from spora_db.images.base import MissingChunks
-from spora_db.interop.frames import need
 from spora_db.interop.intensities import Cells, image_intensities
 from spora_db.layout.names import is_rgb
 from spora_db.masks import load_label_mask

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, need
 from spora_db.images.base import MissingChunks
-from spora_db.interop.frames import need
 from spora_db.interop.to_anndata import assemble, measurable_plan, measure
 from spora_db.selection import Selection
 

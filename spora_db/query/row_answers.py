@@ -1,14 +1,14 @@
 """Answers of a query that are its rows: SQL, counts, tables, the frozen plan and tensors."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.catalog import Explanation
 from spora_db.dialects import Dialect
-from spora_db.errors import QueryError
+from spora_db.errors import QueryError, need
 from spora_db.files.whole_numbers import as_frame
 from spora_db.plan import Plan
 from spora_db.plan.freezing import plan_of
@@ -82,9 +82,8 @@ class RowAnswers(Question):
         MissingExtraError
             If polars is not installed.
         """
-        from spora_db.interop.frames import to_polars
-
-        return to_polars(self.to_arrow())
+        polars = need("polars", extra=None, what="pl()", instead="Without it, use to_arrow() or df().")
+        return cast("pl.DataFrame", polars.from_arrow(self.to_arrow()))
 
     def explain(self) -> Explanation:
         """Return the SQL, DuckDB's plan, the files and row groups that it touches, and its estimate of the rows.
