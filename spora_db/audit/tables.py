@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from spora_db.audit.licences import KEYS, licence_of_file
 from spora_db.catalog import Catalog
+from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import ArgumentError, unknown
 from spora_db.plan.channels import ChosenChannels
 from spora_db.plan.missing_statistics import missing_statistics_table
@@ -23,39 +24,6 @@ if TYPE_CHECKING:
 GROUPS = ("patient", "specimen", "tissue")
 EXAMPLES = 3
 """Tissues named for each kind of missing thing."""
-
-NO_IMAGE = """
-    SELECT 'image' AS what, t.dataset, t.modality, t.tissue_id FROM tissues AS t
-    WHERE list_contains($datasets, t.dataset) AND list_contains($modalities, t.modality) AND NOT EXISTS (
-        SELECT 1 FROM images AS i
-        WHERE i.dataset = t.dataset AND i.modality = t.modality AND i.tissue_id = t.tissue_id AND i.mpp = $mpp
-    )
-    ORDER BY ALL
-"""
-NO_TILES = """
-    SELECT DISTINCT 'tiles' AS what, i.dataset, '' AS modality, i.tissue_id FROM images AS i
-    WHERE list_contains($datasets, i.dataset) AND list_contains($modalities, i.modality) AND i.mpp = $mpp
-    AND NOT EXISTS (
-        SELECT 1 FROM tile_coordinates AS c
-        WHERE c.dataset = i.dataset AND c.tissue_id = i.tissue_id AND c.mpp = $mpp
-            AND c.strategy = $strategy AND c.tile_size = $size
-    )
-    ORDER BY ALL
-"""
-NO_MASK = """
-    SELECT DISTINCT $kind || ' mask' AS what, p.dataset, '' AS modality, p.tissue_id FROM plan_images AS p
-    WHERE NOT EXISTS (
-        SELECT 1 FROM masks AS m
-        WHERE m.dataset = p.dataset AND m.tissue_id = p.tissue_id AND m.mpp = p.mpp AND m.kind = $kind
-    )
-    ORDER BY ALL
-"""
-IN_QUARANTINE = """
-    SELECT DISTINCT 'image: in quarantine, it could not be read' AS what, p.dataset, p.modality, p.tissue_id
-    FROM plan_images AS p
-    SEMI JOIN quarantine AS q USING (dataset, modality, mpp, tissue_id)
-    ORDER BY ALL
-"""
 
 
 def tissue_frame(resolved: Resolved, columns: Sequence[str], catalog: Catalog) -> "pd.DataFrame":
@@ -167,15 +135,15 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
     selection = resolved.selection
     datasets = sorted(set(images.column("dataset").to_pylist()))
     place = {"datasets": datasets, "modalities": list(selection.modality_names), "mpp": selection.mpp}
-    frames = [catalog._run(NO_IMAGE, place).df()]
+    frames = [catalog._run(sql_text("questions", "absent_images"), place).df()]
     if selection.unit == "tile":
         tiling = {"strategy": selection.strategy or "default", "size": selection.tile_size}
-        frames.append(catalog._run(NO_TILES, {**place, **tiling}).df())
+        frames.append(catalog._run(sql_text("questions", "absent_tiles"), {**place, **tiling}).df())
     with catalog._registered("plan_images", images):
         kinds = dict.fromkeys(("tissue", *selection.masks))
-        frames += [catalog._run(NO_MASK, {"kind": kind}).df() for kind in kinds]
+        frames += [catalog._run(sql_text("questions", "absent_masks"), {"kind": kind}).df() for kind in kinds]
         with catalog._registered("quarantine", read_quarantine(catalog.lake)):
-            frames.append(catalog._run(IN_QUARANTINE).df())
+            frames.append(catalog._run(sql_text("questions", "images_in_quarantine")).df())
     gaps = missing_statistics_table(resolved, images, delivered, catalog)
     told = zip(gaps["problem"], gaps["channel_name"], gaps["reason"], strict=True)
     gaps["what"] = [

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from spora_db.catalog.describe import cohort_types
+from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, unknown
 from spora_db.guard.text import quoting, tokens_of, where
 from spora_db.sources import Branch, Origin
@@ -46,11 +47,6 @@ _NO_LIST_OF_TEXTS = re.compile(r"UNNEST\(\) can only|argument types 'lower\(")  
 _OUR_OWN = re.compile(r"Invalid Input Error: ((?:Marker '|A call of ).*)", re.DOTALL)  # macros and bounds
 _OF_A_SOURCE = re.compile(r"Invalid Input Error: (The column '.*)", re.DOTALL)  # sources.whole_numbers does
 _UNKNOWN_MARKER = re.compile(r"Invalid Input Error: Marker '(.*)' is in no panel\.", re.DOTALL)
-_KNOWN_MARKERS = """
-    SELECT channel_name FROM source_channels
-    UNION SELECT uniprot_id FROM source_channels WHERE uniprot_id IS NOT NULL
-    UNION SELECT alias FROM source_aliases
-"""
 _UNKNOWN_PLACE = re.compile(r"Invalid Input Error: (Dataset|Modality) '(.*)' is not in the lake\.", re.DOTALL)
 _KNOWN_PLACES = {
     "dataset": "SELECT dataset FROM source_datasets",
@@ -113,7 +109,7 @@ def failure(
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
     if match := _UNKNOWN_MARKER.search(message):
-        known = [row[0] for row in connection.execute(_KNOWN_MARKERS).fetchall()]
+        known = [row[0] for row in connection.execute(sql_text("questions", "known_markers")).fetchall()]
         return unknown("channel", match[1], known, where="the panels of this lake")
     if match := _UNKNOWN_PLACE.search(message):
         kind = match[1].lower()

@@ -5,24 +5,13 @@ from html import escape
 from pathlib import Path
 
 from spora_db.catalog.open_lake import OpenLake
+from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError
 
 LEFT = "text-align:left"
 RIGHT = "text-align:right"
 LISTED = 30  # datasets
 
-COHORTS = f"""
-    SELECT d.dataset, array_to_string(d.modalities, ', '), d.n_images, coalesce(t.n_tissues, 0),
-        coalesce(t.n_patients, 0), coalesce(c.n_tiles, 0)
-    FROM datasets AS d
-    LEFT JOIN (
-        SELECT dataset, count(DISTINCT tissue_id) AS n_tissues, count(DISTINCT patient_id) AS n_patients
-        FROM tissues GROUP BY dataset
-    ) AS t ON t.dataset = d.dataset
-    LEFT JOIN (SELECT dataset, count(*) AS n_tiles FROM tile_coordinates GROUP BY dataset) AS c ON c.dataset = d.dataset
-    ORDER BY d.dataset
-    LIMIT {LISTED + 1}
-"""
 COHORT_NAMES = ("dataset", "modalities", "images", "tissues", "patients", "tiles")
 
 
@@ -35,7 +24,7 @@ def catalog_html(catalog: OpenLake) -> str:
         The lake.
     """
     try:
-        rows = catalog._run(COHORTS).fetchall()
+        rows = catalog._run(sql_text("questions", "cohorts"), {"most": LISTED + 1}).fetchall()
     except SporaError as error:
         return f"<p>Catalog of {escape(str(catalog.lake))}: {escape(str(error))}</p>"
     more = "<p>and more: SELECT * FROM datasets</p>" if len(rows) > LISTED else ""

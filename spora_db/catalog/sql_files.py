@@ -15,7 +15,7 @@ from spora_db.sqltext.accessions import with_accessions
 from spora_db.sqltext.dialect import DIALECT
 
 _HEADER = re.compile(r"-- (?:(\w+):)?\s+(.*)")
-Folder = Literal["bounds", "views", "macros", "queries", "checks", "portable"]
+Folder = Literal["bounds", "views", "macros", "queries", "checks", "portable", "questions"]
 
 
 @cache
@@ -25,7 +25,7 @@ def sql_folder() -> Path:
     Examples
     --------
     >>> sorted(path.name for path in sql_folder().iterdir() if path.is_dir())
-    ['bounds', 'checks', 'macros', 'portable', 'queries', 'views']
+    ['bounds', 'checks', 'macros', 'portable', 'queries', 'questions', 'views']
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "sql", package.parent / "sql"):

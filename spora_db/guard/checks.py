@@ -13,7 +13,6 @@ DuckDB is closed as well (external access, settings, extensions: see the catalog
 that writes: DuckDB would let COPY write into allowed folders and DDL change an in-memory catalog (seen with 2.0).
 """
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 
 import sqlglot
@@ -24,7 +23,17 @@ from spora_db.errors import QueryError, unknown
 from spora_db.guard.functions import AGGREGATES
 from spora_db.guard.pivots import refuse_open_pivots
 from spora_db.guard.reading import reading
-from spora_db.guard.text import TOO_DEEP, check_for_sqlglot, quoting, refuse, refuse_parse, tokens_of, where
+from spora_db.guard.text import (
+    TOO_DEEP,
+    check_for_sqlglot,
+    one_statement,
+    quoting,
+    refuse,
+    refuse_parse,
+    refuse_word,
+    tokens_of,
+    where,
+)
 from spora_db.guard.tree import ADVICE, QUERIES, check_tree, place, refuse_node
 from spora_db.sqltext.dialect import GuardDialect
 from spora_db.sqltext.names import fold
@@ -192,22 +201,17 @@ def check_columns(
 def _parse(text: str, tokens: list[Token], *, condition: bool) -> exp.Expr:
     """Parse exactly one SELECT, or one condition."""
     check_for_sqlglot(tokens, text=text)
-    semicolon = next((token for token in tokens if token.token_type is TokenType.SEMICOLON), None)
-    remains = [token for token in tokens if semicolon and token.start > semicolon.start]
-    if semicolon and (condition or any(token.token_type is not TokenType.SEMICOLON for token in remains)):
-        finding = "a semicolon in a condition." if condition else "a second statement."
-        refuse(text, start=semicolon.start, end=semicolon.end + 1, finding=finding, remedy="Ask one thing at a time.")
-    if not condition and tokens[0].token_type not in _BEGINS:
-        word, start, end = fold(tokens[0].text), tokens[0].start, tokens[0].end + 1
-        advice = "Did you mean SELECT?" if difflib.get_close_matches(word, ["select"], cutoff=0.8) else ADVICE
-        refuse(text, start=start, end=end, finding=f"a statement that is no SELECT ({word}).", remedy=advice)
-    statement = text if semicolon is None else text[: semicolon.start]  # sqlglot makes a block of a comment after it
-    tree: exp.Expr
+    statement = text
+    if not condition:
+        tokens, statement = one_statement(tokens, text, empty=ADVICE)
+        if tokens[0].token_type not in _BEGINS:
+            refuse_word(tokens, text, remedy=ADVICE)
+    elif semicolon := next((token for token in tokens if token.token_type is TokenType.SEMICOLON), None):
+        finding, remedy = "a semicolon in a condition.", "Ask one thing at a time."
+        refuse(text, start=semicolon.start, end=semicolon.end + 1, finding=finding, remedy=remedy)
+    into = exp.Condition if condition else None
     try:
-        if condition:
-            tree = sqlglot.parse_one(text, read=GuardDialect, into=exp.Condition, error_level=ErrorLevel.IMMEDIATE)
-        else:
-            tree = sqlglot.parse_one(statement, read=GuardDialect, error_level=ErrorLevel.IMMEDIATE)
+        tree = sqlglot.parse_one(statement, read=GuardDialect, into=into, error_level=ErrorLevel.IMMEDIATE)
     except ParseError as error:
         refuse_parse(text, error)
     except RecursionError as error:

@@ -50,7 +50,7 @@ def outgrown(call: Mapping[str, Tree]) -> str:
     call
         A function of DuckDB's tree.
     """
-    arguments = [item.get("expression", item) for item in call.get("arguments", call.get("children", ()))]
+    arguments = _arguments(call)
     lambdas = [item for item in arguments if item.get("class") == "LAMBDA"]
     if not lambdas:
         return ""
@@ -71,7 +71,7 @@ def drawn_twice(call: Mapping[str, Tree]) -> bool:
     name = fold(call["function_name"])
     if name not in BOUNDED:
         return False
-    arguments = [item.get("expression", item) for item in call.get("arguments", call.get("children", ()))]
+    arguments = _arguments(call)
     if name in _MEASURED_BY_TEXT:
         arguments = arguments[:1]
     sized = [id(item) for item in arguments[_SIZED.get(name, slice(0))]]
@@ -92,6 +92,10 @@ def asks_within(call: Mapping[str, Tree]) -> bool:
     )
 
 
+def _arguments(call: Mapping[str, Tree]) -> list[Mapping[str, Tree]]:
+    return [item.get("expression", item) for item in call.get("arguments", call.get("children", ()))]
+
+
 def _is_short(tree: Tree) -> bool:
     kinds = {"CAST", "CONSTANT", "FUNCTION", "TYPE"}
     return all(
@@ -106,8 +110,8 @@ def _size(tree: Tree) -> int:
     for node in _nodes(tree):
         repeated |= node.get("class") == "LAMBDA"
         if fold(node.get("function_name", "")) in _SIZED:
-            arguments = node.get("arguments", node.get("children", ()))[_SIZED[fold(node["function_name"])]]
-            size *= max((_number(item.get("expression", item)) for item in arguments), default=_MOST)
+            numbers = map(_number, _arguments(node)[_SIZED[fold(node["function_name"])]])
+            size *= max(numbers, default=_MOST)
     return size if repeated else min(size, _MOST)
 
 

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 from sqlglot import Token, TokenType
 
-from spora_db.guard.text import refuse
+from spora_db.guard.text import CLOSING, OPENING, refuse
 from spora_db.sqltext.names import fold
 
 _VALUES = ") IN ('')"
 _PIVOT = ("pivot", "pivot_wider")
 _QUERIES = ("select", "with", "from", "values", "table", "pivot", "unpivot", "show", "describe", "desc", "summarize")
 _ENDS = ("using", "group", "order", "limit", "offset", "union", "intersect", "except", "qualify")
-_OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
-_CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -136,10 +134,10 @@ def _same_depth(tokens: list[Token], start: int) -> Iterator[int]:
     depth = 0
     for at in range(start, len(tokens)):
         kind = tokens[at].token_type
-        if kind in _CLOSING:
+        if kind in CLOSING:
             depth -= 1
         if depth < 0 or kind is TokenType.SEMICOLON:
             return
         if depth == 0:
             yield at
-        depth += kind in _OPENING
+        depth += kind in OPENING

@@ -8,21 +8,18 @@
 4. What lists tables and columns (SHOW TABLES, information_schema) is written anew so that it lists the catalog's.
 """
 
-import difflib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
-from sqlglot import Token, TokenType
+from sqlglot import Token
 
 from spora_db.guard.checks import check_select
 from spora_db.guard.listings import with_listings
 from spora_db.guard.nodes import Checker, Found, Listings, Source, refuse_unread
 from spora_db.guard.parser import PARSER
 from spora_db.guard.pivots import OpenColumn, listed_values, open_pivots
-from spora_db.guard.text import check_brackets, refuse, tokens_of
-from spora_db.sqltext.names import fold
+from spora_db.guard.text import check_brackets, one_statement, refuse, refuse_word, tokens_of
 
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)"
 _OPTION = r"(?:ANALYZE|FORMAT\s+'?(?:TEXT|JSON|HTML|GRAPHVIZ|YAML|MERMAID)'?)"
@@ -89,7 +86,7 @@ def check_statement(text: str, *, relations: Collection[str]) -> Statement:
     query = re.sub(r"[^\n]", " ", prefix) + text[explain:]  # places stay what they are
     tokens = tokens_of(query)
     check_brackets(tokens)
-    tokens, query = _one(tokens, query)
+    tokens, query = one_statement(tokens, query, empty=_REMEDY)
     found = _check(query, tokens, text=text, relations=relations)
     if found.listings:
         query = with_listings(query, tokens, relations=relations, expected=found.listings)
@@ -107,13 +104,13 @@ def _check(
     if tree["error"] and "Only SELECT" in str(tree.get("error_message")):
         columns = open_pivots(tokens)
         if not columns:
-            _refuse_word(tokens, text)
+            refuse_word(tokens, text, remedy=_REMEDY)
         parsed, added = listed_values(query, columns)
         source = Source(text=text, parsed=parsed, added=added)
         tree = PARSER.tree(parsed)
     if tree["error"]:
         if "Only SELECT" in str(tree.get("error_message")):
-            _refuse_word(tokens, text)
+            refuse_word(tokens, text, remedy=_REMEDY)
         if not open_pivots(tokens):
             check_select(query, relations=relations)  # it may know better what is wrong
         refuse_unread(tree, source=source)
@@ -130,30 +127,7 @@ def _check(
     return found
 
 
-def _one(tokens: list[Token], text: str) -> tuple[list[Token], str]:
-    """Return the tokens and text of the one statement, without its semicolon."""
-    semicolon = next((token for token in tokens if token.token_type is TokenType.SEMICOLON), None)
-    if semicolon is None:
-        return tokens, text
-    before = [token for token in tokens if token.start < semicolon.start]
-    if any(token.start > semicolon.start and token.token_type is not TokenType.SEMICOLON for token in tokens):
-        remedy = "Ask one thing at a time."
-        refuse(text, start=semicolon.start, end=semicolon.end + 1, finding="a second statement.", remedy=remedy)
-    if not before:
-        refuse(text, start=semicolon.start, end=semicolon.end + 1, finding="an empty statement.", remedy=_REMEDY)
-    return before, text[: semicolon.start]
-
-
 def _explained(text: str) -> int:
     """Return the number of characters of EXPLAIN with what belongs to it, 0 where the statement is none."""
     found = _EXPLAIN.match(text)
     return found.end() if found else 0
-
-
-def _refuse_word(tokens: list[Token], text: str) -> NoReturn:
-    """Refuse a statement that does something else than ask."""
-    first = tokens[0]
-    word = fold(first.text)
-    advice = "Did you mean SELECT?" if difflib.get_close_matches(word, ["select"], cutoff=0.8) else _REMEDY
-    finding = f"a statement that is no SELECT ({word})."
-    refuse(text, start=first.start, end=first.end + 1, finding=finding, remedy=advice)

@@ -1,5 +1,6 @@
 """The guard's first look: the characters and tokens of a text, and errors that show the place in it."""
 
+import difflib
 import re
 from typing import NoReturn
 
@@ -9,6 +10,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from spora_db.errors import QueryError
 from spora_db.sqltext.dialect import GuardDialect
+from spora_db.sqltext.names import fold
 
 LONGEST_TEXT = 1_000_000
 """Characters of SQL that are read; 50,000 quoted ids in one IN list take a tenth of it."""
@@ -19,8 +21,8 @@ _OTHERWISE = {
     TokenType.CARET_AT: "starts_with(text, prefix)",
     TokenType.NULLSAFE_EQ: "IS NOT DISTINCT FROM, or list_cosine_distance(a, b)",
 }
-_OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
-_CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE)
+OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
+CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE)
 _DEEPEST = 1_000
 _LONGEST_CHAIN = 100  # sqlglot takes 0.3 s for as many calls in a chain, 6 s for 800, 106 s for 3,000
 
@@ -111,6 +113,26 @@ def tokens_of(text: str) -> list[Token]:
     return tokens
 
 
+def one_statement(tokens: list[Token], text: str, *, empty: str) -> tuple[list[Token], str]:
+    """Return the tokens and text of the one statement, without its semicolon; `empty` is what to do without any.
+
+    Raises
+    ------
+    QueryError
+        For a second statement.
+    """
+    semicolon = next((token for token in tokens if token.token_type is TokenType.SEMICOLON), None)
+    if semicolon is None:
+        return tokens, text
+    before = [token for token in tokens if token.start < semicolon.start]
+    if any(token.start > semicolon.start and token.token_type is not TokenType.SEMICOLON for token in tokens):
+        remedy = "Ask one thing at a time."
+        refuse(text, start=semicolon.start, end=semicolon.end + 1, finding="a second statement.", remedy=remedy)
+    if not before:
+        refuse(text, start=semicolon.start, end=semicolon.end + 1, finding="an empty statement.", remedy=empty)
+    return before, text[: semicolon.start]
+
+
 def check_brackets(tokens: list[Token]) -> None:
     """Refuse brackets in brackets, without an end, before DuckDB parses them: 100,000 queries in FROM crash it.
 
@@ -121,7 +143,7 @@ def check_brackets(tokens: list[Token]) -> None:
     """
     depth = 0
     for token in tokens:
-        depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+        depth += (token.token_type in OPENING) - (token.token_type in CLOSING)
         if depth > _DEEPEST:
             raise QueryError(TOO_DEEP)
 
@@ -180,3 +202,12 @@ def refuse_parse(text: str, error: ParseError) -> NoReturn:
 
 def _refuse_token(token: Token, *, text: str, finding: str, remedy: str) -> NoReturn:
     refuse(text, start=token.start, end=token.end + 1, finding=finding, remedy=remedy)
+
+
+def refuse_word(tokens: list[Token], text: str, *, remedy: str) -> NoReturn:
+    """Refuse a statement that does something else than ask."""
+    first = tokens[0]
+    word = fold(first.text)
+    advice = "Did you mean SELECT?" if difflib.get_close_matches(word, ["select"], cutoff=0.8) else remedy
+    finding = f"a statement that is no SELECT ({word})."
+    refuse(text, start=first.start, end=first.end + 1, finding=finding, remedy=advice)
