@@ -1,7 +1,6 @@
 """What all tests share: where the agreed data lies, and a clear reason where it does not."""
 
 import fcntl
-import functools
 import importlib.util
 import os
 import shutil
@@ -35,16 +34,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(MISSING)
     return SHARED
-
-
-@pytest.fixture(scope="session", autouse=True)
-def parse_once() -> Iterator[None]:
-    """Read the names in a statement once, not once per lake: a third of the time of tests that make many lakes."""
-    from spora_db.catalog import database
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "names_in_text", functools.cache(database.names_in_text))
-        yield
 
 
 @pytest.fixture(autouse=True)
