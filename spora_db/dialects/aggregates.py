@@ -18,7 +18,9 @@ _ORDER = "Say ORDER BY inside OVER (...), by columns that tell all rows apart."
 _SIDES = ("UNBOUNDED", "CURRENT ROW")
 
 _FORMS = table(
+    ("count", "", "integer", "count(*)"),
     ("count", "value", "integer"),
+    ("distinct", "compared", "integer", "count(DISTINCT $a)"),
     ("count_if countif", "boolean", "wide", "count(CASE WHEN $a THEN 1 END)"),
     ("sum", "integer", "wide"),
     ("sum", "float", "double", "sum(CAST($a AS DOUBLE))"),
@@ -30,13 +32,6 @@ _FORMS = table(
     ("min max", "ordered", "same"),
     ("bool_and bool_or", "boolean", "boolean"),
 )
-_ARRAYS = {
-    ("postgres", False): f"array_agg(DISTINCT $a {BYTES} ORDER BY $a {BYTES} NULLS LAST)",
-    ("postgres", True): f"array_agg(DISTINCT $a {BYTES} ORDER BY $a {BYTES} NULLS FIRST)",
-    ("spark", False): "sort_array(collect_set($a))",
-    ("spark", True): "sort_array(collect_set($a))",
-}
-"""By engine, and whether NULL comes first."""
 
 WINDOWS = table(
     ("row_number rank dense_rank", "", "integer"),
@@ -55,17 +50,15 @@ def _plain(node: exp.Expr, scope: Scope, condition: Condition) -> Typed:
 
 
 def _count(node: exp.Expr, scope: Scope, condition: Condition) -> Typed:
-    given = node.expressions[0] if node.expressions else exp.Star()
-    if isinstance(given, exp.Star):
-        counted: exp.Expr = given if condition is None else exp.Case().when(condition, exp.Literal.number(1))
-        return Typed(tree=exp.Anonymous(this="COUNT", expressions=[counted]), kind="integer")
-    if not isinstance(given, exp.Distinct):
-        return _plain(node, scope, condition)
-    is_one = len(given.expressions) == len(node.expressions) == 1 and not given.args.get("on")
-    refuse(not is_one, "count(DISTINCT) of several values", "Count one.")
-    value = scope.of_group(given.expressions[0], "compared", what="count(DISTINCT)").tree
-    value = value if condition is None else exp.Case().when(condition, value)
-    return Typed(tree=exp.Count(this=exp.Distinct(expressions=[value])), kind="integer")
+    given = [value for value in node.expressions if not isinstance(value, exp.Star)]
+    if given and isinstance(given[0], exp.Distinct):
+        is_one = len(given) == 1 and not given[0].args.get("on")
+        refuse(not is_one, "count(DISTINCT) of several values", "Count one.")
+        value = [scope.typed(part) for part in given[0].expressions]
+        return called(_FORMS, "distinct", value, scope.dialect, condition=condition)
+    if not given and condition is not None:
+        given = [exp.Literal.number(1)]
+    return called(_FORMS, "count", [scope.typed(value) for value in given], scope.dialect, condition=condition)
 
 
 def _list(node: exp.Expr, scope: Scope, condition: Condition) -> Typed:
@@ -77,11 +70,15 @@ def _list(node: exp.Expr, scope: Scope, condition: Condition) -> Typed:
     is_known = ascending and condition is None and (scope.dialect == "postgres" or scope.makes_view)
     refuse(not is_known, "array_agg called so", "Only array_agg(DISTINCT x ORDER BY x) of texts can be said.")
     value = scope.of_group(items[0], "text", what="The aggregate array_agg").tree
-    return Typed(tree=filled(_ARRAYS[scope.dialect, bool(items[1].args.get("nulls_first"))], [value]), kind="other")
+    nulls = "FIRST" if items[1].args.get("nulls_first") else "LAST"
+    words = f"array_agg(DISTINCT $a {BYTES} ORDER BY $a {BYTES} NULLS {nulls})"
+    return Typed(
+        tree=filled(words if scope.dialect == "postgres" else "sort_array(collect_set($a))", [value]), kind="other"
+    )
 
 
 AGGREGATES: Mapping[str, Callable[[exp.Expr, Scope, Condition], Typed]] = {
-    **dict.fromkeys(_FORMS, _plain),
+    **{name: _plain for name in _FORMS if name != "distinct"},
     **dict.fromkeys(("count", "count_star"), _count),
     "array_agg": _list,
 }

@@ -74,10 +74,7 @@ _CASTS = table(
      "CAST(conv($a, 16, 10) AS DOUBLE)"),
 )  # fmt: skip
 _TRIES = table(
-    ("TEXT", "string", "text", "$a"),
     ("DOUBLE", "text", "double", _read("CAST(replace($a, '_', '') AS DOUBLE)", _SPECIAL), _read(_TRIED, _SPECIAL)),
-    ("DOUBLE", "number", "double", "CAST($a AS DOUBLE)"),
-    ("HUGEINT", "exact", "wide", "CAST($a AS DECIMAL(38, 0))"),
     ("BIGINT", "integer", "integer", "CAST($a AS BIGINT)"),
     *((name, "exact", "integer", _within("$a", name), f"TRY_CAST($a AS {name})") for name in _BITS),
     *(_whole_texts(name) for name in _BITS),
@@ -99,14 +96,15 @@ def cast(node: exp.Expr, scope: Scope) -> Typed:
 
 def try_cast(node: exp.Expr, scope: Scope) -> Typed:
     """Translate TRY_CAST."""
-    return _cast(_TRIES, _target(node), node, scope)
+    name = _target(node)
+    return _cast({name: (*_TRIES.get(name, ()), *_CASTS.get(name, ()))}, name, node, scope)
 
 
 def _cast(forms: Forms, name: str, node: exp.Expr, scope: Scope) -> Typed:
     typed, source = scope.typed(node.this), node.this.unnest()
     is_whole = isinstance(source, exp.Anonymous) and fold(source.name) in _WHOLE
     rounds = name in _BITS and typed.kind in ("decimal", "double") and not is_whole
-    refuse(name not in forms or (rounds and scope.dialect == "spark"), f"A cast to {name}", _REMEDY)
+    refuse(not forms.get(name) or (rounds and scope.dialect == "spark"), f"A cast to {name}", _REMEDY)
     return called(forms, name, [typed], scope.dialect)
 
 

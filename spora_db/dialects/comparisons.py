@@ -1,6 +1,7 @@
 """Comparisons and CASE in other engines, their operands brought to the kind in which DuckDB compares them."""
 
-import numpy as np
+import re
+
 from sqlglot import exp
 
 from spora_db.dialects.forms import BYTES, filled, wrapped
@@ -8,7 +9,8 @@ from spora_db.dialects.kinds import Typed, alike, common
 from spora_db.dialects.literals import literal_of, literal_text, number
 from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import refuse
-from spora_db.sqltext.expressions import cast_to
+
+_FRACTION = re.compile("-?[0-9]+[.][0-9]+")
 
 
 def compared(node: exp.Expr, scope: Scope) -> Typed:
@@ -119,14 +121,8 @@ def _float_texts(node: exp.Expr, scope: Scope) -> list[exp.Expr] | None:
     value = scope.typed(node.this.this) if is_text else None
     if value is None or value.kind not in ("float", "double"):
         return None
-    trees: list[exp.Expr] = [cast_to(value.tree, "DOUBLE")]
-    for branch in node.args["ifs"]:
-        text = literal_text(branch.this) or ""
-        try:
-            found = float(np.float32(text) if value.kind == "float" else text)
-        except ValueError:
-            found = np.inf
-        is_other = not np.isfinite(found) or text.lstrip("-").isdigit()  # DuckDB writes 2.0, so '2' is never its text
-        refuse(is_other, "The text of a number", "Compare the number itself.")
-        trees.append(cast_to(number(repr(found)), "DOUBLE"))
+    texts = [literal_text(branch.this) or "" for branch in node.args["ifs"]]
+    is_other = not all(map(_FRACTION.fullmatch, texts))  # DuckDB writes 2.0, so '2' is never its text
+    refuse(is_other, "The text of a number", "Compare the number itself.")
+    trees, _ = common([value, *(Typed(tree=number(text), kind="decimal") for text in texts)])
     return trees

@@ -49,6 +49,13 @@ _SIGNS: Mapping[type[exp.Expr], str] = {
     **{exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%", exp.DPipe: "||"},
     exp.Neg: "minus",
 }
+_WORDED: Mapping[type[exp.Expr], tuple[str, ...]] = {
+    exp.Abs: ("abs", "this"),
+    exp.Pow: ("pow", "this", "expression"),
+    exp.Substring: ("substring", "this", "start", "length"),
+    exp.StrPosition: ("position", "this", "substr"),
+}
+"""Functions that sqlglot reads as nodes of their own, and where their values are."""
 
 
 def expression(node: exp.Expr, scope: Scope) -> Typed:
@@ -85,14 +92,9 @@ def _column(node: exp.Expr, scope: Scope) -> Typed:
     return scope.column(node)
 
 
-def _boolean(node: exp.Expr, scope: Scope) -> Typed:
+def _constant(node: exp.Expr, scope: Scope) -> Typed:
     del scope
-    return Typed(tree=exp.Boolean(this=node.this), kind="boolean")
-
-
-def _null(node: exp.Expr, scope: Scope) -> Typed:
-    del node, scope
-    return Typed(tree=exp.Null(), kind="null")
+    return Typed(tree=node.copy(), kind="null" if isinstance(node, exp.Null) else "boolean")
 
 
 def _connected(node: exp.Expr, scope: Scope) -> Typed:
@@ -121,19 +123,16 @@ def _operator(node: exp.Expr, scope: Scope) -> Typed:
     return called(OPERATORS, "/" if is_plain else sign, given, scope.dialect)
 
 
-def _called(name: str, *parts: str) -> Rule:
-    """Return the translation of a function that has words among its arguments, or a sign, as a call of `name`."""
-
-    def translated(node: exp.Expr, scope: Scope) -> Typed:
-        return function(call(name, *(value for part in parts if (value := node.args.get(part)) is not None)), scope)
-
-    return translated
+def _worded(node: exp.Expr, scope: Scope) -> Typed:
+    """Translate a function that has words among its arguments, or a sign."""
+    name, *parts = _WORDED[type(node)]
+    return function(call(name, *(value for part in parts if (value := node.args.get(part)) is not None)), scope)
 
 
 def _trim(node: exp.Expr, scope: Scope) -> Typed:
     names = {"LEADING": "ltrim", "TRAILING": "rtrim"}
     name = names.get(str(node.args.get("position") or "").upper(), "trim")
-    return _called(name, "this", "expression")(node, scope)
+    return function(call(name, *(part for part in (node.this, node.args.get("expression")) if part is not None)), scope)
 
 
 def _extract(node: exp.Expr, scope: Scope) -> Typed:
@@ -142,8 +141,7 @@ def _extract(node: exp.Expr, scope: Scope) -> Typed:
 
 RULES: Mapping[type[exp.Expr], Rule] = {
     exp.Literal: _literal,
-    exp.Null: _null,
-    exp.Boolean: _boolean,
+    **dict.fromkeys((exp.Null, exp.Boolean), _constant),
     exp.Column: _column,
     exp.Paren: _paren,
     **dict.fromkeys((exp.And, exp.Or, exp.Not), _connected),
@@ -158,13 +156,10 @@ RULES: Mapping[type[exp.Expr], Rule] = {
     exp.Glob: glob,
     **dict.fromkeys((exp.SimilarTo, exp.RegexpLike), similar),
     **dict.fromkeys(_SIGNS, _operator),
-    exp.Abs: _called("abs", "this"),
-    exp.Pow: _called("pow", "this", "expression"),
+    **dict.fromkeys(_WORDED, _worded),
     exp.Case: case,
     exp.Cast: cast,
     exp.TryCast: try_cast,
-    exp.Substring: _called("substring", "this", "start", "length"),
-    exp.StrPosition: _called("position", "this", "substr"),
     exp.Trim: _trim,
     exp.Extract: _extract,
     exp.Filter: filtered,

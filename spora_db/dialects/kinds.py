@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from sqlglot import exp
 
 from spora_db.dialects.literals import literal_moment, literal_of, literal_text, number
-from spora_db.dialects.targets import Untranslatable
+from spora_db.dialects.targets import Untranslatable, refuse
 from spora_db.sqltext.expressions import cast_to
 
 Kind = Literal["text", "integer", "wide", "decimal", "float", "double", "boolean", "date", "timestamp", "null", "other"]
@@ -106,14 +105,13 @@ def alike(*kinds: Kind) -> Kind | None:
 
 
 def _as_float(value: Typed) -> Typed:
-    """Round a literal to the FLOAT that DuckDB compares, written as the DOUBLE of the same value."""
-    literal = literal_of(value.tree)
+    """Return a literal as the FLOAT that DuckDB compares it as."""
     if value.kind in ("float", "null"):
         return value
-    if literal is None or literal.is_string:
-        raise Untranslatable("A FLOAT beside a number of another type", "Write CAST(... AS DOUBLE).")
-    sign = "-" * isinstance(value.tree.unnest(), exp.Neg)
-    return Typed(tree=number(sign + repr(float(np.float32(literal.name)))), kind="float")
+    literal = literal_of(value.tree)
+    is_other = literal is None or literal.is_string
+    refuse(is_other, "A FLOAT beside a number of another type", "Write CAST(... AS DOUBLE).")
+    return Typed(tree=cast_to(value.tree, "FLOAT"), kind="float")
 
 
 def _read(value: Typed, kind: Kind | None) -> Typed:

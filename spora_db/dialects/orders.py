@@ -27,23 +27,7 @@ def finished(
     is_distinct: bool = False,
     kept: exp.Expr | None = None,
 ) -> exp.Query:
-    """Return a query with its end.
-
-    Parameters
-    ----------
-    node
-        The query as it was read.
-    tree
-        What is translated of it.
-    columns
-        The columns of its result.
-    scope
-        Where its ORDER BY looks for names.
-    is_distinct
-        Whether equal rows are made one.
-    kept
-        The translated condition of QUALIFY.
-    """
+    """Return what is translated of a query with its end: the columns of its result, the condition of QUALIFY."""
     order = node.args.get("order")
     given = [] if order is None else list(order.expressions)
     keys = [_key(item, columns, scope) for item in given]

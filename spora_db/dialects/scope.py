@@ -44,37 +44,17 @@ class Translated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What an expression may name, and where it is going.
-
-    Attributes
-    ----------
-    dialect
-        The engine.
-    expression, select
-        What translates an expression, and a SELECT inside another one.
-    known
-        Relations and CTEs by folded name.
-    sources
-        What this SELECT reads, by its alias there.
-    aliases
-        Columns of the result so far, by folded name.
-    outer
-        The SELECT around this one.
-    in_having
-        Whether this is HAVING, where DuckDB takes a column before an alias only if the column is grouped by.
-    makes_view
-        Whether the statement is one of the package's own views, not a query of a user.
-    """
+    """What an expression may name, and where it is going."""
 
     dialect: Dialect
-    expression: "Callable[[exp.Expr, Scope], Typed]"
-    select: "Callable[[exp.Expr, Scope], Translated]"
-    known: Mapping[str, Relation]
-    sources: tuple[Relation, ...] = ()
-    aliases: Mapping[str, Typed] = field(default_factory=dict)
-    outer: "Scope | None" = None
-    in_having: bool = False
-    makes_view: bool = False
+    expression: "Callable[[exp.Expr, Scope], Typed]"  # translates one
+    select: "Callable[[exp.Expr, Scope], Translated]"  # translates a SELECT inside another one
+    known: Mapping[str, Relation]  # relations and CTEs, by folded name
+    sources: tuple[Relation, ...] = ()  # what this SELECT reads, by its alias there
+    aliases: Mapping[str, Typed] = field(default_factory=dict)  # columns of the result so far, by folded name
+    outer: "Scope | None" = None  # the SELECT around this one
+    in_having: bool = False  # where DuckDB takes a column before an alias only if the column is grouped by
+    makes_view: bool = False  # one of the package's own, not a query of a user
 
     def typed(self, node: exp.Expr) -> Typed:
         """Translate an expression."""
