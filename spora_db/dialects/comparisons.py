@@ -59,7 +59,7 @@ def _in_query(node: exp.Expr, query: exp.Expr, scope: Scope) -> Typed:
     inner = scope.query(query.unnest())
     remedy = "Put it into WHERE, not below OR and NOT together, or write EXISTS (SELECT ...)."
     refuse(scope.dialect == "spark" and not _keeps_rows(node), "The value of IN (SELECT ...)", remedy)
-    kinds = (left.kind, *inner.columns.values())
+    kinds = (left.kind, *inner.kinds)
     remedy = "Select one column, cast to the type that it is compared with."
     refuse(len(kinds) != 2 or alike(*kinds) in (None, "other"), f"IN of {' and '.join(kinds)}", remedy)
     return Typed(tree=exp.In(this=wrapped(left.tree), query=exp.Subquery(this=inner.tree)), kind="boolean")

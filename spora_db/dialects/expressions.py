@@ -111,9 +111,8 @@ def _scalar(node: exp.Expr, scope: Scope) -> Typed:
     """Translate a sub-select that is one value."""
     refuse(not isinstance(node.this, exp.Query), "Such a sub-select", "Write (SELECT ...).")
     inner = scope.query(node.unnest())
-    kinds = list(inner.columns.values())
-    refuse(len(kinds) != 1, "A sub-select of several columns", "Select one.")
-    return Typed(tree=exp.Subquery(this=inner.tree), kind=kinds[0])
+    refuse(len(inner.kinds) != 1, "A sub-select of several columns", "Select one.")
+    return Typed(tree=exp.Subquery(this=inner.tree), kind=inner.kinds[0])
 
 
 def _operator(node: exp.Expr, scope: Scope) -> Typed:

@@ -1,8 +1,4 @@
-"""Where a name in a query comes from: the relations that a SELECT reads, its own aliases, the SELECTs around it.
-
-Columns are written with the relation they are of, so that no engine takes an alias of the same name instead; an alias
-that stands where other engines do not see it (WHERE, a later column) is replaced by what it names.
-"""
+"""What the columns of a query are: those of the relations around it, under the names that they have there."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,36 +6,26 @@ from typing import TypeVar
 
 from sqlglot import exp
 
-from spora_db.dialects.forms import GROUPS, of_group, wrapped
+from spora_db.dialects.forms import GROUPS, of_group
 from spora_db.dialects.kinds import Kind, Typed
 from spora_db.dialects.targets import Dialect, Untranslatable, refuse
-from spora_db.sqltext.names import fold
 
 Part = TypeVar("Part")
-_ALIAS = "Name things differently, and columns with their relation, as in t.tissue_id."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relation:
-    """What can stand in FROM: a name as it is spelled, and its columns in order."""
-
-    name: str
-    columns: Mapping[str, Kind]
-
-    def column(self, name: str) -> Typed | None:
-        """Return a column, its name as the relation spells it; DuckDB does not mind the case, others do."""
-        found = next((known for known in self.columns if fold(known) == fold(name)), None)
-        if found is None:
-            return None
-        return Typed(tree=exp.column(found, table=self.name, quoted=True), kind=self.columns[found])
+Columns = Mapping[str, tuple[str, Kind]]
+"""By folded name, in order: the name as it is spelled, and its kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translated:
-    """A translated query and its columns in order; those without a name are called after their place."""
+    """A translated query and its columns."""
 
     tree: exp.Query
-    columns: Mapping[str, Kind]
+    columns: Columns
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of the columns."""
+        return [kind for _, kind in self.columns.values()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +35,9 @@ class Scope:
     dialect: Dialect
     expression: "Callable[[exp.Expr, Scope], Typed]"  # translates one
     select: "Callable[[exp.Expr, Scope], Translated]"  # translates a SELECT inside another one
-    known: Mapping[str, Relation]  # relations and CTEs, by folded name
-    sources: tuple[Relation, ...] = ()  # what this SELECT reads, by its alias there
-    aliases: Mapping[str, Typed] = field(default_factory=dict)  # columns of the result so far, by folded name
-    outer: "Scope | None" = None  # the SELECT around this one
-    in_having: bool = False  # where DuckDB takes a column before an alias only if the column is grouped by
+    known: Mapping[str, tuple[str, Columns]]  # relations and CTEs, spelled, by folded name
+    tables: Mapping[str, Columns]  # what this SELECT and those around it read, by its alias there
+    aliases: Mapping[str, Typed] = field(default_factory=dict)  # columns of the result, for its order
     makes_view: bool = False  # one of the package's own, not a query of a user
 
     def typed(self, node: exp.Expr) -> Typed:
@@ -84,30 +68,11 @@ class Scope:
         return self.of_group(node, "boolean", what="A condition").tree
 
     def column(self, node: exp.Column) -> Typed:
-        """Translate a column, or the alias that its name stands for."""
-        is_field = node.args.get("db") or not isinstance(node.this, exp.Identifier)
-        refuse(is_field, "A field of a struct", "Use columns of plain types.")
-        scope: Scope | None = self
-        nearer: set[str] = set()
-        while scope is not None:
-            found = scope._own(node)
-            if found is not None:
-                is_hidden = isinstance(found.tree, exp.Column) and fold(found.tree.table) in nearer
-                refuse(is_hidden, "A relation hidden by another of its name", _ALIAS)
-                return found
-            nearer |= {fold(source.name) for source in scope.sources}
-            scope = scope.outer
-        raise Untranslatable("A column of no relation here", _ALIAS)
-
-    def _own(self, node: exp.Column) -> Typed | None:
-        """Return a column of this SELECT: of a relation it reads, else one of its own aliases."""
-        name, table = node.name, fold(node.table)
-        places = [source.column(name) for source in self.sources if table in ("", fold(source.name))]
-        columns = [column for column in places if column is not None]
-        refuse(len(columns) > 1, "A column that several relations here have", _ALIAS)
-        alias = None if table else self.aliases.get(fold(name))
-        if not columns:
-            return None if alias is None else Typed(tree=wrapped(alias.tree.copy()), kind=alias.kind)
-        is_both = self.in_having and alias is not None and alias.tree != columns[0].tree
-        refuse(is_both, "A name of a column and of an alias", _ALIAS)
-        return columns[0]
+        """Translate a column: its name as the relation spells it; DuckDB does not mind the case, others do."""
+        tables = [node.table] if node.table else list(self.tables)
+        found = [(table, *self.tables[table][node.name]) for table in tables if node.name in self.tables.get(table, {})]
+        if not found and not node.table and node.name in self.aliases:
+            return self.aliases[node.name]
+        refuse(len(found) != 1, "A column of no relation here", "Name columns with their relation, as in t.tissue_id.")
+        table, name, kind = found[0]
+        return Typed(tree=exp.column(name, table=table, quoted=True), kind=kind)

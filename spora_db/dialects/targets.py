@@ -53,11 +53,3 @@ def refuse(when: object, what: str, remedy: str) -> None:
     """Refuse a construct where something holds."""
     if when:
         raise Untranslatable(what, remedy)
-
-
-def only(node: exp.Expr, *known: str) -> None:
-    """Refuse clauses of a query other than those that are known."""
-    for name, value in node.args.items():
-        word = name.strip("_").replace("_", " ").upper()
-        remedy = "Write the query with WHERE, JOIN, GROUP BY, HAVING, QUALIFY, ORDER BY and LIMIT."
-        refuse(value and name not in known, f"{word} in a {node.key.upper()}", remedy)

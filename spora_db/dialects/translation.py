@@ -7,9 +7,10 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 
 from spora_db.dialects.expressions import expression
-from spora_db.dialects.kinds import kind_of
+from spora_db.dialects.kinds import Kind, kind_of
+from spora_db.dialects.names import resolved
 from spora_db.dialects.queries import query
-from spora_db.dialects.scope import Relation, Scope
+from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import Dialect, Untranslatable, check_dialect
 from spora_db.errors import QueryError
 from spora_db.sqltext.dialect import DIALECT
@@ -49,19 +50,27 @@ def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
         tree: exp.Expr = sqlglot.parse_one(text, dialect=DIALECT)
     except ParseError as error:
         raise QueryError(f"The SQL cannot be read for translation to {dialect}: {error}") from error
-    known = {
-        fold(name): Relation(name=name, columns={column: kind_of(kind) for column, kind in types.items()})
-        for name, types in columns.items()
-    }
     is_view = isinstance(tree, exp.Create) and tree.kind == "VIEW"
-    scope = Scope(dialect=dialect, expression=expression, select=query, known=known, makes_view=is_view)
+    scope = Scope(
+        dialect=dialect, expression=expression, select=query, known=_known(columns), tables={}, makes_view=is_view
+    )
     try:
-        found = scope.query(tree.args["expression"] if is_view else tree).tree
+        asked = tree.args["expression"] if is_view else tree
+        if not isinstance(asked, exp.Query):
+            raise Untranslatable(asked.key.upper(), "Write a SELECT.")
+        found = scope.query(resolved(asked, columns)).tree
     except Untranslatable as error:
         raise error.told(dialect) from None
     return write(
         exp.Create(kind="VIEW", this=exp.to_table(tree.this.name), expression=found) if is_view else found, dialect
     )
+
+
+def _known(columns: Columns) -> dict[str, tuple[str, dict[str, tuple[str, Kind]]]]:
+    return {
+        fold(name): (name, {fold(column): (column, kind_of(kind)) for column, kind in types.items()})
+        for name, types in columns.items()
+    }
 
 
 def write(tree: exp.Expr, dialect: Dialect) -> str:
