@@ -1,7 +1,7 @@
 """The values of the published classes: tissues and masks as they are delivered, beside the modalities."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -182,6 +182,6 @@ def texts(items: list[Any]) -> Objects:
     >>> texts(["CD3e", None])
     array(['CD3e', None], dtype=object)
     """
-    array = np.empty(len(items), object)
+    array: Objects = np.empty(len(items), np.object_)
     array[:] = items
-    return cast("Objects", array)
+    return array

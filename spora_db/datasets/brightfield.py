@@ -147,23 +147,14 @@ class SingleIHCImagingDataset(BrightfieldImagingDataset):
     ----------
     marker_name
         The stained marker, ``"Ki67"`` or ``"ihc_Ki67"``.
-    mean_std_type
-        As :class:`HEImagingDataset`.
-    name, path, resolution, tile_size, tile_strategy, split, label, labels_to_keep, label_modifying_fn, label_type, \
-load_cell_metadata, verbose, seed, missing_chunks, catalog
-        As :class:`BaseImagingDataset`.
+    mean_std_type, name, path, resolution, tile_size, tile_strategy, split, label, labels_to_keep, \
+label_modifying_fn, label_type, load_cell_metadata, verbose, seed, missing_chunks, catalog
+        As :class:`HEImagingDataset`, whose attributes and errors this class has too.
 
     Attributes
     ----------
     marker_name
         ``ihc_<marker>``.
-    mean, std
-        float32 tensors of shape (3, 1, 1): those of `mean_std_type`, unless edited or assigned.
-
-    Raises
-    ------
-    DatasetNotFoundError, UnknownNameError, TableError
-        As :class:`BaseImagingDataset`.
 
     Examples
     --------

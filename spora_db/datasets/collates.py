@@ -46,7 +46,7 @@ def plain_samples(samples: Sequence[Sample]) -> list[dict[str, dict[str, Any]]]:
     Parameters
     ----------
     samples
-        What a :class:`SporaDataset` yields.
+        As `collate_tissues`.
 
     Returns
     -------

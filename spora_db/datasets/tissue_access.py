@@ -110,10 +110,10 @@ class TissueAccess(CohortImages):
 
         Parameters
         ----------
-        tissue_id, kind, image_mode, preprocess
-            As `get_tissue`.
         row, col
             The corner in pixels.
+        tissue_id, kind, image_mode, preprocess
+            As `get_tissue`.
 
         Returns
         -------
