@@ -151,6 +151,13 @@ def test_a_wrong_argument_is_an_error_that_lists_what_exists(lake, case):
     assert isinstance(caught.value, SporaError)
 
 
+@pytest.mark.parametrize("make", [imc, he])
+def test_a_keyword_that_no_class_has_is_told_by_python(lake, make):
+    name = type(make(lake)).__name__
+    with pytest.raises(TypeError, match=rf"{name}\.__init__\(\) got an unexpected keyword argument 'lable'"):
+        make(lake, lable="label")
+
+
 ACCESSES = {
     "unknown tissue": (lambda d: d.get_tissue("alpha_0009"), UnknownNameError, "alpha_0009.*alpha_0000, alpha_0001"),
     "path as tissue": (lambda d: d.get_tissue("../alpha_0000"), SporaError, "alpha_0000"),

@@ -7,7 +7,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, Never, TypedDict
 
 import pandas as pd
 
@@ -74,7 +74,11 @@ class CohortImages(Settled, ABC):
         seed: int | None = None,
         missing_chunks: MissingChunks = "error",
         catalog: Catalog | None = None,
+        **unknown_options: Never,
     ) -> None:
+        for option in unknown_options:  # as Python says it, of the class that was called
+            message = f"{type(self).__name__}.__init__() got an unexpected keyword argument {option!r}"
+            raise TypeError(message)
         if tile_size is None and tile_strategy is not None:
             message = f"tile_strategy={tile_strategy!r} without tile_size: give tile_size= too."
             raise ArgumentError(message)

@@ -67,17 +67,7 @@ def deliver(
     preprocess: bool,
     halo: bool,
 ) -> Delivery:
-    """Return what is read of a tissue's image with the panel and the standardizer as they are now.
-
-    Parameters
-    ----------
-    panel, images, standardizer, halo
-        Those of the dataset.
-    tissue_id, number
-        The tissue, and the number of its image.
-    kind, preprocess
-        As :meth:`BaseImagingDataset.get_tissue`.
-    """
+    """Return what is read of a tissue's image, of that number, with the panel and the standardizer as they are now."""
     reader, measured = images.reader(number), panel.measured_in(tissue_id)
     stored = images.plan.channels.of(number).channel_index.astype(np.int64)
     pages = panel.pages(measured, count=reader.shape[0], stored=stored, image=reader.path)

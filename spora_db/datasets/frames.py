@@ -59,18 +59,7 @@ def split_rows(tissues: pd.DataFrame, split: str | None, *, where: str) -> pd.Da
 def read_panel(
     catalog: Catalog, modality: str, folder: Path, *, replace_nuclear: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the panel of a modality, and what was measured of it.
-
-    Parameters
-    ----------
-    catalog
-        The open catalog of one dataset.
-    modality
-        A multiplex modality.
-    folder
-        Its folder, for errors.
-    replace_nuclear
-        Whether nuclear markers take the accession of histone H3.
+    """Return the panel of a modality whose folder is given, and what was measured of it.
 
     Returns
     -------

@@ -59,16 +59,9 @@ def _sources(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) ->
 
 
 def group_rows(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> Groups:
-    """Group rows by columns of their own or of the tissue metadata; without columns they are one group.
+    """Group rows by ``"dataset"``, columns of their own or of the tissue metadata; without columns they are one group.
 
-    Parameters
-    ----------
-    frame
-        Rows with dataset_name and tissue_id.
-    columns
-        ``"dataset"`` and others. Rows without a value are a group of their own.
-    datasets
-        The cohorts, for their metadata.
+    Rows without a value are a group of their own.
 
     Raises
     ------

@@ -10,12 +10,7 @@ from spora_db.masks.label_encoders import class_names, encoder_columns, encoder_
 
 
 def label_classes(folder: Path) -> dict[int, str]:
-    """Return the classes of a cell task, id to name.
-
-    Parameters
-    ----------
-    folder
-        Its masks, with ``label_encoder.parquet`` beside them.
+    """Return the classes of a cell task, id to name, from ``label_encoder.parquet`` beside its masks.
 
     Raises
     ------

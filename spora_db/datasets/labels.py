@@ -58,18 +58,7 @@ def label_choice(label: str | None, keep: Iterable[Any] | None, label_type: str)
 def apply_labels(
     tissues: pd.DataFrame, choice: LabelChoice, modify: Callable[[Any], Any] | None, *, where: str
 ) -> tuple[pd.DataFrame, Objects | None]:
-    """Keep the tissues with a wanted label, and find the classes, the same for every split of the cohort.
-
-    Parameters
-    ----------
-    tissues
-        The metadata of the whole cohort, whatever the split.
-    choice
-        What is asked for.
-    modify
-        Applied to every kept label.
-    where
-        The file, for errors.
+    """Keep the tissues with a wanted label, and find the classes, of the whole cohort whatever the split.
 
     Returns
     -------

@@ -74,16 +74,7 @@ class TileTable:
 
 
 def read_tiles(catalog: Catalog, path: Path, *, dataset: str, mpp: float, strategy: str, tile_size: int) -> TileTable:
-    """Read the tiles of one tiling from the catalog.
-
-    Parameters
-    ----------
-    catalog
-        The open catalog.
-    path
-        The file, for errors.
-    dataset, mpp, strategy, tile_size
-        Which tiling.
+    """Read the tiles of one tiling from the catalog; `path` is the file that they come from.
 
     Raises
     ------
