@@ -1,4 +1,4 @@
-"""The rows of many cohorts: tissues or tiles, as a DataFrame for users and as arrays for quick access by position."""
+"""The rows of many cohorts: tissues or tiles by position, in a DataFrame that users see and may edit."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast, get_args
