@@ -39,12 +39,8 @@ def find(
 
     Parameters
     ----------
-    frame
-        Rows by tissue, as `tissue_frame` gives it.
-    tables
-        The tables of the audit by name.
-    delivered
-        The channels of its images.
+    frame, tables, delivered
+        The `tissue_frame`, the tables of the audit by name, the channels of its images.
     same
         What the comparison of pixels found, if it was asked for.
     choice

@@ -13,12 +13,7 @@ LARGEST = 1_000_000
 
 
 def licence_of_file(folder: Path) -> str | None:
-    """Return the licence that a dataset's ``metadata/dataset.json`` states; None where it states none.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
+    """Return the licence that ``metadata/dataset.json`` states in a dataset's folder; None where it states none.
 
     Raises
     ------

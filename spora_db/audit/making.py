@@ -29,21 +29,7 @@ def make_audit(
     fingerprints: bool = False,
     missing_chunks: MissingChunks = "error",
 ) -> Audit:
-    """Return what `SporaQuery.audit` returns.
-
-    Parameters
-    ----------
-    lake
-        A lake's folder, or one dataset's.
-    selection
-        What is asked for.
-    columns
-        What the composition counts by.
-    fingerprints
-        Whether the pixels of all images are compared.
-    missing_chunks
-        What an absent chunk of an image is, where pixels are compared.
-    """
+    """Return the audit of a lake and a selection, as `SporaQuery.audit` describes it."""
     import pandas as pd
 
     with lent_catalog(lake) as catalog:

@@ -36,10 +36,7 @@ class SamePixels:
 def find_same_pixels(images: Sequence[tuple[Path, MissingChunks]]) -> SamePixels:
     """Find images of the same shape, type and pixels. Nine small regions are read of each, all of those that agree.
 
-    Parameters
-    ----------
-    images
-        The images, each with what an absent chunk of it is.
+    Every image comes with what an absent chunk of it is.
     """
     alike: dict[str, list[int]] = {}
     unreadable = []

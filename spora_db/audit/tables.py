@@ -76,10 +76,8 @@ def composition(frame: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame"
 
     Parameters
     ----------
-    frame
-        As `tissue_frame` gives it.
-    columns
-        What to count by.
+    frame, columns
+        As `tissue_frame` gives it; what to count by.
     """
     keyed = frame.assign(
         tissues=frame["dataset"] + "\0" + frame["tissue_id"],
@@ -91,13 +89,7 @@ def composition(frame: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame"
 
 
 def leakage(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Return patients, specimens and tissues with rows in several splits: ``group, dataset, name, splits, tissues``.
-
-    Parameters
-    ----------
-    frame
-        As `tissue_frame` gives it.
-    """
+    """Return what has rows in several splits, of a `tissue_frame`: ``group, dataset, name, splits, tissues``."""
     import pandas as pd
 
     found: list[dict[str, Any]] = []
@@ -117,18 +109,7 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
 
     Images and tiles are those of all tissues of the selected cohorts, whatever the conditions; masks, statistics and
     what could not be read before those of the selected tissues. The modality is empty for tiles and masks, which belong
-    to the tissue.
-
-    Parameters
-    ----------
-    resolved
-        The selection.
-    images
-        Its images, as `delivered_channels` gives them.
-    delivered
-        Their channels.
-    catalog
-        The lake.
+    to the tissue. The images and their channels are those of `delivered_channels`.
     """
     import pandas as pd
 
@@ -156,15 +137,7 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
 
 
 def licences(frame: "pd.DataFrame", catalog: Catalog) -> "pd.DataFrame":
-    """Return the licence of each selected cohort and what states it: ``dataset, licence, source``.
-
-    Parameters
-    ----------
-    frame
-        As `tissue_frame` gives it.
-    catalog
-        The lake.
-    """
+    """Return the licence of each cohort of a `tissue_frame` and what states it: ``dataset, licence, source``."""
     import pandas as pd
 
     columns = [name for name in catalog.columns("tissues") if name.lower() in KEYS]
@@ -185,12 +158,7 @@ def licences(frame: "pd.DataFrame", catalog: Catalog) -> "pd.DataFrame":
 def panels(images: pa.Table, delivered: ChosenChannels) -> "pd.DataFrame":
     """Return the channels of each cohort: in its panel, and the fewest and most that its selected tissues deliver.
 
-    Parameters
-    ----------
-    images
-        The images, as `delivered_channels` gives them.
-    delivered
-        Their channels.
+    The images and their channels are those of `delivered_channels`.
     """
     import numpy as np
 

@@ -53,12 +53,8 @@ def schema_table(
 
     Parameters
     ----------
-    relations
-        Names of the relations.
-    describe
-        Returns the columns of a relation with their types; it may raise.
-    origins
-        Returns where the columns of a relation come from.
+    relations, describe, origins
+        Names of the relations; what returns the columns of one with their types, or raises; where they come from.
     """
     rows: list[tuple[str, str | None, str | None, str | None, str | None]] = []
     for relation in relations:

@@ -34,12 +34,10 @@ def explain(database: Database, text: str, params: Parameters, *, shown: str, na
     ----------
     database
         Where it would run.
-    text, params
-        The statement.
+    text, params, names
+        The statement, its values, and the relations and functions that it names.
     shown
         How it is shown to the user.
-    names
-        The relations and functions that it names.
     """
     folders = database.folders
     with closing(LabellingDatabase(folders, limits=database.limits, naming=database.naming)) as labelling:

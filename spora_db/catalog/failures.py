@@ -65,24 +65,16 @@ def failure(
 
     Parameters
     ----------
-    error
-        DuckDB's error.
-    connection
-        Where it happened; it is still usable.
-    relations
-        All relations there are.
-    named
-        Those that the failed statement names.
-    branches
-        The SELECTs over files that the statement stands on.
-    origins
-        Where the columns of the relations that it names come from.
+    error, connection
+        DuckDB's error, and where it happened; it is still usable.
+    relations, named
+        All relations there are, and those that the failed statement names.
+    branches, origins
+        The SELECTs over files that the statement stands on, and where the columns of its relations come from.
     lake
         The lake's folder.
-    ran
-        The statement as it was run.
-    text
-        The statement as a user wrote it, for the place of a name in it.
+    ran, text
+        The statement as it was run, and as a user wrote it, for the place of a name in it.
     """
     message = str(error)
     if isinstance(error, duckdb.BinderException):

@@ -43,12 +43,8 @@ def spark_views(
 
     Parameters
     ----------
-    folders
-        The lake.
-    relations
-        The relations that stand on files or folders alone.
-    columns
-        The columns of the relations, with their types.
+    folders, relations, columns
+        The lake; the relations that stand on files or folders alone; their columns, with their types.
     location
         Where the lake lies for the engine, such as ``"s3a://bucket/lake"``; None for its own path.
 

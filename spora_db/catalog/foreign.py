@@ -54,14 +54,10 @@ def foreign_script(
 
     Parameters
     ----------
-    dialect
-        The engine.
-    folders
-        The lake.
-    relations
-        Names of the relations, in the order in which they build on each other.
-    columns
-        Returns the columns of a relation with their types.
+    dialect, folders
+        The engine, and the lake.
+    relations, columns
+        Names of the relations, in the order in which they build on each other; what returns the columns of one.
     location
         Where Spark finds the lake; None for its own path. Other engines read no files.
 

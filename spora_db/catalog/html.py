@@ -16,13 +16,7 @@ COHORT_NAMES = ("dataset", "modalities", "images", "tissues", "patients", "tiles
 
 
 def catalog_html(catalog: OpenLake) -> str:
-    """Return a lake as an HTML table, a row per dataset.
-
-    Parameters
-    ----------
-    catalog
-        The lake.
-    """
+    """Return a lake as an HTML table, a row per dataset."""
     try:
         rows = catalog._run(sql_text("questions", "cohorts"), {"most": LISTED + 1}).fetchall()
     except SporaError as error:

@@ -151,12 +151,10 @@ def check_columns(
 
     Parameters
     ----------
-    tree
-        A condition as sqlglot parsed it.
+    tree, text
+        A condition as sqlglot parsed it, and the text it was parsed from, for the place in errors.
     columns
         As for ``check_predicate``.
-    text
-        The text it was parsed from, for the place in errors.
 
     Raises
     ------

@@ -43,13 +43,7 @@ _MEASURED_BY_TEXT = frozenset({"format", "printf"})
 
 
 def outgrown(call: Mapping[str, Tree]) -> str:
-    """Return what is wrong with the lambdas of a call, an empty text where nothing is.
-
-    Parameters
-    ----------
-    call
-        A function of DuckDB's tree.
-    """
+    """Return what is wrong with the lambdas of a call in DuckDB's tree, an empty text where nothing is."""
     arguments = _arguments(call)
     lambdas = [item for item in arguments if item.get("class") == "LAMBDA"]
     if not lambdas:

@@ -17,10 +17,8 @@ def with_listings(query: str, tokens: list[Token], *, relations: Collection[str]
 
     Parameters
     ----------
-    query
-        One query.
-    tokens
-        Its tokens.
+    query, tokens
+        One query, and its tokens.
     relations
         The catalog's.
     expected

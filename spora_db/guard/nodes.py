@@ -102,12 +102,7 @@ class Checker:
         self._is_random = False
 
     def check(self, tree: Tree) -> Found:
-        """Check every node.
-
-        Parameters
-        ----------
-        tree
-            The statements that DuckDB read.
+        """Check every node of the statements that DuckDB read.
 
         Raises
         ------

@@ -34,12 +34,7 @@ class OpenColumn:
 
 
 def open_pivots(tokens: list[Token]) -> list[OpenColumn]:
-    """Return the columns of all PIVOTs that have no list of values.
-
-    Parameters
-    ----------
-    tokens
-        Of the statement.
+    """Return the columns of all PIVOTs in a statement that have no list of values.
 
     Examples
     --------
@@ -54,13 +49,6 @@ def open_pivots(tokens: list[Token]) -> list[OpenColumn]:
 
 def listed_values(query: str, columns: list[OpenColumn]) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Return a query with a list of values for every open column, and what was put into it: places, numbers of letters.
-
-    Parameters
-    ----------
-    query
-        The text.
-    columns
-        Its open columns.
 
     Examples
     --------

@@ -48,11 +48,6 @@ class Reading:
     def check(self, relations: Collection[str]) -> None:
         """Check every node of the tree, as that of a statement which runs as it was typed.
 
-        Parameters
-        ----------
-        relations
-            The relations that may be read.
-
         Raises
         ------
         QueryError, UnknownNameError
@@ -66,11 +61,6 @@ class Reading:
 
     def compare(self, written: str) -> None:
         """Check that DuckDB reads what was written in the place of the text in the same way.
-
-        Parameters
-        ----------
-        written
-            The same, written anew.
 
         Raises
         ------
@@ -93,14 +83,7 @@ class Reading:
 
 
 def reading(text: str, *, condition: bool) -> Reading:
-    """Return how DuckDB reads a text.
-
-    Parameters
-    ----------
-    text
-        One SELECT as a user wrote it, or one condition.
-    condition
-        Whether it is a condition.
+    """Return how DuckDB reads one SELECT as a user wrote it, or one condition.
 
     Examples
     --------

@@ -51,18 +51,7 @@ def check_relation(
 
 
 def refuse_file(name: str, *, text: str, place: tuple[int, int], relations: Collection[str]) -> None:
-    """Refuse the name of a file as a relation.
-
-    Parameters
-    ----------
-    name, text, place, relations
-        As for `check_relation`.
-
-    Raises
-    ------
-    QueryError
-        If it is one.
-    """
+    """Refuse a name that is a file's, as `check_relation` does."""
     if not _NAME.fullmatch(name) or text[place[0] : place[0] + 1] == "'":
         finding = f"the file name {name!r} as a relation."
         remedy = f"Files are read through the catalog's relations only: {_known(relations)}."
@@ -75,13 +64,6 @@ def _known(relations: Collection[str]) -> str:
 
 def check_cte_name(name: str, *, text: str, place: tuple[int, int]) -> None:
     """Refuse names that are none, and those of the engine's own relations: a reference could mean these.
-
-    Parameters
-    ----------
-    name
-        The CTE's.
-    text, place
-        As for `check_relation`.
 
     Raises
     ------

@@ -41,10 +41,8 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
 
     Parameters
     ----------
-    tree
-        A query or a condition.
-    text
-        The text it was parsed from.
+    tree, text
+        A query or a condition, and the text it was parsed from.
     relations
         The relations that may be read, for errors.
 

@@ -38,12 +38,8 @@ def image_intensities(source: "ImagePlan", mask: Int32, *, path: Path) -> Cells:
 
     Parameters
     ----------
-    source
-        The open image.
-    mask
-        Its instance mask, int32 of shape (H, W).
-    path
-        The mask's file, for errors.
+    source, mask, path
+        The open image, its instance mask (int32 of shape (H, W)), and the mask's file, for errors.
 
     Raises
     ------

@@ -46,17 +46,7 @@ class Measured:
 def to_anndata(
     lake: str | Path, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
 ) -> "ad.AnnData":
-    """Return the cells of a query as `SporaQuery.to_anndata` describes.
-
-    Parameters
-    ----------
-    lake, selection
-        The lake's folder, and what is asked for.
-    modality
-        Which of its modalities is measured.
-    missing_chunks
-        What an absent chunk of an image is.
-    """
+    """Return the cells of a query as `SporaQuery.to_anndata` describes."""
     anndata = need(
         "anndata",
         extra="anndata",

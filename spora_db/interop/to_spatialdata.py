@@ -30,15 +30,6 @@ def to_spatialdata(
     ``"microns"``, in which every image starts at the origin, and that of their tissue, ``<dataset>_<tissue_id>``, which
     tells tissues apart (``sdata.filter_by_coordinate_system``). The table annotates the label masks; a cell's
     ``obsm["spatial"]`` is (x, y) in ``"microns"``, where the centre of the first pixel lies at half a pixel.
-
-    Parameters
-    ----------
-    lake, selection
-        The lake's folder, and what is asked for.
-    modality
-        Which of its modalities is measured.
-    missing_chunks
-        What an absent chunk of an image is.
     """
     instead = "Without it, query.to_anndata() gives the cells, and query.to_torch() the images."
     spatialdata = need("spatialdata", extra="spatialdata", what="to_spatialdata()", instead=instead)

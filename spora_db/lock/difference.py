@@ -139,12 +139,7 @@ class LockDifference:
 def compare(first: Lock, second: Lock, *, failure: str | None = None) -> LockDifference:
     """Return what differs between two locks.
 
-    Parameters
-    ----------
-    first, second
-        The locks.
-    failure
-        Why the second has no plan, if it has none; its rows are then not compared.
+    The rows of a second that has no plan, because of a failure, are not compared.
     """
     both = first.images is not None and second.images is not None
     images = both and first.whole_images == second.whole_images

@@ -36,10 +36,8 @@ def make_lock(
 
     Parameters
     ----------
-    lake
-        A lake's folder, or one dataset's.
-    selection
-        What is asked for.
+    lake, selection
+        A lake's folder, or one dataset's; what is asked for.
     images
         Whether images and masks are fingerprinted too (all their files are opened; pixels are not decoded).
     whole
@@ -80,13 +78,6 @@ def make_lock(
 
 def check_lock(lock: Lock, *, lake: str | Path | None = None) -> LockDifference:
     """Return what differs between a lock and the lake as it is now.
-
-    Parameters
-    ----------
-    lock
-        The lock.
-    lake
-        Where the lake is now, if it was moved.
 
     Raises
     ------

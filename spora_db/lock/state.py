@@ -107,12 +107,8 @@ def used_files(tables: Iterable[TableFile], resolved: Resolved, plan: Plan) -> l
 
     Parameters
     ----------
-    tables
-        Tables behind the relations that were read.
-    resolved
-        The query.
-    plan
-        Its plan.
+    tables, resolved, plan
+        The tables behind the relations that were read, the query, and its plan.
     """
     selection = resolved.selection
     if resolved.source is not None or any(tree.find(exp.Query) for tree in resolved.predicates):
