@@ -169,7 +169,7 @@ def test_the_database_is_closed_even_without_the_guard(tmp_path, statement):
     text = statement.format(secret=outside / "secret.parquet", outside=outside, lake=lake)
     with Catalog(lake) as catalog:
         with pytest.raises(duckdb.Error):
-            catalog._database.connection.use().execute(text).fetchall()
+            catalog._connection.use().execute(text).fetchall()
         with pytest.raises(SporaError):
             catalog.sql(text).fetchall()
     assert sorted(path for path in tmp_path.rglob("*")) == before

@@ -434,11 +434,10 @@ def test_ctrl_c_ends_a_query_with_one_line(lake):
 
 def test_other_runtime_errors_are_no_interrupts(lake):
     with Catalog(lake) as catalog:
-        database = catalog._database
-        with pytest.raises(RuntimeError, match="other"), database._guarded():
+        with pytest.raises(RuntimeError, match="other"), catalog._guarded():
             raise RuntimeError("other")
         for error in (RuntimeError("Query interrupted"), duckdb.InterruptException("INTERRUPT Error: Interrupted!")):
-            with pytest.raises(KeyboardInterrupt), database._guarded():
+            with pytest.raises(KeyboardInterrupt), catalog._guarded():
                 raise error
         assert catalog.sql("SELECT 1").fetchall() == [(1,)]
 

@@ -164,5 +164,5 @@ def test_a_fork_finds_no_catalog(lake):
     assert os.read(receive, 100).decode() == str(images(lake))
     os.close(receive)
     os.close(send)
-    assert first._database.connection.closed
+    assert first._connection.closed
     assert borrowed(lake) is not first

@@ -113,9 +113,7 @@ class Audit:
                 lines += ["", name, self.sections[name].to_string(index=False, max_rows=20, na_rep="")]
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        """Return the audit as text."""
-        return str(self)
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         colours = {"error": "#d1242f", "warning": "#9a6700", "ok": "#1a7f37"}

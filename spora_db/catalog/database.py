@@ -6,6 +6,7 @@ need it, with an error that names it, and no other.
 """
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from spora_db.catalog.failures import failure
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import needs, sql_text
 from spora_db.files.stamps import stamps
-from spora_db.layout import Lake
+from spora_db.layout import Lake, TableFile, scan
 from spora_db.sources import (
     LISTINGS,
     SOURCES,
@@ -76,8 +77,8 @@ def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
 class Database:
     """One in-memory DuckDB that may open a lake's files and nothing else.
 
-    It does not keep `run` from writing: DuckDB lets COPY write over the files that it may read. Only the guard in front
-    of `Catalog.sql` does; whoever calls `run` hands over no text of a user, and no public name leads here.
+    It does not keep `_answer` from writing: DuckDB lets COPY write over the files that it may read. Only the guard in front
+    of `Catalog.sql` does; whoever calls it hands over no text of a user, and no public name leads here.
 
     Parameters
     ----------
@@ -90,21 +91,21 @@ class Database:
     """
 
     def __init__(self, folders: Lake, *, limits: Limits, naming: Naming) -> None:
-        self.folders = folders
-        self.limits = limits
-        self.naming = naming
-        self.registered: dict[str, pa.Table] = {}
-        self.connection = Connection(folders.root, allowed_paths(folders), limits=limits)
+        self._folders = folders
+        self._limits = limits
+        self._naming = naming
+        self._tables: dict[str, pa.Table] = {}
+        self._connection = Connection(folders.root, allowed_paths(folders), limits=limits)
         self._made: set[str] = set()
         self._checked: set[str] = set()
         self._asked: set[str] = set()
         self._sources: dict[str, SourceQuery] = {}
         self._stamps: dict[str, object] = {}
         self._contradictions: dict[str, list[tuple[str | None, ...]]] = {}
-        self._columns: dict[str, Mapping[str, str]] = {}
+        self._described: dict[str, Mapping[str, str]] = {}
         self._listed = listing_state(folders)
 
-    def run(self, text: str, params: Parameters = None, *, names: frozenset[str], asked: str = "") -> Result:
+    def _answer(self, text: str, params: Parameters = None, *, names: frozenset[str], asked: str = "") -> Result:
         """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
         values = checked(params)
         used = self._prepare(names)
@@ -113,78 +114,81 @@ class Database:
             relation = duck.sql(text, params=values)
         return Result(relation, guarded=lambda: self._guarded(names, used))
 
-    def show(self, table: pa.Table) -> Result:
+    def _show(self, table: pa.Table) -> Result:
         """Return an Arrow table as a result."""
         with self._guarded() as duck:
             return Result(duck.from_arrow(table), guarded=self._guarded)
 
-    def register(self, name: str, table: pa.Table) -> None:
+    def _register(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table readable as a relation, without copying it."""
         with self._guarded() as duck:
             duck.register(name, table)
-            self.registered[name] = table
+            self._tables[name] = table
 
-    def unregister(self, name: str) -> None:
+    def _unregister(self, name: str) -> None:
         """Forget a registered table."""
         with self._guarded() as duck:
             duck.unregister(name)
-            self.registered.pop(name, None)
+            self._tables.pop(name, None)
 
     def use_naming(self, naming: Naming) -> None:
         """Let markers be called so from now on, and no longer as before."""
         with self._guarded() as duck:
-            for name in NAMING if naming != self.naming else ():
+            for name in NAMING if naming != self._naming else ():
                 if name in self._made:
                     duck.execute(f"DROP TABLE {name}")
                     self._made.remove(name)
-            self.naming = naming
+            self._naming = naming
 
-    def columns(self, relation: str) -> Mapping[str, str]:
+    def _columns_of(self, relation: str) -> Mapping[str, str]:
         """Return the columns of a relation with their DuckDB types, in order; bound once, until a file changes."""
         self._asked |= self._prepare([relation])
-        if relation not in self._columns:
-            described = self.run(f"SELECT * FROM {relation} LIMIT 0", names=frozenset({relation}))
-            self._columns[relation] = dict(zip(described.columns, described.types, strict=True))
-        return self._columns[relation]
+        if relation not in self._described:
+            described = self._answer(f"SELECT * FROM {relation} LIMIT 0", names=frozenset({relation}))
+            self._described[relation] = dict(zip(described.columns, described.types, strict=True))
+        return self._described[relation]
 
-    def origins(self, relation: str) -> list[Origin]:
+    def _origins(self, relation: str) -> list[Origin]:
         """Return where the columns of a relation come from, file by file."""
         used = self._prepare([relation])
         return [origin for name in SOURCES if name in used for origin in self._sources[name].origins]
 
-    def files(self, relations: Iterable[str]) -> list[Path]:
+    def _files(self, relations: Iterable[str]) -> list[Path]:
         """Return the parquet files that relations stand on."""
         used = self._prepare(relations)
         return [path for name in SOURCES if name in used for path in self._sources[name].files]
 
-    def files_used(self) -> frozenset[Path]:
-        """Return the files behind all relations that statements named so far."""
-        return frozenset(path for name in self._asked & self._sources.keys() for path in self._sources[name].files)
+    def files_used(self) -> tuple[TableFile, ...]:
+        """Return the parquet files behind the relations that were asked so far, by path."""
+        used = {path for name in self._asked & self._sources.keys() for path in self._sources[name].files}
+        tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
+        return tuple(sorted(tables, key=lambda table: table.path))
 
-    def check_rows(self, check: str) -> list[tuple[str | None, ...]]:
+    def _contradicting(self, check: str) -> list[tuple[str | None, ...]]:
         """Return the contradictions that a check finds; they are looked for once, until a file changes."""
         names = needs("checks", check)
         self._asked |= self._prepare(names)
         if check not in self._contradictions:
             text = sql_text("checks", check).rstrip().removesuffix(";")
-            self._contradictions[check] = self.run(text, names=names).fetchall()
+            self._contradictions[check] = self._answer(text, names=names).fetchall()
         return self._contradictions[check]
 
-    def stands_for(self, folders: Lake) -> bool:
-        """Tell whether a new database would see the same folders: parquet files are compared when they are named."""
+    def stands_for(self, lake: str | os.PathLike[str]) -> bool:
+        """Tell whether a new catalog of `lake` would see the same: parquet files are compared when they are named."""
+        folders = scan(lake)
         listed = listing_state(folders)
-        same = self.folders == folders and listed is not None and listed == self._listed
-        return same and not self.connection.closed and allowed_paths(folders) == self.connection.allowed
+        same = self._folders == folders and listed is not None and listed == self._listed
+        return same and not self._connection.closed and allowed_paths(folders) == self._connection.allowed
 
     def forget_questions(self) -> None:
         """Forget which relations were named, and all registered tables."""
-        for name in list(self.registered):
-            self.unregister(name)
+        for name in list(self._tables):
+            self._unregister(name)
         self._asked.clear()
 
     def close(self) -> None:
         """Close the connection. Closing twice is no error."""
-        self.connection.close()
+        self._connection.close()
 
     def _source(self, name: str) -> SourceQuery:
         """Return a source, built anew when one of its files was written since: its columns are known by position."""
@@ -198,7 +202,7 @@ class Database:
         return built
 
     def _build(self, name: str) -> SourceQuery:
-        return SOURCES[name](self.folders)
+        return SOURCES[name](self._folders)
 
     def _forget(self, name: str) -> None:
         """Drop a source and everything that may stand on it."""
@@ -206,16 +210,16 @@ class Database:
         kinds |= dict.fromkeys(VIEWS, "VIEW") | dict.fromkeys(MACROS, "MACRO")
         for relation in reversed(kinds):
             if relation in self._made:
-                self.connection.use().execute(f"DROP {kinds[relation]} {relation}")
+                self._connection.use().execute(f"DROP {kinds[relation]} {relation}")
         self._made -= kinds.keys()
         self._checked.clear()
         self._contradictions.clear()
-        self._columns.clear()
+        self._described.clear()
         del self._sources[name]
 
     def _prepare(self, names: Iterable[str]) -> frozenset[str]:
         """Make the named relations and macros and all they stand on, if not there yet; return all their names."""
-        with self.connection.lock:
+        with self._connection.lock:
             used = _with_needs(frozenset(names))
             listings = [listing for name in used if name in SOURCES for listing in self._source(name).listings]
             used = (*dict.fromkeys(listings), *used)  # all sources are known now: what stands on old ones is dropped
@@ -227,9 +231,9 @@ class Database:
         if name not in self._made:
             with self._guarded(used=frozenset({name})) as duck:
                 if name in LISTINGS:
-                    duck.from_arrow(listing_table(name, self.folders)).create(name)
+                    duck.from_arrow(listing_table(name, self._folders)).create(name)
                 elif name in NAMING:
-                    duck.execute(f"CREATE TABLE {name} AS {self.naming.relations()[name].sql(DIALECT)}")
+                    duck.execute(f"CREATE TABLE {name} AS {self._naming.relations()[name].sql(DIALECT)}")
                 elif name in SOURCES:
                     duck.execute(f"CREATE {_kind(name)} {name} AS {self._sources[name].sql()}")
                 else:
@@ -237,7 +241,7 @@ class Database:
             self._made.add(name)
         if name in CHECKED_AT_FIRST_USE and name not in self._checked:
             for check in CHECKS[name]:
-                raise_contradiction(self.check_rows(check))
+                raise_contradiction(self._contradicting(check))
             self._checked.add(name)
 
     @contextlib.contextmanager
@@ -245,9 +249,9 @@ class Database:
         self, names: Iterable[str] = (), used: frozenset[str] = frozenset(), asked: str = "", ran: str = ""
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Lend the connection for one thing at a time; an error of DuckDB becomes one of ours."""
-        with self.connection.lock:
+        with self._connection.lock:
             try:
-                yield self.connection.use()
+                yield self._connection.use()
             except (duckdb.InterruptException, RuntimeError) as error:  # what DuckDB makes of Ctrl-C while it works
                 if "interrupt" not in str(error).lower():
                     raise
@@ -258,10 +262,10 @@ class Database:
     def _fail(self, error: duckdb.Error, names: Iterable[str], used: frozenset[str], asked: str, ran: str) -> NoReturn:
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):  # it refuses all further work
             self._made.clear()
-            self.connection.renew()
+            self._connection.renew()
         sources = [self._sources[name] for name in SOURCES if name in used]
         raise failure(
-            error, connection=self.connection.use(), relations=VIEWS, named=names, lake=self.folders.root, ran=ran,
+            error, connection=self._connection.use(), relations=VIEWS, named=names, lake=self._folders.root, ran=ran,
             text=asked, branches=[branch for source in sources for branch in source.branches],
             origins=[origin for source in sources for origin in source.origins],
         ) from error  # fmt: skip

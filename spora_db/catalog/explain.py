@@ -39,11 +39,11 @@ def explain(database: Database, text: str, params: Parameters, *, shown: str, na
     shown
         How it is shown to the user.
     """
-    folders = database.folders
-    with closing(LabellingDatabase(folders, limits=database.limits, naming=database.naming)) as labelling:
-        for name, table in database.registered.items():
-            labelling.register(name, table)
-        tree = json.loads(labelling.run(f"EXPLAIN (FORMAT JSON) {text}", params, names=names).fetchall()[0][-1])
+    folders = database._folders
+    with closing(LabellingDatabase(folders, limits=database._limits, naming=database._naming)) as labelling:
+        for name, table in database._tables.items():
+            labelling._register(name, table)
+        tree = json.loads(labelling._answer(f"EXPLAIN (FORMAT JSON) {text}", params, names=names).fetchall()[0][-1])
     nodes = [node for root in tree for node in _nodes(root)]
     numbers = _touched_numbers(nodes, labelling)
     conditions = [condition for node in nodes for condition in _conditions(node)]

@@ -53,10 +53,6 @@ class Explanation:
     untouched: tuple[str, ...]
     estimated_rows: int
 
-    def __repr__(self) -> str:
-        """Return the text: what a shell and a notebook show."""
-        return str(self)
-
     def __str__(self) -> str:
         """Return the statement, the plan, the files and the estimate as text."""
         last = {file.path: file for file in sorted(self.files, key=lambda file: file.touched)}  # some are read twice
@@ -75,3 +71,5 @@ class Explanation:
         ]
         lines += [f"Row groups: {touched} of {groups}.", f"Estimated rows: {self.estimated_rows:,}."]
         return "\n".join(lines)
+
+    __repr__ = __str__  # what a shell and a notebook show

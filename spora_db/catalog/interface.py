@@ -88,12 +88,12 @@ class Catalog(OpenLake):
             If a table contradicts itself or another one.
         """
         statement = check_statement(text, relations=VIEWS)
-        return self._database.run(statement.text, params, asked=text, names=statement.names)
+        return self._answer(statement.text, params, asked=text, names=statement.names)
 
     def _select(self, what: exp.Select, statement: Statement) -> Result:
         """Select from the rows of a statement that the guard checked; it is no EXPLAIN."""
         text = f"{what.sql(DIALECT)} FROM (\n{statement.text}\n)"
-        return self._database.run(text, names=statement.names)
+        return self._answer(text, names=statement.names)
 
     def translate(self, text: str, *, dialect: Dialect) -> str:
         """Return a query over the relations in the SQL of another engine that has the same relations (see `ddl`).
@@ -121,12 +121,12 @@ class Catalog(OpenLake):
         statement = check_statement(text, relations=VIEWS)
         if statement.explains:
             raise QueryError("The query to explain starts with EXPLAIN itself. Leave this word out.")
-        return explain(self._database, statement.text, params, shown=text, names=statement.names)
+        return explain(self, statement.text, params, shown=text, names=statement.names)
 
     def _explain(self, compiled: Compiled) -> Explanation:
         """Say what a compiled query will read, without running it: DuckDB's plan, files, row groups, estimate."""
         text, shown = compiled.text(), compiled.text(inline=True)
-        return explain(self._database, text, compiled.parameters, shown=shown, names=names_in(compiled.tree))
+        return explain(self, text, compiled.parameters, shown=shown, names=names_in(compiled.tree))
 
     def schema(self) -> Result:
         """Describe every column of every relation.
@@ -137,8 +137,8 @@ class Catalog(OpenLake):
             ``relation, column, type, cohorts, problem``: ``cohorts`` lists, where types were reconciled or a name had
             to change, what each dataset has; ``problem`` is the error of a relation that cannot be read.
         """
-        table = schema_table(VIEWS, describe=self.column_types, origins=self._database.origins)
-        return self._database.show(table)
+        table = schema_table(VIEWS, describe=self.column_types, origins=self._origins)
+        return self._show(table)
 
     def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
         """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.
@@ -159,7 +159,7 @@ class Catalog(OpenLake):
             If a column or a path has no translation.
         """
         if dialect == "duckdb" and location is None:
-            return script(self._folders, views=VIEWS, macros=MACROS, naming=self._database.naming)
+            return script(self._folders, views=VIEWS, macros=MACROS, naming=self._naming)
         return foreign_script(dialect, self._folders, relations=VIEWS, columns=self.column_types, location=location)
 
     def check(self, *relations: str) -> None:
@@ -175,10 +175,10 @@ class Catalog(OpenLake):
         TableError
             At the first contradiction: a name in one table and not in the other, a row that must be unique repeated.
         """
-        for path in self._database.files(relations or VIEWS):
+        for path in self._files(relations or VIEWS):
             verify_pages(path)
         for name in dict.fromkeys(check for relation in relations or CHECKS for check in CHECKS.get(relation, ())):
-            raise_contradiction(self._database.check_rows(name))
+            raise_contradiction(self._contradicting(name))
 
     def quarantine(self) -> Result:
         """Return the rows that ``to_torch(on_error="replace")`` could not read, for `SporaQuery.exclude`.
@@ -190,7 +190,7 @@ class Catalog(OpenLake):
             failure); a row each; none where nothing failed. They are kept in a file of the user, see
             `spora_db.remembered.quarantine`.
         """
-        return self._database.show(read_quarantine(self.lake))
+        return self._show(read_quarantine(self.lake))
 
     def __repr__(self) -> str:
         """Return the lake and its datasets."""

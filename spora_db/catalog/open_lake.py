@@ -17,7 +17,7 @@ from spora_db.catalog.describe import CHECKS, raise_contradiction
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in, names_in_text
 from spora_db.errors import unknown
-from spora_db.layout import TableFile, scan
+from spora_db.layout import scan
 from spora_db.sqltext.binding import Compiled
 from spora_db.sqltext.dialect import DIALECT
 
@@ -28,7 +28,7 @@ _names = lru_cache(maxsize=256)(names_in_text)
 """Constant texts are parsed once."""
 
 
-class OpenLake:
+class OpenLake(Database):
     """What a `Catalog` is to the rest of spora-db: `_run` answers without the guard, which is for users.
 
     Parameters
@@ -45,9 +45,8 @@ class OpenLake:
         threads: int | None = None,
         aliases: "AliasTable" = None,
     ) -> None:
-        self._folders = scan(lake)
         limits = {"memory_limit": memory_limit, "threads": threads}
-        self._database = Database(self._folders, limits=limits, naming=Naming(aliases=read_aliases(aliases)))
+        super().__init__(scan(lake), limits=limits, naming=Naming(aliases=read_aliases(aliases)))
 
     @property
     def lake(self) -> Path:
@@ -70,10 +69,10 @@ class OpenLake:
             The values.
         """
         if isinstance(what, Compiled):
-            return self._database.run(what.text(), what.parameters, names=names_in(what.tree))
+            return self._answer(what.text(), what.parameters, names=names_in(what.tree))
         if isinstance(what, str):
-            return self._database.run(what, params, names=_names(what))
-        return self._database.run(what.sql(DIALECT), params, names=names_in(what))
+            return self._answer(what, params, names=_names(what))
+        return self._answer(what.sql(DIALECT), params, names=names_in(what))
 
     def columns(self, relation: str) -> tuple[str, ...]:
         """Return the names of a relation's columns, as `column_types` does."""
@@ -89,7 +88,7 @@ class OpenLake:
         """
         if relation not in VIEWS:
             raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
-        return dict(self._database.columns(relation))
+        return dict(self._columns_of(relation))
 
     def check_channels(self, modality: str | None = None) -> None:
         """Check that the panels and the measured channels of a modality (of all) name the same channels.
@@ -100,7 +99,7 @@ class OpenLake:
             If a name is in one table and not in the other, or repeated.
         """
         for name in CHECKS["tissue_channels"]:
-            raise_contradiction([row for row in self._database.check_rows(name) if modality in (None, row[1])])
+            raise_contradiction([row for row in self._contradicting(name) if modality in (None, row[1])])
 
     def check_cells(self) -> None:
         """Check that every row of the cells tables names one cell, by a label that a mask can have.
@@ -110,17 +109,7 @@ class OpenLake:
         TableError
             If a cell is listed twice, or a row has no such id.
         """
-        raise_contradiction(self._database.check_rows("cell_rows"))
-
-    def files_used(self) -> tuple[TableFile, ...]:
-        """Return the parquet files behind the relations that were asked so far, by path."""
-        used = self._database.files_used()
-        tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
-        return tuple(sorted(tables, key=lambda table: table.path))
-
-    def _register(self, name: str, table: pa.Table) -> None:
-        """Make an Arrow table readable as a relation of `_run`, without copying it."""
-        self._database.register(name, table)
+        raise_contradiction(self._contradicting("cell_rows"))
 
     @contextlib.contextmanager
     def _registered(self, name: str, table: pa.Table) -> Iterator[None]:
@@ -129,27 +118,11 @@ class OpenLake:
         try:
             yield
         finally:
-            self._database.unregister(name)
-
-    def stands_for(self, lake: str | os.PathLike[str]) -> bool:
-        """Tell whether a new catalog of `lake` would see the folders that this one saw when it was opened."""
-        return self._database.stands_for(scan(lake))
-
-    def use_naming(self, naming: Naming) -> None:
-        """Let the macros know these further names for markers, and no others."""
-        self._database.use_naming(naming)
-
-    def forget_questions(self) -> None:
-        """Forget which relations were asked for, and unregister all tables."""
-        self._database.forget_questions()
+            self._unregister(name)
 
     def interrupt(self) -> None:
         """End the query that another thread runs, with a KeyboardInterrupt there; without one, do nothing."""
-        self._database.connection.interrupt()
-
-    def close(self) -> None:
-        """Close the connection. Closing twice is no error."""
-        self._database.close()
+        self._connection.interrupt()
 
     def __enter__(self) -> Self:
         """Return the catalog itself."""
