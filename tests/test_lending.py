@@ -1,6 +1,7 @@
 """The catalog kept between questions: lent only where a new one would be the same, to one borrower, to no fork."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -24,9 +25,14 @@ def settle(lake: Path) -> Path:
     return lake
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lake(tmp_path_factory.mktemp("written") / "lake")
+
+
 @pytest.fixture
-def lake(tmp_path: Path):
-    yield settle(write_lake(tmp_path / "lake"))
+def lake(tmp_path: Path, written: Path):
+    yield settle(shutil.copytree(written, tmp_path / "lake"))  # to write it anew takes longer than most tests
     close_kept_catalog()
 
 

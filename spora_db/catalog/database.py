@@ -77,8 +77,8 @@ def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
 class Database:
     """One in-memory DuckDB that may open a lake's files and nothing else.
 
-    It does not keep `_answer` from writing: DuckDB lets COPY write over the files that it may read. Only the guard in front
-    of `Catalog.sql` does; whoever calls it hands over no text of a user, and no public name leads here.
+    It does not keep `_answer` from writing: DuckDB lets COPY write over the files that it may read. Only the guard in
+    front of `Catalog.sql` does; whoever calls it hands over no text of a user, and no public name leads here.
 
     Parameters
     ----------
