@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spora_db.errors import ArgumentError, SporaError, WriteError
-from spora_db.files.writing import write_parquet
+from spora_db.files.parquet import write_parquet
 from spora_db.standardization.specs import LEVELS, Spec, parse_spec
 from spora_db.statistics import (
     Partial,

@@ -12,7 +12,7 @@ from job_lakes import MARKERS, contents, hidden, mask_folder, read_mask, write_i
 from lakes import write_zarr
 from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, UnknownNameError, WriteError
-from spora_db.files.writing import read_provenance
+from spora_db.files.parquet import read_provenance
 from spora_db.images import open_image, read_region
 from spora_db.jobs import Shard, engines, standardize_lake
 from spora_db.standardization.specs import Spec, parse_spec, register_standardizer

@@ -16,7 +16,7 @@ import pytest
 from job_lakes import contents, hidden, mask_folder, write_images, write_masks
 from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, MaskNotFoundError, UnknownNameError, WriteError
-from spora_db.files.writing import read_provenance
+from spora_db.files.parquet import read_provenance
 from spora_db.jobs import Shard, engines, tile_lake
 from spora_db.tiling.parameters import TilingParameters
 

@@ -19,7 +19,7 @@ import zarr
 
 import spora_db
 from spora_db.errors import FileFormatError, ImageNotFoundError, ReaderError, SporaError
-from spora_db.files.writing import read_provenance
+from spora_db.files.parquet import read_provenance
 from spora_db.images import chunk_codecs, image_header, open_image, read_region, write_ometiff, write_omezarr
 from spora_db.images.cache import clear_cache
 from spora_db.images.opening import close_images

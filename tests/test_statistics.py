@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from array_reader import ArrayReader
 from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownNameError, WriteError
-from spora_db.files.writing import read_provenance
+from spora_db.files.parquet import read_provenance
 from spora_db.standardization.specs import parse_spec, register_standardizer
 from spora_db.standardization.tables import load_statistics
 from spora_db.statistics import StatisticsPlan, StatisticsUnit, quantiles, statistics

@@ -12,7 +12,7 @@ import pytest
 
 from published_figures import TABLES, published_table
 from spora_db.errors import FileFormatError, MaskNotFoundError, TableError, WriteError
-from spora_db.files.writing import read_provenance
+from spora_db.files.parquet import read_provenance
 from spora_db.tiling.parameters import TilingParameters
 from spora_db.tiling.tables import merge_tilings, tile_unit, write_tiles
 

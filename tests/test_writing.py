@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from spora_db.errors import FileFormatError, TableError, WriteError
-from spora_db.files.writing import atomic_path, read_provenance, write_parquet
+from spora_db.files.parquet import read_provenance, write_parquet
+from spora_db.files.writing import atomic_path
 
 TABLE = pa.table({"tissue_id": ["a", "b"], "row": [0, 64]})
 

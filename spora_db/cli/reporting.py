@@ -67,7 +67,7 @@ def show_failures(report: "Report") -> None:
 
 def show_provenance(lake: Path) -> None:
     """Write to standard output how every tiling and every table of statistics of a lake was made."""
-    from spora_db.files.writing import read_provenance
+    from spora_db.files.parquet import read_provenance
     from spora_db.layout import scan
 
     console = plain_console()

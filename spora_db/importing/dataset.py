@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spora_db.errors import ArgumentError, TableError, WriteError
-from spora_db.files.writing import write_parquet
+from spora_db.files.parquet import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.fields import Field, find_fields

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from spora_db.errors import SporaError
-from spora_db.files.writing import write_parquet
+from spora_db.files.parquet import write_parquet
 from spora_db.layout import scan
 from spora_db.remembered.image_index import SCHEMA, Indexed, index_path, read_index, state_of
 from spora_db.sources.listings import listing_table

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from spora_db.errors import FileFormatError, WriteError
+from spora_db.files.parquet import read_provenance
 from spora_db.files.stamps import Stamp, stamp_if_there
-from spora_db.files.writing import read_provenance, sync_folder
+from spora_db.files.writing import sync_folder
 from spora_db.jobs.work_folder import LOCK, WorkFolder, package_version
 
 Standing: TypeAlias = Literal["absent", "same", "different"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
-from spora_db.files.writing import write_parquet
+from spora_db.files.parquet import write_parquet
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions, select_datasets

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError
+from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.files.stamps import LastingStamp, Stamp, lasting_stamp, stamp
 from spora_db.layout import Lake
 from spora_db.remembered.folders import lake_digest, user_folder
@@ -90,7 +91,7 @@ def _read(path: Path, _stamp: Stamp) -> Mapping[str, Indexed]:
         table = pq.read_table(path, schema=SCHEMA).combine_chunks()
         if absent := [name for name in SCHEMA.names if table.column(name).null_count]:
             raise ValueError(f"it has nulls, or no values at all, in {', '.join(absent)}")
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except PARQUET_FAILURES as error:
         message = f"The index {path} cannot be read: {error}. Delete it, or write it again: spora-db index LAKE."
         raise FileFormatError(message) from error
     lists = [table.column(name).combine_chunks() for name in ("files", "sizes", "mtimes_ns")]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, TableError, reason
+from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.files.stamps import Stamp, stamp
 from spora_db.layout import TableFile
 from spora_db.sources.duckdb_types import duckdb_type
@@ -80,7 +80,7 @@ def _read_footer(table: TableFile, _stamp: Stamp) -> Footer:
                 if flat and fold(name) == "modality" and _has_no_null(metadata, column)
             }
             rows = metadata.num_rows
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except PARQUET_FAILURES as error:
         raise broken_parquet(table.path, reason(error)) from error
     return Footer(table=table, names=names, types=types, without_nulls=frozenset(without_nulls), rows=rows)
 
@@ -204,5 +204,5 @@ def verify_pages(path: Path) -> None:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for _ in file.iter_batches():
                 pass
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except PARQUET_FAILURES as error:
         raise broken_parquet(path, reason(error)) from error

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spora_db.errors import reason
+from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.files.stamps import Stamp, stamp
 from spora_db.layout import TableFile
 from spora_db.sources.footers import broken_parquet
@@ -32,7 +33,7 @@ def has_long_numbers(table: TableFile, position: int) -> bool:
     try:
         told = _told(table.path, stamp(table.path))[position]
         return _read(table.path, position) if told is None else told
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except PARQUET_FAILURES as error:
         raise broken_parquet(table.path, reason(error)) from error
 
 

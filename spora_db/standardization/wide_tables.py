@@ -9,6 +9,7 @@ import numpy as np
 
 from spora_db.arrays import Float64
 from spora_db.errors import FileFormatError, StatisticsNotFoundError, TableError
+from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamp
 
@@ -76,7 +77,7 @@ def _read(path: Path) -> WideTable:
                     f"{path} claims {file.metadata.num_rows} x {file.metadata.num_columns} cells; refused."
                 )
             table = file.read()
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except PARQUET_FAILURES as error:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(f"Cannot read statistics table {path}: {error}.") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spora_db.errors import TableError
-from spora_db.files.writing import write_parquet
+from spora_db.files.parquet import write_parquet
 from spora_db.masks import load_tissue_mask
 from spora_db.tiling.parameters import TilingParameters
 from spora_db.tiling.tiling import Tiling, tile_with

@@ -9,6 +9,7 @@ from typing import Final
 
 from spora_db.catalog.describe import cohort_types
 from spora_db.errors import FileFormatError, SporaError, TableError
+from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.layout import Dataset, Lake, TableFile, TableKind
 from spora_db.masks.label_encoders import encoder_columns, encoder_faults
 from spora_db.sources import SOURCES
@@ -17,6 +18,7 @@ from spora_db.sqltext.names import fold
 from spora_db.validation.findings import Finding, Severity
 from spora_db.validation.rules import broken
 
+UNREADABLE: tuple[type[Exception], ...] = (*PARQUET_FAILURES, MemoryError)
 MOST_BYTES: Final = 2**36
 ENCODER_ROWS: Final = 1_000_000
 _UNNAMED = re.compile(r"Unnamed: [0-9]+")
@@ -119,7 +121,6 @@ def check_encoders(dataset: Dataset, root: Path) -> Iterator[Finding]:
 
 def read_encoder(path: Path) -> tuple[list[object], list[object]]:
     """Return the names and the ids of a label encoder; empty where it cannot be read, found elsewhere."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -128,7 +129,7 @@ def read_encoder(path: Path) -> tuple[list[object], list[object]]:
             if file.metadata.num_rows > ENCODER_ROWS or places is None:
                 return [], []
             table = file.read()
-    except (pa.ArrowException, OSError, ValueError, OverflowError):
+    except PARQUET_FAILURES:
         return [], []
     names, ids = (table.column(at).to_pylist() for at in places)
     return names, ids
@@ -192,7 +193,6 @@ def _rows(footer: Footer, *, deep: bool) -> Iterator[tuple[str, str]]:
 
 def _unreadable(path: Path) -> str | None:
     """Read every row and say what fails."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -203,6 +203,6 @@ def _unreadable(path: Path) -> str | None:
                 return f"It claims {claimed:,} bytes; at most {MOST_BYTES:,} are read."
             for _ in file.iter_batches(batch_size=65_536):
                 pass
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+    except UNREADABLE as error:
         return f"Its rows cannot be read: {error}"
     return None
