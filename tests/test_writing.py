@@ -98,10 +98,10 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     code = f"""
 import pathlib, pyarrow as pa, random
 from spora_db import errors
-from spora_db.files import writing
+from spora_db.files import parquet
 table = pa.table({{"x": [random.random() for _ in range(100_000)]}})
 try:
-    writing.write_parquet(table, pathlib.Path({str(tmp_path)!r}) / "t.parquet")
+    parquet.write_parquet(table, pathlib.Path({str(tmp_path)!r}) / "t.parquet")
 except errors.WriteError as error:
     raise SystemExit(7)
 """

@@ -130,7 +130,8 @@ def size_of_images(tissue: Tissue) -> tuple[tuple[int, int] | None, Path | None]
     FileFormatError
         Two images differ in size, or one is broken.
     """
-    sizes = [(path, (header.height, header.width)) for _, path in tissue.images for header in [image_header(path)]]
+    headers = [(path, image_header(path)) for _, path in tissue.images]
+    sizes = [(path, (header.height, header.width)) for path, header in headers]
     for path, size in sizes[1:]:
         if size != sizes[0][1]:
             raise FileFormatError(

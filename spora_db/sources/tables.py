@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile, TableKind
-from spora_db.sources.casts import cast, cast_id, cast_time
+from spora_db.sources.casts import cast, cast_id, cast_time, is_null
 from spora_db.sources.duckdb_types import is_known
 from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
 from spora_db.sources.long_numbers import has_long_numbers
@@ -113,11 +113,7 @@ def table(source: Table, lake: Lake) -> SourceQuery:
     row_number = {source.row_number: "BIGINT"} if source.row_number else {}
     typed = {name: types[key] for key, name in names.items() if is_known(types[key])}
     start = empty({**source.place, **row_number, **typed})
-    listings = (
-        frozenset(["source_images"])
-        if any(select.args.get("joins") for select in (branch.select for branch in branches))
-        else frozenset()
-    )
+    listings = frozenset(["source_images"] if any(branch.select.args.get("joins") for branch in branches) else [])
     kinds: dict[str, list[str]] = {}
     for origin in origins:
         kinds.setdefault(origin.column, []).append(origin.type)
@@ -233,7 +229,7 @@ def _canonical_modality(
         .where(exp.EQ(this=exp.column("dataset"), expression=text(dataset.name)))
     )
     values["modality"] = exp.Coalesce(this=given, expressions=[exp.column("image_modality")])
-    unknown = exp.Case().when(exp.Is(this=given.copy(), expression=exp.Null()), values["tissue_id"].copy())
+    unknown = exp.Case().when(is_null(given), values["tissue_id"].copy())
     matches = exp.EQ(this=unknown, expression=exp.column("image_tissue_id"))
     return select.join(seen.subquery("seen"), on=matches, join_type="left").distinct()
 
