@@ -12,7 +12,7 @@ from spora_db.errors import FileFormatError
 from spora_db.files.writing import atomic_path
 
 METADATA_KEY = "spora_db"
-PARQUET_FAILURES: tuple[type[Exception], ...] = (pa.ArrowException, OSError, ValueError, OverflowError)
+PARQUET_FAILURES = (pa.ArrowException, OSError, ValueError, OverflowError)
 """What pyarrow raises on files that are broken, and on no others."""
 
 

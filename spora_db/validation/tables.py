@@ -18,7 +18,6 @@ from spora_db.sqltext.names import fold
 from spora_db.validation.findings import Finding, Severity
 from spora_db.validation.rules import broken
 
-UNREADABLE: tuple[type[Exception], ...] = (*PARQUET_FAILURES, MemoryError)
 MOST_BYTES: Final = 2**36
 ENCODER_ROWS: Final = 1_000_000
 _UNNAMED = re.compile(r"Unnamed: [0-9]+")
@@ -203,6 +202,6 @@ def _unreadable(path: Path) -> str | None:
                 return f"It claims {claimed:,} bytes; at most {MOST_BYTES:,} are read."
             for _ in file.iter_batches(batch_size=65_536):
                 pass
-    except UNREADABLE as error:
+    except (*PARQUET_FAILURES, MemoryError) as error:
         return f"Its rows cannot be read: {error}"
     return None
