@@ -114,11 +114,8 @@ def _tonsil(rng: Rng, shape: tuple[int, int], *, tumour: float) -> UInt8:
     regions[mask & (septa < 0.07)] = STROMA
     wobble = 0.1 * smooth_noise(rng, shape, scale=38)
     for at_row, at_col in _jittered_grid(rng, shape, spacing=165.0, jitter=0.16):
-        radius, axis, light = (
-            portable.uniform(rng, 38, 62),
-            portable.uniform(rng, 0, np.pi),
-            portable.uniform(rng, 0, 2 * np.pi),
-        )
+        bounds = ((38, 62), (0, np.pi), (0, 2 * np.pi))
+        radius, axis, light = (portable.uniform(rng, *between) for between in bounds)
         window, down, right = _window(shape, at_row, at_col, reach=110)
         along, across = _turned(down, right, axis)
         distance = portable.hypot(along / np.float32(1.2), across) / np.float32(radius) + wobble[window]
@@ -146,11 +143,8 @@ def _add_vessels(rng: Rng, regions: UInt8, angle: Float32, *, count: int) -> Non
         return
     for start in rng.choice(place, size=count):
         at_row, at_col = divmod(int(start), regions.shape[1])
-        radius, axis, flat = (
-            portable.uniform(rng, 6, 15),
-            portable.uniform(rng, 0, np.pi),
-            portable.uniform(rng, 0.55, 1.0),
-        )
+        bounds = ((6, 15), (0, np.pi), (0.55, 1.0))
+        radius, axis, flat = (portable.uniform(rng, *between) for between in bounds)
         window, down, right = _window(regions.shape, at_row, at_col, reach=30)
         along, across = _turned(down, right, axis)
         distance = portable.hypot(along, across / np.float32(flat))

@@ -31,17 +31,14 @@ SPLITS = ("train", "test", "val", "train", "train")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TissuePlan:
-    """Everything about one tissue that is known before its pixels; `number` counts from 0 within the cohort."""
+    """Everything about one tissue that is known before its pixels; `row` is its row of tissues.parquet."""
 
-    number: int
     tissue_id: str
-    patient_id: str
-    specimen_id: str
     height: int
     width: int
     tumour: float
     measured: tuple[bool, ...]
-    clinical: dict[str, Any]
+    row: dict[str, Any]
     rng: Rng
 
 
@@ -142,18 +139,20 @@ def _plan_tissues(cohort: Cohort, *, seed: Sequence[int], tissues: int, size: in
         grade = None if benign else int(person.integers(1, 4))
         patient_id = f"{cohort.name[0]}{patient + 1:03d}"
         specimen_id = f"{number + 1:04d}"
+        tissue_id = f"{cohort.name}_{patient_id}_{specimen_id}"
         height, width = (round(size * uniform(rng, 0.9, 1.1)) for _ in range(2))
         plans.append(
             TissuePlan(
-                number=number,
-                tissue_id=f"{cohort.name}_{patient_id}_{specimen_id}",
-                patient_id=patient_id,
-                specimen_id=specimen_id,
+                tissue_id=tissue_id,
                 height=height,
                 width=width,
                 tumour=0.0 if benign else uniform(rng, 0.32, 0.5) * (1.0 if cohort.organ == "lung" else 0.6),
                 measured=tuple(number != 1 or channel.name != cohort.absent for channel in cohort.channels),
-                clinical={
+                row={
+                    "tissue_id": tissue_id,
+                    "dataset": cohort.name,
+                    "patient_id": patient_id,
+                    "specimen_id": specimen_id,
                     "split": SPLITS[patient % len(SPLITS)],
                     "organ": cohort.organ,
                     "cancer_type": diagnosis,
@@ -205,7 +204,7 @@ def _write_tissue(root: Path, cohort: Cohort, plan: TissuePlan, encoder: dict[st
     """Simulate, stain and write one tissue; return its rows of cells.parquet."""
     import pyarrow as pa
 
-    glands = plan.clinical["cancer_type"] == "LUAD"
+    glands = plan.row["cancer_type"] == "LUAD"
     shape = (plan.height, plan.width)
     anatomy = simulate(plan.rng, shape, organ=cohort.organ, tumour=plan.tumour, glands=glands)
     sites = find_sites(plan.rng, anatomy)
@@ -245,11 +244,7 @@ def _write_image(path: Path, image: "np.ndarray[Any, np.dtype[Any]]", names: Seq
 
 def _write_masks(root: Path, tissue_id: str, anatomy: Anatomy, ids: "np.ndarray[Any, np.dtype[np.int64]]") -> None:
     kinds = np.concatenate([[0], ids]).astype(np.uint8)
-    masks = {
-        "tissue": anatomy.mask,
-        "instances": anatomy.cells,
-        TASK: kinds[anatomy.cells],
-    }
+    masks = {"tissue": anatomy.mask, "instances": anatomy.cells, TASK: kinds[anatomy.cells]}
     for kind, mask in masks.items():
         np.savez_compressed(mask_folder(root, kind, mpp=MPP) / f"{tissue_id}.npz", mask=mask)
 
@@ -266,18 +261,7 @@ def _tissue_table(cohort: Cohort, plans: Sequence[TissuePlan]) -> "pa.Table":
             ("sex", pa.string()),
         ]
     )
-    rows = [
-        {
-            "tissue_id": plan.tissue_id,
-            "dataset": cohort.name,
-            "patient_id": plan.patient_id,
-            "specimen_id": plan.specimen_id,
-            "modality": modality,
-            **plan.clinical,
-        }
-        for plan in plans
-        for modality in (cohort.modality, "he")
-    ]
+    rows = [plan.row | {"modality": modality} for plan in plans for modality in (cohort.modality, "he")]
     return pa.Table.from_pylist(rows, schema=schema)
 
 

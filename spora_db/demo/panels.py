@@ -88,11 +88,6 @@ B_CELLS = ("B cell", "Germinal centre B cell")
 HELPERS = ("CD4 T cell", "Regulatory T cell", "Follicular T cell")
 
 
-def levels(*names: str, level: float = 1.0) -> dict[str, float]:
-    """Return the same expression level for several cell types."""
-    return dict.fromkeys(names, level)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
     """Where a protein sits and which cell types express it; `positive` is the share of a type's cells that do."""
@@ -103,7 +98,7 @@ class Marker:
     matrix: float = 0.0
 
 
-_IMMUNE = levels(*T_CELLS, *B_CELLS) | {"Macrophage": 0.7, "Plasma cell": 0.4}
+_IMMUNE = dict.fromkeys((*T_CELLS, *B_CELLS), 1.0) | {"Macrophage": 0.7, "Plasma cell": 0.4}
 MARKERS: Mapping[str, Marker] = {
     "dna": Marker(site="nucleus", expression={cell.name: 0.6 + 0.4 * cell.haematoxylin for cell in CELL_TYPES}),
     "cytokeratin": Marker(site="cytoplasm", expression={"Tumour cell": 1.0, "Epithelial cell": 0.9}),
@@ -111,8 +106,8 @@ MARKERS: Mapping[str, Marker] = {
     "vimentin": Marker(
         site="cytoplasm",
         expression={"Fibroblast": 1.0, "Endothelial cell": 0.9, "Macrophage": 0.6, "Smooth muscle cell": 0.5}
-        | levels(*T_CELLS, level=0.25)
-        | levels("Follicular dendritic cell", level=0.4),
+        | dict.fromkeys(T_CELLS, 0.25)
+        | dict.fromkeys(("Follicular dendritic cell",), 0.4),
         matrix=0.12,
     ),
     "actin": Marker(
@@ -124,8 +119,8 @@ MARKERS: Mapping[str, Marker] = {
     "collagen": Marker(site="matrix", expression={"Fibroblast": 0.3}, matrix=0.9),
     "CD31": Marker(site="membrane", expression={"Endothelial cell": 1.0, "Macrophage": 0.06}),
     "CD45": Marker(site="membrane", expression=_IMMUNE),
-    "CD3": Marker(site="membrane", expression=levels(*T_CELLS)),
-    "CD4": Marker(site="membrane", expression=levels(*HELPERS) | {"Macrophage": 0.25}),
+    "CD3": Marker(site="membrane", expression=dict.fromkeys(T_CELLS, 1.0)),
+    "CD4": Marker(site="membrane", expression=dict.fromkeys(HELPERS, 1.0) | {"Macrophage": 0.25}),
     "CD8": Marker(site="membrane", expression={"CD8 T cell": 1.0}),
     "FOXP3": Marker(site="nucleus", expression={"Regulatory T cell": 1.0}),
     "CD20": Marker(site="membrane", expression={"B cell": 1.0, "Germinal centre B cell": 0.75}),
@@ -134,7 +129,7 @@ MARKERS: Mapping[str, Marker] = {
     "HLA-DR": Marker(
         site="membrane",
         expression={"Macrophage": 1.0, "Follicular dendritic cell": 0.6, "Tumour cell": 0.3}
-        | levels(*B_CELLS, level=0.7),
+        | dict.fromkeys(B_CELLS, 0.7),
         positive={"Tumour cell": 0.3},
     ),
     "PD-1": Marker(
@@ -144,11 +139,11 @@ MARKERS: Mapping[str, Marker] = {
     ),
     "Ki-67": Marker(
         site="nucleus",
-        expression=levels(*TYPE_NAMES),
-        positive=levels(*TYPE_NAMES, level=0.03)
+        expression=dict.fromkeys(TYPE_NAMES, 1.0),
+        positive=dict.fromkeys(TYPE_NAMES, 0.03)
         | {"Germinal centre B cell": 0.75, "Tumour cell": 0.28, "Epithelial cell": 0.1},
     ),
-    "noise": Marker(site="cytoplasm", expression=levels(*TYPE_NAMES, level=0.02)),
+    "noise": Marker(site="cytoplasm", expression=dict.fromkeys(TYPE_NAMES, 0.02)),
 }
 
 

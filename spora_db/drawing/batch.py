@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from matplotlib.axes import Axes
 
 from spora_db.arrays import Float32
 from spora_db.drawing.arguments import wrong_kind
+from spora_db.drawing.canvas import scale_bar, show
 from spora_db.drawing.composite import as_planes, brightfield, composite, contrast_limits
 from spora_db.drawing.contrast import Limits, set_limits
 from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels
@@ -29,14 +30,9 @@ class Entry:
     shown: tuple[tuple[Shown, ...], ...]
 
     @property
-    def first(self) -> Sample:
-        """The sample that gives the caption."""
-        return self.samples[0]
-
-    @property
     def place(self) -> tuple[str, str, int, int] | None:
         """Dataset, tissue, row and col; None for a whole tissue."""
-        sample = self.first
+        sample = self.samples[0]
         if sample.get("row") is None:
             return None
         return str(sample["dataset"]), str(sample["tissue_id"]), int(sample["row"]), int(sample["col"])
@@ -86,18 +82,13 @@ def panels_of(places: Sequence[Sequence[Sample]], views: Sequence[TissueView] = 
 
 def make_entries(places: Sequence[Sequence[Sample]], markers: Markers | None) -> list[Entry]:
     """Return the places of the sheet, with the channels shown of each."""
-    return [
-        Entry(
-            samples=tuple(parts),
-            shown=tuple(
-                ()
-                if is_rgb(str(part["modality"]))
-                else choose_channels(part["channel_names"], part.get("uniprot_ids"), markers=markers)
-                for part in parts
-            ),
-        )
-        for parts in places
-    ]
+
+    def shown(part: Sample) -> tuple[Shown, ...]:
+        if is_rgb(str(part["modality"])):
+            return ()
+        return choose_channels(part["channel_names"], part.get("uniprot_ids"), markers=markers)
+
+    return [Entry(samples=tuple(parts), shown=tuple(map(shown, parts))) for parts in places]
 
 
 def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dict[Key, Float32]:
@@ -110,21 +101,21 @@ def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dic
     limits
         Levels set by the user, which go before those of the pixels.
     """
+    parts = [part for entry in entries for part in zip(entry.samples, entry.shown, strict=True)]
     planes: dict[Key, list[Float32]] = {}
-    for entry in entries:
-        for sample, shown in zip(entry.samples, entry.shown, strict=True):
-            for channel in shown:
-                key = (str(sample["dataset"]), str(sample["modality"]), channel.name)
-                planes.setdefault(key, []).append(as_planes(sample["image"])[channel.index][None])
+    for sample, shown in parts:
+        for key, channel in zip(_keys(sample, shown), shown, strict=True):
+            planes.setdefault(key, []).append(as_planes(sample["image"])[channel.index][None])
     found = {key: contrast_limits(images)[0] for key, images in planes.items()}
-    for entry in entries if limits else ():
-        for sample, shown in zip(entry.samples, entry.shown, strict=True):
-            panel = (sample["channel_names"], sample.get("uniprot_ids"))
-            place = (str(sample["dataset"]), str(sample["modality"]))
-            keys = [(*place, channel.name) for channel in shown]
-            levels = np.array([found[key] for key in keys], dtype=np.float32)
-            found.update(zip(keys, set_limits(levels, shown, panel, limits), strict=True))
+    for sample, shown in parts if limits else ():
+        keys, panel = _keys(sample, shown), (sample["channel_names"], sample.get("uniprot_ids"))
+        levels = np.array([found[key] for key in keys], dtype=np.float32)
+        found.update(zip(keys, set_limits(levels, shown, panel, limits), strict=True))
     return found
+
+
+def _keys(sample: Sample, shown: Sequence[Shown]) -> list[Key]:
+    return [(str(sample["dataset"]), str(sample["modality"]), channel.name) for channel in shown]
 
 
 def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:
@@ -138,9 +129,29 @@ def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:
     return [(" / ".join(known), colour) for colour, known in names.items()]
 
 
-def picture_of(sample: Mapping[str, Any], shown: Sequence[Shown], limits: npt.ArrayLike | None = None) -> Float32:
-    """Return one sample as RGB of shape (H, W, 3): a composite of the channels shown, or brightfield."""
-    if is_rgb(str(sample["modality"])):
-        return brightfield(sample["image"], spec=sample.get("spec"))
-    planes = as_planes(sample["image"])[[channel.index for channel in shown]]
-    return composite(planes, [channel.colour for channel in shown], limits=limits)
+def draw_sample(
+    axes: Axes, sample: Sample, shown: Sequence[Shown], limits: Mapping[Key, Float32], *, mpp: float | None
+) -> tuple[int, int]:
+    """Draw one sample, a composite of the channels shown or brightfield; return its height and width.
+
+    Parameters
+    ----------
+    axes
+        Where.
+    sample, shown, limits
+        What, its channels, and their contrast as `shared_limits` found it.
+    mpp
+        Microns per pixel, for a scale bar; None for none.
+    """
+    dark = not is_rgb(str(sample["modality"]))
+    if dark:
+        planes = as_planes(sample["image"])[[channel.index for channel in shown]]
+        bounds = np.array([limits[key] for key in _keys(sample, shown)]).reshape(-1, 3)
+        picture = composite(planes, [channel.colour for channel in shown], limits=bounds)
+    else:
+        picture = brightfield(sample["image"], spec=sample.get("spec"))
+    show(axes, picture)
+    height, width = picture.shape[:2]
+    if mpp is not None:
+        scale_bar(axes, width=width, height=height, mpp=float(mpp), dark=dark)
+    return height, width

@@ -28,7 +28,7 @@ def write_caption(
     room
         Inches for a line. Where they are few, the position is left out first; the number is never cut.
     """
-    dataset, tissue = str(entry.first["dataset"]), str(entry.first["tissue_id"])
+    dataset, tissue = (str(entry.samples[0][name]) for name in ("dataset", "tissue_id"))
     name = tissue if tissue.startswith(dataset) else f"{dataset}{DOT}{tissue}"
     page.text(left, tops[0], text=name, size=sizes[0], weight="bold", room=room)
     modalities = " + ".join(modality_name(str(part["modality"])) for part in entry.samples)
@@ -43,7 +43,7 @@ def _facts(entry: Entry) -> list[str]:
     """Return what tells a place from the others of its tissue, the most telling first."""
     if entry.place is None:
         return ["whole tissue"]
-    known = [(kind, entry.first.get(f"{kind}_id")) for kind in ("tile", "cell")]
+    known = [(kind, entry.samples[0].get(f"{kind}_id")) for kind in ("tile", "cell")]
     numbers = [f"{kind} {number}" for kind, number in known if number is not None and number != -1]
     return [*numbers, f"row {entry.place[2]}, col {entry.place[3]}"]
 

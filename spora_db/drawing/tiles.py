@@ -5,20 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from spora_db.arrays import AnyArray, Bools
-from spora_db.drawing.batch import (
-    Entry,
-    legend_of,
-    make_entries,
-    panels_of,
-    picture_of,
-    shared_limits,
-    split_samples,
-)
-from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, scale_bar, show, wrap_legend
+from spora_db.drawing.batch import draw_sample, legend_of, make_entries, panels_of, shared_limits, split_samples
+from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, wrap_legend
 from spora_db.drawing.captions import write_caption
 from spora_db.drawing.contrast import Limits, check_limits
 from spora_db.drawing.markers import spell_markers
@@ -89,42 +80,28 @@ def tile(
         width=width + 2 * MARGIN, height=HEAD + panel + MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
     )
     write_caption(page, entry, left=MARGIN, tops=(0.25, 0.5), sizes=(11, 8.5), room=width)
-    for number, part in enumerate(entry.samples):
-        axes = page.axes(MARGIN + number * (panel + GAP), HEAD, width=panel, height=panel)
-        _draw(axes, entry, number, bounds=bounds, mask=mask, mpp=mpp)
+    for number, (part, shown) in enumerate(zip(entry.samples, entry.shown, strict=True)):
+        left = MARGIN + number * (panel + GAP)
+        axes = page.axes(left, HEAD, width=panel, height=panel)
+        draw_sample(axes, part, shown, bounds, mpp=part.get("mpp", mpp))
+        if mask is not None:
+            _outline(axes, part, mask)
         if len(entry.samples) > 1:
-            place = MARGIN + number * (panel + GAP)
-            page.text(place, HEAD - 0.17, text=modality_name(str(part["modality"])), size=7.5, colour=FAINT)
+            page.text(left, HEAD - 0.17, text=modality_name(str(part["modality"])), size=7.5, colour=FAINT)
     page.legend(MARGIN, HEAD + panel + 0.14, rows=chips)
     return page.save(path)
 
 
-def _draw(
-    axes: Axes,
-    entry: Entry,
-    number: int,
-    *,
-    bounds: Mapping[tuple[str, str, str], npt.ArrayLike],
-    mask: str | None,
-    mpp: float | None,
-) -> None:
-    sample, shown = entry.samples[number], entry.shown[number]
-    keys = [(str(sample["dataset"]), str(sample["modality"]), channel.name) for channel in shown]
-    picture = picture_of(sample, shown, np.array([bounds[key] for key in keys]).reshape(-1, 3))
-    show(axes, picture)
-    dark = not is_rgb(str(sample["modality"]))
-    if mask is not None:
-        kinds = sample.get("masks", {})
-        if mask not in kinds:
-            raise unknown("mask", mask, kinds, where="the sample; ask for it with query.with_masks(...)")
-        edges = _edges(np.asarray(kinds[mask]))
-        overlay = np.zeros((*edges.shape, 4), dtype=np.float32)
-        overlay[..., :3] = 1.0 if dark else 0.0
-        overlay[..., 3] = 0.75 * edges
-        axes.imshow(overlay, extent=(0, edges.shape[1], edges.shape[0], 0), interpolation="nearest")
-    resolution = sample.get("mpp", mpp)
-    if resolution is not None:
-        scale_bar(axes, width=picture.shape[1], height=picture.shape[0], mpp=float(resolution), dark=dark)
+def _outline(axes: Axes, sample: Mapping[str, Any], mask: str) -> None:
+    """Draw the edges of a mask's labels over a sample."""
+    kinds = sample.get("masks", {})
+    if mask not in kinds:
+        raise unknown("mask", mask, kinds, where="the sample; ask for it with query.with_masks(...)")
+    edges = _edges(np.asarray(kinds[mask]))
+    overlay = np.zeros((*edges.shape, 4), dtype=np.float32)
+    overlay[..., :3] = 0.0 if is_rgb(str(sample["modality"])) else 1.0
+    overlay[..., 3] = 0.75 * edges
+    axes.imshow(overlay, extent=(0, edges.shape[1], edges.shape[0], 0), interpolation="nearest")
 
 
 def _edges(labels: AnyArray) -> Bools:

@@ -13,7 +13,7 @@ from spora_db.drawing.canvas import Picture, picture_format, save_picture
 from spora_db.drawing.charts import COLOURS, GREY, SOFT, TEXT, chart
 from spora_db.drawing.overview import modality_name
 from spora_db.errors import ArgumentError, QueryError, counted
-from spora_db.plot.arguments import check_query
+from spora_db.plot.sources import check_query
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,37 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from spora_db.drawing.arguments import wrong_kind
 from spora_db.drawing.batch import (
     Entry,
     Sample,
+    draw_sample,
     legend_of,
     make_entries,
     panels_of,
-    picture_of,
     shared_limits,
     split_samples,
 )
-from spora_db.drawing.canvas import (
-    FAINT,
-    LEGEND_ROW,
-    MARGIN,
-    Page,
-    Picture,
-    badge,
-    picture_format,
-    scale_bar,
-    show,
-    wrap_legend,
-)
+from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, badge, picture_format, wrap_legend
 from spora_db.drawing.captions import Heading, write_caption
 from spora_db.drawing.contrast import Limits, check_limits
 from spora_db.drawing.markers import spell_markers
 from spora_db.drawing.overview import TissueView, check_view, draw_tissue, modality_name
 from spora_db.errors import ArgumentError, counted
-from spora_db.layout.names import is_rgb
 from spora_db.plot.sources import samples_of
 
 if TYPE_CHECKING:
@@ -107,17 +93,9 @@ def _draw_entries(
         left = MARGIN + column * (grid.entry + SPACE)
         upper = top + row * (grid.panel + CAPTION + ROW_SPACE)
         for position, (sample, shown) in enumerate(zip(entry.samples, entry.shown, strict=True)):
-            keys = [(str(sample["dataset"]), str(sample["modality"]), channel.name) for channel in shown]
-            bounds = np.array([found[key] for key in keys]).reshape(-1, 3)
-            picture = picture_of(sample, shown, bounds)
             axes = page.axes(left + position * (grid.panel + GAP), upper, width=grid.panel, height=grid.panel)
-            show(axes, picture)
-            height, width = picture.shape[:2]
-            resolution = sample.get("mpp", mpp)
-            if resolution is not None and position == 0:
-                scale_bar(
-                    axes, width=width, height=height, mpp=float(resolution), dark=not is_rgb(str(sample["modality"]))
-                )
+            scale = sample.get("mpp", mpp) if position == 0 else None
+            height, width = draw_sample(axes, sample, shown, found, mpp=scale)
             if numbered and position == 0:
                 badge(axes, row=0.035 * height, col=0.035 * width, text=str(number + 1))
         below = upper + grid.panel

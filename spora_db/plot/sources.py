@@ -1,4 +1,4 @@
-"""What a sheet is drawn of: samples as they are, or taken out of a query, a dataset or a collated batch."""
+"""What is drawn: a query; or samples as they are, or taken out of a query, a dataset or a collated batch."""
 
 import itertools
 import os
@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spora_db.drawing.arguments import wrong_kind
+from spora_db.drawing.batch import Sample
 from spora_db.errors import ArgumentError
-from spora_db.plot.arguments import TILES
 
 if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset
     from spora_db.query import SporaQuery
 
-Sample = Mapping[str, Any]
+TILES = "SporaQuery('lake').modality('imc').tiles(size=128, mpp=1.0)"
 DRAWN = 12  # samples of a query, unless the caller says how many
+
+
+def check_query(query: "SporaQuery", *, write: str) -> None:
+    """Refuse what is no query; the message ends with the call that works, `write`."""
+    from spora_db.query import SporaQuery
+
+    if not isinstance(query, SporaQuery):
+        raise wrong_kind(query, expected="a SporaQuery", write=write)
 
 
 def samples_of(

@@ -16,7 +16,7 @@ from spora_db.drawing.markers import choose_channels, spell_markers
 from spora_db.drawing.overview import TissueView, overview, read_thinned, thin_step
 from spora_db.errors import ArgumentError, MaskNotFoundError, QueryError, unknown
 from spora_db.layout.names import is_rgb
-from spora_db.plot.arguments import TILES, check_query
+from spora_db.plot.sources import TILES, check_query
 
 if TYPE_CHECKING:
     from spora_db.images.base import MissingChunks
