@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from sqlglot import exp
 
 from array_reader import ArrayReader
 from job_lakes import write_images
 from lakes import write_zarr
 from spora_db import SporaQuery
+from spora_db.catalog.sql_files import statement
 from spora_db.images import open_image, read_region
 from spora_db.jobs import standardize_lake
 from spora_db.standardization.specs import parse_spec
@@ -187,3 +190,17 @@ def test_reasons_for_dropping_a_channel(lower, upper, mean, std, log1p, reason):
     found = unusable([lower], [upper], [mean], [std], use_mean_std=True, method=method)
     assert found.tolist() == [reason]
     assert set(REMEDIES) == set(REASONS[1:])
+
+
+@pytest.mark.parametrize("method", ["quantile_clipping", "quantile_clipping_log1p"])
+@pytest.mark.parametrize("statistic", ["upper_quantiles", "lower_quantiles", "means", "stds"])
+def test_the_check_in_sql_drops_what_python_drops(statistic, method):
+    values = np.array([np.nan, np.inf, 0, 1e-3, 5, 1e38, 1e39, *([] if statistic == "stds" else [-1e39, -2, -1, -0.5])])
+    rule = statement("checks", "statistics_dropped").find(exp.Case).sql("duckdb")
+    row = f"'global' AS level, '{statistic}' AS statistic, '{method}/uq_0.99_image' AS spec"
+    query = f"SELECT ({rule}) IS NOT NULL FROM (SELECT unnest($values::DOUBLE[]) AS channel_value, {row})"
+    told = [dropped for (dropped,) in duckdb.execute(query, {"values": values.tolist()}).fetchall()]
+    good = {"lower_quantiles": 0.0, "upper_quantiles": 1.0, "means": 1.0, "stds": 1.0}
+    with np.errstate(over="ignore"):  # samples are float32
+        given = [np.where(name == statistic, values, value).astype(np.float32) for name, value in good.items()]
+    assert told == (unusable(*given, use_mean_std=True, method=method) > 0).tolist()

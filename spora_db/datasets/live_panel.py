@@ -11,7 +11,7 @@ from spora_db.arrays import Bools, Int64
 from spora_db.datasets.panel_masks import FollowingMask, is_missing, truths
 from spora_db.errors import ArgumentError, unknown
 from spora_db.plan.planes import wrong_planes
-from spora_db.selection import ChannelKind
+from spora_db.selection import PANEL_RULES, ChannelKind
 from spora_db.sqltext.accessions import ACCESSION_PATTERNS
 
 ACCESSION = re.compile(ACCESSION_PATTERNS["published"])
@@ -102,9 +102,10 @@ class LivePanel:
 
     def kind(self, kind: ChannelKind) -> Bools:
         """Return the channels of a kind, before asking what was measured, bool of shape (panel,)."""
-        if kind == "complete":
-            return np.ones(len(self._order), np.bool_)
-        return self.qc_mask if kind == "qc_filtered" else self.qc_mask & self.uniprot_mask
+        found = np.ones(len(self._order), np.bool_)
+        for name in PANEL_RULES[kind]:
+            found &= self.qc_mask if name == "qc_pass" else self.uniprot_mask
+        return found
 
     def measured_in(self, tissue_id: str) -> Bools:
         """Return the channels measured in a tissue, bool of shape (panel,).

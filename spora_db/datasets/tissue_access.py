@@ -12,7 +12,7 @@ from spora_db.datasets.numbers import whole
 from spora_db.datasets.patients import tissues_of
 from spora_db.errors import ArgumentError
 from spora_db.samples.image_plan import ImagePlan
-from spora_db.selection import CHANNEL_KINDS, ChannelKind
+from spora_db.selection import PANEL_RULES, ChannelKind
 from spora_db.selection.arguments import checked_choice
 
 Region = tuple[int, int, int]
@@ -161,7 +161,7 @@ class TissueAccess(CohortImages):
 
     def _kind(self, kind: str | None) -> ChannelKind:
         """Check a kind."""
-        return checked_choice(self.default_kind if kind is None else kind, options=CHANNEL_KINDS, kind="kind")
+        return checked_choice(self.default_kind if kind is None else kind, options=tuple(PANEL_RULES), kind="kind")
 
     def _size(self) -> int:
         """Return the tile size."""

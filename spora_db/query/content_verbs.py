@@ -7,8 +7,8 @@ from spora_db.catalog.aliases import read_aliases
 from spora_db.errors import ArgumentError
 from spora_db.query.question import Question
 from spora_db.selection import (
-    CHANNEL_KINDS,
     MISSING_STATISTICS,
+    PANEL_RULES,
     Accessions,
     CellChoice,
     CellSource,
@@ -98,7 +98,7 @@ class ContentVerbs(Question):
         return self._with(
             channels=ChannelChoice(
                 **markers,
-                kind=checked_choice(kind, options=CHANNEL_KINDS, kind="kind of channels"),
+                kind=checked_choice(kind, options=tuple(PANEL_RULES), kind="kind of channels"),
                 at_least=at_least,
                 aliases=read_aliases(aliases),
                 replace_nuclear=nuclear,

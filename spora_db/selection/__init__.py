@@ -1,8 +1,8 @@
 """What a query asks for, and the one SELECT that answers it."""
 
 from spora_db.selection.values import (
-    CHANNEL_KINDS,
     MISSING_STATISTICS,
+    PANEL_RULES,
     CellChoice,
     CellSource,
     ChannelChoice,
@@ -19,8 +19,8 @@ from spora_db.selection.values import (
 from spora_db.sqltext.accessions import Accessions
 
 __all__ = [
-    "CHANNEL_KINDS",
     "MISSING_STATISTICS",
+    "PANEL_RULES",
     "Accessions",
     "CellChoice",
     "CellSource",

@@ -2,7 +2,7 @@
 
 from sqlglot import exp
 
-from spora_db.selection import ChannelChoice
+from spora_db.selection.values import PANEL_RULES, ChannelChoice, ChannelProperty
 from spora_db.sqltext.accessions import ACCESSION_PATTERNS
 from spora_db.sqltext.dialect import DIALECT
 
@@ -25,12 +25,12 @@ def kind_condition(choice: ChannelChoice, *, table: str) -> str:
     >>> kind_condition(ChannelChoice(kind="qc_filtered"), table="c")
     'c.qc_pass'
     """
-    if choice.kind == "complete":
-        return "TRUE"
-    if choice.kind == "qc_filtered":
-        return f"{table}.qc_pass"
-    pattern = ACCESSION_PATTERNS[choice.accessions]
-    return f"{table}.qc_pass AND regexp_full_match({accession(choice, table=table)}, '{pattern}')"
+    effective, pattern = accession(choice, table=table), ACCESSION_PATTERNS[choice.accessions]
+    properties: dict[ChannelProperty, str] = {
+        "qc_pass": f"{table}.qc_pass",
+        "has_accession": f"regexp_full_match({effective}, '{pattern}')",
+    }
+    return " AND ".join(properties[name] for name in PANEL_RULES[choice.kind]) or "TRUE"
 
 
 def panel_select(choice: ChannelChoice) -> exp.Select:

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 Unit = Literal["tile", "tissue", "cell"]
 CellSource = Literal["table", "masks"]
 ChannelKind = Literal["complete", "qc_filtered", "uniprot_filtered"]
+ChannelProperty = Literal["qc_pass", "has_accession"]
 StatsLevel = Literal["image", "global"]
 MissingStatistics = Literal["error", "drop_channel", "drop_tissue", "global", "defer"]
 MissingModality = Literal["drop", "keep"]
 
-CHANNEL_KINDS: tuple[ChannelKind, ...] = ("complete", "qc_filtered", "uniprot_filtered")
+PANEL_RULES: dict[ChannelKind, tuple[ChannelProperty, ...]] = {
+    "complete": (),
+    "qc_filtered": ("qc_pass",),
+    "uniprot_filtered": ("qc_pass", "has_accession"),
+}
+"""The kinds of channels, and what a measured channel of each has: a row adds a kind to queries and datasets alike."""
 MISSING_STATISTICS: tuple[MissingStatistics, ...] = ("error", "drop_channel", "drop_tissue", "global")
 
 

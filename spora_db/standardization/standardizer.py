@@ -253,7 +253,9 @@ def build_standardizer(
     if spec.needs_statistics:
         statistics_folder(folder, spec)
     elif spec.method != "identity":
-        raise ArgumentError(f"{str(spec)!r} standardizes RGB images; use spora_db.standardize.rgb_transform for those.")
+        raise ArgumentError(
+            f"{str(spec)!r} standardizes RGB images; use spora_db.standardization.transform.rgb_transform for those."
+        )
     if verbose:
         import logging
 

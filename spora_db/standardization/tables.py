@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-QUANTILE_TABLES: Final = ("upper_quantiles", "lower_quantiles")
 MOMENT_TABLES: Final = ("means", "stds")
 
 
@@ -50,7 +49,7 @@ class Statistics:
 
     @property
     def usable(self) -> Bools:
-        """Which channels can be standardized, bool of shape (C,); see :func:`spora_db.standardize.usable_channels`."""
+        """Which channels can be standardized, bool of shape (C,); see :func:`usable_channels`."""
         return usable_channels(
             self.lower, self.upper, self.mean, self.std, use_mean_std=self.use_mean_std, method=self.spec.method
         )

@@ -17,28 +17,33 @@ KEEP: Final = (
 )
 """What can be done about any channel that statistics drop."""
 
-REASONS: Final[tuple[str, ...]] = (
-    "",
-    "the upper quantile is 0",
-    "the upper quantile is negative",
-    "the upper quantile is NaN, infinite or beyond float32",
-    "the lower quantile is NaN, infinite or beyond float32",
-    "the lower quantile is -1 or less, where log1p has no value",
-    "the mean or the standard deviation is NaN, infinite or beyond float32",
-    "the standard deviation is 0: the channel is constant",
-)
-"""Why a channel cannot be standardized, by the numbers of `unusable`."""
+ANEW: Final = f"mend such pixels and compute statistics anew, or {KEEP}"
 
-REMEDIES: Final[Mapping[str, str]] = {
-    REASONS[1]: f"compute statistics of a higher quantile (spora-db standardize --upper-quantile 0.999), or {KEEP}",
-    REASONS[2]: f"add what was subtracted from the pixels and compute statistics anew, or {KEEP}",
-    REASONS[3]: f"mend such pixels and compute statistics anew, or {KEEP}",
-    REASONS[4]: f"mend such pixels and compute statistics anew, or {KEEP}",
-    REASONS[5]: f"take quantile_clipping, or no lower quantile, or {KEEP}",
-    REASONS[6]: f"mend such pixels and compute statistics anew, or {KEEP}",
-    REASONS[7]: KEEP,
-}
-"""What to do about each of the reasons."""
+FAULTS: Final[tuple[tuple[str, str], ...]] = (
+    ("", ""),
+    (
+        "the upper quantile is 0",
+        f"compute statistics of a higher quantile (spora-db standardize --upper-quantile 0.999), or {KEEP}",
+    ),
+    (
+        "the upper quantile is negative",
+        f"add what was subtracted from the pixels and compute statistics anew, or {KEEP}",
+    ),
+    ("the upper quantile is NaN, infinite or beyond float32", ANEW),
+    ("the lower quantile is NaN, infinite or beyond float32", ANEW),
+    (
+        "the lower quantile is -1 or less, where log1p has no value",
+        f"take quantile_clipping, or no lower quantile, or {KEEP}",
+    ),
+    ("the mean or the standard deviation is NaN, infinite or beyond float32", ANEW),
+    ("the standard deviation is 0: the channel is constant", KEEP),
+)
+"""Why a channel cannot be standardized, by the numbers of `unusable`, and what to do about it.
+
+``sql/checks/statistics_dropped.sql`` says the same of tables, in words of its own; a test compares the two.
+"""
+REASONS: Final = tuple(reason for reason, _ in FAULTS)
+REMEDIES: Final[Mapping[str, str]] = dict(FAULTS[1:])
 
 
 def unusable(

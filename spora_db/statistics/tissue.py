@@ -164,7 +164,7 @@ def digit_counts(reader: "ImageReader", pages: Int64, mask: Bools, *, search: Se
     Returns
     -------
     counts, broken
-        As of :class:`spora_db.quantiles.DigitCounter`.
+        As of :class:`DigitCounter`.
     """
     counter = DigitCounter(search)
     for values, slots in masked_values(reader, pages, mask):
