@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from spora_db.plan import Plan as Plan
     from spora_db.query import SporaQuery as SporaQuery
     from spora_db.standardization.filters import FilterFactory as FilterFactory
-    from spora_db.standardization.specs import register_standardizer as register_standardizer
+    from spora_db.standardization.methods import register_standardizer as register_standardizer
     from spora_db.standardization.standardizer import build_standardizer as build_standardizer
     from spora_db.tiling import tile_grid as tile_grid
     from spora_db.tiling import tile_mask as tile_mask
@@ -92,7 +92,7 @@ _HOMES = {
         "plan": "Plan",
         "query": "SporaQuery",
         "standardization.filters": "FilterFactory",
-        "standardization.specs": "register_standardizer",
+        "standardization.methods": "register_standardizer",
         "standardization.standardizer": "build_standardizer",
         "tiling": "tile_grid tile_mask",
         "tiling.published": "Tile best_mask_tiling_try_to_stop get_grid_tile",

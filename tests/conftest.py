@@ -39,7 +39,7 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def own_registry() -> Iterator[None]:
     """Forget after every test the standardizers that it registered: another test may use a name for something else."""
-    from spora_db.standardization.specs import _registered
+    from spora_db.standardization.methods import _registered
 
     before = dict(_registered)
     yield

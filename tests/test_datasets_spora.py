@@ -23,7 +23,7 @@ from spora_db.datasets import (
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.jobs import standardize_lake
 from spora_db.loading.collates import collate_list
-from spora_db.standardization import specs
+from spora_db.standardization import methods
 from spora_db.standardization.specs import parse_spec
 
 SPEC = "quantile_clipping/uq_0.99_image"
@@ -299,7 +299,7 @@ def test_a_registered_standardizer_works_everywhere(tmp_path, monkeypatch):
     assert torch.allclose(applied, found.image, atol=1e-6)
     assert torch.equal(dataset.query().to_torch()[9]["image"], dataset.get_tile("alpha_0001", 0).image)
     tile, handed_over = dataset.get_tile("alpha_0001", 0).image, pickle.dumps((dataset, dataset.query().to_torch()))
-    monkeypatch.setattr(specs, "_registered", {})  # as in a worker started by spawn
+    monkeypatch.setattr(methods, "_registered", {})  # as in a worker started by spawn
     copy, plan = pickle.loads(handed_over)
     assert torch.equal(copy.get_tile("alpha_0001", 0).image, tile)
     assert torch.equal(plan[9]["image"], tile)

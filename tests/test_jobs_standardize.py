@@ -15,7 +15,8 @@ from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, Unkno
 from spora_db.files.parquet import read_provenance
 from spora_db.images import open_image, read_region
 from spora_db.jobs import Shard, engines, standardize_lake
-from spora_db.standardization.specs import Spec, parse_spec, register_standardizer
+from spora_db.standardization.methods import register_standardizer
+from spora_db.standardization.specs import Spec, parse_spec
 
 IMAGE, GLOBAL = "quantile_clipping/uq_0.99_image", "quantile_clipping/uq_0.99_global"
 FOLDER = "cohort/imc/1_0mpp/standardization"

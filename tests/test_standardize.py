@@ -19,8 +19,10 @@ from spora_db.errors import (
     UnknownNameError,
 )
 from spora_db.standardization.filters import FilterFactory
-from spora_db.standardization.specs import Spec, _registered, parse_spec, register_standardizer
-from spora_db.standardization.standardize import standardize_block, standardize_region, warm_up
+from spora_db.standardization.methods import _registered, register_standardizer
+from spora_db.standardization.regions import standardize_region
+from spora_db.standardization.specs import Spec, parse_spec
+from spora_db.standardization.standardize import standardize_block, warm_up
 from spora_db.standardization.standardizer import build_standardizer
 from spora_db.standardization.tables import load_statistics
 from spora_db.standardization.transform import Transform, rgb_transform

@@ -15,12 +15,14 @@ from array_reader import ArrayReader
 from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownNameError, WriteError
 from spora_db.files.parquet import read_provenance
-from spora_db.standardization.specs import parse_spec, register_standardizer
+from spora_db.standardization.methods import register_standardizer
+from spora_db.standardization.specs import parse_spec
 from spora_db.standardization.tables import load_statistics
 from spora_db.statistics import StatisticsPlan, StatisticsUnit, quantiles, statistics
+from spora_db.statistics.keys import KeyKind
 from spora_db.statistics.moments import Moments, MomentSums
 from spora_db.statistics.plan import Round, first_round
-from spora_db.statistics.quantiles import DigitCounter, KeyKind, Search
+from spora_db.statistics.search import DigitCounter, Search
 from spora_db.statistics.tissue import tissue_statistics
 from statistics_driver import compute_statistics, write_statistics
 

@@ -15,7 +15,7 @@ from spora_db.datasets.tissue_access import Region
 from spora_db.errors import ArgumentError, unknown
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.selection import ChannelKind, Selection, StandardizationChoice
-from spora_db.standardization.specs import RGB_PRESETS
+from spora_db.standardization.methods import RGB_PRESETS
 
 
 class BrightfieldImagingDataset(BaseImagingDataset):

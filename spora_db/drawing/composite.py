@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32
 from spora_db.errors import ArgumentError, unknown
-from spora_db.standardization.specs import RGB_PRESETS
+from spora_db.standardization.methods import RGB_PRESETS
 
 BRIGHTNESS = 0.10  # mean level of a channel; six of them add up to a picture that is neither dark nor washed out
 GAMMA = (1.0, 3.5)

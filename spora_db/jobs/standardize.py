@@ -33,7 +33,8 @@ from spora_db.jobs.units import Outcome, Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import Lake, parse_mpp, scan, spec_folder
 from spora_db.layout.names import is_rgb
-from spora_db.standardization.specs import Spec, registered
+from spora_db.standardization.methods import registered
+from spora_db.standardization.specs import Spec
 from spora_db.standardization.usable import dropped_sentence
 from spora_db.statistics import Round, StatisticsPlan, StatisticsResult, first_round, next_round
 from spora_db.statistics.tissue import asked_quantiles

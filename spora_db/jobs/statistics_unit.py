@@ -8,7 +8,7 @@ from spora_db.errors import MaskNotFoundError, TableError
 from spora_db.images import close_images, image_header
 from spora_db.jobs.panels import pages_of
 from spora_db.jobs.units import UnitResult
-from spora_db.standardization.specs import Elementwise, methods, register_standardizer
+from spora_db.standardization.methods import Elementwise, methods, register_standardizer
 from spora_db.statistics import Partial, Round, StatisticsPlan, StatisticsUnit, run_unit
 
 

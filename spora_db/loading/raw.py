@@ -11,7 +11,7 @@ from spora_db.images.regions import overlap, read_region
 from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.samples.image_plan import ImagePlan
-from spora_db.standardization.specs import BUILT_IN
+from spora_db.standardization.methods import BUILT_IN
 from spora_db.standardization.transform import Transform
 
 STATISTICS = ("lower", "upper", "scale", "offset")

@@ -10,9 +10,9 @@ from sqlglot import exp
 from spora_db.arrays import AnyArray
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, TableError
+from spora_db.plan.cell_centroids import register_centroids, repeated_cell
 from spora_db.plan.cell_checks import not_in_mask
 from spora_db.plan.cell_parts import PlanCells
-from spora_db.plan.cell_places import register_centroids, repeated_cell
 from spora_db.selection import Selection
 from spora_db.selection.cells import CellTable, cell_id, cell_table, centroid, join_cells
 from spora_db.sqltext.binding import Binder

@@ -12,7 +12,7 @@ from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import statement
 from spora_db.errors import TableError
-from spora_db.plan.cell_places import repeated_cell
+from spora_db.plan.cell_centroids import repeated_cell
 from spora_db.plan.plan import ABSENT
 from spora_db.selection import Selection
 from spora_db.selection.compilation import compile_rows, reads_tiles

@@ -10,7 +10,7 @@ from spora_db.arrays import Bools, Float32, Int32, Int64
 from spora_db.errors import TableError
 from spora_db.images.base import ImageReader
 from spora_db.standardization.filters import FilterFactory
-from spora_db.standardization.standardize import standardize_region
+from spora_db.standardization.regions import standardize_region
 from spora_db.standardization.transform import Transform
 
 

@@ -7,7 +7,7 @@ from spora_db.errors import ArgumentError
 from spora_db.layout.names import is_rgb
 from spora_db.selection.modalities import existing_modalities, spelled
 from spora_db.selection.resolved import Resolved
-from spora_db.standardization.specs import RGB_PRESETS
+from spora_db.standardization.methods import RGB_PRESETS
 
 
 def with_standardization(resolved: Resolved, catalog: Catalog) -> Resolved:

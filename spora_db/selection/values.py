@@ -8,7 +8,8 @@ import pyarrow as pa
 from spora_db.errors import counted
 from spora_db.layout.names import is_rgb
 from spora_db.sqltext.accessions import Accessions
-from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
+from spora_db.standardization.methods import registrations, restore_registrations
+from spora_db.standardization.specs import Spec, parse_spec
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -2,27 +2,19 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
-from spora_db.errors import ArgumentError, UnknownNameError, unknown
+from spora_db.errors import ArgumentError, unknown
+from spora_db.standardization.methods import RGB_PRESETS, methods, unknown_method
 
 Level: TypeAlias = Literal["image", "global"]
-Elementwise: TypeAlias = Callable[..., Any]
 
 LEVELS: Final[tuple[str, ...]] = get_args(Level)
-RGB_PRESETS: Final[dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]] = {
-    "identity": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "hibou": ((0.7068, 0.5755, 0.722), (0.195, 0.2316, 0.1816)),
-}
-BUILT_IN: Final = ("quantile_clipping", "quantile_clipping_log1p")
 FORM: Final = "'identity', 'imagenet', 'hibou' or '<method>/uq_<upper>[_lq_<lower>]_<image|global>'"
 
 _QUANTILES = re.compile(r"uq_(?P<upper>\d*\.?\d+)(?:_lq_(?P<lower>\d*\.?\d+))?(?:_(?P<level>image|global))?")
-_registered: dict[str, tuple[tuple[str, str], Elementwise]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,99 +69,6 @@ class Spec:
         return self.upper is not None
 
 
-def methods() -> tuple[str, ...]:
-    """Return the names of the methods that clip to quantiles: the built-in ones, then the registered ones.
-
-    Examples
-    --------
-    >>> methods()[:2]
-    ('quantile_clipping', 'quantile_clipping_log1p')
-    """
-    return (*BUILT_IN, *_registered)
-
-
-def registered(method: str) -> Elementwise | None:
-    """Return the function registered for ``method``; None for a built-in method.
-
-    Raises
-    ------
-    UnknownNameError
-        If the method is neither built in nor registered in this process.
-
-    Examples
-    --------
-    >>> registered("quantile_clipping") is None
-    True
-    """
-    if method in _registered:
-        return _registered[method][1]
-    if method in (*BUILT_IN, *RGB_PRESETS, "rgb"):
-        return None
-    raise _unknown_method(method)
-
-
-def registrations(specs: Iterable[str]) -> dict[str, tuple[tuple[str, str], Elementwise]]:
-    """Return what is registered for the methods of some specs: what another process needs to know of them."""
-    methods = {text.partition("/")[0] for text in specs}
-    return {name: _registered[name] for name in sorted(methods & _registered.keys())}
-
-
-def restore_registrations(found: dict[str, tuple[tuple[str, str], Elementwise]]) -> None:
-    """Register what another process had registered; what this process has registered stays."""
-    for name, registration in found.items():
-        _registered.setdefault(name, registration)
-
-
-def register_standardizer(name: str, transform: Elementwise) -> None:
-    """Make ``<name>/uq_..._<level>`` a standardization spec, usable everywhere, statistics included.
-
-    Pixels are clipped, then ``transform`` is applied, then mean and standard deviation. Registering holds for the
-    process and for the workers that its datasets are handed to; one started by spawn needs ``transform`` to be
-    importable, as every function that is pickled.
-
-    Parameters
-    ----------
-    name
-        A folder name: letters, digits and underscores.
-    transform
-        Elementwise: a numpy ufunc, a function of arrays that keeps the shape, or a numba-jitted function of one number.
-        It is given float32 pixels when images are loaded and float64 pixels when statistics are computed.
-
-    Raises
-    ------
-    ArgumentError
-        If the name is built in, is not a folder name, or is registered for another function already.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> register_standardizer("quantile_clipping_cbrt", np.cbrt)
-    >>> parse_spec("quantile_clipping_cbrt/uq_0.99_image").upper
-    0.99
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name in (*BUILT_IN, *RGB_PRESETS, "rgb"):
-        raise ArgumentError(
-            f"Cannot register a standardizer as {name!r}: use letters, digits and underscores, no built-in name."
-        )
-    if not callable(transform):
-        raise ArgumentError(
-            f"The transform of standardizer {name!r} must be a function; got {type(transform).__name__}."
-        )
-    scalar = getattr(transform, "py_func", None)
-    named = scalar or transform
-    origin = (str(getattr(named, "__module__", "")), str(getattr(named, "__qualname__", repr(named))))
-    if _registered.get(name, (origin,))[0] != origin:
-        raise ArgumentError(
-            f"Standardizer {name!r} is registered already, for {_registered[name][0][1]}; choose another name."
-        )
-    if scalar is not None:
-        import numba
-
-        vectorize: Any = numba.vectorize
-        transform = cast(Elementwise, vectorize(scalar))
-    _registered[name] = (origin, transform)
-
-
 def parse_spec(text: "str | Spec", *, quantile_level: str | None = None) -> Spec:
     """Take a spec apart.
 
@@ -213,7 +112,7 @@ def parse_spec(text: "str | Spec", *, quantile_level: str | None = None) -> Spec
         return Spec(method=stripped)
     method, _, rest = stripped.partition("/")
     if method not in methods():
-        raise _unknown_method(method)
+        raise unknown_method(method)
     match = _QUANTILES.fullmatch(rest)
     if match is None:
         raise ArgumentError(f"Standardization spec {text!r} is not of the form {FORM}.")
@@ -231,10 +130,6 @@ def parse_spec(text: "str | Spec", *, quantile_level: str | None = None) -> Spec
     return Spec(
         method=method, upper=float(match["upper"]), lower=lower, quantile_level=cast(Level, level), text=stripped
     )
-
-
-def _unknown_method(method: str) -> UnknownNameError:
-    return unknown("standardization", method, (*RGB_PRESETS, *(f"{name}/uq_0.99_image" for name in methods())))
 
 
 def _digits(value: float) -> str:

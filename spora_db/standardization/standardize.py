@@ -1,6 +1,5 @@
 """The fused standardization: decoded pixels in, standardized float32 planes out, block by block or a whole region."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +11,7 @@ from spora_db.standardization.strides import flat_line, flat_planes
 from spora_db.standardization.transform import Transform
 
 if TYPE_CHECKING:
-    from spora_db.images.base import ImageReader
-    from spora_db.standardization.filters import FilterFactory
+    pass
 
 
 def standardize_block(pixels: AnyArray, out: Float32, transform: Transform, slots: Int64) -> None:
@@ -121,137 +119,6 @@ def _apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
         _run(AFFINE, plane[None], out, np.array([slot]), transform.coefficients)
 
 
-def standardize_region(
-    reader: "ImageReader",
-    pages: "Sequence[int] | AnyArray",
-    transform: Transform,
-    *,
-    row: int,
-    col: int,
-    height: int,
-    width: int,
-    out: Float32 | None = None,
-    pad: bool = True,
-    filters: "FilterFactory | None" = None,
-    halo: bool = False,
-) -> Float32:
-    """Read a region of an image and standardize it, block by block as it is decoded.
-
-    Parameters
-    ----------
-    reader
-        An open image.
-    pages
-        The C pages wanted, in the order of the result.
-    transform
-        The transform of these C channels.
-    row, col, height, width
-        The region, in pixels of the image; ``row`` and ``col`` may be negative where ``pad``.
-    out
-        float32 array of shape (C, height, width) to write into, such as a view of a batch; made where absent.
-    pad
-        Whether a region may cross the image's edge. What lies outside is raw zero, standardized like any pixel.
-    filters
-        Filters to run after standardization.
-    halo
-        Whether filters see the pixels around the region, as if the whole tissue were filtered; without it they see the
-        region alone and reflect at its border.
-
-    Returns
-    -------
-    float32 array of shape (C, height, width)
-
-    Raises
-    ------
-    ArgumentError
-        If the region is empty or, without ``pad``, crosses the edge; if shapes do not fit together.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from spora_db.images.base import Block
-    >>> class Zeros:
-    ...     shape, dtype = (1, 4, 4), np.dtype("uint8")
-    ...     def blocks(self, pages, row, col, height, width):
-    ...         yield Block(pixels=np.zeros((1, height, width), "uint8"), slots=np.array([0]), row=0, col=0)
-    >>> zero, one = np.zeros(1), np.ones(1)
-    >>> transform = Transform(method="quantile_clipping", lower=zero, upper=one, mean=one, std=one)
-    >>> standardize_region(Zeros(), [0], transform, row=3, col=0, height=2, width=2)
-    array([[[-1., -1.],
-            [-1., -1.]]], dtype=float32)
-    """
-    pages = np.asarray(pages, dtype=np.int64)
-    if height < 1 or width < 1 or len(pages) != len(transform):
-        raise ArgumentError(
-            f"A region needs a positive height and width and as many pages as the transform has channels; "
-            f"got height={height}, width={width}, {len(pages)} pages, {len(transform)} channels."
-        )
-    shape = (len(pages), height, width)
-    _, image_height, image_width = reader.shape
-    top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + height, image_height), min(col + width, image_width)
-    if not pad and (top, left, bottom, right) != (row, col, row + height, col + width):
-        raise ArgumentError(
-            f"Region of {height} x {width} pixels at row {row}, col {col} crosses the edge of an image of "
-            f"{image_height} x {image_width} pixels; pass pad=True to fill with zeros what lies outside."
-        )
-    if out is None:
-        out = np.empty(shape, np.float32)
-    elif out.shape != shape or out.dtype != np.float32:
-        raise ArgumentError(f"out must be float32 of shape {shape}; got {out.dtype} of shape {out.shape}.")
-    if not len(pages):
-        return out
-    if bottom <= top or right <= left:
-        out[:] = _zeros(reader, transform)
-    else:
-        inner = (slice(None), slice(top - row, bottom - row), slice(left - col, right - col))
-        if (bottom - top, right - left) != (height, width):
-            _fill_outside(out, inner, _zeros(reader, transform))
-        if filters is not None and halo and filters.margin:
-            _halo(reader, pages, transform, filters=filters, top=top, left=left, out=out[inner], margin=filters.margin)
-        else:
-            _inside(reader, pages, transform, top=top, left=left, out=out[inner])
-    if filters is not None and not (halo and filters.margin):
-        filters.apply_in_place(out)
-    return out
-
-
-def _inside(reader: "ImageReader", pages: Int64, transform: Transform, *, top: int, left: int, out: Float32) -> None:
-    _, height, width = out.shape
-    for block in reader.blocks(pages, top, left, height, width):
-        standardize_block(block.pixels, out[:, block.row :, block.col :], transform, block.slots)
-
-
-def _halo(
-    reader: "ImageReader", pages: Int64, transform: Transform, *, filters: "FilterFactory", top: int,
-    left: int, out: Float32, margin: int,
-) -> None:  # fmt: skip
-    """Standardize and filter the region with the margin that the image has around it, and keep the region."""
-    _, height, width = out.shape
-    first, start = max(top - margin, 0), max(left - margin, 0)
-    last, stop = min(top + height + margin, reader.shape[1]), min(left + width + margin, reader.shape[2])
-    wide = np.empty((out.shape[0], last - first, stop - start), np.float32)
-    _inside(reader, pages, transform, top=first, left=start, out=wide)
-    filters.apply_in_place(wide)
-    out[:] = wide[:, top - first : top - first + height, left - start : left - start + width]
-
-
-def _zeros(reader: "ImageReader", transform: Transform) -> Float32:
-    """Return what a raw zero becomes in each channel, shape (C, 1, 1)."""
-    values = np.empty((len(transform), 1, 1), np.float32)
-    zeros = np.zeros((len(transform), 1, 1), reader.dtype)
-    standardize_block(zeros, values, transform, np.arange(len(transform)))
-    return values
-
-
-def _fill_outside(out: Float32, inner: tuple[slice, slice, slice], values: Float32) -> None:
-    _, rows, cols = inner
-    out[:, : rows.start] = values
-    out[:, rows.stop :] = values
-    out[:, rows, : cols.start] = values
-    out[:, rows, cols.stop :] = values
-
-
 def warm_up(transform: Transform, *, dtype: npt.DTypeLike) -> None:
     """Compile (or load from the cache) the kernels that ``transform`` needs for images of ``dtype``.
 
@@ -259,6 +126,7 @@ def warm_up(transform: Transform, *, dtype: npt.DTypeLike) -> None:
 
     Examples
     --------
+    >>> from spora_db.standardization.transform import rgb_transform
     >>> warm_up(rgb_transform("imagenet", dtype="uint8"), dtype="uint8")
     """
     pixels = np.zeros((len(transform), 1, 2), dtype)

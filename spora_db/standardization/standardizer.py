@@ -12,7 +12,8 @@ import numpy.typing as npt
 from spora_db.arrays import Bools
 from spora_db.errors import ArgumentError
 from spora_db.standardization.filters import FilterFactory, as_array, as_tensor
-from spora_db.standardization.specs import Spec, parse_spec, registrations, restore_registrations
+from spora_db.standardization.methods import registrations, restore_registrations
+from spora_db.standardization.specs import Spec, parse_spec
 from spora_db.standardization.standardize import standardize_block
 from spora_db.standardization.table_frames import TableFrames
 from spora_db.standardization.tables import Statistics, statistics_folder

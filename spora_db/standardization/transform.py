@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32
 from spora_db.errors import ArgumentError, unknown
-from spora_db.standardization.specs import RGB_PRESETS, Elementwise, methods, registered
+from spora_db.standardization.methods import RGB_PRESETS, Elementwise, methods, registered
 
 EPSILON: Final = 1e-8
 

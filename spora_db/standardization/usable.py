@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spora_db.arrays import Bools, Int8
 from spora_db.errors import ArgumentError
-from spora_db.standardization.specs import RGB_PRESETS
+from spora_db.standardization.methods import RGB_PRESETS
 
 KEEP: Final = (
     "keep such channels with standardize(disable_quantile_mask=True), take the standardization 'identity', or leave "

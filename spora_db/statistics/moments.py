@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Float64, Int64
-from spora_db.standardization.specs import registered
+from spora_db.standardization.methods import registered
 from spora_db.standardization.transform import EPSILON
 
 if TYPE_CHECKING:
-    from spora_db.standardization.specs import Elementwise
+    from spora_db.standardization.methods import Elementwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
-from spora_db.standardization.specs import Spec, registered
+from spora_db.standardization.methods import registered
+from spora_db.standardization.specs import Spec
 from spora_db.statistics.tissue import KEPT_BYTES, asked_quantiles
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from spora_db.standardization.usable import usable_channels
 from spora_db.statistics import moments, quantiles
 from spora_db.statistics.moments import Moments
 from spora_db.statistics.plan import Partial, Round, StatisticsPlan
-from spora_db.statistics.quantiles import BINS, SMALL_BINS, SMALL_LOWEST, DigitCounter, Search
+from spora_db.statistics.quantiles import BINS, SMALL_BINS, SMALL_LOWEST
 from spora_db.statistics.result import StatisticsResult
+from spora_db.statistics.search import DigitCounter, Search
 from spora_db.statistics.tissue import asked_quantiles, bounds, is_small
 
 

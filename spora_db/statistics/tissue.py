@@ -13,7 +13,8 @@ from spora_db.standardization.specs import Spec
 from spora_db.statistics import moments, quantiles
 from spora_db.statistics.masked_pixels import kept_values, masked_values
 from spora_db.statistics.moments import Moments, MomentSums
-from spora_db.statistics.quantiles import SMALL_BINS, SMALL_LOWEST, DigitCounter, Search
+from spora_db.statistics.quantiles import SMALL_BINS, SMALL_LOWEST
+from spora_db.statistics.search import DigitCounter, Search
 
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader

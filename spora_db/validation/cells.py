@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from spora_db.catalog import Catalog
 from spora_db.errors import SporaError, TableError
 from spora_db.layout import Dataset
+from spora_db.plan.cell_centroids import cells_by_tissue
 from spora_db.plan.cell_checks import ListedCells
-from spora_db.plan.cell_places import cells_by_tissue
 from spora_db.selection.cells import cell_table
 from spora_db.selection.centroid_columns import contradictions
 from spora_db.validation.findings import Finding, Severity

@@ -11,7 +11,7 @@ import zarr
 
 from spora_db.images import cache_info, clear_cache, open_image, read_region, set_cache_bytes, write_omezarr
 from spora_db.images.cache import DEFAULT_BYTES
-from spora_db.standardization.standardize import standardize_region
+from spora_db.standardization.regions import standardize_region
 from spora_db.standardization.transform import Transform
 
 CHANNELS, HEIGHT, WIDTH, TILE = 43, 1000, 1100, 224
