@@ -1,1 +1,1 @@
-"""Writing whole files, what libraries raise on them, and forks: what all others stand on."""
+"""What all others stand on: whole files and what libraries raise on them, stamps, recent values, buffers, forks."""

@@ -13,8 +13,6 @@ from spora_db.kernels import tiling_greedy
 from spora_db.tiling.lattice import build_lattice, decimal, greedy_starts, least_count, mask_pixels, padded_length
 from spora_db.tiling.parameters import TilingParameters, check_strategy
 
-__all__ = ["Tiling", "TilingParameters", "check_strategy", "tile_grid", "tile_mask", "tile_with"]
-
 STOP_REASONS = {
     tiling_greedy.EXHAUSTED: "candidates_exhausted",
     tiling_greedy.NO_GAIN: "no_gain",
