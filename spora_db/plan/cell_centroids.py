@@ -58,8 +58,6 @@ def cells_by_tissue(
     ----------
     table
         What is known of the cells.
-    catalog
-        The lake.
     placed_among
         A relation with ``dataset`` and ``tissue_id``: only cells of these tissues that the table places.
     """
@@ -101,8 +99,6 @@ def register_centroids(
         The resolved selection: its resolution is that of the masks, its images give the size they must have.
     cells
         What the table says of cells.
-    catalog
-        The lake.
     need
         ``"every"``: a tissue without an instance mask is an error; ``"any"``: only if none has one.
 

@@ -48,10 +48,6 @@ def compare_cells(plan: Plan, images: pa.Table, selection: Selection, catalog: C
         The plan.
     images
         Its images, with their number, ``image``.
-    selection
-        The resolved selection.
-    catalog
-        The lake.
 
     Raises
     ------

@@ -89,8 +89,6 @@ class PlanMasks:
 
         Parameters
         ----------
-        cells
-            The cells.
         image, lake, shape, image_path
             As for `read`.
 

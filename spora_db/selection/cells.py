@@ -88,8 +88,6 @@ def cell_table(source: CellSource | None, catalog: "Catalog") -> CellTable:
     ----------
     source
         What says which cells there are; None takes the cells table where any dataset has one.
-    catalog
-        The lake.
 
     Raises
     ------

@@ -83,8 +83,6 @@ def centroid_columns(catalog: "Catalog", *, besides: Sequence[str] = ()) -> tupl
 
     Parameters
     ----------
-    catalog
-        The lake.
     besides
         Datasets whose columns are not believed.
 

@@ -36,8 +36,6 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
 
     Parameters
     ----------
-    resolved
-        What is asked for, checked against the lake.
     tiles
         What is read in place of the view `tiles`, where rows are its rows.
     also

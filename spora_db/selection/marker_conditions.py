@@ -31,12 +31,8 @@ def marker_conditions(
 
     Parameters
     ----------
-    selection
-        The resolved selection.
     markers
         The channels that its names mean; None where it names none and asks for no number of channels.
-    binder
-        Where values become parameters.
     undelivered
         Keys of channels that tissues measured, but that their statistics drop; see `with_undelivered`.
     """

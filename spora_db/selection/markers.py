@@ -120,8 +120,6 @@ def meanings(
         Where they are looked for.
     channels
         The channels of their panels, which an error lists.
-    catalog
-        The lake.
     """
     catalog.use_naming(naming(choice))
     found: dict[str, list[PanelChannel]] = {name: [] for name in names}

@@ -62,10 +62,6 @@ def sampled(
     ----------
     query
         Yields `identity` and `columns` of ``base``.
-    sampling
-        What to draw.
-    binder
-        Where values become parameters.
     identity, columns
         What the result yields.
     weight
@@ -128,10 +124,6 @@ def assigned_split(choice: SplitChoice, binder: Binder, *, of_floats: bool = Fal
 
     Parameters
     ----------
-    choice
-        How rows are divided.
-    binder
-        Where values become parameters.
     of_floats
         Whether groups are floating-point numbers: 3.0 is the group 3, as before a cohort with 2.5 was added.
     """

@@ -85,8 +85,6 @@ class TableFrames(Settled):
 
         Parameters
         ----------
-        tissue_id
-            The tissue.
         measured
             bool of shape (panel,); every channel where absent.
 

@@ -130,10 +130,6 @@ def load_statistics(
     frames
         Tables by kind (``"means"``, ...) that stand in for the files: indexed by tissue, or of one row for all.
 
-    Returns
-    -------
-    Statistics
-
     Raises
     ------
     StatisticsNotFoundError

@@ -89,10 +89,6 @@ def transformed(values: Float64, *, method: str, lower: float, upper: float) -> 
     ----------
     values
         float64 array.
-    method
-        A built-in or registered method.
-    lower, upper
-        Clipping bounds.
 
     Examples
     --------
@@ -121,8 +117,6 @@ def of_counts(counts: Int64, lowest: int, *, method: str, lower: Float64, upper:
         int64 array of shape (C, values).
     lowest
         The value of the first bin.
-    method
-        A built-in or registered method.
     lower, upper
         Clipping bounds, shape (C,).
     """

@@ -46,10 +46,6 @@ logger = logging.getLogger(__name__)
 def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Partial:
     """Compute a round's part of one tissue.
 
-    Returns
-    -------
-    Partial
-
     Raises
     ------
     SporaError
@@ -102,8 +98,6 @@ def next_round(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial]) 
 
     Parameters
     ----------
-    plan
-        What is computed.
     stage
         The round that is over.
     partials

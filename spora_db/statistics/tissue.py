@@ -69,14 +69,10 @@ def tissue_statistics(
 
     Parameters
     ----------
-    reader
-        The open image.
     mask
         bool array of shape (H, W): the tissue.
     pages
         The image's page of each of the C channels; -1 for a channel that is not measured.
-    spec
-        The standardization.
     kept_bytes
         How many bytes of pixels may be held at once.
 
