@@ -1,42 +1,31 @@
 """Computes the statistics of whole lakes: one unit per tissue and round, each dataset's tables at the end."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
-from spora_db.files.parquet import write_parquet
+from spora_db.errors import ArgumentError, ImageNotFoundError
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions, select_datasets
-from spora_db.jobs.earlier_quantiles import check_same
 from spora_db.jobs.engines import Engine
-from spora_db.jobs.gathering import (
-    DatasetRun,
-    Gathered,
-    blocked,
-    check_wanted,
-    describe,
-    finish,
-    gather,
-    unfinished,
-)
+from spora_db.jobs.gathering import DatasetRun, check_wanted
 from spora_db.jobs.options import Options
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.progress import Progress, Quiet
 from spora_db.jobs.publishing import Target, provenance
-from spora_db.jobs.report import DatasetReport, Report
-from spora_db.jobs.statistics_unit import Partials, PassUnit, odd_sentence
-from spora_db.jobs.units import Outcome, Shard
+from spora_db.jobs.report import Report
+from spora_db.jobs.statistics_rounds import PlannedStatistics, rounds
+from spora_db.jobs.statistics_unit import PassUnit
+from spora_db.jobs.units import Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import Lake, parse_mpp, scan, spec_folder
 from spora_db.layout.names import is_rgb
 from spora_db.standardization.methods import registered
 from spora_db.standardization.specs import Spec
-from spora_db.standardization.usable import dropped_sentence
-from spora_db.statistics import Round, StatisticsPlan, StatisticsResult, first_round, next_round
+from spora_db.statistics import StatisticsPlan, first_round
 from spora_db.statistics.tissue import asked_quantiles
 
 StatsLevel: TypeAlias = Literal["image", "global", "both"]
@@ -140,7 +129,7 @@ def standardize_lake(
     ]
     check_wanted([item.run for item in planned])
     skipped = {cohort.name: f"no {modality} images at {resolution:g} mpp" for cohort in cohorts if not cohort.tissues}
-    return Report(datasets=tuple(item.run.complete(partial(_standardize, item)) for item in planned), skipped=skipped)
+    return Report(datasets=tuple(item.run.complete(partial(rounds, item)) for item in planned), skipped=skipped)
 
 
 def _with_images(cohort: Cohort, modality: str) -> Cohort:
@@ -155,34 +144,6 @@ def _no_images(lake: Lake, modality: str, mpp: float) -> ImageNotFoundError:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
-    """The statistics of one dataset.
-
-    Attributes
-    ----------
-    run
-        Its files and work folder.
-    units
-        A unit per tissue of the first round.
-    plan
-        What is computed.
-    folder
-        Where the tables go.
-    levels
-        Levels of means and standard deviations.
-    absent
-        How many tissues have channels in the tables but no image here.
-    """
-
-    run: DatasetRun
-    units: tuple[PassUnit, ...]
-    plan: StatisticsPlan
-    folder: Path
-    levels: tuple[str, ...]
-    absent: int
-
-
 def _plan(
     lake: str | Path,
     cohort: Cohort,
@@ -192,7 +153,7 @@ def _plan(
     stats_level: StatsLevel,
     missing_chunks: MissingChunks,
     options: Options,
-) -> _Planned:
+) -> PlannedStatistics:
     levels = ("image", "global") if stats_level == "both" else (stats_level,)
     folder = spec_folder(cohort.dataset.path, modality, mpp=cohort.mpp, spec=str(spec))
     quantiles = [f"{spec.quantile_level}_level_upper_quantiles"]
@@ -221,7 +182,7 @@ def _plan(
     plan = StatisticsPlan(spec=spec, channel_names=panel.names, missing_chunks=missing_chunks)
     units = tuple(_units(cohort, modality, panel=panel, plan=plan, work=work))
     absent = len(set(panel.measured) - {unit.tissue_id for unit in units})
-    return _Planned(run=run, units=units, plan=plan, folder=folder, levels=levels, absent=absent)
+    return PlannedStatistics(run=run, units=units, plan=plan, folder=folder, levels=levels, absent=absent)
 
 
 def _units(
@@ -246,73 +207,3 @@ def _units(
             result=work.result(tissue.tissue_id, inputs=inputs),
             memory=3 * mask + 2 * held + SLACK_BYTES + len(panel.names) * CHANNEL_BYTES,
         )
-
-
-def _standardize(planned: _Planned) -> DatasetReport:
-    """Compute one dataset's statistics, round after round, as far as this run may go."""
-    run, plan, options = planned.run, planned.plan, planned.run.options
-    units, gathered = list(planned.units), Gathered(results={})
-    stage: Round | StatisticsResult = first_round(plan)
-    while isinstance(stage, Round):
-        units = [_in_round(unit, stage, run.work) for unit in units if unit.tissue_id not in gathered.failures]
-        title = f"standardize {run.dataset}" + (f", round {stage.number + 1}" if stage.number else "")
-        found = gather(units, run, title=title, compute=stage.number > 0 or not options.merge)
-        gathered = _added(gathered, found)
-        report = blocked(gathered, run)
-        if report is not None:
-            return report
-        try:
-            stage = next_round(plan, stage, Partials(gathered.load))
-        except (ArgumentError, FileFormatError) as error:
-            return describe(run, gathered, state="failed", note=str(error))
-    return unfinished(gathered, run) or _write(planned, stage, gathered)
-
-
-def _in_round(unit: PassUnit, stage: Round, work: WorkFolder) -> PassUnit:
-    """Return a unit's work in a later round; what the rounds before found is part of what it reads."""
-    if stage.number == 0:
-        return unit
-    inputs = [unit.result.name, stage.kind, stage.number, dict(stage.state)]
-    return replace(unit, stage=stage, result=work.result(unit.tissue_id, inputs=inputs))
-
-
-def _added(before: Gathered, found: Gathered) -> Gathered:
-    """Return the state after one more round: its results, and the work of all rounds."""
-    outcomes = {outcome.tissue_id: outcome for outcome in before.outcomes}
-    for outcome in found.outcomes:
-        known = outcomes.get(outcome.tissue_id, Outcome(tissue_id=outcome.tissue_id, reused=True))
-        outcomes[outcome.tissue_id] = replace(
-            outcome,
-            seconds=known.seconds + outcome.seconds,
-            pixels=known.pixels + outcome.pixels,
-            reused=known.reused and outcome.reused,
-        )
-    return Gathered(
-        results=found.results,
-        outcomes=tuple(outcomes[tissue] for tissue in sorted(outcomes)),
-        failures={**before.failures, **found.failures},
-        missing=found.missing,
-    )
-
-
-def _write(planned: _Planned, result: StatisticsResult, gathered: Gathered) -> DatasetReport:
-    """Write the tables, after a look at quantiles that are there already."""
-    tables = result.tables(stats_levels=planned.levels)
-    files = planned.run.target.files
-    for name, table in tables.items():
-        path = planned.folder / name
-        if path not in files:
-            check_same(path, table)
-
-    def write(folder: Path, record: Mapping[str, Any]) -> Sequence[Path]:
-        return [write_parquet(tables[path.name], folder / path.name, metadata=record) for path in files]
-
-    summary: dict[str, Any] = {"channels": len(result.channel_names)}
-    notes = []
-    if dropped := result.dropped(stats_levels=planned.levels):
-        summary["dropped"] = [asdict(item) for item in dropped]
-        notes += [dropped_sentence(dropped), odd_sentence(Partials(gathered.load))]
-    report = finish(gathered, planned.run, write=write, summary=summary)
-    if planned.absent and not report.note:
-        notes.append(f"{planned.absent} more tissues have a row in channels_per_tissue.parquet, but no image here")
-    return replace(report, note="; ".join(filter(None, (report.note, *notes))))
