@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from spora_db.datasets import is_valid_modality_instance as is_valid_modality_instance
     from spora_db.errors import LockError as LockError
     from spora_db.errors import SporaError as SporaError
+    from spora_db.errors import WorkerError as WorkerError
     from spora_db.images import open_image as open_image
     from spora_db.images import read_region as read_region
     from spora_db.importing import import_dataset as import_dataset
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset as PlanDataset
     from spora_db.loading.device import standardize_batch as standardize_batch
     from spora_db.loading.loader import TileLoader as TileLoader
-    from spora_db.loading.loader import WorkerError as WorkerError
     from spora_db.loading.panel_batches import PanelBatchSampler as PanelBatchSampler
     from spora_db.loading.sampler import TileSampler as TileSampler
     from spora_db.masks import load_label_mask as load_label_mask
@@ -78,14 +78,14 @@ _HOMES = {
             "CycIFModality HEImagingDataset HEModality HETissue IHCModality IHCTissue IMCModality MIBIModality "
             "MultiplexImagingDataset MultiplexTissue SingleIHCImagingDataset SporaDataset TissueMask "
             "collate_tissues get_modality_from_str is_valid_modality_instance",
-        "errors": "LockError SporaError",
+        "errors": "LockError SporaError WorkerError",
         "images": "open_image read_region",
         "importing": "import_dataset",
         "jobs": "standardize_lake tile_lake",
         "loading.collates": "collate_list collate_packed collate_padded collate_panel",
         "loading.dataset": "PlanDataset",
         "loading.device": "standardize_batch",
-        "loading.loader": "TileLoader WorkerError",
+        "loading.loader": "TileLoader",
         "loading.panel_batches": "PanelBatchSampler",
         "loading.sampler": "TileSampler",
         "masks": "load_label_mask load_mask load_tissue_mask",

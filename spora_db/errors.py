@@ -70,6 +70,10 @@ class WriteError(SporaError, OSError):
     """A file could not be written; nothing half-written is left."""
 
 
+class WorkerError(SporaError, RuntimeError):
+    """Worker processes cannot start, or one ended before its work was done."""
+
+
 class MissingExtraError(SporaError, ImportError):
     """An optional dependency is absent; the message names the extra to install."""
 

@@ -24,12 +24,11 @@ from torch.utils.data import get_worker_info
 from lakes import write_lake
 from processes import group_runs
 from spora_db import SporaQuery
-from spora_db.errors import ArgumentError, UnknownNameError
+from spora_db.errors import ArgumentError, UnknownNameError, WorkerError
 from spora_db.files.buffers import BufferPool
 from spora_db.images import open_image, read_region, write_ometiff
 from spora_db.loading.collates import collate_list, collate_panel
 from spora_db.loading.dataset import PlanDataset
-from spora_db.loading.loader import WorkerError
 from spora_db.loading.memory import POOLED_FROM, allocate
 from spora_db.loading.segments import Parcel, SegmentPool
 

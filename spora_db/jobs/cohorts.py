@@ -4,7 +4,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError, unknown
+from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
 from spora_db.images import image_header
 from spora_db.layout import Dataset, Lake, check_name, list_images, list_masks, mask_folder
 from spora_db.masks import mask_size
@@ -62,20 +62,6 @@ class Cohort:
         return self.dataset.name
 
 
-def select_datasets(lake: Lake, dataset: str | None) -> tuple[Dataset, ...]:
-    """Return the dataset that is asked for, or all.
-
-    Raises
-    ------
-    UnknownNameError
-        There is no such dataset.
-    """
-    chosen = tuple(item for item in lake.datasets if dataset in (None, item.name))
-    if not chosen:
-        raise unknown("dataset", dataset, [item.name for item in lake.datasets], where=f"lake {str(lake.root)!r}")
-    return chosen
-
-
 def cohort_of(dataset: Dataset, *, mpp: float) -> Cohort:
     """List the tissues of a dataset at a resolution.
 
@@ -130,16 +116,18 @@ def size_of_images(tissue: Tissue) -> tuple[tuple[int, int] | None, Path | None]
     FileFormatError
         Two images differ in size, or one is broken.
     """
-    headers = [(path, image_header(path)) for _, path in tissue.images]
-    sizes = [(path, (header.height, header.width)) for path, header in headers]
-    for path, size in sizes[1:]:
-        if size != sizes[0][1]:
+    known: tuple[tuple[int, int], Path] | None = None
+    for _, path in tissue.images:
+        header = image_header(path)
+        size = (header.height, header.width)
+        known = known or (size, path)
+        if size != known[0]:
             raise FileFormatError(
-                f"The images of tissue {tissue.tissue_id!r} differ in size (height x width): {sizes[0][0]} is "
-                f"{sizes[0][1][0]} x {sizes[0][1][1]}, {path} is {size[0]} x {size[1]}. At one resolution all must be "
+                f"The images of tissue {tissue.tissue_id!r} differ in size (height x width): {known[1]} is "
+                f"{known[0][0]} x {known[0][1]}, {path} is {size[0]} x {size[1]}. At one resolution all must be "
                 "aligned, pixel by pixel."
             )
-    return (sizes[0][1], sizes[0][0]) if sizes else (None, None)
+    return known or (None, None)
 
 
 def too_large(cohort: Cohort, parameters: TilingParameters) -> str:

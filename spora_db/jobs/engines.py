@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeAlias
 
-from spora_db.errors import ArgumentError, SporaError, WriteError, unknown
+from spora_db.errors import ArgumentError, WorkerError, WriteError, unknown
 from spora_db.jobs.units import Outcome, Unit, failed, run_unit
 
 Engine: TypeAlias = Literal["local", "ray"]
@@ -20,10 +20,6 @@ ENGINES: tuple[Engine, ...] = ("local", "ray")
 SECONDS_HERE = 1.0
 SMALL_BYTES = 256 * 2**20
 WORKER_BYTES = 150 * 2**20  # of an idle worker: the interpreter, numpy and numba
-
-
-class WorkerError(SporaError, RuntimeError):
-    """Worker processes cannot start."""
 
 
 def run_units(units: Sequence[Unit], *, engine: Engine, jobs: int, budget: int) -> Iterator[Outcome]:

@@ -15,7 +15,7 @@ from spora_db.images import ImageReader, open_image, read_region
 from spora_db.images.base import MissingChunks
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.pixels import missing_chunks_in
-from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of, select_datasets
+from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
 from spora_db.layout import parse_mpp, scan, tile_file
@@ -68,7 +68,7 @@ def draw_preview(
     picture_format(path)
     done = [part.dataset for part in report.datasets if part.state in ("written", "kept")]
     scanned = scan(lake)
-    cohorts = [cohort_of(select_datasets(scanned, name)[0], mpp=parse_mpp(mpp)) for name in done]
+    cohorts = [cohort_of(scanned.chosen(name)[0], mpp=parse_mpp(mpp)) for name in done]
     chosen = _spread([(cohort, tissue) for cohort in cohorts for tissue in cohort.tissues if tissue.mask.is_file()])
     if not chosen:
         raise ArgumentError("There is no finished tiling to preview.")

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from spora_db.errors import ArgumentError, ImageNotFoundError
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.images.pixels import missing_chunks_in
-from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions, select_datasets
+from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions
 from spora_db.jobs.engines import Engine
 from spora_db.jobs.gathering import DatasetRun, check_wanted
 from spora_db.jobs.options import Options
@@ -111,7 +111,7 @@ def standardize_lake(
     registered(spec.method)
     scanned = scan(lake)
     resolution = parse_mpp(mpp)
-    cohorts = [_with_images(cohort_of(item, mpp=resolution), modality) for item in select_datasets(scanned, dataset)]
+    cohorts = [_with_images(cohort_of(item, mpp=resolution), modality) for item in scanned.chosen(dataset)]
     if not any(cohort.tissues for cohort in cohorts):
         raise _no_images(scanned, modality, resolution)
     planned = [

@@ -17,7 +17,6 @@ from spora_db.jobs.cohorts import (
     mask_bytes,
     no_masks,
     resolutions,
-    select_datasets,
     size_of_images,
     too_large,
 )
@@ -27,7 +26,7 @@ from spora_db.jobs.options import Options
 from spora_db.jobs.progress import Progress, Quiet
 from spora_db.jobs.publishing import Target, provenance
 from spora_db.jobs.report import DatasetReport, Report
-from spora_db.jobs.units import Shard, UnitResult, plain
+from spora_db.jobs.units import Shard, UnitResult
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import mask_folder, parse_mpp, scan, tile_file
 from spora_db.tiling import Tiling, TilingParameters
@@ -68,7 +67,7 @@ class TileUnit:
         shape, image = size_of_images(self.tissue)
         unit = tile_unit(self.tissue_id, self.tissue.mask, parameters=self.parameters, shape=shape, image=image)
         arrays = {name: getattr(unit.tiling, name) for name in ARRAYS}
-        stats = plain(unit.tiling.stats)
+        stats = unit.tiling.stats
         return UnitResult(arrays=arrays, record={"stats": stats, "pixels": stats["mask_height"] * stats["mask_width"]})
 
 
@@ -161,7 +160,7 @@ def tile_lake(
     )
     scanned = scan(lake)
     resolution = parse_mpp(mpp)
-    cohorts = tuple(cohort_of(item, mpp=resolution) for item in select_datasets(scanned, dataset))
+    cohorts = tuple(cohort_of(item, mpp=resolution) for item in scanned.chosen(dataset))
     if not any(cohort.masks for cohort in cohorts):
         raise no_masks(scanned, tuple(cohort for cohort in cohorts if cohort.tissues), mpp=resolution)
     planned = [(cohort, *_plan(cohort, parameters=parameters, options=options)) for cohort in cohorts if cohort.tissues]

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, SporaError
 from spora_db.jobs.work_folder import read_result, write_result
@@ -154,18 +152,3 @@ def failed(unit: Unit, error: BaseException) -> Outcome:
     """Return the outcome of a unit that raised an error, with its reason in one line."""
     reason = str(error) if isinstance(error, SporaError) else f"{type(error).__name__}: {error}"
     return Outcome(tissue_id=unit.tissue_id, failure=" ".join(reason.split()))
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401
-    """Turn numpy scalars inside a record into JSON values.
-
-    Examples
-    --------
-    >>> plain({"tiles": np.int64(3), "share": [np.float64(0.5)]})
-    {'tiles': 3, 'share': [0.5]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value

@@ -205,8 +205,8 @@ def _noted(path: Path) -> tuple[str, str, str] | None:
 
 
 def write_result(path: Path, *, arrays: Mapping[str, AnyArray], record: Mapping[str, Any]) -> None:
-    """Write arrays and a record of JSON values as one file, whole or not at all."""
-    text = json.dumps(record, sort_keys=True).encode()
+    """Write arrays and a record of JSON values and numpy's numbers as one file, whole or not at all."""
+    text = json.dumps(record, sort_keys=True, default=np.generic.item).encode()
     named: dict[str, Any] = {"record": np.frombuffer(text, np.uint8), **arrays}
     _until_stands(lambda: _write(path, lambda stream: np.savez(stream, **named)))
 

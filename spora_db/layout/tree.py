@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from spora_db.errors import DatasetNotFoundError, FileFormatError, TableError
+from spora_db.errors import DatasetNotFoundError, FileFormatError, TableError, unknown
 from spora_db.layout.names import (
     IMAGE_SUFFIXES,
     MODALITIES,
@@ -98,6 +98,19 @@ class Lake:
 
     root: Path
     datasets: tuple[Dataset, ...]
+
+    def chosen(self, dataset: str | None) -> tuple[Dataset, ...]:
+        """Return the dataset that is asked for by name, or all.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such dataset.
+        """
+        names = [item.name for item in self.datasets]
+        if dataset is not None and dataset not in names:
+            raise unknown("dataset", dataset, names, where=f"lake {str(self.root)!r}")
+        return tuple(item for item in self.datasets if dataset in (None, item.name))
 
     def unmeasured(self) -> tuple[tuple[TableFile, Path], ...]:
         """Return the panels without a table of what was measured, each with the path that this table would have."""

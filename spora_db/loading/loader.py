@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
-from spora_db.errors import ArgumentError, SporaError, unknown
+from spora_db.errors import ArgumentError, WorkerError, unknown
 from spora_db.images import cache_info, set_cache_bytes
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded
 from spora_db.loading.panel_batches import PanelBatchSampler
@@ -25,10 +25,6 @@ COLLATES: dict[str, Callable[[Sequence[Any]], Any]] = {
     "packed": collate_packed,
     "panel": collate_padded,
 }
-
-
-class WorkerError(SporaError, RuntimeError):
-    """A worker process ended before its work was done."""
 
 
 class TileLoader(DataLoader[Any]):

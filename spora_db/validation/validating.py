@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from spora_db.errors import DatasetNotFoundError, SporaError, unknown
+from spora_db.errors import DatasetNotFoundError, SporaError
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.layout import Dataset, Lake, scan
 from spora_db.validation.cells import check_cells, listed_cells
@@ -70,17 +70,15 @@ def validate(
     """
     check_missing_chunks(missing_chunks)
     scanned, findings = _scan(Path(lake))
-    names = [item.name for item in scanned.datasets]
-    if dataset is not None and dataset not in names:
-        raise unknown("dataset", dataset, names, where=f"lake {str(scanned.root)!r}")
+    chosen = scanned.chosen(dataset)
     given = Path(os.path.abspath(Path(lake).expanduser()))  # noqa: PTH100  (resolve() would follow a link to a dataset)
     if dataset is None and given == scanned.root:
-        findings += check_lake_folder(scanned.root, {*names, *(finding.dataset for finding in findings)})
+        names = {item.name for item in scanned.datasets} | {finding.dataset for finding in findings}
+        findings += check_lake_folder(scanned.root, names)
     if dataset is None:
         findings += check_kinds(scanned)
-    for item in scanned.datasets:
-        if dataset in (None, item.name):
-            findings += _check(item, scanned.root, deep=deep, missing_chunks=missing_chunks, progress=progress)
+    for item in chosen:
+        findings += _check(item, scanned.root, deep=deep, missing_chunks=missing_chunks, progress=progress)
     return tuple(in_order(findings))
 
 
