@@ -10,8 +10,8 @@ from spora_db.errors import ArgumentError, ImageNotFoundError
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions
+from spora_db.jobs.dataset_run import DatasetRun, check_wanted
 from spora_db.jobs.engines import Engine
-from spora_db.jobs.gathering import DatasetRun, check_wanted
 from spora_db.jobs.options import Options
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.progress import Progress, Quiet

@@ -7,8 +7,9 @@ from typing import Any
 
 from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.files.parquet import write_parquet
+from spora_db.jobs.dataset_run import DatasetRun, Gathered
 from spora_db.jobs.earlier_quantiles import check_same
-from spora_db.jobs.gathering import DatasetRun, Gathered, blocked, describe, finish, gather, unfinished
+from spora_db.jobs.gathering import blocked, finish, gather, unfinished
 from spora_db.jobs.report import DatasetReport
 from spora_db.jobs.statistics_unit import Partials, PassUnit, odd_sentence
 from spora_db.jobs.units import Outcome
@@ -61,7 +62,7 @@ def rounds(planned: PlannedStatistics) -> DatasetReport:
         try:
             stage = next_round(plan, stage, Partials(gathered.load))
         except (ArgumentError, FileFormatError) as error:
-            return describe(run, gathered, state="failed", note=str(error))
+            return run.describe(gathered, state="failed", note=str(error))
     return unfinished(gathered, run) or _write(planned, stage, gathered)
 
 

@@ -20,8 +20,9 @@ from spora_db.jobs.cohorts import (
     size_of_images,
     too_large,
 )
+from spora_db.jobs.dataset_run import DatasetRun, Gathered, check_wanted
 from spora_db.jobs.engines import Engine
-from spora_db.jobs.gathering import DatasetRun, Gathered, check_wanted, describe, finish, gather, unfinished
+from spora_db.jobs.gathering import finish, gather, unfinished
 from spora_db.jobs.options import Options
 from spora_db.jobs.progress import Progress, Quiet
 from spora_db.jobs.publishing import Target, provenance
@@ -218,7 +219,7 @@ def _state_of_image(image: tuple[str, Path]) -> list[object]:
 
 def _without_result(run: DatasetRun, units: Sequence[TileUnit], why: str) -> DatasetReport:
     nothing = Gathered(results={}, missing=tuple(unit.tissue_id for unit in units))
-    return describe(run, nothing, state="failed", note=why)
+    return run.describe(nothing, state="failed", note=why)
 
 
 def _tile(run: DatasetRun, *, cohort: Cohort, units: Sequence[TileUnit], parameters: TilingParameters) -> DatasetReport:
