@@ -1,7 +1,7 @@
 """Tiles whole lakes: one unit per tissue, the two tables of each dataset's tiling at the end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -9,15 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from spora_db.errors import ArgumentError, counted
-from spora_db.files.stamps import lasting_stamp
 from spora_db.jobs.cohorts import (
     Cohort,
-    Tissue,
     cohort_of,
     mask_bytes,
     no_masks,
     resolutions,
-    size_of_images,
     too_large,
 )
 from spora_db.jobs.dataset_run import DatasetRun, Gathered, check_wanted
@@ -27,49 +24,14 @@ from spora_db.jobs.options import Options
 from spora_db.jobs.progress import Progress, Quiet
 from spora_db.jobs.publishing import Target, provenance
 from spora_db.jobs.report import DatasetReport, Report
-from spora_db.jobs.units import Shard, UnitResult
+from spora_db.jobs.tile_unit import TileUnit, state_of_image
+from spora_db.jobs.units import Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
 from spora_db.layout import mask_folder, parse_mpp, scan, tile_file
 from spora_db.tiling import Tiling, TilingParameters
-from spora_db.tiling.tables import TissueTiling, merge_tilings, tile_unit, write_tiles
+from spora_db.tiling.tables import TissueTiling, merge_tilings, write_tiles
 
 TABLES: tuple[Literal["tile_stats"], Literal["tile_coordinates"]] = ("tile_stats", "tile_coordinates")
-ARRAYS = ("tiles", "gains", "valid_ratios")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileUnit:
-    """The tiling of one tissue.
-
-    Attributes
-    ----------
-    tissue
-        The tissue, with its mask and the images that the mask must fit.
-    parameters
-        How to tile.
-    result
-        Where the result goes.
-    memory
-        Bytes: the mask as stored, as booleans, and sums over its blocks.
-    """
-
-    tissue: Tissue
-    parameters: TilingParameters
-    result: Path
-    memory: int
-
-    @property
-    def tissue_id(self) -> str:
-        """The tissue."""
-        return self.tissue.tissue_id
-
-    def compute(self) -> UnitResult:
-        """Tile the tissue; its mask must be of the size of each of its images at this resolution."""
-        shape, image = size_of_images(self.tissue)
-        unit = tile_unit(self.tissue_id, self.tissue.mask, parameters=self.parameters, shape=shape, image=image)
-        arrays = {name: getattr(unit.tiling, name) for name in ARRAYS}
-        stats = unit.tiling.stats
-        return UnitResult(arrays=arrays, record={"stats": stats, "pixels": stats["mask_height"] * stats["mask_width"]})
 
 
 def tile_lake(
@@ -200,21 +162,12 @@ def _plan(
         TileUnit(
             tissue=tissue,
             parameters=parameters,
-            result=work.result(
-                tissue.tissue_id, inputs=[file_state(tissue.mask), *map(_state_of_image, tissue.images)]
-            ),
+            result=work.result(tissue.tissue_id, inputs=[file_state(tissue.mask), *map(state_of_image, tissue.images)]),
             memory=4 * mask_bytes(tissue.mask),
         )
         for tissue in cohort.tissues
     )
     return DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.stamp()), units
-
-
-def _state_of_image(image: tuple[str, Path]) -> list[object]:
-    """Return what changes when an image is replaced; its size matters here, not its pixels."""
-    modality, path = image
-    described = [path, *(path / name for name in ("zarr.json", ".zattrs", "0/zarr.json", "0/.zarray"))]
-    return [modality, path.name, *(lasting_stamp(file) for file in described if file.exists())]
 
 
 def _without_result(run: DatasetRun, units: Sequence[TileUnit], why: str) -> DatasetReport:
