@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from spora_db.audit.findings import Finding
+from spora_db.audit.findings import Conclusion
 from spora_db.errors import unknown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Audit:
     mpp: float | None
     columns: tuple[str, ...]
     totals: Mapping[str, int]
-    findings: tuple[Finding, ...]
+    findings: tuple[Conclusion, ...]
     sections: Mapping[str, "pd.DataFrame"]
 
     @property

@@ -19,7 +19,7 @@ ORDER: tuple[Level, ...] = ("error", "warning", "ok")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Conclusion:
     """One conclusion: ``"error"`` spoils training or its evaluation, ``"warning"`` may, ``"ok"`` was checked."""
 
     level: Level
@@ -34,7 +34,7 @@ def find(
     *,
     choice: MissingStatistics,
     undelivered: Sequence[str] = (),
-) -> tuple[Finding, ...]:
+) -> tuple[Conclusion, ...]:
     """Return the conclusions, errors first.
 
     Parameters
@@ -49,31 +49,31 @@ def find(
         Keys of channels that tissues were asked for and have, but that their statistics drop.
     """
     if not len(frame):
-        return (Finding(level="error", text="the query selects no rows"),)
+        return (Conclusion(level="error", text="the query selects no rows"),)
     findings = [*_leaks(frame, tables["leakage"], same), *_absences(tables["missing"], choice)]
     if undelivered:
         tissues = counted(len({tuple(key.split("/", 3)[:3]) for key in undelivered}), "tissue")
         dropped = _listed(sorted({key.split("/", 3)[3] for key in undelivered}))
         text = f"statistics drop {dropped} of {tissues}, which count as without it; query.coverage() lists them"
-        findings.append(Finding(level="warning", text=text))
+        findings.append(Conclusion(level="warning", text=text))
     if not len(tables["missing"]):
         unopened = "; no image was opened" if same is None else ""
-        findings.append(Finding(level="ok", text=f"no image, mask, tile or statistic is missing{unopened}"))
+        findings.append(Conclusion(level="ok", text=f"no image, mask, tile or statistic is missing{unopened}"))
     if same is not None and same.unreadable:
         text = f"{counted(len(same.unreadable), 'image')} cannot be read: {same.unreadable[0][1]}"
-        findings.append(Finding(level="error", text=text))
+        findings.append(Conclusion(level="error", text=text))
     unstated = tables["licences"]["dataset"][tables["licences"]["licence"].isna()].tolist()
     if unstated:
-        findings.append(Finding(level="warning", text=f"no licence is stated for {_listed(unstated)}"))
+        findings.append(Conclusion(level="warning", text=f"no licence is stated for {_listed(unstated)}"))
     elif len(tables["licences"]):
-        findings.append(Finding(level="ok", text="every cohort states its licence"))
+        findings.append(Conclusion(level="ok", text="every cohort states its licence"))
     if names := _double_names(delivered):
         text = f"one name for several proteins: {_listed(names)}; ask for them by accession"
-        findings.append(Finding(level="warning", text=text))
+        findings.append(Conclusion(level="warning", text=text))
     return tuple(sorted(findings, key=lambda finding: ORDER.index(finding.level)))
 
 
-def _leaks(frame: "pd.DataFrame", leakage: "pd.DataFrame", same: SamePixels | None) -> list[Finding]:
+def _leaks(frame: "pd.DataFrame", leakage: "pd.DataFrame", same: SamePixels | None) -> list[Conclusion]:
     findings = []
     divided = frame["split"].nunique() > 1
     for group in ("patient", "specimen", "tissue"):
@@ -81,25 +81,25 @@ def _leaks(frame: "pd.DataFrame", leakage: "pd.DataFrame", same: SamePixels | No
         names = [f"{dataset} {name}" for dataset, name in zip(leaking["dataset"], leaking["name"], strict=True)]
         if names:
             text = f"{counted(len(names), group)} in several splits: {_listed(names)}"
-            findings.append(Finding(level="error", text=text))
+            findings.append(Conclusion(level="error", text=text))
         elif divided and group == "patient":
-            findings.append(Finding(level="ok", text="no patient is in several splits"))
+            findings.append(Conclusion(level="ok", text="no patient is in several splits"))
     twins = leakage[leakage["group"] == "pixels"]
     for name, splits in zip(twins["name"], twins["splits"], strict=True):
         apart = f", in the splits {', '.join(splits)}" if len(splits) > 1 else ""
         level: Level = "error" if apart else "warning"
-        findings.append(Finding(level=level, text=f"one image under several names: {name}{apart}"))
+        findings.append(Conclusion(level=level, text=f"one image under several names: {name}{apart}"))
     if same is not None and not len(twins):
-        findings.append(Finding(level="ok", text="no image is there twice"))
+        findings.append(Conclusion(level="ok", text="no image is there twice"))
     unknown = frame[frame["patient_id"].isna() | (frame["patient_id"] == "")]
     if len(unknown):
         number = len(unknown.drop_duplicates(["dataset", "tissue_id"]))
         text = f"{counted(number, 'tissue')} of {_listed(sorted(set(unknown['dataset'])))} without a patient"
-        findings.append(Finding(level="warning", text=f"{text}: leakage cannot be told"))
+        findings.append(Conclusion(level="warning", text=f"{text}: leakage cannot be told"))
     return findings
 
 
-def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Finding]:
+def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Conclusion]:
     findings = []
     for what, part in missing.groupby("what", sort=True):
         label = f"{what} missing" if ": " not in str(what) else str(what)
@@ -111,7 +111,7 @@ def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Findin
         text = f"{label} for {counted(int(part['tissues'].sum()), 'tissue')} ({where})"
         remedy = next((remedy for reason, remedy in REMEDIES.items() if f"({reason})" in str(what)), "")
         text += f"; samples lack it: {remedy}" if remedy else ""
-        findings.append(Finding(level=level, text=text))
+        findings.append(Conclusion(level=level, text=text))
     return findings
 
 

@@ -10,8 +10,8 @@ from spora_db.files.stamps import Stamp
 from spora_db.jobs.options import Options
 from spora_db.jobs.publishing import Target, exists_error
 from spora_db.jobs.report import DatasetReport, State, failures_file, read_failures
-from spora_db.jobs.units import Outcome, UnitResult, load_unit
-from spora_db.jobs.work_folder import WorkFolder
+from spora_db.jobs.units import Outcome, UnitResult
+from spora_db.jobs.work_folder import WorkFolder, read_result
 
 ATTEMPTS = 5  # to finish while others finish the same dataset; each removes results that the next one may miss
 
@@ -37,9 +37,10 @@ class Gathered:
         """
         for tissue, path in sorted(self.results.items()):
             try:
-                yield tissue, load_unit(path)
+                arrays, record = read_result(path)
             except FileNotFoundError as error:
                 raise ResultsGoneError(str(path)) from error
+            yield tissue, UnitResult(arrays=arrays, record=record)
 
 
 class ResultsGoneError(SporaError):

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from spora_db.jobs.units import Outcome
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress(Protocol):
-    """Told what a run does; all methods return at once."""
+class Progress:
+    """Told what a run does, and shows nothing of it; all methods return at once."""
 
     def start(self, title: str, *, units: int) -> None:
         """Begin a stage of so many units."""
@@ -22,20 +22,11 @@ class Progress(Protocol):
         """End the stage."""
 
 
-class Quiet:
+class Quiet(Progress):
     """Shows nothing."""
 
-    def start(self, title: str, *, units: int) -> None:
-        """Show nothing."""
 
-    def advance(self, outcome: Outcome) -> None:
-        """Show nothing."""
-
-    def stop(self) -> None:
-        """Show nothing."""
-
-
-class Lines:
+class Lines(Progress):
     """Writes a line now and then, for logs: never more than one in ten seconds, besides failures and the last one.
 
     Parameters
@@ -80,15 +71,12 @@ class Lines:
             speed = self._speed
             self._write(f"{speed.done} of {speed.units} tissues, {speed.rate(now)}, {speed.left(now)} left")
 
-    def stop(self) -> None:
-        """Write nothing more; the last line is there."""
-
     def _write(self, text: str) -> None:
         self._stream.write(f"{self._title}: {text}\n")
         self._stream.flush()
 
 
-class Bar:
+class Bar(Progress):
     """Draws a bar on a terminal: tissues done, pixels per second, time left; failures are written above it.
 
     Parameters

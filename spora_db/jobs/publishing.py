@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from spora_db import __version__
 from spora_db.errors import FileFormatError, WriteError
 from spora_db.files.parquet import read_provenance
 from spora_db.files.stamps import Stamp, stamp_if_there
 from spora_db.files.writing import sync_folder
-from spora_db.jobs.work_folder import LOCK, WorkFolder, package_version
+from spora_db.jobs.work_folder import LOCK, WorkFolder
 
 Standing: TypeAlias = Literal["absent", "same", "different"]
 
@@ -92,7 +93,7 @@ def provenance(made: str, parameters: Mapping[str, Any], *, tissues: int) -> dic
     return {
         "made": made,
         "parameters": dict(parameters),
-        "spora_db": package_version(),
+        "spora_db": __version__,
         "tissues": tissues,
         "failed": [],
     }

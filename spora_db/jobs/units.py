@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, SporaError
-from spora_db.jobs.work_folder import read_result, write_result
+from spora_db.jobs.work_folder import write_result
 
 T = TypeVar("T")
 
@@ -140,12 +140,6 @@ def run_unit(unit: Unit) -> Outcome:
     write_result(unit.result, arrays=result.arrays, record=result.record)
     pixels = int(result.record.get("pixels", 0))
     return Outcome(tissue_id=unit.tissue_id, seconds=time.perf_counter() - started, pixels=pixels)
-
-
-def load_unit(path: Path) -> UnitResult:
-    """Read the result of a unit."""
-    arrays, record = read_result(path)
-    return UnitResult(arrays=arrays, record=record)
 
 
 def failed(unit: Unit, error: BaseException) -> Outcome:

@@ -15,13 +15,12 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from spora_db import __version__
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, WriteError
 from spora_db.files.failures import FILE_FAILURES
@@ -35,15 +34,6 @@ LOCK = "lock"
 TRIES = 8  # to write while other runs end and take the folder away
 
 
-@cache
-def package_version() -> str:
-    """Return the version of spora-db, ``"unknown"`` for a checkout that is not installed."""
-    try:
-        return version("spora-db")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def fingerprint(value: object) -> str:
     """Return 16 hexadecimal digits that stand for a JSON value, this version of the package included.
 
@@ -52,7 +42,7 @@ def fingerprint(value: object) -> str:
     >>> fingerprint({"stride": 64}) == fingerprint({"stride": 64}), fingerprint({"stride": 64}) == fingerprint({})
     (True, False)
     """
-    text = json.dumps([FORMAT, package_version(), value], sort_keys=True)
+    text = json.dumps([FORMAT, __version__, value], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -42,7 +42,7 @@ def validate(
     from spora_db.validation import count
     from spora_db.validation import validate as find
 
-    progress = _Counter() if deep and sys.stderr.isatty() else None
+    progress = _count_files if deep and sys.stderr.isatty() else None
     findings = find(lake, dataset=dataset, deep=deep, missing_chunks=missing_chunks, progress=progress)
     counts = count(findings)
     if output_format == "json":
@@ -56,15 +56,13 @@ def validate(
         raise typer.Exit(1)
 
 
-class _Counter:
-    """Writes how many files were read on one line of standard error."""
+def _count_files(done: int, total: int) -> None:
+    """Write how many files were read on one line of standard error."""
+    import sys
 
-    def __call__(self, done: int, total: int) -> None:
-        import sys
-
-        if done == total or done % 20 == 0:
-            sys.stderr.write(f"\r{done:,} of {total:,} files read" + ("\n" if done == total else ""))
-            sys.stderr.flush()
+    if done == total or done % 20 == 0:
+        sys.stderr.write(f"\r{done:,} of {total:,} files read" + ("\n" if done == total else ""))
+        sys.stderr.flush()
 
 
 def _show(findings: "Sequence[Finding]") -> None:
