@@ -10,10 +10,10 @@ from spora_db.errors import FileFormatError, MaskNotFoundError, TableError
 from spora_db.files.failures import telling
 from spora_db.images import open_image, read_region
 from spora_db.images.base import MissingChunks
-from spora_db.importing.fields import Field
+from spora_db.importing.fields import TIFFS, Field
 from spora_db.masks import load_mask
 
-SUFFIXES: Final = (".npz", ".npy", ".png", ".ome.tiff", ".ome.tif", ".tiff", ".tif")
+SUFFIXES: Final = (".npz", ".npy", ".png", *TIFFS)
 ENDINGS: Final = ("", "_mask", "_masks", "-mask", ".mask")
 LIMIT: Final = 2**34
 _LIBRARIES: Final = {".png": "imagecodecs", ".npy": "numpy"}

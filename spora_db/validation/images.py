@@ -96,17 +96,10 @@ def header_table(images: list[Image]) -> "pa.Table":
     """Return headers as a table that SQL can join."""
     import pyarrow as pa
 
-    return pa.table(
-        {
-            "dataset": pa.array([image.dataset for image in images], pa.string()),
-            "modality": pa.array([image.modality for image in images], pa.string()),
-            "mpp": pa.array([image.mpp for image in images], pa.float64()),
-            "tissue_id": pa.array([image.tissue_id for image in images], pa.string()),
-            "channels": pa.array([image.channels for image in images], pa.int64()),
-            "height": pa.array([image.height for image in images], pa.int64()),
-            "width": pa.array([image.width for image in images], pa.int64()),
-        }
-    )
+    names = ("dataset", "modality", "mpp", "tissue_id", "channels", "height", "width")
+    kinds = (pa.string(), pa.string(), pa.float64(), pa.string(), pa.int64(), pa.int64(), pa.int64())
+    rows = [{name: getattr(image, name) for name in names} for image in images]
+    return pa.Table.from_pylist(rows, schema=pa.schema(zip(names, kinds, strict=True)))
 
 
 def check_pixels(
