@@ -11,13 +11,15 @@ from spora_db.files.parquet import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.fields import Field, find_fields
+from spora_db.importing.matching import match_pages
 from spora_db.importing.metadata import cell_table, tissue_table
 from spora_db.importing.options import ImageChoice, ImportReport, Match, Missing, TissueMaskChoice, check_choice
-from spora_db.importing.panel import Channel, match_pages, panel_of_images, read_panel_csv
+from spora_db.importing.panel import Channel, panel_of_images, read_panel_csv
 from spora_db.importing.targets import check_target, whole_folder
 from spora_db.importing.tissue_masks import describe
 from spora_db.importing.tissues import TissueJob, write_tissue
 from spora_db.layout import MULTIPLEX_MODALITIES, check_name, is_rgb, modality_folder, parse_mpp
+from spora_db.layout.names import RGB_CHANNELS
 from spora_db.validation import validate
 
 MOST_THREADS = 4
@@ -211,7 +213,7 @@ def _rgb_pages(fields: Sequence[Field]) -> tuple[list[Channel], list[list[int | 
         fault = field.brightfield_fault()
         if fault is not None:
             raise TableError(fault)
-    colours = [Channel(name=name) for name in ("red", "green", "blue")]
+    colours = [Channel(name=name) for name in RGB_CHANNELS]
     return colours, [[0, 1, 2] for _ in fields]
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from spora_db.errors import FileFormatError, TableError, counted, unknown
 from spora_db.files.whole_numbers import whole_numbers
+from spora_db.importing.csv_files import read_csv, read_header
 from spora_db.importing.fields import STORES, TIFFS
-from spora_db.importing.panel import read_csv, read_header
 
 if TYPE_CHECKING:
     import pyarrow as pa

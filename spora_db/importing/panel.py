@@ -1,17 +1,15 @@
-"""The panel of an import: rows of a CSV in the words of several tools, matched to the pages of every image."""
+"""The panel of an import: rows of a CSV in the words of several tools, or what the images themselves say."""
 
-import csv
 import difflib
-import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from spora_db.errors import ArgumentError, FileFormatError, TableError
-from spora_db.importing.fields import Field, Page
-from spora_db.importing.options import Match, Missing
+from spora_db.errors import ArgumentError, TableError
+from spora_db.importing.csv_files import read_csv
+from spora_db.importing.fields import Field
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "key": ("channel", "metal", "metal_tag", "mass_channel"),
@@ -25,7 +23,6 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _YES, _NO = {"1", "1.0", "true", "t", "yes", "y"}, {"0", "0.0", "false", "f", "no", "n"}
 _KNOWN = {name for names in COLUMNS.values() for name in names}
-_DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,64 +90,6 @@ def read_panel_csv(path: Path) -> tuple[Channel, ...]:
     return tuple(channels)
 
 
-def read_header(path: Path) -> tuple[list[str], str]:
-    """Read the first line of a CSV: the names of its columns, and its delimiter.
-
-    Raises
-    ------
-    FileFormatError
-        There is no such file, it is empty or not UTF-8.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(2**20)
-    except FileNotFoundError as error:
-        raise FileFormatError(f"There is no file {path}. Check the path.") from error
-    except IsADirectoryError as error:
-        raise FileFormatError(f"{path} is a folder. Expected a CSV file.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path} cannot be read as CSV in UTF-8: {error}. Save it as 'CSV UTF-8'.") from error
-    if "\0" in first:
-        raise FileFormatError(f"{path} is no CSV: its first line holds bytes that are no text. Save it as 'CSV UTF-8'.")
-    delimiter = max(_DELIMITERS, key=first.count)
-    names = next(_parsed(path, [first], delimiter), [])
-    if not any(names):
-        raise FileFormatError(f"{path} is empty. Expected a header and a row per item.")
-    return [name.strip() for name in names], delimiter
-
-
-def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read a CSV of text values, delimited by comma, semicolon or tab, whichever its first line has most of.
-
-    Raises
-    ------
-    FileFormatError
-        There is no such file, it is empty, not UTF-8, or a row has another number of values than the header.
-    """
-    header, delimiter = read_header(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"{path} cannot be read as CSV in UTF-8: {error}. Save it as 'CSV UTF-8'.") from error
-    rows = [[value.strip() for value in row] for row in _parsed(path, io.StringIO(text, newline=""), delimiter)]
-    rows = [row for row in rows if any(row)]
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise FileFormatError(
-                f"Row {number} of {path} has {len(row)} values, the header has {len(header)}. Quote values that "
-                "contain the delimiter."
-            )
-    return header, rows[1:]
-
-
-def _parsed(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """Yield the rows of a CSV."""
-    try:
-        yield from csv.reader(lines, delimiter=delimiter)
-    except csv.Error as error:
-        raise FileFormatError(f"{path} cannot be read as CSV: {error}. Save it as 'CSV UTF-8'.") from error
-
-
 def _channel(
     path: Path, number: int, row: Sequence[str], place: Mapping[str, int], extras: Mapping[str, str | None]
 ) -> Channel:
@@ -198,85 +137,3 @@ def panel_of_images(fields: Sequence[Field]) -> tuple[Channel, ...]:
                 )
             names.setdefault(page.name)
     return tuple(Channel(name=name) for name in names)
-
-
-def match_pages(panel: Sequence[Channel], image: Field, *, match: Match, missing: Missing) -> list[int | None]:
-    """Return the page of every kept channel of a panel, None for one that was not measured.
-
-    Parameters
-    ----------
-    panel
-        All rows, also those that are not kept.
-    image
-        The field.
-    match
-        By ``"name"``, by ``"order"``, or ``"auto"``: by name where the image names its pages.
-    missing
-        Whether a kept channel without a page is an error.
-
-    Raises
-    ------
-    TableError
-        Pages and rows do not match; the message names them.
-    """
-    named = any(page.name for page in image.pages)
-    if match == "order" or (match == "auto" and not named):
-        return _by_order(panel, image)
-    if not named:
-        raise TableError(
-            f"{image.origin} does not name its channels, so they cannot be matched by name. Use match 'order'."
-        )
-    rows = [_row_of(panel, page, image) for page in image.pages]
-    for row, times in Counter(row for row in rows if row is not None).items():
-        if times > 1:
-            twice = ", ".join(repr(page.name) for page, at in zip(image.pages, rows, strict=True) if at == row)
-            raise TableError(
-                f"{image.origin} has several pages for the channel {panel[row].name!r}: {twice}. Remove or rename one."
-            )
-    unmatched = [str(page.name) for page, row in zip(image.pages, rows, strict=True) if row is None]
-    if unmatched:
-        hint = " To take them by their order instead, use match 'order'." if len(unmatched) == len(rows) else ""
-        raise TableError(
-            f"{image.origin} has pages that are not in the panel: {_listed(unmatched)}. The panel has: "
-            f"{_listed([channel.name for channel in panel])}. Add rows (keep = 0 leaves a page out).{hint}"
-        )
-    pages = {row: page for page, row in enumerate(rows)}
-    found = [pages.get(row) for row, channel in enumerate(panel) if channel.keep]
-    kept = [channel for channel in panel if channel.keep]
-    absent = [channel.name for channel, page in zip(kept, found, strict=True) if page is None]
-    if absent and missing == "error":
-        raise TableError(
-            f"{image.origin} has no page for {_listed(absent)}. Its pages are "
-            f"{_listed([str(page.name) for page in image.pages])}. Add the channel, set keep "
-            "to 0, or use missing 'unmeasured' if this tissue was not stained for it."
-        )
-    return found
-
-
-def _row_of(panel: Sequence[Channel], page: Page, image: Field) -> int | None:
-    """Return the row whose name is exactly the page's, else the one row that it can be called."""
-    exact = [row for row, channel in enumerate(panel) if page.name in (channel.name, channel.key)]
-    called = (page.name or "").casefold()
-    alike = exact or [row for row, channel in enumerate(panel) if called in channel.called]
-    if len(alike) > 1:
-        rows = _listed([panel[row].name for row in alike])
-        raise TableError(
-            f"The page {page.name!r} of {image.origin} fits several rows of the panel: {rows}. Rename one."
-        )
-    return alike[0] if alike else None
-
-
-def _by_order(panel: Sequence[Channel], image: Field) -> list[int | None]:
-    kept = [row for row, channel in enumerate(panel) if channel.keep]
-    if len(image.pages) == len(panel):
-        return list(kept)
-    if len(image.pages) == len(kept):
-        return list(range(len(kept)))
-    raise TableError(
-        f"{image.origin} has {len(image.pages)} pages, the panel has {len(panel)} rows of which {len(kept)} are kept. "
-        "Expected as many pages as one of these, in the same order."
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:12])) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
