@@ -1,5 +1,7 @@
-"""The only code that knows the tree: names of folders and files (``names``), and what a lake holds (``tree``)."""
+"""The only code that knows the tree: names of folders and files, and what a lake holds."""
 
+from spora_db.layout.lake import Dataset, ImageFolder, Lake, MaskFolder, TableFile, TableKind
+from spora_db.layout.listing import INSTANCES, TISSUE, cell_mask_folders, is_cell_mask, list_images, list_masks
 from spora_db.layout.names import (
     IMAGE_SUFFIXES,
     LAKE_VARIABLE,
@@ -18,21 +20,7 @@ from spora_db.layout.names import (
     spec_folder,
     tile_file,
 )
-from spora_db.layout.tree import (
-    INSTANCES,
-    TISSUE,
-    Dataset,
-    ImageFolder,
-    Lake,
-    MaskFolder,
-    TableFile,
-    TableKind,
-    cell_mask_folders,
-    is_cell_mask,
-    list_images,
-    list_masks,
-    scan,
-)
+from spora_db.layout.tree import scan
 
 __all__ = [
     "IMAGE_SUFFIXES",
