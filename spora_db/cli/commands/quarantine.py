@@ -26,7 +26,7 @@ def quarantine(
     spora-db quarantine my-lake --forget
     """
     from spora_db.catalog import Catalog
-    from spora_db.cli.tables import chosen_form, say_written, write_answer
+    from spora_db.cli.forms import chosen_form, say_written, write_answer
     from spora_db.errors import counted
     from spora_db.remembered.quarantine import forget_quarantine, quarantine_path
 

@@ -62,9 +62,9 @@ def sql(
     """
     from spora_db.catalog import Catalog
     from spora_db.cli.answers import answer, explained
+    from spora_db.cli.forms import chosen_form, say_written, write_answer
     from spora_db.cli.interrupts import interruptible
     from spora_db.cli.named_queries import show_queries
-    from spora_db.cli.tables import chosen_form, say_written, write_answer
     from spora_db.cli.terminal import plain_console
 
     if list_queries:
