@@ -387,7 +387,7 @@ def test_a_file_whose_name_is_no_text_is_found(alpha, folder):
 
 
 def test_headers_are_sampled_without_deep_and_said_so(alpha, monkeypatch):
-    monkeypatch.setattr("spora_db.validation.images.SAMPLE", 2)
+    monkeypatch.setattr("spora_db.validation.headers.SAMPLE", 2)
     [found] = [item for item in validate(alpha.parent) if item.file.endswith(IMAGES)]
     assert (found.severity, found.rule, found.reason) == ("note", "sampled", "Headers of 2 of 3 images were read.")
     assert validate(alpha.parent, deep=True) == ()

@@ -10,7 +10,7 @@ from spora_db.plan.cell_checks import ListedCells
 from spora_db.selection.cells import cell_table
 from spora_db.selection.centroid_columns import contradictions
 from spora_db.validation.findings import Finding, Severity
-from spora_db.validation.images import Image
+from spora_db.validation.headers import Image
 from spora_db.validation.relations import MOST_CELLS, cell_count
 from spora_db.validation.rules import broken
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from spora_db.errors import DatasetNotFoundError, SporaError
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.layout import Dataset, Lake, scan
+from spora_db.validation.absent import check_absent
 from spora_db.validation.cells import check_cells, listed_cells
 from spora_db.validation.findings import Finding, in_order
 from spora_db.validation.folders import check_folders, check_lake_folder
-from spora_db.validation.images import check_pixels, header_table, read_headers
+from spora_db.validation.headers import header_table, read_headers
+from spora_db.validation.pixels import check_pixels
 from spora_db.validation.relations import check_relations
 from spora_db.validation.rules import broken
 from spora_db.validation.tables import check_encoders, check_kinds, check_table
@@ -92,6 +94,7 @@ def _check(
 ) -> Iterator[Finding]:
     """Yield what is wrong with one dataset, the quick rules first."""
     yield from check_folders(dataset)
+    yield from check_absent(dataset)
     for table in dataset.tables:
         yield from check_table(table, root, deep=deep)
     yield from check_encoders(dataset, root)

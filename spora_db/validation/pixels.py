@@ -1,51 +1,31 @@
-"""Rules about images and masks: headers of all or of some, and in a deep validation every pixel."""
+"""Rules about pixels: every image and mask of a dataset decoded, in a deep validation."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
-from spora_db.images import image_header, open_image
+from spora_db.images import open_image
 from spora_db.images.base import MissingChunks
-from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.images.regions import read_through
-from spora_db.layout import Dataset, is_rgb, list_images, list_masks
+from spora_db.layout import Dataset, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import instance_centroids
 from spora_db.masks.label_encoders import class_ids
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.mask_parts import CELLS
 from spora_db.validation.findings import Finding
-from spora_db.validation.rules import broken
 from spora_db.validation.tables import read_encoder
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
-SAMPLE: Final = 100
-"""Headers read per folder without `deep`: 50,000 images of one folder take 0.1 s instead of minutes."""
-OTHER_READER: Final = "Try another version of the library; the file itself may be whole."
-Fault: TypeAlias = tuple[str, str | SporaError]
-"""The rule that is broken, and how."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """One image: where it is, whose, and its size once the header was read (0 if it cannot be)."""
-
-    dataset: str
-    modality: str
-    mpp: float
-    tissue_id: str
-    path: Path
-    channels: int = 0
-    height: int = 0
-    width: int = 0
+from spora_db.validation.headers import Fault, Image, finding_of, usable_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,48 +38,6 @@ class Mask:
     image: Image | None
     labels: frozenset[int] | None
     cells: ListedCells | None = None
-
-
-def read_headers(dataset: Dataset, root: Path, *, deep: bool) -> tuple[list[Image], list[Finding]]:
-    """Read the headers of a dataset's images, or of evenly spread ones of each folder, and find faults."""
-    chosen: list[Image] = []
-    findings: list[Finding] = []
-    for folder in dataset.image_folders:
-        try:
-            found = [(name, suffix) for suffix, _, ids in list_images(folder) for name in ids]
-        except (TableError, FileFormatError):  # two images of a tissue, names that are no text: rules of folders
-            continue
-        place = folder.path.relative_to(root).as_posix()
-        every = found if deep else found[:: max(1, -(-len(found) // SAMPLE))]
-        if len(every) < len(found):
-            reason = f"Headers of {len(every):,} of {len(found):,} images were read."
-            findings.append(broken("sampled", reason, dataset=dataset.name, file=place))
-        chosen += [
-            Image(
-                dataset=dataset.name,
-                modality=folder.modality,
-                mpp=folder.mpp,
-                tissue_id=name,
-                path=folder.path / f"{name}{suffix}",
-            )
-            for name, suffix in every
-        ]
-    with ThreadPoolExecutor(max_workers=_threads()) as pool:
-        read = list(pool.map(_header, chosen))
-    for image, found_here in read:
-        file = image.path.relative_to(root).as_posix()
-        findings += [_finding(fault, dataset=dataset.name, file=file) for fault in found_here]
-    return [image for image, _ in read if image.channels], findings
-
-
-def header_table(images: list[Image]) -> "pa.Table":
-    """Return headers as a table that SQL can join."""
-    import pyarrow as pa
-
-    names = ("dataset", "modality", "mpp", "tissue_id", "channels", "height", "width")
-    kinds = (pa.string(), pa.string(), pa.float64(), pa.string(), pa.int64(), pa.int64(), pa.int64())
-    rows = [{name: getattr(image, name) for name in names} for image in images]
-    return pa.Table.from_pylist(rows, schema=pa.schema(zip(names, kinds, strict=True)))
 
 
 def check_pixels(
@@ -131,25 +69,14 @@ def check_pixels(
     by_tissue: dict[tuple[float, str], Image] = {(image.mpp, image.tissue_id): image for image in images}
     masks = list(_masks(dataset, by_tissue, cells))
     total = len(images) + len(masks)
-    with ThreadPoolExecutor(max_workers=_threads()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_threads()) as pool:
         jobs = [(image.path, pool.submit(_read_image, image, missing_chunks)) for image in images]
         jobs += [(mask.path, pool.submit(_read_mask, mask)) for mask in masks]
         for done, (path, job) in enumerate(jobs, start=1):
             for fault in job.result():
-                yield _finding(fault, dataset=dataset.name, file=path.relative_to(root).as_posix())
+                yield finding_of(fault, dataset=dataset.name, file=path.relative_to(root).as_posix())
             if progress is not None:
                 progress(done, total)
-
-
-def _header(image: Image) -> tuple[Image, list[Fault]]:
-    """Read one header; the image comes back with its size."""
-    try:
-        header = image_header(image.path)
-    except SporaError as error:
-        return image, [("image_headers", error)]
-    sized = replace(image, channels=header.channels, height=header.height, width=header.width)
-    fault = brightfield_fault(open_image(image.path)) if is_rgb(image.modality) else None
-    return sized, [] if fault is None else [("rgb_channels", fault)]
 
 
 def _masks(
@@ -220,16 +147,3 @@ def _read_mask(mask: Mask) -> list[Fault]:
         if (known := len(mask.cells.cell_id)) < len(found):
             return [("cells_listed", f"The table lists {known:,} of its {len(found):,} cells.")]
     return []
-
-
-def _finding(fault: Fault, *, dataset: str, file: str) -> Finding:
-    """Return a finding; a file at which a library fails is not to be copied again."""
-    rule, reason = fault
-    finding = broken(rule, str(reason), dataset=dataset, file=file)
-    return replace(finding, remedy=OTHER_READER) if isinstance(reason, ReaderError) else finding
-
-
-def _threads() -> int:
-    from spora_db.jobs.resources import usable_cpus
-
-    return usable_cpus()
