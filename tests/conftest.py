@@ -36,6 +36,31 @@ def shared() -> Path:
     return SHARED
 
 
+def made_or_shared(name: str) -> list[str]:
+    """Return which there is of a made twin and a folder of the shared data: parameters of a fixture."""
+    return ["made", *(["shared"] if (SHARED / "data" / name).is_dir() else [])]
+
+
+@pytest.fixture(scope="session", params=made_or_shared("cords2024cancer"))
+def released_cohort(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cohort as it was released, and its made twin: one tissue of 43 channels. Do not change it."""
+    if request.param == "shared":
+        return SHARED / "data/cords2024cancer"
+    from released_lakes import write_released_cohort
+
+    return write_released_cohort(tmp_path_factory.mktemp("released") / "cords2024cancer")
+
+
+@pytest.fixture(scope="session", params=made_or_shared("real_lake"))
+def tiff_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return three cohorts of real pixels in OME-TIFF, and their made twins. Do not change them."""
+    if request.param == "shared":
+        return SHARED / "data/real_lake"
+    from released_lakes import write_tiff_lake
+
+    return write_tiff_lake(tmp_path_factory.mktemp("tiff") / "lake")
+
+
 @pytest.fixture(autouse=True)
 def own_registry() -> Iterator[None]:
     """Forget after every test the standardizers that it registered: another test may use a name for something else."""

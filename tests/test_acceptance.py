@@ -16,13 +16,13 @@ SPEC = "quantile_clipping_log1p/uq_0.99_image"
 
 
 @pytest.fixture(scope="module")
-def cords(shared: Path) -> Path:
-    return shared / "data/cords2024cancer"
+def cords(released_cohort: Path) -> Path:
+    return released_cohort
 
 
 @pytest.fixture(scope="module")
-def real_lake(shared: Path) -> Path:
-    return shared / "data/real_lake"
+def real_lake(tiff_lake: Path) -> Path:
+    return tiff_lake
 
 
 def test_the_released_cohort_counts_27_tiles_of_40_channels(cords):

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import SHARED
 from lakes import write_lake
 from spora_db.catalog import MACROS, VIEWS, Catalog
 from spora_db.catalog.sql_files import needs, sql_folder, sql_text
@@ -260,14 +259,12 @@ def test_explain(catalog):
     assert "PARQUET" in catalog.sql("EXPLAIN SELECT * FROM tissues").fetchall()[0][1].upper()
 
 
-def lakes():
-    built = [SHARED / "data" / "cords2024cancer", SHARED / "data" / "real_lake"]
-    return [pytest.param(path, id=path.name) for path in built]
+def test_the_script_makes_the_same_relations_in_a_bare_database(released_cohort):
+    assert_same_in_bare_database(released_cohort)
 
 
-@pytest.mark.parametrize("path", lakes())
-def test_the_script_makes_the_same_relations_in_a_bare_database(shared, path):
-    assert_same_in_bare_database(path)
+def test_the_script_makes_the_same_relations_of_three_cohorts(tiff_lake):
+    assert_same_in_bare_database(tiff_lake)
 
 
 def test_the_script_of_a_made_lake(lake):
@@ -286,8 +283,8 @@ def assert_same_in_bare_database(path):
         assert bare.sql(macro).fetchall() == catalog._run(macro).fetchall()
 
 
-def test_schema_names_what_was_reconciled(shared):
-    with Catalog(shared / "data" / "real_lake") as catalog:
+def test_schema_names_what_was_reconciled(tiff_lake):
+    with Catalog(tiff_lake) as catalog:
         schema = catalog.schema().df()
         assert catalog.columns("tissues")[:6] == (
             "dataset",

@@ -5,9 +5,9 @@ import pytest
 from spora_db.datasets import MultiplexImagingDataset, SingleIHCImagingDataset
 
 
-def test_a_published_cohort(shared):
+def test_a_published_cohort(released_cohort):
     dataset = MultiplexImagingDataset(
-        "cords2024", path=shared / "data/cords2024cancer", modality="imc", resolution=1.0, tile_size=128,
+        "cords2024", path=released_cohort, modality="imc", resolution=1.0, tile_size=128,
         standardization="quantile_clipping_log1p/uq_0.99_image", load_cell_metadata=True,
     )  # fmt: skip
     (tissue_id,) = dataset.get_tissue_ids()
@@ -20,9 +20,9 @@ def test_a_published_cohort(shared):
 
 
 @pytest.mark.parametrize("marker", ["Ki67", "kidney"])
-def test_real_stains_in_ome_tiff(shared, marker):
+def test_real_stains_in_ome_tiff(tiff_lake, marker):
     dataset = SingleIHCImagingDataset(
-        "skin", path=shared / "data/real_lake/skin_he", marker_name=marker, resolution="0_5mpp", tile_size=64
+        "skin", path=tiff_lake / "skin_he", marker_name=marker, resolution="0_5mpp", tile_size=64
     )
     tile = dataset.get_tile_by_coordinates(dataset.get_tissue_ids()[0], 800, 300, preprocess=False)
     assert tile.image.shape == (3, 64, 64)

@@ -43,7 +43,6 @@ DTYPES = [
     ">u2",
 ]
 METHODS = ["identity", "quantile_clipping", "quantile_clipping_log1p"]
-CORDS = "cords2024cancer/imc/1_0mpp/standardization"
 LOG1P_SPEC = "quantile_clipping_log1p/uq_0.99_image"
 
 
@@ -533,8 +532,8 @@ def test_missing_or_contradictory_tables(folder, change, kwargs, error, match):
         load_statistics(folder, spec, **arguments)
 
 
-def test_published_tables(shared):
-    folder = shared / "data" / CORDS
+def test_published_tables(released_cohort):
+    folder = released_cohort / "imc/1_0mpp/standardization"
     tissue = "cords2024cancer_aaubexco_0000"
     table = pq.read_table(folder / LOG1P_SPEC / "image_level_upper_quantiles.parquet").to_pandas()
     names = list(table.columns)[::-1]

@@ -466,8 +466,8 @@ def test_written_tables_read_back(cohort, tmp_path):
         write_statistics(tmp_path, result, stats_levels=["tissue"], overwrite=True)
 
 
-def test_the_layout_of_published_tables(shared, cohort):
-    folder = shared / "data/cords2024cancer/imc/1_0mpp/standardization/quantile_clipping_log1p/uq_0.99_image"
+def test_the_layout_of_published_tables(released_cohort, cohort):
+    folder = released_cohort / "imc/1_0mpp/standardization/quantile_clipping_log1p/uq_0.99_image"
     units, *_ = cohort("uint8")
     tables = compute_statistics(units, spec=SPECS[0], channel_names=PANEL).tables(stats_levels=["global"])
     assert sorted(tables) == sorted(file.name for file in folder.glob("*.parquet"))

@@ -82,8 +82,8 @@ def test_files_equal_the_golden_ones(untiled_lake, tmp_path):
             pd.testing.assert_frame_equal(frame, expected, check_names=False, rtol=1e-9)
 
 
-def test_types_are_those_of_the_released_file(shared, masks):
-    released = pq.read_schema(shared / "data/cords2024cancer/tiling/1_0mpp/default/128_tile_stats.parquet")
+def test_types_are_those_of_the_released_file(released_cohort, masks):
+    released = pq.read_schema(released_cohort / "tiling/1_0mpp/default/128_tile_stats.parquet")
     _, stats = tile_tissues(masks, parameters=PARAMETERS)
     assert [field for field in stats.schema.remove_metadata() if field.name != "tiling_method"] == list(released)
     assert json.loads(stats.schema.metadata[b"pandas"])["index_columns"] == ["tissue_id"]
