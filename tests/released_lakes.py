@@ -80,7 +80,7 @@ def write_tissues_and_cells(base: Path) -> None:
     numbers = np.arange(1, CELLS + 1)
     cells = pd.DataFrame({"index": numbers + 366_671, "tissue_id": TISSUE})
     cells["Unnamed: 0"] = [f"175_C_57_{number}" for number in numbers]
-    cells["cell_type"] = np.array(["mCAF", "T cell", "tumour"])[numbers % 3]
+    cells["cell_type"] = np.array(["mCAF", "Bcell", "tumour"])[numbers % 3]
     cells["cell_id"] = numbers
     write_table(base / "metadata/cells.parquet", cells)
 
@@ -89,7 +89,7 @@ def write_masks_and_tiles(base: Path) -> None:
     """Write cells of 4 x 6 pixels in a square of tissue, and tiles that lie in it."""
     row, col = np.ogrid[: SIZE[0], : SIZE[1]]
     label = row // 6 * (SIZE[1] // 7) + col // 7 + 1
-    cells = np.where((row % 6 < 4) & (col % 7 < 6) & (label <= CELLS), label, 0).astype(np.uint16)
+    cells = np.where((row % 6 < 4) & (col % 7 < 6) & (col < 308) & (label <= CELLS), label, 0).astype(np.uint16)
     for kind, mask in (("tissue_masks", (row < 320) & (col < 300)), ("cell_masks/instances", cells)):
         folder = base / "segmentations/1_0mpp" / kind
         folder.mkdir(parents=True)

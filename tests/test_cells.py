@@ -14,7 +14,6 @@ from hypothesis.extra.numpy import arrays
 from torch.utils.data import DataLoader
 
 from cell_lakes import SIZE, centroids, instance_mask, write_cells, write_mask, write_masks
-from conftest import SHARED
 from lakes import PANEL, coordinates_image, write_lake, write_zarr
 from spora_db import Catalog, SporaQuery, collate_list
 from spora_db.errors import (
@@ -518,11 +517,8 @@ def test_rows_of_another_engine_may_be_cells(lake, query):
 # Published data ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(
-    not (SHARED / "data/cords2024cancer").is_dir(), reason="the published cohort is not beside the project"
-)
-def test_published_cells():
-    query = SporaQuery(SHARED / "data/cords2024cancer").modality("imc").cells(size=64)
+def test_published_cells(released_cohort):
+    query = SporaQuery(released_cohort).modality("imc").cells(size=64)
     assert query.count() == 2185
     dataset = query.with_masks("instances").with_cells("cell_type").to_torch()
     assert len(dataset) == 2185
@@ -533,5 +529,5 @@ def test_published_cells():
     centre = [int(sample["masks"]["instances"][32, 32]) == sample["cell_id"] for sample in samples]
     assert np.mean(centre) > 0.95  # not of every cell: some are hollow or bent
     assert len(query.where("cell_type = 'Bcell'").plan()) == query.where("cell_type = 'Bcell'").count() > 0
-    masks = SporaQuery(SHARED / "data/cords2024cancer").modality("imc").cells(size=64, source="masks").plan()
+    masks = SporaQuery(released_cohort).modality("imc").cells(size=64, source="masks").plan()
     assert masks.hash == query.plan().hash

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import SHARED
+from odd_files import foreign_parquet
 from spora_db import SporaQuery
 from spora_db.catalog import Catalog
 from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, UnknownNameError
@@ -512,22 +513,17 @@ def test_a_missing_tile_column_is_an_error(tmp_path):
 
 # --- broken files ---------------------------------------------------------------------------------------------------
 
-BAD = SHARED / "data/bad/bad-parquet-apache"
-
-
-def bad_files() -> list:
-    return [pytest.param(path, id=path.name) for path in sorted(BAD.rglob("*.parquet"))] or [
-        pytest.param(None, marks=pytest.mark.skip(reason="needs the shared data folder beside the project"))
-    ]
+BAD = {f"made: {name}": content for name, content in foreign_parquet()}
+BAD |= {path.name: path for path in sorted((SHARED / "data/bad/bad-parquet-apache").rglob("*.parquet"))}
 
 
 @pytest.mark.parametrize("place", ["metadata/tissues.parquet", "imc/channels.parquet", "metadata/cells.parquet"])
-@pytest.mark.parametrize("path", bad_files())
-def test_bad_files_are_named_and_spoil_nothing_else(tmp_path, path, place):
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_bad_files_are_named_and_spoil_nothing_else(tmp_path, bad, place):
     tissues(tmp_path, good={"tissue_id": ["t"]})
     panel(tmp_path, {"a": [True], "tissue_id": ["t"]})
     (tmp_path / "d" / place).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, tmp_path / "d" / place)
+    (tmp_path / "d" / place).write_bytes(bad if isinstance(bad, bytes) else bad.read_bytes())
     relation = Path(place).stem
     with Catalog(tmp_path, memory_limit="200MB") as catalog:
         with pytest.raises((FileFormatError, TableError), match=Path(place).name):

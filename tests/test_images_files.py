@@ -1,9 +1,10 @@
-"""Every odd and every broken image among the shared data: equal to the oracle, or an error of ours."""
+"""Every odd and every broken image, made here or of the shared data: equal to the oracle, or an error of ours."""
 
 import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import tifffile
 import zarr
 
 from conftest import SHARED
+from odd_files import Write, broken_images, odd_stores, odd_tiffs
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.images import open_image, read_region
 
@@ -32,6 +34,23 @@ def name(path: Path) -> str:
     return "/".join(path.parts[-3:])
 
 
+ONLY_REAL = "only files of other programs show which of their habits no writer here has; the shared data has some"
+
+
+def cases(made: Iterable[tuple[str, Write]], real: list[Path]) -> list[Any]:
+    """Return the made images, and the real ones or one skipped test that says what they would show."""
+    found = [pytest.param(write, id=name) for name, write in made]
+    found += [pytest.param(path, id=name(path)) for path in real]
+    return found if real else [*found, pytest.param(None, marks=pytest.mark.skip(reason=ONLY_REAL), id="real files")]
+
+
+@pytest.fixture
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return where an image is; a made one is written first."""
+    case: Path | Write = request.param
+    return case if isinstance(case, Path) else case(tmp_path / "image")
+
+
 def channels_first(image: np.ndarray, axes: str) -> np.ndarray:
     image = np.moveaxis(image, -1, -3) if axes.endswith("YXS") else image
     return image.reshape(-1, *image.shape[-2:])
@@ -40,7 +59,8 @@ def channels_first(image: np.ndarray, axes: str) -> np.ndarray:
 def assert_delivered(got: np.ndarray, stored: np.ndarray) -> None:
     """Compare pixels; bool is delivered as uint8 and float16 as float32."""
     changed = {np.dtype(np.bool_): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
-    wanted = changed.get(stored.dtype, stored.dtype.newbyteorder("="))
+    native = stored.dtype.newbyteorder("=")
+    wanted = changed.get(native, native)
     assert got.dtype == wanted
     np.testing.assert_array_equal(got, stored)
 
@@ -64,7 +84,7 @@ def tiff_oracle(path: Path) -> tuple[np.ndarray, str] | None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("path", tiffs(FORMATS), ids=name)
+@pytest.mark.parametrize("path", cases(odd_tiffs(), tiffs(FORMATS)), indirect=True)
 def test_odd_tiff(path: Path) -> None:
     oracle = tiff_oracle(path)
     try:
@@ -92,7 +112,7 @@ def zarr_oracle(path: Path) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("path", stores(FORMATS), ids=name)
+@pytest.mark.parametrize("path", cases(odd_stores(), stores(FORMATS)), indirect=True)
 def test_odd_zarr(path: Path) -> None:
     stored = zarr_oracle(path)
     try:
@@ -125,12 +145,12 @@ for path in json.load(sys.stdin):
 """
 
 
-def test_broken_images_never_crash_and_never_lie() -> None:
+@pytest.mark.filterwarnings("ignore")
+def test_broken_images_never_crash_and_never_lie(tmp_path: Path) -> None:
     """In a child with a memory limit, because headers claim terabytes and codecs are C."""
-    if not BAD.is_dir():
-        pytest.skip("needs the shared data folder beside the project, which is absent")
     pointers = [file for file in BAD.rglob("*") if file.is_file() and "gitlfs" in str(file)]
     paths = [*tiffs(BAD), *stores(BAD), *pointers, *tiffs(FORMATS / "tiff-image-rs" / "fuzz_images")]
+    paths += broken_images(tmp_path)
     child = subprocess.run(
         [sys.executable, "-c", CHILD],
         input=json.dumps([str(path) for path in paths]),

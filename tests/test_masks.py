@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import SHARED
+from odd_files import foreign_npy, no_masks
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
 from spora_db.masks import load_label_mask, load_mask, load_tissue_mask
 
@@ -253,7 +254,7 @@ def test_truncated_and_damaged_files_never_give_a_wrong_array(tmp_path):
     check()
 
 
-def test_bad_files_are_right_or_refused_within_a_memory_limit(shared):
+def test_bad_files_are_right_or_refused_within_a_memory_limit(tmp_path):
     """In one child with 2 GB of address space: every broken or hostile file gives numpy's array or a SporaError."""
     code = """
 import resource, sys, warnings, numpy as np
@@ -270,19 +271,27 @@ for path in sys.argv[1:]:
         else:
             print("read", path, array.dtype, array.shape)
 """
-    assert len(BAD) > 30
-    done = subprocess.run([sys.executable, "-c", code, *map(str, BAD)], capture_output=True, text=True, check=False)
+    bad = list(BAD)
+    for name, content in no_masks():
+        bad.append(tmp_path / name)
+        bad[-1].write_bytes(content)
+    assert len(bad) > 30
+    done = subprocess.run([sys.executable, "-c", code, *map(str, bad)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert len(lines) == 3 * len(BAD)
+    assert len(lines) == 3 * len(bad)
     assert all(line.startswith("refused") for line in lines)  # none of them holds a mask
     assert any("pickled Python objects" in line for line in lines)
 
 
-@pytest.mark.parametrize("name", [path.name for path in BAD if path.name.startswith(("example_bool", "example_f64"))])
-def test_foreign_npy_files_inside_an_npz_are_read_right(shared, tmp_path, name):
-    path = next(path for path in BAD if path.name == name)
-    data = path.read_bytes()
+FOREIGN = foreign_npy() | {
+    path.name: path.read_bytes() for path in BAD if path.name.startswith(("example_bool", "example_f64"))
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_npy_files_inside_an_npz_are_read_right(tmp_path, name):
+    data = FOREIGN[name]
     packed = archive(tmp_path / "m.npz", {"mask.npy": data})
     expected = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     if expected.ndim == 2:

@@ -12,8 +12,9 @@ import pytest
 import zarr
 from typer.testing import CliRunner
 
-from conftest import MISSING, SHARED
+from conftest import SHARED
 from lakes import coordinates_image, write_lake, write_zarr
+from odd_files import broken_images, foreign_parquet
 from spora_db.catalog.sql_files import sql_folder
 from spora_db.cli import app
 from spora_db.errors import DatasetNotFoundError, UnknownNameError
@@ -432,7 +433,7 @@ REAL_FINDINGS = {
 }
 
 
-@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason=MISSING)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="only released cohorts show which of their habits are findings")
 @pytest.mark.parametrize("name", REAL_FINDINGS)
 def test_real_data_has_no_findings_but_these(name):
     found = validate(SHARED / "data" / name, deep=True)
@@ -440,10 +441,19 @@ def test_real_data_has_no_findings_but_these(name):
     assert all(row[3] in item.reason for item, row in zip(found, REAL_FINDINGS[name], strict=True))
 
 
-@pytest.mark.skipif(not (SHARED / "data" / "bad").is_dir(), reason=MISSING)
-def test_broken_files_of_other_projects_become_findings(alpha):
-    bad = SHARED / "data" / "bad"
-    tiffs = sorted(path for path in bad.rglob("*.tif*") if path.stat().st_size < 2**20)[:40]
+@pytest.mark.parametrize("made", [True, False], ids=["made", "of other projects"])
+def test_broken_files_become_findings(alpha, tmp_path, made):
+    if made:
+        bad = tmp_path / "bad"
+        bad.mkdir()
+        tiffs = [path for path in broken_images(bad) if path.is_file()][::2]
+        for name, content in foreign_parquet():
+            (bad / f"{name}.parquet").write_bytes(content)
+    else:
+        bad = SHARED / "data" / "bad"
+        if not bad.is_dir():
+            pytest.skip("only broken files of other projects show what others break")
+        tiffs = sorted(path for path in bad.rglob("*.tif*") if path.stat().st_size < 2**20)[:40]
     for number, path in enumerate(tiffs):
         shutil.copyfile(path, alpha / IMAGES / f"bad_{number:02}.ome.tiff")
     for number, path in enumerate(sorted(bad.rglob("*.parquet"))[:60]):
