@@ -45,8 +45,9 @@ test-lowest: .venv-lowest/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow $(LONG)
 
+# every figure of the README's "Speed", on lakes that it makes and keeps in .benchmarks; adds to history.jsonl
 benchmark: .venv/.installed
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" $(LONG)
+	SPORA_BENCHMARK=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" $(LONG)
 
 clean:
-	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache demo dist
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .benchmarks demo dist

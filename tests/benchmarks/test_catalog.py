@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.history import record
 from spora_db import SporaQuery
 from spora_db.catalog import Catalog, close_kept_catalog
 
@@ -155,7 +156,7 @@ def test_scale(lake: Path) -> None:
     timed("open", lambda: Catalog(lake).close())
     with Catalog(lake) as catalog, duckdb.connect() as bare:
         timed("datasets", lambda: catalog.sql("SELECT count(*), sum(n_images) FROM datasets").fetchall())
-        timed("cohort query", lambda: sum(row[1] for row in catalog.sql(COHORT_QUERY).fetchall()))
+        cohort = timed("cohort query", lambda: sum(row[1] for row in catalog.sql(COHORT_QUERY).fetchall()))
         timed("cohort by macro", lambda: catalog.sql(MACRO_QUERY).fetchall())
         timed("markers", lambda: catalog.sql("SELECT count(*), max(n_tissues) FROM markers").fetchall())
         files = {
@@ -171,6 +172,8 @@ def test_scale(lake: Path) -> None:
         rows = timed("bare join, rows", lambda: bare.sql(BARE_ROWS, params=files).to_arrow_table().num_rows, 3)
     tiles = SporaQuery(lake).modality("imc").tiles(size=224, mpp=1.0).where("split = 'train'")
     standardized = tiles.channels(kind="uniprot_filtered").standardize("quantile_clipping/uq_0.99_image")
+    size = f"{sum(1 for _ in lake.glob('*/imc/1_0mpp/images/*')):,} tissues"
+    record(f"cohort query over {size}", cohort, "s")
     timed("count", tiles.count)
     known = tiles.standardize("quantile_clipping/uq_0.99_image", missing="drop_tissue")
     timed("count, of tissues with statistics", known.count)
@@ -180,4 +183,6 @@ def test_scale(lake: Path) -> None:
         close_kept_catalog()
         seconds = timed(label, lambda query=query: len(query.plan()), 3)
         print(f"{label}: again / bare join of the rows (and bare read of statistics) = {seconds / least:.1f}")
+        record(f"{label} over {size}", seconds, "s")
+        record(f"{label} over {size}, against the bare join and read", seconds / least)
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")

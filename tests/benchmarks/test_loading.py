@@ -14,44 +14,24 @@ import torch
 import zarr
 from numcodecs import blosc
 
-from conftest import SHARED, load_module
-from spora_db import SporaQuery, tile_mask
+from benchmarks.history import MEASURES, record
+from benchmarks.made_lake import MEAN, SPEC, STD, UPPER, made_lake
+from spora_db import SporaQuery
 from spora_db.images import cache_info, clear_cache, open_image, set_cache_bytes
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.device import standardize_batch
 from spora_db.loading.loader import TileLoader
-from spora_db.masks import load_mask
 from spora_db.standardization.standardize import standardize_block
 
-SPEC = "quantile_clipping_log1p/uq_0.99_global"
-UPPER, MEAN, STD = 20.0, 0.5, 0.6
 THREE = ["CD3", "CD20", "SMA"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 
-def write_lake(root: Path, tissues: int) -> Path:
-    """Write the published format with a greedy tiling of 224 pixels and one set of statistics."""
-    load_module(SHARED / "bench" / "make_lake.py").make(root, tissues, 1000, 1100)
-    base, rows = root / "synth", []
-    for path in sorted((base / "segmentations/1_0mpp/tissue_masks").iterdir()):
-        tiles = tile_mask(load_mask(path), tile_size=224, stride=112, tolerance=0.85, coverage_goal=1.0).tiles
-        rows += [{"tissue_id": path.stem, "tile_id": i, "row": r, "col": c} for i, (r, c) in enumerate(tiles.tolist())]
-    (base / "tiling/1_0mpp/default").mkdir(parents=True)
-    pd.DataFrame(rows).to_parquet(base / "tiling/1_0mpp/default/224_tile_coordinates.parquet")
-    names = pd.read_parquet(base / "imc/channels.parquet").channel_name.tolist()
-    folder = base / "imc/1_0mpp/standardization" / SPEC
-    folder.mkdir(parents=True)
-    for kind, value in (("upper_quantiles", UPPER), ("means", MEAN), ("stds", STD)):
-        pd.DataFrame([[value] * len(names)], columns=names).to_parquet(folder / f"global_level_{kind}.parquet")
-    return root
-
-
 @pytest.fixture(scope="module", params=[4, pytest.param(16, marks=pytest.mark.slow)], ids=["4", "16"])
-def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
+def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a lake of a few tissues of 43 x 1000 x 1100 float32."""
-    assert shared
-    return write_lake(tmp_path_factory.mktemp("loading") / "lake", request.param)
+    return made_lake(tmp_path_factory.mktemp("loading"), request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -156,9 +136,14 @@ def test_random_tiles(lake: Path, names: list[str], asked: float) -> None:
         f"(asked 0.75); against plain with zarr choosing channels ({orthogonal:.1f}/s) = "
         f"{found['ours'] / orthogonal:.1f}"
     )
+    work = f"random tile, {'3' if names else '40'} of 43 channels"
+    record(work, found["ours"], "tiles/s")
+    record(f"{work}, against plain zarr-python and torch", found["ours"] / found["plain"])
+    record(f"{work}, against zarr-python choosing channels", found["ours"] / orthogonal)
+    record(f"{work}, of decoding the touched chunks and one pass", found["ours"] / found["bound"])
 
 
-def epoch_rates(loaders: dict[str, TileLoader], epochs: int = 3) -> dict[str, float]:
+def epoch_rates(loaders: dict[str, TileLoader], epochs: int = 3 if MEASURES else 1) -> dict[str, float]:
     """Return tiles per second of each over whole epochs, measured in turn after one that warms up; the median."""
     found: dict[str, list[float]] = {name: [] for name in loaders}
     for _ in range(1 + epochs):
@@ -201,6 +186,10 @@ def test_epoch(lake: Path) -> None:
         f"1 worker {shared['one']:.1f}/s, 2 workers {shared['two']:.1f}/s: ratio {shared['two'] / shared['one']:.2f} "
         f"(asked 1.8)\n{workers['two'].tiles.report(workers=2, cache_bytes=cache)}\n{dataset.explain()}"
     )
+    record("epoch in locality order", own["locality"], "tiles/s")
+    record("epoch in locality order, against plain zarr-python and torch", own["locality"] / plain)
+    record("epoch of two workers", shared["two"], "tiles/s")
+    record("epoch of two workers, against one", shared["two"] / shared["one"])
 
 
 COLD = """
@@ -220,12 +209,14 @@ print(imported - start, planned - imported, time.perf_counter() - planned, len(b
 def test_cold_start(lake: Path) -> None:
     """A new process, kernels cached: from ``import torch`` to the first batch of 8; the median of five."""
     command = [sys.executable, "-c", COLD, str(lake), SPEC]
-    runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(6)]
+    times = range(6 if MEASURES else 2)
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in times]
     importing, planning, loading, samples = np.median(np.array(runs[1:], float), axis=0)
     print(
         f"\nbeyond import torch: import {importing:.2f} s, plan {planning:.2f} s, first batch {loading:.2f} s; "
         f"in all {importing + planning + loading:.2f} s (asked 1)"
     )
+    record("new process to first batch, beyond import torch", importing + planning + loading, "s")
     assert samples == 8
 
 

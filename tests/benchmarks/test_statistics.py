@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.history import record
 from spora_db.images import open_image
 from spora_db.images.cache import DEFAULT_BYTES, set_cache_bytes
 from spora_db.images.write import write_omezarr
@@ -79,6 +80,7 @@ def test_statistics_in_units_of_one_decode(benchmark, capsys, tissue, method):
     with capsys.disabled():
         ratio = statistics / decode
         print(f"\n{method}: {1e3 * statistics:.0f} ms, decode {1e3 * decode:.0f} ms, ratio {ratio:.2f} (asked: 2)")
+        record(f"statistics of {method} with image-level quantiles, in decode passes", ratio)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks.history import record
 from spora_db.tiling import tile_mask
 
 KWARGS = {"tile_size": 224, "stride": 112, "tolerance": 0.85, "coverage_goal": 1.0, "min_gain_ratio": 0.05}
@@ -89,6 +90,8 @@ def test_greedy_time_and_memory(length):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     ratio = found["extra"] / found["bytes"]
+    record(f"greedy tiling of {length} x {length}", found["seconds"], "s")
+    record(f"greedy tiling of {length} x {length}, memory above the mask", ratio, "times the mask's bytes")
     print(
         f"\ngreedy tiling {length}²: {found['tiles']} tiles, {found['seconds']:.3f} s, {ratio:.3f} of the mask's bytes"
     )
