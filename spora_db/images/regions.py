@@ -122,6 +122,7 @@ def read_region(
     height: int | None = None,
     width: int | None = None,
     pad: bool = False,
+    out: AnyArray | None = None,
 ) -> AnyArray:
     """Read a region of chosen pages into one array.
 
@@ -137,6 +138,8 @@ def read_region(
         Size in pixels; by default to the image's edge.
     pad
         Fill what lies outside the image with zeros instead of refusing.
+    out
+        Where to write the pixels; a new array by default.
 
     Returns
     -------
@@ -168,11 +171,11 @@ def read_region(
     height = full_height - row if height is None else height
     width = full_width - col if width is None else width
     part = overlap(reader.shape, row=row, col=col, height=height, width=width, pad=pad, path=reader.path)
-    shape = (len(wanted), height, width)
+    out = np.empty((len(wanted), height, width), reader.dtype) if out is None else out
+    if part is None or (part.height, part.width) != (height, width):
+        out[:] = 0
     if part is None:
-        return np.zeros(shape, reader.dtype)
-    covered = (part.height, part.width) == (height, width)
-    out = np.empty(shape, reader.dtype) if covered else np.zeros(shape, reader.dtype)
+        return out
     for block in reader.blocks(wanted, part.row, part.col, part.height, part.width):
         top, left = part.out_row + block.row, part.out_col + block.col
         _, block_height, block_width = block.pixels.shape

@@ -7,15 +7,12 @@ import torch
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
-from spora_db.images.regions import overlap, read_region
+from spora_db.images.regions import read_region
 from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.standardization.methods import BUILT_IN
 from spora_db.standardization.transform import Transform
-
-STATISTICS = ("lower", "upper", "scale", "offset")
-"""The four numbers per channel: ``(f(clip(x, lower, upper)) - lower) * scale + offset``, as in `standardize_batch`."""
 
 
 def check_device_formula(plan: Plan) -> None:
@@ -50,21 +47,10 @@ def raw_region(source: ImagePlan, *, row: int, col: int, height: int, width: int
         If the region lies outside the image altogether.
     """
     source.check_region(row=row, col=col, height=height, width=width)
-    if out is None:
-        return read_region(source.reader, source.pages, row=row, col=col, height=height, width=width, pad=True)
-    inside = overlap(source.reader.shape, row=row, col=col, height=height, width=width, pad=True)
-    assert inside is not None
-    if (inside.height, inside.width) != (height, width):
-        out[:] = 0
-    for block in source.reader.blocks(source.pages, *inside[:4]):
-        _, block_height, block_width = block.pixels.shape
-        top, left = inside.out_row + block.row, inside.out_col + block.col
-        for plane, slot in zip(block.pixels, block.slots.tolist(), strict=True):
-            out[slot, top : top + block_height, left : left + block_width] = plane
-    return out
+    return read_region(source.reader, source.pages, row=row, col=col, height=height, width=width, pad=True, out=out)
 
 
 def statistics(transform: Transform) -> dict[str, Any]:
-    """Return a sample's ``statistics`` (float32 tensor of shape (C, 4), see `STATISTICS`) and ``method``."""
+    """Return ``statistics`` (float32 tensor of shape (C, 4)) and ``method`` of a sample, as `apply_formula` takes them."""
     columns = np.stack(transform.coefficients, axis=1)
     return {"statistics": torch.from_numpy(columns), "method": transform.method}
