@@ -51,6 +51,6 @@ def raw_region(source: ImagePlan, *, row: int, col: int, height: int, width: int
 
 
 def statistics(transform: Transform) -> dict[str, Any]:
-    """Return ``statistics`` (float32 tensor of shape (C, 4)) and ``method`` of a sample, as `apply_formula` takes them."""
+    """Return ``statistics`` (float32 tensor of shape (C, 4)) and ``method``, as `apply_formula` takes them."""
     columns = np.stack(transform.coefficients, axis=1)
     return {"statistics": torch.from_numpy(columns), "method": transform.method}
