@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import TableError
@@ -58,6 +57,8 @@ def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int
     >>> whole_numbers(pa.array([7.0, float("nan")]), what="The column 'cell_id'").to_pylist()
     [7, None]
     """
+    import pyarrow.compute as pc  # what a worker of a loader does not wait for
+
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type

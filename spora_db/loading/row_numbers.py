@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from spora_db.arrays import Int64
 from spora_db.errors import unknown
@@ -70,7 +69,7 @@ def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
         raise unknown("column", name, available, where=f"the plan (add it with .select({name!r}))")
     images = first_images(plan)
     places = pa.Array.from_buffers(pa.int64(), len(images), [None, pa.py_buffer(images)])  # pa.array imports pandas
-    return pc.take(plan.images.column(name), places)
+    return plan.images.column(name).take(places)
 
 
 def _combined(parts: Iterable[Int64]) -> Int64:
