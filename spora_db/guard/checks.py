@@ -245,13 +245,8 @@ def _check_condition(tree: exp.Expr, *, text: str) -> None:
     for value in tree.find_all(exp.Placeholder, exp.Parameter):
         finding = f"the parameter {value.sql(GuardDialect)} in a condition."
         start = next((t.start for t in tokens_of(text) if t.text in ("?", "$")), 0)
-        refuse(
-            text,
-            start=start,
-            end=start + 1,
-            finding=finding,
-            remedy="A condition takes no parameters; write the value.",
-        )
+        remedy = "A condition takes no parameters; write the value."
+        refuse(text, start=start, end=start + 1, finding=finding, remedy=remedy)
     for node in tree.find_all(exp.Anonymous, exp.Window):
         name = fold(node.name) if isinstance(node, exp.Anonymous) else "a window function"
         if isinstance(node, exp.Anonymous) and name not in AGGREGATES | {"columns", "unnest"}:

@@ -96,13 +96,8 @@ def tokens_of(text: str) -> list[Token]:
         reason = f"{error.__cause__}" if isinstance(error.__cause__, TokenError) else f"{error}"
         place = _opening(text, reason)
         finding = f"a literal, a quoted name or a comment that never ends ({reason.splitlines()[0]})."
-        refuse(
-            text,
-            start=place,
-            end=place + 1,
-            finding=finding,
-            remedy="Close it; a quote inside a literal is written twice.",
-        )
+        remedy = "Close it; a quote inside a literal is written twice."
+        refuse(text, start=place, end=place + 1, finding=finding, remedy=remedy)
     for token in tokens:
         if token.token_type is TokenType.VAR and not token.text.isascii() and not token.text.isidentifier():
             odd = next(letter for letter in token.text if not letter.isalnum() and letter not in "_$")

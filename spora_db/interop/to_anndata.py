@@ -47,12 +47,8 @@ def to_anndata(
     lake: str | Path, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
 ) -> "ad.AnnData":
     """Return the cells of a query as `SporaQuery.to_anndata` describes."""
-    anndata = need(
-        "anndata",
-        extra="anndata",
-        what="to_anndata()",
-        instead="Without it, query.with_cells() brings cells as tensors.",
-    )
+    instead = "Without it, query.with_cells() brings cells as tensors."
+    anndata = need("anndata", extra="anndata", what="to_anndata()", instead=instead)
     plan = measurable_plan(lake, selection, modality=modality)
     measured = list(measure(plan, modality=modality, missing_chunks=missing_chunks))
     return cast("ad.AnnData", assemble(plan, measured, anndata))

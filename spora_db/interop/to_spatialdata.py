@@ -32,10 +32,10 @@ def to_spatialdata(
     ``obsm["spatial"]`` is (x, y) in ``"microns"``, where the centre of the first pixel lies at half a pixel.
     """
     instead = "Without it, query.to_anndata() gives the cells, and query.to_torch() the images."
-    spatialdata = need("spatialdata", extra="spatialdata", what="to_spatialdata()", instead=instead)
-    models = need("spatialdata.models", extra="spatialdata", what="to_spatialdata()", instead=instead)
-    transforms = need("spatialdata.transformations", extra="spatialdata", what="to_spatialdata()", instead=instead)
-    anndata = need("anndata", extra="spatialdata", what="to_spatialdata()", instead=instead)
+    modules = ("spatialdata", "spatialdata.models", "spatialdata.transformations", "anndata")
+    spatialdata, models, transforms, anndata = (
+        need(name, extra="spatialdata", what="to_spatialdata()", instead=instead) for name in modules
+    )
     collect = spatialdata.SpatialData  # imported here by spatialdata, before pixels are read
     plan = measurable_plan(lake, selection, modality=modality)
     parts = list(measure(plan, modality=modality, missing_chunks=missing_chunks))
