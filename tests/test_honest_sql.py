@@ -275,5 +275,5 @@ def test_the_macros_of_the_catalog_are_its_own(catalog):
     assert set(MACROS) == {"marker_channels", "n_markers", "has_all_markers", "has_any_marker"}
     with pytest.raises(QueryError, match="MARKER_CHANNELS"):  # the other three stand on it; no query names it
         catalog.sql("FROM marker_channels(['CD3'])").fetchall()
-    text = "SELECT * FROM tissues WHERE n_markers(dataset, 'imc', tissue_id, ['CD3']) > 0"
+    text = "SELECT * FROM tissues WHERE n_markers(dataset, 'he', tissue_id, ['CD3']) > 0"
     assert catalog.sql(text).fetchall() == []
