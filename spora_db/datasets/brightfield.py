@@ -1,18 +1,19 @@
 """H&E and IHC: brightfield images of three colours, one implementation."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Literal
 
 import torch
 
 from spora_db.catalog import Catalog
 from spora_db.datasets._types import BrightfieldTissue, Extent, HETissue, IHCTissue, to_mode
 from spora_db.datasets.base import BaseImagingDataset
-from spora_db.datasets.cohort_images import CommonOptions
 from spora_db.datasets.modalities import HEModality, IHCModality
 from spora_db.datasets.tissue_access import Region
 from spora_db.errors import ArgumentError, unknown
+from spora_db.images.base import MissingChunks
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.selection import ChannelKind, Selection, StandardizationChoice
 from spora_db.standardization.methods import RGB_PRESETS
@@ -131,12 +132,21 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         tile_size: int | None = None,
         tile_strategy: str | None = None,
         split: str | None = None,
-        **options: Unpack[CommonOptions],
+        *,
+        label: str | None = None,
+        labels_to_keep: Sequence[Any] | None = None,
+        label_modifying_fn: Callable[[Any], Any] | None = None,
+        label_type: Literal["classification", "regression"] = "classification",
+        seed: int | None = None,
+        missing_chunks: MissingChunks = "error",
+        catalog: Catalog | None = None,
     ) -> None:
         self.mean_std_type = mean_std_type
         super().__init__(
             name, HEModality(), resolution, path=path, tile_size=tile_size, tile_strategy=tile_strategy, split=split,
-            load_cell_metadata=load_cell_metadata, verbose=verbose, **options,
+            load_cell_metadata=load_cell_metadata, verbose=verbose, label=label, labels_to_keep=labels_to_keep,
+            label_modifying_fn=label_modifying_fn, label_type=label_type, seed=seed, missing_chunks=missing_chunks,
+            catalog=catalog,
         )  # fmt: skip
 
 
@@ -177,11 +187,21 @@ label_modifying_fn, label_type, load_cell_metadata, verbose, seed, missing_chunk
         mean_std_type: str = "imagenet",
         tile_strategy: str | None = None,
         split: str | None = None,
-        **options: Unpack[CommonOptions],
+        *,
+        label: str | None = None,
+        labels_to_keep: Sequence[Any] | None = None,
+        label_modifying_fn: Callable[[Any], Any] | None = None,
+        label_type: Literal["classification", "regression"] = "classification",
+        seed: int | None = None,
+        missing_chunks: MissingChunks = "error",
+        catalog: Catalog | None = None,
     ) -> None:
         self.mean_std_type = mean_std_type
         self.marker_name = f"ihc_{marker_name.removeprefix('ihc_')}"
         super().__init__(
             name, IHCModality(name=self.marker_name), resolution, path=path, tile_size=tile_size,
-            tile_strategy=tile_strategy, split=split, load_cell_metadata=load_cell_metadata, verbose=verbose, **options,
+            tile_strategy=tile_strategy, split=split, load_cell_metadata=load_cell_metadata, verbose=verbose,
+            label=label, labels_to_keep=labels_to_keep,
+            label_modifying_fn=label_modifying_fn, label_type=label_type, seed=seed, missing_chunks=missing_chunks,
+            catalog=catalog,
         )  # fmt: skip

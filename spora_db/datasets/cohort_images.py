@@ -7,7 +7,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Never, TypedDict
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
@@ -29,18 +29,6 @@ from spora_db.selection import ChannelKind, Selection
 from spora_db.standardization.settled import Settled, fixed
 
 logger = logging.getLogger(__name__)
-
-
-class CommonOptions(TypedDict, total=False):
-    """Keywords that the classes of all modalities hand on; see :class:`BaseImagingDataset`."""
-
-    label: str | None
-    labels_to_keep: Sequence[Any] | None
-    label_modifying_fn: Callable[[Any], Any] | None
-    label_type: Literal["classification", "regression"]
-    seed: int | None
-    missing_chunks: MissingChunks
-    catalog: Catalog | None
 
 
 class CohortImages(Settled, ABC):
@@ -74,11 +62,7 @@ class CohortImages(Settled, ABC):
         seed: int | None = None,
         missing_chunks: MissingChunks = "error",
         catalog: Catalog | None = None,
-        **unknown_options: Never,
     ) -> None:
-        for option in unknown_options:  # as Python says it, of the class that was called
-            message = f"{type(self).__name__}.__init__() got an unexpected keyword argument {option!r}"
-            raise TypeError(message)
         if tile_size is None and tile_strategy is not None:
             message = f"tile_strategy={tile_strategy!r} without tile_size: give tile_size= too."
             raise ArgumentError(message)

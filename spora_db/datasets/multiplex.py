@@ -2,15 +2,14 @@
 
 import copy
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Literal
 
 from spora_db.arrays import Bools, Objects
 from spora_db.catalog import Catalog
 from spora_db.datasets._types import MultiplexTissue, texts, to_mode
 from spora_db.datasets.base import BaseImagingDataset
-from spora_db.datasets.cohort_images import CommonOptions
 from spora_db.datasets.delivery import Delivery, deliver
 from spora_db.datasets.frames import read_panel
 from spora_db.datasets.live_panel import LivePanel
@@ -20,6 +19,7 @@ from spora_db.datasets.queries import measured
 from spora_db.datasets.standardization_choices import choice_of
 from spora_db.datasets.tissue_access import Region
 from spora_db.errors import ArgumentError, unknown
+from spora_db.images.base import MissingChunks
 from spora_db.layout import MULTIPLEX_MODALITIES
 from spora_db.samples.materialize import REMEMBERED
 from spora_db.selection import ChannelChoice, ChannelKind, Selection, StatsLevel
@@ -114,7 +114,13 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         halo: bool = False,
         quantile_level: StatsLevel | None = None,
         stats_level: StatsLevel | None = None,
-        **options: Unpack[CommonOptions],
+        label: str | None = None,
+        labels_to_keep: Sequence[Any] | None = None,
+        label_modifying_fn: Callable[[Any], Any] | None = None,
+        label_type: Literal["classification", "regression"] = "classification",
+        seed: int | None = None,
+        missing_chunks: MissingChunks = "error",
+        catalog: Catalog | None = None,
     ) -> None:
         if resolution is None:
             message = f"MultiplexImagingDataset({name!r}) needs resolution=, in microns per pixel."
@@ -131,7 +137,9 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         }  # fmt: skip
         super().__init__(
             name, modality, resolution, path=path, tile_size=tile_size, tile_strategy=tile_strategy, split=split,
-            load_cell_metadata=load_cell_metadata, verbose=verbose, **options,
+            load_cell_metadata=load_cell_metadata, verbose=verbose, label=label, labels_to_keep=labels_to_keep,
+            label_modifying_fn=label_modifying_fn, label_type=label_type, seed=seed, missing_chunks=missing_chunks,
+            catalog=catalog,
         )  # fmt: skip
 
     def _read_panel(self, catalog: Catalog) -> None:
