@@ -4,6 +4,7 @@ import pytest
 
 from dialect_cases import QUERIES
 from engines import check_verdict, duck, plain, probed, translated
+from spora_db.dialects import translate
 
 __all__ = ["duck", "probed"]
 
@@ -18,3 +19,10 @@ def test_queries_select_the_same_in_postgres(duck, probed, query):
     rows = duck.execute(query).fetchall()
     assert rows
     assert plain(probed.query(translated(query, "postgres"))) == plain(rows)
+
+
+def test_names_keep_their_case_beyond_ascii():
+    text = translate(
+        'SELECT É AS "Ä", x FROM T', dialect="postgres", columns={"t": {"É": "INTEGER", "é": "TEXT", "X": "DATE"}}
+    )
+    assert text.split() == ["SELECT", '"t"."É"', "AS", '"Ä",', '"t"."X"', "AS", '"X"', "FROM", '"t"', "AS", '"t"']

@@ -209,7 +209,7 @@ def centroid(table: CellTable, axis: Literal["row", "col"], binder: Binder) -> e
 
 
 def _among(datasets: tuple[str, ...], binder: Binder) -> exp.Expr:
-    return binder.fragment("list_contains($datasets, c.dataset)", datasets=list(datasets))
+    return binder.member("dataset", datasets, table="c")
 
 
 def checked_source(source: CellSource | None) -> CellSource | None:
