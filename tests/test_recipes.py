@@ -33,6 +33,10 @@ USES = {
         assert query.to_torch()[0]["channel_names"] == ["CD8"]
     """,
     "A panel rule": """
+        query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1).channels(kind="identified")
+        assert query.to_torch()[0]["channel_names"] == ["CD3e", "CD8", "Bad"]
+    """,
+    "A word of other panels": """
         Path("panel.csv").write_text("antibody\\nA\\nB\\n")
         assert [channel.name for channel in read_panel_csv(Path("panel.csv"))] == ["A", "B"]
     """,
@@ -132,15 +136,15 @@ lake = Path("lake")
 
 
 def carry_out(block: str, folder: Path) -> None:
-    """Change the file that a block names: what is marked or not with ``-`` stands there once, and becomes the rest."""
-    first, *lines = block.splitlines()
+    """Change the file that a block names: lines without ``+`` stand there once; those without ``-`` replace them."""
+    first, _, rest = block.partition("\n")
     path = folder / first.removeprefix("+++ ")
-    before = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
-    after = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
     text = path.read_text() if path.exists() else ""
-    assert path.exists() or not before, f"{path} is not there"
-    assert not before or text.count(before) == 1, f"{path} does not hold once:\n{before}"
-    path.write_text(text.replace(before, after) if before else after)
+    for hunk in rest.split("@@\n"):
+        before, after = ("".join(line[1:] for line in hunk.splitlines(True) if line[0] != mark) for mark in "+-")
+        assert text.count(before) == 1 if path.exists() else not before, f"{path} does not hold once:\n{before}"
+        text = text.replace(before, after) if before else after
+    path.write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +159,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_there_are_ten_recipes_of_at_most_ten_lines() -> None:
+def test_recipes_have_at_most_ten_lines_and_a_use() -> None:
     assert set(RECIPES) == set(USES)
     assert {title: len(block.splitlines()) for title, (_, block) in RECIPES.items() if block.count("\n") > MOST} == {}
 
