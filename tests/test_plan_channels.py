@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spora_db import SporaQuery
-from spora_db.plan import PlanChannels, PlanPanel
+from spora_db.plan.panels import PlanChannels, PlanPanel
 from tests.lakes import PANEL, write_lake
 
 FIELDS = ("image", "name", "uniprot", "page", "channel_index", "lower", "upper", "mean", "std")

@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.plan.channels import ChosenChannels
+from spora_db.plan.panels import PlanPanel
 from spora_db.plan.resolution import resolve
 from spora_db.plan.selected_images import delivered_channels
-from spora_db.plan.statistics import find_statistics
+from spora_db.plan.statistics import statistics_of
 from spora_db.selection import Selection
 from spora_db.selection.resolved import Resolved
 from spora_db.standardization.usable import REASONS, REMEDIES
@@ -40,29 +41,27 @@ def missing_statistics_table(
     standardization = _without_choice(resolved.selection).standardization
     listed: list[dict[str, Any]] = []
     names, accessions = np.array(delivered.names, np.object_), np.array([*delivered.accessions, None], np.object_)
+    panels: dict[str, list[PlanPanel]] = {name: [] for name in resolved.selection.modality_names}
+    for panel in delivered.channels.panels:
+        panels[images["modality"][panel.first].as_py()].append(panel)
     with catalog._registered("plan_images", images):
-        for modality in resolved.selection.modality_names:
-            spec = standardization.parsed(modality)
-            panels = [
-                panel for panel in delivered.channels.panels if images["modality"][panel.first].as_py() == modality
-            ]
-            if not spec.needs_statistics or not panels:
-                continue
-            found = find_statistics(panels, images, modality=modality, standardization=standardization, catalog=catalog)
-            for panel, own in zip(panels, found, strict=True):
-                problem = 2 * ~own.known[0] + ~own.known[1]
-                problem[own.complete & ~own.usable] = 4
-                rows, channels = np.nonzero(np.where(panel.delivered, problem, 0))
-                columns = images.take(pa.array(panel.first + rows)).select(COLUMNS[:4]).to_pydict()
-                columns |= {"channel_name": names[panel.name[channels]]}
-                columns |= {"uniprot_id": accessions[panel.uniprot[channels]], "spec": str(spec)}
-                columns |= {"problem": [PROBLEMS[number] for number in problem[rows, channels]]}
-                reasons = [
-                    REASONS[own.reasons[row, channel]] if problem[row, channel] == 4 else ""
-                    for row, channel in zip(rows, channels, strict=True)
-                ]
-                columns |= {"reason": reasons, "remedy": [REMEDIES.get(reason, MAKE) for reason in reasons]}
-                listed.append(columns)
+        for modality, panel, found in statistics_of(panels, images, standardization, catalog):
+            problem = 2 * ~found.known[0] + ~found.known[1]
+            problem[found.complete & ~found.usable] = 4
+            rows, channels = np.nonzero(np.where(panel.delivered, problem, 0))
+            problem = problem[rows, channels]
+            reasons = [REASONS[number] for number in np.where(problem == 4, found.reasons[rows, channels], 0)]
+            listed.append(
+                {
+                    **images.take(pa.array(panel.first + rows)).select(COLUMNS[:4]).to_pydict(),
+                    "channel_name": names[panel.name[channels]],
+                    "uniprot_id": accessions[panel.uniprot[channels]],
+                    "spec": str(standardization.parsed(modality)),
+                    "problem": [PROBLEMS[number] for number in problem],
+                    "reason": reasons,
+                    "remedy": [REMEDIES.get(reason, MAKE) for reason in reasons],
+                }
+            )
     frames = [pd.DataFrame(columns) for columns in listed if len(columns["problem"])]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 

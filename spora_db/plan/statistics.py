@@ -1,7 +1,7 @@
 """The statistics of a plan: what the tables of a spec know of every image and channel, and what becomes of the rest."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -93,6 +93,18 @@ def find_statistics(
         reasons = unusable(lower, upper, mean, std, use_mean_std=standardization.use_mean_std, method=spec.method)
         found.append(Found(values=values, known=known, reasons=reasons))
     return found
+
+
+def statistics_of(
+    panels: Mapping[str, Sequence[PlanPanel]], images: pa.Table, standardization: StandardizationChoice,
+    catalog: Catalog,
+) -> Iterator[tuple[str, PlanPanel, Found]]:  # fmt: skip
+    """Yield the panels of all modalities whose spec needs statistics, each with what the tables know of it."""
+    for modality, own in panels.items():
+        if own and standardization.parsed(modality).needs_statistics:
+            found = find_statistics(own, images, modality=modality, standardization=standardization, catalog=catalog)
+            for panel, statistics in zip(own, found, strict=True):
+                yield modality, panel, statistics
 
 
 def global_spec(spec: Spec) -> Spec:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.plan.offered import offered_channels
-from spora_db.plan.statistics import find_statistics
+from spora_db.plan.statistics import statistics_of
 from spora_db.selection.resolved import Resolved
 from spora_db.selection.values import Selection
 
@@ -63,19 +63,15 @@ def _undelivered(
     standardization, keys = selection.standardization, list[str]()
     with catalog._registered("plan_images", images):
         offered = offered_channels(selection, images, catalog)
-        for modality, panels in offered.panels.items():
-            if not (panels and standardization.parsed(modality).needs_statistics):
-                continue
-            found = find_statistics(panels, images, modality=modality, standardization=standardization, catalog=catalog)
-            for panel, statistics in zip(panels, found, strict=True):
-                lost = panel.delivered & ~statistics.kept(panel, standardization)
-                if standardization.missing_statistics != "drop_channel":
-                    lost &= statistics.complete
-                rows, columns = np.nonzero(lost)
-                places = images.slice(panel.first, len(panel)).select(["dataset", "modality", "tissue_id"]).to_pydict()
-                for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-                    name = offered.names[panel.name[column]]
-                    dataset, tissue_id = places["dataset"][row], places["tissue_id"][row]
-                    if wanted is None or (dataset, modality, name) in wanted:
-                        keys.append(f"{dataset}/{modality}/{tissue_id}/{name}")
+        for modality, panel, found in statistics_of(offered.panels, images, standardization, catalog):
+            lost = panel.delivered & ~found.kept(panel, standardization)
+            if standardization.missing_statistics != "drop_channel":
+                lost &= found.complete
+            rows, columns = np.nonzero(lost)
+            places = images.slice(panel.first, len(panel)).select(["dataset", "modality", "tissue_id"]).to_pydict()
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                name = offered.names[panel.name[column]]
+                dataset, tissue_id = places["dataset"][row], places["tissue_id"][row]
+                if wanted is None or (dataset, modality, name) in wanted:
+                    keys.append(f"{dataset}/{modality}/{tissue_id}/{name}")
     return keys
