@@ -327,8 +327,10 @@ def test_a_condition_on_the_split_hides_no_leak(query):
 )
 def test_tiles_are_grouped_only_where_their_tissues_show_a_mistake(query, monkeypatch, build):
     asked, run = [], Catalog._run
-    monkeypatch.setattr(Catalog, "_run", lambda self, text, *rest: asked.append(text) or run(self, text, *rest))
+    monkeypatch.setattr(Catalog, "_run", lambda self, asks, *rest: asked.append(asks) or run(self, asks, *rest))
     build(query).sql()
+    asked = [getattr(asks, "tree", asks) for asks in asked]
+    asked = [asks if isinstance(asks, str) else asks.sql("duckdb") for asks in asked]
     assert [text for text in asked if "FROM images AS i LEFT JOIN tissues" in " ".join(text.split())]
     assert not [text for text in asked if "FROM tiles" in text and "LIMIT 0" not in text]
 
