@@ -100,6 +100,7 @@ def read_through(reader: ImageReader) -> Iterator[Block]:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from spora_db.images import open_image, write_omezarr
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = write_omezarr(Path(folder) / "a.ome.zarr", np.ones((2, 300, 40), np.uint16), mpp=1.0)
@@ -158,6 +159,7 @@ def read_region(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from spora_db.images import open_image, write_omezarr
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     image = np.arange(2 * 20 * 30, dtype=np.uint16).reshape(2, 20, 30)
