@@ -13,7 +13,7 @@ import tifffile
 import zarr
 
 from spora_db.demo import write_demo_lake
-from spora_db.demo.panels import COHORTS, COMPOSITION, LUNG, MARKERS, SPACING, TONSIL, TYPE_NAMES, Cohort
+from spora_db.demo.panels import COHORTS, COMPOSITION, LUNG, MARKERS, SPACING, TONSIL, TYPE_NAMES, DemoCohort
 from spora_db.errors import ArgumentError, WriteError
 
 TISSUES, SIZE = 2, 256
@@ -49,7 +49,7 @@ def digests(root: Path, pattern: str) -> dict[str, str]:
 
 
 @EVERY
-def test_every_file_of_the_layout_is_there(lake: Path, cohort: Cohort) -> None:
+def test_every_file_of_the_layout_is_there(lake: Path, cohort: DemoCohort) -> None:
     root = lake / cohort.name
     found = {re.sub(r"_[lt]\d{3}_\d{4}", "_ID", str(path.relative_to(root))) for path in root.rglob("*.*")}
     suffix = "zarr" if cohort.modality == "imc" else "tiff"
@@ -67,7 +67,7 @@ def test_every_file_of_the_layout_is_there(lake: Path, cohort: Cohort) -> None:
 
 
 @EVERY
-def test_tissues_are_a_row_per_modality_and_splits_keep_patients_together(lake: Path, cohort: Cohort) -> None:
+def test_tissues_are_a_row_per_modality_and_splits_keep_patients_together(lake: Path, cohort: DemoCohort) -> None:
     table = tissues_of(lake / cohort.name)
     assert len(table) == 2 * TISSUES
     assert not table.duplicated(["tissue_id", "modality"]).any()
@@ -80,7 +80,7 @@ def test_tissues_are_a_row_per_modality_and_splits_keep_patients_together(lake: 
 
 
 @EVERY
-def test_panel_images_and_masks_agree(lake: Path, cohort: Cohort) -> None:
+def test_panel_images_and_masks_agree(lake: Path, cohort: DemoCohort) -> None:
     root = lake / cohort.name
     panel = pd.read_parquet(root / cohort.modality / "channels.parquet")
     measured = pd.read_parquet(root / cohort.modality / "channels_per_tissue.parquet").set_index("tissue_id")
@@ -127,7 +127,7 @@ def test_codex_is_tiled_zstd_with_a_page_per_channel(lake: Path) -> None:
 
 
 @EVERY
-def test_cells_describe_the_masks(lake: Path, cohort: Cohort) -> None:
+def test_cells_describe_the_masks(lake: Path, cohort: DemoCohort) -> None:
     root = lake / cohort.name
     cells = pd.read_parquet(root / "metadata/cells.parquet")
     encoder = pd.read_parquet(root / "segmentations/1_0mpp/cell_masks/cell_type/label_encoder.parquet")
@@ -148,7 +148,7 @@ def test_cells_describe_the_masks(lake: Path, cohort: Cohort) -> None:
 
 
 @EVERY
-def test_it_looks_like_tissue(lake: Path, cohort: Cohort) -> None:
+def test_it_looks_like_tissue(lake: Path, cohort: DemoCohort) -> None:
     """Markers are where their cells are, nuclei are dark in H&E at the same place, glass is empty."""
     root = lake / cohort.name
     tissue = sorted(set(tissues_of(root)["tissue_id"]))[0]
@@ -184,7 +184,7 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(lake: Path, 
 
 
 @EVERY
-def test_the_card_names_licence_and_source(lake: Path, cohort: Cohort) -> None:
+def test_the_card_names_licence_and_source(lake: Path, cohort: DemoCohort) -> None:
     card = json.loads((lake / cohort.name / "metadata/dataset.json").read_text())
     assert (card["license"], card["source"], card["name"]) == ("CC0-1.0", "synthetic", cohort.name)
 

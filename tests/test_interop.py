@@ -18,7 +18,7 @@ from spora_db.demo import write_demo_lake
 from spora_db.errors import ArgumentError, MissingExtraError, QueryError, UnknownNameError
 from spora_db.images import read_region
 from spora_db.interop import intensities
-from spora_db.interop.intensities import Cells, image_intensities
+from spora_db.interop.intensities import MeasuredCells, image_intensities
 from spora_db.interop.to_spatialdata import annotate, element_names
 from spora_db.masks import load_label_mask
 
@@ -45,7 +45,7 @@ def tissues(demo: Path) -> SporaQuery:
     return SporaQuery(demo).modality(("imc", "codex")).tissues(mpp=1.0)
 
 
-def mean_intensities(planes: np.ndarray, mask: np.ndarray) -> Cells:
+def mean_intensities(planes: np.ndarray, mask: np.ndarray) -> MeasuredCells:
     """Measure an image that lies in memory."""
 
     def read(*, row: int, col: int, height: int, width: int) -> np.ndarray:

@@ -14,15 +14,15 @@ from spora_db.standardization.usable import REMEDIES
 if TYPE_CHECKING:
     import pandas as pd
 
-Level = Literal["error", "warning", "ok"]
-ORDER: tuple[Level, ...] = ("error", "warning", "ok")
+Verdict = Literal["error", "warning", "ok"]
+ORDER: tuple[Verdict, ...] = ("error", "warning", "ok")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
     """One conclusion: ``"error"`` spoils training or its evaluation, ``"warning"`` may, ``"ok"`` was checked."""
 
-    level: Level
+    level: Verdict
     text: str
 
 
@@ -87,7 +87,7 @@ def _leaks(frame: "pd.DataFrame", leakage: "pd.DataFrame", same: SamePixels | No
     twins = leakage[leakage["group"] == "pixels"]
     for name, splits in zip(twins["name"], twins["splits"], strict=True):
         apart = f", in the splits {', '.join(splits)}" if len(splits) > 1 else ""
-        level: Level = "error" if apart else "warning"
+        level: Verdict = "error" if apart else "warning"
         findings.append(Conclusion(level=level, text=f"one image under several names: {name}{apart}"))
     if same is not None and not len(twins):
         findings.append(Conclusion(level="ok", text="no image is there twice"))
@@ -104,7 +104,7 @@ def _absences(missing: "pd.DataFrame", choice: MissingStatistics) -> list[Conclu
     for what, part in missing.groupby("what", sort=True):
         label = f"{what} missing" if ": " not in str(what) else str(what)
         stops = str(what).startswith("statistics: no") and choice == "error"
-        level: Level = "error" if stops else "warning"
+        level: Verdict = "error" if stops else "warning"
         where = _listed(
             [f"{data} {modality}".strip() for data, modality in zip(part["dataset"], part["modality"], strict=True)]
         )

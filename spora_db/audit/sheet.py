@@ -3,14 +3,15 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from spora_db.drawing.canvas import FAINT, INK, LEGEND_ROW, LINE, MARGIN, PAPER, Page, Picture, wrap_legend
+from spora_db.audit.findings import Verdict
+from spora_db.drawing.canvas import FAINT, INK, LEGEND_ROW, LINE, MARGIN, PAPER, Canvas, Picture, wrap_legend
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def audit_sheet(
     third = 0.45 + BAR * max((len(counts) for counts in values), default=0) if values else 0.0
     tops = np.cumsum([1.05 + CARD + 0.35, middle + 0.25, third + (0.25 if values else 0)])
     height = tops[2] + 0.35 + sum(0.21 * len(texts) + 0.07 for _, texts in lines) + MARGIN - 0.1
-    page = Page(width=WIDTH, height=float(height))
+    page = Canvas(width=WIDTH, height=float(height))
     page.text(MARGIN, 0.28, text=title, size=15, weight="bold", room=WIDTH - 2 * MARGIN)
     page.text(MARGIN, 0.66, text=_verdict(sections["findings"]), size=9, colour=FAINT)
     _cards(page, totals)
@@ -89,7 +90,7 @@ def _verdict(findings: "pd.DataFrame") -> str:
     return "Audit: " + (", ".join(parts) or "nothing to correct")
 
 
-def _cards(page: Page, totals: Mapping[str, int]) -> None:
+def _cards(page: Canvas, totals: Mapping[str, int]) -> None:
     width = (WIDTH - 2 * MARGIN - 0.14 * (len(totals) - 1)) / len(totals)
     for number, (name, total) in enumerate(totals.items()):
         left = MARGIN + number * (width + 0.14)
@@ -135,7 +136,7 @@ class _Bars:
     def height(self, width: float) -> float:
         return 0.45 + BAR * (len(self.cohorts) + (self.more > 0)) + LEGEND_ROW * len(self.legend(width))
 
-    def draw(self, page: Page, left: float, top: float, *, width: float) -> None:
+    def draw(self, page: Canvas, left: float, top: float, *, width: float) -> None:
         page.text(left, top, text="Rows by cohort and split", size=9.5, weight="bold")
         totals = [sum(int(rows.iloc[i]) for rows in self.pieces.values()) for i in range(len(self.cohorts))]
         most = max(totals, default=1)
@@ -163,7 +164,7 @@ def _place(split: str) -> int:
     return FIRST.index(split.lower()) if split.lower() in FIRST else len(FIRST)
 
 
-def _matrix(page: Page, left: float, top: float, *, overlap: "pd.DataFrame", cell: float) -> None:
+def _matrix(page: Canvas, left: float, top: float, *, overlap: "pd.DataFrame", cell: float) -> None:
     names, values = [str(name) for name in overlap.index], overlap.to_numpy()
     upper = top + 0.35 + 0.22
     size = cell * len(names)
@@ -196,7 +197,7 @@ def _counts(composition: "pd.DataFrame", name: str) -> list[tuple[str, int]]:
     return [*listed, ("no value", lacking)] if lacking else listed
 
 
-def _plain_bars(page: Page, left: float, top: float, *, counts: Sequence[tuple[str, int]], width: float) -> None:
+def _plain_bars(page: Canvas, left: float, top: float, *, counts: Sequence[tuple[str, int]], width: float) -> None:
     most = max((number for _, number in counts), default=1)
     label = min(NAME, 0.42 * width)
     room = width - label - 0.75
@@ -209,7 +210,7 @@ def _plain_bars(page: Page, left: float, top: float, *, counts: Sequence[tuple[s
         page.text(left + label + length + 0.08, at + 0.075, text=f"{number:,}", size=8, colour=FAINT)
 
 
-def _findings(page: Page, top: float, *, lines: Sequence[tuple[Literal["error", "warning", "ok"], list[str]]]) -> None:
+def _findings(page: Canvas, top: float, *, lines: Sequence[tuple[Verdict, list[str]]]) -> None:
     page.text(MARGIN, top, text="Findings", size=9.5, weight="bold")
     at = top + 0.33
     for level, texts in lines:
@@ -221,7 +222,7 @@ def _findings(page: Page, top: float, *, lines: Sequence[tuple[Literal["error", 
         at += 0.07
 
 
-def _canvas(page: Page, left: float, top: float, *, width: float, height: float) -> Axes:
+def _canvas(page: Canvas, left: float, top: float, *, width: float, height: float) -> Axes:
     """Return axes that are measured in inches from their lower left corner."""
     axes = page.axes(left, top, width=width, height=height)
     axes.set_xlim(0, width)

@@ -20,7 +20,7 @@ from spora_db.catalog.sql_files import bounds
 from spora_db.errors import ArgumentError, QueryError
 
 Parameters = Mapping[str, object] | Sequence[object] | None
-Limits = Mapping[str, str | int | None]
+ResourceLimits = Mapping[str, str | int | None]
 """``memory_limit`` and ``threads`` of DuckDB; None leaves its own."""
 
 SESSION = {"TimeZone": "UTC", "Calendar": "gregorian"}
@@ -48,7 +48,7 @@ class Connection:
         If DuckDB refuses a limit.
     """
 
-    def __init__(self, lake: Path, allowed: Sequence[str], *, limits: Limits) -> None:
+    def __init__(self, lake: Path, allowed: Sequence[str], *, limits: ResourceLimits) -> None:
         self.lock = threading.RLock()
         self.allowed = allowed
         self._lake = lake

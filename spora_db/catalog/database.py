@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from spora_db.catalog.aliases import Naming
-from spora_db.catalog.connection import Connection, Limits, Parameters, checked
+from spora_db.catalog.connection import Connection, Parameters, ResourceLimits, checked
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
 from spora_db.catalog.result import Result
@@ -90,7 +90,7 @@ class Database:
         What markers are called besides.
     """
 
-    def __init__(self, folders: Lake, *, limits: Limits, naming: Naming) -> None:
+    def __init__(self, folders: Lake, *, limits: ResourceLimits, naming: Naming) -> None:
         self._folders = folders
         self._limits = limits
         self._naming = naming

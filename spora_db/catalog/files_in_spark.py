@@ -54,7 +54,7 @@ def spark_views(
         If a path holds a character that Spark takes for a pattern.
     """
     root = str(folders.root) if location is None else location.rstrip("/")
-    files = _Files(folders=folders, root=root)
+    files = _SparkFiles(folders=folders, root=root)
     parts = ["SET spark.sql.caseSensitive = true", "SET spark.sql.session.timeZone = UTC"]
     parts += [_view(name, _portable(listing_query(name, folders))) for name in LISTINGS]
     for name in relations:
@@ -71,7 +71,7 @@ def spark_views(
     return parts
 
 
-class _Files:
+class _SparkFiles:
     """Parquet files as relations of Spark."""
 
     def __init__(self, *, folders: Lake, root: str) -> None:
@@ -127,7 +127,7 @@ def _portable(query: exp.Query) -> exp.Query:
     return query
 
 
-def _union(source: SourceQuery, files: _Files) -> exp.Query:
+def _union(source: SourceQuery, files: _SparkFiles) -> exp.Query:
     """Return a source with every branch listing all columns, by name instead of by position."""
     types: dict[str, exp.Expr | None] = {item.alias: item.this for item in source.empty.expressions}
     for branch in source.branches:
@@ -151,7 +151,7 @@ def _all(selects: list[exp.Select]) -> exp.Query:
     return level[0]
 
 
-def _named(branch: Branch, files: _Files) -> exp.Select:
+def _named(branch: Branch, files: _SparkFiles) -> exp.Select:
     """Return the SELECT over one file with its columns called by their names in the file."""
     names = pq.read_schema(branch.files[0]).names
 
@@ -169,7 +169,7 @@ def _named(branch: Branch, files: _Files) -> exp.Select:
 
 
 def _stacked(
-    path: Path, channels: Mapping[str, str], columns: tuple[str, ...], files: _Files, kind: str,
+    path: Path, channels: Mapping[str, str], columns: tuple[str, ...], files: _SparkFiles, kind: str,
     told: Mapping[str, str] | None = None,
 ) -> exp.Select:  # fmt: skip
     """Return ``stack``: a row per channel of every row of a wide file; its name, value, and what is told of it."""
@@ -186,7 +186,7 @@ def _stacked(
     return exp.select(rows).from_(files.relation(path))
 
 
-def _panels(files: _Files) -> exp.Query:
+def _panels(files: _SparkFiles) -> exp.Query:
     texts = dict.fromkeys(("dataset", "modality", "tissue_id", "channel_name"), "TEXT")
     selects = [_empty({**texts, "measured": "BOOLEAN"})]
     for table, key, channels in wide_files(files.folders, "panels"):
@@ -208,7 +208,7 @@ def _all_measured(table: TableFile) -> exp.Select:
     return select.from_(seen.subquery("seen")).join(panel.subquery("panel"), join_type="cross")
 
 
-def _statistics(files: _Files) -> exp.Query:
+def _statistics(files: _SparkFiles) -> exp.Query:
     place = {"dataset": "TEXT", "modality": "TEXT", "mpp": "DOUBLE", "spec": "TEXT", "level": "TEXT"}
     texts = dict.fromkeys(("statistic", "tissue_id", "channel_name"), "TEXT")
     selects = [_empty({**place, **texts, "value": "DOUBLE", "tables": "TEXT"})]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from spora_db.catalog.aliases import Naming
-from spora_db.catalog.connection import Limits
+from spora_db.catalog.connection import ResourceLimits
 from spora_db.catalog.database import Database
 from spora_db.layout import Lake
 from spora_db.sources import Branch, SourceQuery
@@ -32,7 +32,7 @@ class LabelledFile:
 class LabellingDatabase(Database):
     """A database whose sources name every column by its file's number and its name there."""
 
-    def __init__(self, folders: Lake, *, limits: Limits, naming: Naming) -> None:
+    def __init__(self, folders: Lake, *, limits: ResourceLimits, naming: Naming) -> None:
         self.labelled: dict[int, list[LabelledFile]] = {}
         self.sources_of: dict[str, list[int]] = {}
         super().__init__(folders, limits=limits, naming=naming)

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from spora_db.cli.statements import Statement, dot_command, pieces
+from spora_db.cli.statements import ScriptStatement, dot_command, pieces
 from spora_db.errors import ArgumentError, SporaError
 
 STANDARD_INPUT = Path("-")
@@ -22,7 +22,7 @@ class Script:
         The file, or standard input; empty for a statement that was given as it is.
     """
 
-    statements: tuple[Statement, ...]
+    statements: tuple[ScriptStatement, ...]
     origin: str = ""
 
     @property
@@ -30,7 +30,7 @@ class Script:
         """The commands among them."""
         return tuple(command for statement in self.statements if (command := dot_command(statement.text)))
 
-    def failure(self, statement: Statement, error: SporaError) -> str:
+    def failure(self, statement: ScriptStatement, error: SporaError) -> str:
         """Return the message of an error that says which statement failed, and where it is."""
         if not self.origin:
             return str(error)

@@ -13,7 +13,7 @@ _OPEN = ("'", '"', "/*", "$$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class ScriptStatement:
     """One statement of a longer text, without its semicolon.
 
     Attributes
@@ -41,7 +41,7 @@ class Statement:
         return "\n" * (self.line - 1) + " " * (self.column - 1) + self.text
 
 
-def cut(text: str) -> tuple[list[Statement], Statement | None]:
+def cut(text: str) -> tuple[list[ScriptStatement], ScriptStatement | None]:
     r"""Return the statements that end with a semicolon, and what remains after the last of them, None for nothing.
 
     Comments stay where they are; a statement of comments alone is left out. What remains keeps its last spaces: they
@@ -53,7 +53,7 @@ def cut(text: str) -> tuple[list[Statement], Statement | None]:
     >>> [(found.text, found.line, found.column) for found in complete], rest.text
     ([('SELECT 1', 1, 1), ('SELECT 2', 2, 3)], "SELECT 'open; ")
     """
-    found: list[Statement] = []
+    found: list[ScriptStatement] = []
     start, holds = 0, False
     end = 0
     for piece in _PIECE.finditer(text):
@@ -87,7 +87,7 @@ def dot_command(line: str) -> str:
     return text if text.startswith(".") else ""
 
 
-def pieces(text: str) -> list[Statement]:
+def pieces(text: str) -> list[ScriptStatement]:
     r"""Return the statements of a text and the commands between them: lines that start with a dot.
 
     Examples
@@ -95,7 +95,7 @@ def pieces(text: str) -> list[Statement]:
     >>> [(found.text, found.line) for found in pieces(".tables\nSELECT 1\n.5;\n.schema tiles;\nSELECT 2")]
     [('.tables', 1), ('SELECT 1\n.5', 2), ('.schema tiles', 4), ('SELECT 2', 5)]
     """
-    found: list[Statement] = []
+    found: list[ScriptStatement] = []
     start = place = 0
     for line in (*text.splitlines(keepends=True), ""):
         command = dot_command(line)
@@ -107,7 +107,7 @@ def pieces(text: str) -> list[Statement]:
                 found += [replace(statement, line=statement.line + before) for statement in ends]
                 start = place + len(line)
                 if command:
-                    found.append(Statement(text=command, line=text.count("\n", 0, place) + 1))
+                    found.append(ScriptStatement(text=command, line=text.count("\n", 0, place) + 1))
         place += len(line)
     return found
 
@@ -135,10 +135,10 @@ def masked(text: str) -> str:
     return _PIECE.sub(lambda piece: re.sub(r"[^\n]", " ", piece[0]), text)
 
 
-def _statement(text: str, start: int, end: int | None) -> Statement:
+def _statement(text: str, start: int, end: int | None) -> ScriptStatement:
     part = text[start:end]
     start += len(part) - len(part.lstrip())
-    return Statement(
+    return ScriptStatement(
         text=part.lstrip() if end is None else part.strip(),
         line=text.count("\n", 0, start) + 1,
         column=start - text.rfind("\n", 0, start),

@@ -25,10 +25,31 @@ from spora_db.datasets.modalities import (
 from spora_db.selection.arguments import checked_choice
 
 __all__ = [
-    "MULTIPLEX_MODALITIES", "BrightfieldTissue", "CODEXModality", "CellMask", "ComposedTissue",
-    "CycIFModality", "Extent", "HEModality", "HETissue", "IHCModality", "IHCTissue", "IMCModality", "ImageMode",
-    "MIBIModality", "ModKey", "Modality", "MultiplexModality", "MultiplexTissue", "Tissue", "TissueMask",
-    "get_modality_from_str", "is_valid_modality_instance", "modality_name", "texts", "to_mode",
+    "MULTIPLEX_MODALITIES",
+    "AnyTissue",
+    "BrightfieldTissue",
+    "CODEXModality",
+    "CellMask",
+    "ComposedTissue",
+    "CycIFModality",
+    "Extent",
+    "HEModality",
+    "HETissue",
+    "IHCModality",
+    "IHCTissue",
+    "IMCModality",
+    "ImageMode",
+    "MIBIModality",
+    "ModKey",
+    "Modality",
+    "MultiplexModality",
+    "MultiplexTissue",
+    "TissueMask",
+    "get_modality_from_str",
+    "is_valid_modality_instance",
+    "modality_name",
+    "texts",
+    "to_mode",
 ]  # fmt: skip
 
 ImageMode: TypeAlias = Literal["CHW", "HWC"]
@@ -108,7 +129,7 @@ class MultiplexTissue:
     uniprot_ids: Objects | None = None
 
 
-Tissue: TypeAlias = BrightfieldTissue | MultiplexTissue
+AnyTissue: TypeAlias = BrightfieldTissue | MultiplexTissue
 
 
 @dataclass(kw_only=True)
@@ -124,7 +145,7 @@ class ComposedTissue:
     """
 
     tissue_id: str
-    modalities: dict[str, Tissue]
+    modalities: dict[str, AnyTissue]
 
 
 @dataclass(kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from spora_db.datasets.groups import Groups
+from spora_db.datasets.groups import RowGroups
 from spora_db.errors import ArgumentError
 
 
@@ -33,7 +33,7 @@ class BalancedSampler(Sampler[int]):
     True
     """
 
-    def __init__(self, groups: Groups, *, num_samples: int, seed: int | None = None) -> None:
+    def __init__(self, groups: RowGroups, *, num_samples: int, seed: int | None = None) -> None:
         if num_samples < 1:
             message = f"num_samples={num_samples}: expected at least one."
             raise ArgumentError(message)

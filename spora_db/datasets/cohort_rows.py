@@ -14,11 +14,11 @@ from spora_db.catalog import Catalog
 from spora_db.datasets.composed import ComposedImagingDataset
 from spora_db.datasets.draws import Draws
 from spora_db.datasets.frames import modalities_with_images
-from spora_db.datasets.groups import Groups, group_rows
-from spora_db.datasets.indexes import COLUMNS, UNITS, Rows, Unit, all_rows, tile_rows, tissue_rows
+from spora_db.datasets.groups import RowGroups, group_rows
+from spora_db.datasets.indexes import COLUMNS, UNITS, IndexUnit, Rows, all_rows, tile_rows, tissue_rows
 from spora_db.datasets.modalities import Modality, ModKey, as_list
 from spora_db.datasets.places import datasets_root
-from spora_db.datasets.requested import Options, expanded, merged
+from spora_db.datasets.requested import ModalityOptions, expanded, merged
 from spora_db.errors import ArgumentError, DatasetNotFoundError, unknown
 from spora_db.layout import mpp_folder, parse_mpp
 from spora_db.selection.arguments import checked_choice
@@ -26,10 +26,10 @@ from spora_db.standardization.settled import FixedDict, Settled, fixed
 
 logger = logging.getLogger(__name__)
 
-Sample: TypeAlias = dict[str, Any]
+RowSample: TypeAlias = dict[str, Any]
 
 
-class CohortRows(Settled, Dataset[Sample], ABC):
+class CohortRows(Settled, Dataset[RowSample], ABC):
     """What :class:`SporaDataset` is made of; its arguments and attributes are told there."""
 
     _settled: ClassVar = {
@@ -51,12 +51,12 @@ class CohortRows(Settled, Dataset[Sample], ABC):
         resolution: float | str = 1.0,
         tile_size: int | None = None,
         tile_strategy: str = "default",
-        sampling_unit: Unit | None = None,
+        sampling_unit: IndexUnit | None = None,
         verbose: bool = True,
         load_cell_metadata: bool = False,
         split: str | None = None,
-        modality_kwargs: Options | None = None,
-        dataset_modality_kwargs: Mapping[str, Options] | None = None,
+        modality_kwargs: ModalityOptions | None = None,
+        dataset_modality_kwargs: Mapping[str, ModalityOptions] | None = None,
         seed: int | None = None,
         balance: str | Sequence[str] | None = None,
         kind: str = "uniprot_filtered",
@@ -74,7 +74,7 @@ class CohortRows(Settled, Dataset[Sample], ABC):
         if sampling_unit == "tiles" and tile_size is None:
             message = "sampling_unit='tiles' needs tile_size=."
             raise ArgumentError(message)
-        self._unit: Unit = checked_choice(sampling_unit, options=UNITS, kind="sampling_unit")
+        self._unit: IndexUnit = checked_choice(sampling_unit, options=UNITS, kind="sampling_unit")
         self.datasets_dir = datasets_root(datasets_dir)
         self.mpp = parse_mpp(resolution)
         self.resolution, self.resolution_dir = resolution, mpp_folder(self.mpp)
@@ -87,7 +87,7 @@ class CohortRows(Settled, Dataset[Sample], ABC):
         )
         self.kind, self.preprocess, self.image_mode = kind, preprocess, image_mode
         self._draws = Draws(seed)
-        self._groups: dict[Unit, Groups] = {}
+        self._groups: dict[IndexUnit, RowGroups] = {}
         self.datasets: dict[str, ComposedImagingDataset] = {}
         for name in self.dataset_names:
             folder = self.datasets_dir / name
@@ -110,7 +110,7 @@ class CohortRows(Settled, Dataset[Sample], ABC):
             message = f"None of {', '.join(self.dataset_names)} has images of {asked} in {self.datasets_dir}."
             raise DatasetNotFoundError(message)
         self._given = rows is not None
-        self._rows: dict[Unit, Rows] = {"tissues": tissue_rows(self.datasets, rows)}
+        self._rows: dict[IndexUnit, Rows] = {"tissues": tissue_rows(self.datasets, rows)}
         if sampling_unit == "tiles":
             self._rows["tiles"] = tile_rows(self.datasets, rows)
         self.balance = balance or ()
@@ -143,12 +143,12 @@ class CohortRows(Settled, Dataset[Sample], ABC):
         self._rows["tiles"] = Rows(frame, COLUMNS["tiles"])
 
     @property
-    def sampling_unit(self) -> Unit:
+    def sampling_unit(self) -> IndexUnit:
         """What a position stands for: ``"tiles"`` or ``"tissues"``."""
         return self._unit
 
     @sampling_unit.setter
-    def sampling_unit(self, unit: Unit) -> None:
+    def sampling_unit(self, unit: IndexUnit) -> None:
         chosen = checked_choice(unit, options=UNITS, kind="sampling_unit")
         if chosen not in self._rows:
             message = "This SporaDataset has no tile_index. Make it with tile_size= and sampling_unit='tiles'."

@@ -14,7 +14,7 @@ from spora_db.errors import unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Groups:
+class RowGroups:
     """Rows by group.
 
     Attributes
@@ -58,7 +58,7 @@ def _sources(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) ->
     return own + [table[name] for table in tables for name in columns if name in table.columns]
 
 
-def group_rows(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> Groups:
+def group_rows(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) -> RowGroups:
     """Group rows by ``"dataset"``, columns of their own or of the tissue metadata; without columns they are one group.
 
     Rows without a value are a group of their own.
@@ -75,12 +75,12 @@ def group_rows(frame: pd.DataFrame, columns: Sequence[str], datasets: Composed) 
     array([0, 3, 4])
     """
     if not columns:
-        return Groups(order=np.arange(len(frame), dtype=np.int64), starts=np.array([0, len(frame)], np.int64))
+        return RowGroups(order=np.arange(len(frame), dtype=np.int64), starts=np.array([0, len(frame)], np.int64))
     values = pd.DataFrame({str(number): _values(frame, name, datasets) for number, name in enumerate(columns)})
     group = values.groupby(list(values.columns), dropna=False, sort=True).ngroup().to_numpy(np.int64)
     counts = np.bincount(group)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
-    return Groups(
+    return RowGroups(
         order=np.argsort(group, kind="stable").astype(np.int64),
         starts=starts,
         columns=tuple(columns),

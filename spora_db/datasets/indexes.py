@@ -12,9 +12,9 @@ from spora_db.errors import ArgumentError, TableError, TilingNotFoundError
 from spora_db.layout import tile_file
 
 Composed: TypeAlias = Mapping[str, ComposedImagingDataset]
-Unit: TypeAlias = Literal["tissues", "tiles"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
-COLUMNS: dict[Unit, tuple[str, ...]] = {
+IndexUnit: TypeAlias = Literal["tissues", "tiles"]
+UNITS: tuple[IndexUnit, ...] = get_args(IndexUnit)
+COLUMNS: dict[IndexUnit, tuple[str, ...]] = {
     "tissues": ("dataset_name", "tissue_id"),
     "tiles": ("dataset_name", "tissue_id", "tile_id", "row", "col"),
 }
@@ -80,7 +80,7 @@ class Rows:
         return self.frame.iat[position, cast("int", self.frame.columns.get_loc(name))]
 
 
-def all_rows(unit: Unit, datasets: Composed) -> pd.DataFrame:
+def all_rows(unit: IndexUnit, datasets: Composed) -> pd.DataFrame:
     """Return all tissues or tiles of the cohorts, by the columns that identify them."""
     rows = tissue_rows(datasets, None) if unit == "tissues" else tile_rows(datasets, None)
     return rows.frame[list(COLUMNS[unit])]

@@ -13,7 +13,7 @@ from spora_db.errors import ArgumentError
 from spora_db.selection import ChannelKind
 from spora_db.standardization.filters import FilterFactory
 
-Mask: TypeAlias = npt.ArrayLike | None
+ChannelMask: TypeAlias = npt.ArrayLike | None
 
 _KIND_MASKS: dict[str, ChannelKind] = {
     "measured_mask": "complete", "qc_mask": "qc_filtered", "filtered_mask": "uniprot_filtered",
@@ -108,8 +108,8 @@ class PanelAccess(BaseImagingDataset):
         return self._panel
 
     def get_channel_names(
-        self, tissue_id: str, kind: str = "complete", measured_mask: Mask = None, qc_mask: Mask = None,
-        filtered_mask: Mask = None,
+        self, tissue_id: str, kind: str = "complete", measured_mask: ChannelMask = None, qc_mask: ChannelMask = None,
+        filtered_mask: ChannelMask = None,
     ) -> Objects:  # fmt: skip
         """Return the names of a tissue's channels of a kind, before standardization drops any.
 
@@ -131,8 +131,8 @@ class PanelAccess(BaseImagingDataset):
         return texts(self._panel.names())[chosen]
 
     def get_uniprot_ids(
-        self, tissue_id: str, kind: str = "complete", measured_mask: Mask = None, qc_mask: Mask = None,
-        filtered_mask: Mask = None,
+        self, tissue_id: str, kind: str = "complete", measured_mask: ChannelMask = None, qc_mask: ChannelMask = None,
+        filtered_mask: ChannelMask = None,
     ) -> Objects | None:  # fmt: skip
         """Return the accessions of a tissue's channels of a kind, None where a channel has none.
 
@@ -148,7 +148,7 @@ class PanelAccess(BaseImagingDataset):
         chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))
         return texts(self._panel.accessions())[chosen] if self.return_uniprot_ids else None
 
-    def _chosen(self, tissue_id: str, kind: str, known: tuple[Mask, Mask, Mask]) -> Bools:
+    def _chosen(self, tissue_id: str, kind: str, known: tuple[ChannelMask, ChannelMask, ChannelMask]) -> Bools:
         """Return the measured channels of a kind, bool of shape (panel,)."""
         wanted = self._kind(kind or "complete")
         for mask, (name, of_kind) in zip(known, _KIND_MASKS.items(), strict=True):

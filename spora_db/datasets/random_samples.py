@@ -5,9 +5,9 @@ from abc import abstractmethod
 import numpy as np
 
 from spora_db.datasets.balance import BalancedSampler
-from spora_db.datasets.cohort_rows import CohortRows, Sample
-from spora_db.datasets.groups import Groups, group_rows
-from spora_db.datasets.indexes import Unit
+from spora_db.datasets.cohort_rows import CohortRows, RowSample
+from spora_db.datasets.groups import RowGroups, group_rows
+from spora_db.datasets.indexes import IndexUnit
 from spora_db.errors import ArgumentError
 
 Mode = tuple[str, bool, str]
@@ -19,19 +19,19 @@ class RandomSamples(CohortRows):
 
     def sample_random(
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
-    ) -> Sample:
+    ) -> RowSample:
         """Return a random tile or tissue, whichever this dataset is of; see `seed` and `balance`."""
         return self._random(self.sampling_unit, self._mode(kind, image_mode, preprocess=preprocess))
 
     def sample_random_tissue(
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
-    ) -> Sample:
+    ) -> RowSample:
         """Return a random tissue; see `seed` and `balance`."""
         return self._random("tissues", self._mode(kind, image_mode, preprocess=preprocess))
 
     def sample_random_tile(
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
-    ) -> Sample:
+    ) -> RowSample:
         """Return a random tile; see `seed` and `balance`.
 
         Raises
@@ -60,7 +60,7 @@ class RandomSamples(CohortRows):
     def rng(self, generator: np.random.Generator) -> None:
         self._draws.use(generator)
 
-    def _grouped(self, unit: Unit) -> Groups:
+    def _grouped(self, unit: IndexUnit) -> RowGroups:
         """Return the rows by the groups of `balance`, found anew where rows, metadata or `balance` have changed."""
         if unit not in self._rows:
             message = "This SporaDataset is of tissues; tiles need tile_size= and sampling_unit='tiles'."
@@ -74,7 +74,7 @@ class RandomSamples(CohortRows):
             known = self._groups[unit] = group_rows(frame, self._balance, self.datasets)
         return known
 
-    def _random(self, unit: Unit, mode: Mode) -> Sample:
+    def _random(self, unit: IndexUnit, mode: Mode) -> RowSample:
         return self._sample(unit, int(self._grouped(unit).draw(self._draws.stream(), 1)[0]), mode)
 
     def _mode(self, kind: str | None, image_mode: str | None, *, preprocess: bool | None) -> Mode:
@@ -82,5 +82,5 @@ class RandomSamples(CohortRows):
         return kind or self.kind, self.preprocess if preprocess is None else preprocess, image_mode or self.image_mode
 
     @abstractmethod
-    def _sample(self, unit: Unit, position: int, mode: Mode) -> Sample:
+    def _sample(self, unit: IndexUnit, position: int, mode: Mode) -> RowSample:
         """Return the tile or tissue of one row."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from spora_db.datasets.modalities import ModKey, as_list, modality_name
 
-Options = Mapping[str, Mapping[str, Any]]
+ModalityOptions = Mapping[str, Mapping[str, Any]]
 
 
 def expanded(modalities: ModKey | Iterable[ModKey], existing: Sequence[str]) -> list[str]:
@@ -23,12 +23,12 @@ def expanded(modalities: ModKey | Iterable[ModKey], existing: Sequence[str]) -> 
     return list(dict.fromkeys(names))
 
 
-def keywords(modality: str, options: Options) -> dict[str, Any]:
+def keywords(modality: str, options: ModalityOptions) -> dict[str, Any]:
     """Return the keywords of a modality's class: its own before those of all stains."""
     return {**(options.get("ihc", {}) if modality.startswith("ihc_") else {}), **options.get(modality, {})}
 
 
-def merged(common: Options | None, own: Options | None) -> Options:
+def merged(common: ModalityOptions | None, own: ModalityOptions | None) -> ModalityOptions:
     """Return the keywords by modality, a cohort's own before the common ones."""
     keys = [*(common or {}), *(own or {})]
     return {key: {**(common or {}).get(key, {}), **(own or {}).get(key, {})} for key in keys}

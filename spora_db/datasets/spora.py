@@ -5,8 +5,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from spora_db.datasets._types import ComposedTissue
-from spora_db.datasets.cohort_rows import Sample
-from spora_db.datasets.indexes import Unit
+from spora_db.datasets.cohort_rows import RowSample
+from spora_db.datasets.indexes import IndexUnit
 from spora_db.datasets.numbers import whole
 from spora_db.datasets.queries import member, merged_selection
 from spora_db.datasets.random_samples import Mode, RandomSamples
@@ -77,7 +77,7 @@ class SporaDataset(RandomSamples):
     spora_db.errors.DatasetNotFoundError: Dataset 'cohort': no folder no/such/folder/cohort. ...
     """
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> RowSample:
         """Return one tile or tissue.
 
         Parameters
@@ -101,7 +101,7 @@ class SporaDataset(RandomSamples):
     def get_tissue_sample(
         self, *, dataset_name: str, tissue_id: str,
         kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None,
-    ) -> Sample:  # fmt: skip
+    ) -> RowSample:  # fmt: skip
         """Return a whole tissue.
 
         Returns
@@ -115,7 +115,7 @@ class SporaDataset(RandomSamples):
     def get_tile_sample(
         self, *, dataset_name: str, tissue_id: str, tile_id: int,
         kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None,
-    ) -> Sample:  # fmt: skip
+    ) -> RowSample:  # fmt: skip
         """Return a tile by its id in the tile file.
 
         Returns
@@ -154,7 +154,7 @@ class SporaDataset(RandomSamples):
         size, split = f"tile_size={self.tile_size!r}", f"split={self.split!r}"
         return f"SporaDataset({len(self)} {self.sampling_unit} ({listed}), {size}, {split})"
 
-    def _sample(self, unit: Unit, position: int, mode: Mode) -> Sample:
+    def _sample(self, unit: IndexUnit, position: int, mode: Mode) -> RowSample:
         """Return the tile or tissue of one row."""
         rows = self._rows[unit]
         if not -len(rows) <= position < len(rows):
@@ -169,6 +169,6 @@ class SporaDataset(RandomSamples):
         return _sample(name, dataset.get_composed_tile_by_coordinates(tissue_id, row, col, *mode), tile_id=tile_id)
 
 
-def _sample(dataset_name: str, tissue: ComposedTissue, **tile: int) -> Sample:
+def _sample(dataset_name: str, tissue: ComposedTissue, **tile: int) -> RowSample:
     """Return a tissue, or a tile with its id, as a sample."""
     return {"dataset_name": dataset_name, "tissue_id": tissue.tissue_id, **tile, "modalities": tissue.modalities}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 
 from spora_db.arrays import Objects
-from spora_db.datasets._types import Tissue, texts
+from spora_db.datasets._types import AnyTissue, texts
 from spora_db.datasets.cohort_images import CohortImages
 from spora_db.datasets.numbers import whole
 from spora_db.datasets.patients import tissues_of
@@ -149,7 +149,7 @@ class TissueAccess(CohortImages):
     @abstractmethod
     def _deliver(
         self, tissue_id: str, *, kind: str | None, preprocess: bool, image_mode: str, region: Region | None = None
-    ) -> Tissue:
+    ) -> AnyTissue:
         """Return a whole tissue, or a tile of it."""
 
     def _read(self, source: ImagePlan, region: Region | None) -> torch.Tensor:

@@ -14,7 +14,7 @@ from spora_db.datasets.modalities import ModKey, as_list, modality_name
 from spora_db.datasets.multiplex import MultiplexImagingDataset
 from spora_db.datasets.patients import PatientMap
 from spora_db.datasets.places import dataset_catalog, dataset_folder
-from spora_db.datasets.requested import Options, expanded, keywords
+from spora_db.datasets.requested import ModalityOptions, expanded, keywords
 from spora_db.errors import ArgumentError, unknown
 from spora_db.layout import parse_mpp
 from spora_db.standardization.settled import Settled
@@ -43,7 +43,7 @@ class UnimodalParts(Settled):
         tile_strategy: str | None = None,
         split: str | None = None,
         *,
-        modality_kwargs: Options | None = None,
+        modality_kwargs: ModalityOptions | None = None,
         seed: int | None = None,
         catalog: Catalog | None = None,
     ) -> None:

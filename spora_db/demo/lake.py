@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spora_db.demo.anatomy import Anatomy, simulate
-from spora_db.demo.panels import COHORTS, COMPOSITION, DARK_ZONE, EPITHELIUM, LIGHT_ZONE, TYPE_NAMES, Cohort
+from spora_db.demo.panels import COHORTS, COMPOSITION, DARK_ZONE, EPITHELIUM, LIGHT_ZONE, TYPE_NAMES, DemoCohort
 from spora_db.demo.portable import Rng, uniform
 from spora_db.demo.staining import find_sites, stain_codex, stain_he, stain_imc
 from spora_db.errors import ArgumentError, WriteError
@@ -127,7 +127,7 @@ def _check_replaceable(target: Path, *, overwrite: bool) -> None:
         raise WriteError(f"{target} exists. Choose another folder, or replace the demo: overwrite=True (--overwrite).")
 
 
-def _plan_tissues(cohort: Cohort, *, seed: Sequence[int], tissues: int, size: int) -> list[TissuePlan]:
+def _plan_tissues(cohort: DemoCohort, *, seed: Sequence[int], tissues: int, size: int) -> list[TissuePlan]:
     """Decide ids, sizes and clinical columns; the first patient gave two specimens."""
     plans = []
     for number in range(tissues):
@@ -166,7 +166,7 @@ def _plan_tissues(cohort: Cohort, *, seed: Sequence[int], tissues: int, size: in
     return plans
 
 
-def _write_dataset(root: Path, cohort: Cohort, plans: Sequence[TissuePlan]) -> None:
+def _write_dataset(root: Path, cohort: DemoCohort, plans: Sequence[TissuePlan]) -> None:
     import pyarrow as pa
 
     folders = [image_folder(root, modality, mpp=MPP) for modality in (cohort.modality, "he")]
@@ -193,14 +193,14 @@ def _write_dataset(root: Path, cohort: Cohort, plans: Sequence[TissuePlan]) -> N
     write_parquet(labels, mask_folder(root, TASK, mpp=MPP) / "label_encoder.parquet")
 
 
-def _label_encoder(cohort: Cohort) -> dict[str, int]:
+def _label_encoder(cohort: DemoCohort) -> dict[str, int]:
     """Return the id in the cell type mask of every cell type that the organ can hold; 0 is background."""
     absent = {EPITHELIUM, DARK_ZONE, LIGHT_ZONE} if cohort.organ == "lung" else set()
     present = {name for region, shares in COMPOSITION.items() if region not in absent for name in shares}
     return {name: number for number, name in enumerate(sorted(present), start=1)}
 
 
-def _write_tissue(root: Path, cohort: Cohort, plan: TissuePlan, encoder: dict[str, int]) -> "pa.Table":
+def _write_tissue(root: Path, cohort: DemoCohort, plan: TissuePlan, encoder: dict[str, int]) -> "pa.Table":
     """Simulate, stain and write one tissue; return its rows of cells.parquet."""
     import pyarrow as pa
 
@@ -249,7 +249,7 @@ def _write_masks(root: Path, tissue_id: str, anatomy: Anatomy, ids: "np.ndarray[
         np.savez_compressed(mask_folder(root, kind, mpp=MPP) / f"{tissue_id}.npz", mask=mask)
 
 
-def _tissue_table(cohort: Cohort, plans: Sequence[TissuePlan]) -> "pa.Table":
+def _tissue_table(cohort: DemoCohort, plans: Sequence[TissuePlan]) -> "pa.Table":
     """Return tissues.parquet: a row per tissue and modality."""
     import pyarrow as pa
 
@@ -265,7 +265,7 @@ def _tissue_table(cohort: Cohort, plans: Sequence[TissuePlan]) -> "pa.Table":
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _write_card(root: Path, cohort: Cohort, *, seed: int) -> None:
+def _write_card(root: Path, cohort: DemoCohort, *, seed: int) -> None:
     card = {
         "name": cohort.name,
         "title": f"Synthetic {cohort.organ} tissues, {cohort.modality.upper()} and H&E",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Site = Literal["nucleus", "membrane", "cytoplasm", "matrix"]
-Modality = Literal["imc", "codex"]
+DemoModality = Literal["imc", "codex"]
 
 EMPTY, STROMA, TUMOUR, EPITHELIUM, LYMPHOID, MANTLE, DARK_ZONE, LIGHT_ZONE, VESSEL, LUMEN = range(10)
 
@@ -89,7 +89,7 @@ HELPERS = ("CD4 T cell", "Regulatory T cell", "Follicular T cell")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marker:
+class DemoMarker:
     """Where a protein sits and which cell types express it; `positive` is the share of a type's cells that do."""
 
     site: Site
@@ -99,56 +99,56 @@ class Marker:
 
 
 _IMMUNE = dict.fromkeys((*T_CELLS, *B_CELLS), 1.0) | {"Macrophage": 0.7, "Plasma cell": 0.4}
-MARKERS: Mapping[str, Marker] = {
-    "dna": Marker(site="nucleus", expression={cell.name: 0.6 + 0.4 * cell.haematoxylin for cell in CELL_TYPES}),
-    "cytokeratin": Marker(site="cytoplasm", expression={"Tumour cell": 1.0, "Epithelial cell": 0.9}),
-    "cadherin": Marker(site="membrane", expression={"Tumour cell": 0.8, "Epithelial cell": 1.0}),
-    "vimentin": Marker(
+MARKERS: Mapping[str, DemoMarker] = {
+    "dna": DemoMarker(site="nucleus", expression={cell.name: 0.6 + 0.4 * cell.haematoxylin for cell in CELL_TYPES}),
+    "cytokeratin": DemoMarker(site="cytoplasm", expression={"Tumour cell": 1.0, "Epithelial cell": 0.9}),
+    "cadherin": DemoMarker(site="membrane", expression={"Tumour cell": 0.8, "Epithelial cell": 1.0}),
+    "vimentin": DemoMarker(
         site="cytoplasm",
         expression={"Fibroblast": 1.0, "Endothelial cell": 0.9, "Macrophage": 0.6, "Smooth muscle cell": 0.5}
         | dict.fromkeys(T_CELLS, 0.25)
         | dict.fromkeys(("Follicular dendritic cell",), 0.4),
         matrix=0.12,
     ),
-    "actin": Marker(
+    "actin": DemoMarker(
         site="cytoplasm",
         expression={"Smooth muscle cell": 1.0, "Fibroblast": 0.75},
         positive={"Fibroblast": 0.3},
         matrix=0.06,
     ),
-    "collagen": Marker(site="matrix", expression={"Fibroblast": 0.3}, matrix=0.9),
-    "CD31": Marker(site="membrane", expression={"Endothelial cell": 1.0, "Macrophage": 0.06}),
-    "CD45": Marker(site="membrane", expression=_IMMUNE),
-    "CD3": Marker(site="membrane", expression=dict.fromkeys(T_CELLS, 1.0)),
-    "CD4": Marker(site="membrane", expression=dict.fromkeys(HELPERS, 1.0) | {"Macrophage": 0.25}),
-    "CD8": Marker(site="membrane", expression={"CD8 T cell": 1.0}),
-    "FOXP3": Marker(site="nucleus", expression={"Regulatory T cell": 1.0}),
-    "CD20": Marker(site="membrane", expression={"B cell": 1.0, "Germinal centre B cell": 0.75}),
-    "CD21": Marker(site="membrane", expression={"Follicular dendritic cell": 1.0, "B cell": 0.18}),
-    "CD68": Marker(site="cytoplasm", expression={"Macrophage": 1.0}),
-    "HLA-DR": Marker(
+    "collagen": DemoMarker(site="matrix", expression={"Fibroblast": 0.3}, matrix=0.9),
+    "CD31": DemoMarker(site="membrane", expression={"Endothelial cell": 1.0, "Macrophage": 0.06}),
+    "CD45": DemoMarker(site="membrane", expression=_IMMUNE),
+    "CD3": DemoMarker(site="membrane", expression=dict.fromkeys(T_CELLS, 1.0)),
+    "CD4": DemoMarker(site="membrane", expression=dict.fromkeys(HELPERS, 1.0) | {"Macrophage": 0.25}),
+    "CD8": DemoMarker(site="membrane", expression={"CD8 T cell": 1.0}),
+    "FOXP3": DemoMarker(site="nucleus", expression={"Regulatory T cell": 1.0}),
+    "CD20": DemoMarker(site="membrane", expression={"B cell": 1.0, "Germinal centre B cell": 0.75}),
+    "CD21": DemoMarker(site="membrane", expression={"Follicular dendritic cell": 1.0, "B cell": 0.18}),
+    "CD68": DemoMarker(site="cytoplasm", expression={"Macrophage": 1.0}),
+    "HLA-DR": DemoMarker(
         site="membrane",
         expression={"Macrophage": 1.0, "Follicular dendritic cell": 0.6, "Tumour cell": 0.3}
         | dict.fromkeys(B_CELLS, 0.7),
         positive={"Tumour cell": 0.3},
     ),
-    "PD-1": Marker(
+    "PD-1": DemoMarker(
         site="membrane",
         expression={"Follicular T cell": 1.0, "CD4 T cell": 0.5, "CD8 T cell": 0.7, "Regulatory T cell": 0.4},
         positive={"CD4 T cell": 0.25, "CD8 T cell": 0.35},
     ),
-    "Ki-67": Marker(
+    "Ki-67": DemoMarker(
         site="nucleus",
         expression=dict.fromkeys(TYPE_NAMES, 1.0),
         positive=dict.fromkeys(TYPE_NAMES, 0.03)
         | {"Germinal centre B cell": 0.75, "Tumour cell": 0.28, "Epithelial cell": 0.1},
     ),
-    "noise": Marker(site="cytoplasm", expression=dict.fromkeys(TYPE_NAMES, 0.02)),
+    "noise": DemoMarker(site="cytoplasm", expression=dict.fromkeys(TYPE_NAMES, 0.02)),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
+class DemoChannel:
     """A row of channels.parquet; `gain` is the signal of a fully positive pixel (counts, or camera units)."""
 
     name: str
@@ -160,19 +160,19 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cohort:
+class DemoCohort:
     """One dataset of the demo lake; `absent` names the channel that the second tissue lacks."""
 
     name: str
-    modality: Modality
+    modality: DemoModality
     organ: Literal["lung", "tonsil"]
     diagnoses: tuple[str, ...]
-    channels: tuple[Channel, ...]
+    channels: tuple[DemoChannel, ...]
     absent: str
     full_panel_images: bool
 
 
-LUNG = Cohort(
+LUNG = DemoCohort(
     name="lung_imc",
     modality="imc",
     organ="lung",
@@ -180,30 +180,30 @@ LUNG = Cohort(
     absent="PD-1",
     full_panel_images=False,
     channels=(
-        Channel(name="DNA1", marker="dna", gain=26, is_nuclear_marker=True),
-        Channel(name="DNA2", marker="dna", gain=45, is_nuclear_marker=True),
-        Channel(name="Histone H3", marker="dna", gain=18, uniprot_id="P68431", is_nuclear_marker=True),
-        Channel(name="panCK", marker="cytokeratin", gain=24, uniprot_id="P02533"),
-        Channel(name="E-Cadherin", marker="cadherin", gain=13, uniprot_id="P12830"),
-        Channel(name="Vimentin", marker="vimentin", gain=22, uniprot_id="P08670"),
-        Channel(name="SMA", marker="actin", gain=26, uniprot_id="P62736"),
-        Channel(name="Collagen I", marker="collagen", gain=18, uniprot_id="P02452"),
-        Channel(name="CD31", marker="CD31", gain=9, uniprot_id="P16284"),
-        Channel(name="CD45", marker="CD45", gain=11, uniprot_id="P08575"),
-        Channel(name="CD3e", marker="CD3", gain=9, uniprot_id="P07766"),
-        Channel(name="CD4", marker="CD4", gain=6, uniprot_id="P01730"),
-        Channel(name="CD8a", marker="CD8", gain=10, uniprot_id="P01732"),
-        Channel(name="FOXP3", marker="FOXP3", gain=5, uniprot_id="Q9BZS1"),
-        Channel(name="CD20", marker="CD20", gain=14, uniprot_id="P11836"),
-        Channel(name="CD68", marker="CD68", gain=9, uniprot_id="P34810"),
-        Channel(name="HLA-DR", marker="HLA-DR", gain=13, uniprot_id="P01903"),
-        Channel(name="PD-1", marker="PD-1", gain=4, uniprot_id="Q15116"),
-        Channel(name="Ki-67", marker="Ki-67", gain=10, uniprot_id="P46013"),
-        Channel(name="Granzyme B", marker="noise", gain=4, uniprot_id="P10144", qc_pass=False),
+        DemoChannel(name="DNA1", marker="dna", gain=26, is_nuclear_marker=True),
+        DemoChannel(name="DNA2", marker="dna", gain=45, is_nuclear_marker=True),
+        DemoChannel(name="Histone H3", marker="dna", gain=18, uniprot_id="P68431", is_nuclear_marker=True),
+        DemoChannel(name="panCK", marker="cytokeratin", gain=24, uniprot_id="P02533"),
+        DemoChannel(name="E-Cadherin", marker="cadherin", gain=13, uniprot_id="P12830"),
+        DemoChannel(name="Vimentin", marker="vimentin", gain=22, uniprot_id="P08670"),
+        DemoChannel(name="SMA", marker="actin", gain=26, uniprot_id="P62736"),
+        DemoChannel(name="Collagen I", marker="collagen", gain=18, uniprot_id="P02452"),
+        DemoChannel(name="CD31", marker="CD31", gain=9, uniprot_id="P16284"),
+        DemoChannel(name="CD45", marker="CD45", gain=11, uniprot_id="P08575"),
+        DemoChannel(name="CD3e", marker="CD3", gain=9, uniprot_id="P07766"),
+        DemoChannel(name="CD4", marker="CD4", gain=6, uniprot_id="P01730"),
+        DemoChannel(name="CD8a", marker="CD8", gain=10, uniprot_id="P01732"),
+        DemoChannel(name="FOXP3", marker="FOXP3", gain=5, uniprot_id="Q9BZS1"),
+        DemoChannel(name="CD20", marker="CD20", gain=14, uniprot_id="P11836"),
+        DemoChannel(name="CD68", marker="CD68", gain=9, uniprot_id="P34810"),
+        DemoChannel(name="HLA-DR", marker="HLA-DR", gain=13, uniprot_id="P01903"),
+        DemoChannel(name="PD-1", marker="PD-1", gain=4, uniprot_id="Q15116"),
+        DemoChannel(name="Ki-67", marker="Ki-67", gain=10, uniprot_id="P46013"),
+        DemoChannel(name="Granzyme B", marker="noise", gain=4, uniprot_id="P10144", qc_pass=False),
     ),
 )
 
-TONSIL = Cohort(
+TONSIL = DemoCohort(
     name="tonsil_codex",
     modality="codex",
     organ="tonsil",
@@ -211,20 +211,20 @@ TONSIL = Cohort(
     absent="CD21",
     full_panel_images=True,
     channels=(
-        Channel(name="DAPI", marker="dna", gain=21_000, is_nuclear_marker=True),
-        Channel(name="Pan-Cytokeratin", marker="cytokeratin", gain=15_000, uniprot_id="P02533"),
-        Channel(name="Vimentin", marker="vimentin", gain=9_000, uniprot_id="P08670"),
-        Channel(name="CD31", marker="CD31", gain=7_000, uniprot_id="P16284"),
-        Channel(name="CD45", marker="CD45", gain=8_000, uniprot_id="P08575"),
-        Channel(name="CD3e", marker="CD3", gain=8_500, uniprot_id="P07766"),
-        Channel(name="CD4", marker="CD4", gain=5_500, uniprot_id="P01730"),
-        Channel(name="CD8", marker="CD8", gain=7_000, uniprot_id="P01732"),
-        Channel(name="CD20", marker="CD20", gain=12_000, uniprot_id="P11836"),
-        Channel(name="CD21", marker="CD21", gain=9_000, uniprot_id="P20023"),
-        Channel(name="CD68", marker="CD68", gain=6_000, uniprot_id="P34810"),
-        Channel(name="PD-1", marker="PD-1", gain=5_000, uniprot_id="Q15116"),
-        Channel(name="Ki67", marker="Ki-67", gain=10_000, uniprot_id="P46013"),
-        Channel(name="Blank", marker="noise", gain=1_500, qc_pass=False),
+        DemoChannel(name="DAPI", marker="dna", gain=21_000, is_nuclear_marker=True),
+        DemoChannel(name="Pan-Cytokeratin", marker="cytokeratin", gain=15_000, uniprot_id="P02533"),
+        DemoChannel(name="Vimentin", marker="vimentin", gain=9_000, uniprot_id="P08670"),
+        DemoChannel(name="CD31", marker="CD31", gain=7_000, uniprot_id="P16284"),
+        DemoChannel(name="CD45", marker="CD45", gain=8_000, uniprot_id="P08575"),
+        DemoChannel(name="CD3e", marker="CD3", gain=8_500, uniprot_id="P07766"),
+        DemoChannel(name="CD4", marker="CD4", gain=5_500, uniprot_id="P01730"),
+        DemoChannel(name="CD8", marker="CD8", gain=7_000, uniprot_id="P01732"),
+        DemoChannel(name="CD20", marker="CD20", gain=12_000, uniprot_id="P11836"),
+        DemoChannel(name="CD21", marker="CD21", gain=9_000, uniprot_id="P20023"),
+        DemoChannel(name="CD68", marker="CD68", gain=6_000, uniprot_id="P34810"),
+        DemoChannel(name="PD-1", marker="PD-1", gain=5_000, uniprot_id="Q15116"),
+        DemoChannel(name="Ki67", marker="Ki-67", gain=10_000, uniprot_id="P46013"),
+        DemoChannel(name="Blank", marker="noise", gain=1_500, qc_pass=False),
     ),
 )
-COHORTS: tuple[Cohort, ...] = (LUNG, TONSIL)
+COHORTS: tuple[DemoCohort, ...] = (LUNG, TONSIL)

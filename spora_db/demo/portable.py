@@ -15,7 +15,7 @@ from spora_db.arrays import Float32, Float64
 
 Rng = np.random.Generator
 AnyFloat = TypeVar("AnyFloat", Float32, Float64)
-Shape = int | tuple[int, ...]
+ArrayShape = int | tuple[int, ...]
 
 
 def _polynomial(x: AnyFloat, coefficients: Sequence[float]) -> AnyFloat:
@@ -99,7 +99,7 @@ def hypot(down: AnyFloat, across: AnyFloat) -> AnyFloat:
     return length
 
 
-def uniform(rng: Rng, low: float, high: float, shape: Shape | None = None) -> Any:  # noqa: ANN401 - a float or an array
+def uniform(rng: Rng, low: float, high: float, shape: ArrayShape | None = None) -> Any:  # noqa: ANN401 - a float or an array
     """Return numbers evenly distributed between two limits: a float64 array, or a float without `shape`.
 
     Examples
@@ -111,7 +111,7 @@ def uniform(rng: Rng, low: float, high: float, shape: Shape | None = None) -> An
     return drawn * (high - low) + low
 
 
-def normal(rng: Rng, shape: Shape) -> Float32:
+def normal(rng: Rng, shape: ArrayShape) -> Float32:
     """Return standard normal numbers as far as a demo can tell: sums of four uniform ones (Irwin-Hall), up to 3.46.
 
     Examples
@@ -130,7 +130,7 @@ def normal(rng: Rng, shape: Shape) -> Float32:
     return total.reshape(shape)
 
 
-def varied(rng: Rng, deviation: float, shape: Shape, *, mean: float = 0.0) -> Float32:
+def varied(rng: Rng, deviation: float, shape: ArrayShape, *, mean: float = 0.0) -> Float32:
     """Return factors around 1: e to the power of normal numbers of a mean and a standard deviation.
 
     Examples

@@ -7,7 +7,7 @@ import numpy as np
 from spora_db.arrays import Float32, UInt8, UInt16
 from spora_db.demo import portable
 from spora_db.demo.anatomy import Anatomy, smooth_noise
-from spora_db.demo.panels import CELL_TYPES, LUMEN, MARKERS, TUMOUR, TYPE_NAMES, Channel, Site
+from spora_db.demo.panels import CELL_TYPES, LUMEN, MARKERS, TUMOUR, TYPE_NAMES, DemoChannel, Site
 from spora_db.demo.portable import Rng
 
 # Optical density of pure haematoxylin and eosin in red, green and blue (Ruifrok and Johnston 2001, normalised).
@@ -60,7 +60,7 @@ def find_sites(rng: Rng, anatomy: Anatomy) -> Sites:
     )
 
 
-def _signal(rng: Rng, anatomy: Anatomy, sites: Sites, channel: Channel) -> Float32:
+def _signal(rng: Rng, anatomy: Anatomy, sites: Sites, channel: DemoChannel) -> Float32:
     """Return one channel's protein density, about 1 where a fully positive cell holds it."""
     marker = MARKERS[channel.marker]
     level = np.array([marker.expression.get(name, 0.0) for name in TYPE_NAMES])[anatomy.kinds]
@@ -75,7 +75,7 @@ def _signal(rng: Rng, anatomy: Anatomy, sites: Sites, channel: Channel) -> Float
     return density
 
 
-def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Channel, ...]) -> Float32:
+def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[DemoChannel, ...]) -> Float32:
     """Return ion counts, float32 of shape (C, H, W): Poisson, weak background, staining drift, hot pixels."""
     image = np.empty((len(channels), *anatomy.mask.shape), dtype=np.float32)
     drift = 1 + 0.12 * smooth_noise(rng, anatomy.mask.shape, scale=260)
@@ -95,7 +95,7 @@ def stain_imc(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Chann
     return image
 
 
-def stain_codex(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[Channel, ...]) -> UInt16:
+def stain_codex(rng: Rng, anatomy: Anatomy, sites: Sites, *, channels: tuple[DemoChannel, ...]) -> UInt16:
     """Return camera units, uint16 of shape (C, H, W): autofluorescence, uneven illumination, shot and read noise."""
     shape = anatomy.mask.shape
     image = np.empty((len(channels), *shape), dtype=np.uint16)

@@ -12,6 +12,6 @@ on PostgreSQL and Spark and gave DuckDB's rows. What remains different: letters 
 """
 
 from spora_db.dialects.targets import DIALECTS, Dialect, check_dialect
-from spora_db.dialects.translation import Columns, translate, write
+from spora_db.dialects.translation import ViewColumns, translate, write
 
-__all__ = ["DIALECTS", "Columns", "Dialect", "check_dialect", "translate", "write"]
+__all__ = ["DIALECTS", "Dialect", "ViewColumns", "check_dialect", "translate", "write"]

@@ -19,7 +19,7 @@ from spora_db.dialects.scope import Scope
 from spora_db.dialects.targets import Untranslatable, refuse
 from spora_db.sqltext.expressions import call, cast_to
 
-Rule = Callable[[exp.Expr, Scope], Typed]
+NodeRule = Callable[[exp.Expr, Scope], Typed]
 
 _MOST_DIGITS = 38
 _LARGEST = 2**63 - 1
@@ -138,7 +138,7 @@ def _extract(node: exp.Expr, scope: Scope) -> Typed:
     return function(call("extract", exp.Literal.string(node.this.name), node.args["expression"]), scope)
 
 
-RULES: Mapping[type[exp.Expr], Rule] = {
+RULES: Mapping[type[exp.Expr], NodeRule] = {
     exp.Literal: _literal,
     **dict.fromkeys((exp.Null, exp.Boolean), _constant),
     exp.Column: _column,

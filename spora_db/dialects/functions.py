@@ -92,7 +92,7 @@ FORMS = table(
 )  # fmt: skip
 """Functions that take a fixed number of values."""
 
-Rule = Callable[[list[exp.Expr], Scope], Typed]
+FunctionRule = Callable[[list[exp.Expr], Scope], Typed]
 
 
 def _plainer(values: list[exp.Expr], scope: Scope, *, words: str) -> Typed:
@@ -156,7 +156,7 @@ def _error(values: list[exp.Expr], scope: Scope) -> Typed:
     return Typed(tree=failure(message, scope.dialect), kind="null")
 
 
-_RULES: Mapping[str, tuple[Rule, range]] = {
+_RULES: Mapping[str, tuple[FunctionRule, range]] = {
     "if": (partial(_plainer, words="CASE WHEN $a THEN $b ELSE $c END"), range(3, 4)),
     "nullif": (partial(_plainer, words="CASE WHEN $a = $b THEN NULL ELSE $a END"), _TWO),
     "ifnull": (_coalesce, _TWO),

@@ -16,11 +16,11 @@ from spora_db.errors import QueryError
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.names import fold
 
-Columns = Mapping[str, Mapping[str, str]]
+ViewColumns = Mapping[str, Mapping[str, str]]
 """By relation, by column, in order: the type in DuckDB."""
 
 
-def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
+def translate(text: str, *, dialect: Dialect, columns: ViewColumns) -> str:
     """Return a statement of DuckDB in another engine's SQL, identifiers quoted.
 
     Parameters
@@ -66,7 +66,7 @@ def translate(text: str, *, dialect: Dialect, columns: Columns) -> str:
     )
 
 
-def _known(columns: Columns) -> dict[str, tuple[str, dict[str, tuple[str, Kind]]]]:
+def _known(columns: ViewColumns) -> dict[str, tuple[str, dict[str, tuple[str, Kind]]]]:
     return {
         fold(name): (name, {fold(column): (column, kind_of(kind)) for column, kind in types.items()})
         for name, types in columns.items()

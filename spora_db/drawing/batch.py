@@ -12,13 +12,13 @@ from spora_db.drawing.arguments import wrong_kind
 from spora_db.drawing.canvas import scale_bar, show
 from spora_db.drawing.composite import as_planes, brightfield, composite, contrast_limits
 from spora_db.drawing.contrast import Limits, set_limits
-from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels
+from spora_db.drawing.markers import MarkerNames, PanelNames, Shown, choose_channels
 from spora_db.drawing.overview import TissueView
 from spora_db.errors import ArgumentError
 from spora_db.layout.names import is_rgb
 
-Sample = Mapping[str, Any]
-Key = tuple[str, str, str]
+SampleLike = Mapping[str, Any]
+TissueKey = tuple[str, str, str]
 NEEDED = {"image", "dataset", "tissue_id", "modality"}
 
 
@@ -26,7 +26,7 @@ NEEDED = {"image", "dataset", "tissue_id", "modality"}
 class Entry:
     """One place of the sheet: the samples of one tile, marker images first, and what is shown of each."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[SampleLike, ...]
     shown: tuple[tuple[Shown, ...], ...]
 
     @property
@@ -38,7 +38,7 @@ class Entry:
         return str(sample["dataset"]), str(sample["tissue_id"]), int(sample["row"]), int(sample["col"])
 
 
-def split_samples(samples: Sequence[Sample]) -> list[list[Sample]]:
+def split_samples(samples: Sequence[SampleLike]) -> list[list[SampleLike]]:
     """Return for every item its samples of one modality each, marker images first."""
     places = []
     for sample in samples:
@@ -58,7 +58,7 @@ def split_samples(samples: Sequence[Sample]) -> list[list[Sample]]:
     return places
 
 
-def _check_sample(sample: Sample) -> None:
+def _check_sample(sample: SampleLike) -> None:
     """Refuse a mapping that is no sample of one modality."""
     needed = NEEDED if is_rgb(str(sample.get("modality"))) else NEEDED | {"channel_names"}
     if not needed <= sample.keys():
@@ -73,17 +73,17 @@ def _check_sample(sample: Sample) -> None:
         )
 
 
-def panels_of(places: Sequence[Sequence[Sample]], views: Sequence[TissueView] = ()) -> list[Panel]:
+def panels_of(places: Sequence[Sequence[SampleLike]], views: Sequence[TissueView] = ()) -> list[PanelNames]:
     """Return the panels of all marker images drawn."""
     parts = [part for place in places for part in place if not is_rgb(str(part["modality"]))]
-    panels: list[Panel] = [(part["channel_names"], part.get("uniprot_ids")) for part in parts]
+    panels: list[PanelNames] = [(part["channel_names"], part.get("uniprot_ids")) for part in parts]
     return panels + [(view.channel_names, view.uniprot_ids) for view in views if not view.brightfield]
 
 
-def make_entries(places: Sequence[Sequence[Sample]], markers: Markers | None) -> list[Entry]:
+def make_entries(places: Sequence[Sequence[SampleLike]], markers: MarkerNames | None) -> list[Entry]:
     """Return the places of the sheet, with the channels shown of each."""
 
-    def shown(part: Sample) -> tuple[Shown, ...]:
+    def shown(part: SampleLike) -> tuple[Shown, ...]:
         if is_rgb(str(part["modality"])):
             return ()
         return choose_channels(part["channel_names"], part.get("uniprot_ids"), markers=markers)
@@ -91,7 +91,7 @@ def make_entries(places: Sequence[Sequence[Sample]], markers: Markers | None) ->
     return [Entry(samples=tuple(parts), shown=tuple(map(shown, parts))) for parts in places]
 
 
-def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dict[Key, Float32]:
+def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dict[TissueKey, Float32]:
     """Return contrast limits per dataset, modality and channel name, so that tiles can be compared by eye.
 
     Parameters
@@ -102,7 +102,7 @@ def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dic
         Levels set by the user, which go before those of the pixels.
     """
     parts = [part for entry in entries for part in zip(entry.samples, entry.shown, strict=True)]
-    planes: dict[Key, list[Float32]] = {}
+    planes: dict[TissueKey, list[Float32]] = {}
     for sample, shown in parts:
         for key, channel in zip(_keys(sample, shown), shown, strict=True):
             planes.setdefault(key, []).append(as_planes(sample["image"])[channel.index][None])
@@ -114,7 +114,7 @@ def shared_limits(entries: Sequence[Entry], limits: Limits | None = None) -> dic
     return found
 
 
-def _keys(sample: Sample, shown: Sequence[Shown]) -> list[Key]:
+def _keys(sample: SampleLike, shown: Sequence[Shown]) -> list[TissueKey]:
     return [(str(sample["dataset"]), str(sample["modality"]), channel.name) for channel in shown]
 
 
@@ -130,7 +130,7 @@ def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:
 
 
 def draw_sample(
-    axes: Axes, sample: Sample, shown: Sequence[Shown], limits: Mapping[Key, Float32], *, mpp: float | None
+    axes: Axes, sample: SampleLike, shown: Sequence[Shown], limits: Mapping[TissueKey, Float32], *, mpp: float | None
 ) -> tuple[int, int]:
     """Draw one sample, a composite of the channels shown or brightfield; return its height and width.
 

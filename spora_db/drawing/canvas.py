@@ -88,7 +88,7 @@ def save_picture(figure: Picture, path: str | Path | None) -> Picture:
     return figure
 
 
-class Page:
+class Canvas:
     """A figure of fixed size on which things are put at (left, top) in inches from its upper left corner."""
 
     def __init__(self, *, width: float, height: float) -> None:
@@ -172,7 +172,7 @@ def wrap_text(text: str, *, size: float, weight: Literal["normal", "bold"] = "no
     ['tiles of two', 'cohorts']
     """
     lines: list[str] = []
-    page = Page(width=1, height=1)  # to measure on
+    page = Canvas(width=1, height=1)  # to measure on
     for paragraph in text.splitlines():
         line = ""
         for word in paragraph.split():

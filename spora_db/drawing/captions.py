@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from spora_db.drawing.batch import Entry
-from spora_db.drawing.canvas import FAINT, MARGIN, Page, wrap_text
+from spora_db.drawing.canvas import FAINT, MARGIN, Canvas, wrap_text
 from spora_db.drawing.overview import modality_name
 
 DOT = "  ·  "
@@ -13,7 +13,7 @@ SUBTITLE_SIZE, SUBTITLE_LINE = 9, 0.18
 
 
 def write_caption(
-    page: Page, entry: Entry, *, left: float, tops: tuple[float, float], sizes: tuple[float, float], room: float
+    page: Canvas, entry: Entry, *, left: float, tops: tuple[float, float], sizes: tuple[float, float], room: float
 ) -> None:
     """Write two lines: dataset and tissue; modalities, number and position.
 
@@ -72,7 +72,7 @@ class Heading:
     def _below_title(self) -> float:
         return MARGIN + (0.05 + TITLE_LINE * len(self.title) if self.title else 0)
 
-    def draw(self, page: Page) -> None:
+    def draw(self, page: Canvas) -> None:
         """Write the lines; a word wider than the page loses its middle."""
         room = page.width - 2 * MARGIN
         for number, line in enumerate(self.title):

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from spora_db.arrays import Float32
-from spora_db.drawing.markers import Panel, Shown, find_channel
+from spora_db.drawing.markers import PanelNames, Shown, find_channel
 from spora_db.errors import ArgumentError, unknown
 
 Limits = Mapping[str, tuple[float, float]]
 
 
-def check_limits(limits: Limits | None, panels: Iterable[Panel]) -> None:
+def check_limits(limits: Limits | None, panels: Iterable[PanelNames]) -> None:
     """Refuse limits that are no pair of rising levels, or of channels that no panel drawn has.
 
     Raises
@@ -35,7 +35,7 @@ def check_limits(limits: Limits | None, panels: Iterable[Panel]) -> None:
             raise unknown("channel", name, every, where="the panels drawn; limits= names it")
 
 
-def set_limits(bounds: Float32, shown: Sequence[Shown], panel: Panel, limits: Limits | None) -> Float32:
+def set_limits(bounds: Float32, shown: Sequence[Shown], panel: PanelNames, limits: Limits | None) -> Float32:
     """Return contrast limits of the channels shown, (C, 3), with those that the user set, linear, in their place."""
     changed = np.array(bounds, dtype=np.float32).reshape(-1, 3)
     for name, (low, high) in (limits or {}).items():

@@ -35,8 +35,8 @@ class Shown:
     colour: str
 
 
-Markers = tuple[tuple[str, ...], ...]
-Panel = tuple[Sequence[str], Sequence[str | None] | None]
+MarkerNames = tuple[tuple[str, ...], ...]
+PanelNames = tuple[Sequence[str], Sequence[str | None] | None]
 
 
 def choose_channels(
@@ -100,7 +100,7 @@ def _coloured(markers: Sequence[Sequence[str]]) -> tuple[tuple[str, Sequence[str
     return tuple((colours.get(number) or next(free), spellings) for number, spellings in enumerate(markers))
 
 
-def spell_markers(channels: Sequence[str] | None, panels: Iterable[Panel]) -> Markers | None:
+def spell_markers(channels: Sequence[str] | None, panels: Iterable[PanelNames]) -> MarkerNames | None:
     """Return the spellings of each channel over several panels: ``CD8a`` here is ``CD8`` there, by its accession.
 
     Parameters
@@ -135,7 +135,7 @@ def spell_markers(channels: Sequence[str] | None, panels: Iterable[Panel]) -> Ma
     return tuple(markers)
 
 
-def find_channel(spellings: Iterable[str], panel: Panel) -> int | None:
+def find_channel(spellings: Iterable[str], panel: PanelNames) -> int | None:
     """Return the position in a panel of the first spelling, a name or an accession, that it holds; None without one.
 
     Examples

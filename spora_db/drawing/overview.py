@@ -15,7 +15,7 @@ from spora_db.drawing.canvas import (
     LEGEND_ROW,
     MARGIN,
     PAPER,
-    Page,
+    Canvas,
     Picture,
     badge,
     mask_outline,
@@ -26,7 +26,7 @@ from spora_db.drawing.canvas import (
 )
 from spora_db.drawing.composite import as_array, brightfield, composite, contrast_limits
 from spora_db.drawing.contrast import Limits, check_limits, set_limits
-from spora_db.drawing.markers import Markers, Panel, Shown, choose_channels, spell_markers
+from spora_db.drawing.markers import MarkerNames, PanelNames, Shown, choose_channels, spell_markers
 from spora_db.errors import ArgumentError, counted
 from spora_db.layout.names import is_rgb, modality_row
 
@@ -102,7 +102,7 @@ class TissueView:
         return int(self.image.shape[2]) if self.size is None else self.size[1]
 
     @property
-    def panel(self) -> Panel:
+    def panel(self) -> PanelNames:
         """The channels of a marker image and their accessions."""
         return self.channel_names, self.uniprot_ids
 
@@ -111,7 +111,7 @@ class TissueView:
         """Whether the image is in natural colours."""
         return is_rgb(self.modality)
 
-    def shown(self, markers: Markers | None = None) -> tuple[Shown, ...]:
+    def shown(self, markers: MarkerNames | None = None) -> tuple[Shown, ...]:
         """Return the channels drawn and their colours; none for brightfield."""
         return () if self.brightfield else choose_channels(self.channel_names, self.uniprot_ids, markers=markers)
 
@@ -164,7 +164,7 @@ def draw_tissue(
     axes: Axes,
     view: TissueView,
     *,
-    markers: Markers | None = None,
+    markers: MarkerNames | None = None,
     marked: dict[tuple[int, int], str] | None = None,
     limits: Limits | None = None,
 ) -> None:
@@ -238,7 +238,7 @@ def overview(
     chips = wrap_legend([(channel.name, channel.colour) for channel in view.shown(markers)], room=inner)
     height = inner * view.height / view.width
     head, foot = 0.85, MARGIN + (0.08 + LEGEND_ROW * len(chips) if chips else 0)
-    page = Page(width=width, height=head + height + foot)
+    page = Canvas(width=width, height=head + height + foot)
     page.text(MARGIN, 0.25, text=view.tissue_id, size=12, weight="bold", room=inner)
     page.text(MARGIN, 0.52, text=describe(view), size=8.5, colour=FAINT, room=inner)
     draw_tissue(page.axes(MARGIN, head, width=inner, height=height), view, markers=markers, limits=limits)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from spora_db.arrays import AnyArray, Bools
 from spora_db.drawing.batch import draw_sample, legend_of, make_entries, panels_of, shared_limits, split_samples
-from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, wrap_legend
+from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Canvas, Picture, wrap_legend
 from spora_db.drawing.captions import write_caption
 from spora_db.drawing.contrast import Limits, check_limits
 from spora_db.drawing.markers import spell_markers
@@ -76,7 +76,7 @@ def tile(
     bounds = shared_limits([entry], limits)
     width = len(entry.samples) * (panel + GAP) - GAP
     chips = wrap_legend(legend_of(list(entry.shown)), room=width)
-    page = Page(
+    page = Canvas(
         width=width + 2 * MARGIN, height=HEAD + panel + MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
     )
     write_caption(page, entry, left=MARGIN, tops=(0.25, 0.5), sizes=(11, 8.5), room=width)

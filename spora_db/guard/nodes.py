@@ -30,7 +30,7 @@ _SPECIAL = frozenset({'"tables"', "tables", "__show_tables_expanded"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Asked:
     """What a statement asks for.
 
     Attributes
@@ -101,7 +101,7 @@ class Checker:
         self._read = 0
         self._is_random = False
 
-    def check(self, tree: Tree) -> Found:
+    def check(self, tree: Tree) -> Asked:
         """Check every node of the statements that DuckDB read.
 
         Raises
@@ -119,7 +119,7 @@ class Checker:
                 waiting.extend((part, seen) for part in reversed(node))
             elif isinstance(node, dict):
                 waiting.extend(reversed(list(self._parts(node, seen))))
-        return Found(names=frozenset(self._names), listings=self._listings)
+        return Asked(names=frozenset(self._names), listings=self._listings)
 
     def _parts(self, node: dict[str, Tree], seen: frozenset[str]) -> Iterator[tuple[Tree, frozenset[str]]]:
         """Check one node and yield its parts, each with the CTEs that it may name."""

@@ -16,7 +16,7 @@ from sqlglot import Token
 
 from spora_db.guard.checks import check_select
 from spora_db.guard.listings import with_listings
-from spora_db.guard.nodes import Checker, Found, Listings, Source, refuse_unread
+from spora_db.guard.nodes import Asked, Checker, Listings, Source, refuse_unread
 from spora_db.guard.parser import PARSER
 from spora_db.guard.pivots import OpenColumn, listed_values, open_pivots
 from spora_db.guard.text import check_brackets, one_statement, refuse, refuse_word, tokens_of
@@ -97,7 +97,7 @@ def check_statement(text: str, *, relations: Collection[str]) -> Statement:
 
 def _check(
     query: str, tokens: list[Token], *, text: str, relations: Collection[str], listings: Listings = "counted"
-) -> Found:
+) -> Asked:
     """Check what DuckDB reads; a PIVOT that takes its values from the data is read in its static form."""
     source, tree = Source(text=text, parsed=query), PARSER.tree(query)
     columns: list[OpenColumn] = []
@@ -123,7 +123,7 @@ def _check(
         start = query.index("(", column.end)
         inner = re.sub(r"[^\n]", " ", query[:start]) + query[start : column.after]
         more = _check(inner, tokens_of(inner), text=text, relations=relations, listings=listings)
-        found = Found(names=found.names | more.names, listings=found.listings + more.listings)
+        found = Asked(names=found.names | more.names, listings=found.listings + more.listings)
     return found
 
 

@@ -19,7 +19,7 @@ STORES: Final = (".ome.zarr", ".zarr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Plane:
     """One plane of a field: its name where it has one, the file and its position there."""
 
     name: str | None
@@ -48,7 +48,7 @@ class Field:
     """
 
     tissue_id: str
-    pages: tuple[Page, ...]
+    pages: tuple[Plane, ...]
     file: Path | None
     height: int
     width: int
@@ -144,7 +144,7 @@ def _one_file(path: Path, channel_axis: ChannelAxis) -> Field:
     image = open_image(path, channel_axis=channel_axis)
     channels, height, width = image.shape
     names = page_names(path, channels)
-    pages = tuple(Page(name=name, file=path, index=index) for index, name in enumerate(names))
+    pages = tuple(Plane(name=name, file=path, index=index) for index, name in enumerate(names))
     name = _tissue_id(stem(path) or "", path)
     return Field(
         tissue_id=name, pages=pages, file=path, height=height, width=width, dtype=image.dtype, channel_axis=channel_axis
@@ -166,7 +166,7 @@ def _folder(path: Path, files: list[Path]) -> Field:
                 f"The files of field {path.name!r} differ: {files[0].name} is {_size(first.shape)} {first.dtype}, "
                 f"{file.name} is {_size(image.shape)} {image.dtype}. All channels of a field must be alike."
             )
-    pages = tuple(Page(name=stem(file), file=file, index=0) for file in files)
+    pages = tuple(Plane(name=stem(file), file=file, index=0) for file in files)
     height, width = first.shape[1:]
     name = _tissue_id(path.name, path)
     return Field(tissue_id=name, pages=pages, file=None, height=height, width=width, dtype=first.dtype)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from spora_db.errors import TableError
-from spora_db.importing.fields import Field, Page
+from spora_db.importing.fields import Field, Plane
 from spora_db.importing.options import Match, Missing
 from spora_db.importing.panel import Channel
 
@@ -62,7 +62,7 @@ def match_pages(panel: Sequence[Channel], image: Field, *, match: Match, missing
     return found
 
 
-def _row_of(panel: Sequence[Channel], page: Page, image: Field) -> int | None:
+def _row_of(panel: Sequence[Channel], page: Plane, image: Field) -> int | None:
     """Return the row whose name is exactly the page's, else the one row that it can be called."""
     exact = [row for row, channel in enumerate(panel) if page.name in (channel.name, channel.key)]
     called = (page.name or "").casefold()

@@ -18,7 +18,7 @@ BAND = 512  # rows of an image that are read at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
+class MeasuredCells:
     """The cells of one image.
 
     Attributes
@@ -33,7 +33,7 @@ class Cells:
     means: Float64
 
 
-def image_intensities(source: "ImagePlan", mask: Int32, *, path: Path) -> Cells:
+def image_intensities(source: "ImagePlan", mask: Int32, *, path: Path) -> MeasuredCells:
     """Measure the cells of an image as a plan standardizes it, without holding it in memory.
 
     Parameters
@@ -60,7 +60,7 @@ def image_intensities(source: "ImagePlan", mask: Int32, *, path: Path) -> Cells:
         rows = min(BAND, height - row)
         planes = source.read(row=row, col=0, height=rows, width=width)
         label_intensities(np.ascontiguousarray(planes), places[row : row + rows], sums)
-    return Cells(centroids=found, means=sums / np.maximum(found.size, 1)[:, None])
+    return MeasuredCells(centroids=found, means=sums / np.maximum(found.size, 1)[:, None])
 
 
 def _places(mask: Int32, found: Centroids) -> Int32:

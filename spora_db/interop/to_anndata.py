@@ -13,7 +13,7 @@ from spora_db.arrays import Int32, Int64
 from spora_db.errors import ArgumentError, QueryError, need
 from spora_db.files.whole_numbers import type_with_gaps
 from spora_db.images.base import MissingChunks
-from spora_db.interop.intensities import Cells, image_intensities
+from spora_db.interop.intensities import MeasuredCells, image_intensities
 from spora_db.layout.names import is_rgb
 from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Marker = tuple[str, str]
+MarkerKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Measured:
 
     image: int
     source: ImagePlan
-    cells: Cells
+    cells: MeasuredCells
     mask: Int32
     rows: Int64
     kept: Int64
@@ -93,7 +93,7 @@ def measure(plan: Plan, *, modality: str | None, missing_chunks: MissingChunks) 
         yield Measured(image=image, source=source, cells=cells, mask=mask, rows=rows, kept=kept)
 
 
-def _selected(plan: Plan, rows: Int64, cells: Cells) -> Int64:
+def _selected(plan: Plan, rows: Int64, cells: MeasuredCells) -> Int64:
     """Return the positions of the cells that rows select: all, those in a tile, or those named."""
     found = cells.centroids
     if plan.unit == "tissue":
@@ -153,7 +153,7 @@ def _names(obs: "pd.DataFrame") -> list[str]:
     return ["/".join(texts) for texts in zip(*columns, strict=True)]
 
 
-def _markers(source: ImagePlan) -> list[Marker]:
+def _markers(source: ImagePlan) -> list[MarkerKey]:
     """Return what each plane measures: a protein, or, where a panel has it twice or not at all, the channel."""
     proteins = [(accession or "").split("-")[0] for accession in source.uniprot_ids]
     seen = Counter(proteins)
@@ -219,11 +219,11 @@ def _row_column(plan: Plan, part: Measured, name: str) -> Any:  # noqa: ANN401 -
     return chosen if isinstance(kind, np.dtype) else pd.array(chosen, dtype=kind)
 
 
-def _variables(measured: list[Measured], panels: list[list[Marker]], order: list[Marker]) -> "pd.DataFrame":
+def _variables(measured: list[Measured], panels: list[list[MarkerKey]], order: list[MarkerKey]) -> "pd.DataFrame":
     import pandas as pd
 
-    names: dict[Marker, Counter[str]] = {marker: Counter() for marker in order}
-    accessions: dict[Marker, str | None] = {}
+    names: dict[MarkerKey, Counter[str]] = {marker: Counter() for marker in order}
+    accessions: dict[MarkerKey, str | None] = {}
     for part, panel in zip(measured, panels, strict=True):
         for marker, name, accession in zip(panel, part.source.channel_names, part.source.uniprot_ids, strict=True):
             names[marker][name] += 1

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeAlias
 
 from spora_db.errors import ArgumentError, WorkerError, WriteError, unknown
-from spora_db.jobs.units import Outcome, Unit, failed, run_unit
+from spora_db.jobs.units import Outcome, WorkUnit, failed, run_unit
 
 Engine: TypeAlias = Literal["local", "ray"]
 ENGINES: tuple[Engine, ...] = ("local", "ray")
@@ -22,7 +22,7 @@ SMALL_BYTES = 256 * 2**20
 WORKER_BYTES = 150 * 2**20  # of an idle worker: the interpreter, numpy and numba
 
 
-def run_units(units: Sequence[Unit], *, engine: Engine, jobs: int, budget: int) -> Iterator[Outcome]:
+def run_units(units: Sequence[WorkUnit], *, engine: Engine, jobs: int, budget: int) -> Iterator[Outcome]:
     """Run units, in any order, and yield how each went as soon as it is known.
 
     Whatever the engine, the results are the same files. A unit that fails, or whose worker is killed, is an outcome
@@ -63,17 +63,17 @@ def run_units(units: Sequence[Unit], *, engine: Engine, jobs: int, budget: int) 
         yield from _run_in_processes(ordered, jobs=min(jobs, len(units)), budget=budget)
 
 
-def _run_here(units: Sequence[Unit]) -> Iterator[Outcome]:
+def _run_here(units: Sequence[WorkUnit]) -> Iterator[Outcome]:
     with ThreadPoolExecutor(1) as executor:  # an executor, because its futures keep whatever error a unit raises
         for unit in units:
             yield _outcome(unit, executor.submit(run_unit, unit))
 
 
-def _run_in_processes(units: Sequence[Unit], *, jobs: int, budget: int) -> Iterator[Outcome]:
+def _run_in_processes(units: Sequence[WorkUnit], *, jobs: int, budget: int) -> Iterator[Outcome]:
     waiting = deque(units)
     yield from _run_small_ones_here(waiting)
     while waiting:
-        lost: list[Unit] = []
+        lost: list[WorkUnit] = []
         with _processes(jobs) as executor:
             yield from _run_waiting(waiting, executor, jobs=jobs, budget=budget, lost=lost)
         if lost:
@@ -83,7 +83,7 @@ def _run_in_processes(units: Sequence[Unit], *, jobs: int, budget: int) -> Itera
                 yield _outcome(unit, executor.submit(run_unit, unit))
 
 
-def _run_small_ones_here(waiting: deque[Unit]) -> Iterator[Outcome]:
+def _run_small_ones_here(waiting: deque[WorkUnit]) -> Iterator[Outcome]:
     """Work from the end of the line for a second: a small lake is done before a worker would have started."""
     begun = time.monotonic()
     while waiting and waiting[-1].memory < SMALL_BYTES and time.monotonic() - begun < SECONDS_HERE:
@@ -107,10 +107,10 @@ def _check_workers() -> None:
 
 
 def _run_waiting(
-    waiting: deque[Unit], executor: Executor, *, jobs: int, budget: int, lost: list[Unit]
+    waiting: deque[WorkUnit], executor: Executor, *, jobs: int, budget: int, lost: list[WorkUnit]
 ) -> Iterator[Outcome]:
     """Keep the workers busy until no unit waits, or until a worker dies: its units and its neighbours' are ``lost``."""
-    running: dict[Future[Outcome], Unit] = {}
+    running: dict[Future[Outcome], WorkUnit] = {}
     while (waiting or running) and not lost:
         used = sum(unit.memory + WORKER_BYTES for unit in running.values())
         while waiting and len(running) < jobs:
@@ -151,7 +151,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _outcome(unit: Unit, future: Future[Outcome]) -> Outcome:
+def _outcome(unit: WorkUnit, future: Future[Outcome]) -> Outcome:
     error = future.exception()
     if error is None:
         return future.result()

@@ -11,13 +11,13 @@ from spora_db.jobs.engines import run_units
 from spora_db.jobs.publishing import publish
 from spora_db.jobs.report import DatasetReport, failures_file, write_failures
 from spora_db.jobs.resources import memory_budget
-from spora_db.jobs.units import Outcome, Unit
+from spora_db.jobs.units import Outcome, WorkUnit
 
 Write: TypeAlias = Callable[[Path, Mapping[str, Any]], Sequence[Path]]
 """Given a folder and the provenance, writes a target's files there and returns them in the target's order."""
 
 
-def gather(units: Sequence[Unit], run: DatasetRun, *, title: str, compute: bool = True) -> Gathered:
+def gather(units: Sequence[WorkUnit], run: DatasetRun, *, title: str, compute: bool = True) -> Gathered:
     """Compute the results that are not there yet, or this shard's part of them.
 
     Parameters

@@ -7,7 +7,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.drawing.batch import legend_of
-from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, picture_format, wrap_legend
+from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Canvas, picture_format, wrap_legend
 from spora_db.drawing.markers import choose_channels
 from spora_db.drawing.overview import TissueView, draw_tissue, modality_name, read_thinned, thin_step
 from spora_db.errors import ArgumentError, FileFormatError, counted
@@ -81,7 +81,7 @@ def draw_preview(
     width = columns * (PANEL + MARGIN) - MARGIN
     below = MARGIN + rows * (tall + CAPTION + MARGIN) - MARGIN
     chips = wrap_legend(legend_of([view.shown() for view in views]), room=width)
-    page = Page(width=2 * MARGIN + width, height=below + MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0))
+    page = Canvas(width=2 * MARGIN + width, height=below + MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0))
     for number, view in enumerate(views):
         left = MARGIN + number % columns * (PANEL + MARGIN)
         top = MARGIN + number // columns * (tall + CAPTION + MARGIN)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spora_db.errors import MissingExtraError, WriteError
-from spora_db.jobs.units import Outcome, Unit, failed, run_unit
+from spora_db.jobs.units import Outcome, WorkUnit, failed, run_unit
 
 
-def run_on_ray(units: Sequence[Unit], *, jobs: int) -> Iterator[Outcome]:
+def run_on_ray(units: Sequence[WorkUnit], *, jobs: int) -> Iterator[Outcome]:
     """Run units as Ray tasks of one processor and their expected memory each, and yield how each went.
 
     The lake must be at the same path on every node, and spora-db installed there.
@@ -64,7 +64,7 @@ def _connect(ray: Any, jobs: int) -> bool:  # noqa: ANN401
     return True
 
 
-def _outcome(ray: Any, done: Any, unit: Unit) -> Outcome:  # noqa: ANN401
+def _outcome(ray: Any, done: Any, unit: WorkUnit) -> Outcome:  # noqa: ANN401
     try:
         outcome: Outcome = ray.get(done)
     except ray.exceptions.RayTaskError as error:

@@ -28,7 +28,7 @@ from spora_db.standardization.specs import Spec
 from spora_db.statistics import StatisticsPlan, first_round
 from spora_db.statistics.tissue import asked_quantiles
 
-StatsLevel: TypeAlias = Literal["image", "global", "both"]
+LevelChoice: TypeAlias = Literal["image", "global", "both"]
 
 SLACK_BYTES = 64 * 2**20
 CHANNEL_BYTES = 4 * 2**16 * 8  # counts of four prefixes
@@ -40,7 +40,7 @@ def standardize_lake(
     modality: str,
     mpp: float | str,
     spec: Spec,
-    stats_level: StatsLevel = "global",
+    stats_level: LevelChoice = "global",
     dataset: str | None = None,
     jobs: int = 1,
     engine: Engine = "local",
@@ -150,7 +150,7 @@ def _plan(
     *,
     modality: str,
     spec: Spec,
-    stats_level: StatsLevel,
+    stats_level: LevelChoice,
     missing_chunks: MissingChunks,
     options: Options,
 ) -> PlannedStatistics:

@@ -30,7 +30,7 @@ class UnitResult:
     record: Mapping[str, Any]
 
 
-class Unit(Protocol):
+class WorkUnit(Protocol):
     """The work of one tissue. A frozen value: it pickles, and holds paths and numbers but no open file.
 
     Attributes
@@ -125,7 +125,7 @@ class Shard:
         return list(items[self.index :: self.count])
 
 
-def run_unit(unit: Unit) -> Outcome:
+def run_unit(unit: WorkUnit) -> Outcome:
     """Do a unit's work and put its result in place, whole; the entry point of every worker, local or remote.
 
     Raises
@@ -142,7 +142,7 @@ def run_unit(unit: Unit) -> Outcome:
     return Outcome(tissue_id=unit.tissue_id, seconds=time.perf_counter() - started, pixels=pixels)
 
 
-def failed(unit: Unit, error: BaseException) -> Outcome:
+def failed(unit: WorkUnit, error: BaseException) -> Outcome:
     """Return the outcome of a unit that raised an error, with its reason in one line."""
     reason = str(error) if isinstance(error, SporaError) else f"{type(error).__name__}: {error}"
     return Outcome(tissue_id=unit.tissue_id, failure=" ".join(reason.split()))

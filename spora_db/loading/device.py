@@ -8,10 +8,10 @@ import torch
 from spora_db.errors import ArgumentError
 
 T = TypeVar("T")
-Batch = TypeVar("Batch", dict[str, Any], list[dict[str, Any]])
+AnyBatch = TypeVar("AnyBatch", dict[str, Any], list[dict[str, Any]])
 
 
-def standardize_batch(batch: Batch, device: torch.device | str) -> Batch:
+def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     """Move a batch of raw pixels to a device and standardize it there.
 
     The values are those of the CPU path to 1e-5; what crosses the bus is the file's own type (uint8, uint16, float32).

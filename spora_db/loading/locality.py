@@ -13,7 +13,7 @@ ALIGNMENT = 256  # pixels: borders of groups fall on borders of the usual chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Groups:
+class ChunkGroups:
     """Rows of a plan that share chunks.
 
     Attributes
@@ -28,7 +28,7 @@ class Groups:
     group: Int64
 
 
-def group_rows(plan: Plan, *, side: int) -> Groups:
+def group_rows(plan: Plan, *, side: int) -> ChunkGroups:
     """Group the rows of a plan: by image, and within large images by squares of about `side` pixels.
 
     Parameters
@@ -48,7 +48,7 @@ def group_rows(plan: Plan, *, side: int) -> Groups:
     rows = np.lexsort((within, number))
     ordered = number[rows]
     starts = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    return Groups(rows=rows.astype(np.int64), group=np.cumsum(starts) - 1)
+    return ChunkGroups(rows=rows.astype(np.int64), group=np.cumsum(starts) - 1)
 
 
 def _blocks(corner: Int64, image: Int64, size: int, side: int) -> tuple[Int64, int]:
@@ -70,7 +70,7 @@ class Interleave:
     group: int
 
 
-def locality_order(groups: Groups, key: int, mix: Interleave, *, counts: Int64 | None = None) -> Int64:
+def locality_order(groups: ChunkGroups, key: int, mix: Interleave, *, counts: Int64 | None = None) -> Int64:
     """Return rows in locality order: groups shuffled, then interleaved.
 
     Parameters

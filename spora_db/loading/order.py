@@ -7,7 +7,7 @@ import numpy as np
 
 from spora_db.arrays import Float64, Int64
 from spora_db.loading.draws import draw_with_replacement, draw_without_replacement, order_key, permutation
-from spora_db.loading.locality import Groups, Interleave, locality_order
+from spora_db.loading.locality import ChunkGroups, Interleave, locality_order
 from spora_db.loading.weights import digest
 
 Shuffle: TypeAlias = Literal["locality", "global", "none"]
@@ -42,7 +42,7 @@ class Order:
         """Return the key of an epoch's random numbers for one purpose."""
         return order_key(self.rows_hash, seed=self.seed, epoch=epoch, purpose=purpose)
 
-    def rows(self, epoch: int, groups: Groups | None) -> Int64:
+    def rows(self, epoch: int, groups: ChunkGroups | None) -> Int64:
         """Return all rows of an epoch in order: int64 array of shape (num_samples,).
 
         Parameters

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError, unknown
 from spora_db.loading.draws import permutation
-from spora_db.loading.locality import Groups, Interleave, group_rows
+from spora_db.loading.locality import ChunkGroups, Interleave, group_rows
 from spora_db.loading.order import Order, Shuffle
 from spora_db.loading.partition import Partition
 from spora_db.loading.position import Cut
@@ -134,7 +134,7 @@ class TileSampler(ResumableSampler[int]):
             num_samples=number,
             mix=Interleave(lanes=lanes, width=interleave, block=block, group=group),
         )
-        self._groups: Groups | None = None
+        self._groups: ChunkGroups | None = None
         self._order: tuple[int, Int64] | None = None
 
     def order(self, epoch: int | None = None) -> Int64:

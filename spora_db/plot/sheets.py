@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spora_db.drawing.arguments import wrong_kind
 from spora_db.drawing.batch import (
     Entry,
-    Sample,
+    SampleLike,
     draw_sample,
     legend_of,
     make_entries,
@@ -17,7 +17,7 @@ from spora_db.drawing.batch import (
     shared_limits,
     split_samples,
 )
-from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Page, Picture, badge, picture_format, wrap_legend
+from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Canvas, Picture, badge, picture_format, wrap_legend
 from spora_db.drawing.captions import Heading, write_caption
 from spora_db.drawing.contrast import Limits, check_limits
 from spora_db.drawing.markers import spell_markers
@@ -78,7 +78,7 @@ def _grid(entries: Sequence[Entry], *, columns: int | None, panel: float, aspect
 
 
 def _draw_entries(
-    page: Page,
+    page: Canvas,
     entries: Sequence[Entry],
     grid: Grid,
     *,
@@ -103,7 +103,7 @@ def _draw_entries(
 
 
 def contact_sheet(
-    samples: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[Sample]",
+    samples: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[SampleLike]",
     *,
     count: int | None = None,
     channels: Sequence[str] | None = None,
@@ -168,7 +168,7 @@ def contact_sheet(
     head = heading.height
     chips = wrap_legend(legend_of([shown for entry in entries for shown in entry.shown]), room=width)
     foot = MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
-    page = Page(width=width + 2 * MARGIN, height=head + grid.height + foot)
+    page = Canvas(width=width + 2 * MARGIN, height=head + grid.height + foot)
     heading.draw(page)
     _draw_entries(page, entries, grid, top=head, mpp=mpp, numbered=False, limits=limits)
     page.legend(MARGIN, head + grid.height + 0.1, rows=chips)
@@ -176,7 +176,7 @@ def contact_sheet(
 
 
 def cohort_sheet(
-    samples: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[Sample]",
+    samples: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[SampleLike]",
     tissues: Sequence[TissueView],
     *,
     channels: Sequence[str] | None = None,
@@ -229,7 +229,7 @@ def cohort_sheet(
     drawn = [shown for entry in entries for shown in entry.shown] + [view.shown(markers) for view in tissues]
     chips = wrap_legend(legend_of(drawn), room=width)
     below = head + tall + CAPTION + 0.25 + LEGEND_ROW * len(chips)
-    page = Page(width=width + 2 * MARGIN, height=below + grid.height + MARGIN)
+    page = Canvas(width=width + 2 * MARGIN, height=below + grid.height + MARGIN)
     heading.draw(page)
     numbered = {entry.place: str(number) for number, entry in enumerate(entries, start=1) if entry.place}
     left = MARGIN

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spora_db.drawing.arguments import wrong_kind
-from spora_db.drawing.batch import Sample
+from spora_db.drawing.batch import SampleLike
 from spora_db.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def check_query(query: "SporaQuery", *, write: str) -> None:
 
 
 def samples_of(
-    source: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[Sample]", *, count: int | None = None
-) -> list[Sample]:
+    source: "SporaQuery | PlanDataset | Mapping[str, Any] | Sequence[SampleLike]", *, count: int | None = None
+) -> list[SampleLike]:
     """Return the samples to be drawn.
 
     Parameters
@@ -71,7 +71,7 @@ def samples_of(
     return list(itertools.islice(source, count))
 
 
-def _of_batch(batch: Mapping[str, Any]) -> list[Sample]:
+def _of_batch(batch: Mapping[str, Any]) -> list[SampleLike]:
     """Take a collated batch apart, that of one modality or one per modality."""
     if "image" in batch:
         return _rows(batch)
@@ -88,12 +88,12 @@ def _of_batch(batch: Mapping[str, Any]) -> list[Sample]:
     return [places[place] for place in sorted(places)]
 
 
-def _rows(batch: Mapping[str, Any]) -> list[Sample]:
+def _rows(batch: Mapping[str, Any]) -> list[SampleLike]:
     """Return the samples of one modality's batch, each with the channels that it has."""
     if len(getattr(batch["image"], "shape", ())) == 3 and "cu_seqlens" not in batch:
         return [batch]  # a sample, not a batch
     count = len(batch["tissue_id"])
-    samples: list[Sample] = []
+    samples: list[SampleLike] = []
     for row in range(count):
         sample = {
             name: values[row]

@@ -29,7 +29,7 @@ from spora_db.validation.headers import Fault, Image, finding_of, usable_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mask:
+class MaskFile:
     """One mask, what it shows, the image whose size it must have, and the cells that a table says are in it."""
 
     dataset: str
@@ -81,7 +81,7 @@ def check_pixels(
 
 def _masks(
     dataset: Dataset, images: Mapping[tuple[float, str], Image], cells: Mapping[str, ListedCells]
-) -> Iterator[Mask]:
+) -> Iterator[MaskFile]:
     """Yield the masks of a dataset with the labels that their encoder knows; None where there is no encoder."""
     encoders = {(table.mpp, table.task): table.path for table in dataset.tables if table.kind == "label_encoder"}
     for folder in dataset.mask_folders:
@@ -94,7 +94,7 @@ def _masks(
         except FileFormatError:  # a name that is no text, found by the rules of folders
             continue
         for tissue_id in tissues:
-            yield Mask(
+            yield MaskFile(
                 dataset=dataset.name,
                 kind=folder.kind,
                 path=folder.path / f"{tissue_id}.npz",
@@ -118,7 +118,7 @@ def _read_image(image: Image, missing_chunks: MissingChunks) -> list[Fault]:
     return [("image_values", f"{odd:,} pixels are NaN or infinite.")] if odd else []
 
 
-def _read_mask(mask: Mask) -> list[Fault]:
+def _read_mask(mask: MaskFile) -> list[Fault]:
     """Read a mask, and compare it with its image and its encoder."""
     load = load_tissue_mask if mask.kind == "tissue" else load_label_mask
     try:

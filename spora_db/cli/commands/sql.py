@@ -106,7 +106,7 @@ def _lake_and_script(
     """Tell the lake from the statements: from arguments, environment, file or standard input; None means the shell."""
     from spora_db.cli.named_queries import query_text
     from spora_db.cli.scripts import STANDARD_INPUT, Script, read_script
-    from spora_db.cli.statements import Statement, dot_command, pieces
+    from spora_db.cli.statements import ScriptStatement, dot_command, pieces
 
     if sum(given is not None for given in (second, file, named)) > 1:
         raise ArgumentError("Give the SELECT either as an argument, with --file or with --query, not several of them.")
@@ -117,9 +117,11 @@ def _lake_and_script(
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
     place = Path(first or lake or "")
     if second is not None:
-        return place, Script(statements=tuple(pieces(second)) if dot_command(second) else (Statement(text=second),))
+        return place, Script(
+            statements=tuple(pieces(second)) if dot_command(second) else (ScriptStatement(text=second),)
+        )
     if named is not None:
-        return place, Script(statements=(Statement(text=query_text(named)),))
+        return place, Script(statements=(ScriptStatement(text=query_text(named)),))
     if file is not None:
         return place, read_script(file)
     if not place.is_dir() and (" " in str(place) or dot_command(str(place))):
