@@ -15,7 +15,10 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Threads of torch sleep while they wait: on few cores they would take them from the other worker."""
 
-LONG = ("wheel", "notebooks", "guard", "dialects", "cells_fit", "validation", "jobs_killed", "lending", "readme")
+LONG = (
+    "wheel", "notebooks", "guard", "dialects", "cells_fit", "validation", "readme", "loader", "jobs_killed",
+    "same_everywhere", "jobs_standardize", "lending",
+)  # fmt: skip
 """Files that take longest, by how their names begin."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
