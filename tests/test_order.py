@@ -72,6 +72,30 @@ def test_every_door_is_used() -> None:
     assert set(upwards()) == DOORS.keys()
 
 
+PUBLISHED = {"Modality": "the union that clients of the published loader import"}
+"""Names that stand for two things, and why; those of ``cli.arguments`` are options, called as what they give."""
+
+
+def names(module: str) -> Iterator[str]:
+    """Yield the classes and types that a module defines."""
+    for node in ast.parse(modules()[module].read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        own = (
+            [node] if isinstance(node, ast.ClassDef) else [target for target in targets if isinstance(target, ast.Name)]
+        )
+        found = [getattr(item, "name", None) or getattr(item, "id", "") for item in own]
+        yield from (name for name in found if name.lstrip("_")[:1].isupper() and not name.isupper())
+
+
+def test_a_name_stands_for_one_thing() -> None:
+    where: dict[str, list[str]] = {}
+    for module in modules().keys() - {"spora_db.cli.arguments"}:
+        for name in names(module):
+            where.setdefault(name, []).append(module)
+    twice = {name: sorted(found) for name, found in where.items() if len(found) > 1}
+    assert twice.keys() == PUBLISHED.keys(), twice
+
+
 def test_no_circle_of_files_but_through_the_door() -> None:
     files: TopologicalSorter[str] = TopologicalSorter()
     for module in modules().keys() - TOP:

@@ -1,14 +1,13 @@
 """From the samples of a `SporaDataset` to batches; panels differ between cohorts, so only equal shapes are stacked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from spora_db.arrays import Objects
 from spora_db.datasets._types import MultiplexTissue
-
-SampleLike = Mapping[str, Any]
+from spora_db.drawing.batch import SampleLike
 
 
 def collate_tissues(samples: Sequence[SampleLike]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import threading
 from typing import Protocol
 
 
-class Lock(Protocol):
+class LockLike(Protocol):
     """What a lock can do."""
 
     def acquire(self) -> object:
@@ -19,7 +19,7 @@ class Lock(Protocol):
         """Let go of it."""
 
 
-def fork_only_with(lock: Lock) -> None:
+def fork_only_with(lock: LockLike) -> None:
     """Let every fork of this process wait for a reentrant lock, which is then free in the child too."""
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 

@@ -6,15 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 def _one(_value: object) -> int:
     return 1
 
 
-class Recent(Generic[Key, Value]):
+class Recent(Generic[K, V]):
     """Values by key within a limit, the least recently used forgotten first; it lives as long as its process.
 
     The lock is held for look-ups only, never while a value is made. Whatever is taken out is handed back, as some
@@ -34,7 +34,7 @@ class Recent(Generic[Key, Value]):
     ([], [], 1, [2], None)
     """
 
-    def __init__(self, limit: int, *, size: Callable[[Value], int] = _one) -> None:
+    def __init__(self, limit: int, *, size: Callable[[V], int] = _one) -> None:
         self.limit, self._size = limit, size
         self._start()
         os.register_at_fork(after_in_child=self._start)
@@ -42,14 +42,14 @@ class Recent(Generic[Key, Value]):
     def _start(self) -> None:
         """Begin empty with a fresh lock, as a forked child must: its copy of the lock may be held for ever."""
         self._lock = threading.Lock()
-        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._values: OrderedDict[K, V] = OrderedDict()
         self.held = self.put_in = self.hits = self.misses = 0
 
     def __len__(self) -> int:
         """Return how many values are kept."""
         return len(self._values)
 
-    def get(self, *keys: Key) -> Value | None:
+    def get(self, *keys: K) -> V | None:
         """Return the value under the first of ``keys`` that is kept, now the most recently used, or count a miss."""
         with self._lock:
             for key in keys:
@@ -61,7 +61,7 @@ class Recent(Generic[Key, Value]):
             self.misses += 1
             return None
 
-    def put(self, key: Key, value: Value, *, least: int = 0) -> list[Value]:
+    def put(self, key: K, value: V, *, least: int = 0) -> list[V]:
         """Keep a value and return what was forgotten for it; one larger than the limit is only counted.
 
         At `least` so many values are kept, however large they are.
@@ -76,29 +76,29 @@ class Recent(Generic[Key, Value]):
             self.held += size
             return dropped + self._shrink(least)
 
-    def resize(self, limit: int) -> list[Value]:
+    def resize(self, limit: int) -> list[V]:
         """Change the limit and return what no longer fits."""
         with self._lock:
             self.limit = limit
             return self._shrink(0)
 
-    def forget(self, which: Callable[[Key], bool]) -> list[Value]:
+    def forget(self, which: Callable[[K], bool]) -> list[V]:
         """Take out the values of some keys."""
         with self._lock:
             return self._take([key for key in self._values if which(key)])
 
-    def clear(self) -> list[Value]:
+    def clear(self) -> list[V]:
         """Take out all values, and count from zero again."""
         with self._lock:
             self.put_in = self.hits = self.misses = 0
             return self._take(list(self._values))
 
-    def _take(self, keys: list[Key]) -> list[Value]:
+    def _take(self, keys: list[K]) -> list[V]:
         taken = [self._values.pop(key) for key in keys if key in self._values]
         self.held -= sum(map(self._size, taken))
         return taken
 
-    def _shrink(self, least: int) -> list[Value]:
+    def _shrink(self, least: int) -> list[V]:
         dropped = []
         while self.held > self.limit and len(self._values) > least:
             dropped.append(self._values.popitem(last=False)[1])

@@ -15,7 +15,7 @@ from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
 from spora_db.images.files import OpenFile, broken, close_files, open_file
 from spora_db.images.page_groups import PageGroup, group_pages
 from spora_db.images.pixels import deliver, delivered, white
-from spora_db.images.regions import Cut, check_pages, cuts
+from spora_db.images.regions import ChunkPart, check_pages, cuts
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageTable
 
@@ -53,7 +53,7 @@ class OmeTiffReader:
         wanted = check_pages(pages, self.shape[0], self.path)
         first_form = self._layout.format
         file = self._open()
-        parts: dict[tuple[int, int], list[tuple[Cut, Cut]]] = {}
+        parts: dict[tuple[int, int], list[tuple[ChunkPart, ChunkPart]]] = {}
         for group in group_pages(wanted, 1 if first_form.planar else first_form.samples):
             page, sample = divmod(group.chunk, first_form.samples) if first_form.planar else (group.chunk, 0)
             table = self._layout.pages[page]

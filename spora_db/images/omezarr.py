@@ -15,7 +15,7 @@ from spora_db.images.files import close_files
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
 from spora_db.images.pixels import delivered, white
 from spora_db.images.regions import check_pages, cuts
-from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, Place, check_absent
+from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
 WHOLE = b"all planes"
@@ -61,7 +61,7 @@ class OmeZarrReader:
                 for source, slots in runs:
                     yield Block(pixels=planes[source, rows, cols], slots=slots, row=top, col=left)
 
-    def _planes(self, place: Place, group: PageGroup) -> tuple[AnyArray, Runs]:
+    def _planes(self, place: ChunkIndex, group: PageGroup) -> tuple[AnyArray, Runs]:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
         source = self._store.locate(place)
         if source is None:
@@ -100,10 +100,10 @@ class Store(Protocol):
     sizes: tuple[int, int, int]
     dtype: np.dtype[Any]
 
-    def path_of(self, place: Place) -> Path:
+    def path_of(self, place: ChunkIndex) -> Path:
         """Return the chunk's file."""
 
-    def locate(self, place: Place) -> ChunkSource | None:
+    def locate(self, place: ChunkIndex) -> ChunkSource | None:
         """Return where the chunk's bytes are, None where the file is absent."""
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:

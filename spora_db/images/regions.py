@@ -9,7 +9,7 @@ from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
 from spora_db.images.base import Block, ImageReader, Pages
 
-Cut: TypeAlias = tuple[int, int, slice]
+ChunkPart: TypeAlias = tuple[int, int, slice]
 BAND = 256
 """Rows that are decoded at once where an image is gone through, about: a whole number of chunks."""
 
@@ -56,7 +56,7 @@ def overlap(
     return Overlap(top, left, bottom - top, right - left, top - row, left - col)
 
 
-def cuts(start: int, length: int, size: int) -> Iterator[Cut]:
+def cuts(start: int, length: int, size: int) -> Iterator[ChunkPart]:
     """Yield the chunks of `size` that a range of pixels meets: which one, where it begins in the range, and what of it.
 
     Examples

@@ -11,7 +11,7 @@ import numpy as np
 from spora_db.errors import FileFormatError
 from spora_db.images.base import ChannelAxis
 from spora_db.images.tiff_pages import PageTable
-from spora_db.images.tiff_series import Picture
+from spora_db.images.tiff_series import TiffPicture
 
 XML_LIMIT = 2**26
 
@@ -53,7 +53,7 @@ def _images(root: ElementTree.Element) -> Iterator[Described]:
 
 
 def as_described(
-    path: Path, said: Sequence[Described], picture: Picture, tables: list[PageTable], *, channel_axis: ChannelAxis
+    path: Path, said: Sequence[Described], picture: TiffPicture, tables: list[PageTable], *, channel_axis: ChannelAxis
 ) -> list[PageTable]:
     """Compare pages with OME-XML that tifffile could not follow, and return the planes that it means.
 

@@ -18,7 +18,7 @@ from spora_db.images.base import ChannelAxis
 from spora_db.images.files import broken, describe
 from spora_db.images.tiff_described import as_described, described
 from spora_db.images.tiff_pages import Formats, PageFormat, PageTable
-from spora_db.images.tiff_series import Picture, check_all_listed, choose, page_count, pictures
+from spora_db.images.tiff_series import TiffPicture, check_all_listed, choose, page_count, pictures
 from spora_db.images.tiff_tags import odd_tag
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _layout(path: Path, current: Stamp, channel_axis: ChannelAxis) -> TiffLayout
         return _image(path, tiff, pictures(tiff), xml=xml, current=current, channel_axis=channel_axis)
 
 
-def _pictures(tiff: "TiffFile") -> list[Picture] | None:
+def _pictures(tiff: "TiffFile") -> list[TiffPicture] | None:
     """Return the pictures of a file, None where its description does not fit its pages."""
     try:
         return pictures(tiff)
@@ -150,7 +150,7 @@ def _pictures(tiff: "TiffFile") -> list[Picture] | None:
 def _image(
     path: Path,
     tiff: "TiffFile",
-    found: list[Picture],
+    found: list[TiffPicture],
     *,
     xml: str | None,
     current: Stamp,
@@ -186,7 +186,7 @@ def _image(
     )
 
 
-def _one_run(path: Path, picture: Picture, form: PageFormat, count: int) -> list[PageTable]:
+def _one_run(path: Path, picture: TiffPicture, form: PageFormat, count: int) -> list[PageTable]:
     """Return the tables of planes that follow each other in the file behind fewer pages."""
     start = picture.series[0].dataoffset
     if start is None or len(picture.series) > 1 or not form.plain:

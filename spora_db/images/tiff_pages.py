@@ -15,7 +15,7 @@ from spora_db.images.tiff_tags import Fingerprint, fingerprint, numbers
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-Decode: TypeAlias = Callable[..., tuple[Any, Any, Any]]
+DecodeSegment: TypeAlias = Callable[..., tuple[Any, Any, Any]]
 
 SEGMENT_LIMIT = 2 * 2**30
 UPRIGHT = 1
@@ -62,7 +62,7 @@ class PageFormat:
     bits: int
     segment: tuple[int, int]
     grid: tuple[int, int]
-    decode: Decode
+    decode: DecodeSegment
     is_jpeg: bool
     jpeg_header: bytes | None
     nodata: float

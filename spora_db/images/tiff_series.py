@@ -26,7 +26,7 @@ PAGES_ALONE: Final = ("generic", "uniform", "shaped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class TiffPicture:
     """One picture of a file at full resolution: the pages it is made of, and what they are along.
 
     Attributes
@@ -78,9 +78,9 @@ class Picture:
         return f"{named}{sizes} of {self.key.dtype} from page {self.key.index}"
 
 
-def pictures(tiff: "TiffFile") -> list[Picture]:
+def pictures(tiff: "TiffFile") -> list[TiffPicture]:
     """Return the pictures of a file without levels of pyramids; pages that are alike and stand alone are one."""
-    found: list[Picture] = []
+    found: list[TiffPicture] = []
     alone: dict[tuple[Any, ...], list[TiffPageSeries]] = {}
     for series in (whole.levels[0] for whole in tiff.series):
         key = series.keyframe
@@ -88,17 +88,17 @@ def pictures(tiff: "TiffFile") -> list[Picture]:
             part = (key.is_subifd, int(key.subfiletype), _is_beside(series))
             alone.setdefault((*key.shaped, key.dtype, *part), []).append(series)
         else:
-            found.append(Picture(series=(series,), axes=series.axes, shape=series.shape))
+            found.append(TiffPicture(series=(series,), axes=series.axes, shape=series.shape))
     for together in alone.values():
         count, key = sum(map(len, together)), together[0].keyframe
         axes, shape = (
             (f"I{key.axes}", (count, *key.shape)) if len(together) > 1 else (together[0].axes, together[0].shape)
         )
-        found.append(Picture(series=tuple(together), axes=axes, shape=shape))
+        found.append(TiffPicture(series=tuple(together), axes=axes, shape=shape))
     return found
 
 
-def choose(path: Path, found: Sequence[Picture]) -> Picture:
+def choose(path: Path, found: Sequence[TiffPicture]) -> TiffPicture:
     """Return the picture that is the image of the file: the largest that is not there beside another.
 
     Raises
@@ -127,7 +127,7 @@ def choose(path: Path, found: Sequence[Picture]) -> Picture:
     return largest[0]
 
 
-def _undecided(path: Path, what: str, found: Sequence[Picture]) -> FileFormatError:
+def _undecided(path: Path, what: str, found: Sequence[TiffPicture]) -> FileFormatError:
     """Build the error for a file of several pictures."""
     return FileFormatError(
         f"The file {path} holds {what}, and it cannot be told which is meant: {'; '.join(map(str, found[:8]))}. "
@@ -135,7 +135,7 @@ def _undecided(path: Path, what: str, found: Sequence[Picture]) -> FileFormatErr
     )
 
 
-def check_all_listed(path: Path, tiff: "TiffFile", picture: Picture) -> None:
+def check_all_listed(path: Path, tiff: "TiffFile", picture: TiffPicture) -> None:
     """Refuse OME-XML that leaves out pages that are like those of the image: as many channels, which nobody would miss.
 
     Raises
@@ -162,7 +162,7 @@ def check_all_listed(path: Path, tiff: "TiffFile", picture: Picture) -> None:
         )
 
 
-def page_count(path: Path, picture: Picture, *, channel_axis: ChannelAxis) -> int:
+def page_count(path: Path, picture: TiffPicture, *, channel_axis: ChannelAxis) -> int:
     """Return the pages of an image whose further axis, if any, is the channel.
 
     Raises
@@ -189,19 +189,19 @@ def page_count(path: Path, picture: Picture, *, channel_axis: ChannelAxis) -> in
     return count
 
 
-def _could_be_meant(picture: Picture, image: Picture) -> bool:
+def _could_be_meant(picture: TiffPicture, image: TiffPicture) -> bool:
     """Say whether the largest picture could pass for a smaller one of the other kind: colours, or channels."""
     if _is_colour(picture) == _is_colour(image):
         return False
     return picture.length > 1 if _is_colour(image) else image.length * image.samples in (3, 4)
 
 
-def _is_colour(picture: Picture) -> bool:
+def _is_colour(picture: TiffPicture) -> bool:
     """Say whether a page of the picture is a picture in colours."""
     return picture.samples in (3, 4) and int(picture.key.photometric) not in PLANES
 
 
-def _is_stray(picture: Picture, image: Picture) -> bool:
+def _is_stray(picture: TiffPicture, image: TiffPicture) -> bool:
     """Say whether a smaller page looks like a channel of an image of several pages, not like a level of a pyramid."""
     if picture is image or image.length < 2 or image.kind not in PAGES_ALONE or picture.kind not in PAGES_ALONE:
         return False
@@ -212,12 +212,12 @@ def _is_stray(picture: Picture, image: Picture) -> bool:
     return first < picture.key.index < last or abs(wide * height / tall - width) > 1 + wide / tall
 
 
-def _is_mask(picture: Picture) -> bool:
+def _is_mask(picture: TiffPicture) -> bool:
     """Say whether a picture is the transparency of another."""
     return bool(int(picture.key.subfiletype) & MASK)
 
 
-def _is_reduced(picture: Picture) -> bool:
+def _is_reduced(picture: TiffPicture) -> bool:
     """Say whether a picture is another one at a lower resolution."""
     return bool(int(picture.key.subfiletype) & REDUCED)
 

@@ -15,21 +15,21 @@ from spora_db.images.pixels import deliver, delivered
 from spora_db.images.zarr_layout import ZarrLayout
 from spora_db.images.zarr_shards import read_index
 
-Place: TypeAlias = tuple[int, int, int]
+ChunkIndex: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkSource:
     """Where one chunk's bytes lie now; ``size`` is 0 for a chunk that its shard says is empty, and for no other."""
 
-    place: Place
+    place: ChunkIndex
     path: str
     stamp: Stamp
     offset: int
     size: int
 
 
-def state_of_chunk_file(path: str, place: Place) -> Stamp | None:
+def state_of_chunk_file(path: str, place: ChunkIndex) -> Stamp | None:
     """Return the state of the file that holds the chunk at ``place``, None where there is none.
 
     Raises
@@ -103,11 +103,11 @@ class ChunkStore:
         self._codecs = encoding.codecs[:-1] if self._checked else encoding.codecs
         self._by_plane = depth > 1 and planes_apart and self._codecs in ((), ("blosc",))
 
-    def path_of(self, place: Place) -> Path:
+    def path_of(self, place: ChunkIndex) -> Path:
         """Return the file that holds, or should hold, the chunk at ``place``."""
         return Path(self._file(self._layout.along_axes(place)))
 
-    def locate(self, place: Place) -> ChunkSource | None:
+    def locate(self, place: ChunkIndex) -> ChunkSource | None:
         """Return where the chunk lies, or None where its file is absent.
 
         Raises

@@ -12,7 +12,7 @@ from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
 from spora_db.images.files import broken
 from spora_db.images.pixels import delivered
-from spora_db.images.zarr_chunks import ChunkSource, Place, state_of_chunk_file
+from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, state_of_chunk_file
 from spora_db.images.zarr_layout import ZarrLayout
 
 
@@ -33,12 +33,12 @@ class ZarrPythonStore:
         self.sizes = (1 if axes.channel is None else chunk[axes.channel], chunk[axes.row], chunk[axes.col])
         self.dtype = delivered(dtype)
 
-    def path_of(self, place: Place) -> Path:
+    def path_of(self, place: ChunkIndex) -> Path:
         """Return the file that holds, or should hold, the chunk at ``place``."""
         outer = [start // size for start, size in zip(self._starts(place), self._shard, strict=True)]
         return self._layout.folder / self._layout.encoding.key(outer)
 
-    def locate(self, place: Place) -> ChunkSource | None:
+    def locate(self, place: ChunkIndex) -> ChunkSource | None:
         """Return where the chunk lies, or None where its file is absent."""
         path = str(self.path_of(place))
         current = state_of_chunk_file(path, place)
@@ -55,7 +55,7 @@ class ZarrPythonStore:
         with _telling(source.path):
             return self._layout.planes(np.asarray(self._array[selection]))
 
-    def _starts(self, place: Place) -> list[int]:
+    def _starts(self, place: ChunkIndex) -> list[int]:
         """Return the first element of a chunk along the array's own axes."""
         places = self._layout.along_axes(place)
         return [coordinate * size for coordinate, size in zip(places, self._chunk, strict=True)]

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
-from spora_db.images.tiff_series import Picture, choose, pictures
+from spora_db.images.tiff_series import TiffPicture, choose, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _tiff_names(path: Path, count: int) -> list[str | None]:
         return []
 
 
-def _ome_names(tiff: "TiffFile", image: Picture) -> list[str | None]:
+def _ome_names(tiff: "TiffFile", image: TiffPicture) -> list[str | None]:
     """Return the names of the channels that OME-XML gives to the image of the file."""
     described = tiff.ome_metadata
     if described is None or len(described) >= XML_LIMIT:
@@ -75,7 +75,7 @@ def _ome_names(tiff: "TiffFile", image: Picture) -> list[str | None]:
     return [element.get("Name") for element in found[0][1] if element.tag.endswith("}Channel")]
 
 
-def _page_names(image: Picture) -> list[str | None]:
+def _page_names(image: TiffPicture) -> list[str | None]:
     """Return the names that the image's pages give themselves."""
     if image.series[0].is_truncated or None in (pages := image.pages()):
         return []

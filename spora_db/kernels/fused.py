@@ -1,14 +1,14 @@
 """Multiplication and addition with one rounding: the same bits on every processor, and the speed of one instruction."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numba
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from spora_db.kernels.compile import Function
 
 
 def row_kernel(function: Function) -> Function:

@@ -7,11 +7,11 @@ is all that the tilers need of it: 20,000 x 20,000 pixels, tile 224, stride 112,
 from spora_db.arrays import Int32, Int64, UInt8
 from spora_db.kernels.compile import kernel
 
-Cells = Int32 | Int64
+Counts = Int32 | Int64
 
 
 @kernel
-def cell_sums(mask: UInt8, row_edges: Int64, col_edges: Int64, column: UInt8, out: Cells) -> None:
+def cell_sums(mask: UInt8, row_edges: Int64, col_edges: Int64, column: UInt8, out: Counts) -> None:
     """Count the non-zero pixels of ``mask`` (uint8) in every cell; ``column`` is uint8 scratch, one per image column.
 
     Columns are summed in bytes first, 255 rows at a time: 20,000 x 20,000 pixels in 0.05 s, at the speed of memory.
@@ -35,7 +35,7 @@ def cell_sums(mask: UInt8, row_edges: Int64, col_edges: Int64, column: UInt8, ou
 
 
 @kernel
-def tile_sums(cells: Cells, row_spans: Int64, col_spans: Int64, total: Int64, out: Cells) -> None:
+def tile_sums(cells: Counts, row_spans: Int64, col_spans: Int64, total: Int64, out: Counts) -> None:
     """Sum the cells of every candidate tile into ``out``, one row and column per start.
 
     ``row_spans`` and ``col_spans`` (n, 2) are the cells of each start, first and one past the last, both ascending;
@@ -64,7 +64,7 @@ def tile_sums(cells: Cells, row_spans: Int64, col_spans: Int64, total: Int64, ou
 
 
 @kernel
-def union_sum(positions: Int64, cells: Cells, row_spans: Int64, col_spans: Int64, depth: Int64) -> int:
+def union_sum(positions: Int64, cells: Counts, row_spans: Int64, col_spans: Int64, depth: Int64) -> int:
     """Sum the cells that lie in at least one tile; ``depth`` is scratch, one row and column more than ``cells``.
 
     Each tile adds its four corners; running sums of them then tell in how many tiles a cell lies.

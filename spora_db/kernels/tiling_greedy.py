@@ -9,7 +9,7 @@ a tile's cells anew whenever it comes to the top takes 21 s.
 
 from spora_db.arrays import Int64
 from spora_db.kernels.compile import kernel
-from spora_db.kernels.tiling import Cells
+from spora_db.kernels.tiling import Counts
 
 EXHAUSTED, NO_GAIN, ADAPTIVE, CAPPED = 0, 1, 2, 3
 
@@ -31,7 +31,7 @@ def sift_down(heap: Int64, size: int, place: int, key: int) -> None:
 
 @kernel
 def take(
-    row: int, col: int, gains: Cells, cells: Cells, row_spans: Int64, col_spans: Int64, table: Int64, overlap: int
+    row: int, col: int, gains: Counts, cells: Counts, row_spans: Int64, col_spans: Int64, table: Int64, overlap: int
 ) -> None:
     """Cover the tile at start (``row``, ``col``): clear its cells, and lower the gains of all tiles that share some.
 
@@ -67,8 +67,8 @@ def take(
 @kernel
 def greedy(
     heap: Int64,
-    gains: Cells,
-    cells: Cells,
+    gains: Counts,
+    cells: Counts,
     row_spans: Int64,
     col_spans: Int64,
     table: Int64,

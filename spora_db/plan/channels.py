@@ -11,7 +11,7 @@ from spora_db.arrays import Int32, Int64
 from spora_db.catalog import Catalog
 from spora_db.plan.offered import offered_channels
 from spora_db.plan.panels import PlanChannels, PlanPanel
-from spora_db.plan.statistics import Found, absent_statistics, find_statistics
+from spora_db.plan.statistics import PanelStatistics, absent_statistics, find_statistics
 from spora_db.selection import Selection, StandardizationChoice
 
 
@@ -96,7 +96,7 @@ def _standardized(
 
 
 def _check_complete(
-    found: list[Found], panels: list[PlanPanel], names: Sequence[str], images: pa.Table, modality: str,
+    found: list[PanelStatistics], panels: list[PlanPanel], names: Sequence[str], images: pa.Table, modality: str,
     standardization: StandardizationChoice,
 ) -> None:  # fmt: skip
     """Refuse tissues and channels that the spec's tables do not know; a NaN is known, and drops its channel."""

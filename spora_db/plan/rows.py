@@ -32,7 +32,7 @@ FIRST = """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRows:
+class FetchedRows:
     """The rows of a plan and the images that they name.
 
     Attributes
@@ -55,7 +55,7 @@ class PlanRows:
     columns: pa.Table
 
 
-def fetch_rows(resolved: Resolved, catalog: Catalog) -> PlanRows:
+def fetch_rows(resolved: Resolved, catalog: Catalog) -> FetchedRows:
     """Run a query and return its rows, ordered by image, tile (or cell) and corner.
 
     Raises
@@ -76,7 +76,9 @@ def fetch_rows(resolved: Resolved, catalog: Catalog) -> PlanRows:
     columns = table.select(_aliases(selection)).rename_columns(list(selection.columns)).combine_chunks()
     if not tile:
         zeros = np.zeros(len(table), np.int32)
-        return PlanRows(images=images, image=image, tile_id=zeros - np.int32(1), row=zeros, col=zeros, columns=columns)
+        return FetchedRows(
+            images=images, image=image, tile_id=zeros - np.int32(1), row=zeros, col=zeros, columns=columns
+        )
     tile_id, row, col = (_int32(table.column(name), name) for name in tile)
     tied = (image[1:] == image[:-1]).all(axis=1) & (tile_id[1:] == tile_id[:-1])
     if tied.any():
@@ -84,7 +86,7 @@ def fetch_rows(resolved: Resolved, catalog: Catalog) -> PlanRows:
             raise _repeated(images, image, tile_id, np.flatnonzero(tied))
         order = _order((*image.T, tile_id, row, col), columns)
         image, tile_id, row, col, columns = image[order], tile_id[order], row[order], col[order], columns.take(order)
-    return PlanRows(images=images, image=image, tile_id=tile_id, row=row, col=col, columns=columns)
+    return FetchedRows(images=images, image=image, tile_id=tile_id, row=row, col=col, columns=columns)
 
 
 def _check_images(image: Int32, selection: Selection, catalog: Catalog) -> None:

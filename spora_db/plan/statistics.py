@@ -21,7 +21,7 @@ Values = tuple[Float32 | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class PanelStatistics:
     """What the tables say of a panel of n images and c channels.
 
     Attributes
@@ -66,7 +66,7 @@ def find_statistics(
     modality: str,
     standardization: StandardizationChoice,
     catalog: Catalog,
-) -> list[Found]:
+) -> list[PanelStatistics]:
     """Return what the tables know of panels of one modality, one by one; with ``missing="global"``, gaps are filled.
 
     The images are registered as ``plan_images``.
@@ -91,14 +91,14 @@ def find_statistics(
         lower, upper, mean, std = values
         assert upper is not None
         reasons = unusable(lower, upper, mean, std, use_mean_std=standardization.use_mean_std, method=spec.method)
-        found.append(Found(values=values, known=known, reasons=reasons))
+        found.append(PanelStatistics(values=values, known=known, reasons=reasons))
     return found
 
 
 def statistics_of(
     panels: Mapping[str, Sequence[PlanPanel]], images: pa.Table, standardization: StandardizationChoice,
     catalog: Catalog,
-) -> Iterator[tuple[str, PlanPanel, Found]]:  # fmt: skip
+) -> Iterator[tuple[str, PlanPanel, PanelStatistics]]:  # fmt: skip
     """Yield the panels of all modalities whose spec needs statistics, each with what the tables know of it."""
     for modality, own in panels.items():
         if own and standardization.parsed(modality).needs_statistics:

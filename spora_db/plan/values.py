@@ -14,7 +14,7 @@ from spora_db.arrays import Bools, Float32, Int64
 from spora_db.catalog import Catalog
 from spora_db.plan.panels import PlanPanel
 
-Place = tuple[str, float]
+TableKey = tuple[str, float]
 
 PANELS = """
     SELECT dataset, channel_index, channel_name FROM source_channels WHERE modality = $modality ORDER BY ALL
@@ -97,9 +97,9 @@ class LevelValues:
 class SpecValues:
     """The tables of one spec: by dataset and resolution, by level."""
 
-    levels: Mapping[Place, Mapping[str, LevelValues]]
+    levels: Mapping[TableKey, Mapping[str, LevelValues]]
 
-    def moment_level(self, place: Place, wanted: str | None) -> str | None:
+    def moment_level(self, place: TableKey, wanted: str | None) -> str | None:
         """Return the level of means and deviations: as wanted, else global where there is one."""
         found = {level for level, tables in self.levels.get(place, {}).items() if tables.given.get("means", _NO).any()}
         if wanted is not None:
@@ -121,7 +121,7 @@ def read_values(modality: str, spec: str, statistics: Sequence[str | None], cata
     tables: dict[tuple[str, float, str], dict[str, pa.Table]] = {}
     for (dataset, mpp, level, statistic), table in _tables(lists):
         tables.setdefault((dataset, mpp, level), {})[statistic] = table
-    levels: dict[Place, dict[str, LevelValues]] = {}
+    levels: dict[TableKey, dict[str, LevelValues]] = {}
     for (dataset, mpp, level), by_statistic in tables.items():
         found = _level(by_statistic, names[dataset, mpp, level], panels.get(dataset, {}))
         levels.setdefault((dataset, mpp), {})[level] = found

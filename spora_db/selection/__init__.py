@@ -13,10 +13,10 @@ from spora_db.selection.values import (
     Selection,
     SplitChoice,
     StandardizationChoice,
-    StatsLevel,
     Unit,
 )
 from spora_db.sqltext.accessions import Accessions
+from spora_db.standardization.specs import StatsLevel
 
 __all__ = [
     "MISSING_STATISTICS",

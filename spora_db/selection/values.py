@@ -9,7 +9,7 @@ from spora_db.errors import counted
 from spora_db.layout.names import is_rgb
 from spora_db.sqltext.accessions import Accessions
 from spora_db.standardization.methods import registrations, restore_registrations
-from spora_db.standardization.specs import Spec, parse_spec
+from spora_db.standardization.specs import Spec, StatsLevel, parse_spec
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,7 +18,6 @@ Unit = Literal["tile", "tissue", "cell"]
 CellSource = Literal["table", "masks"]
 ChannelKind = Literal["complete", "qc_filtered", "uniprot_filtered"]
 ChannelProperty = Literal["qc_pass", "has_accession"]
-StatsLevel = Literal["image", "global"]
 MissingStatistics = Literal["error", "drop_channel", "drop_tissue", "global", "defer"]
 MissingModality = Literal["drop", "keep"]
 

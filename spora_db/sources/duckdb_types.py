@@ -51,7 +51,7 @@ _DECIMAL = re.compile(r"DECIMAL\((\d+), (\d+)\)")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|.', re.DOTALL)
 _FIELD = re.compile(r'"((?:[^"]|"")*)" (.*)', re.DOTALL)
 Shape = Literal["LIST", "MAP", "STRUCT"]
-Fields = tuple[tuple[str, str], ...]
+StructFields = tuple[tuple[str, str], ...]
 
 
 def duckdb_type(arrow: pa.DataType, leaves: Iterator[pq.ColumnSchema] | None = None) -> str:
@@ -145,7 +145,7 @@ def struct(fields: Iterable[tuple[str, str]]) -> str:
 
 
 @cache
-def parts(type_name: str) -> tuple[Shape, Fields] | None:
+def parts(type_name: str) -> tuple[Shape, StructFields] | None:
     """Take a nested type apart: what it is, and the types within, of structs with their names; None for a plain one.
 
     Examples

@@ -9,9 +9,9 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 from spora_db.errors import ArgumentError, unknown
 from spora_db.standardization.methods import RGB_PRESETS, methods, unknown_method
 
-Level: TypeAlias = Literal["image", "global"]
+StatsLevel: TypeAlias = Literal["image", "global"]
 
-LEVELS: Final[tuple[str, ...]] = get_args(Level)
+LEVELS: Final[tuple[str, ...]] = get_args(StatsLevel)
 FORM: Final = "'identity', 'imagenet', 'hibou' or '<method>/uq_<upper>[_lq_<lower>]_<image|global>'"
 
 _QUANTILES = re.compile(r"uq_(?P<upper>\d*\.?\d+)(?:_lq_(?P<lower>\d*\.?\d+))?(?:_(?P<level>image|global))?")
@@ -41,7 +41,7 @@ class Spec:
     method: str
     upper: float | None = None
     lower: float | None = None
-    quantile_level: Level | None = None
+    quantile_level: StatsLevel | None = None
     text: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ def parse_spec(text: "str | Spec", *, quantile_level: str | None = None) -> Spec
         )
     lower = None if match["lower"] is None else float(match["lower"])
     return Spec(
-        method=method, upper=float(match["upper"]), lower=lower, quantile_level=cast(Level, level), text=stripped
+        method=method, upper=float(match["upper"]), lower=lower, quantile_level=cast(StatsLevel, level), text=stripped
     )
 
 

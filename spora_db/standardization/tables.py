@@ -9,7 +9,7 @@ import numpy as np
 
 from spora_db.arrays import Bools, Float64
 from spora_db.errors import StatisticsNotFoundError, TableError, unknown
-from spora_db.standardization.specs import LEVELS, Level, Spec, parse_spec
+from spora_db.standardization.specs import LEVELS, Spec, StatsLevel, parse_spec
 from spora_db.standardization.transform import Transform
 from spora_db.standardization.usable import usable_channels
 from spora_db.standardization.wide_tables import wide_table
@@ -151,7 +151,7 @@ def load_statistics(
     place = statistics_folder(folder, parsed)
     assert parsed.quantile_level is not None
 
-    def column(level: Level, kind: str) -> Float64:
+    def column(level: StatsLevel, kind: str) -> Float64:
         if frames is not None and kind in frames:
             return _of_frame(frames[kind], kind, tissue_id=tissue_id, names=names)
         return _lookup(place / f"{level}_level_{kind}.parquet", level=level, tissue_id=tissue_id, names=names)
@@ -167,7 +167,7 @@ def load_statistics(
     )
 
 
-def moments_level(folder: Path, wanted: str | None = None) -> Level:
+def moments_level(folder: Path, wanted: str | None = None) -> StatsLevel:
     """Return the level of means and standard deviations: the one wanted, else global where there is one.
 
     Raises
@@ -176,8 +176,8 @@ def moments_level(folder: Path, wanted: str | None = None) -> Level:
         If no level was named and the folder has neither.
     """
     if wanted is not None:
-        return cast(Level, wanted)
-    levels: tuple[Level, ...] = ("global", "image")
+        return cast(StatsLevel, wanted)
+    levels: tuple[StatsLevel, ...] = ("global", "image")
     for level in levels:
         if all((folder / f"{level}_level_{kind}.parquet").is_file() for kind in MOMENT_TABLES):
             return level
@@ -187,7 +187,7 @@ def moments_level(folder: Path, wanted: str | None = None) -> Level:
     )
 
 
-def _lookup(path: Path, *, level: Level, tissue_id: str, names: tuple[str, ...]) -> Float64:
+def _lookup(path: Path, *, level: StatsLevel, tissue_id: str, names: tuple[str, ...]) -> Float64:
     table = wide_table(path)
     if level == "global":
         if len(table.values) != 1:

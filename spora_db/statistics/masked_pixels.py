@@ -11,7 +11,7 @@ from spora_db.standardization.strides import flat_planes
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader
 
-Runs: TypeAlias = tuple[Int64, Int64, Int64]
+PixelRuns: TypeAlias = tuple[Int64, Int64, Int64]
 
 LEAST_SIDE: Final = 256  # smaller chunks are asked for together: 1,024 of 16 x 16 take 21 ms so, 29 ms one by one
 
@@ -41,7 +41,7 @@ def regions(shape: tuple[int, int], chunks: tuple[int, int]) -> Iterator[tuple[i
             yield row, col, min(height, shape[0] - row), min(width, shape[1] - col)
 
 
-def masked_blocks(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[tuple[AnyArray, Int64, Runs, int]]:
+def masked_blocks(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[tuple[AnyArray, Int64, PixelRuns, int]]:
     """Decode the parts of an image where there is tissue.
 
     Parameters
@@ -67,7 +67,7 @@ def masked_blocks(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[
     from spora_db.kernels.statistics import mask_runs
 
     _, height, width = reader.shape
-    known: dict[tuple[int, int, int, int], tuple[Runs, int]] = {}
+    known: dict[tuple[int, int, int, int], tuple[PixelRuns, int]] = {}
     for row, col, tall, wide in regions((height, width), reader.chunks):
         if not mask[row : row + tall, col : col + wide].any():
             continue
@@ -86,7 +86,7 @@ def masked_blocks(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[
                 yield block.pixels, block.slots, runs, inside
 
 
-def gather(pixels: AnyArray, runs: Runs, slots: Int64, out: AnyArray, filled: Int64) -> None:
+def gather(pixels: AnyArray, runs: PixelRuns, slots: Int64, out: AnyArray, filled: Int64) -> None:
     """Append the tissue pixels of decoded planes to the rows of ``out``.
 
     Parameters

@@ -14,7 +14,7 @@ from spora_db.statistics.tissue import KEPT_BYTES, asked_quantiles
 if TYPE_CHECKING:
     from spora_db.images.base import MissingChunks
 
-Kind: TypeAlias = Literal["tissue", "count", "digits", "moments"]
+RoundKind: TypeAlias = Literal["tissue", "count", "digits", "moments"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Round:
         What the rounds before found.
     """
 
-    kind: Kind
+    kind: RoundKind
     number: int = 0
     state: Mapping[str, Any] = field(default_factory=dict)
 

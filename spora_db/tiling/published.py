@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from spora_db.arrays import AnyArray, UInt8
 from spora_db.tiling.tiling import Tiling, tile_grid, tile_mask
 
-Result = tuple[list["Tile"], dict[str, Any], UInt8]
+PublishedTiling = tuple[list["Tile"], dict[str, Any], UInt8]
 
 
 class Tile(NamedTuple):
@@ -43,7 +43,7 @@ def best_mask_tiling_try_to_stop(
     min_gain_ratio: float = 0.05,
     max_tiles: int | None = None,
     allow_overlap: bool = True,  # noqa: FBT001, FBT002 - the published signature
-) -> Result:
+) -> PublishedTiling:
     """Tile a mask greedily; :func:`spora_db.tile_mask` under its published name and form.
 
     Parameters
@@ -87,7 +87,9 @@ def best_mask_tiling_try_to_stop(
     return _published(array, tiling, (max(array.shape[0], tile_size), max(array.shape[1], tile_size)))
 
 
-def get_grid_tile(mask: ArrayLike, tile_size: int, stride: int | None = None, tolerance: float = 0.85) -> Result:
+def get_grid_tile(
+    mask: ArrayLike, tile_size: int, stride: int | None = None, tolerance: float = 0.85
+) -> PublishedTiling:
     """Tile a mask by a regular grid; :func:`spora_db.tile_grid` under its published name and form.
 
     Parameters
@@ -121,7 +123,7 @@ def get_grid_tile(mask: ArrayLike, tile_size: int, stride: int | None = None, to
     return _published(np.asarray(mask), tiling, (tiling.stats["padded_height"], tiling.stats["padded_width"]))
 
 
-def _published(mask: AnyArray, tiling: Tiling, padded: tuple[int, int]) -> Result:
+def _published(mask: AnyArray, tiling: Tiling, padded: tuple[int, int]) -> PublishedTiling:
     """Put a tiling into the published form."""
     size = tiling.stats["tile_size"]
     covered = np.zeros(padded, np.uint8)
