@@ -200,13 +200,16 @@ def broken_images(folder: Path) -> list[Path]:
 def broken_stores(folder: Path) -> list[Path]:
     found = []
     changes: dict[str, Any] = {
-        "shape": [3, 900, 900], "data_type": "uint9", "node_type": "table", "codecs": [],
+        "shape": [3, 900, 900], "zarr_format": 4, "data_type": "uint9", "node_type": "table", "codecs": [],
         "chunk_grid": {"name": "rectangular"}, "fill_value": "seven", "chunk_key_encoding": {"name": "v9"},
     }  # fmt: skip
     for key, value in changes.items():
         found.append(write_array(folder / f"{key} is odd"))
         header = found[-1] / "zarr.json"
         header.write_text(json.dumps(json.loads(header.read_text()) | {key: value}))
+    found.append(write_array(folder / "shape is beyond all files"))
+    header = found[-1] / "zarr.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"shape": [3, 2**40, 2**40]}))
     for version, name in ((2, ".zarray"), (3, "zarr.json")):
         found.append(write_array(folder / f"header {version} cut", zarr_format=version))
         (found[-1] / name).write_text((found[-1] / name).read_text()[:40])

@@ -261,6 +261,27 @@ def test_broken_metadata_is_named(tmp_path: Path, document: str, content: bytes)
         open_image(path)
 
 
+@pytest.mark.parametrize(
+    ("document", "change", "says"),
+    [
+        ("zarr.json", {"zarr_format": 4}, "zarr_format is 4.*Expected 3"),
+        ("0/zarr.json", {"zarr_format": 2}, "zarr_format is 2.*Expected 3"),
+        (".zgroup", {"zarr_format": 3}, "zarr_format is 3.*Expected 2"),
+        ("0/.zarray", {"zarr_format": None}, "zarr_format is None.*Expected 2"),
+        ("0/zarr.json", {"shape": [3, 2**40, 2**40]}, r"shape \(3, 1099511627776.* than a file may have"),
+        ("0/.zarray", {"shape": [2**61, 4, 4]}, "than a file may have"),
+    ],
+)
+def test_metadata_of_another_version_or_of_no_file_is_refused(
+    tmp_path: Path, document: str, change: dict[str, Any], says: str
+) -> None:
+    path = write(tmp_path / "a.ome.zarr", v3(False) if document.endswith("json") else v2(False))
+    held = json.loads((path / document).read_text())
+    (path / document).write_text(json.dumps(held | change))
+    with pytest.raises(FileFormatError, match=says):
+        open_image(path)
+
+
 def test_no_flipped_bit_in_a_zarr_of_ours_is_silent(tmp_path: Path) -> None:
     """Every bit of the shape, and some of all other bytes."""
     image = IMAGE[:, :20, :17]

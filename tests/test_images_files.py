@@ -131,7 +131,7 @@ CHILD = """
 import json, logging, resource, sys, warnings
 resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)
 warnings.simplefilter("ignore")
-logging.lastResort = None  # not disabled: what tifffile logs tells that tags are lost
+logging.disable(logging.CRITICAL)
 from spora_db.errors import SporaError
 from spora_db.images import open_image, read_region
 for path in json.load(sys.stdin):

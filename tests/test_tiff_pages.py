@@ -1,5 +1,6 @@
 """TIFF files whose pages differ in their tags, against each page's own directory; and which pages are the image."""
 
+import logging
 import struct
 import tempfile
 from pathlib import Path
@@ -207,6 +208,19 @@ def test_places_of_pixels_are_whole_numbers(tmp_path: Path, kind: int, page: int
     _retag(path, 273, lambda _, n, value: (273, kind, n, place if kind in (5, 10) else value), page=page)
     with pytest.raises(FileFormatError, match=r"a\.tif is broken"):
         read_region(open_image(path))
+
+
+@pytest.mark.parametrize("silenced", ["all", "tifffile", "no"])
+def test_a_tag_that_lies_beyond_the_file_is_refused_whatever_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silenced: str
+) -> None:
+    path = write_pages(tmp_path / "a.tif", list(NUMBERS[:2]), [{}, {}], ome=False)
+    _retag(path, 305, lambda kind, _, value: (305, kind, 2**20, value), page=0)
+    if silenced == "all":
+        monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    monkeypatch.setattr(logging.getLogger("tifffile"), "disabled", silenced == "tifffile")
+    with pytest.raises(FileFormatError, match=r"a\.tif is broken: .*Software \(1048576 of type 2\).* not in the file"):
+        open_image(path).shape  # noqa: B018
 
 
 @pytest.mark.parametrize("page", [0, 1])

@@ -1,9 +1,5 @@
 """Where the pixels of a TIFF image lie, read once with tifffile: after that no page object and no lock is needed."""
 
-import contextlib
-import logging
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,41 +76,12 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> TiffLayout:
 
     with telling(f"The image {path}", library="tifffile", broken=unreadable):
         try:
-            with unforked, _lost_tags() as lost:  # tifffile's pages share locks that a child must not inherit held
-                layout = _layout(path, current, channel_axis)
+            with unforked:  # tifffile's pages share locks that a child must not inherit held
+                return _layout(path, current, channel_axis)
         except READER_FAILURES as error:
             if odd := odd_tag(path):
                 raise broken(path, odd, expected="the tags of a TIFF image") from error
             raise
-        if lost:
-            raise broken(path, f"tifffile says {lost[0]:.150}", expected="tags inside the file")
-        return layout
-
-
-class _TagFailures(logging.Handler):
-    """Collects what tifffile only logs: tags whose values lie beyond the end of the file."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a failed tag of this thread's file."""
-        if record.thread == self._thread and "TiffTag.fromfile" in record.getMessage():
-            self.messages.append(record.getMessage())
-
-
-@contextlib.contextmanager
-def _lost_tags() -> Iterator[list[str]]:
-    """Give a list that fills with the tags that tifffile could not read and left out."""
-    handler = _TagFailures()
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(handler)
-    try:
-        yield handler.messages
-    finally:
-        logger.removeHandler(handler)
 
 
 class _PagesDiffer(FileFormatError):

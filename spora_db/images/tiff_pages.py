@@ -10,7 +10,7 @@ import numpy as np
 from spora_db.arrays import Int64
 from spora_db.images.files import broken
 from spora_db.images.tiff_colour import JPEG, Convert, colour_conversion, colour_of
-from spora_db.images.tiff_tags import Fingerprint, fingerprint, numbers
+from spora_db.images.tiff_tags import Fingerprint, check_all_read, fingerprint, numbers
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -98,6 +98,7 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     FileFormatError
         Its pixels are no rows and cols of numbers, or a colour that cannot be told as RGB.
     """
+    check_all_read(path, tiff, page)
     separate, depth, height, width, contiguous = page.shaped
     dtype: np.dtype[Any] | None = page.dtype
     if dtype is None or 0 in page.shaped or depth != 1 or dtype.kind not in "biuf" or dtype.itemsize > 8:

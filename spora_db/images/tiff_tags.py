@@ -11,7 +11,7 @@ from spora_db.arrays import Int64
 from spora_db.images.files import broken
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile
+    from tifffile import TiffFile, TiffPage
 
 Fingerprint: TypeAlias = tuple[tuple[int, int, int, bytes], ...]
 
@@ -75,7 +75,7 @@ def no_whole_number(tag: int, kind: int, count: int) -> str | None:
 def _name(tag: int) -> str:
     from tifffile import TIFF
 
-    return str(TIFF.TAGS[tag])
+    return str(TIFF.TAGS.get(tag, f"tag {tag}"))
 
 
 def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
@@ -129,6 +129,24 @@ def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint,
             fits = WIDTHS.get(kind, 1) * length <= room
             tags.append(tag if fits else (code, kind, length, _value(tiff, kind, length, value)))
     return tuple(tags), sizes
+
+
+def check_all_read(path: Path, tiff: "TiffFile", page: "TiffPage") -> None:
+    """Refuse a page of which tifffile left a tag out: it does so where values lie beyond the end of the file.
+
+    Raises
+    ------
+    FileFormatError
+        A tag stands in the directory and not in `page`.
+    """
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(page.offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    entry = ENTRIES[form.byteorder, form.is_bigtiff]
+    for code, kind, length, _value in entry.iter_unpack(file.read(entry.size * count)):
+        if code not in page.tags:
+            lost = f"{_name(code)} ({length} of type {kind}) of the directory at byte {page.offset} is not in the file"
+            raise broken(path, lost, expected="tags inside the file")
 
 
 def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Int64:

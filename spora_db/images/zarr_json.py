@@ -9,6 +9,8 @@ from spora_db.errors import FileFormatError
 from spora_db.images.files import broken, describe
 
 METADATA_LIMIT = 64 * 2**20
+FORMATS = {"zarr.json": 3, ".zarray": 2, ".zgroup": 2}
+"""The version of Zarr that a document is of, by its name."""
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -29,6 +31,9 @@ def load_json(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(value, dict):
         raise broken(path, f"it holds a JSON {type(value).__name__}", expected="a JSON object")
+    version = FORMATS.get(path.name)
+    if value.get("zarr_format", version) != version:
+        raise broken(path, f"its zarr_format is {value['zarr_format']!r:.100}", expected=f"{version}, as its name says")
     return value
 
 

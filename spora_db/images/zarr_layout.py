@@ -119,6 +119,8 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
         raise broken(document, f"the array has the shape {shape}", expected="at least one pixel in every direction")
     reading = read_v3 if document.name == "zarr.json" else read_v2
     encoding = reading(metadata, shape, document)
+    if math.prod(shape) * encoding.dtype.itemsize >= 2**63:
+        raise broken(document, f"the array has the shape {shape}", expected="fewer bytes than a file may have")
     chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
     if chunk_bytes > CHUNK_LIMIT:
         raise broken(
