@@ -17,9 +17,8 @@ from spora_db.cli.arguments import MissingChunks as Option
 from spora_db.errors import ArgumentError, ImageNotFoundError, SporaError
 from spora_db.images import open_image, read_region, write_ometiff
 from spora_db.images.base import MissingChunks
-from spora_db.statistics import StatisticsUnit
+from spora_db.statistics import StatisticsUnit, compute_statistics
 from spora_db.validation import validate
-from statistics_driver import compute_statistics
 
 TILE = ("tile", "--tile-size", "32", "--mpp", "1.0", "--jobs", "1", "--overwrite")
 STANDARDIZE = ("standardize", "--modality", "imc", "--mpp", "1.0", "--jobs", "1", "--overwrite")

@@ -18,13 +18,19 @@ from spora_db.files.parquet import read_provenance
 from spora_db.standardization.methods import register_standardizer
 from spora_db.standardization.specs import parse_spec
 from spora_db.standardization.tables import load_statistics
-from spora_db.statistics import StatisticsPlan, StatisticsUnit, quantiles, statistics
+from spora_db.statistics import (
+    StatisticsPlan,
+    StatisticsUnit,
+    compute_statistics,
+    quantiles,
+    statistics,
+    write_statistics,
+)
 from spora_db.statistics.keys import KeyKind
 from spora_db.statistics.moments import Moments, MomentSums
 from spora_db.statistics.plan import Round, first_round
 from spora_db.statistics.search import DigitCounter, Search
 from spora_db.statistics.tissue import tissue_statistics
-from statistics_driver import compute_statistics, write_statistics
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "float32", "float64"]
 SPECS = [

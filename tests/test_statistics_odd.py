@@ -17,8 +17,7 @@ from spora_db.images import open_image, read_region
 from spora_db.jobs import standardize_lake
 from spora_db.standardization.specs import parse_spec
 from spora_db.standardization.usable import REASONS, REMEDIES, unusable
-from spora_db.statistics import StatisticsUnit
-from statistics_driver import compute_statistics
+from spora_db.statistics import StatisticsUnit, compute_statistics
 
 SHAPE = (41, 53)
 RANDOM = np.random.default_rng(0)

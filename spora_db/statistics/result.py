@@ -1,7 +1,7 @@
 """The statistics of a cohort as the published tables, written whole or not at all."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,8 @@ class StatisticsResult:
         Which tissues have pixels of which channel, bool of shape (T, C).
     pooled
         Moments of all tissues together.
+    failures
+        Why tissues are missing, by tissue.
     """
 
     spec: Spec
@@ -48,6 +50,11 @@ class StatisticsResult:
     stds: Float64
     measured: Bools
     pooled: Moments
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def with_failures(self, failures: Mapping[str, str]) -> "StatisticsResult":
+        """Return the result with the reasons of missing tissues."""
+        return replace(self, failures=dict(failures))
 
     def tables(self, *, stats_levels: Sequence[str] = LEVELS) -> "dict[str, pa.Table]":
         """Return the published tables by file name.

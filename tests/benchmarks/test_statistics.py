@@ -103,7 +103,7 @@ import spora_db.images, spora_db.masks
 from spora_db.images.base import Block
 from spora_db.statistics import StatisticsUnit
 sys.path.append(sys.argv[3])
-from statistics_driver import compute_statistics
+from spora_db.statistics import compute_statistics
 
 class Reader:
     path, chunks, shape = "synthetic", (256, 256), (20, 256, 256)
