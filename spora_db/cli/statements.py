@@ -35,7 +35,7 @@ class ScriptStatement:
 
         Examples
         --------
-        >>> Statement(text="SELECT 2", line=2, column=3).in_place()
+        >>> ScriptStatement(text="SELECT 2", line=2, column=3).in_place()
         '\n  SELECT 2'
         """
         return "\n" * (self.line - 1) + " " * (self.column - 1) + self.text

@@ -28,7 +28,7 @@ class BalancedSampler(Sampler[int]):
 
     Examples
     --------
-    >>> groups = Groups(order=np.arange(4), starts=np.array([0, 3, 4]))
+    >>> groups = RowGroups(order=np.arange(4), starts=np.array([0, 3, 4]))
     >>> sum(position == 3 for position in BalancedSampler(groups, num_samples=1000, seed=0)) > 400
     True
     """

@@ -43,7 +43,7 @@ def translate(text: str, *, dialect: Dialect, columns: ViewColumns) -> str:
     >>> print(translate("SELECT * EXCLUDE (b) FROM t", dialect="postgres", columns=columns))
     SELECT
       "t"."a" AS "a"
-    FROM "t"
+    FROM "t" AS "t"
     """
     check_dialect(dialect)
     try:

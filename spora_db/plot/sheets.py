@@ -154,6 +154,7 @@ def contact_sheet(
 
     Examples
     --------
+    >>> import numpy as np
     >>> sample = {"image": np.eye(32, dtype="float32")[None], "channel_names": ["DAPI"], "dataset": "cohort",
     ...           "tissue_id": "cohort_0001", "modality": "codex", "tile_id": 0, "row": 0, "col": 0}
     >>> figure = contact_sheet([sample, sample], title="Two tiles", mpp=1.0)
