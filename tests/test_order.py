@@ -96,6 +96,12 @@ def test_a_name_stands_for_one_thing() -> None:
     assert twice.keys() == PUBLISHED.keys(), twice
 
 
+def test_a_module_is_read_at_one_sitting() -> None:
+    lines = {module: path.read_text(encoding="utf-8").count("\n") for module, path in modules().items()}
+    most = {module: 150 if room(module) == "kernels" else 300 for module in lines.keys() - TOP}
+    assert {module: lines[module] for module in most if lines[module] > most[module]} == {}
+
+
 def test_no_circle_of_files_but_through_the_door() -> None:
     files: TopologicalSorter[str] = TopologicalSorter()
     for module in modules().keys() - TOP:
