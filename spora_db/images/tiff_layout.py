@@ -143,6 +143,7 @@ def _image(
     if xml is not None and picture.kind != "ome" and (said := described(xml)):
         tables = as_described(path, said, picture, tables, channel_axis=channel_axis)
     _check_complete(path, tables, current)
+    formats.check_all_read()
     form = tables[0].format
     return TiffLayout(
         stamp=current,

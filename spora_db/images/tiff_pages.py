@@ -98,7 +98,6 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     FileFormatError
         Its pixels are no rows and cols of numbers, or a colour that cannot be told as RGB.
     """
-    check_all_read(path, tiff, page)
     separate, depth, height, width, contiguous = page.shaped
     dtype: np.dtype[Any] | None = page.dtype
     if dtype is None or 0 in page.shaped or depth != 1 or dtype.kind not in "biuf" or dtype.itemsize > 8:
@@ -165,6 +164,7 @@ class Formats:
     def __init__(self, path: Path, tiff: "TiffFile") -> None:
         self._path, self._tiff = path, tiff
         self._known: dict[Fingerprint, PageFormat] = {}
+        self._in_full: list[TiffPage] = []
 
     def of(self, page: "TiffPage") -> PageFormat:
         """Return the format of a page that tifffile has read in full."""
@@ -173,7 +173,13 @@ class Formats:
     def _known_as(self, tags: Fingerprint, page: "TiffPage") -> PageFormat:
         if tags not in self._known:
             self._known[tags] = page_format(self._path, self._tiff, page)
+            self._in_full.append(page)
         return self._known[tags]
+
+    def check_all_read(self) -> None:
+        """Refuse a file of which tifffile left a tag out, in a directory that it read in full."""
+        for page in self._in_full:
+            check_all_read(self._path, self._tiff, page)
 
     def table(self, page: Any, number: int) -> PageTable:  # noqa: ANN401 - a TiffPage or TiffFrame
         """Return where the segments of a page lie and how they are decoded.
