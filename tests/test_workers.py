@@ -59,3 +59,19 @@ def test_a_spawned_worker_reads_without_what_it_does_not_need(lake: Path, tmp_pa
     found = ast.literal_eval(done.stdout)
     assert {rows: FIELDS[rows] - set(found[rows][0]) for rows in FIELDS} == {rows: set() for rows in FIELDS}
     assert [rest for _, *rest in found.values()] == [[True, []]] * len(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("spora_db", {"duckdb", "sqlglot", "pandas", "matplotlib", "torch", "numba"}),
+        ("spora_db.loading.dataset", {"duckdb", "sqlglot", "pandas", "matplotlib"}),
+        ("spora_db.datasets", {"matplotlib"}),
+        ("spora_db.query", {"matplotlib", "torch"}),
+        ("spora_db.cli", {"matplotlib", "torch", "duckdb", "pandas"}),
+    ],
+)
+def test_a_module_loads_no_library_that_it_does_not_need(module: str, absent: set[str]) -> None:
+    told = f"import sys, {module}; print(*sorted({absent!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=240, check=True)
+    assert done.stdout.split() == []

@@ -1,16 +1,15 @@
 """From the samples of a `SporaDataset` to batches; panels differ between cohorts, so only equal shapes are stacked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from spora_db.arrays import Objects
 from spora_db.datasets._types import MultiplexTissue
-from spora_db.drawing.batch import SampleLike
 
 
-def collate_tissues(samples: Sequence[SampleLike]) -> dict[str, Any]:
+def collate_tissues(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a batch by modality, for ``DataLoader(dataset, collate_fn=collate_tissues)``.
 
     Parameters
@@ -39,7 +38,7 @@ def collate_tissues(samples: Sequence[SampleLike]) -> dict[str, Any]:
     return {**batch, "modalities": {name: _one_modality(samples, name) for name in names}}
 
 
-def plain_samples(samples: Sequence[SampleLike]) -> list[dict[str, dict[str, Any]]]:
+def plain_samples(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
     """Return samples as `SporaQuery.to_torch` gives those of several modalities, for the collates of that side.
 
     Parameters
@@ -63,7 +62,7 @@ def plain_samples(samples: Sequence[SampleLike]) -> list[dict[str, dict[str, Any
     return [{name: _plain(sample, name) for name in sample["modalities"]} for sample in samples]
 
 
-def _plain(sample: SampleLike, name: str) -> dict[str, Any]:
+def _plain(sample: Mapping[str, Any], name: str) -> dict[str, Any]:
     tissue = sample["modalities"][name]
     fields: dict[str, Any] = {"image": tissue.image, "dataset": sample["dataset_name"], "modality": name}
     fields |= {key: sample[key] for key in ("tissue_id", "tile_id") if key in sample}
@@ -75,7 +74,7 @@ def _plain(sample: SampleLike, name: str) -> dict[str, Any]:
     return fields
 
 
-def _one_modality(samples: Sequence[SampleLike], name: str) -> dict[str, Any]:
+def _one_modality(samples: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
     present = [number for number, sample in enumerate(samples) if name in sample["modalities"]]
     tissues = [samples[number]["modalities"][name] for number in present]
     images = [tissue.image for tissue in tissues]
