@@ -149,7 +149,10 @@ def _measured(files: Sequence[Mapping[str, Any]], lake: Path) -> Iterator[tuple[
     reported = time.monotonic()
     with ThreadPoolExecutor(READERS) as pool:
         for done, (record, found) in enumerate(
-            zip(files, pool.map(lambda record: _centroids(record, lake), files), strict=True), start=1
+            zip(
+                files, pool.map(lambda one: cells_in_mask(lake / one["mask"], lake / one["image"]), files), strict=True
+            ),
+            start=1,
         ):
             yield record, found
             if time.monotonic() - reported > REPORT_SECONDS:
@@ -157,11 +160,10 @@ def _measured(files: Sequence[Mapping[str, Any]], lake: Path) -> Iterator[tuple[
                 logger.info("Measured cells in %d of %d instance masks", done, len(files))
 
 
-def _centroids(record: Mapping[str, Any], lake: Path) -> Centroids:
-    path, image = lake / record["mask"], lake / record["image"]
-    _, height, width = open_image(image).shape
-    mask = load_label_mask(path, shape=(height, width), image=f"its image {image}")
-    return instance_centroids(mask, path=path)
+def cells_in_mask(mask: Path, image: Path) -> Centroids:
+    """Read an instance mask, which must have the size of its image, and measure its cells."""
+    labels = load_label_mask(mask, shape=open_image(image).shape[1:], image=f"its image {image}")
+    return instance_centroids(labels, path=mask)
 
 
 def repeated_cell(cell: Mapping[str, Any], count: int) -> TableError:

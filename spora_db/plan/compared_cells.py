@@ -10,19 +10,17 @@ import pyarrow as pa
 from spora_db.catalog import Catalog
 from spora_db.errors import counted
 from spora_db.images import open_image
-from spora_db.masks import load_label_mask, mask_size
-from spora_db.masks.centroids import instance_centroids
+from spora_db.masks import mask_size
+from spora_db.plan.cell_centroids import READERS, cells_in_mask
 from spora_db.plan.mask_parts import CELLS
 from spora_db.plan.plan import Plan
-from spora_db.selection import Selection
 from spora_db.selection.cells import cell_table
+from spora_db.selection.resolved import Resolved
 
 logger = logging.getLogger(__name__)
 
 PIXELS = 2**26
 """Pixels of masks that are read for one plan, about a second."""
-READERS = 4
-"""Masks read at the same time: decompression and the kernel let other threads run."""
 
 FILES = """
     SELECT min(p.image) AS image, any_value(m.path) AS mask
@@ -35,7 +33,7 @@ FILES = """
 """One image of every tissue that has a mask: the first tissue of every dataset, then the second of every one."""
 
 
-def compare_cells(plan: Plan, images: pa.Table, selection: Selection, catalog: Catalog) -> None:
+def compare_cells(plan: Plan, images: pa.Table, resolved: Resolved, catalog: Catalog) -> None:
     """Refuse a plan whose cells, as the table places them, are not those of the instance masks.
 
     Nothing is read where cells come from masks, or where instance masks come along, for then each is compared when it
@@ -57,7 +55,7 @@ def compare_cells(plan: Plan, images: pa.Table, selection: Selection, catalog: C
     FileFormatError
         If a mask is broken, of another size than the image, or holds negative labels.
     """
-    if CELLS in selection.masks or not len(plan) or not _from_table(selection, catalog):
+    if CELLS in resolved.selection.masks or not len(plan) or not _from_table(resolved, catalog):
         return
     with catalog._registered("plan_images", images):
         files = catalog._run(FILES, {"kind": CELLS}).fetchall()
@@ -72,12 +70,12 @@ def compare_cells(plan: Plan, images: pa.Table, selection: Selection, catalog: C
             pass
 
 
-def _from_table(selection: Selection, catalog: Catalog) -> bool:
+def _from_table(resolved: Resolved, catalog: Catalog) -> bool:
     """Tell whether a cells table places cells of a plan; rows that a user gives place themselves."""
-    own = selection.rows_sql is not None or selection.rows_table is not None
-    sources = [selection.cell_source] if selection.unit == "cell" and not own else []
-    sources += [selection.cells.source] if selection.cells is not None else []
-    return any(cell_table(source, catalog).source == "table" for source in dict.fromkeys(sources))
+    if resolved.cells is not None and resolved.cells.source == "table":
+        return True
+    choice = resolved.selection.cells
+    return choice is not None and cell_table(choice.source, catalog).source == "table"
 
 
 def _within_budget(files: Sequence[tuple[int, Path]]) -> Iterator[tuple[int, Path]]:
@@ -94,6 +92,6 @@ def _within_budget(files: Sequence[tuple[int, Path]]) -> Iterator[tuple[int, Pat
 def _compare(plan: Plan, image: int, mask: Path) -> None:
     record, path = plan.images.slice(image, 1).to_pylist()[0], plan.image_path(image)
     _, height, width = open_image(path).shape
-    found = instance_centroids(load_label_mask(mask, shape=(height, width), image=f"its image {path}"), path=mask)
+    found = cells_in_mask(mask, path)
     for cells in plan.cells_of(image, record):
         cells.within((height, width)).check_mask(found, mask=mask)

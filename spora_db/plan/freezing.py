@@ -54,7 +54,7 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
         masks=choose_masks(selection, rows.images, catalog),
         cells=choose_cells(selection, rows.images, catalog),
     ).hashed()
-    compare_cells(plan, rows.images, selection, catalog)
+    compare_cells(plan, rows.images, resolved, catalog)
     return plan
 
 
