@@ -100,6 +100,16 @@ def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
             return
 
 
+def _entries(tiff: "TiffFile", offset: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """Return tag, type, count and value of every entry of the directory at a place in an open file."""
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(offset)
+    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    entry = ENTRIES[form.byteorder, form.is_bigtiff]
+    data = file.read(entry.size * min(count, TAG_LIMIT))
+    return entry.iter_unpack(data[: len(data) // entry.size * entry.size])
+
+
 def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, int, bytes] | None]:
     """Return the tags of a directory on which decoding depends, and the entry of its segments' sizes.
 
@@ -110,15 +120,10 @@ def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint,
     FileFormatError
         A tag on which decoding depends holds no whole number.
     """
-    form, file = tiff.tiff, tiff.filehandle
-    file.seek(offset)
-    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    entry = ENTRIES[form.byteorder, form.is_bigtiff]
-    data = file.read(entry.size * min(count, TAG_LIMIT))
-    room = entry.size - 4 - (8 if form.is_bigtiff else 4)
+    room = 8 if tiff.tiff.is_bigtiff else 4
     tags: list[tuple[int, int, int, bytes]] = []
     sizes: tuple[int, int, bytes] | None = None
-    for tag in entry.iter_unpack(data[: len(data) // entry.size * entry.size]):
+    for tag in _entries(tiff, offset):
         code, kind, length, value = tag
         if name := no_whole_number(code, kind, length):
             found = f"{name} in the directory at byte {offset} is {length} value{'s' * (length != 1)} of type {kind}"
@@ -139,11 +144,7 @@ def check_all_read(path: Path, tiff: "TiffFile", page: "TiffPage") -> None:
     FileFormatError
         A tag stands in the directory and not in `page`.
     """
-    form, file = tiff.tiff, tiff.filehandle
-    file.seek(page.offset)
-    (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    entry = ENTRIES[form.byteorder, form.is_bigtiff]
-    for code, kind, length, _value in entry.iter_unpack(file.read(entry.size * count)):
+    for code, kind, length, _value in _entries(tiff, page.offset):
         if code not in page.tags:
             lost = f"{_name(code)} ({length} of type {kind}) of the directory at byte {page.offset} is not in the file"
             raise broken(path, lost, expected="tags inside the file")
