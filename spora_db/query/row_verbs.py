@@ -91,7 +91,7 @@ class RowVerbs(Question):
         an error, but for ``row, col``, which may be a core's place on its slide. Else `plan` and `to_torch` measure
         centroids in the instance masks, which are read once for all selected tissues (progress is logged); until then,
         ``row`` and ``col`` are NULL in `sql` and `df`, and conditions on them are an error there. Where a table places
-        cells and tissues have instance masks, `plan` compares the two, as far as 64 million pixels of masks go (what is
+        cells and tissues have instance masks, `plan` compares the two, as far as 67 million pixels of masks go (what is
         left is logged; ``spora-db validate --deep`` compares all).
 
         Parameters
