@@ -7,11 +7,11 @@ import numpy as np
 
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
+from spora_db.loading.drawn import Drawn
 from spora_db.loading.position import Cut
 from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.row_numbers import panel_numbers
 from spora_db.loading.sampler import TileSampler
-from spora_db.loading.substitutes import PanelPosition
 from spora_db.loading.weights import digest
 
 
@@ -58,7 +58,12 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
         super().set_epoch(epoch)
 
     def batches(self) -> list[Int64]:
-        """Return all batches of the epoch in order."""
+        """Return the rows of all batches of the epoch in order."""
+        order = self.sampler.order(self.epoch)
+        return [order[positions] for positions in self._positions()]
+
+    def _positions(self) -> list[Int64]:
+        """Return which positions of the sampler's order each batch takes."""
         if self._batches is None or self._batches[0] != self.epoch:
             order = self.sampler.order(self.epoch)
             panel = self.panels[order]
@@ -68,15 +73,20 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
                 parts = [positions[i : i + self.batch_size] for i in range(0, len(positions), self.batch_size)]
                 cuts += [part for part in parts if len(part) == self.batch_size or not self.drop_last]
             cuts.sort(key=lambda part: int(part[-1]))
-            self._batches = (self.epoch, [order[part] for part in cuts])
+            self._batches = (self.epoch, cuts)
         return self._batches[1]
 
     def _count(self) -> int:
-        return len(self.batches())
+        return len(self._positions())
 
     def _at(self, positions: Int64) -> Iterable[list[int]]:
-        batches = self.batches()
-        return ([PanelPosition(row) for row in batches[i].tolist()] for i in positions)
+        batches, order = self._positions(), self.sampler.order(self.epoch)
+        return (self._drawn(batches[i], order) for i in positions)
+
+    def _drawn(self, positions: Int64, order: Int64) -> list[int]:
+        rows = zip(order[positions].tolist(), positions.tolist(), strict=True)
+        seed, epoch = self.sampler.rule.seed, self.epoch
+        return [Drawn(row, seed=seed, epoch=epoch, position=position, of_panel=True) for row, position in rows]
 
     def _identity(self) -> dict[str, Any]:
         return {

@@ -12,11 +12,12 @@ from spora_db.arrays import Int64
 from spora_db.errors import QueryError, SporaError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.loading.beside import beside, number
+from spora_db.loading.drawn import Drawn
 from spora_db.loading.memory import Memory, batch_memory
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
-from spora_db.loading.substitutes import PanelPosition, Substitutes, Unreadable
+from spora_db.loading.substitutes import Substitutes, Unreadable
 from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import ABSENT, Plan
 from spora_db.samples.image_plan import ImagePlan
@@ -98,8 +99,10 @@ class PlanRows(Dataset[Sample]):
                 raise IndexError(f"position {position} is out of range for {len(self)} rows")
         rows = np.asarray(positions, np.int64) % len(self)
         memory = self._memory(rows)
-        of_panel = [PanelPosition if isinstance(position, PanelPosition) else int for position in positions]
-        return [self._readable(of_panel[i](row), [part[i] for part in memory]) for i, row in enumerate(rows)]
+        numbers = [
+            own.at(row) if isinstance(own, Drawn) else row for own, row in zip(positions, rows.tolist(), strict=True)
+        ]
+        return [self._readable(row, [part[i] for part in memory]) for i, row in enumerate(numbers)]
 
     def _dtype(self, image: int) -> torch.dtype:
         """Return the type in which an image is delivered."""
@@ -121,7 +124,7 @@ class PlanRows(Dataset[Sample]):
             return self._place(position, memory)
         except Unreadable:
             assert self._substitutes is not None
-            read = partial(self._place, memory=[None] * len(memory), substituted_for=position)
+            read = partial(self._place, memory=[None] * len(memory), substituted_for=int(position))
             return self._substitutes.read(self.plan, position, read=read)
 
     def _place(self, position: int, memory: list[Memory], *, substituted_for: int = -1) -> Sample:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from spora_db.arrays import Int64
+from spora_db.loading.drawn import Drawn
 from spora_db.loading.draws import hashed, order_key
 from spora_db.loading.row_numbers import cohort_numbers, panel_numbers
 from spora_db.loading.sample import Sample
@@ -22,16 +23,12 @@ class Unreadable(Exception):
     """A row was recorded in the quarantine; its cause says why."""
 
 
-class PanelPosition(int):
-    """A position in a batch that has room for one panel only: its substitute has the same channels."""
-
-
 class Substitutes:
     """Finds a readable row for one that is not, and records those that are not.
 
     The substitute is a pure function of which rows the plan has, the position and the attempt, whatever the channels
     and statistics. It comes from another tissue of the same dataset and modalities, where there is one; else from
-    anywhere in the plan. Only for batches of one panel must its channels be the same (see `PanelPosition`).
+    anywhere in the plan. Only for batches of one panel must its channels be the same (see `Drawn`).
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -45,7 +42,7 @@ class Substitutes:
         key = order_key(plan.rows_hash, seed=0, epoch=0, purpose=f"substitutes of {int(position)}")
         numbers = hashed(key, np.arange(ATTEMPTS))
         drawn: Int64 = (numbers % np.uint64(len(plan))).astype(np.int64)
-        of_panel = isinstance(position, PanelPosition)
+        of_panel = isinstance(position, Drawn) and position.of_panel
         for panel in (True, False) if of_panel else (False,):  # the later a choice, the earlier it is tried
             rows = self._rows(plan, position, panel=panel)
             found = rows[numbers % np.uint64(len(rows))] if len(rows) else rows
