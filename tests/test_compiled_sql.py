@@ -69,6 +69,8 @@ CASES: dict[str, tuple[Build, Oracle]] = {
     "pairs": (lambda q: q.modality("imc", "he"), lambda f: f[~f.tissue_id.isin(WITHOUT_CD3E)]),
     "pairs_kept": (lambda q: q.modality("imc", "he", missing="keep"), lambda f: f),
     "sample": (lambda q: q.sample(11), lambda f: keyed(f).sort_values("key")[:11]),
+    "limit": (lambda q: q.limit(11), lambda f: f[:11]),
+    "limit_of_sample": (lambda q: q.limit(4).sample(11), lambda f: keyed(f).sort_values("key")[:11].sort_index()[:4]),
     "sample_by": (
         lambda q: q.sample(8, by="dataset"),
         lambda f: keyed(f).sort_values("key").groupby("dataset").head(4),

@@ -86,6 +86,7 @@ def test_a_lock_gives_the_same_query_and_plan(query, tmp_path):
         lambda q: q.tissues(mpp=1.0).channels(any_of=["CD3e", "CD8"], at_least=2, aliases={"T": ["CD3e", "CD3"]}),
         lambda q: q.sample(10, by=["dataset", "cancer_type"], weights="1.0 / n_tiles", seed=7),
         lambda q: q.sample(quota={"LUAD": 3}, by="cancer_type"),
+        lambda q: q.limit(4).sample(9),
         lambda q: q.sample(quota={50: 3}, by="age"),
         lambda q: q.standardize("identity"),
         lambda q: q.cells(size=8, source="masks").standardize("identity").where("FALSE"),

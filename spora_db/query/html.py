@@ -58,6 +58,8 @@ def _asked(query: RowAnswers) -> list[tuple[str, str]]:
         amount = "rows drawn" if drawn.n is None else counted(drawn.n, "row")
         by = f" by {', '.join(drawn.by)}" if drawn.by else ""
         rows.append(("sample", f"{amount}{by}, seed {drawn.seed}"))
+    if asked.limit is not None:
+        rows.append(("limit", f"the first {counted(asked.limit, 'row')}"))
     if asked.masks:
         rows.append(("masks", ", ".join(asked.masks)))
     return rows

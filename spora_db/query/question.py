@@ -9,7 +9,7 @@ from typing import Self
 from spora_db.catalog import Catalog, lent_catalog
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
-from spora_db.selection.arguments import check_path, wrong
+from spora_db.selection.arguments import check_path, checked_whole, wrong
 from spora_db.selection.compilation import compile_rows
 from spora_db.selection.resolved import Resolved
 from spora_db.sqltext.binding import Compiled
@@ -20,9 +20,10 @@ class Question:
     """A lake and what is asked of it.
 
     A verb is one method that checks its arguments and returns ``self._with(choice=...)``, the same question with
-    another choice in its `Selection`: in `RowVerbs` where it says which rows, in `ContentVerbs` where it says what a
-    row brings. An answer is one method of `RowAnswers` or `Answers`; `_compiled` lends it the catalog. Whoever wants
-    more without changing spora-db adds methods to a subclass of `SporaQuery`: verbs keep the class.
+    another choice in its `Selection`: in `RowVerbs` where it says which rows, in `AmountVerbs` how many of them, in
+    `ContentVerbs` what a row brings. An answer is one method of `RowAnswers` or `Answers`; `_compiled` lends it the
+    catalog. Whoever wants more without changing spora-db adds methods to a subclass of `SporaQuery`: verbs keep the
+    class.
 
     Attributes
     ----------
@@ -42,6 +43,11 @@ class Question:
     def _with(self, **changes: object) -> Self:
         """Return the same question with other choices."""
         return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
+
+    def _first(self, n: object, *, at: str) -> Self:
+        """Return the same question for the first `n` of its rows; `at` is the call that was given it."""
+        n, before = checked_whole(n, at=at, of="rows", least=0), self.selection.limit
+        return self._with(limit=n if before is None else min(n, before))
 
     @contextmanager
     def _compiled(self) -> Iterator[tuple[Resolved, Compiled, Catalog]]:

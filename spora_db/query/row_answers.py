@@ -1,19 +1,21 @@
 """Answers of a query that are its rows: SQL, counts, tables, the frozen plan and tensors."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, cast
+import reprlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.catalog import Explanation
 from spora_db.dialects import Dialect
-from spora_db.errors import QueryError, need
+from spora_db.errors import ArgumentError, QueryError, need
 from spora_db.files.whole_numbers import as_frame
 from spora_db.plan import Plan
 from spora_db.plan.freezing import plan_of
 from spora_db.query.question import Question
 from spora_db.selection.empty import warn_of_nothing
+from spora_db.selection.resolved import identity_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +25,58 @@ if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset
 
 
+BATCH = 4096
+"""Rows that are Python objects at the same time while a query is iterated over: some 4 MB."""
+
+
 class RowAnswers(Question):
-    """The rows of a `SporaQuery`, named by what they are returned as."""
+    """The rows of a `SporaQuery`, named by what they are returned as.
+
+    A query is a collection of rows: `len`, `bool` and ``for`` ask the lake. It has no ``query[0]``: numpy would take it
+    for a sequence, and an array of two queries for one of their rows.
+    """
 
     __slots__ = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns of its rows: those that identify a row, then those of `select`; nothing is read.
+
+        What `select` and `where` may name is more: the columns of the relation that rows are selected from, such as
+        ``Catalog(lake).columns("tiles")``.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> SporaQuery("lake").tissues(mpp=1.0).select("cancer_type").columns
+        ('dataset', 'modality', 'mpp', 'tissue_id', 'cancer_type')
+        """
+        return tuple(dict.fromkeys((*identity_columns(self.selection), *self.selection.columns)))
+
+    def __len__(self) -> int:
+        """Return the number of rows, as `count` does."""
+        return self.count()
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a row; the lake is read until one is found, and nothing is counted."""
+        with self._compiled() as (_, compiled, catalog):
+            return bool(catalog._run(compiled.select("1").limit(1), compiled.parameters).fetchall())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of `df`, each as a dict of plain values by column.
+
+        The lake is asked once, when iteration begins; no database stays open meanwhile. Rows wait as Arrow columns,
+        some 100 bytes each, and become dicts in batches.
+        """
+        table = self.to_arrow()
+        return (row for batch in table.to_batches(max_chunksize=BATCH) for row in batch.to_pylist())
+
+    def __contains__(self, item: object) -> NoReturn:
+        """Refuse ``item in query``, which would fetch all rows and compare each with the item."""
+        raise ArgumentError(
+            f"{reprlib.repr(item)} in query: expected a condition, which finds rows without fetching all of them, such "
+            """as bool(query.where("tissue_id = 't1'"))."""
+        )
 
     def sql(self, *, dialect: Dialect = "duckdb") -> str:
         """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell.
@@ -61,6 +111,24 @@ class RowAnswers(Question):
             if not number:
                 warn_of_nothing(resolved, catalog)
             return number
+
+    def head(self, n: int = 5) -> "pd.DataFrame":
+        """Return the first `n` rows of `df`; no others are fetched.
+
+        Raises
+        ------
+        ArgumentError
+            If `n` is no whole number, or negative.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> SporaQuery("lake").modality("imc").tissues(mpp=1.0).head(2)[["dataset", "tissue_id"]]
+            dataset           tissue_id
+        0  lung_imc  lung_imc_l001_0001
+        1  lung_imc  lung_imc_l001_0002
+        """
+        return self._first(n, at="head(").df()
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table: the identity columns, then those of `select`, in order of the identity."""

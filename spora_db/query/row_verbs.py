@@ -1,6 +1,6 @@
 """Verbs that choose rows: which tiles, tissues or cells of which modality."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Self
 
 import pyarrow as pa
@@ -22,7 +22,6 @@ from spora_db.selection.arguments import (
     checked_whole,
 )
 from spora_db.selection.cells import checked_source
-from spora_db.selection.sample_arguments import checked_sampling
 
 
 class RowVerbs(Question):
@@ -202,63 +201,6 @@ class RowVerbs(Question):
         """Carry further columns, such as a label, into the answer and into every sample."""
         names = checked_each(columns, verb="select", example=("age", "split"))
         return self._with(columns=tuple(dict.fromkeys((*self.selection.columns, *names))))
-
-    def sample(
-        self,
-        n: int | None = None,
-        *,
-        fraction: float | None = None,
-        by: str | Sequence[str] = (),
-        quota: Mapping[str, int] | None = None,
-        per_tissue: int | None = None,
-        per_patient: int | None = None,
-        weights: str | None = None,
-        seed: int = 0,
-    ) -> Self:
-        """Draw rows, the same on every machine: by a hash of the row's identity and the seed.
-
-        A cohort's own draw does not change when other cohorts are added. Caps come first, then one of `n`, `fraction`
-        and `quota`, or none. Rows are drawn from those that all conditions leave, wherever they stand: a `where` or
-        `split` after `sample` still filters first. A second `sample` replaces the first.
-
-        Parameters
-        ----------
-        n
-            Rows to keep; all rows if there are fewer.
-        fraction
-            Share of the rows to keep, in (0, 1]; each row is decided by its own hash, so the number is near the share.
-        by
-            Columns whose groups share the `n` rows equally (a group that runs out leaves its share to the others).
-        quota
-            Rows to keep of each value of the one column in `by`, such as ``{"LUAD": 500}``; other values are left out.
-            A value that no row of the modality and tiling has is an error; one that the conditions leave fewer rows of
-            gives those.
-        per_tissue, per_patient
-            At most so many rows of each tissue, of each patient. Selected rows without a patient are an error, as
-            nobody knows whose they are.
-        weights
-            SQL expression, not negative: rows are drawn in proportion to it, such as ``"1.0 / n_tiles"``, where
-            ``n_tiles`` is the number of selected rows of the same tissue. Rows whose weight is 0 or NULL are never
-            drawn, even if there are too few others.
-        seed
-            Another seed draws another sample.
-
-        Raises
-        ------
-        ArgumentError
-            If an argument is out of range or contradicts another one.
-        """
-        sampling = checked_sampling(
-            n,
-            fraction=fraction,
-            by=by,
-            quota=quota,
-            per_tissue=per_tissue,
-            per_patient=per_patient,
-            weights=weights,
-            seed=seed,
-        )
-        return self._with(sampling=sampling)
 
     def exclude(self, rows: object) -> Self:
         """Leave out the rows that a table names, such as those that could not be read; several add up.

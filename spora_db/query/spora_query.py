@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from spora_db.query.amount_verbs import AmountVerbs
 from spora_db.query.answers import Answers
 from spora_db.query.content_verbs import ContentVerbs
 from spora_db.query.html import query_html
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class SporaQuery(RowVerbs, ContentVerbs, RowAnswers, Answers):
+class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, RowAnswers, Answers):
     """A question to a lake: which tiles (or tissues), which channels, standardized how.
 
     A query is a value: every verb returns a new one, and nothing is read before an answer is asked for. It goes

@@ -59,8 +59,8 @@ def own_text(value: object) -> str | None:
     return str.__str__(value) if isinstance(value, str) else None
 
 
-def checked_whole(value: object, *, at: str, of: str) -> int:
-    """Return a whole number above zero, `of` what: pixels, rows.
+def checked_whole(value: object, *, at: str, of: str, least: int = 1) -> int:
+    """Return a whole number, `of` what: pixels, rows; one above zero, unless `least` is another.
 
     Examples
     --------
@@ -68,8 +68,8 @@ def checked_whole(value: object, *, at: str, of: str) -> int:
     10000
     """
     number = own_number(value)
-    if number is None or number < 1 or number != int(number):
-        raise wrong(value, at=at, expected=f"a whole number of {of}, at least 1")
+    if number is None or number < least or number != int(number):
+        raise wrong(value, at=at, expected=f"a whole number of {of}, at least {least}")
     return int(number)
 
 

@@ -25,13 +25,13 @@ def looks_at_places(resolved: Resolved) -> bool:
 def without_places(resolved: Resolved) -> Resolved:
     """Return a query that leaves all cells that the given one selects, whatever their places are.
 
-    Samples are left out with the conditions: these decide what is drawn from.
+    Samples and limits are left out with the conditions: these decide what is drawn from, and which rows come first.
     """
     if not looks_at_places(resolved):
         return resolved
     parts = (part for tree in resolved.predicates for part in joined_by_and(tree))
     predicates = tuple(part for part in parts if not _names_place(part))
-    return replace(resolved.asking(sampling=None), predicates=predicates, weight=None)
+    return replace(resolved.asking(sampling=None, limit=None), predicates=predicates, weight=None)
 
 
 def _names_place(tree: exp.Expr) -> bool:

@@ -44,7 +44,8 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
     Returns
     -------
     Compiled
-        A statement that yields the identity columns and ``selection.columns``, in the order of the identity.
+        A statement that yields the identity columns and ``selection.columns``, in the order of the identity; rows of
+        the user's own, which may name one place twice, then in that of their columns.
     """
     binder = Binder()
     selection = resolved.selection
@@ -75,7 +76,11 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
             columns=columns,
             weight=None if resolved.weight is None else _with_tile_count(on_base(resolved.weight, resolved.cells)),
         )
-    return Compiled(tree=query.order_by(*(_column(name) for name in identity)), parameters=binder.values)
+    order = identity if resolved.source is None else (*identity, *columns)
+    query = query.order_by(*(_column(name) for name in order))
+    if selection.limit is not None:
+        query = query.limit(binder.parameter(selection.limit))
+    return Compiled(tree=query, parameters=binder.values)
 
 
 def _base(resolved: Resolved, binder: Binder) -> exp.Expr:

@@ -1,5 +1,6 @@
 """Why a query selects nothing, as far as its own words tell: hints beside an empty answer."""
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -31,7 +32,15 @@ MOST = 1_000
 def warn_of_nothing(resolved: Resolved, catalog: Catalog) -> None:
     """Warn of what in a query can match nothing; called where it selects no rows."""
     for hint in hints(resolved, catalog):
-        warnings.warn(f"The query selects no rows: {hint}", stacklevel=3)
+        warnings.warn(f"The query selects no rows: {hint}", stacklevel=_level_of_the_user())
+
+
+def _level_of_the_user() -> int:
+    """Return how many calls above its caller the first one is that spora-db did not make itself."""
+    frame, level, own = sys._getframe(1), 1, __name__.partition(".")[0]
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{own}."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def hints(resolved: Resolved, catalog: Catalog) -> list[str]:

@@ -111,7 +111,7 @@ def without_conditions(selection: Selection) -> Selection:
     """Return the rows that are selected from: of the same unit, modality, resolution and tiling."""
     return replace(
         selection, conditions=(), splits=(), split_choice=None, channels=ChannelChoice(),
-        standardization=StandardizationChoice(), sampling=None, excluded=None,
+        standardization=StandardizationChoice(), sampling=None, limit=None, excluded=None,
     )  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def _queries(asked: Resolved, catalog: Catalog) -> Iterator[Resolved]:
     cells = asked.cells
     known = cells is None or cells.measured or (cells.source == "table" and not cells.awaited)
     if known:  # else only masks know which cells there are
-        yield replace(asked.asking(sampling=None), weight=None)
+        yield replace(asked.asking(sampling=None, limit=None), weight=None)
 
 
 def _groups(query: Resolved, column: str, catalog: Catalog) -> list[_Group]:

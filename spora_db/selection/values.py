@@ -217,7 +217,8 @@ class Selection(_Brief):
     """All that a `SporaQuery` asks for; every verb returns a new one.
 
     ``modalities`` holds one entry per image of a row; an entry names the alternatives that may fill it. ``excluded``
-    has the columns of `spora_db.remembered.quarantine.IDENTITY`.
+    has the columns of `spora_db.remembered.quarantine.IDENTITY`. ``limit`` is how many rows are kept at most, the first
+    ones of what everything else selects.
     """
 
     modalities: tuple[tuple[str, ...], ...] = ()
@@ -233,6 +234,7 @@ class Selection(_Brief):
     channels: ChannelChoice = ChannelChoice()
     standardization: StandardizationChoice = StandardizationChoice()
     sampling: Sampling | None = None
+    limit: int | None = None
     cell_source: CellSource | None = None
     masks: tuple[str, ...] = ()
     cells: CellChoice | None = None

@@ -32,9 +32,10 @@ class Compiled:
         return tree.sql(dialect, pretty=True)
 
     def rows(self) -> exp.Query:
-        """Return the statement without its ORDER BY, to select from."""
+        """Return the statement to select from: without its ORDER BY, unless that says which rows a LIMIT keeps."""
         tree = self.tree.copy()
-        tree.set("order", None)
+        if tree.args.get("limit") is None:
+            tree.set("order", None)
         return tree
 
     def select(self, *expressions: exp.Expr | str) -> exp.Select:
