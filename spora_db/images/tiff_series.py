@@ -85,7 +85,7 @@ def pictures(tiff: "TiffFile") -> list[TiffPicture]:
     for series in (whole.levels[0] for whole in tiff.series):
         key = series.keyframe
         if series.kind in PAGES_ALONE and not series.is_truncated and (series.kind != "shaped" or len(series) == 1):
-            part = (key.is_subifd, int(key.subfiletype), _is_beside(series))
+            part = (key.is_subifd, int(key.subfiletype), is_beside(series))
             alone.setdefault((*key.shaped, key.dtype, *part), []).append(series)
         else:
             found.append(TiffPicture(series=(series,), axes=series.axes, shape=series.shape))
@@ -108,7 +108,7 @@ def choose(path: Path, found: Sequence[TiffPicture]) -> TiffPicture:
     """
     if not found:
         raise broken(path, "it has no image", expected="at least one page")
-    for left_out in (_is_mask, _is_reduced, lambda picture: _is_beside(picture.series[0])):
+    for left_out in (_is_mask, _is_reduced, lambda picture: is_beside(picture.series[0])):
         found = [picture for picture in found if not left_out(picture)] or found
     most = max(math.prod(picture.size) for picture in found)
     largest = [picture for picture in found if math.prod(picture.size) == most]
@@ -222,7 +222,7 @@ def _is_reduced(picture: TiffPicture) -> bool:
     return bool(int(picture.key.subfiletype) & REDUCED)
 
 
-def _is_beside(series: "TiffPageSeries") -> bool:
+def is_beside(series: "TiffPageSeries") -> bool:
     """Say whether pages call themselves a picture that lies beside the image."""
     key = series.keyframe
     called = [series.name, str(key.tags.valueof(285) or "")]

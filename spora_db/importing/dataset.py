@@ -6,20 +6,26 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from spora_db.errors import ArgumentError, TableError, WriteError
+import spora_db
+from spora_db.errors import WriteError
 from spora_db.files.parquet import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
-from spora_db.importing.fields import Field, find_fields
-from spora_db.importing.matching import match_pages
-from spora_db.importing.metadata import cell_table, tissue_table
-from spora_db.importing.options import ImageChoice, ImportReport, Match, Missing, TissueMaskChoice, check_choice
-from spora_db.importing.panel import Channel, panel_of_images, read_panel_csv
-from spora_db.importing.targets import check_target, whole_folder
-from spora_db.importing.tissue_masks import describe
+from spora_db.importing.decisions import Decision
+from spora_db.importing.options import (
+    ImageChoice,
+    ImportOptions,
+    ImportReport,
+    Match,
+    Missing,
+    TissueMaskChoice,
+    check_choice,
+)
+from spora_db.importing.panel import Channel
+from spora_db.importing.planning import ImportPlan, plan_import
+from spora_db.importing.targets import whole_folder
 from spora_db.importing.tissues import TissueJob, write_tissue
-from spora_db.layout import MULTIPLEX_MODALITIES, check_name, is_rgb, modality_folder, parse_mpp
-from spora_db.layout.names import RGB_CHANNELS
+from spora_db.layout import check_name, is_rgb, parse_mpp
 from spora_db.validation import validate
 
 MOST_THREADS = 4
@@ -45,6 +51,7 @@ def import_dataset(
     missing_chunks: MissingChunks = "error",
     channel_axis: ChannelAxis = "c",
     overwrite: bool = False,
+    dry_run: bool = False,
 ) -> ImportReport:
     """Make a dataset of images, a panel, metadata and masks.
 
@@ -92,11 +99,14 @@ def import_dataset(
         write channels as a stack of depths or times. Such images are written anew, as channels.
     overwrite
         Replace a dataset of that name, once the new one is complete.
+    dry_run
+        Write nothing; the report says what would be written, and what was decided.
 
     Returns
     -------
     ImportReport
-        The folder, the tissues, the channels, and notes on what was decided.
+        The folder, the tissues, the channels, and what was decided: how each channel was matched, which picture of a
+        file was taken, how ids were joined, what was left out. The dataset keeps it as ``metadata/import.json``.
 
     Raises
     ------
@@ -135,86 +145,72 @@ def import_dataset(
     }
     for name, value in choices.items():
         check_choice(name, value)
-    target = Path(into) / check_name(dataset, kind="dataset")
-    modality_folder(modality)
-    resolution = parse_mpp(mpp)
-    rgb = is_rgb(modality)
-    if rgb and panel is not None:
-        raise ArgumentError(
-            f"A panel is for {', '.join(MULTIPLEX_MODALITIES)}; {modality} images are RGB. Leave it out."
-        )
-    if channel_axis != "c" and images in ("link", "copy"):
-        raise ArgumentError(
-            f"images is {images!r}, but the channels lie along {channel_axis}, where no lake looks for them. Use "
-            "images 'zarr' or 'tiff', which write them as channels."
-        )
-    fields = find_fields(Path(source), channel_axis=channel_axis)
-    check_target(target, Path(source), overwrite=overwrite)
-    for name, files in (("masks", masks), ("cell_masks", cell_masks)):
-        if files is not None and not Path(files).is_dir() and len(fields) > 1:
-            raise ArgumentError(f"{name} is {str(files)!r}, no folder; expected a folder with a mask of each tissue.")
-    tissues = [field.tissue_id for field in fields]
-    channels, pages = _rgb_pages(fields) if rgb else _panel_pages(fields, panel, match=match, missing=missing)
-    rows, notes = tissue_table(_path(metadata), tissues, dataset=dataset, modality=modality, id_column=id_column)
-    if not rgb and panel is None:
-        notes.append("No panel was given: channels are named by the images, all with qc_pass and without UniProt ids.")
-    how = "from files" if masks else describe(tissue_mask, mpp=resolution, is_rgb=rgb)
-    if rgb and images in ("zarr", "tiff") and any(len(field.pages) == 4 for field in fields):
-        notes.append("The fourth channel (alpha) was left out.")
-    notes += [] if masks else [f"Tissue masks were made, {how}."]
-    cell_rows, more = cell_table(Path(cells), tissues, id_column=id_column) if cells else (None, [])
-    notes += more
-    with whole_folder(target, overwrite=overwrite) as folder:
+    options = ImportOptions(
+        source=Path(source),
+        into=Path(into),
+        dataset=check_name(dataset, kind="dataset"),
+        modality=modality,
+        mpp=parse_mpp(mpp),
+        panel=_path(panel),
+        metadata=_path(metadata),
+        id_column=id_column,
+        masks=_path(masks),
+        tissue_mask=tissue_mask,
+        cell_masks=_path(cell_masks),
+        cells=_path(cells),
+        images=images,
+        match=match,
+        missing=missing,
+        missing_chunks=missing_chunks,
+        channel_axis=channel_axis,
+        overwrite=overwrite,
+    )
+    plan = plan_import(options)
+    decisions = plan.decisions if dry_run else plan.decisions + _write(options, plan)
+    names = () if is_rgb(modality) else tuple(channel.name for channel in plan.channels)
+    return ImportReport(
+        path=options.target, tissues=plan.tissues, channels=names, decisions=decisions, written=not dry_run
+    )
+
+
+def _write(options: ImportOptions, plan: ImportPlan) -> list[Decision]:
+    """Write the dataset, and return what its validation has to say."""
+    with whole_folder(options.target, overwrite=options.overwrite) as folder:
         jobs = [
             TissueJob(
                 field=field,
                 pages=tuple(page for page in chosen if page is not None),
-                names=tuple(channel.name for channel, page in zip(channels, chosen, strict=True) if page is not None),
+                names=tuple(
+                    channel.name for channel, page in zip(plan.channels, chosen, strict=True) if page is not None
+                ),
                 folder=folder,
-                modality=modality,
-                is_rgb=rgb,
-                mpp=resolution,
-                images=images,
-                missing_chunks=missing_chunks_in(modality, missing_chunks),
-                masks=_path(masks),
-                tissue_mask=tissue_mask,
-                cell_masks=_path(cell_masks),
+                modality=options.modality,
+                is_rgb=is_rgb(options.modality),
+                mpp=options.mpp,
+                images=options.images,
+                missing_chunks=missing_chunks_in(options.modality, options.missing_chunks),
+                masks=options.masks,
+                tissue_mask=options.tissue_mask,
+                cell_masks=options.cell_masks,
             )
-            for field, chosen in zip(fields, pages, strict=True)
+            for field, chosen in zip(plan.fields, plan.pages, strict=True)
         ]
         with ThreadPoolExecutor(max_workers=min(MOST_THREADS, os.cpu_count() or 1)) as pool:
             list(pool.map(write_tissue, jobs))
-        write_parquet(rows, folder / "metadata" / "tissues.parquet")
-        if cell_rows is not None:
-            write_parquet(cell_rows, folder / "metadata" / "cells.parquet")
-        if not rgb:
-            _write_panel(folder / modality, channels, tissues, pages)
-        _write_card(folder, source=Path(source), modality=modality, tissue_masks=how, images=images)
-        notes += _check_result(folder)
-    names = () if rgb else tuple(channel.name for channel in channels)
-    return ImportReport(path=target, tissues=tuple(tissues), channels=names, notes=tuple(notes))
+        write_parquet(plan.tissue_rows, folder / "metadata" / "tissues.parquet")
+        if plan.cell_rows is not None:
+            write_parquet(plan.cell_rows, folder / "metadata" / "cells.parquet")
+        if not is_rgb(options.modality):
+            _write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
+        _write_card(folder, options, tissue_masks=plan.tissue_masks)
+        found = _check_result(folder)
+        text = (plan.decisions + found).to_json(options.to_record(), version=spora_db.__version__)
+        (folder / "metadata" / "import.json").write_text(text, encoding="utf-8")
+    return found
 
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-def _panel_pages(
-    fields: Sequence[Field], panel: str | Path | None, *, match: Match, missing: Missing
-) -> tuple[list[Channel], list[list[int | None]]]:
-    """Return the kept channels, and for each field the page of each."""
-    rows = panel_of_images(fields) if panel is None else read_panel_csv(Path(panel))
-    pages = [match_pages(rows, field, match=match, missing=missing) for field in fields]
-    return [channel for channel in rows if channel.keep], pages
-
-
-def _rgb_pages(fields: Sequence[Field]) -> tuple[list[Channel], list[list[int | None]]]:
-    for field in fields:
-        fault = field.brightfield_fault()
-        if fault is not None:
-            raise TableError(fault)
-    colours = [Channel(name=name) for name in RGB_CHANNELS]
-    return colours, [[0, 1, 2] for _ in fields]
 
 
 def _write_panel(
@@ -238,24 +234,28 @@ def _write_panel(
     write_parquet(wide, folder / "channels_per_tissue.parquet")
 
 
-def _write_card(folder: Path, *, source: Path, modality: str, tissue_masks: str, images: str) -> None:
+def _write_card(folder: Path, options: ImportOptions, *, tissue_masks: str) -> None:
     """Record how the dataset came about."""
     card = {
         "name": folder.name,
         "generator": "spora-db import",
-        "source": source.name,
-        "modality": modality,
-        "images": images,
+        "source": options.source.name,
+        "modality": options.modality,
+        "images": options.images,
         "tissue_masks": tissue_masks,
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     (folder / "metadata" / "dataset.json").write_text(text, encoding="utf-8")
 
 
-def _check_result(folder: Path) -> list[str]:
-    """Validate what was written: errors end the import, warnings become notes."""
+def _check_result(folder: Path) -> list[Decision]:
+    """Validate what was written: errors end the import, warnings are told."""
     findings = validate(folder)
     errors = [f"{item.file}: {item.reason}" for item in findings if item.severity == "error"]
     if errors:
         raise WriteError(f"The dataset would not be valid, nothing was written: {' '.join(errors[:3])}")
-    return [f"{item.reason} {item.remedy}" for item in findings if item.severity == "warning"]
+    return [
+        Decision(about="checks", says=f"{item.reason} {item.remedy}", warning=True)
+        for item in findings
+        if item.severity == "warning"
+    ]

@@ -1,16 +1,90 @@
-"""Which page of an image is which channel of the panel: by name or by order."""
+"""Which page of an image is which channel of the panel: by what names the pages, by numbers, or by order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
 from spora_db.errors import TableError
-from spora_db.importing.fields import Field, Plane
+from spora_db.importing.decisions import listed
+from spora_db.importing.fields import Field
 from spora_db.importing.options import Match, Missing
 from spora_db.importing.panel import Channel
+from spora_db.importing.spellings import Spelling, folded, is_generic, split_name, without_place
+
+How: TypeAlias = Literal["name", "accession", "spelling", "tag", "number", "order", "unmeasured"]
+_Rule: TypeAlias = Callable[[str, Spelling, Channel], bool]
 
 
-def match_pages(panel: Sequence[Channel], image: Field, *, match: Match, missing: Missing) -> list[int | None]:
-    """Return the page of every kept channel of a panel, None for one that was not measured.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageMatch:
+    """The page of a kept channel, what the file calls that page, and how it was known; no page if unmeasured."""
+
+    channel: str
+    how: How
+    page: int | None = None
+    called: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """The pages of one image.
+
+    Attributes
+    ----------
+    rows
+        One for each kept channel of the panel, in its order.
+    left_out
+        Pages that are no kept channel, and what the file calls them.
+    """
+
+    rows: tuple[PageMatch, ...]
+    left_out: tuple[tuple[int, str | None], ...] = ()
+
+    @property
+    def pages(self) -> list[int | None]:
+        """The page of each kept channel, None for one that was not measured."""
+        return [row.page for row in self.rows]
+
+
+def _same(name: str, spelling: Spelling, channel: Channel) -> bool:
+    return name in (channel.name, channel.key)
+
+
+def _called(name: str, spelling: Spelling, channel: Channel) -> bool:
+    return name.casefold() in channel.called
+
+
+def _accession(name: str, spelling: Spelling, channel: Channel) -> bool:
+    return channel.uniprot_id is not None and name.upper() == channel.uniprot_id.upper()
+
+
+def _marker(name: str, spelling: Spelling, channel: Channel) -> bool:
+    marker = split_name(channel.name).marker
+    return spelling.marker is not None and marker is not None and folded(marker) == folded(spelling.marker)
+
+
+def _marker_and_mass(name: str, spelling: Spelling, channel: Channel) -> bool:
+    return _marker(name, spelling, channel) and spelling.mass is not None and spelling.mass == channel.mass
+
+
+def _mass(name: str, spelling: Spelling, channel: Channel) -> bool:
+    return spelling.mass is not None and spelling.mass == channel.mass
+
+
+_RULES: Final[Sequence[tuple[How, _Rule]]] = (
+    ("name", _same),
+    ("name", _called),
+    ("accession", _accession),
+    ("spelling", _marker_and_mass),
+    ("spelling", _marker),
+    ("tag", _mass),
+)
+"""How a page that has a name may be a row of the panel; the first rule that any row satisfies decides."""
+
+
+def match_pages(panel: Sequence[Channel], image: Field, *, match: Match, missing: Missing) -> Matching:
+    """Return the page of every kept channel of a panel.
 
     Parameters
     ----------
@@ -19,7 +93,8 @@ def match_pages(panel: Sequence[Channel], image: Field, *, match: Match, missing
     image
         The field.
     match
-        By ``"name"``, by ``"order"``, or ``"auto"``: by name where the image names its pages.
+        By ``"name"``, by ``"order"``, or ``"auto"``: by name where the image names its pages; else by the numbers of
+        the panel, where it has any; else by order.
     missing
         Whether a kept channel without a page is an error.
 
@@ -28,64 +103,123 @@ def match_pages(panel: Sequence[Channel], image: Field, *, match: Match, missing
     TableError
         Pages and rows do not match; the message names them.
     """
-    named = any(page.name for page in image.pages)
-    if match == "order" or (match == "auto" and not named):
-        return _by_order(panel, image)
-    if not named:
+    names = without_place([page.name for page in image.pages], image.tissue_id)
+    if match == "order":
+        return _by_order(panel, image, names)
+    rows = [None if name is None else _row_of(panel, name, image) for name in names]
+    named = any(names) and not (
+        match == "auto" and all(row is None for row in rows) and all(name is None or is_generic(name) for name in names)
+    )
+    if named:
+        return _by_name(panel, image, names, [None if row is None else row[0] for row in rows], rows, missing)
+    if match == "name":
         raise TableError(
             f"{image.origin} does not name its channels, so they cannot be matched by name. Use match 'order'."
         )
-    rows = [_row_of(panel, page, image) for page in image.pages]
+    return _by_number(panel, image, names) or _by_order(panel, image, names)
+
+
+def _by_name(
+    panel: Sequence[Channel],
+    image: Field,
+    names: Sequence[str | None],
+    rows: Sequence[int | None],
+    found: Sequence[tuple[int, How] | None],
+    missing: Missing,
+) -> Matching:
+    """Match by the names of the pages; a page without one is no channel."""
     for row, times in Counter(row for row in rows if row is not None).items():
         if times > 1:
-            twice = ", ".join(repr(page.name) for page, at in zip(image.pages, rows, strict=True) if at == row)
+            twice = ", ".join(repr(name) for name, at in zip(names, rows, strict=True) if at == row)
             raise TableError(
                 f"{image.origin} has several pages for the channel {panel[row].name!r}: {twice}. Remove or rename one."
             )
-    unmatched = [str(page.name) for page, row in zip(image.pages, rows, strict=True) if row is None]
+    unmatched = [name for name, row in zip(names, rows, strict=True) if row is None and name is not None]
     if unmatched:
         hint = " To take them by their order instead, use match 'order'." if len(unmatched) == len(rows) else ""
         raise TableError(
-            f"{image.origin} has pages that are not in the panel: {_listed(unmatched)}. The panel has: "
-            f"{_listed([channel.name for channel in panel])}. Add rows (keep = 0 leaves a page out).{hint}"
+            f"{image.origin} has pages that are not in the panel: {listed(unmatched)}. The panel has: "
+            f"{listed([channel.name for channel in panel])}. Add rows (keep = 0 leaves a page out).{hint}"
         )
-    pages = {row: page for page, row in enumerate(rows)}
-    found = [pages.get(row) for row, channel in enumerate(panel) if channel.keep]
-    kept = [channel for channel in panel if channel.keep]
-    absent = [channel.name for channel, page in zip(kept, found, strict=True) if page is None]
+    place = {row: page for page, row in enumerate(rows) if row is not None}
+    kept = [(row, channel) for row, channel in enumerate(panel) if channel.keep]
+    absent = [channel.name for row, channel in kept if row not in place]
+    nameless = [page for page, name in enumerate(names) if name is None]
     if absent and missing == "error":
+        called = [name if name is not None else f"page {page}, without a name" for page, name in enumerate(names)]
+        more = " Name every page: where some have names, the order of the others says nothing." if nameless else ""
         raise TableError(
-            f"{image.origin} has no page for {_listed(absent)}. Its pages are "
-            f"{_listed([str(page.name) for page in image.pages])}. Add the channel, set keep "
-            "to 0, or use missing 'unmeasured' if this tissue was not stained for it."
+            f"{image.origin} has no page for {listed(absent)}. Its pages are {listed(called)}. Add the channel, set "
+            f"keep to 0, or use missing 'unmeasured' if this tissue was not stained for it.{more}"
         )
-    return found
+    return _matching(image, kept, {row: (page, (found[page] or (0, "name"))[1]) for row, page in place.items()})
 
 
-def _row_of(panel: Sequence[Channel], page: Plane, image: Field) -> int | None:
-    """Return the row whose name is exactly the page's, else the one row that it can be called."""
-    exact = [row for row, channel in enumerate(panel) if page.name in (channel.name, channel.key)]
-    called = (page.name or "").casefold()
-    alike = exact or [row for row, channel in enumerate(panel) if called in channel.called]
-    if len(alike) > 1:
-        rows = _listed([panel[row].name for row in alike])
+def _row_of(panel: Sequence[Channel], name: str, image: Field) -> tuple[int, How] | None:
+    """Return the row that a page is by its name, and by which rule; None where it is none."""
+    spelling = split_name(name)
+    for how, rule in _RULES:
+        rows = [row for row, channel in enumerate(panel) if rule(name, spelling, channel)]
+        if len(rows) > 1:
+            fitting = listed([panel[row].name for row in rows])
+            raise TableError(
+                f"The page {name!r} of {image.origin} fits several rows of the panel: {fitting}. Rename one."
+            )
+        if rows:
+            _check_tag(panel, rows[0], name, spelling, image)
+            return rows[0], how
+    return None
+
+
+def _check_tag(panel: Sequence[Channel], row: int, name: str, spelling: Spelling, image: Field) -> None:
+    """Refuse a page that is one channel by its name and another by its metal."""
+    if spelling.mass is None or panel[row].mass in (None, spelling.mass):
+        return
+    others = [channel.name for at, channel in enumerate(panel) if at != row and channel.mass == spelling.mass]
+    if others:
         raise TableError(
-            f"The page {page.name!r} of {image.origin} fits several rows of the panel: {rows}. Rename one."
+            f"The page {name!r} of {image.origin} is {panel[row].name!r} by its name, and {others[0]!r} by its metal "
+            f"{spelling.tag}: the panel gives {panel[row].name!r} the mass {panel[row].mass}. Correct the panel, or "
+            "give the panel of these images."
         )
-    return alike[0] if alike else None
 
 
-def _by_order(panel: Sequence[Channel], image: Field) -> list[int | None]:
-    kept = [row for row, channel in enumerate(panel) if channel.keep]
+def _by_number(panel: Sequence[Channel], image: Field, names: Sequence[str | None]) -> Matching | None:
+    """Match by the panel's numbers of channels, from 0 or 1; None where it does not number each channel differently."""
+    numbers = [channel.number for channel in panel]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(panel) or len(set(known)) < len(panel):
+        return None
+    first = 0 if min(known) == 0 else 1
+    if max(known) - first >= len(image.pages):
+        raise TableError(
+            f"The panel numbers its channels up to {max(known)}, {image.origin} has {len(image.pages)} pages. Expected "
+            f"a number for each page, from {first}. Correct the numbers, or use match 'order'."
+        )
+    kept = [(row, channel) for row, channel in enumerate(panel) if channel.keep]
+    return _matching(image, kept, {row: (number - first, "number") for row, number in enumerate(known)})
+
+
+def _by_order(panel: Sequence[Channel], image: Field, names: Sequence[str | None]) -> Matching:
+    kept = [(row, channel) for row, channel in enumerate(panel) if channel.keep]
     if len(image.pages) == len(panel):
-        return list(kept)
+        return _matching(image, kept, {row: (row, "order") for row in range(len(panel))})
     if len(image.pages) == len(kept):
-        return list(range(len(kept)))
+        return _matching(image, kept, {row: (page, "order") for page, (row, _) in enumerate(kept)})
     raise TableError(
         f"{image.origin} has {len(image.pages)} pages, the panel has {len(panel)} rows of which {len(kept)} are kept. "
         "Expected as many pages as one of these, in the same order."
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:12])) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
+def _matching(image: Field, kept: Sequence[tuple[int, Channel]], place: "dict[int, tuple[int, How]]") -> Matching:
+    """Build the matching of an image from the page of each row."""
+    rows = [
+        PageMatch(channel=channel.name, page=place[row][0], called=image.pages[place[row][0]].name, how=place[row][1])
+        if row in place
+        else PageMatch(channel=channel.name, how="unmeasured")
+        for row, channel in kept
+    ]
+    taken = {row.page for row in rows}
+    left = tuple((at, page.name) for at, page in enumerate(image.pages) if at not in taken)
+    return Matching(rows=tuple(rows), left_out=left)

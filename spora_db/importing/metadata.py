@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from spora_db.errors import FileFormatError, TableError, counted, unknown
 from spora_db.files.whole_numbers import whole_numbers
 from spora_db.importing.csv_files import read_csv, read_header
+from spora_db.importing.decisions import Decision
 from spora_db.importing.fields import STORES, TIFFS
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ CELL_IDS: Final = ("cell_id", "object", "objectnumber", "object_number", "label"
 
 def tissue_table(
     path: Path | None, tissues: Sequence[str], *, dataset: str, modality: str, id_column: str | None
-) -> tuple["pa.Table", list[str]]:
+) -> tuple["pa.Table", list[Decision]]:
     """Return tissues.parquet for the imported tissues, and notes.
 
     Parameters
@@ -45,8 +46,10 @@ def tissue_table(
     constants = {name: pa.array([value] * len(tissues), pa.string()) for name, value in fixed.items()}
     if path is None:
         ids = {name: pa.array([None] * len(tissues), pa.string()) for name in (*IDS[1:], "split")}
-        note = "No metadata was given: tissues.parquet has ids only, and no patient_id or split."
-        return pa.table({"tissue_id": pa.array(list(tissues), pa.string()), **constants, **ids}), [note]
+        says = "No metadata was given: tissues.parquet has ids only, and no patient_id or split."
+        return pa.table({"tissue_id": pa.array(list(tissues), pa.string()), **constants, **ids}), [
+            Decision(about="metadata", says=says)
+        ]
     table, ids_here = _read(path, id_column, tissues)
     repeated = sorted({name for name in ids_here if ids_here.count(name) > 1} & set(tissues))
     if repeated:
@@ -73,11 +76,12 @@ def tissue_table(
         if name.casefold() == "tissue_id" and name != (id_column or "tissue_id"):
             columns[f"original_{name}"] = chosen[name]
     left = len(ids_here) - len(tissues)
-    notes = [f"{counted(left, 'row')} of {path.name} left out: without an image here."] if left else []
-    return pa.table({"tissue_id": pa.array(list(tissues), pa.string()), **constants, **columns}), notes
+    says = f"{counted(left, 'row')} of {path.name} left out: without an image here."
+    decisions = [Decision(about="metadata", says=says)] if left else []
+    return pa.table({"tissue_id": pa.array(list(tissues), pa.string()), **constants, **columns}), decisions
 
 
-def cell_table(path: Path, tissues: Sequence[str], *, id_column: str | None) -> tuple["pa.Table", list[str]]:
+def cell_table(path: Path, tissues: Sequence[str], *, id_column: str | None) -> tuple["pa.Table", list[Decision]]:
     """Return cells.parquet for the imported tissues, and notes; ``Object`` of steinbock becomes ``cell_id``.
 
     Raises
@@ -113,7 +117,8 @@ def cell_table(path: Path, tissues: Sequence[str], *, id_column: str | None) -> 
             f"({len(repeated)} such cells). Keep one row per cell."
         )
     left = len(cells) - len(chosen)
-    return chosen, [f"{counted(left, 'row')} of {path.name} left out: of other tissues."] if left else []
+    says = f"{counted(left, 'row')} of {path.name} left out: of other tissues."
+    return chosen, [Decision(about="cells", says=says)] if left else []
 
 
 def _cell_ids(column: "pa.ChunkedArray", what: str) -> "pa.ChunkedArray":

@@ -1,12 +1,13 @@
 """The choices of an import, and what it says in the end."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ChannelAxis, MissingChunks
+from spora_db.importing.decisions import Decisions
 
 ImageChoice: TypeAlias = Literal["link", "copy", "zarr", "tiff"]
 TissueMaskChoice: TypeAlias = Literal["otsu", "full"]
@@ -23,8 +24,42 @@ CHOICES: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What was asked of an import, checked and with paths as paths; see :func:`spora_db.importing.import_dataset`."""
+
+    source: Path
+    into: Path
+    dataset: str
+    modality: str
+    mpp: float
+    panel: Path | None
+    metadata: Path | None
+    id_column: str | None
+    masks: Path | None
+    tissue_mask: TissueMaskChoice
+    cell_masks: Path | None
+    cells: Path | None
+    images: ImageChoice
+    match: Match
+    missing: Missing
+    missing_chunks: MissingChunks
+    channel_axis: ChannelAxis
+    overwrite: bool
+
+    @property
+    def target(self) -> Path:
+        """The folder of the new dataset."""
+        return self.into / self.dataset
+
+    def to_record(self) -> dict[str, Any]:
+        """Return them for ``metadata/import.json``: names of files without the folders of this machine."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """What an import wrote.
+    """What an import wrote, or would write.
 
     Attributes
     ----------
@@ -34,14 +69,22 @@ class ImportReport:
         Its tissue ids, sorted.
     channels
         The names of its panel, in panel order; empty for RGB.
-    notes
-        What was decided or left out, a sentence each.
+    decisions
+        What was decided or left out; the dataset keeps it as ``metadata/import.json``.
+    written
+        False after a dry run.
     """
 
     path: Path
     tissues: tuple[str, ...]
     channels: tuple[str, ...]
-    notes: tuple[str, ...]
+    decisions: Decisions
+    written: bool = True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided, a sentence each."""
+        return tuple(row.says for row in self.decisions.rows)
 
 
 def check_choice(name: str, value: str) -> None:

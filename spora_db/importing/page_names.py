@@ -59,9 +59,17 @@ def _ome_names(tiff: "TiffFile", image: TiffPicture) -> list[str | None]:
     described = tiff.ome_metadata
     if described is None or len(described) >= XML_LIMIT:
         return []
+    pixels = pixels_of(ElementTree.fromstring(described), image)
+    if pixels is None:
+        return []
+    return [element.get("Name") for element in pixels if element.tag.endswith("}Channel")]
+
+
+def pixels_of(described: ElementTree.Element, image: TiffPicture) -> ElementTree.Element | None:
+    """Return the element of OME-XML that describes the image of the file; None where it cannot be told."""
     found = [
         (element.get("Name") or "", pixels)
-        for element in ElementTree.fromstring(described)
+        for element in described
         for pixels in element
         if pixels.tag.endswith("}Pixels")
     ]
@@ -70,9 +78,7 @@ def _ome_names(tiff: "TiffFile", image: TiffPicture) -> list[str | None]:
         found = [item for item in found if (item[1].get("SizeY"), item[1].get("SizeX")) == size]
     if len(found) > 1:
         found = [item for item in found if item[0] == image.series[0].name]
-    if len(found) != 1:
-        return []
-    return [element.get("Name") for element in found[0][1] if element.tag.endswith("}Channel")]
+    return found[0][1] if len(found) == 1 else None
 
 
 def _page_names(image: TiffPicture) -> list[str | None]:

@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Final
 
 from spora_db.errors import ArgumentError, TableError
+from spora_db.files.whole_numbers import whole_number
 from spora_db.importing.csv_files import read_csv
 from spora_db.importing.fields import Field
+from spora_db.importing.spellings import split_name
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "key": ("channel", "metal", "metal_tag", "mass_channel"),
-    "name": ("channel_name", "name", "marker", "marker_name", "target"),
-    "keep": ("keep",),
-    "uniprot_id": ("uniprot_id", "uniprot", "uniprot_accession"),
+    "key": ("channel", "metal", "metal_tag", "mass_channel", "isotope", "tag", "conjugated_tag", "mass"),
+    "name": ("channel_name", "name", "marker", "marker_name", "target", "biomarker", "protein", "antigen"),
+    "number": ("channel_number", "channel_index", "page"),
+    "keep": ("keep", "full"),
+    "uniprot_id": (
+        "uniprot_id", "uniprot", "uniprot_accession", "uniprot_accession_number", "uniprotkb", "uniprot_ac",
+        "accession", "accession_number",
+    ),
     "qc_pass": ("qc_pass", "qc"),
     "is_nuclear_marker": ("is_nuclear_marker", "is_nuclear", "nuclear"),
-}
+}  # fmt: skip
 """What columns are called in the panels of steinbock and others; upper and lower case and spaces do not matter."""
 
 _YES, _NO = {"1", "1.0", "true", "t", "yes", "y"}, {"0", "0.0", "false", "f", "no", "n"}
@@ -31,6 +37,7 @@ class Channel:
 
     name: str
     key: str | None = None
+    number: int | None = None
     keep: bool = True
     uniprot_id: str | None = None
     qc_pass: bool = True
@@ -44,6 +51,11 @@ class Channel:
             return frozenset({self.name.casefold()})
         both = (self.key, self.name, f"{self.key}_{self.name}", f"{self.name}_{self.key}", f"{self.name}({self.key})")
         return frozenset(text.casefold() for text in both if text)
+
+    @property
+    def mass(self) -> int | None:
+        """The mass of the metal tag, where the key or the name has one."""
+        return next((mass for text in (self.key, self.name) if text and (mass := split_name(text).mass)), None)
 
 
 def read_panel_csv(path: Path) -> tuple[Channel, ...]:
@@ -111,12 +123,23 @@ def _channel(
     return Channel(
         name=name or text("key") or f"row {number}",
         key=text("key") if "name" in place else None,
+        number=_number(path, number, text("number")),
         keep=keep,
         uniprot_id=text("uniprot_id"),
         qc_pass=flag("qc_pass", default=True),
         is_nuclear_marker=flag("is_nuclear_marker", default=False),
         extras=extras,
     )
+
+
+def _number(path: Path, row: int, value: str | None) -> int | None:
+    """Return the number of a channel's page."""
+    if value is None:
+        return None
+    number = whole_number(value.removesuffix(".0"))
+    if number is None:
+        raise TableError(f"Row {row} of the panel {path}: its channel number is {value!r}; expected a whole number.")
+    return number
 
 
 def panel_of_images(fields: Sequence[Field]) -> tuple[Channel, ...]:

@@ -52,8 +52,13 @@ def import_dataset(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of that name, once the new one is complete.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written and what was decided; write nothing.")
+    ] = False,
 ) -> None:
     """Make a dataset of images, a panel, metadata and masks; a whole dataset appears, or nothing.
+
+    What was decided on the way is printed, and kept in the dataset as metadata/import.json.
 
     Examples:  spora-db import raw --dataset mine --into my-lake --modality imc --mpp 1.0 --panel panel.csv
 
@@ -83,9 +88,10 @@ def import_dataset(
         missing_chunks=missing_chunks,
         channel_axis=channel_axis,
         overwrite=overwrite,
+        dry_run=dry_run,
     )
     channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""
-    sys.stdout.write(f"{report.path}: {counted(len(report.tissues), 'tissue')}{channels}\n")
-    for note in report.notes:
-        sys.stdout.write(f"note: {note}\n")
-    sys.stdout.write(f"Next: spora-db tile {into} --dataset {dataset} --tile-size 224 --mpp {mpp}\n")
+    would = "" if report.written else " (dry run: nothing was written)"
+    sys.stdout.write(f"{report.path}: {counted(len(report.tissues), 'tissue')}{channels}{would}\n{report.decisions}\n")
+    if report.written:
+        sys.stdout.write(f"Next: spora-db tile {into} --dataset {dataset} --tile-size 224 --mpp {mpp}\n")
