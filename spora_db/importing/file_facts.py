@@ -123,11 +123,14 @@ def _tiff_mpp(tiff: "TiffFile", image: TiffPicture) -> tuple[tuple[float, float]
     return (sizes[0], sizes[1]), "ImageJ" if imagej else "the TIFF resolution"
 
 
-def _microns(size: Any, unit: str) -> float | None:  # noqa: ANN401 - a text of XML, or a number
+def _microns(size: str | float | None, unit: str) -> float | None:
     """Return a length in microns, None where it is none."""
+    microns = MICRONS.get(unit.strip().casefold())
+    if size is None or microns is None:
+        return None
     try:
-        number = float(size) * MICRONS[unit.strip().casefold()]
-    except (TypeError, ValueError, KeyError):
+        number = float(size) * microns
+    except ValueError:
         return None
     return number if 0 < number < float("inf") else None
 
