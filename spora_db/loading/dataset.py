@@ -40,13 +40,21 @@ class PlanDataset(PlanRows):
         the quarantine of the lake (`Catalog.quarantine`), with one warning per tissue and process; after 100 failures
         in a row the last error is raised. Samples then have ``substituted_for``: the position that they stand in for,
         -1 for their own.
+    transform
+        ``f(sample)`` or ``f(sample, rng)``, called in the worker with every sample: the dict of a row, with all its
+        modalities, masks and cells. `rng` is a numpy Generator that follows from the seed, the epoch and the position
+        in its order alone, whatever the number of workers and ranks, and after a resume; ``dataset[5]`` draws as seed
+        0, epoch 0, position 5. Arrays in the dict that it returns become tensors. What is not such a dict, as ``(x,
+        y)``, needs a `collate` that takes it. Its errors name the row, and never count as unreadable. See
+        `spora_db.transforms`.
 
     Raises
     ------
     QueryError
         If the plan has no rows.
     ArgumentError
-        If the vocabulary lacks an accession of a selected channel, or ``"device"`` cannot compute the spec.
+        If the vocabulary lacks an accession of a selected channel, ``"device"`` cannot compute the spec, or the
+        signature of `transform` does not tell whether it takes an rng.
     WriteError
         If the quarantine cannot be written.
     """

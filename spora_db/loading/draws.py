@@ -1,8 +1,11 @@
-"""Random numbers as pure functions: hashes of counters in, permutations and draws out; no generator, no state."""
+"""Random numbers as pure functions: hashes of counters in, permutations, draws and generators out; no global state."""
 
 import hashlib
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
+from numpy.random.bit_generator import ISeedSequence
 
 from spora_db.arrays import Float64, Int64, UInt64
 
@@ -87,3 +90,28 @@ def draw_without_replacement(weights: Float64, count: int, key: int) -> Int64:
     possible = np.flatnonzero(weights)
     arrival = -log(uniforms(key, possible)) / weights[possible]  # numpy's last bits hang on the processor
     return np.asarray(possible[np.argsort(arrival, kind="stable")[:count]])
+
+
+class _Hashed(ISeedSequence):
+    """Seeds a generator with the hash of a text: 4 us for both, where numpy's own mixing of three numbers takes 19."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def generate_state(self, n_words: int, dtype: npt.DTypeLike = np.uint32) -> npt.NDArray[np.uint32 | np.uint64]:
+        """Return `n_words` numbers that follow from the text."""
+        size = n_words * np.dtype(dtype).itemsize
+        return np.frombuffer(hashlib.blake2b(self.text.encode(), digest_size=size).digest(), dtype)
+
+
+def generator(*, seed: int, epoch: int, position: int) -> np.random.Generator:
+    """Return a generator of its own for one place of an epoch's order.
+
+    Examples
+    --------
+    >>> generator(seed=0, epoch=1, position=2).integers(100, size=4).tolist()
+    [74, 37, 41, 34]
+    """
+    text = f"spora-db/transform/{VERSION}|{seed}|{epoch}|{position}"
+    hashed = cast(np.random.SeedSequence, _Hashed(text))  # what numpy takes is wider than what it is annotated with
+    return np.random.Generator(np.random.SFC64(hashed))

@@ -9,6 +9,7 @@ import numpy as np
 from spora_db.errors import counted
 from spora_db.images import cache_info
 from spora_db.loading.costs import FOLLOWED, CostModel
+from spora_db.loading.drawn import Drawn
 from spora_db.loading.row_numbers import first_images, panel_numbers
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
@@ -76,7 +77,7 @@ def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) ->
     start, probed = time.perf_counter(), 0
     while probed < len(order) and (probed == 0 or time.perf_counter() - start < seconds):
         few = order[probed : probed + min(batch_size, 4)].tolist()
-        dataset.__getitems__(few)
+        dataset.__getitems__([Drawn(row, seed=0, epoch=0, position=probed + i) for i, row in enumerate(few)])
         probed += len(few)
     elapsed = time.perf_counter() - start
     return EpochCost(

@@ -1,12 +1,12 @@
 """`PlanRows`: the rows of a plan as samples, read in whichever process asks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from spora_db.arrays import Int64
 from spora_db.errors import QueryError, SporaError, unknown
@@ -18,6 +18,7 @@ from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
 from spora_db.loading.substitutes import Substitutes, Unreadable
+from spora_db.loading.transforming import SampleTransform
 from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import ABSENT, Plan
 from spora_db.samples.image_plan import ImagePlan
@@ -35,6 +36,7 @@ class PlanRows(Dataset[Sample]):
         vocabulary: Sequence[str] | None = None,
         standardize_on: Literal["cpu", "device"] = "cpu",
         on_error: Literal["raise", "replace"] = "raise",
+        transform: Callable[..., Any] | None = None,
     ) -> None:
         if len(plan) == 0:
             raise QueryError(
@@ -50,6 +52,7 @@ class PlanRows(Dataset[Sample]):
                 raise unknown(f"choice of {name}=", value, choices)
         if standardize_on == "device":
             check_device_formula(plan)
+        self.transform = None if transform is None else SampleTransform(transform)
         self._handle = PlanHandle(plan)
         self.missing_chunks: MissingChunks = missing_chunks
         self.standardize_on: Literal["cpu", "device"] = standardize_on
@@ -88,12 +91,20 @@ class PlanRows(Dataset[Sample]):
             ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns and, where asked for, ``masks`` and
             ``cells`` (see `spora_db.loading.beside.beside`). With
             ``standardize_on="device"``, ``image`` has the file's type, and ``statistics`` and ``method`` say what
-            `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality.
+            `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality. Then
+            `transform` has its turn.
         """
-        return self.__getitems__([position])[0]
+        if self.transform is not None and get_worker_info() is not None:
+            self.transform.check([position])
+        return self._samples([position])[0]
 
     def __getitems__(self, positions: Sequence[int]) -> list[Sample]:
         """Return several samples, whose images lie one after another in memory where they can: what loaders call."""
+        if self.transform is not None:
+            self.transform.check(positions)
+        return self._samples(positions)
+
+    def _samples(self, positions: Sequence[int]) -> list[Sample]:
         for position in positions:
             if not -len(self) <= position < len(self):
                 raise IndexError(f"position {position} is out of range for {len(self)} rows")
@@ -102,7 +113,10 @@ class PlanRows(Dataset[Sample]):
         numbers = [
             own.at(row) if isinstance(own, Drawn) else row for own, row in zip(positions, rows.tolist(), strict=True)
         ]
-        return [self._readable(row, [part[i] for part in memory]) for i, row in enumerate(numbers)]
+        read = [self._readable(row, [part[i] for part in memory]) for i, row in enumerate(numbers)]
+        if self.transform is None:
+            return read
+        return [self.transform.of_row(sample, row) for sample, row in zip(read, numbers, strict=True)]
 
     def _dtype(self, image: int) -> torch.dtype:
         """Return the type in which an image is delivered."""

@@ -1,7 +1,7 @@
 """Answers of a query that are its rows: SQL, counts, tables, the frozen plan and tensors."""
 
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 import pyarrow as pa
@@ -172,6 +172,7 @@ class RowAnswers(Question):
         vocabulary: Sequence[str] | None = None,
         standardize_on: Literal["cpu", "device"] = "cpu",
         on_error: Literal["raise", "replace"] = "raise",
+        transform: Callable[..., Any] | None = None,
     ) -> "PlanDataset":
         """Return a map-style torch dataset of the rows; no database handle goes with it.
 
@@ -186,11 +187,17 @@ class RowAnswers(Question):
         on_error
             What becomes of a row that cannot be read: an error; or another row replaces it, the same on every rank, and
             it is recorded for `Catalog.quarantine` and `exclude` (see `PlanDataset`).
+        transform
+            ``f(sample)`` or ``f(sample, rng)``, called in the worker with every sample, such as those of
+            `spora_db.transforms`; `rng` follows from the seed, the epoch and the place in its order (see
+            `PlanDataset`).
 
         Raises
         ------
         QueryError
             If the query selects no rows.
+        ArgumentError
+            If an argument is out of range, or the signature of `transform` does not tell whether it takes an rng.
         WriteError
             If the quarantine cannot be written.
         """
@@ -198,5 +205,5 @@ class RowAnswers(Question):
 
         return PlanDataset(
             self.plan(), missing_chunks=missing_chunks, vocabulary=vocabulary, standardize_on=standardize_on,
-            on_error=on_error,
+            on_error=on_error, transform=transform,
         )  # fmt: skip
