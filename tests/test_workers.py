@@ -22,8 +22,9 @@ if __name__ == "__main__":
     from spora_db import SporaQuery
     imc = SporaQuery(sys.argv[1]).modality("imc")
     both = SporaQuery(sys.argv[1]).modality("imc", "he", missing="keep").tiles(size=32).select("age", "cancer_type")
+    labelled = both.label("split", name="label")
     datasets = {
-        "tiles": both.with_masks("tissue", "instances").with_cells("cell_type", "area").to_torch(),
+        "tiles": labelled.with_masks("tissue", "instances").with_cells("cell_type", "area").to_torch(),
         "raw tiles": both.to_torch(standardize_on="device", on_error="replace"),
         "cells": imc.cells(size=24).with_masks("instances").to_torch(),
         "tissues": imc.tissues().with_masks("tissue").with_cells().to_torch(),
@@ -43,7 +44,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FIELDS = {
-    "tiles": {"image", "masks", "cells", "age"},
+    "tiles": {"image", "masks", "cells", "age", "label"},
     "raw tiles": {"image", "statistics", "substituted_for"},
     "cells": {"image", "masks", "cell_id"},
     "tissues": {"image", "masks", "cells"},

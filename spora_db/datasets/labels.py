@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,9 @@ import pandas as pd
 from spora_db.arrays import Float64, Objects
 from spora_db.datasets._types import texts
 from spora_db.errors import ArgumentError, TableError, unknown
+from spora_db.selection import LabelType
 from spora_db.selection.arguments import checked_choice
 
-LabelType: TypeAlias = Literal["classification", "regression"]
 LABEL_TYPES: tuple[LabelType, ...] = get_args(LabelType)
 
 

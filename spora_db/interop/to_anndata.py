@@ -176,7 +176,7 @@ def _observations(plan: Plan, part: Measured) -> "pd.DataFrame":
     }
     if plan.cells is not None:
         columns |= _cell_columns(plan, part)
-    for name in plan.columns.column_names:
+    for name in plan.carried.column_names:
         columns.setdefault(name, _row_column(plan, part, name))
     return pd.DataFrame(columns)
 
@@ -205,7 +205,7 @@ def _row_column(plan: Plan, part: Measured, name: str) -> Any:  # noqa: ANN401 -
     """Return a further column of the query for every cell: its own row's, else what all rows of the tissue agree on."""
     import pandas as pd
 
-    column = plan.columns.column(name)
+    column = plan.carried.column(name)
     values = column.take(part.rows).to_pylist()
     if plan.unit == "cell":
         by_label = dict(zip(plan.tile_id[part.rows].tolist(), values, strict=True))

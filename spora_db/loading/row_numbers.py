@@ -48,24 +48,31 @@ def value_numbers(plan: Plan, columns: Iterable[str]) -> Int64:
     UnknownNameError
         If the plan has no such column.
     """
-    encoded = (plan_column(plan, name).dictionary_encode(null_encoding="encode") for name in columns)
-    return _combined(
-        codes.combine_chunks().indices.to_numpy(zero_copy_only=False).astype(np.int64) for codes in encoded
-    )
+    return _combined(_value_codes(plan_column(plan, name)) for name in columns)
+
+
+def _value_codes(column: pa.ChunkedArray) -> Int64:
+    """Return a number from 0 per value of a column, and one for null."""
+    encoded = column.combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = encoded.dictionary_encode()
+    codes: Int64 = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy() + 1
+    return codes
 
 
 def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
-    """Return a column of a plan, row by row: one that the query selects, or one of the row's first image.
+    """Return a column of a plan, row by row: one that the query selects, a label, or one of the row's first image.
 
     Raises
     ------
     UnknownNameError
         If the plan has no such column.
     """
-    if name in plan.columns.column_names:
-        return plan.columns.column(name)
+    carried = plan.carried
+    if name in carried.column_names:
+        return carried.column(name)
     if name not in IMAGE_COLUMNS:
-        available = [*plan.columns.column_names, *IMAGE_COLUMNS]
+        available = [*carried.column_names, *IMAGE_COLUMNS]
         raise unknown("column", name, available, where=f"the plan (add it with .select({name!r}))")
     images = first_images(plan)
     places = pa.Array.from_buffers(pa.int64(), len(images), [None, pa.py_buffer(images)])  # pa.array imports pandas

@@ -13,6 +13,7 @@ from spora_db.errors import QueryError, SporaError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.loading.beside import beside, number
 from spora_db.loading.drawn import Drawn
+from spora_db.loading.labels import class_counts, class_weights, label_fields, targets
 from spora_db.loading.memory import Memory, batch_memory
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
@@ -23,6 +24,7 @@ from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import ABSENT, Plan
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.materialize import Materializer
+from spora_db.selection import ClassName
 
 
 class PlanRows(Dataset[Sample]):
@@ -66,6 +68,57 @@ class PlanRows(Dataset[Sample]):
         """The plan; its arrays are shared with worker processes."""
         return self._handle.plan
 
+    @property
+    def classes(self) -> dict[str, tuple[ClassName, ...]]:
+        """The classes of every label that has some, by the label's name; a code is a position in them.
+
+        They are the same for every selection of the lake: ``dataset.classes["cancer_type"][code]`` is the value.
+        """
+        return {} if self.plan.labels is None else dict(self.plan.labels.classes_of)
+
+    def targets(self, label: str | None = None) -> torch.Tensor:
+        """Return a label of all rows, without reading an image: tensor of shape (rows,), as samples have it.
+
+        Parameters
+        ----------
+        label
+            Its name; may be left out where there is one label only.
+
+        Raises
+        ------
+        ArgumentError, UnknownNameError
+            If there is no such label, or several and none is named.
+        """
+        return targets(self.plan, label)
+
+    def class_counts(self, label: str | None = None) -> dict[ClassName, int]:
+        """Return the number of rows of every class, in the order of codes; 0 where this selection has none.
+
+        Parameters
+        ----------
+        label
+            Its name; may be left out where one label only has classes.
+
+        Raises
+        ------
+        ArgumentError, UnknownNameError
+            If no such label has classes, or several have and none is named.
+        """
+        return class_counts(self.plan, label)
+
+    def class_weights(self, label: str | None = None) -> torch.Tensor:
+        """Return balanced weights of classes, for ``CrossEntropyLoss(weight=...)``: float32 tensor of shape (classes,).
+
+        As scikit-learn's "balanced": n / (k * count), of n rows with a label and the k classes that any of them has, so
+        that the mean over rows is 1. A class that no row has weighs 0.
+
+        Parameters
+        ----------
+        label
+            As for `class_counts`, which errors are as well.
+        """
+        return class_weights(self.plan, label)
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.plan)
@@ -88,7 +141,8 @@ class PlanRows(Dataset[Sample]):
             ``image`` (float32 tensor of shape (C, H, W)), ``channel_names``, ``uniprot_ids`` (None where a channel has
             none), ``marker_index`` (int64 tensor of shape (C,): positions in `vocabulary`, -1 where a channel has no
             accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id`` (for cells -1, and
-            ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns and, where asked for, ``masks`` and
+            ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns, its labels
+            (int64 codes or float32 numbers, tensors of shape ()) and, where asked for, ``masks`` and
             ``cells`` (see `spora_db.loading.beside.beside`). With
             ``standardize_on="device"``, ``image`` has the file's type, and ``statistics`` and ``method`` say what
             `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality. Then
@@ -197,4 +251,5 @@ class PlanRows(Dataset[Sample]):
             **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
             **(statistics(source.transform) if self.standardize_on == "device" else {}),
             **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
+            **label_fields(plan, position),
         }

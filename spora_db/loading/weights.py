@@ -21,7 +21,7 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
     plan
         The plan.
     weights
-        A column that the query selects, or a number per row.
+        A column that the query selects, a label that is a number, or a number per row.
 
     Raises
     ------
@@ -33,7 +33,10 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
         if not (
             pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
         ):
-            raise ArgumentError(f"The weights in column {weights!r} are of type {column.type}; expected numbers.")
+            raise ArgumentError(
+                f"The weights in column {weights!r} are of type {column.type}; expected numbers. To draw its values "
+                f"equally often, say balance_by={weights!r}."
+            )
         values: Float64 = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
         values = np.asarray(weights, np.float64)

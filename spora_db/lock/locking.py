@@ -19,6 +19,7 @@ from spora_db.lock.state import FileState, file_state, image_state, tissue_state
 from spora_db.plan import Plan
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.freezing import freeze
+from spora_db.plan.labels import pinned
 from spora_db.plan.plan import VERSION as PLAN_VERSION
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
@@ -61,7 +62,7 @@ def make_lock(
     paths = [table.path.relative_to(catalog.lake).as_posix() for table in tables]
     return Lock(
         lake=str(Path(lake).absolute()),
-        selection=selection,
+        selection=replace(selection, labels=pinned(resolved.selection.labels, plan.labels)),
         specs={name: resolved.selection.standardization.spec(name) for name in resolved.selection.modality_names},
         sql=compiled.text(),
         parameters=dict(compiled.parameters),

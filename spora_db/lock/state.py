@@ -195,7 +195,7 @@ def _row_arrays(plan: Plan) -> tuple[AnyArray, ...]:
     modalities = np.array([*_hashes(names), 0], np.uint64)  # the spare last entry takes ABSENT (-1)
     places = np.column_stack([plan.tile_id, plan.row, plan.col]).astype(np.int64).view(np.uint64)
     place = np.concatenate([places, modalities[plan.image]], axis=1)
-    return place, *(_column_hashes(column) for column in plan.columns.columns)
+    return place, *(_column_hashes(column) for column in plan.carried.columns)
 
 
 def _channel_arrays(plan: Plan) -> tuple[tuple[AnyArray, ...], tuple[AnyArray, ...]]:

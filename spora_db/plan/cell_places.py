@@ -76,7 +76,9 @@ def _unplaced(resolved: Resolved, catalog: Catalog) -> pa.Table:
 def _tissues_of_interest(resolved: Resolved, catalog: Catalog) -> pa.Table:
     """Return the tissues that conditions on tissues alone leave; conditions on cells wait until those are known."""
     excluded = whole_tissues(resolved.selection.excluded)
-    asked = resolved.asking(unit="tissue", tile_size=None, sampling=None, limit=None, columns=(), excluded=excluded)
+    asked = resolved.asking(
+        unit="tissue", tile_size=None, sampling=None, limit=None, columns=(), labels=(), excluded=excluded
+    )
     of_tissues = tissues_behind(resolved, catalog).predicates
     compiled = compile_rows(replace(asked, predicates=of_tissues, weight=None, cells=None))
     query = compiled.select("dataset", "tissue_id").distinct()

@@ -1,5 +1,6 @@
 """Freezes a query into a `Plan`: rows, images, channels and statistics, each fetched once, as arrays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.cells import choose_cells
 from spora_db.plan.channels import choose_channels
 from spora_db.plan.compared_cells import compare_cells
+from spora_db.plan.labels import choose_labels
 from spora_db.plan.masks import choose_masks
 from spora_db.plan.plan import Plan
 from spora_db.plan.resolution import resolve
@@ -24,8 +26,8 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
     Raises
     ------
     TableError
-        If a selected tissue has no channels, a row names an image that is not there, or a cell is repeated or is not
-        where its instance mask has it.
+        If a selected tissue has no channels, a row names an image that is not there, a cell is repeated or is not
+        where its instance mask has it, or a row has no label, or one that is no class.
     MaskNotFoundError
         If a selected tissue has no mask of a kind asked for.
     StatisticsNotFoundError
@@ -50,10 +52,11 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
         channel_names=chosen.names,
         uniprot_ids=chosen.accessions,
         standardization=selection.standardization,
-        columns=rows.columns,
+        columns=rows.columns.select(selection.columns),
         masks=choose_masks(selection, rows.images, catalog),
         cells=choose_cells(selection, rows.images, catalog),
-    ).hashed()
+    )
+    plan = replace(plan, labels=choose_labels(plan, rows.columns, resolved, catalog)).hashed()
     compare_cells(plan, rows.images, resolved, catalog)
     return plan
 

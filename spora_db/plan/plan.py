@@ -16,6 +16,7 @@ from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.errors import counted
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.cell_parts import PlanCells
+from spora_db.plan.label_parts import PlanLabels
 from spora_db.plan.mask_parts import PlanMasks
 from spora_db.plan.panels import PlanChannels
 from spora_db.selection import StandardizationChoice, Unit
@@ -62,12 +63,14 @@ class Plan:
         The specs and their options.
     columns
         Further columns of the query, row by row.
+    labels
+        The labels of the rows, if any were asked for.
     masks, cells
         The masks and the cells that come with every sample, if asked for.
     rows_hash
         Hexadecimal digest of which rows these are, in their order: unit, tile size, and of every row its tissue,
         images, tile and corner. Order, draws, substitutes and resumption are functions of it; channels, statistics,
-        further columns, masks, cells and spora-db's version do not change it.
+        further columns, labels, masks, cells and spora-db's version do not change it.
     hash
         Hexadecimal digest of all the above except the lake's place: the same plan gives the same samples.
     """
@@ -86,6 +89,7 @@ class Plan:
     uniprot_ids: tuple[str, ...]
     standardization: StandardizationChoice
     columns: pa.Table
+    labels: PlanLabels | None = None
     masks: PlanMasks | None = None
     cells: PlanCells | None = None
     rows_hash: str = field(default="", compare=False)
@@ -106,15 +110,25 @@ class Plan:
         """
         size = f" of {self.tile_size} pixels" if self.tile_size else ""
         modalities = " with ".join(" or ".join(names) for names in self.modalities)
+        labels = "" if self.labels is None else f", label {' and '.join(self.labels.names)}"
         return (
             f"Plan({counted(len(self), self.unit)}{size}, {modalities}, {counted(len(self.images), 'image')}, "
-            f"{counted(len(self.channel_names), 'channel')}, hash {self.hash[:8]})"
+            f"{counted(len(self.channel_names), 'channel')}{labels}, hash {self.hash[:8]})"
         )
 
     @property
     def nbytes(self) -> int:
         """Bytes of the row index: what grows with the number of rows."""
         return self.image.nbytes + self.tile_id.nbytes + self.row.nbytes + self.col.nbytes
+
+    @property
+    def carried(self) -> pa.Table:
+        """What rows carry, as the lake has it: the columns of `columns`, then labels of other names."""
+        table = self.columns
+        for name in () if self.labels is None else self.labels.names:
+            if self.labels is not None and name not in table.column_names:
+                table = table.append_column(name, self.labels.column(name))
+        return table
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -169,9 +183,12 @@ class Plan:
             "masks": None if self.masks is None else self.masks.kinds,
             "cells": None if self.cells is None else (self.cells.names, self.cells.categories),
         }
+        if self.labels is not None:
+            head["labels"] = list(zip(self.labels.names, self.labels.classes, strict=True))
         parts: list[list[_Bytes]] = [[json.dumps(head, sort_keys=True).encode()]]
         parts += [[_buffer(array) for panel in self.channels.panels for array in panel.arrays]]
         parts += [_column_bytes(self.columns.column(name)) for name in self.columns.column_names]
+        parts += [[_buffer(array)] for array in (() if self.labels is None else self.labels.values)]
         parts += [[_buffer(array)] for array in (() if self.cells is None else self.cells.arrays)]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # of millions of rows, it takes as long as a join
             digests = list(pool.map(_digest, [*identity, *parts]))

@@ -9,6 +9,7 @@ from spora_db.selection import Selection
 from spora_db.selection.cells_and_masks import check_cells, check_masks, with_cells
 from spora_db.selection.conditions import check_columns, with_columns, with_conditions
 from spora_db.selection.group_checks import check_patients, check_split
+from spora_db.selection.labels import with_labels
 from spora_db.selection.marker_names import check_macros, use_naming, with_markers
 from spora_db.selection.modalities import with_modalities
 from spora_db.selection.own_rows import with_own_rows
@@ -29,6 +30,7 @@ STEPS: tuple[Callable[[Resolved, Catalog], Resolved | None], ...] = (
     with_columns,
     check_columns,
     with_conditions,
+    with_labels,
     check_splits,
     with_markers,
     check_macros,

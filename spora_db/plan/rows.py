@@ -44,7 +44,7 @@ class FetchedRows:
     tile_id, row, col
         int32 arrays of shape (rows,): -1, 0, 0 for whole tissues.
     columns
-        Further columns of the query.
+        Further columns of the query, and those that its labels are made of.
     """
 
     images: pa.Table
@@ -73,7 +73,7 @@ def fetch_rows(resolved: Resolved, catalog: Catalog) -> FetchedRows:
     image = np.column_stack([_int32(table.column(f"image_{i}"), "image") for i in range(len(selection.modalities))])
     _check_images(image, selection, catalog)
     images, image = _in_use(images, image)
-    columns = table.select(_aliases(selection)).rename_columns(list(selection.columns)).combine_chunks()
+    columns = table.select(_aliases(selection)).rename_columns(list(selection.carried)).combine_chunks()
     if not tile:
         zeros = np.zeros(len(table), np.int32)
         return FetchedRows(
@@ -135,7 +135,7 @@ def _numbered_rows(resolved: Resolved, tile: tuple[str, ...], catalog: Catalog) 
             query.append("joins", parse_one(joined, dialect=DIALECT).args["joins"][0])
         query = query.select(f"coalesce({number}, {ABSENT}) AS image_{i}", dialect=DIALECT)
     query = query.select(*(f'TRY_CAST(s."{name}" AS INTEGER) AS "{name}"' for name in tile), dialect=DIALECT)
-    named = zip(selection.columns, _aliases(selection), strict=True)
+    named = zip(selection.carried, _aliases(selection), strict=True)
     query = query.select(*(exp.alias_(exp.column(name, table="s", quoted=True), alias) for name, alias in named))
     # by the corner too it would take three times as long, and tiles that share their number are rare
     order = [f"image_{i}" for i in range(len(selection.modalities))] + [f'"{name}"' for name in tile[:1]]
@@ -144,7 +144,7 @@ def _numbered_rows(resolved: Resolved, tile: tuple[str, ...], catalog: Catalog) 
 
 def _aliases(selection: Selection) -> list[str]:
     """Return what columns are called on their way: a user's may have the name of any other."""
-    return [f"column_{place}" for place in range(len(selection.columns))]
+    return [f"column_{place}" for place in range(len(selection.carried))]
 
 
 def _order(keys: Sequence[AnyArray], columns: pa.Table) -> Int64:

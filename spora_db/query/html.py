@@ -46,6 +46,7 @@ def _asked(query: RowAnswers) -> list[tuple[str, str]]:
     rows += [("where", condition) for condition in asked.conditions]
     if asked.splits:
         rows.append(("split", ", ".join(asked.splits)))
+    rows += [("label", ", ".join(label.key for label in asked.labels))] if asked.labels else []
     channels = asked.channels
     named = [channels.kind.replace("_", " ")]
     for label, names in (("only", channels.names), ("require", channels.require), ("without", channels.exclude)):

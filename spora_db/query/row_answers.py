@@ -40,7 +40,7 @@ class RowAnswers(Question):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns of its rows: those that identify a row, then those of `select`; nothing is read.
+        """The names of its rows' columns: those that identify a row, those of `select`, of `label`; nothing is read.
 
         What `select` and `where` may name is more: the columns of the relation that rows are selected from, such as
         ``Catalog(lake).columns("tiles")``.
@@ -51,7 +51,7 @@ class RowAnswers(Question):
         >>> SporaQuery("lake").tissues(mpp=1.0).select("cancer_type").columns
         ('dataset', 'modality', 'mpp', 'tissue_id', 'cancer_type')
         """
-        return tuple(dict.fromkeys((*identity_columns(self.selection), *self.selection.columns)))
+        return tuple(dict.fromkeys((*identity_columns(self.selection), *self.selection.carried)))
 
     def __len__(self) -> int:
         """Return the number of rows, as `count` does."""
@@ -131,7 +131,7 @@ class RowAnswers(Question):
         return self._first(n, at="head(").df()
 
     def to_arrow(self) -> pa.Table:
-        """Return the rows as an Arrow table: the identity columns, then those of `select`, in order of the identity."""
+        """Return the rows as an Arrow table, in order of the identity: its columns, those of `select`, of `label`."""
         with self._compiled() as (resolved, compiled, catalog):
             table = catalog._run(compiled).to_arrow_table()
             if not len(table):

@@ -1,5 +1,6 @@
 """What a query asks for, and the one SELECT that answers it."""
 
+from spora_db.selection.label import ClassName, Label, LabelType, MissingLabel
 from spora_db.selection.values import (
     MISSING_STATISTICS,
     PANEL_RULES,
@@ -26,6 +27,10 @@ __all__ = [
     "CellSource",
     "ChannelChoice",
     "ChannelKind",
+    "ClassName",
+    "Label",
+    "LabelType",
+    "MissingLabel",
     "MissingModality",
     "MissingStatistics",
     "Sampling",

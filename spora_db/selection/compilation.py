@@ -44,13 +44,13 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
     Returns
     -------
     Compiled
-        A statement that yields the identity columns and ``selection.columns``, in the order of the identity; rows of
+        A statement that yields the identity columns and ``selection.carried``, in the order of the identity; rows of
         the user's own, which may name one place twice, then in that of their columns.
     """
     binder = Binder()
     selection = resolved.selection
     identity = identity_columns(selection)
-    columns = tuple(name for name in selection.columns if name not in identity)
+    columns = tuple(name for name in selection.carried if name not in identity)
     query = exp.select(*(_column(name, "base") for name in (*identity, *columns, *also))).from_(
         exp.alias_(tiles or _base(resolved, binder), "base", table=True)
     )

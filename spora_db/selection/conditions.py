@@ -26,7 +26,7 @@ def check_columns(resolved: Resolved, _: Catalog) -> None:
     """Refuse columns that are asked for, drawn by or divided by and that rows do not have."""
     asked = resolved.selection
     by = asked.sampling.by if asked.sampling else ()
-    for name in (*asked.columns, *by, *(("split",) if asked.splits else ())):
+    for name in (*asked.carried, *by, *(("split",) if asked.splits else ())):
         if name not in resolved.columns:
             raise unknown("column", name, resolved.columns, where=f"the {asked.unit}s selected from")
 

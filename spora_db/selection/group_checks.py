@@ -110,7 +110,7 @@ def tissues_behind(resolved: Resolved, catalog: Catalog) -> Resolved:
 def without_conditions(selection: Selection) -> Selection:
     """Return the rows that are selected from: of the same unit, modality, resolution and tiling."""
     return replace(
-        selection, conditions=(), splits=(), split_choice=None, channels=ChannelChoice(),
+        selection, conditions=(), splits=(), split_choice=None, labels=(), channels=ChannelChoice(),
         standardization=StandardizationChoice(), sampling=None, limit=None, excluded=None,
     )  # fmt: skip
 

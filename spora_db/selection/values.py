@@ -1,18 +1,16 @@
 """What a query asks for, as plain values: the fields of `SporaQuery`, without any SQL."""
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
 import pyarrow as pa
 
-from spora_db.errors import counted
 from spora_db.layout.names import is_rgb
+from spora_db.selection.brief import Brief
+from spora_db.selection.label import Label
 from spora_db.sqltext.accessions import Accessions
 from spora_db.standardization.methods import registrations, restore_registrations
 from spora_db.standardization.specs import Spec, StatsLevel, parse_spec
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Unit = Literal["tile", "tissue", "cell"]
 CellSource = Literal["table", "masks"]
@@ -30,25 +28,8 @@ PANEL_RULES: dict[ChannelKind, tuple[ChannelProperty, ...]] = {
 MISSING_STATISTICS: tuple[MissingStatistics, ...] = ("error", "drop_channel", "drop_tissue", "global")
 
 
-class _Brief:
-    """A dataclass whose repr leaves out what is as by default: a query has some sixty fields, of which few are set."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Return the fields that say something."""
-        shown = []
-        for item in fields(cast("DataclassInstance", self)):
-            value = getattr(self, item.name)
-            if isinstance(value, pa.Table):
-                shown.append(f"{item.name}=<{counted(len(value), 'row')}: {', '.join(value.column_names)}>")
-            elif value != item.default:
-                shown.append(f"{item.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class ChannelChoice(_Brief):
+class ChannelChoice(Brief):
     """Which planes of a tissue's image are delivered, always in panel order.
 
     Attributes
@@ -84,7 +65,7 @@ class ChannelChoice(_Brief):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class StandardizationChoice(_Brief):
+class StandardizationChoice(Brief):
     """How pixel values are transformed.
 
     Attributes
@@ -138,7 +119,7 @@ def _restored(values: dict[str, Any], functions: dict[str, Any]) -> Standardizat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Sampling(_Brief):
+class Sampling(Brief):
     """A repeatable sample: caps first, then a fraction, a quota per group, or `n` rows drawn evenly over groups.
 
     Attributes
@@ -170,7 +151,7 @@ class Sampling(_Brief):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SplitChoice(_Brief):
+class SplitChoice(Brief):
     """How rows are divided into splits: whole groups at a time, by a hash of the group.
 
     Attributes
@@ -197,7 +178,7 @@ class SplitChoice(_Brief):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class CellChoice(_Brief):
+class CellChoice(Brief):
     """The cells that come with every sample.
 
     Attributes
@@ -213,7 +194,7 @@ class CellChoice(_Brief):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Selection(_Brief):
+class Selection(Brief):
     """All that a `SporaQuery` asks for; every verb returns a new one.
 
     ``modalities`` holds one entry per image of a row; an entry names the alternatives that may fill it. ``excluded``
@@ -231,6 +212,7 @@ class Selection(_Brief):
     splits: tuple[str, ...] = ()
     split_choice: SplitChoice | None = None
     columns: tuple[str, ...] = ()
+    labels: tuple[Label, ...] = ()
     channels: ChannelChoice = ChannelChoice()
     standardization: StandardizationChoice = StandardizationChoice()
     sampling: Sampling | None = None
@@ -246,6 +228,11 @@ class Selection(_Brief):
     def modality_names(self) -> tuple[str, ...]:
         """All modalities asked for, in order: those of one place, each with its alternatives."""
         return tuple(dict.fromkeys(name for alternatives in self.modalities for name in alternatives))
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The further columns of a row: those of `columns`, then those that labels are made of."""
+        return tuple(dict.fromkeys((*self.columns, *(label.column for label in self.labels))))
 
     @property
     def multiplex_names(self) -> tuple[str, ...]:
