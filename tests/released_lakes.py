@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tifffile
 
-from spora_db.images.write import write_omezarr
+from spora_db.images import write_omezarr
 
 COHORT, TISSUE = "cords2024cancer", "cords2024cancer_ocmzljpb_0001"
 SPEC = "quantile_clipping_log1p/uq_0.99_image"

@@ -17,7 +17,7 @@ from spora_db.demo.portable import Rng, uniform
 from spora_db.demo.staining import find_sites, stain_codex, stain_he, stain_imc
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.files.parquet import write_parquet
-from spora_db.images.write import write_ometiff, write_omezarr
+from spora_db.images import write_ometiff, write_omezarr
 from spora_db.layout import image_folder, mask_folder
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from spora_db.images.base import Block, ImageHeader, ImageReader
 from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache_bytes
 from spora_db.images.chunk_codecs import register_codec
 from spora_db.images.formats import register_image_format
-from spora_db.images.opening import close_images, image_header, open_image
+from spora_db.images.opening import close_images, image_header, open_image, open_levels
 from spora_db.images.regions import Overlap, overlap, read_region
-from spora_db.images.write import write_ometiff, write_omezarr
+from spora_db.images.write import write_ometiff
+from spora_db.images.write_zarr import write_omezarr
 
 __all__ = [
     "Block",
@@ -19,6 +20,7 @@ __all__ = [
     "close_images",
     "image_header",
     "open_image",
+    "open_levels",
     "overlap",
     "read_region",
     "register_codec",

@@ -23,6 +23,15 @@ class OpensImages(Protocol):
         """Open an image."""
 
 
+class OpensLevels(Protocol):
+    """A class of readers that read a level of a pyramid as well, and say in ``levels`` how many there are."""
+
+    def __call__(
+        self, path: Path, *, missing_chunks: MissingChunks, channel_axis: ChannelAxis, level: int
+    ) -> ImageReader:
+        """Open a level of an image."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFormat:
     """How one kind of images is found and read.
@@ -39,6 +48,8 @@ class ImageFormat:
         What opens an image.
     header
         What reads its header alone, where that is quicker.
+    level
+        What opens a coarser level, where such images hold several.
     """
 
     called: str
@@ -46,12 +57,15 @@ class ImageFormat:
     reader: OpensImages
     marks: tuple[str, ...] = ()
     header: Callable[[Path], ImageHeader] | None = None
+    level: OpensLevels | None = None
 
     def holds(self, path: Path) -> bool:
         """Tell whether a path is of this format, by its name or by the files in it."""
         return path.name.lower().endswith(self.suffixes) or any((path / name).is_file() for name in self.marks)
 
 
+SLIDES = (".svs", ".ndpi", ".scn", ".qptiff", ".btf", ".tf8")
+"""What scanners and BigTIFF writers call files that are TIFF."""
 FORMATS = {
     "ome-zarr": ImageFormat(
         called="a folder .ome.zarr or .zarr",
@@ -59,9 +73,13 @@ FORMATS = {
         marks=("zarr.json", ".zgroup", ".zarray", ".zattrs"),
         reader=OmeZarrReader,
         header=zarr_header,
+        level=OmeZarrReader,
     ),
     "ome-tiff": ImageFormat(
-        called="a file .ome.tiff, .ome.tif, .tiff or .tif", suffixes=(".tif", ".tiff"), reader=OmeTiffReader
+        called=f"a file .ome.tiff, .ome.tif, .tiff or .tif, or a scanner's {', '.join(SLIDES)}",
+        suffixes=(".tif", ".tiff", *SLIDES),
+        reader=OmeTiffReader,
+        level=OmeTiffReader,
     ),
 }
 """Formats by name. Which of their suffixes a lake's images have stands in `IMAGE_SUFFIXES`."""

@@ -23,7 +23,7 @@ from spora_db.images.tiff_pages import PageTable
 class OmeTiffReader:
     """An OME-TIFF or plain TIFF image: tiles or strips, planar or interleaved, any codec that tifffile knows.
 
-    Pages are channels; a page of several samples (RGB) gives one channel per sample; of a pyramid, level 0 is read. A
+    Pages are channels; a page of several samples (RGB) gives one channel per sample; of a pyramid, `level` is read. A
     segment without bytes is an error; or the no-data value (``"zeros"``), as sparse files mean it; or white.
 
     Raises
@@ -34,18 +34,26 @@ class OmeTiffReader:
         It is no TIFF, is cut short or contradicts itself, or its image is not (C, H, W).
     """
 
-    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        missing_chunks: MissingChunks = "error",
+        channel_axis: ChannelAxis = "c",
+        level: int = 0,
+    ) -> None:
         self.path = path
         self._missing = missing_chunks
         self._owner = next(OWNERS)
         self._name = str(path)
-        self._layout: TiffLayout = read_layout(path, channel_axis=channel_axis)
+        self._layout: TiffLayout = read_layout(path, channel_axis=channel_axis, level=level)
         form = self._layout.format
         self.shape = self._layout.shape
         self.dtype: np.dtype[Any] = delivered(form.stored)
         self.chunks = (min(form.segment[0], self.shape[1]), min(form.segment[1], self.shape[2]))
         self.not_rgb = self._layout.not_rgb
         self.files = (path,)
+        self.levels = self._layout.levels
         self._white = white(self.dtype, path) if missing_chunks == "white" else None
 
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:

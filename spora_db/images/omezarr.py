@@ -24,6 +24,8 @@ WHOLE = b"all planes"
 class OmeZarrReader:
     """An OME-Zarr image of any axis order, Zarr v2 or v3, sharded or not, of any codec that zarr-python knows.
 
+    Of a pyramid, `level` is read.
+
     An absent chunk file is an error; or the fill value (``"zeros"``), as Zarr writers mean it that leave out empty
     chunks; or white, as absent chunks (in a shard, too) of a brightfield slide mean it.
 
@@ -35,11 +37,18 @@ class OmeZarrReader:
         Its metadata does not describe an image.
     """
 
-    def __init__(self, path: Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        missing_chunks: MissingChunks = "error",
+        channel_axis: ChannelAxis = "c",
+        level: int = 0,
+    ) -> None:
         self.path = path
         self._missing = missing_chunks
         self._owner = next(OWNERS)
-        self.layout: ZarrLayout = read_layout(path, channel_axis=channel_axis)
+        self.layout: ZarrLayout = read_layout(path, channel_axis=channel_axis, level=level)
         self.shape = self.layout.image_shape
         self._store = _store(self.layout, self._owner)
         self.dtype: np.dtype[Any] = self._store.dtype
@@ -49,6 +58,7 @@ class OmeZarrReader:
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
         self.not_rgb = "it holds bool" if self.layout.encoding.dtype.kind == "b" else None
         self.files = self.layout.files
+        self.levels = self.layout.levels
 
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
         """Decode a region inside the image, chunk by chunk; see :class:`spora_db.images.ImageReader`."""

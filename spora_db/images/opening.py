@@ -73,6 +73,43 @@ def open_image(
     return reader
 
 
+def open_levels(
+    path: str | Path, *, missing_chunks: MissingChunks = "error", channel_axis: ChannelAxis = "c"
+) -> tuple[ImageReader, ...]:
+    """Open an image in every resolution that its file holds, the finest first.
+
+    Parameters
+    ----------
+    path, missing_chunks, channel_axis
+        As for :func:`open_image`.
+
+    Raises
+    ------
+    ImageNotFoundError, FileFormatError, ArgumentError
+        As for :func:`open_image`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from spora_db.images import write_omezarr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write_omezarr(Path(folder) / "a.ome.zarr", np.zeros((3, 300, 400), np.uint8), mpp=0.5)
+    ...     [level.shape for level in open_levels(path)]
+    [(3, 300, 400)]
+    """
+    finest = open_image(path, missing_chunks=missing_chunks, channel_axis=channel_axis)
+    open_level = _format_of(finest.path)[1].level
+    count = getattr(finest, "levels", 1)
+    if open_level is None or count == 1:
+        return (finest,)
+    coarser = (
+        open_level(finest.path, missing_chunks=missing_chunks, channel_axis=channel_axis, level=level)
+        for level in range(1, count)
+    )
+    return (finest, *coarser)
+
+
 def image_header(path: str | Path) -> ImageHeader:
     """Return format, channel count, height, width and dtype of an image without decoding a pixel.
 

@@ -41,6 +41,8 @@ class TiffLayout:
         One table per page, each with the page's own format.
     not_rgb
         Why the image is no picture of red, green and blue, None where nothing says so.
+    levels
+        In how many resolutions the file holds it.
     """
 
     stamp: Stamp
@@ -48,10 +50,11 @@ class TiffLayout:
     format: PageFormat
     pages: tuple[PageTable, ...]
     not_rgb: str | None
+    levels: int
 
 
-def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> TiffLayout:
-    """Read where the image of a TIFF file lies, at full resolution.
+def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) -> TiffLayout:
+    """Read where the image of a TIFF file lies, at full resolution or at another level of its pyramid.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> TiffLayout:
     with telling(f"The image {path}", library="tifffile", broken=unreadable):
         try:
             with unforked:  # tifffile's pages share locks that a child must not inherit held
-                return _layout(path, current, channel_axis)
+                return _layout(path, current, channel_axis, level)
         except READER_FAILURES as error:
             if odd := odd_tag(path):
                 raise broken(path, odd, expected="the tags of a TIFF image") from error
@@ -88,7 +91,7 @@ class _PagesDiffer(FileFormatError):
     """Pages that were taken for one image are of several sizes or types."""
 
 
-def _layout(path: Path, current: Stamp, channel_axis: ChannelAxis) -> TiffLayout:
+def _layout(path: Path, current: Stamp, channel_axis: ChannelAxis, level: int) -> TiffLayout:
     """Turn tifffile's view of a file into tables; page by page where that view is not what the pages say."""
     import tifffile
 
@@ -98,12 +101,12 @@ def _layout(path: Path, current: Stamp, channel_axis: ChannelAxis) -> TiffLayout
         uniform = found is not None and len(found) == 1 and found[0].kind == "uniform"
         if found is not None:
             try:
-                return _image(path, tiff, found, xml=xml, current=current, channel_axis=channel_axis)
+                return _image(path, tiff, found, xml=xml, current=current, channel_axis=channel_axis, level=level)
             except _PagesDiffer:
                 if not uniform:
                     raise
     with tifffile.TiffFile(path, _multifile=False, **PAGES_ONLY) as tiff:
-        return _image(path, tiff, pictures(tiff), xml=xml, current=current, channel_axis=channel_axis)
+        return _image(path, tiff, pictures(tiff), xml=xml, current=current, channel_axis=channel_axis, level=level)
 
 
 def _pictures(tiff: "TiffFile") -> list[TiffPicture] | None:
@@ -122,13 +125,15 @@ def _image(
     xml: str | None,
     current: Stamp,
     channel_axis: ChannelAxis,
+    level: int,
 ) -> TiffLayout:
     """Return the layout of the picture that is the image of the file."""
-    picture = choose(path, found)
+    finest = choose(path, found)
+    picture = finest.at(level)
     if picture.series[0].transform is not None:
         found_ = f"its pixels need a conversion ({picture.kind})"
         raise broken(path, found_, expected="plain pixels", remedy="Convert it.")
-    if picture.kind == "ome":
+    if picture.kind == "ome" and not level:
         check_all_listed(path, tiff, picture)
     formats = Formats(path, tiff)
     form = formats.of(picture.key)
@@ -140,7 +145,7 @@ def _image(
     else:
         tables = [formats.table(page, number) for number, page in enumerate(picture.pages())]
         _check_alike(path, tables)
-    if xml is not None and picture.kind != "ome" and (said := described(xml)):
+    if xml is not None and not level and picture.kind != "ome" and (said := described(xml)):
         tables = as_described(path, said, picture, tables, channel_axis=channel_axis)
     _check_complete(path, tables, current)
     formats.check_all_read()
@@ -151,6 +156,7 @@ def _image(
         format=form,
         pages=tuple(tables),
         not_rgb=_not_rgb(tables),
+        levels=finest.levels,
     )
 
 

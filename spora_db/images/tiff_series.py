@@ -66,6 +66,18 @@ class TiffPicture:
         """How many pages there are."""
         return sum(len(series) for series in self.series)
 
+    @property
+    def levels(self) -> int:
+        """In how many resolutions the file holds it."""
+        return len(self.series[0].levels) if len(self.series) == 1 else 1
+
+    def at(self, level: int) -> "TiffPicture":
+        """Return the picture at a level of its pyramid, 0 being itself."""
+        if not level:
+            return self
+        series = self.series[0].levels[level]
+        return TiffPicture(series=(series,), axes=series.axes, shape=series.shape)
+
     def pages(self) -> list[Any]:
         """Return its pages and frames in the order of the file, None for one that is not in the file."""
         listed = [page for series in self.series for page in series]

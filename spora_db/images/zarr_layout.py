@@ -16,7 +16,7 @@ from spora_db.images.files import broken, describe
 from spora_db.images.pixels import deliver
 from spora_db.images.zarr_encoding import Encoding, read_v2, read_v3
 from spora_db.images.zarr_json import load_json, sizes
-from spora_db.images.zarr_multiscales import dimension_names, multiscale
+from spora_db.images.zarr_multiscales import dimension_names, level_count, multiscale
 from spora_db.images.zarr_roots import attributes_of, image_group
 
 CHUNK_LIMIT = 4 * 2**30
@@ -40,6 +40,8 @@ class ZarrLayout:
         Chunk shapes, file names and codecs.
     files
         The metadata files this was read from.
+    levels
+        In how many resolutions the store holds the image.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class ZarrLayout:
     axes: Axes
     encoding: Encoding
     files: tuple[Path, ...]
+    levels: int = 1
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -75,8 +78,8 @@ class ZarrLayout:
         return deliver(np.asarray(self.encoding.fill))
 
 
-def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
-    """Read the metadata of the OME-Zarr store at ``path``: its first multiscale image at full resolution.
+def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) -> ZarrLayout:
+    """Read the metadata of the OME-Zarr store at ``path``: its first multiscale image at full resolution, or a `level`.
 
     Raises
     ------
@@ -94,13 +97,14 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
     if found is None:
         raise broken(path, f"it has no metadata file ({_listing(path)})", expected="zarr.json, or .zgroup and .zattrs")
     attributes, files = found
-    inner, names = "", None
+    inner, names, levels = "", None, 1
     if not _is_array(files[0]):
         image = image_group(path, attributes)
         if image:
             attributes, more = attributes_of(path / image) or ({}, ())
             files += more
-        inner, names = multiscale(path / image, attributes)
+        levels = level_count(attributes)
+        inner, names = multiscale(path / image, attributes, level=level)
         inner = str(PurePosixPath(image, inner))
     folder = path / inner if inner else path
     document = next((folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()), None)
@@ -111,7 +115,8 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
         )
     metadata = load_json(document)
     shape = sizes(metadata, "shape", document)
-    _check_written(attributes, shape, document)
+    if not level:
+        _check_written(attributes, shape, document)
     if names is None:
         names = dimension_names(metadata) or tuple(default_names(len(shape), path))
     axes = place_axes(names, shape, path, channel_axis=channel_axis)
@@ -129,7 +134,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c") -> ZarrLayout:
             expected=f"at most {CHUNK_LIMIT:,}",
             remedy="Write it again in smaller chunks.",
         )
-    return ZarrLayout(folder=folder, shape=shape, axes=axes, encoding=encoding, files=(*files, document))
+    return ZarrLayout(folder=folder, shape=shape, axes=axes, encoding=encoding, files=(*files, document), levels=levels)
 
 
 def _check_written(attributes: Mapping[str, Any], shape: tuple[int, ...], document: Path) -> None:

@@ -9,16 +9,29 @@ from spora_db.images.files import broken
 from spora_db.images.zarr_roots import ome_of
 
 
-def multiscale(path: Path, attributes: Mapping[str, Any]) -> tuple[str, tuple[str, ...] | None]:
-    """Return the array's path in its group and its axis names; array ``0`` without names where nothing is said."""
+def level_count(attributes: Mapping[str, Any]) -> int:
+    """Return in how many resolutions a group holds its image.
+
+    Examples
+    --------
+    >>> level_count({"multiscales": [{"datasets": [{"path": "0"}, {"path": "1"}]}]}), level_count({})
+    (2, 1)
+    """
+    datasets = _first(ome_of(attributes).get("multiscales")).get("datasets")
+    return len(datasets) if isinstance(datasets, list) and datasets else 1
+
+
+def multiscale(path: Path, attributes: Mapping[str, Any], *, level: int = 0) -> tuple[str, tuple[str, ...] | None]:
+    """Return the path of a level's array and its axis names; ``0`` without names where nothing is said."""
     multiscales = ome_of(attributes).get("multiscales")
     if multiscales is None:
         return "0", None
     first = _first(multiscales)
-    inner = _first(first.get("datasets")).get("path")
+    datasets = first.get("datasets")
+    inner = _first(datasets[level:] if isinstance(datasets, list) else None).get("path")
     if inner is None:
-        raise broken(path, "its multiscales metadata is incomplete", expected="multiscales[0].datasets[0].path")
-    _check_finest(path, first.get("datasets"))
+        raise broken(path, "its multiscales metadata is incomplete", expected=f"multiscales[0].datasets[{level}].path")
+    _check_finest(path, datasets)
     named = first.get("axes")
     if named is None and str(first.get("version")) in ("0.1", "0.2"):
         named = list("tczyx")  # these versions fix the axes and do not write them

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.history import record
-from spora_db.images import open_image
+from spora_db.images import open_image, write_omezarr
 from spora_db.images.cache import DEFAULT_BYTES, set_cache_bytes
-from spora_db.images.write import write_omezarr
 from spora_db.standardization.specs import parse_spec
 from spora_db.statistics.tissue import tissue_statistics
 
