@@ -67,11 +67,11 @@ USES = {
         pixels = read_region(open_image(path))
         shutil.rmtree(path)
         path = write_ometiff(path.with_name("alpha_0000.ome.tiff"), pixels, mpp=1.0)
-        path = path.rename(path.with_name("alpha_0000.ome.btf"))
+        path = path.rename(path.with_name("alpha_0000.gtiff"))
         np.testing.assert_array_equal(read_region(open_image(path)), pixels)
         query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1).where("tissue_id = 'alpha_0000'")
         formats = Catalog(lake).sql("SELECT format FROM images WHERE tissue_id = 'alpha_0000' AND modality = 'imc'")
-        assert formats.fetchall() == [("ome-bigtiff",)]
+        assert formats.fetchall() == [("geotiff",)]
         assert query.to_torch()[0]["image"].shape == (5, 32, 32)
     """,
     "A codec": """
