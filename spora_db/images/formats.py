@@ -76,7 +76,7 @@ FORMATS = {
         level=OmeZarrReader,
     ),
     "ome-tiff": ImageFormat(
-        called=f"a file .ome.tiff, .ome.tif, .tiff or .tif, or a scanner's {', '.join(SLIDES)}",
+        called=f"a file {', '.join(SLIDES)}, .ome.tiff, .ome.tif, .tiff or .tif",
         suffixes=(".tif", ".tiff", *SLIDES),
         reader=OmeTiffReader,
         level=OmeTiffReader,
