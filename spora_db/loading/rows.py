@@ -13,6 +13,7 @@ from spora_db.errors import QueryError, SporaError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.loading.beside import beside, number
 from spora_db.loading.drawn import Drawn
+from spora_db.loading.indexing import row_number
 from spora_db.loading.labels import class_counts, class_weights, label_fields, targets
 from spora_db.loading.memory import Memory, batch_memory
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
@@ -133,7 +134,7 @@ class PlanRows(Dataset[Sample]):
         Parameters
         ----------
         position
-            Row of the plan; negative ones count from the end.
+            Row of the plan, a whole number of Python, numpy or torch; negative ones count from the end.
 
         Returns
         -------
@@ -147,6 +148,13 @@ class PlanRows(Dataset[Sample]):
             ``standardize_on="device"``, ``image`` has the file's type, and ``statistics`` and ``method`` say what
             `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality. Then
             `transform` has its turn.
+
+        Raises
+        ------
+        IndexError
+            If there is no such row.
+        ArgumentError
+            If it is no number of one row, such as a slice; the message says how several are written.
         """
         if self.transform is not None and get_worker_info() is not None:
             self.transform.check([position])
@@ -159,10 +167,7 @@ class PlanRows(Dataset[Sample]):
         return self._samples(positions)
 
     def _samples(self, positions: Sequence[int]) -> list[Sample]:
-        for position in positions:
-            if not -len(self) <= position < len(self):
-                raise IndexError(f"position {position} is out of range for {len(self)} rows")
-        rows = np.asarray(positions, np.int64) % len(self)
+        rows = np.array([row_number(position, len(self)) for position in positions], np.int64)
         memory = self._memory(rows)
         numbers = [
             own.at(row) if isinstance(own, Drawn) else row for own, row in zip(positions, rows.tolist(), strict=True)
