@@ -51,10 +51,20 @@ class SampleTransform:
         return self.handed != "sample"
 
     def __call__(self, sample: Any, rng: np.random.Generator | None) -> Any:  # noqa: ANN401 - whatever it makes
-        """Return what the function makes of a sample."""
+        """Return what the function makes of a sample, as `as_sample` has it.
+
+        Raises
+        ------
+        ArgumentError
+            If it makes nothing.
+        """
         if self.handed == "sample":
-            return self.function(sample)
-        return self.function(sample, rng) if self.handed == "position" else self.function(sample, rng=rng)
+            found = self.function(sample)
+        else:
+            found = self.function(sample, rng) if self.handed == "position" else self.function(sample, rng=rng)
+        if found is None:
+            raise ArgumentError(f"transform={_name(self.function)} returned None. Return the sample.")
+        return as_sample(found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the function.
@@ -67,6 +77,8 @@ class SampleTransform:
         if context.get_spawning_popen() is not None:
             try:
                 reduction.ForkingPickler.dumps(self.function)
+            except ArgumentError:  # of a transform within it
+                raise
             except Exception as error:
                 raise ArgumentError(
                     f"transform={_name(self.function)} cannot be sent to a worker process that is spawned: "
@@ -109,10 +121,7 @@ class SampleTransform:
         place = row if isinstance(row, Drawn) else Drawn(row, seed=0, epoch=0, position=row)
         made = {"seed": place.seed, "epoch": place.epoch, "position": place.position}
         try:
-            found = self(sample, generator(**made) if self.takes_rng else None)
-            if found is None:
-                raise ArgumentError(f"transform={_name(self.function)} returned None. Return the sample.")
-            return as_sample(found)
+            return self(sample, generator(**made) if self.takes_rng else None)
         except Exception as error:
             drawn = "".join(f", {name} {value}" for name, value in made.items()) if self.takes_rng else ""
             error.add_note(
@@ -131,20 +140,23 @@ def as_sample(value: Any) -> Any:  # noqa: ANN401 - whatever a function makes
     >>> as_sample((1, 2))
     (1, 2)
     """
-    if type(value) not in (dict, Sample):
+    if not _is_dict(value):
         return value
-    if "image" in value or any(isinstance(part, Sample) for part in value.values()):
+    if "image" in value:
         return Sample({name: _tensors(part) for name, part in value.items()})
+    if any(_is_dict(part) and "image" in part for part in value.values()):
+        return Sample({name: as_sample(part) for name, part in value.items()})
     return value
+
+
+def _is_dict(value: object) -> bool:
+    return type(value) in (dict, Sample)  # what others made of dict keeps its class
 
 
 def _tensors(value: Any) -> Any:  # noqa: ANN401 - whatever a sample holds
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return torch.from_numpy(np.require(value, requirements=["C", "W"]))
-    if type(value) is dict or isinstance(value, Sample):
-        kind = type(value)
-        return kind({name: _tensors(part) for name, part in value.items()})
-    return value
+    return {name: _tensors(part) for name, part in value.items()} if type(value) is dict else value
 
 
 def _handed(function: Any) -> Literal["sample", "position", "name"]:  # noqa: ANN401
