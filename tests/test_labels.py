@@ -17,7 +17,7 @@ from spora_db import SporaQuery, TileSampler, collate_list, collate_packed, coll
 from spora_db.errors import ArgumentError, SporaError, TableError, UnknownNameError
 from spora_db.lock.json_values import from_json, to_json
 from spora_db.selection import Label, Selection
-from spora_db.selection.label_arguments import SAMPLE_FIELDS
+from spora_db.selection.label import SAMPLE_FIELDS
 
 TEXTS = ['it\'s "odd"', "β-zelle", "NaN", "null", "10", "2", " ", 'it\'s "odd"', "z", "a, b", "%s", "\\N"]
 """One per tissue, of six in each cohort; the third tissue of alpha and the last one of beta have none besides."""
@@ -36,6 +36,7 @@ def extend(frame: pd.DataFrame, cohort: int) -> pd.DataFrame:
     frame["price"] = [Decimal(f"{i}.25") for i in at]
     frame["half"] = at + 0.5
     frame["large"] = np.where(at == 1, 1e39, 1.0)
+    frame["stamp"] = 2**24 + at
     frame["born"] = pd.Timestamp("1950-03-04").date()
     frame["nodes"] = [[1, 2]] * len(frame)
     frame["image"] = "red"
@@ -216,18 +217,14 @@ def test_labels_stand_in_the_sample_of_every_modality(lake, tissues, missing):
 def test_a_missing_label_is_an_error_that_counts_rows_and_names_the_choices(query, tissues, column, options):
     everything = query.plan()
     rows = [i for i, value in enumerate(values(tissues, everything, column)) if value is None]
-    for given in ({}, {"missing": "error"}):
-        asked = query.label(column, **options, **given)
-        with pytest.raises(TableError) as caught:
-            asked.to_torch()
-        words = [
-            f"{len(rows)} of {len(everything)} rows",
-            str(dict(everything.identity(rows[0]))),
-            f"label({column!r})",
-        ]
-        words += ["'drop'", "-1", "'error'"]
-        assert all(word in str(caught.value) for word in words), str(caught.value)
-        assert asked.count() == len(everything)
+    asked = query.label(column, **options)
+    assert asked == query.label(column, **options, missing="error")
+    with pytest.raises(TableError) as caught:
+        asked.to_torch()
+    words = [f"{len(rows)} of {len(everything)} rows", str(dict(everything.identity(rows[0]))), f"label({column!r})"]
+    words += ["'drop'", "-1", "'error'"]
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert asked.count() == len(everything)
 
 
 @pytest.mark.parametrize("column", ["gap", "flag_gap", "grade", "nothing", "odd"])
@@ -303,6 +300,8 @@ def test_a_value_that_is_none_of_the_classes_is_an_error(query, tissues, column,
         ("half", {"label_type": "classification"}, TableError, ["'half'", "0.5"]),
         ("price", {"label_type": "classification"}, TableError, ["'price'", "0.25"]),
         ("large", {}, TableError, ["'large'", "18 of 108 rows", "1e+39", "alpha_0001"]),
+        ("stamp", {}, TableError, ["'stamp'", "54 of 108 rows", "16777217", "alpha_0001"]),
+        ("nothing", {"missing": -1}, TableError, ["'nothing'", "no classes"]),
         ("large", {"label_type": "classification"}, TableError, ["'large'", "1e+39"]),
         ("odd", {"classes": [1, 2]}, ArgumentError, ["'odd'", "texts", "1, 2"]),
         ("whole", {"classes": ["1", "2"]}, ArgumentError, ["'whole'", "numbers", "'1', '2'"]),
@@ -363,6 +362,8 @@ def test_arguments_of_other_libraries_are_plain_values():
 def test_labels_add_up_and_replace_those_of_their_name(query):
     asked = query.label("gap").label("age").label("gap", missing="drop")
     assert [(label.key, label.missing) for label in asked.selection.labels] == [("gap", "drop"), ("age", "error")]
+    with pytest.raises(ArgumentError, match="the label of column 'age'"):
+        asked.label("odd", name="age")
     two = query.label("whole").label("whole", name="stage", label_type="classification").to_torch()[50]
     assert (two["whole"].dtype, two["stage"].dtype) == (torch.float32, torch.int64)
 
@@ -405,6 +406,13 @@ def test_identity_and_split_can_be_labels(query, tissues):
     divided = query.split(by="tissue", fractions={"learn": 0.5, "hold": 0.5}, replace=True).label("split")
     assert divided.to_torch().classes == {"split": ("hold", "learn")}
     assert set(decoded(divided.split("learn").to_torch(), "split")) == {"learn"}
+
+
+def test_no_selected_column_takes_the_place_of_what_samples_have(query):
+    asked = query.select("image", "row", "tissue_id")
+    assert set(asked.df()["image"]) == {"red"}
+    with pytest.raises(ArgumentError, match=r"select\('image'\)"):
+        asked.to_torch()
 
 
 def test_no_label_can_be_called_as_what_samples_have(lake):

@@ -5,8 +5,29 @@ from typing import Any
 
 import torch
 
+from spora_db.errors import ArgumentError
 from spora_db.plan import Plan
 from spora_db.samples.image_plan import ImagePlan
+from spora_db.selection.label import SAMPLE_FIELDS
+
+PLACE = frozenset(("dataset", "modality", "mpp", "tissue_id", "tile_id", "cell_id", "row", "col"))
+"""Fields of a sample that a query may select by their names: they say the same."""
+
+
+def check_columns(plan: Plan) -> None:
+    """Refuse columns of cohorts that would take the place of what samples have by the same name.
+
+    Raises
+    ------
+    ArgumentError
+        For such a column.
+    """
+    for name in plan.columns.column_names:
+        if name in SAMPLE_FIELDS - PLACE:
+            raise ArgumentError(
+                f"select({name!r}): samples have a field {name!r} of their own. Give the column another name in SQL "
+                "and ask with SporaQuery.from_sql, or leave it to df() and to_arrow()."
+            )
 
 
 def number(plan: Plan, position: int) -> dict[str, int]:

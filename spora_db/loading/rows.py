@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, get_worker_info
 from spora_db.arrays import Int64
 from spora_db.errors import QueryError, SporaError, unknown
 from spora_db.images.base import MissingChunks
-from spora_db.loading.beside import beside, number
+from spora_db.loading.beside import beside, check_columns, number
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.indexing import row_number
 from spora_db.loading.labels import class_counts, class_weights, label_fields, targets
@@ -56,6 +56,7 @@ class PlanRows(Dataset[Sample]):
         if standardize_on == "device":
             check_device_formula(plan)
         self.transform = None if transform is None else SampleTransform(transform)
+        check_columns(plan)
         self._handle = PlanHandle(plan)
         self.missing_chunks: MissingChunks = missing_chunks
         self.standardize_on: Literal["cpu", "device"] = standardize_on

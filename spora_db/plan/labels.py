@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
-from spora_db.arrays import Float32, Int32, Int64
+from spora_db.arrays import Float32, Float64, Int32, Int64
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, SporaError, TableError, counted
 from spora_db.plan.label_parts import PlanLabels
@@ -21,6 +21,7 @@ CHOICES = (
     "-1 (numbers: NaN), missing='error', as without it, is this error."
 )
 SHOWN = 10
+_EXACT = 2.0**53  # whole numbers up to here are the same as float64
 
 
 def choose_labels(plan: Plan, columns: pa.Table, resolved: Resolved, catalog: Catalog) -> PlanLabels | None:
@@ -45,7 +46,12 @@ def choose_labels(plan: Plan, columns: pa.Table, resolved: Resolved, catalog: Ca
             classes.append(None)
         else:
             known = _values(column, label)
+            _check_missing(known, label, plan)
             own = label.classes if label.classes is not None else _classes(known, label, resolved, catalog)
+            if len(plan) and not own:
+                raise TableError(
+                    f"label({label.column!r}): no row of the lake has a value there, so it has no classes."
+                )
             values.append(_codes(known, own, label, plan))
             classes.append(own)
     return PlanLabels(names=tuple(label.key for label in labels), values=tuple(values), classes=tuple(classes))
@@ -113,7 +119,6 @@ def _classes(values: pa.Array, label: Label, resolved: Resolved, catalog: Catalo
 
 def _codes(values: pa.Array, classes: tuple[ClassName, ...], label: Label, plan: Plan) -> Int32:
     """Return the position of every value in the classes, -1 where there is no label."""
-    _check_missing(values, label, plan)
     codes = pc.index_in(values, value_set=pa.array(list(classes), values.type))
     strange = pc.and_(values.is_valid(), codes.is_null())
     if pc.any(strange).as_py():
@@ -136,12 +141,16 @@ def _numbers(column: pa.ChunkedArray, label: Label, plan: Plan) -> Float32:
     values = values.cast(pa.float64(), safe=False)
     values = _null_where(pc.is_nan(values), values)
     _check_missing(values, label, plan)
+    exact: Float64 = values.fill_null(np.nan).to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
-        found: Float32 = values.fill_null(np.nan).to_numpy(zero_copy_only=False).astype(np.float32)
-    rows = np.flatnonzero(np.isinf(found))
-    if len(rows):
-        what = f"have a value that float32 does not hold, such as {values[int(rows[0])].as_py()}"
-        raise _refused(label, plan, rows, what, "Correct the column, or leave these rows out with .where(...).")
+        found: Float32 = exact.astype(np.float32)
+    lost = np.isinf(found)
+    if pa.types.is_integer(column.type):  # ids and dates that float32 rounds would become one another
+        lost |= (found != exact) & ~np.isnan(found) | (np.abs(exact) > _EXACT)
+    if len(rows := np.flatnonzero(lost)):
+        what = f"have a number that float32 does not hold, such as {column[int(rows[0])].as_py()}"
+        remedy = "Correct or scale the column, make it classes, or leave these rows out with .where(...)."
+        raise _refused(label, plan, rows, what, remedy)
     found[np.isnan(found)] = np.nan  # of the same bits, which the plan's hash is made of
     return found
 

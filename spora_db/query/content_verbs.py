@@ -1,4 +1,4 @@
-"""Verbs that choose what a row brings along: channels, standardization, labels, masks and cells."""
+"""Verbs that choose what a row brings along: channels, standardization, masks and cells."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self
@@ -14,9 +14,6 @@ from spora_db.selection import (
     CellSource,
     ChannelChoice,
     ChannelKind,
-    ClassName,
-    LabelType,
-    MissingLabel,
     StandardizationChoice,
     StatsLevel,
 )
@@ -31,7 +28,6 @@ from spora_db.selection.arguments import (
     wrong,
 )
 from spora_db.selection.cells import checked_source
-from spora_db.selection.label_arguments import added, checked_labels
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.specs import parse_spec
 
@@ -168,56 +164,6 @@ class ContentVerbs(Question):
                 missing_statistics=checked_choice(missing, options=MISSING_STATISTICS, kind="choice of missing="),
             )
         )
-
-    def label(
-        self,
-        *columns: str,
-        classes: Sequence[ClassName] | None = None,
-        missing: MissingLabel = "error",
-        label_type: LabelType | None = None,
-        name: str | None = None,
-    ) -> Self:
-        """Deliver columns as labels: tensors in every sample and batch, under the columns' names; several calls add up.
-
-        Texts and truth values are classes: int64 codes by the sorted values that the whole lake has, so that train,
-        validation and test agree on every machine, whatever is selected (of truth values, False is 0).
-        ``dataset.classes`` tells them; a lock keeps them. Numbers are float32, whole numbers too, unless `label_type`
-        or `classes` says otherwise. `df` and `sql` show the values, under the column's name.
-
-        Parameters
-        ----------
-        *columns
-            Columns that `where` and `select` may name. A column that is selected too comes as its label only.
-        classes
-            The classes of one column, in the order of their codes; a selected row with another value is an error. Rows
-            of `from_sql` and `from_arrow` need them for columns that the lake does not have. Another lake, or one
-            dataset's folder asked by itself, may have other classes: give it those of the training set.
-        missing
-            What becomes of rows without a label (NULL, NaN, and an empty text unless `classes` has it): an error that
-            counts them, they are left out (``"drop"``), or they get code -1, of numbers NaN (``-1``, for
-            ``CrossEntropyLoss(ignore_index=-1)``).
-        label_type
-            ``"classification"`` makes classes of whole numbers, ``"regression"`` 0.0 and 1.0 of truth values.
-        name
-            What samples call the one column, such as ``"labels"``; a label replaces an earlier one of its name.
-
-        Raises
-        ------
-        ArgumentError
-            If samples have a field of the name, such as ``"dataset"``, or arguments contradict each other.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0).label("cancer_type", missing="drop")
-        >>> train, test = query.split("train").to_torch(), query.split("test").to_torch()  # doctest: +SKIP
-        >>> train.classes == test.classes  # doctest: +SKIP
-        True
-        >>> loss = torch.nn.CrossEntropyLoss(weight=train.class_weights())  # doctest: +SKIP
-        >>> loader = train.loader(balance_by="cancer_type")  # doctest: +SKIP
-        """
-        labels = checked_labels(columns, classes=classes, missing=missing, label_type=label_type, name=name)
-        return self._with(labels=added(self.selection.labels, labels))
 
     def with_masks(self, *kinds: str) -> Self:
         """Deliver masks with every sample: the same region as its image, zero beyond the image's edge.

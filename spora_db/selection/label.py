@@ -8,6 +8,12 @@ from spora_db.selection.brief import Brief
 MissingLabel = Literal["error", "drop", -1]
 LabelType = Literal["classification", "regression"]
 ClassName = str | int | bool
+SAMPLE_FIELDS = frozenset((
+    "image", "channel_names", "uniprot_ids", "marker_index", "dataset", "tissue_id", "modality", "mpp", "tile_id",
+    "cell_id", "row", "col", "spec", "masks", "cells", "statistics", "method", "substituted_for", "presence",
+    "cu_seqlens", "max_seqlen", "sample_index",
+))  # fmt: skip
+"""What samples and batches have of their own, by name: no label can be called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

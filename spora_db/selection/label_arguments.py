@@ -8,13 +8,7 @@ import numpy as np
 from spora_db.errors import ArgumentError, unknown
 from spora_db.selection import ClassName, Label, LabelType, MissingLabel
 from spora_db.selection.arguments import checked_choice, checked_each, checked_text, own_number, own_text, wrong
-
-SAMPLE_FIELDS = frozenset((
-    "image", "channel_names", "uniprot_ids", "marker_index", "dataset", "tissue_id", "modality", "mpp", "tile_id",
-    "cell_id", "row", "col", "spec", "masks", "cells", "statistics", "method", "substituted_for", "presence",
-    "cu_seqlens", "max_seqlen", "sample_index",
-))  # fmt: skip
-"""What samples and batches have of their own, by name: no label can be called so."""
+from spora_db.selection.label import SAMPLE_FIELDS
 
 
 def checked_labels(
@@ -74,14 +68,27 @@ def checked_labels(
 
 
 def added(labels: tuple[Label, ...], further: tuple[Label, ...]) -> tuple[Label, ...]:
-    """Return labels with further ones, which replace those of the same name.
+    """Return labels with further ones, which replace those of the same name and column.
+
+    Raises
+    ------
+    ArgumentError
+        If a name is that of another column's label.
 
     Examples
     --------
     >>> added((Label(column="age"), Label(column="grade")), (Label(column="age", missing="drop"),))
     (Label(column='age', missing='drop'), Label(column='grade'))
     """
-    return tuple({label.key: label for label in (*labels, *further)}.values())
+    found = {label.key: label for label in labels}
+    for label in further:
+        if label.column != found.setdefault(label.key, label).column:
+            other = found[label.key].column
+            raise ArgumentError(
+                f"label({label.column!r}): {label.key!r} is the label of column {other!r}. Choose another name."
+            )
+        found[label.key] = label
+    return tuple(found.values())
 
 
 def _missing(value: object) -> MissingLabel:
