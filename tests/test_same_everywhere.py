@@ -27,6 +27,7 @@ MAKE = f"""
 import hashlib, json, sys
 from pathlib import Path
 import numpy as np
+import torch
 from spora_db import SporaQuery
 from spora_db.demo import demo_lake, write_demo_lake
 from spora_db.kernels.logarithms import log, log1p
@@ -43,6 +44,9 @@ for spec in ("{LOG_SPEC}", "identity"):
     sampler = TileSampler(dataset, weights=np.arange(1.0, len(dataset) + 1), replacement=False)
     found[spec] = [dataset.plan.hash, dataset.plan.rows_hash, list(dataset.loader(2, seed=0).tiles), list(sampler)]
     found[spec] += [hashlib.sha256(dataset[i]["image"].numpy().tobytes()).hexdigest() for i in range(len(dataset))]
+for dtype in ("float16", "bfloat16"):
+    image = query.channels(kind="uniprot_filtered").standardize("{LOG_SPEC}").to_torch(dtype=dtype)[0]["image"]
+    found[dtype] = hashlib.sha256(image.view(torch.int16).numpy().tobytes()).hexdigest()
 x = np.random.default_rng(0).random(10_000)
 found["logarithms"] = hashlib.sha256(log(x).tobytes() + log1p(1e4 * x - 0.9).tobytes()).hexdigest()
 json.dump(found, sys.stdout)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32
 from spora_db.errors import ArgumentError, unknown
+from spora_db.standardization import filters
 from spora_db.standardization.methods import RGB_PRESETS
 
 BRIGHTNESS = 0.10  # mean level of a channel; six of them add up to a picture that is neither dark nor washed out
@@ -111,10 +112,8 @@ def composite(
 
 
 def as_array(image: npt.ArrayLike) -> AnyArray:
-    """Return an image of shape (C, H, W), numpy or torch, as a numpy array of its own dtype."""
-    if hasattr(image, "detach"):
-        image = image.detach().cpu()
-    array = np.asarray(image)
+    """Return an image of shape (C, H, W), numpy or torch, as a numpy array of its own dtype, bfloat16 as float32."""
+    array = filters.as_array(image)
     if array.ndim != 3:
         raise ArgumentError(f"An image of shape {array.shape} cannot be drawn; expected (C, H, W).")
     return array

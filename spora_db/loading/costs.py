@@ -43,9 +43,10 @@ class ImageKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What some rows cost: bytes of pixels decoded and delivered (in the file's type), and bytes read from disk."""
+    """What some rows cost: pixels, their bytes decoded and delivered (in the file's type), and bytes read from disk."""
 
     rows: int
+    pixels: int
     decoded: int
     delivered: int
     stored: int
@@ -78,7 +79,7 @@ class CostModel:
 
     def follow(self, streams: Iterable[Iterable[int]], *, cache_bytes: int) -> Cost:
         """Return what processes decode that read one stream of rows each and keep `cache_bytes` of decoded chunks."""
-        rows, decoded, delivered, stored = 0, 0, 0, 0.0
+        rows, pixels, decoded, delivered, stored = 0, 0, 0, 0, 0.0
         tile, offsets = self.plan.tile_size, self.plan.channels.offsets
         for stream in streams:
             cache: OrderedDict[Chunk, int] = OrderedDict()
@@ -88,7 +89,8 @@ class CostModel:
                 for image, kind, chunk in self._touched(row):
                     channels = int(offsets[image + 1] - offsets[image])
                     size = round(channels * kind.chunk_bytes)
-                    delivered += 0 if chunk else channels * tile**2 * kind.itemsize
+                    asked = 0 if chunk else channels * tile**2
+                    pixels, delivered = pixels + asked, delivered + asked * kind.itemsize
                     key = (image, *chunk)
                     if chunk and key in cache:
                         cache.move_to_end(key)
@@ -99,7 +101,7 @@ class CostModel:
                         held += size
                         while held > cache_bytes:
                             held -= cache.popitem(last=False)[1]
-        return Cost(rows=rows, decoded=decoded, delivered=delivered, stored=int(stored))
+        return Cost(rows=rows, pixels=pixels, decoded=decoded, delivered=delivered, stored=int(stored))
 
     def _touched(self, row: int) -> Iterator[tuple[int, ImageKind, tuple[int, ...]]]:
         """Yield each image of a row once with an empty tuple, then each of the chunks that its tile touches."""

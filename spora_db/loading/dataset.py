@@ -47,11 +47,16 @@ class PlanDataset(PlanRows):
         0, epoch 0, position 5. Arrays in the dict that it returns become tensors. What is not such a dict, as ``(x,
         y)``, needs a `collate` that takes it. Its errors name the row, and never count as unreadable. See
         `spora_db.transforms`.
+    dtype
+        The type of the images: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, to which the float32 result is
+        rounded, to nearest, ties to even; a torch dtype of that name will do. It moves no row of the order.
 
     Raises
     ------
     QueryError
         If the plan has no rows.
+    UnknownNameError
+        For another type, and other choices that do not exist.
     ArgumentError
         If the vocabulary lacks an accession of a selected channel, ``"device"`` cannot compute the spec, or the
         signature of `transform` does not tell whether it takes an rng.

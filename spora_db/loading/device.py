@@ -7,6 +7,9 @@ import torch
 
 from spora_db.errors import ArgumentError
 
+OWN = ("statistics", "method", "dtype")
+"""What samples of raw pixels have for `standardize_batch` alone."""
+
 T = TypeVar("T")
 AnyBatch = TypeVar("AnyBatch", dict[str, Any], list[dict[str, Any]])
 
@@ -14,7 +17,8 @@ AnyBatch = TypeVar("AnyBatch", dict[str, Any], list[dict[str, Any]])
 def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     """Move a batch of raw pixels to a device and standardize it there.
 
-    The values are those of the CPU path to 1e-5; what crosses the bus is the file's own type (uint8, uint16, float32).
+    The values are those of the CPU path to 1e-5, computed in float32 and rounded once, to the dataset's dtype; what
+    crosses the bus is the file's own type (uint8, uint16, float32).
 
     Parameters
     ----------
@@ -27,7 +31,8 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     Returns
     -------
     dict or list
-        The batch with ``image`` as float32, without ``statistics`` and ``method``; all tensors on the device.
+        The batch with ``image`` in the dtype that `to_torch` was given (float32 in a batch of several, or of none),
+        without ``statistics``, ``method`` and ``dtype``; all tensors on the device.
 
     Raises
     ------
@@ -40,6 +45,7 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     ...     "image": torch.tensor([[[0, 4, 9]]], dtype=torch.uint8),
     ...     "statistics": torch.tensor([[0.0, 8.0, 0.125, -0.5]]),
     ...     "method": "quantile_clipping",
+    ...     "dtype": "float16",
     ... }
     >>> standardize_batch(sample, "cpu")["image"].tolist()
     [[[-0.5, 0.0, 0.5]]]
@@ -58,14 +64,21 @@ def _standardized(batch: Mapping[str, Any], device: torch.device) -> dict[str, A
         }
     if "statistics" not in batch:
         raise ArgumentError("The batch has no statistics. Make its dataset with .to_torch(standardize_on='device').")
-    moved = {name: _moved(value, device) for name, value in batch.items() if name not in ("statistics", "method")}
-    methods = [batch["method"]] if isinstance(batch["method"], str) else list(batch["method"])
+    moved = {name: _moved(value, device) for name, value in batch.items() if name not in OWN}
+    methods, dtypes = _texts(batch["method"]), set(_texts(batch.get("dtype", "float32")))
     image, statistics = moved["image"], _moved(batch["statistics"], device)
     if len(set(methods)) == 1:
         moved["image"] = apply_formula(image, statistics, methods[0])
     else:
         moved["image"] = _mixed(image, statistics, methods, batch.get("cu_seqlens"))
+    if len(dtypes) == 1:
+        moved["image"] = moved["image"].to(getattr(torch, dtypes.pop()))
     return moved
+
+
+def _texts(value: str | Sequence[str]) -> list[str]:
+    """Return the texts of a batch, or that of a sample."""
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _mixed(

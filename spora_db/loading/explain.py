@@ -24,9 +24,10 @@ class EpochCost:
     rows, tissues, panels
         Rows; tissue images that rows start from; different sets of channels.
     delivered, decoded, read
-        Bytes per epoch: of pixels in the file's type delivered, decoded, and read from disk. None for whole tissues.
+        Bytes per epoch: of pixels delivered, in the type of the samples; decoded; and read from disk. None for whole
+        tissues.
     amplification
-        Bytes decoded per byte delivered.
+        Bytes decoded per byte of these pixels in the file's type.
     rows_per_second
         Rows that one worker yields per second, from a probe.
     probed
@@ -71,7 +72,8 @@ def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) ->
     if plan.unit != "tissue":
         cost = CostModel(dataset.materializer).follow([order[:FOLLOWED].tolist()], cache_bytes=cache_info().bytes_limit)
         whole = len(order) / cost.rows
-        sizes = {"amplification": cost.amplification, "delivered": int(cost.delivered * whole)}
+        delivered = cost.pixels * dataset.dtype.itemsize if dataset.standardize_on == "cpu" else cost.delivered
+        sizes = {"amplification": cost.amplification, "delivered": int(delivered * whole)}
         sizes |= {"decoded": int(cost.decoded * whole), "read": int(cost.stored * whole)}
     dataset[int(order[0])]  # kernels and the first file are not part of the speed
     start, probed = time.perf_counter(), 0

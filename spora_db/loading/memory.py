@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from spora_db.arrays import Int64
+from spora_db.arrays import AnyArray, Int64
 from spora_db.files.buffers import BufferPool
 from spora_db.loading.segments import SEGMENTS
 from spora_db.plan import ABSENT, Plan
@@ -47,6 +47,17 @@ def batch_memory(plan: Plan, rows: Int64, *, dtype: Callable[[int], torch.dtype]
         places = zip(ends.tolist(), counts.tolist(), present.tolist(), strict=True)
         parts.append([whole[end - count : end] if here else None for end, count, here in places])
     return parts
+
+
+def array_over(memory: torch.Tensor) -> AnyArray:
+    """Return the pixels of a tensor as an array of their own memory, bfloat16, which numpy does not have, as its bits.
+
+    Examples
+    --------
+    >>> array_over(torch.ones(2, dtype=torch.bfloat16))
+    array([16256, 16256], dtype=uint16)
+    """
+    return (memory.view(torch.uint16) if memory.dtype == torch.bfloat16 else memory).numpy()
 
 
 def allocate(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

@@ -12,6 +12,7 @@ from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.standardization.methods import BUILT_IN
+from spora_db.standardization.precision import Precision
 from spora_db.standardization.transform import Transform
 
 
@@ -45,12 +46,23 @@ def raw_region(source: ImagePlan, *, row: int, col: int, height: int, width: int
     ------
     TableError
         If the region lies outside the image altogether.
+    BeyondRange
+        If the precision, to which the device rounds them, cannot hold a pixel.
     """
     source.check_region(row=row, col=col, height=height, width=width)
-    return read_region(source.reader, source.pages, row=row, col=col, height=height, width=width, pad=True, out=out)
+    found = read_region(source.reader, source.pages, row=row, col=col, height=height, width=width, pad=True, out=out)
+    source.check_raw(found)
+    return found
 
 
-def statistics(transform: Transform) -> dict[str, Any]:
-    """Return ``statistics`` (float32 tensor of shape (C, 4)) and ``method``, as `apply_formula` takes them."""
-    columns = np.stack(transform.coefficients, axis=1)
-    return {"statistics": torch.from_numpy(columns), "method": transform.method}
+def statistics(transform: Transform, *, precision: Precision = "float32") -> dict[str, Any]:
+    """Return what `standardize_batch` takes beside raw pixels.
+
+    Returns
+    -------
+    dict
+        ``statistics`` (float32 tensor of shape (C, 4)) and ``method``, as `apply_formula` takes them, and ``dtype``,
+        the precision to round to.
+    """
+    columns = torch.from_numpy(np.stack(transform.coefficients, axis=1))
+    return {"statistics": columns, "method": transform.method, "dtype": precision}

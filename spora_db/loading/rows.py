@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from spora_db.loading.beside import beside, check_columns, number
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.indexing import row_number
 from spora_db.loading.labels import class_counts, class_weights, label_fields, targets
-from spora_db.loading.memory import Memory, batch_memory
+from spora_db.loading.memory import Memory, array_over, batch_memory
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
@@ -26,6 +26,7 @@ from spora_db.plan import ABSENT, Plan
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.materialize import Materializer
 from spora_db.selection import ClassName
+from spora_db.standardization.precision import BeyondRange, Precision
 
 
 class PlanRows(Dataset[Sample]):
@@ -40,6 +41,7 @@ class PlanRows(Dataset[Sample]):
         standardize_on: Literal["cpu", "device"] = "cpu",
         on_error: Literal["raise", "replace"] = "raise",
         transform: Callable[..., Any] | None = None,
+        dtype: "Precision | torch.dtype" = "float32",
     ) -> None:
         if len(plan) == 0:
             raise QueryError(
@@ -50,6 +52,7 @@ class PlanRows(Dataset[Sample]):
             ("missing_chunks", missing_chunks, get_args(MissingChunks)),
             ("standardize_on", standardize_on, ("cpu", "device")),
             ("on_error", on_error, ("raise", "replace")),
+            ("dtype", precision := str(dtype).removeprefix("torch."), get_args(Precision)),
         ):
             if value not in choices:
                 raise unknown(f"choice of {name}=", value, choices)
@@ -60,6 +63,7 @@ class PlanRows(Dataset[Sample]):
         self._handle = PlanHandle(plan)
         self.missing_chunks: MissingChunks = missing_chunks
         self.standardize_on: Literal["cpu", "device"] = standardize_on
+        self.dtype: torch.dtype = getattr(torch, precision)
         self.vocabulary = plan.vocabulary if vocabulary is None else checked_vocabulary(vocabulary)
         self._markers = marker_numbers(plan, self.vocabulary)
         self._substitutes = Substitutes(plan) if on_error == "replace" else None
@@ -140,15 +144,15 @@ class PlanRows(Dataset[Sample]):
         Returns
         -------
         dict
-            ``image`` (float32 tensor of shape (C, H, W)), ``channel_names``, ``uniprot_ids`` (None where a channel has
-            none), ``marker_index`` (int64 tensor of shape (C,): positions in `vocabulary`, -1 where a channel has no
-            accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id`` (for cells -1, and
+            ``image`` (tensor of shape (C, H, W) of the dataset's dtype), ``channel_names``, ``uniprot_ids`` (None where
+            a channel has none), ``marker_index`` (int64 tensor of shape (C,): positions in `vocabulary`, -1 where a
+            channel has no accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id`` (for cells -1, and
             ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns, its labels
             (int64 codes or float32 numbers, tensors of shape ()) and, where asked for, ``masks`` and
             ``cells`` (see `spora_db.loading.beside.beside`). With
-            ``standardize_on="device"``, ``image`` has the file's type, and ``statistics`` and ``method`` say what
-            `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality. Then
-            `transform` has its turn.
+            ``standardize_on="device"``, ``image`` has the file's type, and ``statistics``, ``method`` and ``dtype`` say
+            what `standardize_batch` computes. A query for several modalities gives a dict of such dicts by modality.
+            Then `transform` has its turn.
 
         Raises
         ------
@@ -181,7 +185,7 @@ class PlanRows(Dataset[Sample]):
     def _dtype(self, image: int) -> torch.dtype:
         """Return the type in which an image is delivered."""
         if self.standardize_on == "cpu":
-            return torch.float32
+            return self.dtype
         return torch.from_numpy(np.empty(0, self.materializer.image(image).reader.dtype)).dtype
 
     def _memory(self, rows: Int64) -> list[list[Memory]]:
@@ -209,6 +213,8 @@ class PlanRows(Dataset[Sample]):
                 continue
             try:
                 samples.append(Sample({**self._sample(position, image, out), **marked}))
+            except BeyondRange:  # the fault of no row: `dtype` is too small
+                raise
             except (SporaError, OSError) as error:
                 if self._substitutes is None:
                     raise
@@ -224,7 +230,8 @@ class PlanRows(Dataset[Sample]):
     def materializer(self) -> Materializer:
         """What opens the images in this process."""
         if self._materializer is None:
-            self._materializer = Materializer(self.plan, missing_chunks=self.missing_chunks)
+            precision = cast(Precision, str(self.dtype).removeprefix("torch."))
+            self._materializer = Materializer(self.plan, missing_chunks=self.missing_chunks, precision=precision)
         return self._materializer
 
     def _pixels(self, source: ImagePlan, *, row: int, col: int, out: Memory) -> torch.Tensor:
@@ -232,9 +239,10 @@ class PlanRows(Dataset[Sample]):
             _, height, width = source.reader.shape
         else:
             height = width = self.plan.tile_size
-        target = None if out is None else out.numpy()
+        target = None if out is None else array_over(out)
         read = source.read if self.standardize_on == "cpu" else partial(raw_region, source)
-        return torch.from_numpy(read(row=row, col=col, height=height, width=width, out=target))
+        pixels = torch.from_numpy(read(row=row, col=col, height=height, width=width, out=target))
+        return pixels.view(self.dtype) if self.standardize_on == "cpu" else pixels
 
     def _sample(self, position: int, image: int, out: Memory) -> dict[str, Any]:
         plan, source = self.plan, self.materializer.image(image)
@@ -255,7 +263,7 @@ class PlanRows(Dataset[Sample]):
             "col": col,
             "spec": source.spec,
             **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
-            **(statistics(source.transform) if self.standardize_on == "device" else {}),
+            **(statistics(source.transform, precision=source.precision) if self.standardize_on == "device" else {}),
             **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
             **label_fields(plan, position),
         }

@@ -54,4 +54,4 @@ def warm_up_for(dataset: PlanRows) -> None:
     if dataset.standardize_on == "cpu":
         for image in firsts:
             source = dataset.materializer.image(image)
-            warm_up(source.transform, dtype=source.reader.dtype)
+            warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)

@@ -20,9 +20,11 @@ from spora_db.selection.resolved import identity_columns
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    import torch
 
     from spora_db.images.base import MissingChunks
     from spora_db.loading.dataset import PlanDataset
+    from spora_db.standardization.precision import Precision
 
 
 BATCH = 4096
@@ -173,6 +175,7 @@ class RowAnswers(Question):
         standardize_on: Literal["cpu", "device"] = "cpu",
         on_error: Literal["raise", "replace"] = "raise",
         transform: Callable[..., Any] | None = None,
+        dtype: "Precision | torch.dtype" = "float32",
     ) -> "PlanDataset":
         """Return a map-style torch dataset of the rows; no database handle goes with it.
 
@@ -191,11 +194,19 @@ class RowAnswers(Question):
             ``f(sample)`` or ``f(sample, rng)``, called in the worker with every sample, such as those of
             `spora_db.transforms`; `rng` follows from the seed, the epoch and the place in its order (see
             `PlanDataset`).
+        dtype
+            The type of the images, ``"float32"``, ``"float16"`` or ``"bfloat16"``, also as ``torch.float16``; with
+            ``standardize_on="device"`` that which `standardize_batch` gives. Statistics and formulas stay float32, and
+            the result is rounded to nearest, ties to even. A pixel that would become infinite (float16 ends at
+            65,504) is an error, at the first sample where the type of the file tells: raw 16-bit pixels fit into
+            bfloat16, with 8 bits, or have to be standardized.
 
         Raises
         ------
         QueryError
             If the query selects no rows.
+        UnknownNameError
+            For a dtype that is none of these, and other choices that do not exist.
         ArgumentError
             If an argument is out of range, or the signature of `transform` does not tell whether it takes an rng.
         WriteError
@@ -205,5 +216,5 @@ class RowAnswers(Question):
 
         return PlanDataset(
             self.plan(), missing_chunks=missing_chunks, vocabulary=vocabulary, standardize_on=standardize_on,
-            on_error=on_error, transform=transform,
+            on_error=on_error, transform=transform, dtype=dtype,
         )  # fmt: skip

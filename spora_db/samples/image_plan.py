@@ -1,17 +1,20 @@
 """What is read from one image, and how its values are transformed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from spora_db.arrays import Bools, Float32, Int32, Int64
+from spora_db.arrays import AnyArray, Bools, Int32, Int64
 from spora_db.errors import TableError
 from spora_db.images.base import ImageReader
 from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.precision import HIGHEST, PIXELS, BeyondRange, Precision
 from spora_db.standardization.regions import standardize_region
-from spora_db.standardization.transform import Transform
+from spora_db.standardization.standardize import standardize_block
+from spora_db.standardization.transform import Transform, identity_transform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class ImagePlan:
         Filters to run afterwards, and whether they see the pixels around a region.
     overhang
         Whether a region may begin before the image, as that around a cell at its edge does.
+    precision
+        The type in which pixels are delivered.
     """
 
     reader: ImageReader
@@ -51,6 +56,7 @@ class ImagePlan:
     filters: FilterFactory | None = None
     halo: bool = False
     overhang: bool = False
+    precision: Precision = "float32"
 
     def take(self, kept: Bools) -> "ImagePlan":
         """Return the plan of some of the C channels: those where the bool array `kept` of shape (C,) is true."""
@@ -64,28 +70,30 @@ class ImagePlan:
         )
 
     def raw(self) -> "ImagePlan":
-        """Return the plan that delivers pixels as they are, converted to float32 only."""
-        zero, one = np.zeros(len(self.pages), np.float32), np.ones(len(self.pages), np.float32)
-        transform = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
-        return replace(self, transform=transform, spec="raw", filters=None)
+        """Return the plan that delivers pixels as they are, converted to its precision only."""
+        return replace(self, transform=identity_transform(len(self.pages)), spec="raw", filters=None)
 
-    def read(self, *, row: int, col: int, height: int, width: int, out: Float32 | None = None) -> Float32:
+    def read(self, *, row: int, col: int, height: int, width: int, out: AnyArray | None = None) -> AnyArray:
         """Return a region, written to `out` where given; beyond the image's edge it holds transformed zeros.
 
         Returns
         -------
-        float32 array of shape (C, height, width)
+        Array of shape (C, height, width) in the type of the precision, such as float32; bfloat16 as its bits.
 
         Raises
         ------
         TableError
             If the region lies outside the image altogether.
+        BeyondRange
+            If the precision cannot hold a pixel.
         """
         self.check_region(row=row, col=col, height=height, width=width)
-        return standardize_region(
-            self.reader, self.pages, self.transform, row=row, col=col, height=height, width=width, out=out,
-            pad=True, filters=self.filters, halo=self.halo,
-        )  # fmt: skip
+        out = np.empty((len(self.pages), height, width), PIXELS[self.precision]) if out is None else out
+        with self._naming_channels(f"has a larger one in the {height} x {width} pixels at row {row}, col {col}"):
+            return standardize_region(
+                self.reader, self.pages, self.transform, row=row, col=col, height=height, width=width, out=out,
+                pad=True, filters=self.filters, halo=self.halo,
+            )  # fmt: skip
 
     def check_region(self, *, row: int, col: int, height: int, width: int) -> None:
         """Refuse a region that lies outside the image altogether or, without `overhang`, begins before it.
@@ -104,7 +112,60 @@ class ImagePlan:
                 f"{self.record['modality']} image {self.reader.path} of {image_height} x {image_width} pixels. {remedy}"
             )
 
-    def read_whole(self) -> Float32:
-        """Return the whole image, float32 of shape (C, H, W)."""
+    def check_precision(self) -> None:
+        """Refuse a precision that is too small for what the pixels of this image may become.
+
+        The extreme values of a type of whole numbers are standardized, else the bounds that pixels are clipped to;
+        what identity makes of floats is known only as they are read.
+
+        Raises
+        ------
+        BeyondRange
+            If the precision cannot hold what one of them becomes.
+        """
+        kind, (lower, upper, *_) = self.reader.dtype, self.transform.coefficients
+        if kind.kind in "iu":
+            pixels = np.tile(np.array([np.iinfo(kind).min, np.iinfo(kind).max], kind), (len(lower), 1, 1))
+        elif self.transform.method == "identity":
+            return
+        else:
+            pixels = np.stack([lower, upper], axis=1)[:, None].astype(kind)
+        out = np.empty(pixels.shape, PIXELS[self.precision])
+        with self._naming_channels(f"has pixels of {kind}, which may become larger ones"):
+            standardize_block(pixels, out, self.transform, np.arange(len(pixels)))
+
+    def check_raw(self, pixels: AnyArray) -> None:
+        """Refuse raw pixels, (C, H, W), that are to be rounded to the precision elsewhere, and do not fit into it.
+
+        Raises
+        ------
+        BeyondRange
+            If identity makes a finite pixel of them infinite there; of all other pixels `check_precision` knows.
+        """
+        if self.transform.method == "identity" and pixels.dtype.kind == "f" and self.precision != "float32":
+            out = np.empty(pixels.shape, PIXELS[self.precision])
+            with self._naming_channels("has a larger one"):
+                standardize_block(pixels, out, self.transform, np.arange(len(pixels)))
+
+    @contextmanager
+    def _naming_channels(self, found: str) -> Iterator[None]:
+        """Say of which channel a pixel does not fit into the precision, and what to do."""
+        try:
+            yield
+        except BeyondRange as error:
+            clips = self.transform.method != "identity"
+            larger = "dtype='float32'" if self.precision == "bfloat16" else "dtype='bfloat16' or dtype='float32'"
+            other = (
+                "leave the channel out" if clips else "clip, as .standardize('quantile_clipping/uq_0.99_image') does"
+            )
+            raise BeyondRange(
+                f"{self.precision} holds numbers up to {HIGHEST[self.precision]:,.6g}; channel "
+                f"{self.channel_names[error.channel]!r} of {self.reader.path}, standardized as {self.spec!r}, {found}. "
+                f"Use {larger}, or {other}.",
+                channel=error.channel,
+            ) from error
+
+    def read_whole(self) -> AnyArray:
+        """Return the whole image, of shape (C, H, W)."""
         _, height, width = self.reader.shape
         return self.read(row=0, col=0, height=height, width=width)

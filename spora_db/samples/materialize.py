@@ -15,6 +15,7 @@ from spora_db.plan.planes import holds_panel
 from spora_db.samples.cell_fit import check_cell_of_row, check_fit
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.precision import Precision
 from spora_db.standardization.transform import Transform, rgb_transform
 
 REMEMBERED = 1024
@@ -30,11 +31,16 @@ class Materializer:
         The frozen plan.
     missing_chunks
         Whether absent chunks of an image (a partial download) are errors, or read as zeros, or as white (brightfield).
+    precision
+        The type in which pixels are delivered.
     """
 
-    def __init__(self, plan: Plan, *, missing_chunks: MissingChunks = "error") -> None:
+    def __init__(
+        self, plan: Plan, *, missing_chunks: MissingChunks = "error", precision: Precision = "float32"
+    ) -> None:
         self.plan = plan
         self.missing_chunks: MissingChunks = missing_chunks
+        self.precision: Precision = precision
         self._images: dict[int, ImagePlan] = {}
         self._compared: set[int] = set()
         choice = plan.standardization
@@ -50,12 +56,17 @@ class Materializer:
         ------
         TableError
             If the image holds neither the measured channels nor the full panel.
+        BeyondRange
+            If the precision is too small for what its pixels may become.
         """
         found = self._images.get(image)
         if found is None or self._open(found.record["modality"], found.reader.path) is not found.reader:
             if len(self._images) >= REMEMBERED:
                 self._images.pop(next(iter(self._images)))
-            found = self._images[image] = self._prepare(image)
+            found = self._prepare(image)
+            if self.precision != "float32":
+                found.check_precision()
+            self._images[image] = found
         return found
 
     def _open(self, modality: str, path: Path) -> ImageReader:
@@ -116,4 +127,5 @@ class Materializer:
             filters=None if is_rgb(record["modality"]) else self._filters,
             halo=plan.standardization.halo,
             overhang=plan.unit == "cell",
+            precision=self.precision,
         )

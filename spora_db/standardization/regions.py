@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Float32, Int64
+from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
-from spora_db.standardization.standardize import standardize_block
+from spora_db.standardization.precision import PIXELS, WRITTEN
+from spora_db.standardization.standardize import round_planes, standardize_block
 from spora_db.standardization.transform import Transform
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ def standardize_region(
     col: int,
     height: int,
     width: int,
-    out: Float32 | None = None,
+    out: AnyArray | None = None,
     pad: bool = True,
     filters: "FilterFactory | None" = None,
     halo: bool = False,
-) -> Float32:
+) -> AnyArray:
     """Read a region of an image and standardize it, block by block as it is decoded.
 
     Parameters
@@ -42,7 +43,8 @@ def standardize_region(
     row, col, height, width
         The region, in pixels of the image; ``row`` and ``col`` may be negative where ``pad``.
     out
-        float32 array of shape (C, height, width) to write into, such as a view of a batch; made where absent.
+        Array of shape (C, height, width) to write into, such as a view of a batch, in one of the types that
+        `standardize_block` writes; a float32 one is made where absent. Filters run in float32, before rounding.
     pad
         Whether a region may cross the image's edge. What lies outside is raw zero, standardized like any pixel.
     filters
@@ -53,12 +55,14 @@ def standardize_region(
 
     Returns
     -------
-    float32 array of shape (C, height, width)
+    float32 array of shape (C, height, width), or `out`
 
     Raises
     ------
     ArgumentError
         If the region is empty or, without ``pad``, crosses the edge; if shapes do not fit together.
+    BeyondRange
+        If a finite pixel becomes infinite in the type of `out`.
 
     Examples
     --------
@@ -91,16 +95,22 @@ def standardize_region(
         )
     if out is None:
         out = np.empty(shape, np.float32)
-    elif out.shape != shape or out.dtype != np.float32:
-        raise ArgumentError(f"out must be float32 of shape {shape}; got {out.dtype} of shape {out.shape}.")
+    elif out.shape != shape or out.dtype not in PIXELS.values():
+        raise ArgumentError(f"out must be {WRITTEN} of shape {shape}; got {out.dtype} of shape {out.shape}.")
     if not len(pages):
         return out
+    if filters is not None and out.dtype != np.float32:
+        planes = standardize_region(
+            reader, pages, transform, row=row, col=col, height=height, width=width, pad=pad, filters=filters, halo=halo
+        )
+        round_planes(planes, out, np.arange(len(pages)))
+        return out
     if bottom <= top or right <= left:
-        out[:] = _zeros(reader, transform)
+        out[:] = _zeros(reader, transform, out)
     else:
         inner = (slice(None), slice(top - row, bottom - row), slice(left - col, right - col))
         if (bottom - top, right - left) != (height, width):
-            _fill_outside(out, inner, _zeros(reader, transform))
+            _fill_outside(out, inner, _zeros(reader, transform, out))
         if filters is not None and halo and filters.margin:
             _halo(reader, pages, transform, filters=filters, top=top, left=left, out=out[inner], margin=filters.margin)
         else:
@@ -110,7 +120,7 @@ def standardize_region(
     return out
 
 
-def _inside(reader: "ImageReader", pages: Int64, transform: Transform, *, top: int, left: int, out: Float32) -> None:
+def _inside(reader: "ImageReader", pages: Int64, transform: Transform, *, top: int, left: int, out: AnyArray) -> None:
     _, height, width = out.shape
     for block in reader.blocks(pages, top, left, height, width):
         standardize_block(block.pixels, out[:, block.row :, block.col :], transform, block.slots)
@@ -118,7 +128,7 @@ def _inside(reader: "ImageReader", pages: Int64, transform: Transform, *, top: i
 
 def _halo(
     reader: "ImageReader", pages: Int64, transform: Transform, *, filters: "FilterFactory", top: int,
-    left: int, out: Float32, margin: int,
+    left: int, out: AnyArray, margin: int,
 ) -> None:  # fmt: skip
     """Standardize and filter the region with the margin that the image has around it, and keep the region."""
     _, height, width = out.shape
@@ -130,15 +140,15 @@ def _halo(
     out[:] = wide[:, top - first : top - first + height, left - start : left - start + width]
 
 
-def _zeros(reader: "ImageReader", transform: Transform) -> Float32:
-    """Return what a raw zero becomes in each channel, shape (C, 1, 1)."""
-    values = np.empty((len(transform), 1, 1), np.float32)
+def _zeros(reader: "ImageReader", transform: Transform, out: AnyArray) -> AnyArray:
+    """Return what a raw zero becomes in each channel of a result, shape (C, 1, 1)."""
+    values = np.empty((len(transform), 1, 1), out.dtype)
     zeros = np.zeros((len(transform), 1, 1), reader.dtype)
     standardize_block(zeros, values, transform, np.arange(len(transform)))
     return values
 
 
-def _fill_outside(out: Float32, inner: tuple[slice, slice, slice], values: Float32) -> None:
+def _fill_outside(out: AnyArray, inner: tuple[slice, slice, slice], values: AnyArray) -> None:
     _, rows, cols = inner
     out[:, : rows.start] = values
     out[:, rows.stop :] = values

@@ -1,20 +1,18 @@
-"""The fused standardization: decoded pixels in, standardized float32 planes out, block by block or a whole region."""
+"""The fused standardization: decoded pixels in, standardized planes out, in float32 or rounded to half precision."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
-from spora_db.standardization.strides import flat_line, flat_planes
-from spora_db.standardization.transform import Transform
-
-if TYPE_CHECKING:
-    pass
+from spora_db.standardization.precision import HIGHEST, PIXELS, WRITTEN, BeyondRange, Precision, precision_of
+from spora_db.standardization.strides import FlatPlanes, flat_line, flat_planes
+from spora_db.standardization.transform import Transform, identity_transform
 
 
-def standardize_block(pixels: AnyArray, out: Float32, transform: Transform, slots: Int64) -> None:
+def standardize_block(pixels: AnyArray, out: AnyArray, transform: Transform, slots: Int64) -> None:
     """Standardize decoded planes into their places of a result, in one pass and without temporaries.
 
     Parameters
@@ -22,7 +20,8 @@ def standardize_block(pixels: AnyArray, out: Float32, transform: Transform, slot
     pixels
         Array of shape (k, h, w), any real dtype, any strides; never written to.
     out
-        float32 array of shape (C, H, W) with H >= h and W >= w; ``out[slots, :h, :w]`` is written.
+        Array of shape (C, H, W) with H >= h and W >= w, in one of the types of `PIXELS`: float32, or float16 and the
+        bits of bfloat16, to which the float32 result is rounded. ``out[slots, :h, :w]`` is written.
     transform
         The transform of the C channels of ``out``.
     slots
@@ -32,6 +31,8 @@ def standardize_block(pixels: AnyArray, out: Float32, transform: Transform, slot
     ------
     ArgumentError
         For shapes that do not fit together, or pixels that are not real numbers.
+    BeyondRange
+        If a finite pixel becomes infinite in the type of `out`.
 
     Examples
     --------
@@ -49,16 +50,39 @@ def standardize_block(pixels: AnyArray, out: Float32, transform: Transform, slot
         return
     _, height, width = pixels.shape
     if out.strides[2] != out.itemsize or min(out.strides) < 0 or not out.flags.aligned:
-        part = np.empty((len(transform), height, width), np.float32)
+        part = np.empty((len(transform), height, width), out.dtype)
         standardize_block(pixels, part, transform, slots)
         out[slots, :height, :width] = part[slots]
-        return
-    _run(transform.mode, pixels, out, slots, transform.coefficients)
-    if transform.function is not None:
+    elif transform.function is None:
+        _run(transform.mode, pixels, out, slots, transform.coefficients)
+    elif out.dtype == np.float32:
+        _run(transform.mode, pixels, out, slots, transform.coefficients)
         _apply_function(transform, out[:, :height, :width], slots)
+    else:
+        part = np.empty(pixels.shape, np.float32)  # a registered function is one of float32
+        standardize_block(pixels, part, transform.take(slots), np.arange(len(slots)))
+        round_planes(part, out, slots)
 
 
-def _check_block(pixels: AnyArray, out: Float32, transform: Transform, slots: Int64) -> None:
+def round_planes(planes: Float32, out: AnyArray, slots: Int64) -> None:
+    """Write float32 planes of shape (k, h, w) to ``out[slots, :h, :w]`` in the type of `out`, as `standardize_block`.
+
+    Raises
+    ------
+    BeyondRange
+        If a finite pixel becomes infinite in that type.
+
+    Examples
+    --------
+    >>> out = np.empty((1, 1, 2), np.float16)
+    >>> round_planes(np.array([[[0.1, 2049.0]]], np.float32), out, np.array([0]))
+    >>> out.tolist()
+    [[[0.0999755859375, 2048.0]]]
+    """
+    standardize_block(planes, out, identity_transform(len(out)), slots)
+
+
+def _check_block(pixels: AnyArray, out: AnyArray, transform: Transform, slots: Int64) -> None:
     shape = pixels.shape
     if (
         pixels.ndim != 3
@@ -70,9 +94,9 @@ def _check_block(pixels: AnyArray, out: Float32, transform: Transform, slots: In
         raise ArgumentError(
             f"Pixels of shape {shape} for {len(slots)} slots do not fit into a result of shape {out.shape}."
         )
-    if out.dtype != np.float32 or len(transform) != out.shape[0]:
+    if out.dtype not in PIXELS.values() or len(transform) != out.shape[0]:
         raise ArgumentError(
-            f"The result must be float32 with {len(transform)} channels; got {out.dtype} with {out.shape[0]}."
+            f"The result must be {WRITTEN} with {len(transform)} channels; got {out.dtype} with {out.shape[0]}."
         )
     if pixels.dtype.kind not in "buif":
         raise ArgumentError(f"Pixels must be real numbers; got {pixels.dtype}.")
@@ -83,23 +107,38 @@ def _check_block(pixels: AnyArray, out: Float32, transform: Transform, slots: In
 def _run(
     mode: int,
     pixels: AnyArray,
-    out: Float32,
+    out: AnyArray,
     slots: Int64,
     coefficients: tuple[Float32, Float32, Float32, Float32],
 ) -> None:
-    """Call the kernel on flat views of both arrays."""
+    """Call the kernel of the result's type on flat views of both arrays."""
     from spora_db.kernels.standardize import standardize_interleaved, standardize_planes
 
-    source, plane, line, step = flat_planes(pixels)
-    _, height, width = pixels.shape
-    target = flat_line(out, writeable=True)
-    out_plane, out_line = out.strides[0] // out.itemsize, out.strides[1] // out.itemsize
-    if step == 1:
-        standardize_planes(mode, source, plane, line, target, out_plane, out_line, slots, height, width, *coefficients)
+    source = flat_planes(pixels)
+    target = flat_line(out, writeable=True), out.strides[0] // out.itemsize, out.strides[1] // out.itemsize
+    rest: tuple[Any, ...] = slots, *pixels.shape[1:], *coefficients
+    if out.dtype != np.float32:
+        _run_halves(precision_of(out), mode, source, target, rest)
+    elif source.step == 1:
+        standardize_planes(mode, *source[:3], *target, *rest)
     else:
-        standardize_interleaved(
-            mode, source, plane, line, step, target, out_plane, out_line, slots, height, width, *coefficients
+        standardize_interleaved(mode, *source, *target, *rest)
+
+
+def _run_halves(
+    precision: Precision, mode: int, source: FlatPlanes, target: tuple[AnyArray, int, int], rest: tuple[Any, ...]
+) -> None:
+    """Call the kernel that rounds to 16 bits; refuse to make a finite pixel infinite."""
+    from spora_db.kernels.halves import BFLOAT16, FLOAT16, standardize_halves
+
+    kind = FLOAT16 if precision == "float16" else BFLOAT16
+    flat, plane, line = target
+    lost = standardize_halves(kind, mode, *source, flat.view(np.uint16), plane, line, *rest)
+    if lost >= 0:
+        message = (
+            f"A pixel of channel {lost} of the result is larger than {precision} holds, {HIGHEST[precision]:,.6g}."
         )
+        raise BeyondRange(message, channel=lost)
 
 
 def _apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
@@ -119,8 +158,8 @@ def _apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
         _run(AFFINE, plane[None], out, np.array([slot]), transform.coefficients)
 
 
-def warm_up(transform: Transform, *, dtype: npt.DTypeLike) -> None:
-    """Compile (or load from the cache) the kernels that ``transform`` needs for images of ``dtype``.
+def warm_up(transform: Transform, *, dtype: npt.DTypeLike, precision: Precision = "float32") -> None:
+    """Compile (or load from the cache) the kernels that ``transform`` needs for images of ``dtype`` and a precision.
 
     Called once in a parent process, so that no worker compiles in its first batch.
 
@@ -130,4 +169,4 @@ def warm_up(transform: Transform, *, dtype: npt.DTypeLike) -> None:
     >>> warm_up(rgb_transform("imagenet", dtype="uint8"), dtype="uint8")
     """
     pixels = np.zeros((len(transform), 1, 2), dtype)
-    standardize_block(pixels, np.empty(pixels.shape, np.float32), transform, np.arange(len(transform)))
+    standardize_block(pixels, np.empty(pixels.shape, PIXELS[precision]), transform, np.arange(len(transform)))

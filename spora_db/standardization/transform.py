@@ -117,6 +117,18 @@ def _coefficients(transform: Transform) -> tuple[Float32, Float32, Float32, Floa
         )  # fmt: skip
 
 
+def identity_transform(channels: int) -> Transform:
+    """Return the transform that leaves the pixels of so many channels as they are.
+
+    Examples
+    --------
+    >>> identity_transform(3).method
+    'identity'
+    """
+    zero, one = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+    return Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
+
+
 def dtype_maximum(dtype: npt.DTypeLike) -> float:
     """Return what RGB pixels of a dtype are divided by: 255 for uint8, 65535 for uint16.
 

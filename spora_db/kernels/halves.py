@@ -1,0 +1,92 @@
+"""Standardization into half precision: each row is standardized in float32, then rounded to 16 bits in the cache."""
+
+from typing import Final
+
+import numpy as np
+
+from spora_db.arrays import AnyArray, Float32, Int64, UInt16
+from spora_db.kernels.compile import kernel
+from spora_db.kernels.fused import row_kernel
+from spora_db.kernels.standardize import standardize_row
+
+FLOAT16: Final = 0
+BFLOAT16: Final = 1
+
+MAGNITUDE, INFINITE = np.int32(0x7FFFFFFF), np.int32(0x7F800000)  # the latter is also the bits of the power of two
+FLOAT16_LEAST = np.int32(0x38800000)  # 2^-14: below it, float16's last bit is worth what it is worth there
+FLOAT16_LOST = np.int32(0x477FF000)  # 65520, the least number that rounds to infinity
+BFLOAT16_LOST = np.int32(0x7F7F8000)
+
+
+@row_kernel
+def float16_row(values: Float32, out: UInt16) -> np.int32:
+    """Round to float16, to nearest, ties to even, what is smaller than `FLOAT16_LOST`; return the largest magnitude.
+
+    2^13 times its power of two is added to a number: the last bit of the sum is float16's, and the addition, exact in
+    IEEE 754 on every processor, rounds as wanted. No branch and no wider type: it vectorizes.
+    """
+    largest = np.int32(0)
+    for i in range(out.size):
+        bits = np.float32(values[i]).view(np.int32)
+        magnitude = np.int32(bits & MAGNITUDE)
+        largest = max(largest, magnitude)
+        power = max(np.int32(magnitude & INFINITE), FLOAT16_LEAST)
+        added = np.int32(power + np.int32(13 << 23))
+        total = np.float32(np.int32(magnitude).view(np.float32) + np.int32(added).view(np.float32))
+        rounded = np.int32(np.int32(total.view(np.int32) - added) + np.int32(power >> np.int32(13)))
+        sign = np.int32(np.int32(bits >> np.int32(16)) & np.int32(0x8000))
+        out[i] = np.uint16(np.int32(rounded - np.int32(113 << 10)) | sign)
+    return largest
+
+
+@row_kernel
+def bfloat16_row(values: Float32, out: UInt16) -> np.int32:
+    """Round to bfloat16, the upper half of a float32, what is smaller than `BFLOAT16_LOST`, as `float16_row` does."""
+    largest = np.int32(0)
+    for i in range(out.size):
+        bits = np.float32(values[i]).view(np.int32)
+        largest = max(largest, np.int32(bits & MAGNITUDE))
+        odd = np.int32(np.int32(bits >> np.int32(16)) & np.int32(1))
+        out[i] = np.uint16(np.int32(np.int32(bits + np.int32(0x7FFF)) + odd) >> np.int32(16))
+    return largest
+
+
+@row_kernel
+def mend_row(values: Float32, out: UInt16, lost: np.int32, infinity: np.int32, quiet: np.int32) -> bool:
+    """Write infinities and NaN, the quiet one, anew; return whether a finite number has become infinite."""
+    found = False
+    for i in range(out.size):
+        bits = np.float32(values[i]).view(np.int32)
+        magnitude = np.int32(bits & MAGNITUDE)
+        if magnitude >= lost:
+            sign = np.int32(np.int32(bits >> np.int32(16)) & np.int32(0x8000))
+            out[i] = np.uint16(sign | infinity | (quiet if magnitude > INFINITE else np.int32(0)))
+            found = found or bool(magnitude < INFINITE)
+    return found
+
+
+@kernel
+def standardize_halves(
+    kind: int, mode: int, source: AnyArray, plane: int, line: int, step: int, out: UInt16, out_plane: int,
+    out_line: int, slots: Int64, height: int, width: int, lower: Float32, upper: Float32, scale: Float32,
+    offset: Float32,
+) -> int:  # fmt: skip
+    """Standardize planes into 16 bits a pixel; return the first slot that has a pixel beyond the type, -1 for none."""
+    lost = FLOAT16_LOST if kind == FLOAT16 else BFLOAT16_LOST
+    infinity, quiet = (np.int32(0x7C00), np.int32(0x200)) if kind == FLOAT16 else (np.int32(0x7F80), np.int32(0x40))
+    values = np.empty(width, np.float32)
+    for k in range(slots.size):
+        slot = slots[k]
+        low, high, factor, shift = lower[slot], upper[slot], scale[slot], offset[slot]
+        for row in range(height):
+            first, target = k * plane + row * line, slot * out_plane + row * out_line
+            if step == 1:
+                standardize_row(mode, source[first : first + width], values, low, high, factor, shift)
+            else:
+                last = first + (width - 1) * step
+                standardize_row(mode, source[first : last + 1 : step], values, low, high, factor, shift)
+            place = out[target : target + width]
+            largest = float16_row(values, place) if kind == FLOAT16 else bfloat16_row(values, place)
+            if largest >= lost and mend_row(values, place, lost, infinity, quiet):
+                return int(slot)
+    return -1

@@ -1,0 +1,41 @@
+"""The types in which standardized pixels are delivered, and the error where one of them cannot hold a pixel."""
+
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from spora_db.arrays import AnyArray
+from spora_db.errors import ArgumentError
+
+Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
+PIXELS: Final[dict[Precision, np.dtype[Any]]] = {
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(np.uint16),  # numpy has no bfloat16: its bits
+}
+HIGHEST: Final[dict[Precision, float]] = {
+    "float32": float(np.finfo(np.float32).max),
+    "float16": 65504.0,
+    "bfloat16": float(np.uint32(0x7F7F0000).view(np.float32)),
+}
+"""The largest number of each type."""
+WRITTEN: Final = "float32, float16, or uint16 (the bits of bfloat16)"
+
+
+class BeyondRange(ArgumentError):
+    """A pixel is larger than the type that it is to be delivered in can hold; `channel` is its place in the result."""
+
+    def __init__(self, message: str, *, channel: int = -1) -> None:
+        super().__init__(message)
+        self.channel = channel
+
+
+def precision_of(out: AnyArray) -> Precision:
+    """Return what the type of an array for pixels, one of `PIXELS`, stands for.
+
+    Examples
+    --------
+    >>> precision_of(np.empty(3, np.uint16))
+    'bfloat16'
+    """
+    return next(precision for precision, dtype in PIXELS.items() if dtype == out.dtype)
