@@ -1,7 +1,7 @@
 """Ask a folder of histopathology and spatial-proteomics images in SQL, train on the answer.
 
 >>> from spora_db import SporaQuery
->>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0).where("split = 'train'")
+>>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).where("split = 'train'")
 
 Names are imported when first used, so that ``import spora_db`` is quick and torch is loaded by those who train.
 """

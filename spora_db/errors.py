@@ -7,7 +7,16 @@ from types import ModuleType
 
 
 class SporaError(Exception):
-    """Base of every error that spora-db raises on purpose."""
+    """Base of every error that spora-db raises on purpose.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise ArgumentError("tiles(size=0): expected a whole number of pixels, at least 1.")
+    ... except SporaError as error:
+    ...     print(error)
+    tiles(size=0): expected a whole number of pixels, at least 1.
+    """
 
     def __str__(self) -> str:
         """Return the message itself, also for errors that derive from KeyError (which would quote it)."""
@@ -59,7 +68,13 @@ class QueryError(SporaError, ValueError):
 
 
 class LockError(SporaError, ValueError):
-    """The lake does not give the plan of a lock any more; the message says precisely what differs."""
+    """The lake does not give the plan of a lock any more; the message says precisely what differs.
+
+    Examples
+    --------
+    >>> issubclass(LockError, SporaError), issubclass(LockError, ValueError)
+    (True, True)
+    """
 
 
 class ReadOnlyError(SporaError, AttributeError, TypeError):
@@ -71,7 +86,13 @@ class WriteError(SporaError, OSError):
 
 
 class WorkerError(SporaError, RuntimeError):
-    """Worker processes cannot start, or one ended before its work was done."""
+    """Worker processes cannot start, or one ended before its work was done.
+
+    Examples
+    --------
+    >>> issubclass(WorkerError, SporaError), issubclass(WorkerError, RuntimeError)
+    (True, True)
+    """
 
 
 class MissingExtraError(SporaError, ImportError):

@@ -39,6 +39,14 @@ class Audit:
         What is wrong, what may be, and what was checked and is well.
     sections
         The tables by name; `table` returns one.
+
+    Examples
+    --------
+    >>> from spora_db import SporaQuery
+    >>> audit = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).audit()
+    >>> print(audit)
+    Audit of imc tiles at 1 mpp of lake
+    ...
     """
 
     lake: str
@@ -69,6 +77,13 @@ class Audit:
         ------
         UnknownNameError
             For another name.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> audit = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).audit()
+        >>> audit.table("splits")["split"].tolist()
+        ['test', 'train', 'val']
         """
         if section not in self.sections:
             raise unknown("section of an audit", section, get_args(Section))
@@ -78,6 +93,13 @@ class Audit:
         """Return everything as plain values that JSON can hold.
 
         A row of ``overlap`` has the name of its cohort as ``cohort`` (``cohort_`` where a dataset is called so).
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> audit = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).audit()
+        >>> sorted(audit.to_dict()["totals"])
+        ['cohorts', 'images', 'panels', 'patients', 'rows', 'tissues']
         """
         tables = {
             name: json.loads((_with_cohorts(frame) if name == "overlap" else frame).to_json(orient="records"))
@@ -92,6 +114,12 @@ class Audit:
         ----------
         path
             The file, .png (or .pdf, .svg), written whole or not at all.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> audit = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).audit()
+        >>> picture = audit.save_png("audit.png")
         """
         from spora_db.audit.sheet import audit_sheet
 

@@ -187,7 +187,13 @@ class Database:
         self._asked.clear()
 
     def close(self) -> None:
-        """Close the connection. Closing twice is no error."""
+        """Close the connection. Closing twice is no error.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> Catalog("lake").close()
+        """
         self._connection.close()
 
     def _source(self, name: str) -> SourceQuery:

@@ -86,6 +86,13 @@ class Catalog(OpenLake):
             If a file that the answer needs is broken.
         TableError
             If a table contradicts itself or another one.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     catalog.sql("SELECT dataset, n_images FROM datasets WHERE dataset = ?", ["lung_imc"]).fetchall()
+        [('lung_imc', 8)]
         """
         statement = check_statement(text, relations=VIEWS)
         return self._answer(statement.text, params, asked=text, names=statement.names)
@@ -102,6 +109,17 @@ class Catalog(OpenLake):
         ------
         QueryError
             If something in it has no translation; the message names it.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     print(catalog.translate("SELECT count(*) AS n FROM tiles WHERE tile_size = 128", dialect="spark"))
+        SELECT
+          COUNT(*) AS `n`
+        FROM `tiles` AS `tiles`
+        WHERE
+          `tiles`.`tile_size` = 128
         """
         check_dialect(dialect)
         if dialect == "duckdb":
@@ -117,6 +135,14 @@ class Catalog(OpenLake):
         ------
         QueryError
             If the text is refused, does not parse or does not run.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     explanation = catalog.explain_sql("SELECT * FROM tissues WHERE dataset = 'lung_imc'")
+        >>> [file.path for file in explanation.files]
+        ['lung_imc/metadata/tissues.parquet']
         """
         statement = check_statement(text, relations=VIEWS)
         if statement.explains:
@@ -136,6 +162,13 @@ class Catalog(OpenLake):
         Result
             ``relation, column, type, cohorts, problem``: ``cohorts`` lists, where types were reconciled or a name had
             to change, what each dataset has; ``problem`` is the error of a relation that cannot be read.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     catalog.schema().df().query("relation == 'tile_coordinates'")["column"].tolist()[-3:]
+        ['tile_id', 'row', 'col']
         """
         table = schema_table(VIEWS, describe=self.column_types, origins=self._origins)
         return self._show(table)
@@ -157,6 +190,14 @@ class Catalog(OpenLake):
         ------
         QueryError
             If a column or a path has no translation.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     script = catalog.ddl(dialect="spark", location="s3a://bucket/lake")
+        >>> "s3a://bucket/lake/lung_imc/metadata/tissues.parquet" in script
+        True
         """
         if dialect == "duckdb" and location is None:
             return script(self._folders, views=VIEWS, macros=MACROS, naming=self._naming)
@@ -174,6 +215,12 @@ class Catalog(OpenLake):
             At the first file that is broken.
         TableError
             At the first contradiction: a name in one table and not in the other, a row that must be unique repeated.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     catalog.check("tiles")
         """
         for path in self._files(relations or VIEWS):
             verify_pages(path)
@@ -189,6 +236,13 @@ class Catalog(OpenLake):
             ``dataset, tissue_id, modality, mpp, tile_size, tile_id, cell_id, row, col, error, time`` (UTC, of the first
             failure); a row each; none where nothing failed. They are kept in a file of the user, see
             `spora_db.remembered.quarantine`.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     len(catalog.quarantine())
+        0
         """
         return self._show(read_quarantine(self.lake))
 

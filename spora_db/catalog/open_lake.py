@@ -75,7 +75,15 @@ class OpenLake(Database):
         return self._answer(what.sql(DIALECT), params, names=names_in(what))
 
     def columns(self, relation: str) -> tuple[str, ...]:
-        """Return the names of a relation's columns, as `column_types` does."""
+        """Return the names of a relation's columns, as `column_types` does.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     catalog.columns("tile_coordinates")[-3:]
+        ('tile_id', 'row', 'col')
+        """
         return tuple(self.column_types(relation))
 
     def column_types(self, relation: str) -> dict[str, str]:
@@ -85,6 +93,13 @@ class OpenLake(Database):
         ------
         UnknownNameError
             If there is no such relation.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     catalog.column_types("tile_coordinates")["row"]
+        'BIGINT'
         """
         if relation not in VIEWS:
             raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
@@ -121,7 +136,14 @@ class OpenLake(Database):
             self._unregister(name)
 
     def interrupt(self) -> None:
-        """End the query that another thread runs, with a KeyboardInterrupt there; without one, do nothing."""
+        """End the query that another thread runs, with a KeyboardInterrupt there; without one, do nothing.
+
+        Examples
+        --------
+        >>> from spora_db import Catalog
+        >>> with Catalog("lake") as catalog:
+        ...     catalog.interrupt()
+        """
         self._connection.interrupt()
 
     def __enter__(self) -> Self:

@@ -82,7 +82,13 @@ class BrightfieldTissue:
 
 @dataclass(kw_only=True)
 class HETissue(BrightfieldTissue):
-    """A whole H&E image or a tile of it; attributes as :class:`BrightfieldTissue`."""
+    """A whole H&E image or a tile of it; attributes as :class:`BrightfieldTissue`.
+
+    Examples
+    --------
+    >>> HETissue(image=torch.zeros(3, 8, 8), tissue_id="t").kind
+    'tissue'
+    """
 
 
 @dataclass(kw_only=True)
@@ -93,6 +99,11 @@ class IHCTissue(BrightfieldTissue):
     ----------
     marker
         The stained marker, such as ``"Ki67"``.
+
+    Examples
+    --------
+    >>> IHCTissue(image=torch.zeros(3, 8, 8), tissue_id="t", marker="Ki67").marker
+    'Ki67'
     """
 
     marker: str = ""
@@ -118,6 +129,13 @@ class MultiplexTissue:
         object array of shape (C,): their names.
     uniprot_ids
         object array of shape (C,): their UniProt accessions, None where a channel has none; None if not wanted.
+
+    Examples
+    --------
+    >>> there, names = np.ones(2, bool), np.array(["CD3e", "CD20"], object)
+    >>> masks = {"measured_mask": there, "image_loading_mask": there}
+    >>> MultiplexTissue(image=torch.zeros(2, 8, 8), tissue_id="t", channel_names=names, **masks).channel_names
+    array(['CD3e', 'CD20'], dtype=object)
     """
 
     image: torch.Tensor
@@ -142,6 +160,12 @@ class ComposedTissue:
         The tissue.
     modalities
         Modality to its tissue or tile.
+
+    Examples
+    --------
+    >>> tissue = HETissue(image=torch.zeros(3, 8, 8), tissue_id="t")
+    >>> list(ComposedTissue(tissue_id="t", modalities={"he": tissue}).modalities)
+    ['he']
     """
 
     tissue_id: str
@@ -158,6 +182,11 @@ class TissueMask:
         bool array of shape (H, W).
     tissue_id
         The tissue.
+
+    Examples
+    --------
+    >>> int(TissueMask(mask=np.ones((4, 4), bool), tissue_id="t").mask.sum())
+    16
     """
 
     mask: Bools
@@ -176,6 +205,11 @@ class CellMask:
         The tissue.
     mapping
         Class id to name, for cell tasks.
+
+    Examples
+    --------
+    >>> CellMask(mask=torch.zeros(4, 4, dtype=torch.int32), tissue_id="t", mapping={1: "B cell"}).mapping
+    {1: 'B cell'}
     """
 
     mask: torch.Tensor

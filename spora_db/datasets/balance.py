@@ -40,7 +40,17 @@ class BalancedSampler(Sampler[int]):
         self.groups, self.num_samples, self.seed, self.epoch = groups, num_samples, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of another epoch."""
+        """Draw the order of another epoch.
+
+        Examples
+        --------
+        >>> groups = RowGroups(order=np.arange(4), starts=np.array([0, 3, 4]))
+        >>> sampler = BalancedSampler(groups, num_samples=100, seed=0)
+        >>> first = list(sampler)
+        >>> sampler.set_epoch(1)
+        >>> list(sampler) == first
+        False
+        """
         self.epoch = int(epoch)
 
     def __iter__(self) -> Iterator[int]:

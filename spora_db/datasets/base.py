@@ -86,6 +86,15 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         For a modality, resolution, split, label or column that the cohort does not have.
     TableError
         If a table contradicts itself or another one, or ``metadata/tissues.parquet`` is absent.
+
+    Examples
+    --------
+    >>> from spora_db import MultiplexImagingDataset
+    >>> cohort = MultiplexImagingDataset(
+    ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+    ... )
+    >>> isinstance(cohort, BaseImagingDataset), cohort.mpp
+    (True, 1.0)
     """
 
     def query(self, kind: str | None = None) -> SporaQuery:
@@ -100,6 +109,15 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         ------
         ArgumentError
             If attributes were edited that a query reads from the files of the lake.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.query().count() > 0
+        True
         """
         facts = self._facts()
         if edited := [name for name, fact in facts.items() if fact != self._facts_read[name]]:

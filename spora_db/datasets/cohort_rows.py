@@ -177,7 +177,18 @@ class CohortRows(Settled, Dataset[RowSample], ABC):
         return len(self._rows[self.sampling_unit])
 
     def get_dataset(self, dataset_name: str) -> ComposedImagingDataset:
-        """Return one cohort; an unknown name is an error that lists those there are."""
+        """Return one cohort; an unknown name is an error that lists those there are.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> dataset.get_dataset("lung_imc").modalities
+        ['he', 'imc']
+        """
         if dataset_name not in self.datasets:
             raise unknown("dataset", dataset_name, self.datasets, where="this SporaDataset")
         return self.datasets[dataset_name]

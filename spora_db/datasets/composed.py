@@ -58,14 +58,35 @@ class ComposedImagingDataset(UnimodalParts):
         self, tissue_id: str, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
-        """Return a whole tissue in every modality it has; see :meth:`BaseImagingDataset.get_tissue`."""
+        """Return a whole tissue in every modality it has; see :meth:`BaseImagingDataset.get_tissue`.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> sorted(cohort.get_composed_tissue("lung_imc_l001_0001", preprocess=False).modalities)
+        ['he', 'imc']
+        """
         return self._compose_tissue(tissue_id, (kind, preprocess, image_mode))
 
     def get_composed_tile(
         self, tissue_id: str, tile_id: int, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
-        """Return a tile in every modality the tissue has, all at one place; see :meth:`BaseImagingDataset.get_tile`."""
+        """Return a tile in every modality the tissue has, all at one place; see :meth:`BaseImagingDataset.get_tile`.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> tile = cohort.get_composed_tile("lung_imc_l001_0001", 0, preprocess=False)
+        >>> tile.modalities["he"].image.shape
+        torch.Size([3, 128, 128])
+        """
         found = self._first(tissue_id).corner(tissue_id, tile_id)
         row, col = self._moved(tissue_id, whole(tile_id, "tile_id")) or found
         return self.get_composed_tile_by_coordinates(tissue_id, row, col, kind, preprocess, image_mode)
@@ -74,7 +95,18 @@ class ComposedImagingDataset(UnimodalParts):
         self, tissue_id: str, row: int, col: int, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - as its siblings
     ) -> ComposedTissue:  # fmt: skip
-        """Return the tile at a place in every modality; see :meth:`BaseImagingDataset.get_tile_by_coordinates`."""
+        """Return the tile at a place in every modality; see :meth:`BaseImagingDataset.get_tile_by_coordinates`.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> tile = cohort.get_composed_tile_by_coordinates("lung_imc_l001_0001", row=0, col=64, preprocess=False)
+        >>> tile.modalities["he"].image.shape
+        torch.Size([3, 128, 128])
+        """
         keys = self.get_modalities_of_tissue(tissue_id)
         place = (tissue_id, row, col, kind, image_mode, preprocess)
         tiles = {key: self._unimodal[key].get_tile_by_coordinates(*place) for key in keys}
@@ -84,7 +116,17 @@ class ComposedImagingDataset(UnimodalParts):
         self, patient_id: int | str, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> list[ComposedTissue]:  # fmt: skip
-        """Return the tissues of a patient, an int or a str; an empty list for a patient without any."""
+        """Return the tissues of a patient, an int or a str; an empty list for a patient without any.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> len(cohort.get_composed_tissue_by_patient("l001", preprocess=False))
+        2
+        """
         tissue_ids = tissues_of(self.patient_tissue_map, patient_id)
         return [self.get_composed_tissue(tissue_id, kind, preprocess, image_mode) for tissue_id in tissue_ids]
 
@@ -95,6 +137,15 @@ class ComposedImagingDataset(UnimodalParts):
         ------
         ArgumentError
             If options of the modalities differ that a query has only once; ask `get_dataset(modality).query()` then.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.query().selection.modalities
+        (('he',), ('imc',))
         """
         parts = [self.get_dataset(key).query(kind).selection for key in self.modalities]
         return SporaQuery(self.path, merged_selection(parts))

@@ -34,6 +34,15 @@ class MaskAccess(CohortImages):
             If there is no such file; it is a ValueError and a FileNotFoundError.
         FileFormatError
             If the mask cannot be read, or has another size than the image.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_tissue_mask("lung_imc_l001_0001").mask.dtype
+        dtype('bool')
         """
         shape, image = self._frame(str(tissue_id))
         remedy = "Make one, or use np.ones(size, bool) if the whole image is tissue."
@@ -63,6 +72,15 @@ class MaskAccess(CohortImages):
         ------
         MaskNotFoundError, FileFormatError
             As `get_tissue_mask`.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_cell_instance_mask("lung_imc_l001_0001").mask.dtype
+        torch.int32
         """
         return self._cells(tissue_id, INSTANCES[1] if use_instances_from_virtues else INSTANCES[0])
 
@@ -89,6 +107,15 @@ class MaskAccess(CohortImages):
             If the tissue has no mask of it.
         TableError, FileFormatError
             If the mask or ``label_encoder.parquet`` is absent, cannot be read or does not fit.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_cell_task_mask("lung_imc_l001_0001", "cell_type").mapping[1]
+        'B cell'
         """
         tasks = self.get_cell_task_mask_types()
         if mask_type not in tasks:
@@ -105,6 +132,15 @@ class MaskAccess(CohortImages):
         ------
         MaskNotFoundError
             If the cohort has no cell masks at this resolution at all.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_cell_task_mask_types()
+        ['cell_type']
         """
         folder = self._mask_folder(INSTANCES[0]).parent
         if not folder.is_dir():

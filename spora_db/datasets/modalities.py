@@ -29,6 +29,11 @@ class HEModality(_Modality):
         The modality's name.
     canonical_dir
         Its folder below the dataset.
+
+    Examples
+    --------
+    >>> HEModality().canonical_dir
+    'he'
     """
 
     name: str = "he"
@@ -68,7 +73,13 @@ class IHCModality(_Modality):
 
 @dataclass(kw_only=True)
 class IMCModality(_Modality):
-    """Imaging mass cytometry; attributes as :class:`HEModality`."""
+    """Imaging mass cytometry; attributes as :class:`HEModality`.
+
+    Examples
+    --------
+    >>> IMCModality().name
+    'imc'
+    """
 
     name: str = "imc"
     canonical_dir: str = "imc"
@@ -76,7 +87,13 @@ class IMCModality(_Modality):
 
 @dataclass(kw_only=True)
 class CODEXModality(_Modality):
-    """CODEX, also sold as PhenoCycler; attributes as :class:`HEModality`, and `alt_name`, its other name."""
+    """CODEX, also sold as PhenoCycler; attributes as :class:`HEModality`, and `alt_name`, its other name.
+
+    Examples
+    --------
+    >>> CODEXModality().alt_name
+    'phenocycler'
+    """
 
     name: str = "codex"
     alt_name: str = "phenocycler"
@@ -85,7 +102,13 @@ class CODEXModality(_Modality):
 
 @dataclass(kw_only=True)
 class CycIFModality(_Modality):
-    """Cyclic immunofluorescence; attributes as :class:`HEModality`."""
+    """Cyclic immunofluorescence; attributes as :class:`HEModality`.
+
+    Examples
+    --------
+    >>> CycIFModality().name
+    'cycif'
+    """
 
     name: str = "cycif"
     canonical_dir: str = "cycif"
@@ -93,7 +116,13 @@ class CycIFModality(_Modality):
 
 @dataclass(kw_only=True)
 class MIBIModality(_Modality):
-    """Multiplexed ion beam imaging; attributes as :class:`HEModality`."""
+    """Multiplexed ion beam imaging; attributes as :class:`HEModality`.
+
+    Examples
+    --------
+    >>> MIBIModality().name
+    'mibi'
+    """
 
     name: str = "mibi"
     canonical_dir: str = "mibi"

@@ -126,6 +126,15 @@ class PanelAccess(BaseImagingDataset):
         Returns
         -------
         object array of shape (C,), in panel order
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_channel_names("lung_imc_l001_0001")[:3].tolist()
+        ['DNA1', 'DNA2', 'Histone H3']
         """
         chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))
         return texts(self._panel.names())[chosen]
@@ -144,6 +153,15 @@ class PanelAccess(BaseImagingDataset):
         Returns
         -------
         object array of shape (C,), in panel order; None with ``return_uniprot_ids=False``
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_uniprot_ids("lung_imc_l001_0001")[:3].tolist()
+        [None, None, 'P68431']
         """
         chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))
         return texts(self._panel.accessions())[chosen] if self.return_uniprot_ids else None

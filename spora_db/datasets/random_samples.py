@@ -20,13 +20,35 @@ class RandomSamples(CohortRows):
     def sample_random(
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
     ) -> RowSample:
-        """Return a random tile or tissue, whichever this dataset is of; see `seed` and `balance`."""
+        """Return a random tile or tissue, whichever this dataset is of; see `seed` and `balance`.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> sorted(dataset.sample_random()["modalities"])
+        ['he', 'imc']
+        """
         return self._random(self.sampling_unit, self._mode(kind, image_mode, preprocess=preprocess))
 
     def sample_random_tissue(
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
     ) -> RowSample:
-        """Return a random tissue; see `seed` and `balance`."""
+        """Return a random tissue; see `seed` and `balance`.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> sorted(dataset.sample_random_tissue())
+        ['dataset_name', 'modalities', 'tissue_id']
+        """
         return self._random("tissues", self._mode(kind, image_mode, preprocess=preprocess))
 
     def sample_random_tile(
@@ -38,15 +60,46 @@ class RandomSamples(CohortRows):
         ------
         ArgumentError
             If this dataset is of tissues.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> dataset.sample_random_tile()["modalities"]["he"].image.shape
+        torch.Size([3, 128, 128])
         """
         return self._random("tiles", self._mode(kind, image_mode, preprocess=preprocess))
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `sample_random` and its siblings draw another epoch's samples, here and in workers to come."""
+        """Make `sample_random` and its siblings draw another epoch's samples, here and in workers to come.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> dataset.set_epoch(1)
+        """
         self._draws.set_epoch(epoch)
 
     def sampler(self, num_samples: int | None = None) -> BalancedSampler:
-        """Return a sampler for a DataLoader: positions drawn as by `balance`, by default as many as there are rows."""
+        """Return a sampler for a DataLoader: positions drawn as by `balance`, by default as many as there are rows.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> len(dataset.sampler(num_samples=100))
+        100
+        """
         groups = self._grouped(self.sampling_unit)
         count = len(groups.order) if num_samples is None else num_samples
         return BalancedSampler(groups, num_samples=count, seed=self._draws.seed)

@@ -93,7 +93,18 @@ class SporaDataset(RandomSamples):
         return self._sample(self.sampling_unit, whole(index, "index"), self._mode(None, None, preprocess=None))
 
     def get_tissue_ids(self, dataset_name: str | None = None) -> list[str]:
-        """Return the tissues of one cohort, or of all."""
+        """Return the tissues of one cohort, or of all.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> dataset.get_tissue_ids("lung_imc")[0]
+        'lung_imc_l001_0001'
+        """
         if dataset_name is not None:
             return self.get_dataset(dataset_name).get_tissue_ids()
         return [str(tissue_id) for tissue_id in self.tissue_index["tissue_id"]]
@@ -108,6 +119,16 @@ class SporaDataset(RandomSamples):
         -------
         dict
             ``dataset_name``, ``tissue_id`` and ``modalities``: modality to its tissue object.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> sorted(dataset.get_tissue_sample(dataset_name="lung_imc", tissue_id="lung_imc_l001_0001")["modalities"])
+        ['he', 'imc']
         """
         mode = self._mode(kind, image_mode, preprocess=preprocess)
         return _sample(dataset_name, self.get_dataset(dataset_name).get_composed_tissue(tissue_id, *mode))
@@ -122,6 +143,16 @@ class SporaDataset(RandomSamples):
         -------
         dict
             ``dataset_name``, ``tissue_id``, ``tile_id`` and ``modalities``: modality to its tile, all at one place.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> sorted(dataset.get_tile_sample(dataset_name="lung_imc", tissue_id="lung_imc_l001_0001", tile_id=0))
+        ['dataset_name', 'modalities', 'tile_id', 'tissue_id']
         """
         mode = self._mode(kind, image_mode, preprocess=preprocess)
         tile_id = whole(tile_id, "tile_id")
@@ -135,6 +166,16 @@ class SporaDataset(RandomSamples):
         ------
         ArgumentError
             If options differ between cohorts or modalities that a query has only once.
+
+        Examples
+        --------
+        >>> from spora_db import SporaDataset
+        >>> dataset = SporaDataset(
+        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
+        ...     preprocess=False, seed=0,
+        ... )
+        >>> dataset.query().count() == len(dataset)
+        True
         """
         parts = [part for dataset in self.datasets.values() for part in map(dataset.get_dataset, dataset.modalities)]
         selection = merged_selection([part.query(self.kind).selection for part in parts])

@@ -33,6 +33,15 @@ class TissueAccess(CohortImages):
         Returns
         -------
         object array of shape (tissues,), sorted, each once
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_tissue_ids()[:2].tolist()
+        ['lung_imc_l001_0001', 'lung_imc_l001_0002']
         """
         chosen = checked_choice(kind, options=("modality", "all"), kind="kind of tissue ids")
         frame = self.tissue_modality_metadata if chosen == "modality" else self.tissue_metadata
@@ -71,6 +80,15 @@ class TissueAccess(CohortImages):
             If the image's channels fit neither the measured ones nor the panel.
         StatisticsNotFoundError
             If the spec's tables do not know the tissue or a channel.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_tissue("lung_imc_l001_0001", kind="qc_filtered", preprocess=False).image.shape[0]
+        19
         """
         return self._deliver(str(tissue_id), kind=kind, preprocess=preprocess, image_mode=image_mode)
 
@@ -98,6 +116,15 @@ class TissueAccess(CohortImages):
             If the tile file has no such tissue or tile.
         ArgumentError
             If the dataset was made without a tile size.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_tile("lung_imc_l001_0001", 0, preprocess=False).image.shape
+        torch.Size([17, 128, 128])
         """
         row, col = self.corner(tissue_id, tile_id)
         return self.get_tile_by_coordinates(tissue_id, row, col, kind, image_mode, preprocess)
@@ -126,12 +153,30 @@ class TissueAccess(CohortImages):
             If the corner lies outside the image.
         ArgumentError
             If the dataset was made without a tile size.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_tile_by_coordinates("lung_imc_l001_0001", row=0, col=64, preprocess=False).image.shape
+        torch.Size([17, 128, 128])
         """
         region = (whole(row, "row"), whole(col, "col"), self._size())
         return self._deliver(str(tissue_id), kind=kind, preprocess=preprocess, image_mode=image_mode, region=region)
 
     def corner(self, tissue_id: str, tile_id: int) -> tuple[int, int]:
-        """Return row and col of a tile; where the cohort has no tile file, those of a random one."""
+        """Return row and col of a tile; where the cohort has no tile file, those of a random one.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> row, col = cohort.corner("lung_imc_l001_0001", 0)
+        """
         size = self._size()
         if self._tiles.known:
             return self._tiles.corner(str(tissue_id), whole(tile_id, "tile_id"))
@@ -142,7 +187,17 @@ class TissueAccess(CohortImages):
         self, patient_id: int | str, kind: str = "complete",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> list[Any]:  # fmt: skip
-        """Return the tissues of a patient, an int or a str; an empty list for a patient without any."""
+        """Return the tissues of a patient, an int or a str; an empty list for a patient without any.
+
+        Examples
+        --------
+        >>> from spora_db import MultiplexImagingDataset
+        >>> cohort = MultiplexImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> [tissue.tissue_id for tissue in cohort.get_tissue_by_patient("l001", preprocess=False)]
+        ['lung_imc_l001_0001', 'lung_imc_l001_0002']
+        """
         tissue_ids = tissues_of(self.patient_tissue_map, patient_id)
         return [self.get_tissue(tissue_id, kind, preprocess, image_mode) for tissue_id in tissue_ids]
 

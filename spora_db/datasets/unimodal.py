@@ -90,15 +90,44 @@ class UnimodalParts(Settled):
         ------
         UnknownNameError
             If it is not part of this one; it is a KeyError and a ValueError.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_dataset("imc").mpp
+        1.0
         """
         return self._unimodal[self._known(modality_name(modality))]
 
     def get_available_modalities(self) -> list[str]:
-        """Return the names of the modalities."""
+        """Return the names of the modalities.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_available_modalities()
+        ['he', 'imc']
+        """
         return list(self.modalities)
 
     def get_tissue_ids(self, modality: ModKey | None = None) -> list[str]:
-        """Return the tissues of one modality, or of any."""
+        """Return the tissues of one modality, or of any.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_tissue_ids("imc")[:1]
+        ['lung_imc_l001_0001']
+        """
         return list(self.all_tissue_ids if modality is None else self.get_dataset(modality).get_tissue_ids())
 
     def get_modalities_of_tissue(self, tissue_id: str) -> list[str]:
@@ -108,6 +137,15 @@ class UnimodalParts(Settled):
         ------
         UnknownNameError
             If there is no such tissue.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_modalities_of_tissue("lung_imc_l001_0001")
+        ['he', 'imc']
         """
         text = str(tissue_id)
         has = [key for key, part in self._unimodal.items() if text in part.tissue_modality_metadata.index]
@@ -119,16 +157,45 @@ class UnimodalParts(Settled):
         self, tissue_id: str, modality: ModKey, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
-        """Return a whole tissue of one modality; see :meth:`BaseImagingDataset.get_tissue`."""
+        """Return a whole tissue of one modality; see :meth:`BaseImagingDataset.get_tissue`.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_unimodal_tissue("lung_imc_l001_0001", "he", preprocess=False).image.shape[0]
+        3
+        """
         return self.get_dataset(modality).get_tissue(tissue_id, kind, preprocess, image_mode)
 
     def get_unimodal_tissue_mask(self, tissue_id: str, modality: ModKey) -> TissueMask:
-        """Return the tissue mask, checked against the image of one modality."""
+        """Return the tissue mask, checked against the image of one modality.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_unimodal_tissue_mask("lung_imc_l001_0001", "he").mask.ndim
+        2
+        """
         mask: TissueMask = self.get_dataset(modality).get_tissue_mask(tissue_id)
         return mask
 
     def get_unimodal_tissue_size(self, tissue_id: str, modality: ModKey) -> tuple[int, int, int]:
-        """Return (planes, height, width) of the image of one modality."""
+        """Return (planes, height, width) of the image of one modality.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> planes, height, width = cohort.get_unimodal_tissue_size("lung_imc_l001_0001", "imc")
+        """
         planes, height, width = self.get_dataset(modality)._get_tissue_size(tissue_id)
         return planes, height, width
 
@@ -136,7 +203,17 @@ class UnimodalParts(Settled):
         self, tissue_id: str, tile_id: int, modality: ModKey, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
-        """Return a tile of one modality; see :meth:`BaseImagingDataset.get_tile`."""
+        """Return a tile of one modality; see :meth:`BaseImagingDataset.get_tile`.
+
+        Examples
+        --------
+        >>> from spora_db import ComposedImagingDataset
+        >>> cohort = ComposedImagingDataset(
+        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
+        ... )
+        >>> cohort.get_unimodal_tile("lung_imc_l001_0001", 0, "imc", preprocess=False).image.shape
+        torch.Size([17, 128, 128])
+        """
         return self.get_dataset(modality).get_tile(tissue_id, tile_id, kind, image_mode, preprocess)
 
     def _known(self, modality: str) -> str:

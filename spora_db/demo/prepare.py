@@ -34,7 +34,8 @@ def demo_lake(folder: str | Path = "demo", *, seed: int = 0) -> Path:
 
     Examples
     --------
-    >>> lake = demo_lake("demo")  # doctest: +SKIP
+    >>> demo_lake("lake")  # what is there is kept
+    PosixPath('lake')
     """
     from spora_db.jobs import standardize_lake, tile_lake
     from spora_db.standardization.specs import parse_spec

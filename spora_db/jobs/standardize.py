@@ -90,6 +90,17 @@ def standardize_lake(
         The modality or the spec has no statistics, or arguments contradict each other.
     WriteError
         The tables exist already; the lake is read-only; the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spora_db.demo import write_demo_lake
+    >>> from spora_db.standardization.specs import parse_spec
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     lake = write_demo_lake(folder, tissues=1, size=96)
+    ...     spec = parse_spec("quantile_clipping/uq_0.99_image")
+    ...     standardize_lake(lake, modality="imc", mpp=1.0, spec=spec).written
+    True
     """
     options = Options(
         jobs=jobs,

@@ -25,6 +25,11 @@ def collate_list(samples: Sequence[Fields]) -> list[Fields]:
     ----------
     samples
         What a dataset yields.
+
+    Examples
+    --------
+    >>> collate_list([{"tile_id": 0}, {"tile_id": 1}])
+    [{'tile_id': 0}, {'tile_id': 1}]
     """
     return list(samples)
 

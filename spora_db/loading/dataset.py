@@ -62,6 +62,13 @@ class PlanDataset(PlanRows):
         signature of `transform` does not tell whether it takes an rng.
     WriteError
         If the quarantine cannot be written.
+
+    Examples
+    --------
+    >>> from spora_db import SporaQuery
+    >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+    >>> dataset[0]["image"].shape, len(dataset) == len(dataset.plan)
+    (torch.Size([20, 128, 128]), True)
     """
 
     def loader(
@@ -102,6 +109,14 @@ class PlanDataset(PlanRows):
             initialized, else one alone.
         drop_last
             Whether rows that fill no batch, or no round of the ranks, are left out.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> batch = next(iter(dataset.loader(batch_size=4, seed=0)))
+        >>> batch["image"].shape
+        torch.Size([4, 20, 128, 128])
         """
         here = Partition.here(rank, world_size)
         tiles = TileSampler(
@@ -116,5 +131,12 @@ class PlanDataset(PlanRows):
         )  # fmt: skip
 
     def explain(self, *, batch_size: int = 32, seconds: float = 1.0) -> EpochCost:
-        """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`."""
+        """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> cost = dataset.explain(batch_size=4, seconds=0.1)
+        """
         return explain(self, batch_size=batch_size, seconds=seconds)

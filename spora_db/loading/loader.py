@@ -60,6 +60,14 @@ class TileLoader(DataLoader[Any]):
     ------
     ArgumentError
         If a number is out of range.
+
+    Examples
+    --------
+    >>> from spora_db import SporaQuery, TileSampler
+    >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+    >>> loader = TileLoader(TileSampler(dataset, seed=0), batch_size=4)
+    >>> next(iter(loader))["image"].shape
+    torch.Size([4, 20, 128, 128])
     """
 
     def __init__(
@@ -122,12 +130,31 @@ class TileLoader(DataLoader[Any]):
         return self.tiles.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; another than the current one starts at its beginning."""
+        """Choose the epoch; another than the current one starts at its beginning.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> loader = dataset.loader(batch_size=4, seed=0)
+        >>> loader.set_epoch(3)
+        >>> loader.epoch
+        3
+        """
         self._ordering.set_epoch(epoch)
         self._delivered = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the epoch stands after the batches that were delivered; for any number of ranks and workers."""
+        """Return where the epoch stands after the batches that were delivered; for any number of ranks and workers.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> loader = dataset.loader(batch_size=4, seed=0)
+        >>> batch = next(iter(loader))
+        >>> state = loader.state_dict()  # beside the model's, in the checkpoint
+        """
         taken = self._delivered
         if isinstance(self._ordering, TileSampler):
             taken = min(taken * self._batch_rows, len(self.tiles))
@@ -140,6 +167,18 @@ class TileLoader(DataLoader[Any]):
         ------
         ArgumentError
             If it belongs to another plan or order.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> loader = dataset.loader(batch_size=4, seed=0)
+        >>> batches = iter(loader)
+        >>> first, second = next(batches), next(batches)
+        >>> again = dataset.loader(batch_size=4, seed=0)
+        >>> again.load_state_dict(loader.state_dict())
+        >>> bool((next(iter(again))["image"] == next(batches)["image"]).all())
+        True
         """
         self._ordering.load_state_dict(state)
         self._delivered = 0

@@ -38,7 +38,11 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
 
     Examples
     --------
-    >>> batches = PanelBatchSampler(TileSampler(dataset), batch_size=32)  # doctest: +SKIP
+    >>> from spora_db import SporaQuery, TileSampler
+    >>> dataset = SporaQuery("lake").modality(("imc", "codex")).tiles(size=128, mpp=1.0).to_torch()
+    >>> batches = PanelBatchSampler(TileSampler(dataset, seed=0), batch_size=4)
+    >>> len({dataset[row]["modality"] for row in next(iter(batches))})
+    1
     """
 
     KIND = "PanelBatchSampler"
@@ -53,12 +57,29 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
         self._batches: tuple[int, list[Int64]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; another than the current one starts at its beginning."""
+        """Choose the epoch; another than the current one starts at its beginning.
+
+        Examples
+        --------
+        >>> from spora_db import PanelBatchSampler, SporaQuery, TileSampler
+        >>> dataset = SporaQuery("lake").modality(("imc", "codex")).tiles(size=128, mpp=1.0).to_torch()
+        >>> batches = PanelBatchSampler(TileSampler(dataset, seed=0), batch_size=4)
+        >>> batches.set_epoch(3)
+        """
         self.sampler.set_epoch(epoch)
         super().set_epoch(epoch)
 
     def batches(self) -> list[Int64]:
-        """Return the rows of all batches of the epoch in order."""
+        """Return the rows of all batches of the epoch in order.
+
+        Examples
+        --------
+        >>> from spora_db import PanelBatchSampler, SporaQuery, TileSampler
+        >>> dataset = SporaQuery("lake").modality(("imc", "codex")).tiles(size=128, mpp=1.0).to_torch()
+        >>> batches = PanelBatchSampler(TileSampler(dataset, seed=0), batch_size=4)
+        >>> len(batches.batches()) == len(batches)
+        True
+        """
         order = self.sampler.order(self.epoch)
         return [order[positions] for positions in self._positions()]
 

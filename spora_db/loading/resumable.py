@@ -52,6 +52,16 @@ class ResumableSampler(Sampler[Item]):
         ----------
         epoch
             Any number; each has its own order.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> from spora_db import TileSampler
+        >>> sampler = TileSampler(dataset, seed=0)
+        >>> sampler.set_epoch(3)
+        >>> sampler.epoch
+        3
         """
         if epoch != self._epoch:
             self._epoch, self.position, self._yielded = epoch, Position(cut=self.position.cut), 0
@@ -80,6 +90,12 @@ class ResumableSampler(Sampler[Item]):
             Items that this rank has used since iteration began; by default those that it has yielded. With worker
             processes a DataLoader asks for items ahead of those that it delivers: pass what it delivered, or use the
             `state_dict` of the loader that `dataset.loader()` returns, which counts.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery, TileSampler
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> state = TileSampler(dataset, seed=0).state_dict()
         """
         position = self.position.advanced(self._yielded if taken is None else taken)
         head = {"kind": self.KIND, "version": VERSION, **self._identity(), **self._further()}
@@ -97,6 +113,13 @@ class ResumableSampler(Sampler[Item]):
         ------
         ArgumentError
             If it belongs to another plan or order.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery, TileSampler
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> sampler, again = TileSampler(dataset, seed=0), TileSampler(dataset, seed=0)
+        >>> again.load_state_dict(sampler.state_dict())
         """
         check_state(state, self._identity(), self.KIND)
         self._take_over(state)

@@ -94,6 +94,14 @@ class PlanRows(Dataset[Sample]):
         ------
         ArgumentError, UnknownNameError
             If there is no such label, or several and none is named.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type")
+        >>> dataset = query.to_torch()
+        >>> dataset.targets().shape == (len(dataset),)
+        True
         """
         return targets(self.plan, label)
 
@@ -109,6 +117,14 @@ class PlanRows(Dataset[Sample]):
         ------
         ArgumentError, UnknownNameError
             If no such label has classes, or several have and none is named.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type")
+        >>> dataset = query.to_torch()
+        >>> list(dataset.class_counts())
+        ['HPV+ OPSCC', 'LUAD', 'LUSC', 'Tonsillitis']
         """
         return class_counts(self.plan, label)
 
@@ -122,6 +138,14 @@ class PlanRows(Dataset[Sample]):
         ----------
         label
             As for `class_counts`, which errors are as well.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type")
+        >>> dataset = query.to_torch()
+        >>> dataset.class_weights().dtype
+        torch.float32
         """
         return class_weights(self.plan, label)
 

@@ -72,8 +72,12 @@ class TileSampler(ResumableSampler[int]):
 
     Examples
     --------
-    >>> sampler = TileSampler(dataset, shuffle="global", seed=1)  # doctest: +SKIP
-    >>> sampler.set_epoch(3)  # doctest: +SKIP
+    >>> from spora_db import SporaQuery
+    >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+    >>> sampler = TileSampler(dataset, shuffle="global", seed=1)
+    >>> sampler.set_epoch(3)
+    >>> len(sampler) == len(dataset)
+    True
     """
 
     KIND = "TileSampler"
@@ -148,6 +152,14 @@ class TileSampler(ResumableSampler[int]):
         Returns
         -------
         int64 array of shape (num_samples,)
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery, TileSampler
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> order = TileSampler(dataset, seed=0).order()
+        >>> sorted(order.tolist()) == list(range(len(dataset)))
+        True
         """
         epoch = self.epoch if epoch is None else epoch
         if self._order is None or self._order[0] != epoch:
@@ -167,6 +179,12 @@ class TileSampler(ResumableSampler[int]):
             Worker processes of this rank, each with its cache.
         cache_bytes
             Bytes of decoded chunks that each keeps; by default the current limit.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery, TileSampler
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> report = TileSampler(dataset, seed=0).report()
         """
         order = self.order()
         return report_order(

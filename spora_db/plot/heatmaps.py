@@ -66,7 +66,7 @@ def panels(catalog: "Catalog | str | Path", *, most: int = 60, path: str | Path 
 
     Examples
     --------
-    >>> panels("demo")  # doctest: +SKIP
+    >>> picture = panels("lake")
     """
     picture_format(path)
     table = _panel_rows(catalog)
@@ -185,8 +185,9 @@ def coverage(query: "SporaQuery", *, path: str | Path | None = None) -> Picture:
 
     Examples
     --------
-    >>> query = SporaQuery("demo").modality("imc").tissues(mpp=1.0)  # doctest: +SKIP
-    >>> coverage(query.standardize("quantile_clipping/uq_0.99_image"))  # doctest: +SKIP
+    >>> from spora_db import SporaQuery
+    >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0)
+    >>> picture = coverage(query.standardize("quantile_clipping_log1p/uq_0.99_image"))
     """
     picture_format(path)
     check_query(query, write=COVERED)

@@ -79,8 +79,9 @@ def tissue(
 
     Examples
     --------
-    >>> query = SporaQuery("demo").modality("imc").tiles(size=128, mpp=1.0)  # doctest: +SKIP
-    >>> tissue(query, "lung_imc_l001_0001", channels=["DNA1", "panCK"])  # doctest: +SKIP
+    >>> from spora_db import SporaQuery
+    >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+    >>> picture = tissue(query, "lung_imc_l001_0001", channels=["DNA1", "panCK"])
     """
     picture_format(path)
     view = tissue_view(

@@ -33,7 +33,11 @@ class Answers(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
-        >>> overlap = SporaQuery("lake").modality("imc").tissues(mpp=1.0).panel_overlap()  # doctest: +SKIP
+        >>> SporaQuery("lake").modality(("imc", "codex")).tissues(mpp=1.0).panel_overlap()
+                      lung_imc  tonsil_codex
+        cohort
+        lung_imc            20            11
+        tonsil_codex        11            14
         """
         from spora_db.plan.selected_images import panel_overlap
 
@@ -55,8 +59,9 @@ class Answers(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).standardize("quantile_clipping/uq_0.99_image")
-        >>> gaps = query.coverage()  # doctest: +SKIP
+        >>> spec = "quantile_clipping_log1p/uq_0.99_image"
+        >>> len(SporaQuery("lake").modality("imc").tissues(mpp=1.0).standardize(spec).coverage())
+        0
         """
         from spora_db.plan.missing_statistics import missing_statistics
 
@@ -91,8 +96,10 @@ class Answers(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
-        >>> query.audit(columns=["cancer_type"]).save_png("audit.png")  # doctest: +SKIP
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> audit = query.audit(columns=["cancer_type"])
+        >>> audit.ok, audit.title
+        (True, 'imc tiles at 1 mpp of lake')
         """
         from spora_db.audit import make_audit
         from spora_db.images.base import check_missing_chunks
@@ -132,8 +139,9 @@ class Answers(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
-        >>> path = query.lock("cohort.lock.json")  # doctest: +SKIP
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> query.lock("cohort.lock.json").name
+        'cohort.lock.json'
         """
         from spora_db.files.writing import named_file
         from spora_db.lock.locking import make_lock, verify_images
@@ -171,6 +179,14 @@ class Answers(Question):
             If the query selects no rows.
         ArgumentError
             If an argument has the wrong form, or the query makes a choice that the published classes do not have.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> dataset = query.to_spora_dataset(seed=0)
+        >>> dataset[0]["modalities"]["imc"].image.shape
+        torch.Size([20, 128, 128])
         """
         from spora_db.datasets.from_query import spora_dataset
         from spora_db.images.base import check_missing_chunks
@@ -219,7 +235,9 @@ class Answers(Question):
         --------
         >>> from spora_db import SporaQuery
         >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).with_cells("cell_type")
-        >>> cells = query.to_anndata()  # doctest: +SKIP
+        >>> cells = query.to_anndata()
+        >>> cells.n_vars, list(cells.obs.columns[-2:])
+        (20, ['col', 'cell_type'])
         """
         from spora_db.interop.to_anndata import to_anndata
 
@@ -252,7 +270,9 @@ class Answers(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
-        >>> tissues = SporaQuery("lake").modality("imc").tissues(mpp=1.0).to_spatialdata()  # doctest: +SKIP
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).limit(1)
+        >>> list(query.to_spatialdata().tables)  # doctest: +SKIP
+        ['cells']
         """
         from spora_db.interop.to_spatialdata import to_spatialdata
 

@@ -84,6 +84,14 @@ class ContentVerbs(Question):
             First give nuclear markers the accession of histone H3 (P68431).
         accessions
             Which accessions count: as the published loader accepts them, or the official UniProt pattern.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> sample = query.channels(kind="qc_filtered", names=["CD8", "P11836"]).to_torch()[0]
+        >>> sample["channel_names"], sample["uniprot_ids"]
+        (['CD8a', 'CD20'], ['P01732', 'P11836'])
         """
         listed = {"names": names, "require": require, "any_of": any_of, "exclude": exclude}
         markers = {
@@ -142,6 +150,14 @@ class ContentVerbs(Question):
             What becomes of channels of a tissue whose statistics no table has (`coverage` lists them): an error; the
             channel is left out for this tissue; the rows of the tissue are left out; or the cohort's global statistics
             stand in, quantiles and moments together from the spec of the same name at global level.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> sample = query.standardize("quantile_clipping_log1p/uq_0.99_image").to_torch()[0]
+        >>> sample["image"].dtype, sample["spec"]
+        (torch.float32, 'quantile_clipping_log1p/uq_0.99_image')
         """
         specs = _specs(spec)
         stats_level = None if stats_level is None else _level(stats_level, "stats_level")
@@ -175,6 +191,14 @@ class ContentVerbs(Question):
         *kinds
             ``"tissue"``, ``"instances"`` (one label per cell), or the name of a cell task. What there is:
             ``SELECT DISTINCT kind FROM masks``.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> masks = query.with_masks("tissue", "instances").to_torch()[0]["masks"]
+        >>> {kind: (mask.dtype, tuple(mask.shape)) for kind, mask in masks.items()}
+        {'tissue': (torch.bool, (128, 128)), 'instances': (torch.int32, (128, 128))}
         """
         if not kinds:
             raise ArgumentError("with_masks() needs at least one kind, such as .with_masks('tissue').")
@@ -195,6 +219,14 @@ class ContentVerbs(Question):
             are null), texts and times as codes. What would not arrive whole is refused, such as lists.
         source
             What says which cells there are, as in `cells`.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> cells = query.with_cells("cell_type", "area").to_torch()[0]["cells"]
+        >>> sorted(cells), len(cells["row"]) == len(cells["area"]) > 0
+        (['area', 'categories', 'cell_id', 'cell_type', 'col', 'row'], True)
         """
         names = checked_each(columns, verb="with_cells", example=("cell_type", "area"))
         if given := {"cell_id", "row", "col", "categories"} & set(names):

@@ -52,13 +52,14 @@ class LabelVerbs(Question):
 
         Examples
         --------
+        >>> import torch
         >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0).label("cancer_type", missing="drop")
-        >>> train, test = query.split("train").to_torch(), query.split("test").to_torch()  # doctest: +SKIP
-        >>> train.classes == test.classes  # doctest: +SKIP
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type", missing="drop")
+        >>> train, test = query.split("train").to_torch(), query.split("test").to_torch()
+        >>> train.classes == test.classes
         True
-        >>> loss = torch.nn.CrossEntropyLoss(weight=train.class_weights())  # doctest: +SKIP
-        >>> loader = train.loader(balance_by="cancer_type")  # doctest: +SKIP
+        >>> loss = torch.nn.CrossEntropyLoss(weight=train.class_weights())
+        >>> loader = train.loader(balance_by="cancer_type")
         """
         labels = checked_labels(columns, classes=classes, missing=missing, label_type=label_type, name=name)
         return self._with(labels=added(self.selection.labels, labels))

@@ -95,6 +95,14 @@ class RowAnswers(Question):
         ------
         QueryError
             If the query has no translation, such as one over rows of an Arrow table.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> print(SporaQuery("lake").modality("imc").tissues(mpp=1.0).sql(dialect="postgres"))
+        SELECT
+          "base"."dataset" AS "dataset",
+          ...
         """
         with self._compiled() as (resolved, compiled, catalog):
             if dialect != "duckdb" and resolved.selection.rows_table is not None:
@@ -106,6 +114,13 @@ class RowAnswers(Question):
 
         Of a query that selects nothing, a warning names what in it can match nothing: a condition on a value that no
         row has, with the near ones; images of several modalities that no tissue has together.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> query.count() == len(query) == len(query.df())
+        True
         """
         with self._compiled() as (resolved, compiled, catalog):
             counted = exp.select("count(*)").from_(compiled.rows().subquery("rows"))
@@ -133,7 +148,15 @@ class RowAnswers(Question):
         return self._first(n, at="head(").df()
 
     def to_arrow(self) -> pa.Table:
-        """Return the rows as an Arrow table, in order of the identity: its columns, those of `select`, of `label`."""
+        """Return the rows as an Arrow table, in order of the identity: its columns, those of `select`, of `label`.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> query.select("age").to_arrow().schema.field("age").type
+        DataType(int64)
+        """
         with self._compiled() as (resolved, compiled, catalog):
             table = catalog._run(compiled).to_arrow_table()
             if not len(table):
@@ -141,7 +164,15 @@ class RowAnswers(Question):
             return table
 
     def df(self) -> "pd.DataFrame":
-        """Return the rows as a pandas DataFrame, with the columns of `to_arrow`."""
+        """Return the rows as a pandas DataFrame, with the columns of `to_arrow`.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> query.df()["tissue_id"].nunique()
+        4
+        """
         return as_frame(self.to_arrow())
 
     def pl(self) -> "pl.DataFrame":
@@ -151,6 +182,13 @@ class RowAnswers(Question):
         ------
         MissingExtraError
             If polars is not installed.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> query.pl().columns[:2]  # needs polars
+        ['dataset', 'modality']
         """
         polars = need("polars", extra=None, what="pl()", instead="Without it, use to_arrow() or df().")
         return cast("pl.DataFrame", polars.from_arrow(self.to_arrow()))
@@ -159,12 +197,30 @@ class RowAnswers(Question):
         """Return the SQL, DuckDB's plan, the files and row groups that it touches, and its estimate of the rows.
 
         Printed, it is a text; nothing is run.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> print(query.explain())
+        SELECT
+          "base"."dataset",
+          ...
         """
         with self._compiled() as (_, compiled, catalog):
             return catalog._explain(compiled)
 
     def plan(self) -> Plan:
-        """Return the frozen plan: what `to_torch` loads, without a connection or an open file."""
+        """Return the frozen plan: what `to_torch` loads, without a connection or an open file.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> plan = query.plan()
+        >>> len(plan) == len(query), plan.hash == query.plan().hash
+        (True, True)
+        """
         return plan_of(self.lake, self.selection)
 
     def to_torch(
@@ -211,6 +267,14 @@ class RowAnswers(Question):
             If an argument is out of range, or the signature of `transform` does not tell whether it takes an rng.
         WriteError
             If the quarantine cannot be written.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> dataset = query.to_torch()
+        >>> dataset[0]["image"].shape
+        torch.Size([20, 128, 128])
         """
         from spora_db.loading.dataset import PlanDataset
 

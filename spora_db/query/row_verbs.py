@@ -42,6 +42,12 @@ class RowVerbs(Question):
         missing
             Whether places that lack one of several modalities are dropped or kept (with what is there; a row's columns,
             and so its conditions, are those of the first modality that the tissue has).
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> SporaQuery("lake").modality(("imc", "codex"), "he").tissues(mpp=1.0).count()
+        8
         """
         modalities = tuple(checked_names(name, at="modality(", example=("imc", "codex"), alone=True) for name in names)
         flat = [name for alternatives in modalities for name in alternatives]
@@ -63,6 +69,13 @@ class RowVerbs(Question):
             Resolution in microns per pixel, as a number or a folder name (``"1_0mpp"``); may be left out likewise.
         strategy
             Name of the tiling, ``"default"`` unless given.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> query.columns
+        ('dataset', 'modality', 'mpp', 'strategy', 'tile_size', 'tissue_id', 'tile_id', 'row', 'col')
         """
         return self._with(
             unit="tile",
@@ -72,7 +85,14 @@ class RowVerbs(Question):
         )
 
     def tissues(self, *, mpp: float | str | None = None) -> Self:
-        """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel)."""
+        """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel).
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> SporaQuery("lake").modality("imc").tissues(mpp=1.0).df()["tissue_id"][0]
+        'lung_imc_l001_0001'
+        """
         return self._with(unit="tissue", tile_size=None, mpp=checked_mpp(mpp))
 
     def cells(self, *, size: int, mpp: float | str | None = None, source: CellSource | None = None) -> Self:
@@ -102,6 +122,13 @@ class RowVerbs(Question):
         source
             What says which cells there are: the cells ``"table"``, or the labels of the instance ``"masks"``. By
             default the table where any dataset has one; a dataset without one then contributes no rows.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> cells = SporaQuery("lake").modality("imc").cells(size=32, mpp=1.0).where("cell_type = 'B cell'")
+        >>> cells.head(1)[["tissue_id", "row", "col"]].shape
+        (1, 3)
         """
         return self._with(
             unit="cell",
@@ -123,6 +150,14 @@ class RowVerbs(Question):
             What gives other rows at every run (``random()``, sample clauses) is refused; `sample` draws. As everywhere
             in DuckDB, NULL satisfies no comparison, and NaN is greater than any number:
             ``"age > 60 AND NOT isnan(age)"``.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> older = query.where("cancer_type = 'LUAD' AND age > 60")
+        >>> 0 < older.count() < query.count()
+        True
         """
         text = checked_text(condition, at="where(", example="cancer_type = 'LUAD'")
         return self._with(conditions=(*self.selection.conditions, text))
@@ -165,9 +200,11 @@ class RowVerbs(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=224, mpp=1.0)
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
         >>> divided = query.split(by="patient", fractions={"train": 0.8, "test": 0.2}, seed=3, replace=True)
         >>> train, test = divided.split("train"), divided.split("test")
+        >>> len(train) + len(test) == len(query)
+        True
         """
         names = checked_each(names, verb="split", example=("train", "val"))
         if not names and by is None:
@@ -198,7 +235,15 @@ class RowVerbs(Question):
         return self._with(splits=names or kept, split_choice=divided)
 
     def select(self, *columns: str) -> Self:
-        """Carry further columns, such as a label, into the answer and into every sample."""
+        """Carry further columns, such as a label, into the answer and into every sample.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tissues(mpp=1.0).select("cancer_type", "age")
+        >>> query.head(1)[["cancer_type", "age"]].values.tolist()
+        [['LUAD', 71]]
+        """
         names = checked_each(columns, verb="select", example=("age", "split"))
         return self._with(columns=tuple(dict.fromkeys((*self.selection.columns, *names))))
 
@@ -222,9 +267,12 @@ class RowVerbs(Question):
 
         Examples
         --------
+        >>> import pyarrow as pa
         >>> from spora_db import SporaQuery
-        >>> broken = pa.table({"dataset": ["cohort"], "tissue_id": ["t1"], "tile_id": [3]})
-        >>> query = SporaQuery("lake").tiles(size=224).exclude(broken)
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> broken = pa.table({"dataset": ["lung_imc"], "tissue_id": ["lung_imc_l001_0001"], "tile_id": [0]})
+        >>> len(query) - len(query.exclude(broken))
+        1
         """
         expected = "a table with dataset and tissue_id, such as catalog.quarantine(), a pyarrow Table or a DataFrame"
         tables = [excluded_rows(checked_table(rows, at="exclude(", expected=expected))]

@@ -40,17 +40,19 @@ class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, An
 
     Examples
     --------
+    This lake, and those of the other examples, are such as ``spora-db demo lake`` makes.
+
     >>> query = (
     ...     SporaQuery("lake")
     ...     .modality("imc")
-    ...     .tiles(size=224, mpp=1.0)
+    ...     .tiles(size=128, mpp=1.0)
     ...     .where("cancer_type = 'LUAD'")
     ...     .channels(kind="uniprot_filtered", require=["CD3e", "P01732"])
-    ...     .standardize("quantile_clipping/uq_0.99_image")
+    ...     .standardize("quantile_clipping_log1p/uq_0.99_image")
     ...     .sample(10_000, by="dataset", seed=0)
     ... )
-    >>> query.selection.tile_size
-    224
+    >>> len(query) > 0, query.head(1)["dataset"].tolist()
+    (True, ['lung_imc'])
     >>> SporaQuery("lake").modality("he").tissues(mpp=0.5)
     SporaQuery(lake='lake', selection=Selection(modalities=(('he',),), unit='tissue', mpp=0.5))
     """
@@ -75,6 +77,13 @@ class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, An
             files are no difference. ``spora-db diff`` tells the same without an error.
         FileFormatError
             If the file is no lock.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> path = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).lock("cohort.lock.json")
+        >>> SporaQuery.from_lock("cohort.lock.json").selection.tile_size
+        128
         """
         from spora_db.lock.locking import query_of_lock
 
@@ -96,6 +105,14 @@ class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, An
             ``row`` and ``col``, for cells ``cell_id``, ``row`` and ``col`` (corners of tiles). Columns ``modality``,
             ``mpp``, ``strategy`` and ``tile_size`` may be left out where
             `modality` and `tiles` say them, or the lake leaves no choice.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> text = "SELECT dataset, tissue_id, tile_id, row, col FROM tiles WHERE modality = 'imc' AND row = 64"
+        >>> query = SporaQuery.from_sql("lake", text).modality("imc").tiles(size=128, mpp=1.0)
+        >>> set(query.df()["row"])
+        {64}
         """
         select = checked_text(text, at="SporaQuery.from_sql(lake, ", example="SELECT dataset, tissue_id FROM tissues")
         return cls(lake, Selection(rows_sql=select))
@@ -115,6 +132,14 @@ class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, An
         ------
         ArgumentError
             If it is no table, or an identity column is in it twice.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from spora_db import SporaQuery
+        >>> rows = pd.DataFrame({"dataset": ["lung_imc"], "tissue_id": ["lung_imc_l001_0001"]})
+        >>> len(SporaQuery.from_arrow("lake", rows).modality("imc").tissues(mpp=1.0))
+        1
         """
         expected = "an Arrow table or a DataFrame with the columns dataset and tissue_id"
         rows = checked_table(table, at="SporaQuery.from_arrow(lake, ", expected=expected)

@@ -24,6 +24,11 @@ class Tile(NamedTuple):
         Share of the tile that is mask.
     gain
         Mask pixels that it newly covers.
+
+    Examples
+    --------
+    >>> Tile(y=0, x=64, h=32, w=32, valid_ratio=1.0, gain=1024).x
+    64
     """
 
     y: int

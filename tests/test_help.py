@@ -1,0 +1,58 @@
+"""``help()`` shows an example that runs, of every public name and of every method that users call."""
+
+import doctest
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import spora_db
+
+CALLED_BY_QUERIES = "is public for queries, not for users"
+EXCEPTIONS = {
+    "spora_db.catalog.database.Database.files_used": CALLED_BY_QUERIES,
+    "spora_db.catalog.database.Database.forget_questions": CALLED_BY_QUERIES,
+    "spora_db.catalog.database.Database.stands_for": CALLED_BY_QUERIES,
+    "spora_db.catalog.database.Database.use_naming": CALLED_BY_QUERIES,
+    "spora_db.catalog.open_lake.OpenLake.check_cells": CALLED_BY_QUERIES,
+    "spora_db.catalog.open_lake.OpenLake.check_channels": CALLED_BY_QUERIES,
+    "spora_db.plan.plan.Plan.cells_at": CALLED_BY_QUERIES,
+    "spora_db.plan.plan.Plan.cells_of": CALLED_BY_QUERIES,
+    "spora_db.plan.plan.Plan.hashed": CALLED_BY_QUERIES,
+}
+"""Methods without an example, and why."""
+SKIPPED = {"spora_db.query.answers.Answers.to_spatialdata": "spatialdata is an extra that is not installed for tests"}
+"""Examples that do not run, and why."""
+
+
+def own(value: Any) -> bool:
+    return inspect.isfunction(value) and value.__module__.startswith("spora_db.")
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Yield every exported name, and the public methods of the exported classes, each by where it is written."""
+    for name in spora_db.__all__:
+        value = getattr(spora_db, name)
+        yield f"spora_db.{name}", value
+        if inspect.isclass(value):
+            members = (inspect.getattr_static(value, member) for member in dir(value) if not member.startswith("_"))
+            functions = (getattr(member, "__func__", member) for member in members)
+            yield from ((f"{item.__module__}.{item.__qualname__}", item) for item in functions if own(item))
+
+
+PUBLIC = dict(public())
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - EXCEPTIONS.keys()))
+def test_help_shows_an_example_that_runs(name):
+    examples = doctest.DocTestParser().get_examples(inspect.getdoc(PUBLIC[name]) or "")
+    assert examples, f"{name} has no example in its docstring"
+    skipped = any(doctest.SKIP in example.options for example in examples)
+    assert skipped == (name in SKIPPED), f"the example of {name} {'does not run' if skipped else 'runs'}"
+
+
+def test_exceptions_are_of_names_that_there_are():
+    assert {*EXCEPTIONS, *SKIPPED} <= PUBLIC.keys()
+    documented = [name for name in EXCEPTIONS if ">>>" in (inspect.getdoc(PUBLIC[name]) or "")]
+    assert documented == []
