@@ -14,7 +14,8 @@ from lakes import write_lake
 from spora_db import Catalog, MultiplexImagingDataset, SporaQuery
 from spora_db.errors import QueryError, TableError
 from spora_db.files.whole_numbers import whole_numbers
-from spora_db.importing.metadata import cell_table
+from spora_db.importing.cells import cell_table
+from spora_db.importing.tissue_ids import TissueName
 from spora_db.validation import validate
 
 CELLS = "alpha/metadata/cells.parquet"
@@ -144,14 +145,14 @@ def test_odd_ids_are_not_imported(tmp_path, text, words):
     file = tmp_path / "cells.csv"
     file.write_text(f"tissue_id,Object,kind\nroi,{text},x\n".replace("\nroi,7,x", ",x\nroi,7,x"))
     with pytest.raises(TableError, match=rf"cells\.csv.*{words}"):
-        cell_table(file, ["roi"], id_column=None)
+        cell_table(file, [TissueName(tissue_id="roi")])
 
 
 @pytest.mark.parametrize("texts", [["7", "8"], ["7.0", "8.0"], [" 7", "8 "], ["007", "8"]])
 def test_whole_numbers_of_a_csv_are_imported(tmp_path, texts):
     file = tmp_path / "cells.csv"
     file.write_text("tissue_id,Object\n" + "".join(f"roi,{text}\n" for text in texts))
-    assert cell_table(file, ["roi"], id_column=None)[0]["cell_id"].to_pylist() == [7, 8]
+    assert cell_table(file, [TissueName(tissue_id="roi")])[0]["cell_id"].to_pylist() == [7, 8]
 
 
 @pytest.mark.parametrize("ids", ODD.values(), ids=ODD)

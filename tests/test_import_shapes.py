@@ -1,9 +1,14 @@
 """Import of what tools and people write: pixels, names, ids, masks and cells are those of the source."""
 
+import csv
 import json
+import re
+import sys
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
@@ -14,7 +19,10 @@ from spora_db import errors
 from spora_db.cli import app
 from spora_db.images import open_image, read_region, write_ometiff, write_omezarr
 from spora_db.importing import import_dataset
-from spora_db.importing.spellings import split_name
+from spora_db.importing.accessions import TABLE, target_of
+from spora_db.importing.spellings import folded, split_name
+from spora_db.masks import load_label_mask
+from spora_db.validation import validate
 
 HEIGHT, WIDTH = 24, 32
 MARKERS = ["DNA", "CD3", "CD8", "Ki-67"]
@@ -277,3 +285,490 @@ def test_the_command_prints_what_was_decided(tmp_path):
     assert "channels: 4 channels: 4 by name. page 0 = DNA" in result.stdout
     assert "warning: resolution: The command says 1 microns per pixel" in result.stdout
     assert not (tmp_path / "lake").exists()
+
+
+# Ids and tables -------------------------------------------------------------------------------------------------------
+
+
+def channel_folders(raw: Path, tissues, channels=("DNA", "CD3"), inner=""):
+    """A folder per field of view with a TIFF per channel, as ark and MIBI write them."""
+    for number, tissue in enumerate(tissues):
+        folder = raw / tissue / inner
+        folder.mkdir(parents=True)
+        for name, plane in zip(channels, pixels(number, len(channels)), strict=True):
+            tifffile.imwrite(folder / f"{name}.tiff", plane)
+    return raw
+
+
+def tissues_of(report):
+    return pq.read_table(report.path / "metadata/tissues.parquet").to_pylist()
+
+
+def cells_of(report):
+    return pq.read_table(report.path / "metadata/cells.parquet").to_pydict()
+
+
+KEYS = {
+    "ids": (["roi_01", "roi_02"], "id"),
+    "file names": (["roi_01.tiff", "roi_02.ome.tif"], "file name"),
+    "paths": (["/data/x/roi_01.tiff", "C:\\data\\roi_02.tiff"], "file name"),
+    "other case": (["ROI_01", "Roi_02.TIFF"], "letter case"),
+    "without zeros": (["roi_1", "roi_2"], "leading zeros"),
+    "with zeros": (["roi_001", "ROI_002"], "leading zeros"),
+}
+
+
+@pytest.mark.parametrize(("values", "how"), KEYS.values(), ids=KEYS)
+def test_tables_are_joined_by_any_spelling_of_an_id_and_say_how(bring, tmp_path, values, how):
+    raw = channel_folders(tmp_path / "raw", ["roi_01", "roi_02"])
+    sheet = "No,Image,age\n1,{1},62\n2,{0},61\n".format(*values)
+    report = bring(raw, metadata=sheet, cells="IMAGE,Object,area\n{},1,5.5\n{},1,6\n".format(*values))
+    assert [row["age"] for row in tissues_of(report)] == [61, 62]
+    assert cells_of(report)["tissue_id"] == ["roi_01", "roi_02"]
+    assert not [row for row in report.decisions.rows if row.warning and row.about != "checks"]
+    for about in ("metadata", "cells"):
+        assert f"by {how}" in said(report, about=about)
+
+
+def test_zeros_that_tell_tissues_apart_are_not_dropped(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["1", "01"])
+    report = bring(raw, metadata="image,x\n1,a\n01,b\n")
+    assert [(row["tissue_id"], row["x"]) for row in tissues_of(report)] == [("01", "b"), ("1", "a")]
+    with pytest.raises(errors.TableError, match="'001', which is several tissues but for leading zeros"):
+        bring(raw, metadata="image,x\n1,a\n001,b\n", dataset="other")
+    alone = channel_folders(tmp_path / "alone", ["1"])
+    report = bring(alone, metadata="image,x\n1,a\n01,b\n", dataset="alone")
+    assert [row["x"] for row in tissues_of(report)] == ["a"]
+    with pytest.raises(errors.TableError, match="'01', '001', which are all the tissue '1'"):
+        bring(alone, metadata="image,x\n01,a\n001,b\n", dataset="other")
+
+
+def test_ids_are_text_in_any_spelling_of_their_column(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["f1", "f2"])
+    sheet = "image,Patient ID,slide,Core_ID,code,well,age,dose\nf1, 0012 ,7,3,007,1E5,61,1e-3\nf2,0013,8,4,8,2E5,,2.5\n"
+    report = bring(raw, metadata=sheet)
+    first, second = tissues_of(report)
+    assert (first["patient_id"], first["slide"], first["Core_ID"], first["code"]) == ("0012", "7", "3", "007")
+    assert (first["well"], first["age"], first["dose"]) == ("1E5", 61, 1e-3)
+    assert (second["well"], second["age"], second["dose"]) == ("2E5", None, 2.5)
+    assert "'Patient ID' of metadata.csv is 'patient_id'" in said(report, about="metadata")
+
+
+@pytest.mark.parametrize("how", ["sheets", "pattern"])
+def test_a_table_of_patients_is_joined_by_patient(bring, tmp_path, how):
+    patients = tmp_path / "clinic.csv"
+    patients.write_text("Patient;grade;Sex\np2;3;F\nP1;2;M\np9;1;M\n")
+    if how == "sheets":
+        raw = channel_folders(tmp_path / "raw", ["a", "b", "c"])
+        (tmp_path / "images.csv").write_text("image,patient_id\na,p1\nb,p2\nc,p1\n")
+        report = bring(raw, metadata=[tmp_path / "images.csv", patients])
+    else:
+        raw = channel_folders(tmp_path / "raw", ["p1/a", "p2/b", "p1/c"])
+        report = bring(raw, metadata=[patients], pattern="{patient}/{tissue}/{channel}.tiff")
+    assert [row["grade"] for row in tissues_of(report)] == [2, 3, 2]
+    assert "by patient" in said(report, about="metadata")
+    assert "1 row of clinic.csv left out" in said(report, about="metadata")
+    patients.write_text("Patient,grade\np1,2\n")
+    with pytest.raises(errors.TableError, match="no row for 1 of 2 patients of the images: p2"):
+        bring(raw, metadata=[tmp_path / "images.csv", patients], dataset="x") if how == "sheets" else bring(
+            raw, metadata=[patients], pattern="{patient}/{tissue}/{channel}.tiff", dataset="x"
+        )
+
+
+ENCODED = {
+    "utf-8 with a mark": "utf-8-sig",
+    "latin-1": "latin-1",
+    "windows": "cp1252",
+    "utf-16": "utf-16",
+    "utf-16 without a mark": "utf-16-le",
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED.values(), ids=ENCODED)
+def test_tables_of_any_encoding(bring, tmp_path, encoding):
+    raw = channel_folders(tmp_path / "raw", ["f1"])
+    (tmp_path / "m.csv").write_bytes("image;Größe;Ort\nf1;1,5;Zürich\n".encode(encoding))
+    report = bring(raw, metadata=tmp_path / "m.csv")
+    [row] = tissues_of(report)
+    assert (row["Größe"], row["Ort"]) == (1.5, "Zürich")
+    assert "Decimal commas of m.csv were read as points: 'Größe'" in said(report, about="metadata")
+    told = "it is no UTF-8" in said(report, about="metadata")
+    assert told != encoding.startswith("utf-8")
+
+
+ODD_TABLES = {
+    "pandas index": (",image,x\n0,f1,a\n1,f2,b\n", {"x": ["a", "b"]}),
+    "pandas index twice": ("Unnamed: 0,image,x\n5,f1,a\n7,f2,b\n", {"x": ["a", "b"], "row_name": [5, 7]}),
+    "R row names": ('"image","x"\n"r1","f1","a"\n"r2","f2","b"\n', {"x": ["a", "b"], "row_name": ["r1", "r2"]}),
+    "R with blanks": ('"image" "x"\n"1" "f1" "a"\n"2" "f2" "b"\n', {"x": ["a", "b"]}),
+    "Excel with empty columns and rows": ("image;x;;\nf1;a;;\nf2;b;;\n;;;\n", {"x": ["a", "b"]}),
+    "Excel says how": ("sep=;\nimage;x\nf1;a\nf2;b\n", {"x": ["a", "b"]}),
+    "columns that differ in case": ("image,Age,age\nf1,61,x\nf2,62,y\n", {"Age": [61, 62], "age_2": ["x", "y"]}),
+    "tabs": ("image\tx\nf1\ta\nf2\tb\n", {"x": ["a", "b"]}),
+    "blanks around": ("image , x\n f1 , a \nf2,b\n", {"x": ["a", "b"]}),
+    "nothing in many words": ("image,x,y\nf1,NA,N/A\nf2,1,\n", {"x": [None, 1], "y": [None, None]}),
+    "quoted delimiters and lines": ('image,x\nf1,"a, b"\nf2,"c\nd"\n', {"x": ["a, b", "c\nd"]}),
+    "dates and truth": ("image,d,t\nf1,2020-01-31,True\nf2,2021-02-01,false\n", {"t": [True, False]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), ODD_TABLES.values(), ids=ODD_TABLES)
+def test_tables_as_they_come(bring, tmp_path, text, expected):
+    report = bring(channel_folders(tmp_path / "raw", ["f1", "f2"]), metadata=text)
+    rows = tissues_of(report)
+    assert {name: [row[name] for row in rows] for name in expected} == expected
+    own = set(rows[0]) - {"tissue_id", "dataset", "modality", "image", "d"}
+    assert own == set(expected)
+
+
+def test_a_table_in_parquet_and_one_that_is_compressed(bring, tmp_path):
+    import gzip
+
+    raw = channel_folders(tmp_path / "raw", ["f1", "f2"])
+    pq.write_table(pa.table({"image": ["f2", "f1"], "Patient_ID": [2.0, 1.0], "n": [5, 6]}), tmp_path / "m.parquet")
+    (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"fov,label\nf1,1.0\nf2,3.0\n"))
+    report = bring(raw, metadata=tmp_path / "m.parquet", cells=tmp_path / "c.csv.gz")
+    assert [(row["patient_id"], row["n"]) for row in tissues_of(report)] == [("1", 6), ("2", 5)]
+    assert cells_of(report)["cell_id"] == [1, 3]
+
+
+def test_a_workbook_of_excel(bring, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["image", "Patient_ID", "code", "age", "day"], ["f1", 12, 7, 61.5, None], ["f2", 13, 8, None, None]):
+        book.active.append(row)
+    for row in (2, 3):
+        book.active.cell(row, 3).number_format = "000"
+    book.create_sheet("notes").append(["see mail"])
+    book.save(tmp_path / "m.xlsx")
+    raw = channel_folders(tmp_path / "raw", ["f1", "f2"])
+    report = bring(raw, metadata=tmp_path / "m.xlsx")
+    found = [(row["patient_id"], row["code"], row["age"]) for row in tissues_of(report)]
+    assert found == [("12", "007", 61.5), ("13", "008", None)]
+    assert "the first, 'Sheet', was taken. Left out: 'notes'" in said(report, about="metadata")
+
+
+def test_formats_that_need_more_say_what(bring, tmp_path, monkeypatch):
+    raw = channel_folders(tmp_path / "raw", ["f1"])
+    for name, words in (("m.xls", "before 2007"), ("m.rds", "write.csv"), ("m.ods", "Save it as")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(errors.FileFormatError, match=words):
+            bring(raw, metadata=tmp_path / name)
+    (tmp_path / "m.csv").write_bytes(b"PK\x03\x04...")
+    with pytest.raises(errors.FileFormatError, match=r"name it [.]xlsx"):
+        bring(raw, metadata=tmp_path / "m.csv")
+    (tmp_path / "m.xlsx").write_bytes(b"PK\x03\x04...")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(errors.MissingExtraError, match=r"spora-db\[excel\]"):
+        bring(raw, metadata=tmp_path / "m.xlsx")
+
+
+PANELS = {
+    "mcmicro": "channel_number,cycle_number,marker_name\n1,1,DNA\n2,1,CD3\n",
+    "CODEX": "cycle,biomarker\n1,DNA\n1,CD3\n",
+    "IMC panels": "Tube Number,Metal Tag,Target,full\n1,Ir191,DNA,1\n2,Er170,CD3,1\n3,Pr141,CD8,0\n",
+    "HuBMAP": "channel_id\tprotein\tUniProtKB\tclone\n1\tDNA\t\tx\n2\tCD3\tP07766\ty\n",
+    "a list": "DNA\nCD3\n",
+    "names with tags": "name\nDNA_191Ir\nCD3_170Er\n",
+}
+
+
+@pytest.mark.parametrize("text", PANELS.values(), ids=PANELS)
+def test_panels_in_the_words_of_the_field(bring, tmp_path, text):
+    raw = channel_folders(tmp_path / "raw", ["f1"])
+    report = bring(raw, panel=text)
+    assert [name.partition("_")[0] for name in report.channels] == ["DNA", "CD3"]
+    np.testing.assert_array_equal(image_of(report, "f1"), pixels(0, 2))
+    assert panel_of(report)["uniprot_id"] == [None, "P07766"]
+
+
+def test_names_of_images_are_split_where_they_stay_different(bring, tmp_path):
+    names = ["ROI001_DNA_191Ir", "ROI001_DNA_193Ir", "ROI001_CD3_170Er"]
+    raw = channel_folders(tmp_path / "raw", ["f1"], names)
+    report = bring(raw)
+    assert report.channels == ("CD3", "DNA_191Ir", "DNA_193Ir")
+    assert panel_of(report)["metal_tag"] == ["Er170", "Ir191", "Ir193"]
+    np.testing.assert_array_equal(image_of(report, "f1"), pixels(0, 3)[[2, 0, 1]])
+
+
+# Cells ----------------------------------------------------------------------------------------------------------------
+
+
+def label_mask():
+    labels = np.zeros((HEIGHT, WIDTH), np.uint16)
+    labels[2:8, 2:9], labels[10:15, 4:20], labels[18:22, 25:30] = 1, 2, 5
+    return labels
+
+
+def masked(tmp_path, name="f1_whole_cell.tiff", tissue="f1"):
+    channel_folders(tmp_path / "raw", [tissue])
+    (tmp_path / "seg").mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "seg" / name, label_mask())
+    return {"source": tmp_path / "raw", "cell_masks": tmp_path / "seg"}
+
+
+def test_cells_that_no_mask_has_are_refused(bring, tmp_path):
+    given = masked(tmp_path)
+    with pytest.raises(errors.TableError, match=r"2 cells of 3 in .* are in no cell mask: 'f1': 0, 7"):
+        bring(**given, cells="image,Object\nf1,0\nf1,1\nf1,7\n")
+    report = bring(**given, cells="image,Object\nf1,2\n")
+    [warning] = report.decisions.warnings
+    assert "2 labels of the cell masks have no row in cells.csv: 'f1': 1, 5" in warning
+    whole = bring(**given, cells="image,Object\nf1,2\nf1,1\nf1,5\n", dataset="whole")
+    assert whole.decisions.warnings == ()
+    assert "Every cell of cells.csv is in its mask" in said(whole, about="cells")
+
+
+def test_a_table_of_cells_of_the_only_image_need_not_name_it(bring, tmp_path):
+    report = bring(**masked(tmp_path), cells="CellID,DNA,X_centroid,Y_centroid\n1,2.5,4,4\n2,1,12,12\n5,0,27,20\n")
+    assert cells_of(report)["tissue_id"] == ["f1"] * 3
+    raw = channel_folders(tmp_path / "two", ["f1", "f2"])
+    with pytest.raises(errors.TableError, match="no column that names the 2 images"):
+        bring(raw, cells="CellID,DNA\n1,2.5\n", dataset="two")
+
+
+def test_a_table_of_cells_for_each_image(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["exemplar-001", "exemplar-002"])
+    (tmp_path / "q").mkdir()
+    (tmp_path / "q/unmicst-exemplar-001_cell.csv").write_text("CellID,DNA\n1,2.5\n2,3\n")
+    (tmp_path / "q/exemplar-002--unmicst_cell.csv").write_text("CellID,DNA,CD3\n1,2,7\n")
+    report = bring(raw, cells=tmp_path / "q")
+    cells = cells_of(report)
+    assert list(zip(cells["tissue_id"], cells["cell_id"], cells["CD3"], strict=True)) == [
+        ("exemplar-001", 1, None), ("exemplar-001", 2, None), ("exemplar-002", 1, 7),
+    ]  # fmt: skip
+
+
+def test_detections_of_qupath_are_numbered_and_placed_in_pixels(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["f1", "f2"])
+    ids = [f"0a1b2c3d-0000-4000-8000-00000000000{at}" for at in range(3)]
+    sheet = "Image\tObject ID\tClassification\tCentroid X µm\tCentroid Y µm\n"
+    sheet += f"f1.tiff\t{ids[0]}\tTumor\t4.0\t2.5\nf2.tiff\t{ids[1]}\tImmune\t1.0\t1.5\nf1.tiff\t{ids[2]}\t\t6.0\t3.0\n"
+    report = bring(raw, cells=sheet, mpp=0.5)
+    cells = cells_of(report)
+    assert cells["cell_id"] == [1, 1, 2]
+    assert cells["Object ID"] == ids
+    assert (cells["centroid_row"], cells["centroid_col"]) == ([5.0, 3.0, 6.0], [8.0, 2.0, 12.0])
+    assert "named by UUIDs" in said(report, about="cells", warning=True)
+    with pytest.raises(errors.TableError, match="UUIDs in 'Object ID', which no mask has"):
+        bring(**masked(tmp_path / "m"), cells=sheet, mpp=0.5, dataset="x")
+
+
+def test_cells_of_anndata(bring, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    import pandas as pd
+
+    index, variables = pd.Index(["f1_1", "f1_2"], dtype=object), pd.Index(["DNA", "CD3"], dtype=object)
+    obs = pd.DataFrame({"image": pd.Series(["f1", "f1"], index, dtype=object), "Object": [1, 2]}, index=index)
+    data = anndata.AnnData(np.array([[1.5, 2], [3, 4]], np.float32), obs=obs, var=pd.DataFrame(index=variables))
+    data.obsm["spatial"] = np.zeros((2, 2))
+    data.write_h5ad(tmp_path / "cells.h5ad")
+    report = bring(channel_folders(tmp_path / "raw", ["f1"]), cells=tmp_path / "cells.h5ad")
+    cells = cells_of(report)
+    assert (cells["cell_id"], cells["DNA"], cells["CD3"]) == ([1, 2], [1.5, 3.0], [2.0, 4.0])
+    assert cells["row_name"] == ["f1_1", "f1_2"]
+    assert "Left out of cells.h5ad: 'spatial'" in said(report, about="cells")
+
+
+# Folders and masks ----------------------------------------------------------------------------------------------------
+
+LAYOUTS = {
+    "ark": (["fov1", "fov2"], "", ["fov1", "fov2"]),
+    "MIBI": (["Point1", "Point2"], "TIFs", ["Point1", "Point2"]),
+    "patients": (["p1/a", "p2/b"], "", ["a", "b"]),
+    "patients with the same names": (["p1/a", "p2/a"], "TIFs", ["p1_a", "p2_a"]),
+}
+
+
+@pytest.mark.parametrize(("tissues", "inner", "ids"), LAYOUTS.values(), ids=LAYOUTS)
+def test_folders_of_channels_at_any_depth(bring, tmp_path, tissues, inner, ids):
+    raw = channel_folders(tmp_path / "raw", tissues, inner=inner)
+    (raw / "._DS").write_bytes(b"\0")
+    (raw / tissues[0] / inner / "._CD3.tiff").write_bytes(b"\0\5\x16\7")
+    (raw / tissues[0] / inner / "thumbnail.tiff").write_bytes(b"no picture")
+    report = bring(raw, panel="name\nDNA\nCD3\n")
+    assert list(report.tissues) == ids
+    for number, tissue in enumerate(ids):
+        np.testing.assert_array_equal(image_of(report, tissue), pixels(number, 2))
+    assert "thumbnail.tiff" in said(report, about="images")
+    if "/" in tissues[0]:
+        assert [row["folder"] for row in tissues_of(report)] == ["p1", "p2"]
+
+
+def test_images_in_folders_of_patients(bring, tmp_path):
+    for number, (patient, roi) in enumerate([("p1", "a"), ("p1", "b"), ("p2", "a")]):
+        path = tmp_path / f"raw/{patient}/{roi}.ome.tiff"
+        write_ometiff(path, pixels(number), mpp=1.0, channel_names=MARKERS)
+    (tmp_path / "raw/masks").mkdir()
+    tifffile.imwrite(tmp_path / "raw/masks/a.tiff", label_mask())
+    report = bring(tmp_path / "raw", metadata="path,x\np1/a.ome.tiff,1\np1/b.ome.tiff,2\np2/a.ome.tiff,3\n")
+    assert report.tissues == ("p1_a", "p1_b", "p2_a")
+    assert [row["x"] for row in tissues_of(report)] == [1, 2, 3]
+    np.testing.assert_array_equal(image_of(report, "p2_a"), pixels(2))
+    assert "as no images: 'masks'" in said(report, about="images")
+
+
+PATTERNS = {
+    "{patient}/{tissue}_{channel}.tiff": (["p1/roi_1_{}.tiff", "p2/roi_2_{}.tiff"], ["roi_1", "roi_2"], ["p1", "p2"]),
+    "{patient}/{tissue}_{channel}": (["p1/roi_1_{}.tiff", "p2/roi_1_{}.tiff"], ["p1_roi_1", "p2_roi_1"], ["p1", "p2"]),
+    "{patient}_{tissue:[^_]+}/*/{channel}.tif": (["A_1_x/t/{}.tiff", "A_2_y/t/{}.tiff"], ["x", "y"], ["A_1", "A_2"]),
+}
+
+
+@pytest.mark.parametrize(("pattern", "expected"), PATTERNS.items(), ids=PATTERNS)
+def test_a_pattern_says_what_the_parts_of_paths_are(bring, tmp_path, pattern, expected):
+    paths, ids, patients = expected
+    names = ["CD3", "HLA_DR"]
+    for number, path in enumerate(paths):
+        for name, plane in zip(names, pixels(number, 2), strict=True):
+            file = tmp_path / "raw" / path.format(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(file, plane)
+    tifffile.imwrite(tmp_path / "raw/other.tiff", pixels(0, 1)[0])
+    report = bring(tmp_path / "raw", pattern=pattern)
+    assert list(report.tissues) == ids
+    assert report.channels == ("CD3", "HLA_DR")
+    assert [row["patient_id"] for row in tissues_of(report)] == patients
+    for number, tissue in enumerate(ids):
+        np.testing.assert_array_equal(image_of(report, tissue), pixels(number, 2))
+    assert "does not fit: 'other.tiff'" in said(report, about="images", warning=True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("{patient}/{channel}.tiff", "'tissue' among them"),
+        ("{tissue}/{tissue}.tiff", "each name once"),
+        ("{tissue}/x.tiff", "fits none of the 2 images"),
+        ("{tissue:[}/{channel}", "no regular expression"),
+        ("{tissue}/*.tiff", "makes one tissue 'f1' of 'CD3.tiff', 'DNA.tiff'"),
+    ],
+)
+def test_patterns_that_cannot_be_are_refused(bring, tmp_path, pattern, message):
+    raw = channel_folders(tmp_path / "raw", ["f1"])
+    with pytest.raises(errors.SporaError, match=message):
+        bring(raw, pattern=pattern)
+
+
+def test_files_of_one_field_given_as_the_source_are_one_image(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["f1"], ["CD3", "CD8", "Vimentin"])
+    report = bring(raw / "f1")
+    assert report.tissues == ("f1",)
+    np.testing.assert_array_equal(image_of(report, "f1"), pixels(0, 3))
+    assert "have one channel each" in report.decisions.warnings[0]
+
+
+MASKS = {
+    "steinbock": ["f1.tiff"],
+    "ark": ["f1_whole_cell.tiff"],
+    "ark before": ["f1_feature_0.tif"],
+    "mcmicro": ["unmicst-f1/cell.ome.tif"],
+    "Cellpose": ["f1_cp_masks.png", "f1_seg.npy"],
+    "QuPath": ["f1-labelled.png"],
+    "MCD": ["F1_mask.tiff"],
+    "a folder of parts": ["whole_cell/f1.tiff", "nuclear/f1.tiff"],
+    "both parts": ["f1_whole_cell.tiff", "f1_nuclear.tiff"],
+    "mcmicro, both": ["f1/cell.tif", "f1/nuclei.tif", "f1/cellRing.tif"],
+    "with probabilities": ["f1_cellmask.tiff", "f1_Probabilities.tiff"],
+    "other images": ["f1.tiff", "f2.tiff"],
+}
+
+
+@pytest.mark.parametrize("files", MASKS.values(), ids=MASKS)
+def test_masks_are_found_by_the_names_that_tools_give_them(bring, tmp_path, files):
+    raw = channel_folders(tmp_path / "raw", ["f1"])
+    labels = label_mask()
+    for name in files:
+        path = tmp_path / "seg" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nuclear = "nucle" in name
+        content = np.where(labels > 1, labels, 0) if nuclear else labels
+        if name.endswith(".png"):
+            path.write_bytes(imagecodecs.png_encode(content))
+        elif name.endswith("npy") or "Prob" in name or "Ring" in name:
+            path.write_bytes(b"no mask")
+        else:
+            tifffile.imwrite(path, content)
+    report = bring(raw, cell_masks=tmp_path / "seg")
+    folder = report.path / "segmentations/1_0mpp/cell_masks"
+    np.testing.assert_array_equal(load_label_mask(folder / "instances/f1.npz"), labels)
+    kinds = sorted(path.name for path in folder.iterdir())
+    assert kinds == (["instances", "nuclear"] if any("nucle" in name for name in files) else ["instances"])
+    if "nuclear" in kinds:
+        np.testing.assert_array_equal(load_label_mask(folder / "nuclear/f1.npz"), np.where(labels > 1, labels, 0))
+    assert not [item for item in validate(report.path.parent, deep=True) if item.severity == "error"]
+
+
+def test_masks_of_several_channels_are_told_apart_by_their_names(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["f1"])
+    labels = label_mask()
+    planes = np.stack([labels, np.where(labels > 1, labels, 0), labels * 0 + 1, labels * 0 + 1]).astype(np.uint16)
+    names = ["cells", "nuclei", "cell_boundaries", "nucleus_boundaries"]
+    write_ometiff(tmp_path / "seg/f1_mask.ome.tiff", planes, mpp=1.0, channel_names=names)
+    report = bring(raw, cell_masks=tmp_path / "seg")
+    folder = report.path / "segmentations/1_0mpp/cell_masks"
+    np.testing.assert_array_equal(load_label_mask(folder / "instances/f1.npz"), planes[0])
+    np.testing.assert_array_equal(load_label_mask(folder / "nuclear/f1.npz"), planes[1])
+    tifffile.imwrite(tmp_path / "seg/f1_mask.ome.tiff", planes, photometric="minisblack")
+    with pytest.raises(errors.FileFormatError, match="expected one value per pixel"):
+        bring(raw, cell_masks=tmp_path / "seg", dataset="x")
+
+
+def test_only_one_kind_of_parts_are_the_cells(bring, tmp_path):
+    report = bring(**masked(tmp_path, "f1_nuclear.tiff"))
+    assert "instances (files of nuclear)" in said(report, about="masks")
+    tifffile.imwrite(tmp_path / "seg/f1_cytoplasm.tiff", label_mask())
+    with pytest.raises(errors.TableError, match="and none of whole cells"):
+        bring(source=tmp_path / "raw", cell_masks=tmp_path / "seg", dataset="x")
+
+
+def test_masks_beside_their_images_are_no_images(bring, tmp_path):
+    write_ometiff(tmp_path / "raw/f1.ome.tiff", pixels(), mpp=1.0, channel_names=MARKERS)
+    tifffile.imwrite(tmp_path / "raw/f1_mask.tiff", label_mask())
+    report = bring(tmp_path / "raw")
+    assert report.tissues == ("f1",)
+    assert "'f1_mask.tiff'" in said(report, about="images")
+
+
+# Accessions -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_panel_without_accessions_gets_them_and_each_guess_is_told(bring, tmp_path):
+    names = ["DNA", "CD8a", "PD-1", "panCK", "vWF + CD31"]
+    raw = channel_folders(tmp_path / "raw", ["f1"], names)
+    report = bring(raw, panel="name\n" + "\n".join(names) + "\n")
+    assert panel_of(report)["uniprot_id"] == [None, "P01732", "Q15116", "P02533", None]
+    told = said(report, about="accessions")
+    assert "CD8a = P01732 (CD8A)" in told
+    assert "panCK = P02533 (KRT14, for several proteins)" in told
+    assert "Without one: 'DNA', 'vWF + CD31'" in told
+    off = bring(raw, accessions="off", dataset="off")
+    assert panel_of(off)["uniprot_id"] == [None] * 5
+    given = bring(raw, panel="name,uniprot\nDNA,\nCD8a,P01732\nPD-1,\npanCK,\nvWF + CD31,\n", dataset="given")
+    assert panel_of(given)["uniprot_id"] == [None, "P01732", None, None, None]
+
+
+def test_the_table_of_targets_holds_accessions_each_once():
+    with TABLE.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    pattern = re.compile(r"[OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9](?:[A-Z][A-Z0-9]{2}[0-9]){1,2}")
+    assert len(rows) > 300
+    assert [row for row in rows if not pattern.fullmatch(row["accession"])] == []
+    names = [folded(name) for row in rows for name in {row["gene"], *filter(None, row["names"].split(";"))}]
+    doubled = {name for name in names if names.count(name) > 1}
+    assert {name for name in doubled if len({target_of(name).accession}) > 1} == set()
+    for values in ([row["accession"] for row in rows], [row["gene"] for row in rows]):
+        assert len(set(values)) == len(values)
+
+
+def test_the_table_agrees_with_published_panels():
+    found = sorted((Path(__file__).parents[2] / "shared/data").glob("*/**/channels.parquet"))
+    if not found:
+        pytest.skip("the folder of real data is absent")
+    wrong = []
+    for path in found:
+        for row in pq.read_table(path, columns=["channel_name", "uniprot_id"]).to_pylist():
+            target = target_of(row["channel_name"])
+            if target is not None and row["uniprot_id"] and row["uniprot_id"].partition("-")[0] != target.accession:
+                wrong.append((row, target))
+    assert wrong == []

@@ -25,6 +25,7 @@ from spora_db.images.cache import clear_cache
 from spora_db.images.opening import close_images
 from spora_db.images.tiff_tags import odd_tag
 from spora_db.importing.fields import Field
+from spora_db.importing.mask_files import MaskSource
 from spora_db.importing.masks import read_mask
 from spora_db.importing.page_names import page_names
 from spora_db.layout import scan
@@ -89,7 +90,7 @@ def mask(folder: Path, suffix: str = ".npz") -> Path:
 
 
 def brought(path: Path) -> np.ndarray:
-    return read_mask(path, FIELD)
+    return read_mask(MaskSource(path=path), FIELD)
 
 
 FIELD = Field(tissue_id="m", pages=(), file=Path("m.tiff"), height=40, width=50, dtype=np.dtype(np.uint8))

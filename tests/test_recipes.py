@@ -38,7 +38,7 @@ USES = {
     """,
     "A word of other panels": """
         Path("panel.csv").write_text("antibody\\nA\\nB\\n")
-        assert [channel.name for channel in read_panel_csv(Path("panel.csv"))] == ["A", "B"]
+        assert [channel.name for channel in read_panel(Path("panel.csv"))[0]] == ["A", "B"]
     """,
     "A validation check": """
         path = lake / "alpha/metadata/tissues.parquet"
@@ -125,7 +125,7 @@ from spora_db.datasets.modalities import get_modality_from_str
 from spora_db.drawing.overview import modality_name
 from spora_db.images import open_image, read_region, write_ometiff
 from spora_db.importing import import_dataset
-from spora_db.importing.panel import read_panel_csv
+from spora_db.importing.panel import read_panel
 from spora_db.jobs import standardize_lake, tile_lake
 from spora_db.jobs.indexing import index_images
 from spora_db.standardization.specs import parse_spec

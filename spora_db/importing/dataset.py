@@ -1,7 +1,6 @@
 """Import: fields, panel, metadata and masks become a dataset of the layout, whole or not at all."""
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.decisions import Decision
 from spora_db.importing.options import (
+    AccessionChoice,
     ImageChoice,
     ImportOptions,
     ImportReport,
@@ -22,13 +22,11 @@ from spora_db.importing.options import (
     check_choice,
 )
 from spora_db.importing.panel import Channel
-from spora_db.importing.planning import ImportPlan, plan_import
+from spora_db.importing.planning import ImportPlan, plan_import, threads
 from spora_db.importing.targets import whole_folder
 from spora_db.importing.tissues import TissueJob, write_tissue
 from spora_db.layout import check_name, is_rgb, parse_mpp
 from spora_db.validation import validate
-
-MOST_THREADS = 4
 
 
 def import_dataset(
@@ -39,7 +37,8 @@ def import_dataset(
     modality: str,
     mpp: float | str,
     panel: str | Path | None = None,
-    metadata: str | Path | None = None,
+    pattern: str | None = None,
+    metadata: str | Path | Sequence[str | Path] | None = None,
     id_column: str | None = None,
     masks: str | Path | None = None,
     tissue_mask: TissueMaskChoice = "otsu",
@@ -48,6 +47,7 @@ def import_dataset(
     images: ImageChoice = "zarr",
     match: Match = "auto",
     missing: Missing = "error",
+    accessions: AccessionChoice = "table",
     missing_chunks: MissingChunks = "error",
     channel_axis: ChannelAxis = "c",
     overwrite: bool = False,
@@ -58,8 +58,8 @@ def import_dataset(
     Parameters
     ----------
     source
-        A folder of OME-TIFF, TIFF or OME-Zarr images; a folder with one sub-folder of single-channel TIFFs per field of
-        view; or one image. A field of view becomes a tissue of its name.
+        An image; or a folder that holds, at any depth, OME-TIFF, TIFF or OME-Zarr images, or a folder of single-channel
+        TIFFs per field of view. A field of view becomes a tissue of its name.
     into
         The lake, made if absent.
     dataset
@@ -69,21 +69,30 @@ def import_dataset(
     mpp
         Microns per pixel of all images.
     panel
-        CSV with a row per channel, in panel order: ``channel, name, keep`` as steinbock writes, or ``channel_name,
-        uniprot_id, qc_pass, is_nuclear_marker``; further columns are kept. Without it the images name the channels.
+        Table with a row per channel, in panel order: ``channel, name, keep`` as steinbock writes, ``marker_name`` of
+        mcmicro, ``channel_name, uniprot_id, qc_pass, is_nuclear_marker``, or a list of names without a header; further
+        columns are kept. Without it the images name the channels.
+    pattern
+        How paths below `source` name tissues: ``"{patient}/{tissue}_{channel}.tiff"``. Names other than ``tissue`` and
+        ``channel`` become columns of the tissues.
     metadata
-        CSV with a row per tissue; all columns are kept.
+        Table with a row per tissue, or several; all columns are kept. One with a row per patient is joined where an
+        earlier one, or `pattern`, says whose a tissue is. Tables are CSV in any encoding, ``.xlsx``, ``.parquet`` or
+        ``.h5ad``.
     id_column
-        The column of `metadata` and `cells` that names the image; ``tissue_id`` by default.
+        The column of `metadata` and `cells` that names the image, in any case; found where left out. Its values are
+        ids, file names or paths, also where case or leading zeros differ.
     masks
-        Folder of tissue masks ``<tissue_id>.npz``, ``.npy``, ``.png`` or ``.tiff``, also ``<tissue_id>_mask``.
+        Folder of tissue masks ``<tissue_id>.npz``, ``.npy``, ``.png`` or ``.tiff``, also ``<tissue_id>_mask`` and the
+        like.
     tissue_mask
         How tissue masks are made without `masks`: ``"otsu"`` or ``"full"``, all of the image; see
         :func:`spora_db.importing.tissue_masks.tissue_mask`.
     cell_masks
-        Folder of cell instance masks, the same formats.
+        Folder of cell instance masks, the same formats, named as segmentation tools do (``_whole_cell``, ``_cp_masks``,
+        ...) or with a channel for each part of a cell. Nuclei beside whole cells become a mask of the kind ``nuclear``.
     cells
-        CSV with a row per cell: image and ``cell_id`` (steinbock: ``Object``).
+        Table with a row per cell: image and ``cell_id`` (steinbock: ``Object``); or a folder with one per image.
     images
         ``"zarr"`` and ``"tiff"`` write them anew in the published encodings, ``"copy"`` copies and ``"link"`` links the
         files, which then must have the panel's channels in its order.
@@ -91,6 +100,9 @@ def import_dataset(
         How pages and rows of the panel are matched: by ``"name"``, by ``"order"``, or ``"auto"``.
     missing
         What a kept channel without a page is: an ``"error"``, or ``"unmeasured"`` in that tissue.
+    accessions
+        Whether a panel without UniProt accessions gets those of the human proteins of its names, by a ``"table"`` that
+        comes with spora-db, or ``"off"``. Each guess is among the decisions.
     missing_chunks
         Whether absent chunks of an image (a partial download) are errors, or written as zeros, or as white
         (brightfield). Linked and copied images keep them absent.
@@ -140,6 +152,7 @@ def import_dataset(
         "tissue_mask": tissue_mask,
         "match": match,
         "missing": missing,
+        "accessions": accessions,
         "missing_chunks": missing_chunks,
         "channel_axis": channel_axis,
     }
@@ -152,7 +165,8 @@ def import_dataset(
         modality=modality,
         mpp=parse_mpp(mpp),
         panel=_path(panel),
-        metadata=_path(metadata),
+        pattern=pattern,
+        metadata=_paths(metadata),
         id_column=id_column,
         masks=_path(masks),
         tissue_mask=tissue_mask,
@@ -161,6 +175,7 @@ def import_dataset(
         images=images,
         match=match,
         missing=missing,
+        accessions=accessions,
         missing_chunks=missing_chunks,
         channel_axis=channel_axis,
         overwrite=overwrite,
@@ -189,13 +204,13 @@ def _write(options: ImportOptions, plan: ImportPlan) -> list[Decision]:
                 mpp=options.mpp,
                 images=options.images,
                 missing_chunks=missing_chunks_in(options.modality, options.missing_chunks),
-                masks=options.masks,
+                mask=plan.masks.get(field.tissue_id),
                 tissue_mask=options.tissue_mask,
-                cell_masks=options.cell_masks,
+                cell_masks=plan.cell_masks.get(field.tissue_id, {}),
             )
             for field, chosen in zip(plan.fields, plan.pages, strict=True)
         ]
-        with ThreadPoolExecutor(max_workers=min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(max_workers=threads()) as pool:
             list(pool.map(write_tissue, jobs))
         write_parquet(plan.tissue_rows, folder / "metadata" / "tissues.parquet")
         if plan.cell_rows is not None:
@@ -211,6 +226,12 @@ def _write(options: ImportOptions, plan: ImportPlan) -> list[Decision]:
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
+
+
+def _paths(value: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
+    if value is None:
+        return ()
+    return (Path(value),) if isinstance(value, str | Path) else tuple(map(Path, value))
 
 
 def _write_panel(

@@ -1,13 +1,14 @@
-"""Finding the images of an import: one field of view becomes one tissue, whatever number of files it has."""
+"""The images of an import: one field of view becomes one tissue, whatever number of files it has."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from spora_db.arrays import AnyArray
-from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
+from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import open_image, read_region
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
@@ -45,6 +46,10 @@ class Field:
         Their type.
     channel_axis
         The axis of the file along which its planes lie.
+    place
+        Its file or folder below the source, without the suffix, such as ``patient_1/roi_2``.
+    found
+        What the names of its folders and files say beside the tissue, such as the patient.
     """
 
     tissue_id: str
@@ -54,6 +59,8 @@ class Field:
     width: int
     dtype: np.dtype[Any]
     channel_axis: ChannelAxis = "c"
+    place: str = ""
+    found: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, pages: list[int], *, missing_chunks: MissingChunks = "error") -> AnyArray:
         """Read planes as an array of shape (pages, height, width)."""
@@ -92,67 +99,46 @@ def stem(path: Path) -> str | None:
     return next((name[: -len(suffix)] for suffix in suffixes if lowered.endswith(suffix)), None)
 
 
-def find_fields(source: Path, *, channel_axis: ChannelAxis = "c") -> list[Field]:
-    """List the fields of view of a source, sorted by tissue id.
+def without_suffix(text: str) -> str:
+    """Return the name or path of an image without the suffix of an image, if it has any.
 
-    Parameters
-    ----------
-    source
-        An image; a folder of images; or a folder with one sub-folder of single-channel TIFFs per field of view.
-    channel_axis
-        The axis along which the channels lie in the images.
+    Examples
+    --------
+    >>> without_suffix("slides/a.ome.tiff"), without_suffix("a.b")
+    ('slides/a', 'a.b')
+    """
+    suffix = next((suffix for suffix in (*TIFFS, *STORES) if text.lower().endswith(suffix)), "")
+    return text[: len(text) - len(suffix)]
+
+
+def field_of_file(path: Path, channel_axis: ChannelAxis = "c") -> Field:
+    """Return the field that an image file or store is.
 
     Raises
     ------
-    ImageNotFoundError
-        There is no image.
-    ArgumentError
-        Images and folders of images are mixed, a name is used twice or can be no tissue id.
     FileFormatError
-        An image cannot be read, or the files of a field differ.
+        It cannot be read.
+    ArgumentError
+        Its name can be no tissue id.
     """
-    if not source.exists():
-        raise ImageNotFoundError(f"There is nothing at {source}. Give an image, or a folder of images.")
-    if stem(source) is not None:
-        return [_one_file(source, channel_axis)]
-    if not source.is_dir():
-        raise FileFormatError(
-            f"{source} is no image that can be imported. Expected a file {', '.join(TIFFS)}, a folder "
-            f"{', '.join(STORES)}, or a folder of them. Write a scanner's own format as OME-TIFF or OME-Zarr "
-            "first, for example with bioformats2raw."
-        )
-    inside = _visible(source)
-    images = [path for path in inside if stem(path) is not None]
-    folders = {path: files for path in inside if path not in images and path.is_dir() and (files := _tiffs(path))}
-    if images and folders:
-        raise ArgumentError(
-            f"{source} holds both images ({images[0].name}) and folders of images ({min(folders).name}). Give the "
-            "images as files, or as one folder of single-channel TIFFs per field of view, not both."
-        )
-    if not images and not folders:
-        shown = ", ".join(path.name for path in inside[:8]) or "nothing"
-        raise ImageNotFoundError(
-            f"There is no image in {source}; it holds {shown}. Expected files {', '.join(TIFFS)}, folders "
-            f"{', '.join(STORES)}, or one folder of single-channel TIFFs per field of view."
-        )
-    fields = [_one_file(path, channel_axis) for path in images]
-    fields += [_folder(path, files) for path, files in folders.items()]
-    return _distinct(sorted(fields, key=lambda field: field.tissue_id))
-
-
-def _one_file(path: Path, channel_axis: ChannelAxis) -> Field:
     image = open_image(path, channel_axis=channel_axis)
     channels, height, width = image.shape
     names = page_names(path, channels)
     pages = tuple(Plane(name=name, file=path, index=index) for index, name in enumerate(names))
-    name = _tissue_id(stem(path) or "", path)
+    name = usable_id(stem(path) or "", path)
     return Field(
         tissue_id=name, pages=pages, file=path, height=height, width=width, dtype=image.dtype, channel_axis=channel_axis
     )
 
 
-def _folder(path: Path, files: list[Path]) -> Field:
-    """Return the field that a folder of single-channel TIFFs is; the channels are named by the files."""
+def field_of_channels(path: Path, files: Sequence[Path], *, names: Sequence[str | None] | None = None) -> Field:
+    """Return the field that a folder of single-channel TIFFs is; the channels are named by the files.
+
+    Raises
+    ------
+    FileFormatError
+        A file has several channels, or the files differ.
+    """
     first = open_image(files[0])
     for file in files:
         image = open_image(file)
@@ -166,9 +152,10 @@ def _folder(path: Path, files: list[Path]) -> Field:
                 f"The files of field {path.name!r} differ: {files[0].name} is {_size(first.shape)} {first.dtype}, "
                 f"{file.name} is {_size(image.shape)} {image.dtype}. All channels of a field must be alike."
             )
-    pages = tuple(Plane(name=stem(file), file=file, index=0) for file in files)
+    called = [stem(file) for file in files] if names is None else names
+    pages = tuple(Plane(name=name, file=file, index=0) for name, file in zip(called, files, strict=True))
     height, width = first.shape[1:]
-    name = _tissue_id(path.name, path)
+    name = usable_id(path.name, path)
     return Field(tissue_id=name, pages=pages, file=None, height=height, width=width, dtype=first.dtype)
 
 
@@ -176,28 +163,22 @@ def _size(shape: tuple[int, int, int]) -> str:
     return f"{shape[1]} x {shape[2]}"
 
 
-def _tissue_id(name: str, path: Path) -> str:
+def usable_id(name: str, path: Path) -> str:
+    """Return a tissue id that can name files, or refuse it, naming its file."""
     try:
         return check_name(name)
     except ArgumentError as error:
         raise ArgumentError(f"{path} gives no usable tissue id. {error} Rename it.") from error
 
 
-def _distinct(fields: list[Field]) -> list[Field]:
+def distinct(fields: list[Field]) -> list[Field]:
+    """Refuse fields that would be one tissue."""
     seen: dict[str, Field] = {}
-    for field in fields:
-        first = seen.setdefault(field.tissue_id.casefold(), field)
-        if first is not field:
+    for item in fields:
+        first = seen.setdefault(item.tissue_id.casefold(), item)
+        if first is not item:
             raise ArgumentError(
-                f"{first.origin} and {field.origin} would be the same tissue {field.tissue_id!r} (upper and lower case "
+                f"{first.origin} and {item.origin} would be the same tissue {item.tissue_id!r} (upper and lower case "
                 "count as the same). Rename or move one of them."
             )
     return fields
-
-
-def _tiffs(folder: Path) -> list[Path]:
-    return [path for path in _visible(folder) if path.is_file() and path.name.lower().endswith(TIFFS)]
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -1,48 +1,23 @@
 """Mask files of an import: npz, npy, PNG and TIFF, compared with the image that they belong to."""
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from spora_db.arrays import AnyArray
-from spora_db.errors import FileFormatError, MaskNotFoundError, TableError
+from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
 from spora_db.images import open_image, read_region
 from spora_db.images.base import MissingChunks
-from spora_db.importing.fields import TIFFS, Field
+from spora_db.importing.fields import Field
+from spora_db.importing.mask_files import MaskSource
 from spora_db.masks import load_mask
 
-SUFFIXES: Final = (".npz", ".npy", ".png", *TIFFS)
-ENDINGS: Final = ("", "_mask", "_masks", "-mask", ".mask")
 LIMIT: Final = 2**34
 _LIBRARIES: Final = {".png": "imagecodecs", ".npy": "numpy"}
 
 
-def find_mask(folder: Path, tissue_id: str) -> Path:
-    """Return the mask file of a tissue: ``<tissue_id>`` or ``<tissue_id>_mask``, with any of the known suffixes.
-
-    Raises
-    ------
-    MaskNotFoundError
-        There is none.
-    TableError
-        There are several.
-    """
-    if folder.is_file():
-        return folder
-    found = [path for suffix in SUFFIXES for end in ENDINGS if (path := folder / f"{tissue_id}{end}{suffix}").is_file()]
-    if len(found) > 1:
-        raise TableError(f"{folder} has several masks of {tissue_id!r}: {', '.join(p.name for p in found)}. Keep one.")
-    if not found:
-        raise MaskNotFoundError(
-            f"There is no mask of {tissue_id!r} in {folder}. Expected {tissue_id}<suffix> or {tissue_id}_mask<suffix>, "
-            f"with {', '.join(SUFFIXES)}."
-        )
-    return found[0]
-
-
-def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "error") -> AnyArray:
+def read_mask(source: MaskSource, field: Field, *, missing_chunks: MissingChunks = "error") -> AnyArray:
     """Read a mask and compare it with its field; a 2-D array of whole numbers or bool. No absent chunk of it is white.
 
     Raises
@@ -50,12 +25,13 @@ def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "erro
     FileFormatError
         It cannot be read, has colours, or is of another size than its image.
     """
+    path = source.path
 
     def unreadable(error: Exception) -> FileFormatError:
         return FileFormatError(f"The mask {path} cannot be read: {type(error).__name__}: {error}. Write it again.")
 
     with telling(f"The mask {path}", library=_LIBRARIES.get(path.suffix.lower(), "numpy"), broken=unreadable):
-        mask = _read(path, "error" if missing_chunks == "white" else missing_chunks)
+        mask = _read(source, "error" if missing_chunks == "white" else missing_chunks)
     if mask.ndim == 3 and mask.shape[0] == 1:
         mask = mask[0]
     if mask.ndim != 2 or mask.dtype.kind not in "biuf":
@@ -73,7 +49,8 @@ def read_mask(path: Path, field: Field, *, missing_chunks: MissingChunks = "erro
     return mask
 
 
-def _read(path: Path, missing_chunks: MissingChunks) -> AnyArray:
+def _read(source: MaskSource, missing_chunks: MissingChunks) -> AnyArray:
+    path = source.path
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return load_mask(path)
@@ -88,4 +65,5 @@ def _read(path: Path, missing_chunks: MissingChunks) -> AnyArray:
 
         decoded: AnyArray = imagecodecs.png_decode(path.read_bytes())
         return decoded
-    return read_region(open_image(path, missing_chunks=missing_chunks))
+    image = open_image(path, missing_chunks=missing_chunks)
+    return read_region(image, None if source.page is None else [source.page])

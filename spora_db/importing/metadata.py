@@ -1,183 +1,203 @@
-"""The metadata of an import: a CSV of tissues, and one of cells, as the tables of the layout."""
+"""The table of tissues of an import: rows of several sheets, each joined by tissue or by patient."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from spora_db.errors import FileFormatError, TableError, counted, unknown
-from spora_db.files.whole_numbers import whole_numbers
-from spora_db.importing.csv_files import read_csv, read_header
+from spora_db.errors import TableError, counted
+from spora_db.importing.column_types import as_text, typed
 from spora_db.importing.decisions import Decision
-from spora_db.importing.fields import STORES, TIFFS
+from spora_db.importing.sheets import Sheet, free_name
+from spora_db.importing.tissue_ids import Join, TissueName, join_sheet, join_values, no_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-IDS: Final = ("tissue_id", "patient_id", "specimen_id")
-CELL_IDS: Final = ("cell_id", "object", "objectnumber", "object_number", "label")
+IDS: Final = ("patient_id", "specimen_id", "split")
+_MEANT: Final[Mapping[str, str]] = {
+    "patientid": "patient_id", "patient": "patient_id", "patientnumber": "patient_id", "patientno": "patient_id",
+    "specimenid": "specimen_id", "split": "split",
+}  # fmt: skip
+"""What columns of the layout are called elsewhere, without case, blanks and hyphens."""
+_PATIENTS: Final = ("patient_id", "case", "case_id", "subject", "subject_id", "donor", "donor_id", "participant_id")
 
 
 def tissue_table(
-    path: Path | None, tissues: Sequence[str], *, dataset: str, modality: str, id_column: str | None
+    sheets: Sequence[Sheet],
+    names: Sequence[TissueName],
+    *,
+    dataset: str,
+    modality: str,
+    id_column: str | None = None,
+    found: Mapping[str, Sequence[str | None]] | None = None,
 ) -> tuple["pa.Table", list[Decision]]:
-    """Return tissues.parquet for the imported tissues, and notes.
+    """Return tissues.parquet for the imported tissues, and what was decided.
 
     Parameters
     ----------
-    path
-        The CSV, a row per tissue; None for ids only.
-    tissues
+    sheets
+        Tables with a row per tissue, or a row per patient where an earlier one, or the folders, say whose tissue it is.
+    names
         The imported tissues, sorted.
     dataset, modality
         Where they go.
     id_column
-        The column that names the image; ``tissue_id`` if None. File names may have their suffix.
+        The column that names the image, in any case; found where None.
+    found
+        Columns that the names of folders and files give, a value per tissue.
 
     Raises
     ------
     TableError
-        A tissue has no row or several, a column's name repeats, or a column contradicts `dataset` or `modality`.
+        A tissue has no row or several, or a column contradicts `dataset` or `modality`.
     UnknownNameError
         There is no such id column.
     """
     import pyarrow as pa
 
     fixed = {"dataset": dataset, "modality": modality}
-    constants = {name: pa.array([value] * len(tissues), pa.string()) for name, value in fixed.items()}
-    if path is None:
-        ids = {name: pa.array([None] * len(tissues), pa.string()) for name in (*IDS[1:], "split")}
-        says = "No metadata was given: tissues.parquet has ids only, and no patient_id or split."
-        return pa.table({"tissue_id": pa.array(list(tissues), pa.string()), **constants, **ids}), [
-            Decision(about="metadata", says=says)
-        ]
-    table, ids_here = _read(path, id_column, tissues)
-    repeated = sorted({name for name in ids_here if ids_here.count(name) > 1} & set(tissues))
+    columns: dict[str, pa.ChunkedArray] = {}
+    decisions: list[Decision] = []
+    patients = [name.patient for name in names]
+    for sheet in sheets:
+        renamed, more = _in_our_words(sheet, id_column)
+        join, rows = _rows(renamed, names, patients, id_column)
+        decisions += [*sheet.decisions, *more, *_told(renamed, join, rows)]
+        chosen = typed(renamed.table).take(pa.array(rows))
+        decisions += _merge(columns, _own(chosen, renamed, join, fixed), renamed)
+        if "patient_id" in columns:
+            patients = as_text(columns["patient_id"]).to_pylist()
+    given = {name: pa.chunked_array([list(values)], pa.string()) for name, values in (found or {}).items()}
+    decisions += _merge(columns, given, None)
+    if not sheets:
+        for name in IDS:
+            columns.setdefault(name, pa.chunked_array([[None] * len(names)], pa.string()))
+        more_ids = f" and {', '.join(given)}" if given else ""
+        says = f"No metadata was given: tissues.parquet has ids{more_ids} only."
+        decisions.append(Decision(about="metadata", says=says))
+    constants = {name: pa.array([value] * len(names), pa.string()) for name, value in fixed.items()}
+    ids = pa.array([name.tissue_id for name in names], pa.string())
+    return pa.table({"tissue_id": ids, **constants, **columns}), decisions
+
+
+def _in_our_words(sheet: Sheet, id_column: str | None) -> tuple[Sheet, list[Decision]]:
+    """Return a sheet whose columns of patients, specimens and splits are called as in the layout."""
+    names, decisions = sheet.names, []
+    have = {name.casefold() for name in names}
+    for at, name in enumerate(names):
+        meant = _MEANT.get(re.sub(r"[^a-z]", "", name.casefold()))
+        if meant is None or name in (meant, id_column) or (meant in have and name.casefold() != meant):
+            continue
+        names[at] = meant
+        have.add(meant)
+        decisions.append(Decision(about="metadata", says=f"The column {name!r} of {sheet.path.name} is {meant!r}."))
+    return Sheet(path=sheet.path, table=sheet.table.rename_columns(names), decisions=sheet.decisions), decisions
+
+
+def _rows(
+    sheet: Sheet, names: Sequence[TissueName], patients: Sequence[str | None], id_column: str | None
+) -> tuple[Join, list[int]]:
+    """Return how a sheet is joined, and its row for each tissue."""
+    join = join_sheet(sheet, names, id_column=id_column)
+    if join is not None and join.column is not None:
+        keys, ids = (
+            [join.tissues.get(value or "") for value in _texts(sheet, join.column)],
+            [n.tissue_id for n in names],
+        )
+        return join, _row_of_each(sheet, keys, ids, "tissue", "images")
+    wanted = sorted({patient for patient in patients if patient is not None})
+    known = {name.casefold(): name for name in sheet.names}
+    for column in (known[word] for word in _PATIENTS if word in known and wanted):
+        values = [value for value in dict.fromkeys(_texts(sheet, column)) if value is not None]
+        people = [TissueName(tissue_id=patient) for patient in wanted]
+        join = join_values(values, people, what=f"The column {column!r} of {sheet.path}")
+        if join.tissues:
+            keys = [join.tissues.get(value or "") for value in _texts(sheet, column)]
+            whose = [patient or "" for patient in patients]
+            by_patient = Join(column=column, tissues=join.tissues, levels=join.levels, of="patient")
+            return by_patient, _row_of_each(sheet, keys, whose, "patient", "patients of the images")
+    raise no_column(sheet, names)
+
+
+def _texts(sheet: Sheet, column: str) -> list[str | None]:
+    texts: list[str | None] = as_text(sheet.table[column]).to_pylist()
+    return texts
+
+
+def _row_of_each(sheet: Sheet, keys: Sequence[str | None], wanted: Sequence[str], kind: str, kinds: str) -> list[int]:
+    """Return the row of each wanted key, of which each has one."""
+    place: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        if key is not None:
+            place.setdefault(key, []).append(row)
+    repeated = sorted(key for key in set(wanted) if len(place.get(key, ())) > 1)
     if repeated:
         raise TableError(
-            f"{path} has several rows for the tissues {', '.join(repeated[:10])}. Keep one row per tissue."
+            f"{sheet.path} has several rows for the {kind}s {', '.join(repeated[:10])}. Keep one row per {kind}."
         )
-    place = {name: row for row, name in enumerate(ids_here)}
-    absent = [name for name in tissues if name not in place]
+    absent = sorted({key for key in wanted if key not in place})
     if absent:
+        shown = [str(key) for key in dict.fromkeys(keys) if key is not None]
         raise TableError(
-            f"{path} has no row for {len(absent)} of {len(tissues)} images: {', '.join(absent[:10])}. It has "
-            f"{', '.join(ids_here[:10])}. Add the rows, or name the column of image names as id_column."
+            f"{sheet.path} has no row for {len(absent)} of {len(set(wanted))} {kinds}: {', '.join(absent[:10])}. It "
+            f"has {', '.join(shown[:10])}. Add the rows, or name the column of image names as id_column."
         )
-    chosen = table.take([place[name] for name in tissues])
-    columns = {name: chosen[name] for name in chosen.column_names if name.casefold() not in (*fixed, "tissue_id")}
+    return [place[key][0] for key in wanted]
+
+
+def _told(sheet: Sheet, join: Join, rows: Sequence[int]) -> list[Decision]:
+    """Say how a sheet was joined, and what of it was left out."""
+    decisions = [Decision(about="metadata", says=join.says(sheet.path), details=join.details(sheet.path))]
+    left = len(sheet.table) - len(set(rows))
+    if left:
+        says = f"{counted(left, 'row')} of {sheet.path.name} left out: without an image here."
+        decisions.append(Decision(about="metadata", says=says))
+    return decisions
+
+
+def _own(chosen: "pa.Table", sheet: Sheet, join: Join, fixed: Mapping[str, str]) -> dict[str, "pa.ChunkedArray"]:
+    """Return the columns to keep: not those that say again what is said already, which they may not contradict."""
+    kept = {}
     for name in chosen.column_names:
         said = fixed.get(name.casefold())
-        other = {value for value in chosen[name].to_pylist() if str(value).casefold() != str(said).casefold()} - {None}
-        if said is not None and other:
-            raise TableError(
-                f"The column {name!r} of {path} says {sorted(map(str, other))[0]!r}, the import says {said!r}. Correct "
-                "one of them, or rename the column if it means something else."
-            )
-        if name.casefold() == "tissue_id" and name != (id_column or "tissue_id"):
-            columns[f"original_{name}"] = chosen[name]
-    left = len(ids_here) - len(tissues)
-    says = f"{counted(left, 'row')} of {path.name} left out: without an image here."
-    decisions = [Decision(about="metadata", says=says)] if left else []
-    return pa.table({"tissue_id": pa.array(list(tissues), pa.string()), **constants, **columns}), decisions
+        if said is not None:
+            values = {str(value) for value in chosen[name].to_pylist() if value is not None}
+            other = sorted(value for value in values if value.casefold() != said.casefold())
+            if other:
+                raise TableError(
+                    f"The column {name!r} of {sheet.path} says {other[0]!r}, the import says {said!r}. Correct one of "
+                    "them, or rename the column if it means something else."
+                )
+        elif name.casefold() != "tissue_id":
+            kept[name] = chosen[name]
+        elif name != join.column:
+            kept[f"original_{name}"] = chosen[name]
+    return kept
 
 
-def cell_table(path: Path, tissues: Sequence[str], *, id_column: str | None) -> tuple["pa.Table", list[Decision]]:
-    """Return cells.parquet for the imported tissues, and notes; ``Object`` of steinbock becomes ``cell_id``.
-
-    Raises
-    ------
-    TableError
-        There is no column of cell ids; or it has a value that is no whole number from 1, or none; or a cell is there
-        twice.
-    """
-    import pyarrow as pa
+def _merge(
+    columns: MutableMapping[str, "pa.ChunkedArray"], more: Mapping[str, "pa.ChunkedArray"], sheet: Sheet | None
+) -> list[Decision]:
+    """Add columns to others; one that is there already fills gaps where it agrees, and has a name of its own if not."""
     import pyarrow.compute as pc
 
-    header, _ = read_header(path)
-    found = [name for name in header if name.strip().casefold() in CELL_IDS]
-    if "cell_id" in found:
-        found = ["cell_id"]
-    if len(found) != 1:
-        raise TableError(
-            f"{path} has no column of cell ids, or several. It has: {', '.join(header)}. Expected "
-            "'cell_id' (steinbock: 'Object'), the number of the cell in the cell mask."
-        )
-    table, ids_here = _read(path, id_column, tissues, texts=found)
-    numbers = _cell_ids(table[found[0]], f"The column {found[0]!r} of {path}")
-    columns = {"tissue_id": pa.array(ids_here, pa.string()), "cell_id": numbers}
-    columns |= {name: table[name] for name in table.column_names if name not in (found[0], "tissue_id", "cell_id")}
-    cells = pa.table(columns)
-    chosen = cells.filter(pc.is_in(cells["tissue_id"], pa.array(list(tissues), pa.string())))
-    repeated = chosen.group_by(["tissue_id", "cell_id"]).aggregate([([], "count_all")])
-    repeated = repeated.filter(pc.greater(repeated["count_all"], 1))
-    if len(repeated):
-        first = repeated.sort_by([("tissue_id", "ascending"), ("cell_id", "ascending")]).to_pylist()[0]
-        raise TableError(
-            f"{path} has {first['count_all']} rows for cell {first['cell_id']} of tissue {first['tissue_id']!r} "
-            f"({len(repeated)} such cells). Keep one row per cell."
-        )
-    left = len(cells) - len(chosen)
-    says = f"{counted(left, 'row')} of {path.name} left out: of other tissues."
-    return chosen, [Decision(about="cells", says=says)] if left else []
+    decisions = []
+    source = sheet.path.name if sheet is not None else "the names of folders and files"
+    for name, column in more.items():
+        same = next((other for other in columns if other.casefold() == name.casefold()), None)
+        if same is None:
+            columns[name] = column
+        elif _agree(columns[same], column):
+            if columns[same].type == column.type:
+                columns[same] = pc.coalesce(columns[same], column)
+        else:
+            own = free_name(name, {other.casefold() for other in columns})
+            columns[own] = column
+            says = f"The column {same!r} has other values in {source} than before; those were kept as {own!r}."
+            decisions.append(Decision(about="metadata", says=says, warning=True))
+    return decisions
 
 
-def _cell_ids(column: "pa.ChunkedArray", what: str) -> "pa.ChunkedArray":
-    """Return the cell ids of a CSV, read as text: ``7.0``, as pandas writes numbers with gaps, is 7."""
-    import pyarrow.compute as pc
-
-    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), pattern=r"^([0-9]+)[.]0*$", replacement=r"\1")
-    numbers = whole_numbers(plain, what=what, least=1)
-    if numbers.null_count:
-        raise TableError(
-            f"{what} is empty in {counted(numbers.null_count, 'row')}. Number every cell, as its mask does."
-        )
-    return numbers
-
-
-def _read(
-    path: Path, id_column: str | None, tissues: Sequence[str], *, texts: Sequence[str] = ()
-) -> tuple["pa.Table", list[str]]:
-    """Read a CSV with inferred types, ids and `texts` as text, and return it with the tissue id of each row."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    header, delimiter = read_header(path)
-    folded: dict[str, str] = {}
-    for name in header:
-        first = folded.setdefault(name.casefold(), name)
-        if not name or (first is not name and first.casefold() == name.casefold()):
-            raise TableError(f"{path} has a column without a name, or {name!r} twice (case does not count). Rename it.")
-    wanted = id_column or "tissue_id"
-    if wanted not in header:
-        fitting = _columns_of_ids(path, header, tissues)
-        hint = f" The column {fitting[0]!r} names the images: give id_column={fitting[0]!r}." if fitting else ""
-        error = unknown("column", wanted, header, where=str(path))
-        raise type(error)(f"{error}{hint}")
-    try:
-        table = pyarrow.csv.read_csv(
-            path,
-            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            read_options=pyarrow.csv.ReadOptions(column_names=header, skip_rows=1),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys((*IDS, wanted, "split", *texts), pa.string()), strings_can_be_null=True
-            ),
-        )
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise FileFormatError(f"{path} cannot be read as CSV: {error}. Save it as 'CSV UTF-8'.") from error
-    return table, [_without_suffix(value) for value in table[wanted].to_pylist()]
-
-
-def _columns_of_ids(path: Path, header: Sequence[str], tissues: Sequence[str]) -> list[str]:
-    """Return the columns that name every image."""
-    _, rows = read_csv(path)
-    return [
-        name
-        for at, name in enumerate(header)
-        if set(tissues) <= {_without_suffix(row[at]) for row in rows if len(row) > at}
-    ]
-
-
-def _without_suffix(value: str | None) -> str:
-    text = value or ""
-    suffix = next((suffix for suffix in (*TIFFS, *STORES) if text.lower().endswith(suffix)), "")
-    return text[: len(text) - len(suffix)]
+def _agree(one: "pa.ChunkedArray", other: "pa.ChunkedArray") -> bool:
+    pairs = zip(as_text(one).to_pylist(), as_text(other).to_pylist(), strict=True)
+    return all(left == right for left, right in pairs if left is not None and right is not None)

@@ -13,11 +13,13 @@ ImageChoice: TypeAlias = Literal["link", "copy", "zarr", "tiff"]
 TissueMaskChoice: TypeAlias = Literal["otsu", "full"]
 Match: TypeAlias = Literal["auto", "name", "order"]
 Missing: TypeAlias = Literal["error", "unmeasured"]
+AccessionChoice: TypeAlias = Literal["table", "off"]
 CHOICES: Mapping[str, Any] = {
     "images": ImageChoice,
     "tissue_mask": TissueMaskChoice,
     "match": Match,
     "missing": Missing,
+    "accessions": AccessionChoice,
     "missing_chunks": MissingChunks,
     "channel_axis": ChannelAxis,
 }
@@ -33,7 +35,8 @@ class ImportOptions:
     modality: str
     mpp: float
     panel: Path | None
-    metadata: Path | None
+    pattern: str | None
+    metadata: tuple[Path, ...]
     id_column: str | None
     masks: Path | None
     tissue_mask: TissueMaskChoice
@@ -42,6 +45,7 @@ class ImportOptions:
     images: ImageChoice
     match: Match
     missing: Missing
+    accessions: AccessionChoice
     missing_chunks: MissingChunks
     channel_axis: ChannelAxis
     overwrite: bool
@@ -54,6 +58,7 @@ class ImportOptions:
     def to_record(self) -> dict[str, Any]:
         """Return them for ``metadata/import.json``: names of files without the folders of this machine."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values["metadata"] = [path.name for path in self.metadata]
         return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
 
 

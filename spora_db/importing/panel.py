@@ -9,12 +9,14 @@ from typing import Final
 
 from spora_db.errors import ArgumentError, TableError
 from spora_db.files.whole_numbers import whole_number
-from spora_db.importing.csv_files import read_csv
+from spora_db.importing.column_types import as_text
+from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.fields import Field
-from spora_db.importing.spellings import split_name
+from spora_db.importing.sheets import read_sheet
+from spora_db.importing.spellings import markers_of, split_name, without_place
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "key": ("channel", "metal", "metal_tag", "mass_channel", "isotope", "tag", "conjugated_tag", "mass"),
+    "key": ("channel", "metal", "metal_tag", "mass_channel", "isotope", "tag", "channel_id", "conjugated_tag", "mass"),
     "name": ("channel_name", "name", "marker", "marker_name", "target", "biomarker", "protein", "antigen"),
     "number": ("channel_number", "channel_index", "page"),
     "keep": ("keep", "full"),
@@ -28,7 +30,11 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 """What columns are called in the panels of steinbock and others; upper and lower case and spaces do not matter."""
 
 _YES, _NO = {"1", "1.0", "true", "t", "yes", "y"}, {"0", "0.0", "false", "f", "no", "n"}
-_KNOWN = {name for names in COLUMNS.values() for name in names}
+_KNOWN: Final = frozenset(name for names in COLUMNS.values() for name in names)
+_ALSO_OTHERS: Final = frozenset(
+    ("channel_index", "channel_id", "isotope", "tag", "mass", "page", "full", "protein", "antigen", "accession")
+)
+"""Words that columns of other meanings are near, such as isotype."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,37 +64,43 @@ class Channel:
         return next((mass for text in (self.key, self.name) if text and (mass := split_name(text).mass)), None)
 
 
-def read_panel_csv(path: Path) -> tuple[Channel, ...]:
-    """Read a panel CSV: a row per channel, in panel order.
+def read_panel(path: Path) -> tuple[tuple[Channel, ...], list[Decision]]:
+    """Read the table of a panel, a row per channel, in panel order; and what was decided.
+
+    A table of one column whose first value is no known word is a list of names without a header.
 
     Raises
     ------
     FileFormatError
-        It is no CSV in UTF-8.
+        It is no table.
     TableError
         It has no column of names, a misspelt column, a value of the wrong kind, or a name twice.
     """
-    header, rows = read_csv(path)
-    folded = [name.strip().casefold().replace(" ", "_") for name in header]
-    at = {what: [i for i, name in enumerate(folded) if name in names] for what, names in COLUMNS.items()}
-    for what, found in at.items():
-        if len(found) > 1:
-            listed = ", ".join(repr(header[i]) for i in found)
-            raise TableError(f"The panel {path} has several columns for {what}: {listed}. Keep one.")
+    sheet = read_sheet(path, about="channels")
+    header, decisions = sheet.names, list(sheet.decisions)
+    columns = [as_text(column).to_pylist() for column in sheet.table.columns]
+    rows = [[value or "" for value in row] for row in zip(*columns, strict=True)]
+    words = [_word(name) for name in header]
+    at = {what: [words.index(name) for name in names if name in words] for what, names in COLUMNS.items()}
+    at["keep"] = [i for i in at["keep"] if words[i] == "keep" or all(row[i].casefold() in _YES | _NO for row in rows)]
+    if len(header) == 1 and not at["name"] and not at["key"] and not _near(words[0]):
+        says = f"{path.name} has one column without a known header, so it was read as a list of channels."
+        decisions.append(Decision(about="channels", says=says))
+        at, rows = {**{what: [] for what in COLUMNS}, "name": [0]}, [header, *rows]
+        words = [""]
     if not at["name"] and not at["key"]:
         raise TableError(
             f"The panel {path} has no column of channel names. It has: {', '.join(header)}. Expected one of "
-            f"{', '.join((*COLUMNS['name'], *COLUMNS['key']))}."
+            f"{', '.join((*COLUMNS['name'], *COLUMNS['key']))}.{_hint(header, words)}"
         )
-    for index, name in enumerate(folded):
-        near = [] if name in _KNOWN else difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)
-        if near:
-            raise TableError(
-                f"The panel {path} has a column {header[index]!r} that is not known. Did you mean {near[0]!r}? Columns "
-                "of your own are kept, but need a name that is not mistaken for one of these."
-            )
+    _check_words(path, header, words)
     place = {what: found[0] for what, found in at.items() if found}
-    own = [i for i in range(len(header)) if i not in place.values() and folded[i]]
+    for what, found in at.items():
+        if len(found) > 1:
+            others = listed([header[i] for i in found[1:]])
+            says = f"Of several columns of {path.name} for {what}, {header[found[0]]!r} was taken; {others} were kept."
+            decisions.append(Decision(about="channels", says=says))
+    own = [i for i in range(len(words)) if i not in place.values() and words[i]]
     channels = []
     for number, row in enumerate(rows, start=2):
         channels.append(_channel(path, number, row, place, {header[i].strip(): row[i] or None for i in own}))
@@ -99,7 +111,32 @@ def read_panel_csv(path: Path) -> tuple[Channel, ...]:
         )
     if not any(channel.keep for channel in channels):
         raise TableError(f"The panel {path} keeps no channel. Expected at least one row with keep = 1.")
-    return tuple(channels)
+    return tuple(channels), decisions
+
+
+def _word(name: str) -> str:
+    """Return the name of a column in the form of `COLUMNS`."""
+    return "_".join(name.strip().casefold().replace("-", " ").replace("_", " ").split())
+
+
+def _near(word: str) -> list[str]:
+    """Return the known word that a name of a column is nearly."""
+    return [] if word in _KNOWN else difflib.get_close_matches(word, _KNOWN - _ALSO_OTHERS, n=1, cutoff=0.8)
+
+
+def _hint(header: Sequence[str], words: Sequence[str]) -> str:
+    near = next(((name, found[0]) for name, word in zip(header, words, strict=True) if (found := _near(word))), None)
+    return "" if near is None else f" Did you mean {near[1]!r} by {near[0]!r}?"
+
+
+def _check_words(path: Path, header: Sequence[str], words: Sequence[str]) -> None:
+    """Refuse names of columns that are nearly known ones."""
+    for name, word in zip(header, words, strict=True):
+        if near := _near(word):
+            raise TableError(
+                f"The panel {path} has a column {name!r} that is not known. Did you mean {near[0]!r}? Columns "
+                "of your own are kept, but need a name that is not mistaken for one of these."
+            )
 
 
 def _channel(
@@ -145,6 +182,8 @@ def _number(path: Path, row: int, value: str | None) -> int | None:
 def panel_of_images(fields: Sequence[Field]) -> tuple[Channel, ...]:
     """Return the panel that the images themselves name, in the order in which names are first seen.
 
+    Names with a metal or mass tag are split as far as the markers stay different.
+
     Raises
     ------
     ArgumentError
@@ -152,11 +191,20 @@ def panel_of_images(fields: Sequence[Field]) -> tuple[Channel, ...]:
     """
     names: dict[str, None] = {}
     for image in fields:
-        for number, page in enumerate(image.pages):
-            if page.name is None:
+        for number, name in enumerate(without_place([page.name for page in image.pages], image.tissue_id)):
+            if name is None:
                 raise ArgumentError(
                     f"{image.origin} does not name its channel {number}, and no panel is given. Give panel=<CSV> with "
                     "a row per channel, in the order of the pages."
                 )
-            names.setdefault(page.name)
-    return tuple(Channel(name=name) for name in names)
+            names.setdefault(name)
+    split = markers_of(list(names))
+    tagged = any(spelling.tag for spelling in split)
+    return tuple(
+        Channel(
+            name=spelling.marker or name,
+            key=name if spelling.marker != name else None,
+            extras={"metal_tag": spelling.tag} if tagged else {},
+        )
+        for name, spelling in zip(names, split, strict=True)
+    )

@@ -1,27 +1,39 @@
 """What an import is going to write, and everything it decided: all that can be known before a pixel is written."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from spora_db.errors import ArgumentError, TableError, counted
+from spora_db.images.pixels import missing_chunks_in
+from spora_db.importing.accessions import target_of, with_accessions
+from spora_db.importing.cells import cell_table
 from spora_db.importing.channel_decisions import channel_decisions
 from spora_db.importing.decisions import Decision, Decisions, listed
-from spora_db.importing.fields import Field, find_fields
+from spora_db.importing.fields import Field
 from spora_db.importing.file_facts import FileFacts, file_facts
+from spora_db.importing.folders import find_fields
+from spora_db.importing.labels import cell_decisions
+from spora_db.importing.mask_files import INSTANCES, MaskSource, find_cell_masks, find_tissue_masks
 from spora_db.importing.matching import match_pages
-from spora_db.importing.metadata import cell_table, tissue_table
+from spora_db.importing.metadata import tissue_table
 from spora_db.importing.options import ImportOptions
-from spora_db.importing.panel import Channel, panel_of_images, read_panel_csv
+from spora_db.importing.panel import Channel, panel_of_images, read_panel
 from spora_db.importing.resolution import resolution_decisions
+from spora_db.importing.sheets import read_sheet
 from spora_db.importing.targets import check_target
+from spora_db.importing.tissue_ids import TissueName
 from spora_db.importing.tissue_masks import describe
 from spora_db.layout import MULTIPLEX_MODALITIES, is_rgb, modality_folder
 from spora_db.layout.names import RGB_CHANNELS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+MOST_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +50,8 @@ class ImportPlan:
         For each image, the page of each channel; None where it was not measured.
     tissue_rows, cell_rows
         The tables; no cells where none were given.
+    masks, cell_masks
+        Of each tissue: its mask where one is given, and those of its cells by the name that the dataset gives them.
     tissue_masks
         How tissue masks are made, in a sentence.
     decisions
@@ -49,6 +63,8 @@ class ImportPlan:
     pages: tuple[tuple[int | None, ...], ...]
     tissue_rows: "pa.Table"
     cell_rows: "pa.Table | None"
+    masks: Mapping[str, MaskSource]
+    cell_masks: Mapping[str, Mapping[str, MaskSource]]
     tissue_masks: str
     decisions: Decisions
 
@@ -67,36 +83,106 @@ def plan_import(options: ImportOptions) -> ImportPlan:
         As :func:`spora_db.importing.import_dataset`.
     """
     _check(options)
-    fields = find_fields(options.source, channel_axis=options.channel_axis)
+    besides = [path for path in (options.masks, options.cell_masks, options.cells) if path is not None]
+    fields, found = find_fields(
+        options.source,
+        channel_axis=options.channel_axis,
+        pattern=options.pattern,
+        besides=besides,
+        is_marker=lambda name: target_of(name) is not None,
+    )
     check_target(options.target, options.source, overwrite=options.overwrite)
     _check_folders(options, fields)
     facts = [FileFacts() if field.file is None else file_facts(field.file) for field in fields]
-    tissues = [field.tissue_id for field in fields]
-    decisions = Decisions() + _image_decisions(options, fields, facts)
+    names = [
+        TissueName(tissue_id=field.tissue_id, path=field.place, patient=field.found.get("patient")) for field in fields
+    ]
+    decisions = Decisions() + found + _image_decisions(options, fields, facts)
     decisions += resolution_decisions(fields, facts, mpp=options.mpp)
-    channels, pages, more = _rgb_pages(fields) if is_rgb(options.modality) else _panel_pages(options, fields)
-    decisions += more
-    rows, more = tissue_table(
-        options.metadata, tissues, dataset=options.dataset, modality=options.modality, id_column=options.id_column
-    )
-    decisions += more
-    cells = None
-    if options.cells is not None:
-        cells, more = cell_table(options.cells, tissues, id_column=options.id_column)
-        decisions += more
-    how = "from files"
-    if options.masks is None:
-        how = describe(options.tissue_mask, mpp=options.mpp, is_rgb=is_rgb(options.modality))
-        decisions += [Decision(about="masks", says=f"Tissue masks were made, {how}.")]
+    channels, pages, found = _rgb_pages(fields) if is_rgb(options.modality) else _panel_pages(options, fields)
+    decisions += found
+    rows, found = _tissue_rows(options, fields, names)
+    decisions += found
+    masks, cell_masks, how, found = _masks(options, names)
+    decisions += found
+    cells, found = _cell_rows(options, fields, names, cell_masks)
     return ImportPlan(
         fields=tuple(fields),
         channels=channels,
         pages=pages,
         tissue_rows=rows,
         cell_rows=cells,
+        masks=masks,
+        cell_masks=cell_masks,
         tissue_masks=how,
-        decisions=decisions,
+        decisions=decisions + found,
     )
+
+
+def threads() -> int:
+    """Return by how many threads images and masks are read."""
+    return min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def _tissue_rows(
+    options: ImportOptions, fields: Sequence[Field], names: Sequence[TissueName]
+) -> tuple["pa.Table", list[Decision]]:
+    """Return the table of tissues: what sheets, folders and patterns say."""
+    sheets = [read_sheet(path, about="metadata") for path in options.metadata]
+    found = {key: [field.found.get(key) for field in fields] for field in fields for key in field.found}
+    if "patient" in found:
+        found["patient_id"] = found.pop("patient")
+    return tissue_table(
+        sheets,
+        names,
+        dataset=options.dataset,
+        modality=options.modality,
+        id_column=options.id_column,
+        found=found,
+    )
+
+
+def _masks(
+    options: ImportOptions, names: Sequence[TissueName]
+) -> tuple[dict[str, MaskSource], dict[str, dict[str, MaskSource]], str, list[Decision]]:
+    """Return the masks of each tissue, how tissue masks are made, and what was decided."""
+    masks: dict[str, MaskSource] = {}
+    cell_masks: dict[str, dict[str, MaskSource]] = {}
+    decisions: list[Decision] = []
+    how = "from files"
+    if options.masks is not None:
+        masks, decisions = find_tissue_masks(options.masks, names)
+    else:
+        how = describe(options.tissue_mask, mpp=options.mpp, is_rgb=is_rgb(options.modality))
+        decisions.append(Decision(about="masks", says=f"Tissue masks were made, {how}."))
+    if options.cell_masks is not None:
+        cell_masks, more = find_cell_masks(options.cell_masks, names)
+        decisions += more
+    return masks, cell_masks, how, decisions
+
+
+def _cell_rows(
+    options: ImportOptions,
+    fields: Sequence[Field],
+    names: Sequence[TissueName],
+    cell_masks: Mapping[str, Mapping[str, MaskSource]],
+) -> tuple["pa.Table | None", list[Decision]]:
+    """Return the table of cells, compared with their masks."""
+    if options.cells is None:
+        return None, []
+    cells, decisions = cell_table(
+        options.cells, names, id_column=options.id_column, mpp=options.mpp, has_masks=bool(cell_masks)
+    )
+    if cell_masks:
+        decisions += cell_decisions(
+            cells,
+            fields,
+            {tissue: masks[INSTANCES] for tissue, masks in cell_masks.items()},
+            table=options.cells,
+            missing_chunks=missing_chunks_in(options.modality, options.missing_chunks),
+            threads=threads(),
+        )
+    return cells, decisions
 
 
 def _check(options: ImportOptions) -> None:
@@ -160,16 +246,17 @@ def _panel_pages(
     options: ImportOptions, fields: Sequence[Field]
 ) -> tuple[tuple[Channel, ...], tuple[tuple[int | None, ...], ...], list[Decision]]:
     """Return the kept channels, for each field the page of each, and what was decided."""
-    decisions = []
+    decisions: list[Decision] = []
     if options.panel is None:
         rows = panel_of_images(fields)
-        says = "No panel was given: channels are named by the images, all with qc_pass and without UniProt ids."
+        says = "No panel was given: channels are named by the images, all with qc_pass."
         decisions.append(Decision(about="channels", says=says))
     else:
-        rows = read_panel_csv(options.panel)
-    found = [match_pages(rows, field, match=options.match, missing=options.missing) for field in fields]
-    decisions += channel_decisions(rows, fields, found, match=options.match)
-    pages = tuple(tuple(matching.pages) for matching in found)
+        rows, decisions = read_panel(options.panel)
+    rows, found = with_accessions(rows, accessions=options.accessions)
+    matched = [match_pages(rows, field, match=options.match, missing=options.missing) for field in fields]
+    decisions += [*channel_decisions(rows, fields, matched, match=options.match), *found]
+    pages = tuple(tuple(matching.pages) for matching in matched)
     return tuple(channel for channel in rows if channel.keep), pages, decisions
 
 

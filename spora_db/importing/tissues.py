@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import write_ometiff, write_omezarr
 from spora_db.images.base import MissingChunks
 from spora_db.importing.fields import Field
-from spora_db.importing.masks import find_mask, read_mask
+from spora_db.importing.mask_files import MaskSource
+from spora_db.importing.masks import read_mask
 from spora_db.importing.options import ImageChoice, TissueMaskChoice
 from spora_db.importing.tissue_masks import tissue_mask
 from spora_db.layout import image_folder, mask_folder
@@ -32,17 +34,37 @@ class TissueJob:
     mpp: float
     images: ImageChoice
     missing_chunks: MissingChunks
-    masks: Path | None
+    mask: MaskSource | None
     tissue_mask: TissueMaskChoice
-    cell_masks: Path | None
+    cell_masks: Mapping[str, MaskSource]
 
 
 def write_tissue(job: TissueJob) -> None:
     """Write the image and the masks of one tissue."""
+    pixels = _write_image(job)
+    if job.mask is not None:
+        mask: AnyArray = read_mask(job.mask, job.field, missing_chunks=job.missing_chunks) > 0
+    elif pixels is not None:
+        mask = tissue_mask(pixels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
+    else:
+        mask = np.ones((job.field.height, job.field.width), bool)
+    _write_mask(job, "tissue", mask)
+    for kind, source in job.cell_masks.items():
+        labels = read_mask(source, job.field, missing_chunks=job.missing_chunks)
+        if labels.dtype.kind != "b" and (int(labels.min()) < 0 or int(labels.max()) > np.iinfo(np.int32).max):
+            raise FileFormatError(
+                f"The cell mask {source.path} holds labels from {labels.min()} to {labels.max()}; expected cell "
+                "numbers of 32 bits, 0 for background."
+            )
+        _write_mask(job, kind, labels.astype(np.int32))
+
+
+def _write_image(job: TissueJob) -> AnyArray | None:
+    """Write the image, and return its pixels where they were read."""
     tissue = job.field.tissue_id
     place = image_folder(job.folder, job.modality, mpp=job.mpp)
     place.mkdir(parents=True, exist_ok=True)
-    needs_pixels = job.images in ("zarr", "tiff") or (job.masks is None and job.tissue_mask == "otsu")
+    needs_pixels = job.images in ("zarr", "tiff") or (job.mask is None and job.tissue_mask == "otsu")
     pixels = job.field.read(list(job.pages), missing_chunks=job.missing_chunks) if needs_pixels else None
     if job.images in ("link", "copy"):
         _take_over(job, place)
@@ -52,22 +74,7 @@ def write_tissue(job: TissueJob) -> None:
         photometric: Any = "rgb" if job.is_rgb else "minisblack"
         names = None if job.is_rgb else job.names
         write_ometiff(place / f"{tissue}.ome.tiff", pixels, mpp=job.mpp, channel_names=names, photometric=photometric)
-    if job.masks is not None:
-        mask: AnyArray = read_mask(find_mask(job.masks, tissue), job.field, missing_chunks=job.missing_chunks) > 0
-    elif pixels is not None:
-        mask = tissue_mask(pixels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
-    else:
-        mask = np.ones((job.field.height, job.field.width), bool)
-    _write_mask(job, "tissue", mask)
-    if job.cell_masks is not None:
-        path = find_mask(job.cell_masks, tissue)
-        labels = read_mask(path, job.field, missing_chunks=job.missing_chunks)
-        if labels.dtype.kind != "b" and (int(labels.min()) < 0 or int(labels.max()) > np.iinfo(np.int32).max):
-            raise FileFormatError(
-                f"The cell mask {path} holds labels from {labels.min()} to {labels.max()}; expected cell numbers of 32 "
-                "bits, 0 for background."
-            )
-        _write_mask(job, "instances", labels.astype(np.int32))
+    return pixels
 
 
 def _take_over(job: TissueJob, place: Path) -> None:

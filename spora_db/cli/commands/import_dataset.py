@@ -21,18 +21,29 @@ def import_dataset(
     mpp: Annotated[str, typer.Option(help="Microns per pixel, such as 1.0 or 0.5.", show_default=False)],
     panel: Annotated[
         Path | None,
-        typer.Option(help="CSV with a row per channel: channel,name,keep or channel_name,uniprot_id,qc_pass."),
+        typer.Option(
+            help="Table with a row per channel: channel,name,keep or channel_name,uniprot_id,qc_pass; or names."
+        ),
     ] = None,
-    metadata: Annotated[Path | None, typer.Option(help="CSV with a row per tissue.")] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="How paths name tissues: '{patient}/{tissue}_{channel}.tiff'.", show_default=False),
+    ] = None,
+    metadata: Annotated[
+        list[Path] | None,
+        typer.Option(help="Table with a row per tissue; again for one with a row per patient. CSV, xlsx, parquet."),
+    ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Column of --metadata and --cells that names the image; default: tissue_id.")
+        str | None, typer.Option(help="Column of --metadata and --cells that names the image; found where left out.")
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of tissue masks: npz, npy, PNG or TIFF.")] = None,
     tissue_mask: Annotated[
         Literal["otsu", "full"], typer.Option(help="How tissue masks are made without --masks.")
     ] = "otsu",
     cell_masks: Annotated[Path | None, typer.Option(help="Folder of cell instance masks.")] = None,
-    cells: Annotated[Path | None, typer.Option(help="CSV with a row per cell.")] = None,
+    cells: Annotated[
+        Path | None, typer.Option(help="Table with a row per cell, or a folder with one per image.")
+    ] = None,
     images: Annotated[
         Literal["link", "copy", "zarr", "tiff"],
         typer.Option(help="Write images anew as OME-Zarr or OME-TIFF, or copy or link the files."),
@@ -44,6 +55,10 @@ def import_dataset(
     missing: Annotated[
         Literal["error", "unmeasured"], typer.Option(help="What a channel of the panel without a page is.")
     ] = "error",
+    accessions: Annotated[
+        Literal["table", "off"],
+        typer.Option(help="Guess UniProt accessions of a panel that gives none, by a table of common targets, or not."),
+    ] = "table",
     missing_chunks: MissingChunksOption = "error",
     channel_axis: Annotated[
         Literal["c", "z", "t"],
@@ -76,6 +91,7 @@ def import_dataset(
         modality=modality,
         mpp=mpp,
         panel=panel,
+        pattern=pattern,
         metadata=metadata,
         id_column=id_column,
         masks=masks,
@@ -85,6 +101,7 @@ def import_dataset(
         images=images,
         match=match,
         missing=missing,
+        accessions=accessions,
         missing_chunks=missing_chunks,
         channel_axis=channel_axis,
         overwrite=overwrite,
