@@ -19,7 +19,7 @@ TABLE: Final = Path(__file__).with_name("markers.csv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class KnownTarget:
     """A protein: its accession, its gene, and whether the name by which it was found is of several proteins."""
 
     accession: str
@@ -28,18 +28,18 @@ class Target:
 
 
 @cache
-def _targets() -> Mapping[str, Target]:
+def _targets() -> Mapping[str, KnownTarget]:
     """Return the targets by their names, folded."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {
-        folded(name): Target(accession=row["accession"], gene=row["gene"], mixed=name.startswith("~"))
+        folded(name): KnownTarget(accession=row["accession"], gene=row["gene"], mixed=name.startswith("~"))
         for row in rows
         for name in (row["gene"], *filter(None, row["names"].split(";")))
     }
 
 
-def target_of(name: str) -> Target | None:
+def target_of(name: str) -> KnownTarget | None:
     """Return the protein that a name of a channel stands for; None where the table knows none, or several.
 
     Examples

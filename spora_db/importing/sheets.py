@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,7 +90,7 @@ def _excel(path: Path) -> tuple[list[str], "pa.Table", list[str]]:
     import pyarrow as pa
 
     openpyxl = need("openpyxl", extra="excel", what=f"Reading {path.name}", instead="Or save it as 'CSV UTF-8'.")
-    with telling(f"The workbook {path}", library="openpyxl", broken=_broken(path, "a workbook")):
+    with telling(f"The workbook {path}", library="openpyxl", broken=partial(_broken, path, "a workbook")):
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
             sheets = [(sheet.title, [list(map(_shown, row)) for row in sheet.iter_rows()]) for sheet in book.worksheets]
@@ -128,7 +129,7 @@ def _parquet(path: Path) -> tuple[list[str], "pa.Table", list[str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with telling(f"The table {path}", library="pyarrow", broken=_broken(path, "parquet")):
+    with telling(f"The table {path}", library="pyarrow", broken=partial(_broken, path, "parquet")):
         table = pq.read_table(path)
     columns = [
         column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
@@ -143,7 +144,7 @@ def _anndata(path: Path) -> tuple[list[str], "pa.Table", list[str]]:
     import pyarrow as pa
 
     anndata = need("anndata", extra="anndata", what=f"Reading {path.name}", instead="Or save its table as CSV.")
-    with telling(f"The file {path}", library="anndata", broken=_broken(path, "AnnData")):
+    with telling(f"The file {path}", library="anndata", broken=partial(_broken, path, "AnnData")):
         data = anndata.read_h5ad(path)
         matrix = data.X.toarray() if hasattr(data.X, "toarray") else data.X
     frame = data.obs.reset_index(names="")
@@ -158,11 +159,8 @@ def _anndata(path: Path) -> tuple[list[str], "pa.Table", list[str]]:
     return names, pa.table({str(at): column for at, column in enumerate(columns)}), said
 
 
-def _broken(path: Path, kind: str) -> Callable[[Exception], FileFormatError]:
-    def error(reason: Exception) -> FileFormatError:
-        return FileFormatError(f"{path} cannot be read as {kind}: {reason}. Write it again, or save it as CSV.")
-
-    return error
+def _broken(path: Path, kind: str, error: Exception) -> FileFormatError:
+    return FileFormatError(f"{path} cannot be read as {kind}: {error}. Write it again, or save it as CSV.")
 
 
 def _without_blanks(table: "pa.Table") -> "pa.Table":
