@@ -1,10 +1,12 @@
 """Every recipe of CONTRIBUTING is carried out as it stands there, on a copy of the package, and its result is used."""
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,22 @@ USES = {
         sample = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1).standardize(name).to_torch()[0]
         assert sample["spec"] == name and np.isfinite(np.asarray(sample["image"])).all()
     """,
+    "A transform of albumentations": """
+        for dataset in ("alpha", "beta"):
+            masks = lake / dataset / "segmentations/1_0mpp/cell_masks/instances"
+            masks.mkdir(parents=True)
+            for i in range(4):
+                np.savez(masks / f"{dataset}_{i:04d}.npz", mask=np.arange(96 * 96, dtype=np.int32).reshape(96, 96))
+        query = SporaQuery(lake).modality("imc").tiles(size=32).with_masks("instances")
+        check_draws(query, augment)
+        masks = query.to_torch(transform=augment)[3]["masks"]
+        assert masks["instances"].dtype == torch.int32 and masks["instances"].shape == (32, 32)
+    """,
+    "A transform of torchvision or kornia": """
+        state = torch.get_rng_state()
+        check_draws(SporaQuery(lake).modality("imc").tiles(size=32), augment)
+        assert torch.equal(torch.get_rng_state(), state)
+    """,
     "A command": """
         command = [sys.executable, "-m", "spora_db.cli", "count", str(lake)]
         assert subprocess.run(command, capture_output=True, text=True).stdout == "126 tiles\\n"
@@ -131,8 +149,40 @@ from spora_db.jobs.indexing import index_images
 from spora_db.standardization.specs import parse_spec
 from spora_db.tiling import TilingParameters
 from spora_db.validation import validate
+import torch
 lake = Path("lake")
+
+def check_draws(query, augment):
+    plain, changed = query.to_torch(), query.to_torch(transform=augment)
+    images = [[dataset[row]["image"] for row in range(8)] for dataset in (plain, changed, changed)]
+    assert all(map(torch.equal, images[1], images[2])) and not all(map(torch.equal, images[0], images[1]))
+    assert {image.shape for image in images[1]} == {(5, 32, 32)}
 """
+STAND_INS = {
+    "albumentations": """
+        import numpy as np
+        class ElasticTransform:
+            def __init__(self, p): ...
+        class Compose:
+            def __init__(self, transforms): ...
+            def set_random_seed(self, seed): self.rng = np.random.default_rng(seed)
+            def __call__(self, *, image, mask):
+                rows = self.rng.permutation(len(image))
+                return {"image": image[rows], "mask": mask[rows]}
+    """,
+    "torchvision": """
+        import torch
+        def GaussianBlur(kernel_size): return lambda image: image * torch.rand(())
+        def GaussianNoise(*, sigma, clip): return lambda image: image + sigma * torch.randn_like(image)
+        class Compose:
+            def __init__(self, transforms): self.transforms = transforms
+            def __call__(self, image):
+                for transform in self.transforms:
+                    image = transform(image)
+                return image
+    """,
+}
+"""What is called like a library of a recipe that is not installed, as its documentation says."""
 
 
 def carry_out(block: str, folder: Path) -> None:
@@ -167,6 +217,11 @@ def test_recipes_have_at_most_ten_lines_and_a_use() -> None:
 @pytest.mark.parametrize("title", RECIPES)
 def test_a_recipe_adds_what_it_says(title: str, package: Path, tmp_path: Path) -> None:
     write_lake(tmp_path / "lake")
+    for name, text in STAND_INS.items():
+        if importlib.util.find_spec(name) is None:
+            path = tmp_path / (f"{name}.py" if name == "albumentations" else f"{name}/transforms/v2.py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
     language, block = RECIPES[title]
     use = re.sub(r"^ {8}", "", USES[title], flags=re.MULTILINE)
     script = "\n".join((IMPORTS, block if language == "python" else "", use))
