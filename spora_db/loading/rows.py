@@ -14,7 +14,8 @@ from spora_db.images.base import MissingChunks
 from spora_db.loading.beside import beside, check_columns, number
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.indexing import row_number
-from spora_db.loading.labels import class_counts, class_weights, label_fields, targets
+from spora_db.loading.labelled import LabelledRows
+from spora_db.loading.labels import label_fields
 from spora_db.loading.memory import Memory, array_over, batch_memory
 from spora_db.loading.raw import check_device_formula, raw_region, statistics
 from spora_db.loading.sample import Sample
@@ -25,11 +26,10 @@ from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import ABSENT, Plan
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.materialize import Materializer
-from spora_db.selection import ClassName
 from spora_db.standardization.precision import BeyondRange, Precision
 
 
-class PlanRows(Dataset[Sample]):
+class PlanRows(LabelledRows, Dataset[Sample]):
     """What samplers and loaders know of a `PlanDataset`, which documents the parameters: its plan, and its samples."""
 
     def __init__(
@@ -73,81 +73,6 @@ class PlanRows(Dataset[Sample]):
     def plan(self) -> Plan:
         """The plan; its arrays are shared with worker processes."""
         return self._handle.plan
-
-    @property
-    def classes(self) -> dict[str, tuple[ClassName, ...]]:
-        """The classes of every label that has some, by the label's name; a code is a position in them.
-
-        They are the same for every selection of the lake: ``dataset.classes["cancer_type"][code]`` is the value.
-        """
-        return {} if self.plan.labels is None else dict(self.plan.labels.classes_of)
-
-    def targets(self, label: str | None = None) -> torch.Tensor:
-        """Return a label of all rows, without reading an image: tensor of shape (rows,), as samples have it.
-
-        Parameters
-        ----------
-        label
-            Its name; may be left out where there is one label only.
-
-        Raises
-        ------
-        ArgumentError, UnknownNameError
-            If there is no such label, or several and none is named.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type")
-        >>> dataset = query.to_torch()
-        >>> dataset.targets().shape == (len(dataset),)
-        True
-        """
-        return targets(self.plan, label)
-
-    def class_counts(self, label: str | None = None) -> dict[ClassName, int]:
-        """Return the number of rows of every class, in the order of codes; 0 where this selection has none.
-
-        Parameters
-        ----------
-        label
-            Its name; may be left out where one label only has classes.
-
-        Raises
-        ------
-        ArgumentError, UnknownNameError
-            If no such label has classes, or several have and none is named.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type")
-        >>> dataset = query.to_torch()
-        >>> list(dataset.class_counts())
-        ['HPV+ OPSCC', 'LUAD', 'LUSC', 'Tonsillitis']
-        """
-        return class_counts(self.plan, label)
-
-    def class_weights(self, label: str | None = None) -> torch.Tensor:
-        """Return balanced weights of classes, for ``CrossEntropyLoss(weight=...)``: float32 tensor of shape (classes,).
-
-        As scikit-learn's "balanced": n / (k * count), of n rows with a label and the k classes that any of them has, so
-        that the mean over rows is 1. A class that no row has weighs 0.
-
-        Parameters
-        ----------
-        label
-            As for `class_counts`, which errors are as well.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type")
-        >>> dataset = query.to_torch()
-        >>> dataset.class_weights().dtype
-        torch.float32
-        """
-        return class_weights(self.plan, label)
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -56,10 +56,11 @@ class LabelVerbs(Question):
         >>> from spora_db import SporaQuery
         >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).label("cancer_type", missing="drop")
         >>> train, test = query.split("train").to_torch(), query.split("test").to_torch()
-        >>> train.classes == test.classes
-        True
-        >>> loss = torch.nn.CrossEntropyLoss(weight=train.class_weights())
-        >>> loader = train.loader(balance_by="cancer_type")
+        >>> train.classes == test.classes, train[0]["cancer_type"]
+        (True, tensor(1))
+        >>> batch = next(iter(train.loader(4, balance_by="cancer_type")))
+        >>> batch["cancer_type"]
+        tensor([1, 1, 1, 1])
         """
         labels = checked_labels(columns, classes=classes, missing=missing, label_type=label_type, name=name)
         return self._with(labels=added(self.selection.labels, labels))
