@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from spora_db.importing import import_dataset as import_dataset
     from spora_db.jobs import standardize_lake as standardize_lake
     from spora_db.jobs import tile_lake as tile_lake
+    from spora_db.loading.batch import Batch as Batch
     from spora_db.loading.collates import collate_list as collate_list
     from spora_db.loading.collates import collate_packed as collate_packed
     from spora_db.loading.collates import collate_padded as collate_padded
@@ -82,6 +83,7 @@ _HOMES = {
         "images": "open_image read_region",
         "importing": "import_dataset",
         "jobs": "standardize_lake tile_lake",
+        "loading.batch": "Batch",
         "loading.collates": "collate_list collate_packed collate_padded collate_panel",
         "loading.dataset": "PlanDataset",
         "loading.device": "standardize_batch",

@@ -62,7 +62,7 @@ def test_padded_and_packed_agree_with_list(chosen, consecutive):
         assert (padded["marker_index"][i, count:] == -1).all()
         assert not padded["presence"][i, count:].any()
     for batch in (padded, packed):
-        assert batch["row"] == list(range(len(chosen)))
+        assert batch["row"].tolist() == list(range(len(chosen)))
         assert batch["channel_names"] == [sample["channel_names"] for sample in samples]
         assert torch.equal(batch["masks"]["tissue"], torch.stack([s["masks"]["tissue"] for s in samples]))
     if consecutive:
@@ -115,7 +115,7 @@ def test_sizes_that_differ_are_refused():
             collate([small, large])
         with pytest.raises(ArgumentError, match="no samples"):
             collate([])
-    large["image"], large["masks"] = torch.zeros(1, 3, 4), {"tissue": torch.zeros(2, 2)}
+    large["image"], large["masks"] = torch.zeros(1, 3, 4), {"tissue": torch.zeros(2, 2, dtype=torch.bool)}
     assert isinstance(collate_padded([small, large])["masks"]["tissue"], list)
 
 

@@ -121,11 +121,12 @@ def test_workers_draw_the_same_substitutes_and_record_each_row_once(query, lake,
     found, rows = {}, 0
     for batch in [*loader, *loader]:
         rows += len(batch["image"])
-        for i, position in enumerate(batch["substituted_for"]):
+        for i, position in enumerate(batch["substituted_for"].tolist()):
             if position >= 0:
                 image = batch["image"][i]
                 found[position] = (
-                    *(batch[name][i] for name in ("dataset", "tissue_id", "tile_id")),
+                    *(batch[name][i] for name in ("dataset", "tissue_id")),
+                    batch["tile_id"][i].item(),
                     image.sum().item(),
                 )
     assert rows == 144

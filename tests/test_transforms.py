@@ -240,8 +240,7 @@ def there(batch):
 
 def moved(value, device):
     if isinstance(value, dict):
-        numbers = {"symmetry": torch.tensor(value["symmetry"])} if "symmetry" in value else {}
-        return type(value)({name: moved(part, device) for name, part in {**value, **numbers}.items()})
+        return type(value)({name: moved(part, device) for name, part in value.items()})
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 

@@ -83,6 +83,22 @@ def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int
     return numbers
 
 
+def exact_floats(column: "pa.ChunkedArray | pa.Array") -> Any:  # noqa: ANN401
+    """Return whole numbers, decimals or truth values as float64; None if float64 rounds one of them.
+
+    Examples
+    --------
+    >>> exact_floats(pa.array([True, None])).to_pylist(), exact_floats(pa.array([2**53 + 1, None]))
+    ([1.0, None], None)
+    """
+    kind = column.type
+    try:
+        floats = column.cast(pa.uint8() if pa.types.is_boolean(kind) else kind).cast(pa.float64())
+        return floats if pa.types.is_boolean(kind) or floats.cast(kind).equals(column) else None
+    except pa.ArrowException:
+        return None
+
+
 def type_with_gaps(values: AnyArray) -> Any:  # noqa: ANN401 - a type of numpy or of pandas
     """Return the type that keeps whole numbers beyond 2**53 beside gaps, where floats would round; else their own.
 

@@ -1,9 +1,27 @@
 """Collates: pure functions from samples to a batch; panels differ between cohorts, so channel counts differ too.
 
-All but `collate_list` return a dict with the fields of a sample: ``image`` as described at each, per-channel tensors
-(``marker_index``, ``statistics``) shaped like it, other tensors stacked where their shapes agree, everything else as
-lists of length B. Samples of several modalities give such a dict per modality, with ``sample_index`` (int64 tensor of
-shape (B',)): which of the B samples have it. Images that lie one after another in memory, as a `PlanDataset` yields
+All but `collate_list` return a `Batch`: a dict with ``image`` as described at each, per-channel tensors
+(``marker_index``, ``statistics``) shaped like it, and the further fields of the samples. What a field is follows from
+the query, never from which rows meet in a batch:
+
+===================================================  ================================================================
+a field of samples                                   in a batch of B samples
+===================================================  ================================================================
+``row, col, tile_id, cell_id, substituted_for``      int64 tensor of shape (B,)
+``mpp``                                              float64 tensor of shape (B,)
+columns of whole numbers, of truth values            int64, bool tensor of shape (B,); both float64 if a row of the
+                                                     query has null
+columns of other numbers, decimals too               float64 tensor of shape (B,), NaN for null
+columns of texts, dates, bytes, lists, structs       list of length B, None for null
+``masks``, and other dicts that hold tensors         dict of what their fields are in a batch
+``cells``                                            list of B dicts
+numbers and tensors that were added to samples       tensor of shape (B, ...); a list where shapes differ
+all else                                             list of length B
+===================================================  ================================================================
+
+Samples of several modalities give such a batch per modality, with ``sample_index`` (int64 tensor of shape (B',)): which
+of the B samples have it; a modality that none of them has is left out. A field that only some samples have, or that is
+a number in some and none in others, is an error. Images that lie one after another in memory, as a `PlanDataset` yields
 them, are not copied.
 """
 
@@ -14,7 +32,8 @@ from functools import lru_cache
 import torch
 
 from spora_db.errors import ArgumentError
-from spora_db.loading.joining import PER_CHANNEL, Batch, Fields, by_modality, common, consecutive, others
+from spora_db.loading.batch import Batch
+from spora_db.loading.joining import PER_CHANNEL, Fields, by_modality, common, consecutive, others
 from spora_db.loading.memory import allocate
 
 
@@ -44,14 +63,14 @@ def collate_padded(samples: Sequence[Fields]) -> Batch:
 
     Returns
     -------
-    dict
+    Batch
         ``image`` of shape (B, C_max, H, W), zero where a sample has no further channel; ``presence`` (bool tensor of
         shape (B, C_max)); ``marker_index`` (int64, (B, C_max), -1 without accession or channel); the other fields.
 
     Raises
     ------
     ArgumentError
-        If heights or widths differ.
+        If heights or widths differ, or fields that samples share.
 
     Examples
     --------
@@ -73,7 +92,7 @@ def collate_packed(samples: Sequence[Fields]) -> Batch:
 
     Returns
     -------
-    dict
+    Batch
         ``image`` of shape (sum of C, H, W); ``cu_seqlens`` (int32 tensor of shape (B + 1,)): sample ``i`` has the
         planes ``cu_seqlens[i]:cu_seqlens[i + 1]``; ``max_seqlen`` (int); ``marker_index`` (int64, (sum of C,)); the
         other fields.
@@ -81,7 +100,7 @@ def collate_packed(samples: Sequence[Fields]) -> Batch:
     Raises
     ------
     ArgumentError
-        If heights or widths differ.
+        If heights or widths differ, or fields that samples share.
 
     Examples
     --------
@@ -140,7 +159,7 @@ def _padded(samples: Sequence[Fields]) -> Batch:
         whole = consecutive([sample["image"] for sample in samples])
         if whole is not None:
             image = whole.view(len(samples), width, *whole.shape[1:])
-            return {**others(samples), "image": image, **_widened(samples, panels, width)}
+            return Batch({"image": image, **_widened(samples, panels, width), **others(samples)})
     return _fixed(samples, panels, width=width)
 
 
@@ -155,22 +174,21 @@ def _fixed(samples: Sequence[Fields], found: Sequence[tuple[int, ...]], *, width
             for place, plane in zip(target, planes, strict=False):
                 place.copy_(sample["image"][plane]) if plane >= 0 else place.zero_()
         target[len(planes) :] = 0
-    return {**others(samples), "image": image, **_widened(samples, found, width), **changed}
+    return Batch({"image": image, **_widened(samples, found, width), **others(samples), **changed})
 
 
-def _widened(samples: Sequence[Fields], found: Sequence[tuple[int, ...]], width: int) -> Batch:
+def _widened(samples: Sequence[Fields], found: Sequence[tuple[int, ...]], width: int) -> dict[str, torch.Tensor]:
     """Return presence and the per-channel tensors, (B, width, ...)."""
     places = torch.tensor([[*planes, *[-1] * (width - len(planes))] for planes in found])
-    batch: Batch = {"presence": places >= 0}
+    fields = {"presence": places >= 0}
     for name, empty in PER_CHANNEL.items():
         if all(name in sample for sample in samples):
-            rows = []
-            for sample, place in zip(samples, places, strict=True):
-                values = sample[name]
-                filler = torch.full((1, *values.shape[1:]), empty, dtype=values.dtype)
-                rows.append(torch.cat([values, filler])[place])  # -1 finds the filler
-            batch[name] = torch.stack(rows)
-    return batch
+            values = [sample[name] for sample in samples]
+            starts = torch.tensor([0, *map(len, values)]).cumsum(0)
+            filler = torch.full((1, *values[0].shape[1:]), empty, dtype=values[0].dtype)
+            rows = torch.where(places >= 0, places + starts[:-1, None], starts[-1])
+            fields[name] = torch.cat([*values, filler])[rows]
+    return fields
 
 
 def _packed(samples: Sequence[Fields]) -> Batch:
@@ -183,11 +201,14 @@ def _packed(samples: Sequence[Fields]) -> Batch:
         for target, image in zip(torch.split(packed, counts), images, strict=True):
             target.copy_(image)
     ends = torch.tensor([0, *counts]).cumsum(0).to(torch.int32)
-    batch = {**others(samples), "image": packed, "cu_seqlens": ends, "max_seqlen": max(counts)}
+    fields = {"image": packed, "cu_seqlens": ends, "max_seqlen": max(counts)}
     for name in PER_CHANNEL:
         if all(name in sample for sample in samples):
-            batch[name] = torch.cat([sample[name] for sample in samples])
-    return batch
+            fields[name] = torch.cat([sample[name] for sample in samples])
+    rest = others(samples)
+    # Frameworks take the length of the first tensor for the number of samples, which planes and their ends do not have.
+    first = {name: value for name, value in rest.items() if isinstance(value, torch.Tensor)}
+    return Batch({**first, **fields, **rest})
 
 
 @lru_cache(maxsize=1024)

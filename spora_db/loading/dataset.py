@@ -54,7 +54,7 @@ class PlanDataset(PlanRows):
     Raises
     ------
     QueryError
-        If the plan has no rows.
+        If the plan has no rows, or a further column whole numbers that no tensor holds exactly.
     UnknownNameError
         For another type, and other choices that do not exist.
     ArgumentError

@@ -1,17 +1,15 @@
 """Standardization on the device that trains: the formula of the CPU path, on batches of raw pixels."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 
 from spora_db.errors import ArgumentError
+from spora_db.loading.batch import Batch
+from spora_db.loading.movable import moved
 
-OWN = ("statistics", "method", "dtype")
-"""What samples of raw pixels have for `standardize_batch` alone."""
-
-T = TypeVar("T")
-AnyBatch = TypeVar("AnyBatch", dict[str, Any], list[dict[str, Any]])
+AnyBatch = TypeVar("AnyBatch", Batch, dict[str, Any], list[dict[str, Any]])
 
 
 def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
@@ -30,7 +28,7 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
 
     Returns
     -------
-    dict or list
+    Batch, dict or list
         The batch with ``image`` in the dtype that `to_torch` was given (float32 in a batch of several, or of none),
         without ``statistics``, ``method`` and ``dtype``; all tensors on the device.
 
@@ -50,30 +48,29 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     >>> standardize_batch(sample, "cpu")["image"].tolist()
     [[[-0.5, 0.0, 0.5]]]
     """
-    target = torch.device(device)
-    if isinstance(batch, list):
-        return [_standardized(part, target) for part in batch]
-    return _standardized(batch, target)
+    there = moved(batch, device, non_blocking=True)  # its dicts are new ones
+    _standardize(there)
+    return there
 
 
-def _standardized(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    if "image" not in batch:
-        return {
-            name: _standardized(part, device) if isinstance(part, Mapping) and "image" in part else _moved(part, device)
-            for name, part in batch.items()
-        }
-    if "statistics" not in batch:
+def _standardize(fields: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Standardize the image in a dict, or in each part of a list or by modality, in place."""
+    if isinstance(fields, list) or "image" not in fields:
+        parts = fields if isinstance(fields, list) else fields.values()
+        for part in parts:
+            if isinstance(part, dict):
+                _standardize(part)
+        return
+    if "statistics" not in fields:
         raise ArgumentError("The batch has no statistics. Make its dataset with .to_torch(standardize_on='device').")
-    moved = {name: _moved(value, device) for name, value in batch.items() if name not in OWN}
-    methods, dtypes = _texts(batch["method"]), set(_texts(batch.get("dtype", "float32")))
-    image, statistics = moved["image"], _moved(batch["statistics"], device)
+    statistics, methods = fields.pop("statistics"), _texts(fields.pop("method"))
+    dtypes = set(_texts(fields.pop("dtype", "float32")))
     if len(set(methods)) == 1:
-        moved["image"] = apply_formula(image, statistics, methods[0])
+        fields["image"] = apply_formula(fields["image"], statistics, methods[0])
     else:
-        moved["image"] = _mixed(image, statistics, methods, batch.get("cu_seqlens"))
+        fields["image"] = _mixed(fields["image"], statistics, methods, fields.get("cu_seqlens"))
     if len(dtypes) == 1:
-        moved["image"] = moved["image"].to(getattr(torch, dtypes.pop()))
-    return moved
+        fields["image"] = fields["image"].to(getattr(torch, dtypes.pop()))
 
 
 def _texts(value: str | Sequence[str]) -> list[str]:
@@ -120,12 +117,3 @@ def apply_formula(image: torch.Tensor, statistics: torch.Tensor, method: str) ->
     if method == "quantile_clipping_log1p":
         return clipped.log1p_().mul_(scale).add_(offset)
     return clipped.sub_(lower).mul_(scale).add_(offset)
-
-
-def _moved(value: T, device: torch.device) -> T:
-    """Return a value with its tensors on the device."""
-    if isinstance(value, torch.Tensor):
-        return cast(T, value.to(device, non_blocking=True))
-    if isinstance(value, Mapping):
-        return cast(T, {name: _moved(part, device) for name, part in value.items()})
-    return value

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
 from spora_db.errors import ArgumentError
+from spora_db.loading.batch import Batch
 
 Fields: TypeAlias = Mapping[str, Any]
-Batch: TypeAlias = dict[str, Any]
 
 PER_CHANNEL = {"marker_index": -1, "statistics": 0}
 """Tensors with a value per channel, and what stands where a batch has no channel."""
+_TEXTS = {str, list, type(None)}
+_NUMBERS = {bool, int, float}
 
 
 def by_modality(samples: Sequence[Fields], collate: Callable[[Sequence[Fields]], Batch]) -> Batch:
@@ -20,15 +23,15 @@ def by_modality(samples: Sequence[Fields], collate: Callable[[Sequence[Fields]],
         raise ArgumentError("There are no samples to collate.")
     if "image" in samples[0]:
         return collate(samples)
-    batch: Batch = {}
-    names = dict.fromkeys(name for sample in samples for name in sample)
-    for name in names:
+    batch = Batch()
+    for name in dict.fromkeys(name for sample in samples for name in sample):
         having = [i for i, sample in enumerate(samples) if name in sample]
         parts = [samples[i][name] for i in having]
         if all(isinstance(part, Mapping) and "image" in part for part in parts):
-            batch[name] = {**collate(parts), "sample_index": torch.tensor(having)}
+            batch[name] = collate(parts)
+            batch[name]["sample_index"] = torch.tensor(having)
         else:
-            batch[name] = joined([sample.get(name) for sample in samples])
+            batch[name] = joined(name, field(name, samples))
     return batch
 
 
@@ -63,21 +66,72 @@ def consecutive(images: Sequence[torch.Tensor]) -> torch.Tensor | None:
     return first.as_strided(shape, first.stride())
 
 
-def others(samples: Sequence[Fields]) -> Batch:
+def others(samples: Sequence[Fields]) -> dict[str, Any]:
     """Return the fields that do not belong to channels."""
     own = {"image", *(name for name in PER_CHANNEL if name in samples[0])}
     names = dict.fromkeys(name for sample in samples for name in sample if name not in own)
-    fields = {name: [sample.get(name) for sample in samples] for name in names}
+    fields = {name: field(name, samples) for name in names}
     # As many cells in all samples of a batch are chance: they stay a list, whatever their number.
-    return {name: values if name == "cells" else joined(values) for name, values in fields.items()}
+    return {name: values if name == "cells" else joined(name, values) for name, values in fields.items()}
 
 
-def joined(values: Sequence[Any]) -> object:
-    """Return tensors of one shape as one tensor, mappings joined field by field, everything else as a list."""
-    first = values[0]
-    if all(isinstance(value, torch.Tensor) for value in values):
-        if all(value.shape == first.shape and value.dtype == first.dtype for value in values):
-            return torch.stack(list(values))
-    elif all(isinstance(value, Mapping) for value in values) and all(set(value) == set(first) for value in values):
-        return {name: joined([value[name] for value in values]) for name in first}
+def field(name: str, samples: Sequence[Fields]) -> list[Any]:
+    """Return a field of all samples.
+
+    Raises
+    ------
+    ArgumentError
+        If some samples lack it: what the batch holds would depend on which samples meet in it.
+    """
+    try:
+        return [sample[name] for sample in samples]
+    except KeyError:
+        having = sum(name in sample for sample in samples)
+        raise ArgumentError(
+            f"{having} of the {len(samples)} samples of a batch have the field {name!r}, the others do not. Give it to "
+            "all of them (datasets that are joined need the same .select(...) and options), or use collate_list."
+        ) from None
+
+
+def joined(name: str, values: Sequence[Any]) -> object:
+    """Return what a batch holds of a field: a tensor of tensors of one shape, and of numbers; else a list.
+
+    Dicts with tensors in them are joined field by field.
+
+    Raises
+    ------
+    ArgumentError
+        If some values are tensors or numbers, and others are of another kind.
+
+    Examples
+    --------
+    >>> joined("row", [0, 128]), joined("age", [61.5, float("nan")]), joined("site", ["lung", None])
+    (tensor([  0, 128]), tensor([61.5000,     nan], dtype=torch.float64), ['lung', None])
+    """
+    types = set(map(type, values))
+    if types <= _TEXTS:
+        return list(values)
+    kinds = {"number"} if types <= _NUMBERS else {_kind(value) for value in values}
+    if kinds == {"number"}:
+        return torch.from_numpy(np.array(values))  # bool, int64 or float64
+    if any(isinstance(kind, torch.dtype) or kind == "number" for kind in kinds):
+        if len(kinds) > 1:
+            raise ArgumentError(
+                f"The field {name!r} is {' and '.join(sorted(map(str, kinds)))} in the samples of one batch; expected "
+                "one kind in all of them, such as NaN for a number that is missing. Change it, or use collate_list."
+            )
+        return torch.stack(list(values)) if len({value.shape for value in values}) == 1 else list(values)
+    if kinds == {"tensors"} and len({frozenset(value) for value in values}) == 1:
+        return {key: joined(f"{name}.{key}", [value[key] for value in values]) for key in values[0]}
     return list(values)
+
+
+def _kind(value: object) -> torch.dtype | str:
+    """Return the type of a tensor's values, ``"number"``, ``"tensors"`` for what holds some, or the value's type."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype
+    if isinstance(value, bool | int | float | np.number | np.bool_):
+        return "number"
+    if isinstance(value, Mapping) and any(isinstance(_kind(part), torch.dtype) for part in value.values()):
+        return "tensors"
+    return type(value).__name__

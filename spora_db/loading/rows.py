@@ -12,6 +12,7 @@ from spora_db.arrays import Int64
 from spora_db.errors import QueryError, SporaError, unknown
 from spora_db.images.base import MissingChunks
 from spora_db.loading.beside import beside, check_columns, number
+from spora_db.loading.columns import number_types, values_at
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.indexing import row_number
 from spora_db.loading.labelled import LabelledRows
@@ -66,6 +67,7 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         self.dtype: torch.dtype = getattr(torch, precision)
         self.vocabulary = plan.vocabulary if vocabulary is None else checked_vocabulary(vocabulary)
         self._markers = marker_numbers(plan, self.vocabulary)
+        self._number_types = number_types(plan.columns)
         self._substitutes = Substitutes(plan) if on_error == "replace" else None
         self._materializer: Materializer | None = None
 
@@ -96,7 +98,8 @@ class PlanRows(LabelledRows, Dataset[Sample]):
             ``image`` (tensor of shape (C, H, W) of the dataset's dtype), ``channel_names``, ``uniprot_ids`` (None where
             a channel has none), ``marker_index`` (int64 tensor of shape (C,): positions in `vocabulary`, -1 where a
             channel has no accession), ``dataset``, ``tissue_id``, ``modality``, ``mpp``, ``tile_id`` (for cells -1, and
-            ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns, its labels
+            ``cell_id``), ``row``, ``col``, ``spec``, the query's further columns (numbers as
+            `spora_db.loading.columns.number_types` says), its labels
             (int64 codes or float32 numbers, tensors of shape ()) and, where asked for, ``masks`` and
             ``cells`` (see `spora_db.loading.beside.beside`). With
             ``standardize_on="device"``, ``image`` has the file's type, and ``statistics``, ``method`` and ``dtype`` say
@@ -213,6 +216,6 @@ class PlanRows(LabelledRows, Dataset[Sample]):
             "spec": source.spec,
             **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
             **(statistics(source.transform, precision=source.precision) if self.standardize_on == "device" else {}),
-            **{name: plan.columns.column(name)[position].as_py() for name in plan.columns.column_names},
+            **values_at(plan.columns, self._number_types, position),
             **label_fields(plan, position),
         }

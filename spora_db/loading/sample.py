@@ -1,10 +1,19 @@
 """`Sample`: the dict that a dataset yields, which shows its picture in a notebook."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from torch.utils.data._utils.collate import default_collate_fn_map
 
-class Sample(dict[str, Any]):
+from spora_db.loading.batch import Batch
+from spora_db.loading.collates import collate_padded
+from spora_db.loading.movable import Movable
+
+
+class Sample(Movable):
     """One sample, or one per modality: a dict in every respect, drawn where a notebook shows it.
+
+    A ``DataLoader`` without ``collate_fn`` makes padded batches of samples, also of those inside tuples and dicts.
 
     Examples
     --------
@@ -24,6 +33,13 @@ class Sample(dict[str, Any]):
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, FBT001 - IPython's protocol
         printer.text("Sample(...)" if cycle else summary(self))
+
+
+def _padded(samples: Sequence[Sample], *, collate_fn_map: object = None) -> Batch:
+    return collate_padded(samples)
+
+
+default_collate_fn_map[Sample] = _padded
 
 
 def summary(sample: Sample) -> str:

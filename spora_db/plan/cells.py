@@ -10,6 +10,7 @@ from sqlglot import exp
 from spora_db.arrays import AnyArray
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, TableError
+from spora_db.files.whole_numbers import exact_floats
 from spora_db.plan.cell_centroids import register_centroids, repeated_cell
 from spora_db.plan.cell_checks import not_in_mask
 from spora_db.plan.cell_parts import PlanCells
@@ -134,13 +135,9 @@ def _coded(column: pa.Array, name: str) -> tuple[AnyArray, tuple[str, ...] | Non
 
 def _as_floats(column: pa.Array, name: str) -> pa.Array:
     """Return numbers or truth values as float64, which has NaN for null, if float64 holds each of them."""
-    kind = column.type
-    try:
-        floats = column.cast(pa.uint8() if pa.types.is_boolean(kind) else kind).cast(pa.float64())
-        whole = pa.types.is_boolean(kind) or floats.cast(kind).equals(column)
-    except pa.ArrowException:
-        whole = False
-    if not whole:
+    floats = exact_floats(column)
+    if floats is None:
+        kind = column.type
         reason = "has nulls beside whole numbers beyond 2**53" if pa.types.is_integer(kind) else f"holds {kind}"
         raise not_whole(name, f"{reason}, which float64 rounds")
     return floats

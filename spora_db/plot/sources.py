@@ -96,7 +96,7 @@ def _rows(batch: Mapping[str, Any]) -> list[SampleLike]:
     samples: list[SampleLike] = []
     for row in range(count):
         sample = {
-            name: values[row]
+            name: _value(values[row])
             for name, values in batch.items()
             if name not in ("image", "cu_seqlens", "presence") and _is_per_row(values, count)
         }
@@ -111,6 +111,11 @@ def _rows(batch: Mapping[str, Any]) -> list[SampleLike]:
                 sample |= {"channel_names": [name for name, has in kept if has], "uniprot_ids": None}
         samples.append(sample)
     return samples
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401 - of any field
+    """Return a number that a batch holds in a tensor as a sample has it."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _is_per_row(values: object, count: int) -> bool:

@@ -1,0 +1,74 @@
+"""The further columns of a query in its samples: numbers of a type that is a whole column's, not a row's."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from spora_db.errors import QueryError
+from spora_db.files.whole_numbers import exact_floats
+
+NumberTypes: TypeAlias = Mapping[str, type[int] | type[float]]
+
+
+def number_types(columns: pa.Table) -> NumberTypes:
+    """Return as what samples hold the columns that are converted; the others are delivered as they are.
+
+    Floating-point numbers and decimals are floats; whole numbers are ints, unless there is null among them: then they,
+    and truth values likewise, are floats, which have NaN for null.
+
+    Raises
+    ------
+    QueryError
+        If a whole number would be rounded, or is beyond 64 bits.
+
+    Examples
+    --------
+    >>> number_types(pa.table({"age": [61, None], "n": [1, 2], "site": ["lung", None], "stage": [1.5, 2.5]}))
+    {'age': <class 'float'>, 'n': <class 'int'>, 'stage': <class 'float'>}
+    """
+    found: dict[str, type[int] | type[float]] = {}
+    for name, column in zip(columns.column_names, columns.columns, strict=True):
+        kind = column.type
+        whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+        if column.null_count and (whole or pa.types.is_boolean(kind)):
+            _check(name, fits=exact_floats(column) is not None, limit="2**53, beside nulls")
+            found[name] = float
+        elif whole:
+            _check(name, fits=_fits_int64(column), limit="64 bits")
+            found[name] = int
+        elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            found[name] = float
+    return found
+
+
+def values_at(columns: pa.Table, types: NumberTypes, position: int) -> dict[str, Any]:
+    """Return the values of a row, numbers as `number_types` says.
+
+    Examples
+    --------
+    >>> table = pa.table({"age": [61, None], "site": ["lung", None]})
+    >>> [values_at(table, number_types(table), row) for row in (0, 1)]
+    [{'age': 61.0, 'site': 'lung'}, {'age': nan, 'site': None}]
+    """
+    values = {name: columns.column(name)[position].as_py() for name in columns.column_names}
+    for name, number in types.items():
+        values[name] = math.nan if values[name] is None else number(values[name])
+    return values
+
+
+def _fits_int64(column: pa.ChunkedArray) -> bool:
+    try:
+        column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _check(name: str, *, fits: bool, limit: str) -> None:
+    if not fits:
+        raise QueryError(
+            f"The column {name!r} of the query holds whole numbers beyond {limit}, which no tensor holds exactly. "
+            "Leave it out, or take it as text, with CAST(... AS VARCHAR) in SporaQuery.from_sql."
+        )
