@@ -21,6 +21,7 @@ from spora_db.loading.workers import warm_up_for
 from spora_db.standardization.precision import PIXELS, BeyondRange
 from spora_db.standardization.standardize import round_planes, standardize_block
 from spora_db.standardization.transform import Transform, rgb_transform
+from spora_db.transforms import channel_dropout, channel_shuffle, compose, random_crop, random_symmetry
 
 HALVES = ["float16", "bfloat16"]
 QUANTILES, LOG = "quantile_clipping/uq_0.99_image", "quantile_clipping_log1p/uq_0.99_image"
@@ -284,6 +285,15 @@ def test_torch_types_are_types_too(lake):
             imc(lake).to_torch(dtype=wrong)
     with pytest.raises(UnknownNameError, match="Did you mean 'bfloat16'"):
         imc(lake).to_torch(dtype="bfloat")
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_transforms_are_handed_what_is_rounded(lake, precision):
+    augment = compose(random_symmetry, random_crop(16), channel_dropout(0.5), channel_shuffle)
+    query = QUERIES["several"](lake)
+    half, single = (query.to_torch(dtype=dtype, transform=augment) for dtype in (precision, "float32"))
+    for row in (0, 20, 40):
+        assert_halved(half[row], single[row], precision)
 
 
 def test_the_order_is_that_of_float32(lake):

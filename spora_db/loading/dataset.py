@@ -49,7 +49,8 @@ class PlanDataset(PlanRows):
         `spora_db.transforms`.
     dtype
         The type of the images: ``"float32"``, or ``"float16"`` or ``"bfloat16"``, to which the float32 result is
-        rounded, to nearest, ties to even; a torch dtype of that name will do. It moves no row of the order.
+        rounded, to nearest, ties to even; a torch dtype of that name will do. `transform` is handed images of that
+        type. It moves no row of the order.
 
     Raises
     ------

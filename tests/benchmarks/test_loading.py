@@ -192,6 +192,29 @@ def test_epoch(lake: Path) -> None:
     record("epoch of two workers, against one", shared["two"] / shared["one"])
 
 
+def test_half_precision(lake: Path) -> None:
+    """Tiles and batches of two workers in half precision, against float32, in turn; and the bytes of a batch."""
+    query = make_query(lake)
+    datasets = {dtype: query.to_torch(dtype=dtype) for dtype in ("float32", "float16", "bfloat16")}
+    reads = {dtype: dataset.__getitem__ for dtype, dataset in datasets.items()}
+    rows = np.random.default_rng(0).permutation(len(datasets["float32"])).tolist()
+    set_cache_bytes(0)
+    cold = in_turn(reads, rows[:12] * (3 if MEASURES else 1))
+    set_cache_bytes(2**31)
+    for read in reads.values():
+        rate(read, rows)
+    warm = in_turn(reads, rows[:12] * (12 if MEASURES else 2))
+    options = {"num_workers": 2, "lanes": 2, "interleave": 2, "cache_bytes": 2**29}
+    epoch = epoch_rates({dtype: dataset.loader(16, **options) for dtype, dataset in datasets.items()})
+    sizes = {dtype: next(iter(dataset.loader(16)))["image"].nbytes for dtype, dataset in datasets.items()}
+    for dtype in ("float16", "bfloat16"):
+        assert sizes[dtype] * 2 == sizes["float32"]
+        record(f"{dtype} tiles, chunks cached, against float32", warm[dtype] / warm["float32"])
+        record(f"{dtype} tiles, nothing cached, against float32", cold[dtype] / cold["float32"])
+        record(f"{dtype} epoch of two workers, against float32", epoch[dtype] / epoch["float32"])
+    print(f"\nbytes of a batch: {sizes}")
+
+
 COLD = """
 import sys, time
 import torch

@@ -4,8 +4,10 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.precision import PIXELS
 from spora_db.standardization.standardize import standardize_block
 from spora_db.standardization.transform import Transform
 
@@ -52,6 +54,23 @@ def test_fused_pass(benchmark, capsys, dtype, method):
     with capsys.disabled():
         ratios = f"numpy / fused = {plain / fused:.1f}, fused / copy = {fused / copy:.1f}"
         print(f"\n{method} of {dtype}: {fused:.2f} ms; {ratios}")
+
+
+@pytest.mark.parametrize("method", ["quantile_clipping", "quantile_clipping_log1p"])
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_rounded_pass(capsys, dtype, method):
+    """The pass that rounds to half precision against that of float32, and against torch's rounding after it."""
+    pixels = np.random.default_rng(0).gamma(0.6, 20, SHAPE).astype(dtype)
+    transform, slots, single = make(method), np.arange(40), np.empty(SHAPE, np.float32)
+    fused = best(lambda: standardize_block(pixels, single, transform, slots))
+    shares = []
+    for precision in ("float16", "bfloat16"):
+        out = np.empty(SHAPE, PIXELS[precision])
+        rounded = best(lambda out=out: standardize_block(pixels, out, transform, slots))
+        after = best(lambda name=precision: torch.from_numpy(single).to(getattr(torch, name)))
+        shares.append(f"{precision} {fused / rounded:.2f}, float32 and then torch {fused / (fused + after):.2f}")
+    with capsys.disabled():
+        print(f"\n{method} of {dtype}, of the speed of float32: {'; '.join(shares)}")
 
 
 @pytest.mark.parametrize("name", ["gaussian_blur", "median_filter"])
