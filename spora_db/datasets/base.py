@@ -90,10 +90,8 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
     Examples
     --------
     >>> from spora_db import MultiplexImagingDataset
-    >>> cohort = MultiplexImagingDataset(
-    ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-    ... )
-    >>> isinstance(cohort, BaseImagingDataset), cohort.mpp
+    >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+    >>> isinstance(imc, BaseImagingDataset), imc.mpp
     (True, 1.0)
     """
 
@@ -113,10 +111,8 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.query().count() > 0
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.query().count() > 0
         True
         """
         facts = self._facts()

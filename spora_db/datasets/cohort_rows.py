@@ -182,10 +182,7 @@ class CohortRows(Settled, Dataset[RowSample], ABC):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> dataset.get_dataset("lung_imc").modalities
         ['he', 'imc']
         """

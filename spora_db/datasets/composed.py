@@ -63,10 +63,8 @@ class ComposedImagingDataset(UnimodalParts):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> sorted(cohort.get_composed_tissue("lung_imc_l001_0001", preprocess=False).modalities)
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> sorted(both.get_composed_tissue("lung_imc_l001_0001", preprocess=False).modalities)
         ['he', 'imc']
         """
         return self._compose_tissue(tissue_id, (kind, preprocess, image_mode))
@@ -80,10 +78,8 @@ class ComposedImagingDataset(UnimodalParts):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> tile = cohort.get_composed_tile("lung_imc_l001_0001", 0, preprocess=False)
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> tile = both.get_composed_tile("lung_imc_l001_0001", 0, preprocess=False)
         >>> tile.modalities["he"].image.shape
         torch.Size([3, 128, 128])
         """
@@ -100,10 +96,8 @@ class ComposedImagingDataset(UnimodalParts):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> tile = cohort.get_composed_tile_by_coordinates("lung_imc_l001_0001", row=0, col=64, preprocess=False)
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> tile = both.get_composed_tile_by_coordinates("lung_imc_l001_0001", row=0, col=64, preprocess=False)
         >>> tile.modalities["he"].image.shape
         torch.Size([3, 128, 128])
         """
@@ -121,10 +115,8 @@ class ComposedImagingDataset(UnimodalParts):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> len(cohort.get_composed_tissue_by_patient("l001", preprocess=False))
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> len(both.get_composed_tissue_by_patient("l001", preprocess=False))
         2
         """
         tissue_ids = tissues_of(self.patient_tissue_map, patient_id)
@@ -141,10 +133,8 @@ class ComposedImagingDataset(UnimodalParts):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.query().selection.modalities
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.query().selection.modalities
         (('he',), ('imc',))
         """
         parts = [self.get_dataset(key).query(kind).selection for key in self.modalities]

@@ -38,10 +38,8 @@ class MaskAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_tissue_mask("lung_imc_l001_0001").mask.dtype
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_tissue_mask("lung_imc_l001_0001").mask.dtype
         dtype('bool')
         """
         shape, image = self._frame(str(tissue_id))
@@ -76,10 +74,8 @@ class MaskAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_cell_instance_mask("lung_imc_l001_0001").mask.dtype
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_cell_instance_mask("lung_imc_l001_0001").mask.dtype
         torch.int32
         """
         return self._cells(tissue_id, INSTANCES[1] if use_instances_from_virtues else INSTANCES[0])
@@ -111,10 +107,8 @@ class MaskAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_cell_task_mask("lung_imc_l001_0001", "cell_type").mapping[1]
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_cell_task_mask("lung_imc_l001_0001", "cell_type").mapping[1]
         'B cell'
         """
         tasks = self.get_cell_task_mask_types()
@@ -136,10 +130,8 @@ class MaskAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_cell_task_mask_types()
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_cell_task_mask_types()
         ['cell_type']
         """
         folder = self._mask_folder(INSTANCES[0]).parent

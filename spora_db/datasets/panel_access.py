@@ -130,10 +130,8 @@ class PanelAccess(BaseImagingDataset):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_channel_names("lung_imc_l001_0001")[:3].tolist()
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_channel_names("lung_imc_l001_0001")[:3].tolist()
         ['DNA1', 'DNA2', 'Histone H3']
         """
         chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))
@@ -157,10 +155,8 @@ class PanelAccess(BaseImagingDataset):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_uniprot_ids("lung_imc_l001_0001")[:3].tolist()
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_uniprot_ids("lung_imc_l001_0001")[:3].tolist()
         [None, None, 'P68431']
         """
         chosen = self._chosen(tissue_id, kind, (measured_mask, qc_mask, filtered_mask))

@@ -25,10 +25,7 @@ class RandomSamples(CohortRows):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> sorted(dataset.sample_random()["modalities"])
         ['he', 'imc']
         """
@@ -42,10 +39,7 @@ class RandomSamples(CohortRows):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> sorted(dataset.sample_random_tissue())
         ['dataset_name', 'modalities', 'tissue_id']
         """
@@ -64,10 +58,7 @@ class RandomSamples(CohortRows):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> dataset.sample_random_tile()["modalities"]["he"].image.shape
         torch.Size([3, 128, 128])
         """
@@ -79,10 +70,7 @@ class RandomSamples(CohortRows):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> dataset.set_epoch(1)
         """
         self._draws.set_epoch(epoch)
@@ -93,10 +81,7 @@ class RandomSamples(CohortRows):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> len(dataset.sampler(num_samples=100))
         100
         """

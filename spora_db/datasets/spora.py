@@ -98,10 +98,7 @@ class SporaDataset(RandomSamples):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> dataset.get_tissue_ids("lung_imc")[0]
         'lung_imc_l001_0001'
         """
@@ -123,10 +120,7 @@ class SporaDataset(RandomSamples):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> sorted(dataset.get_tissue_sample(dataset_name="lung_imc", tissue_id="lung_imc_l001_0001")["modalities"])
         ['he', 'imc']
         """
@@ -147,10 +141,7 @@ class SporaDataset(RandomSamples):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> sorted(dataset.get_tile_sample(dataset_name="lung_imc", tissue_id="lung_imc_l001_0001", tile_id=0))
         ['dataset_name', 'modalities', 'tile_id', 'tissue_id']
         """
@@ -170,10 +161,7 @@ class SporaDataset(RandomSamples):
         Examples
         --------
         >>> from spora_db import SporaDataset
-        >>> dataset = SporaDataset(
-        ...     ["lung_imc"], datasets_dir="lake", modalities=["he", "imc"], resolution=1.0, tile_size=128,
-        ...     preprocess=False, seed=0,
-        ... )
+        >>> dataset = SporaDataset(["lung_imc"], datasets_dir="lake", tile_size=128, preprocess=False, seed=0)
         >>> dataset.query().count() == len(dataset)
         True
         """

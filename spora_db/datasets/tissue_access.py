@@ -37,10 +37,8 @@ class TissueAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_tissue_ids()[:2].tolist()
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_tissue_ids()[:2].tolist()
         ['lung_imc_l001_0001', 'lung_imc_l001_0002']
         """
         chosen = checked_choice(kind, options=("modality", "all"), kind="kind of tissue ids")
@@ -84,10 +82,8 @@ class TissueAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_tissue("lung_imc_l001_0001", kind="qc_filtered", preprocess=False).image.shape[0]
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_tissue("lung_imc_l001_0001", kind="qc_filtered", preprocess=False).image.shape[0]
         19
         """
         return self._deliver(str(tissue_id), kind=kind, preprocess=preprocess, image_mode=image_mode)
@@ -120,10 +116,8 @@ class TissueAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_tile("lung_imc_l001_0001", 0, preprocess=False).image.shape
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_tile("lung_imc_l001_0001", 0, preprocess=False).image.shape
         torch.Size([17, 128, 128])
         """
         row, col = self.corner(tissue_id, tile_id)
@@ -157,10 +151,8 @@ class TissueAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_tile_by_coordinates("lung_imc_l001_0001", row=0, col=64, preprocess=False).image.shape
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> imc.get_tile_by_coordinates("lung_imc_l001_0001", row=0, col=64, preprocess=False).image.shape
         torch.Size([17, 128, 128])
         """
         region = (whole(row, "row"), whole(col, "col"), self._size())
@@ -172,10 +164,8 @@ class TissueAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> row, col = cohort.corner("lung_imc_l001_0001", 0)
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> row, col = imc.corner("lung_imc_l001_0001", 0)
         """
         size = self._size()
         if self._tiles.known:
@@ -192,10 +182,8 @@ class TissueAccess(CohortImages):
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
-        >>> cohort = MultiplexImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modality="imc", resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> [tissue.tissue_id for tissue in cohort.get_tissue_by_patient("l001", preprocess=False)]
+        >>> imc = MultiplexImagingDataset("lung_imc", path="lake/lung_imc", modality="imc", resolution=1, tile_size=128)
+        >>> [tissue.tissue_id for tissue in imc.get_tissue_by_patient("l001", preprocess=False)]
         ['lung_imc_l001_0001', 'lung_imc_l001_0002']
         """
         tissue_ids = tissues_of(self.patient_tissue_map, patient_id)

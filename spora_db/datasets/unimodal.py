@@ -94,10 +94,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_dataset("imc").mpp
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.get_dataset("imc").mpp
         1.0
         """
         return self._unimodal[self._known(modality_name(modality))]
@@ -108,10 +106,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_available_modalities()
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.get_available_modalities()
         ['he', 'imc']
         """
         return list(self.modalities)
@@ -122,10 +118,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_tissue_ids("imc")[:1]
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.get_tissue_ids("imc")[:1]
         ['lung_imc_l001_0001']
         """
         return list(self.all_tissue_ids if modality is None else self.get_dataset(modality).get_tissue_ids())
@@ -141,10 +135,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_modalities_of_tissue("lung_imc_l001_0001")
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.get_modalities_of_tissue("lung_imc_l001_0001")
         ['he', 'imc']
         """
         text = str(tissue_id)
@@ -162,10 +154,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_unimodal_tissue("lung_imc_l001_0001", "he", preprocess=False).image.shape[0]
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.get_unimodal_tissue("lung_imc_l001_0001", "he", preprocess=False).image.shape[0]
         3
         """
         return self.get_dataset(modality).get_tissue(tissue_id, kind, preprocess, image_mode)
@@ -176,10 +166,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_unimodal_tissue_mask("lung_imc_l001_0001", "he").mask.ndim
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.get_unimodal_tissue_mask("lung_imc_l001_0001", "he").mask.ndim
         2
         """
         mask: TissueMask = self.get_dataset(modality).get_tissue_mask(tissue_id)
@@ -191,10 +179,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> planes, height, width = cohort.get_unimodal_tissue_size("lung_imc_l001_0001", "imc")
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> planes, height, width = both.get_unimodal_tissue_size("lung_imc_l001_0001", "imc")
         """
         planes, height, width = self.get_dataset(modality)._get_tissue_size(tissue_id)
         return planes, height, width
@@ -208,10 +194,8 @@ class UnimodalParts(Settled):
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
-        >>> cohort = ComposedImagingDataset(
-        ...     "lung_imc", path="lake/lung_imc", modalities=["he", "imc"], resolution=1.0, tile_size=128, verbose=False
-        ... )
-        >>> cohort.get_unimodal_tile("lung_imc_l001_0001", 0, "imc", preprocess=False).image.shape
+        >>> both = ComposedImagingDataset("lung_imc", ["he", "imc"], tile_size=128, resolution=1, path="lake/lung_imc")
+        >>> both.get_unimodal_tile("lung_imc_l001_0001", 0, "imc", preprocess=False).image.shape
         torch.Size([17, 128, 128])
         """
         return self.get_dataset(modality).get_tile(tissue_id, tile_id, kind, image_mode, preprocess)

@@ -135,7 +135,7 @@ class RowAnswers(Question):
         Raises
         ------
         ArgumentError
-            If `n` is no whole number, or negative.
+            If `n` is negative, or no whole number.
 
         Examples
         --------
