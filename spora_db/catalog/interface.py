@@ -91,8 +91,8 @@ class Catalog(OpenLake):
         --------
         >>> from spora_db import Catalog
         >>> with Catalog("lake") as catalog:
-        ...     catalog.sql("SELECT dataset, n_images FROM datasets WHERE dataset = ?", ["lung_imc"]).fetchall()
-        [('lung_imc', 8)]
+        ...     catalog.sql("SELECT dataset, modalities FROM datasets WHERE dataset = ?", ["lung_imc"]).fetchall()
+        [('lung_imc', ['he', 'imc'])]
         """
         statement = check_statement(text, relations=VIEWS)
         return self._answer(statement.text, params, asked=text, names=statement.names)

@@ -170,8 +170,8 @@ class RowAnswers(Question):
         --------
         >>> from spora_db import SporaQuery
         >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
-        >>> query.df()["tissue_id"].nunique()
-        4
+        >>> query.df()["tissue_id"].iloc[0]
+        'lung_imc_l001_0001'
         """
         return as_frame(self.to_arrow())
 

@@ -46,8 +46,9 @@ class RowVerbs(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
-        >>> SporaQuery("lake").modality(("imc", "codex"), "he").tissues(mpp=1.0).count()
-        8
+        >>> query = SporaQuery("lake").modality(("imc", "codex"), "he").tissues(mpp=1.0)
+        >>> query.df()["modality"].unique().tolist()
+        ['imc', 'codex']
         """
         modalities = tuple(checked_names(name, at="modality(", example=("imc", "codex"), alone=True) for name in names)
         flat = [name for alternatives in modalities for name in alternatives]
