@@ -22,7 +22,10 @@ EXCEPTIONS = {
     "spora_db.plan.plan.Plan.hashed": CALLED_BY_QUERIES,
 }
 """Methods without an example, and why."""
-SKIPPED = {"spora_db.query.answers.Answers.to_spatialdata": "spatialdata is an extra that is not installed for tests"}
+SKIPPED = {
+    "spora_db.loading.movable.Movable.pin_memory": "memory is pinned only where there is an accelerator",
+    "spora_db.query.answers.Answers.to_spatialdata": "spatialdata is an extra that is not installed for tests",
+}
 """Examples that do not run, and why."""
 
 
