@@ -1,15 +1,14 @@
 """Import: fields, panel, metadata and masks become a dataset of the layout, whole or not at all."""
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import spora_db
-from spora_db.errors import WriteError
 from spora_db.files.parquet import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
+from spora_db.importing.dataset_files import check_result, write_card, write_panel
 from spora_db.importing.decisions import Decision
 from spora_db.importing.options import (
     AccessionChoice,
@@ -21,12 +20,10 @@ from spora_db.importing.options import (
     TissueMaskChoice,
     check_choice,
 )
-from spora_db.importing.panel import Channel
 from spora_db.importing.planning import ImportPlan, plan_import, threads
 from spora_db.importing.targets import whole_folder
 from spora_db.importing.tissues import TissueJob, write_tissue
 from spora_db.layout import check_name, is_rgb, parse_mpp
-from spora_db.validation import validate
 
 
 def import_dataset(
@@ -43,7 +40,7 @@ def import_dataset(
     masks: str | Path | None = None,
     tissue_mask: TissueMaskChoice = "otsu",
     cell_masks: str | Path | None = None,
-    cells: str | Path | None = None,
+    cells: str | Path | Sequence[str | Path] | None = None,
     images: ImageChoice = "zarr",
     match: Match = "auto",
     missing: Missing = "error",
@@ -92,7 +89,8 @@ def import_dataset(
         Folder of cell instance masks, the same formats, named as segmentation tools do (``_whole_cell``, ``_cp_masks``,
         ...) or with a channel for each part of a cell. Nuclei beside whole cells become a mask of the kind ``nuclear``.
     cells
-        Table with a row per cell: image and ``cell_id`` (steinbock: ``Object``); or a folder with one per image.
+        Table with a row per cell: image and ``cell_id`` (steinbock: ``Object``); or a folder with one per image; or
+        several of the same cells.
     images
         ``"zarr"`` and ``"tiff"`` write them anew in the published encodings, ``"copy"`` copies and ``"link"`` links the
         files, which then must have the panel's channels in its order.
@@ -171,7 +169,7 @@ def import_dataset(
         masks=_path(masks),
         tissue_mask=tissue_mask,
         cell_masks=_path(cell_masks),
-        cells=_path(cells),
+        cells=_paths(cells),
         images=images,
         match=match,
         missing=missing,
@@ -216,9 +214,9 @@ def _write(options: ImportOptions, plan: ImportPlan) -> list[Decision]:
         if plan.cell_rows is not None:
             write_parquet(plan.cell_rows, folder / "metadata" / "cells.parquet")
         if not is_rgb(options.modality):
-            _write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
-        _write_card(folder, options, tissue_masks=plan.tissue_masks)
-        found = _check_result(folder)
+            write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
+        write_card(folder, options, tissue_masks=plan.tissue_masks)
+        found = check_result(folder)
         text = (plan.decisions + found).to_json(options.to_record(), version=spora_db.__version__)
         (folder / "metadata" / "import.json").write_text(text, encoding="utf-8")
     return found
@@ -232,51 +230,3 @@ def _paths(value: str | Path | Sequence[str | Path] | None) -> tuple[Path, ...]:
     if value is None:
         return ()
     return (Path(value),) if isinstance(value, str | Path) else tuple(map(Path, value))
-
-
-def _write_panel(
-    folder: Path, channels: Sequence[Channel], tissues: Sequence[str], pages: Sequence[Sequence[int | None]]
-) -> None:
-    """Write channels.parquet and channels_per_tissue.parquet."""
-    import pyarrow as pa
-
-    extras = dict.fromkeys(name for channel in channels for name in channel.extras)
-    columns = {
-        "channel_name": pa.array([channel.name for channel in channels], pa.string()),
-        "qc_pass": pa.array([channel.qc_pass for channel in channels], pa.bool_()),
-        "uniprot_id": pa.array([channel.uniprot_id for channel in channels], pa.string()),
-        "is_nuclear_marker": pa.array([channel.is_nuclear_marker for channel in channels], pa.bool_()),
-        **{name: pa.array([channel.extras.get(name) for channel in channels], pa.string()) for name in extras},
-    }
-    write_parquet(pa.table(columns), folder / "channels.parquet")
-    measured = [pa.array([chosen[at] is not None for chosen in pages], pa.bool_()) for at in range(len(channels))]
-    names = [*(channel.name for channel in channels), "tissue_id"]
-    wide = pa.Table.from_arrays([*measured, pa.array(list(tissues), pa.string())], names=names)
-    write_parquet(wide, folder / "channels_per_tissue.parquet")
-
-
-def _write_card(folder: Path, options: ImportOptions, *, tissue_masks: str) -> None:
-    """Record how the dataset came about."""
-    card = {
-        "name": folder.name,
-        "generator": "spora-db import",
-        "source": options.source.name,
-        "modality": options.modality,
-        "images": options.images,
-        "tissue_masks": tissue_masks,
-    }
-    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    (folder / "metadata" / "dataset.json").write_text(text, encoding="utf-8")
-
-
-def _check_result(folder: Path) -> list[Decision]:
-    """Validate what was written: errors end the import, warnings are told."""
-    findings = validate(folder)
-    errors = [f"{item.file}: {item.reason}" for item in findings if item.severity == "error"]
-    if errors:
-        raise WriteError(f"The dataset would not be valid, nothing was written: {' '.join(errors[:3])}")
-    return [
-        Decision(about="checks", says=f"{item.reason} {item.remedy}", warning=True)
-        for item in findings
-        if item.severity == "warning"
-    ]

@@ -12,6 +12,7 @@ from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import open_image, read_region
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
+from spora_db.images.zarr_roots import attributes_of, ome_of
 from spora_db.importing.page_names import page_names
 from spora_db.layout import check_name
 
@@ -96,7 +97,20 @@ def stem(path: Path) -> str | None:
     name = path.name
     lowered = name.lower()
     suffixes = STORES if path.is_dir() else TIFFS
-    return next((name[: -len(suffix)] for suffix in suffixes if lowered.endswith(suffix)), None)
+    found = next((name[: -len(suffix)] for suffix in suffixes if lowered.endswith(suffix)), None)
+    return name if found is None and _is_multiscale(path) else found
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a folder is a store of an image, by its name, or by what it says of itself as in SpatialData."""
+    return path.is_dir() and (path.name.lower().endswith(STORES) or _is_multiscale(path))
+
+
+def _is_multiscale(path: Path) -> bool:
+    if not any((path / mark).is_file() for mark in ("zarr.json", ".zattrs")):
+        return False
+    found = attributes_of(path)
+    return found is not None and "multiscales" in ome_of(found[0])
 
 
 def without_suffix(text: str) -> str:

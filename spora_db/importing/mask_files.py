@@ -1,6 +1,6 @@
 """Which file of a folder is the mask of which tissue, and of which part of its cells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 from spora_db.errors import MaskNotFoundError, TableError
 from spora_db.images import open_image
 from spora_db.importing.decisions import Decision, listed
-from spora_db.importing.fields import STORES, TIFFS
+from spora_db.importing.fields import STORES, TIFFS, is_store
 from spora_db.importing.mask_names import NO_MASKS, MaskPart, bare_name, split_mask_name
 from spora_db.importing.page_names import page_names
 from spora_db.importing.tissue_ids import TissueName, join_values
@@ -26,8 +26,10 @@ class MaskSource:
     page: int | None = None
 
 
-def find_tissue_masks(folder: Path, names: Sequence[TissueName]) -> tuple[dict[str, MaskSource], list[Decision]]:
-    """Return the tissue mask of each tissue, and what was decided.
+def find_tissue_masks(
+    folder: Path, names: Sequence[TissueName], *, images: Collection[Path] = ()
+) -> tuple[dict[str, MaskSource], list[Decision]]:
+    """Return the tissue mask of each tissue, and what was decided; `images` in the folder are none.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def find_tissue_masks(folder: Path, names: Sequence[TissueName]) -> tuple[dict[s
     TableError
         A tissue has several.
     """
-    found, decisions = _found(folder, names)
+    found, decisions = _found(folder, names, images)
     for tissue, sources in found.items():
         if len(sources) > 1:
             raise _several(folder, tissue, sources)
@@ -44,7 +46,7 @@ def find_tissue_masks(folder: Path, names: Sequence[TissueName]) -> tuple[dict[s
 
 
 def find_cell_masks(
-    folder: Path, names: Sequence[TissueName]
+    folder: Path, names: Sequence[TissueName], *, images: Collection[Path] = ()
 ) -> tuple[dict[str, dict[str, MaskSource]], list[Decision]]:
     """Return the cell masks of each tissue by the name that the dataset gives them, and what was decided.
 
@@ -58,7 +60,7 @@ def find_cell_masks(
     TableError
         A tissue has several of one part, or it cannot be told which are the cells.
     """
-    found, decisions = _found(folder, names)
+    found, decisions = _found(folder, names, images)
     parts = {source.part for sources in found.values() for source in sources}
     cells: tuple[MaskPart, ...] = ("", "cell")
     if not parts & set(cells):
@@ -89,17 +91,17 @@ def find_cell_masks(
     return kept, [*decisions, Decision(about="masks", says=says)]
 
 
-def _found(folder: Path, names: Sequence[TissueName]) -> tuple[dict[str, list[MaskSource]], list[Decision]]:
+def _found(
+    folder: Path, names: Sequence[TissueName], images: Collection[Path]
+) -> tuple[dict[str, list[MaskSource]], list[Decision]]:
     """Return the masks of each tissue, of which each has at least one."""
     if not folder.is_dir():
         return {names[0].tissue_id: _channels(folder, "")}, []
     exact = {name.tissue_id for name in names}
     files: list[Path] = []
     no_masks: list[Path] = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        inside_store = any(parent.name.endswith(STORES) for parent in path.relative_to(folder).parents)
-        if hidden or inside_store or not (_is_mask(path) or (path.is_dir() and path.name.endswith(STORES))):
+    for path in _masks_below(folder):
+        if path.resolve() in images:
             continue
         (no_masks if NO_MASKS.search(path.name) and _stem(path) not in exact else files).append(path)
     places = {path: _place(path, folder, exact) for path in files}
@@ -137,8 +139,15 @@ def _told(
     return decisions
 
 
-def _is_mask(path: Path) -> bool:
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+def _masks_below(folder: Path) -> Iterator[Path]:
+    """Yield the mask files and stores below a folder."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if is_store(path) or (path.is_file() and path.name.lower().endswith(SUFFIXES)):
+            yield path
+        elif path.is_dir():
+            yield from _masks_below(path)
 
 
 def _stem(path: Path) -> str:

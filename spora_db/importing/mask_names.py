@@ -26,6 +26,8 @@ NO_MASKS: Final = re.compile(
     re.IGNORECASE,
 )
 """Files beside masks that are none: probabilities, outlines, previews, and Cellpose's pickled ``_seg.npy``."""
+_IMAGE: Final = re.compile(r"[_-](?:expr|image|img|full(?:_?stack)?|stack|registered|multiplex|ome)$", re.IGNORECASE)
+"""Ends of names of images."""
 _TOOLS: Final = "unmicst2?|s3segmenter|mesmer|cellpose|ilastik|stardist|cypository|deepcell"
 _TOOL: Final = re.compile(rf"^(?:{_TOOLS})-|(?:--|__|_)(?:{_TOOLS})(?=$|_)", re.IGNORECASE)
 _SUFFIX: Final = re.compile(
@@ -59,6 +61,18 @@ def _ending(stem: str) -> tuple[str, MaskPart] | None:
         if word in PARTS:
             return stem[: match.start()], PARTS[word]
     return None
+
+
+def without_ending(name: str) -> str:
+    """Return a name without what it says of its file: that it is an image, or a mask.
+
+    Examples
+    --------
+    >>> [without_ending(name) for name in ("reg001_expr", "001_labels", "roi_1_full", "image")]
+    ['reg001', '001', 'roi_1', 'image']
+    """
+    stem = _IMAGE.sub("", name)
+    return split_mask_name(stem)[0] or stem or name
 
 
 def bare_name(name: str) -> str:

@@ -80,6 +80,25 @@ def tissue_table(
     return pa.table({"tissue_id": ids, **constants, **columns}), decisions
 
 
+def columns_of_tissues(rows: "pa.Table") -> dict[str, dict[str, str]]:
+    """Return the columns of which every tissue has a value of its own: the tissue of each value.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> rows = pa.table({"tissue_id": ["a", "b"], "ImageNumber": [1, 2], "sex": ["F", "F"]})
+    >>> columns_of_tissues(rows)
+    {'ImageNumber': {'1': 'a', '2': 'b'}}
+    """
+    tissues = rows["tissue_id"].to_pylist()
+    found = {name: as_text(rows[name]).to_pylist() for name in rows.column_names if name != "tissue_id"}
+    return {
+        name: dict(zip(values, tissues, strict=True))
+        for name, values in found.items()
+        if None not in values and len(set(values)) == len(values)
+    }
+
+
 def _in_our_words(sheet: Sheet, id_column: str | None) -> tuple[Sheet, list[Decision]]:
     """Return a sheet whose columns of patients, specimens and splits are called as in the layout."""
     names, decisions = sheet.names, []

@@ -41,7 +41,7 @@ class ImportOptions:
     masks: Path | None
     tissue_mask: TissueMaskChoice
     cell_masks: Path | None
-    cells: Path | None
+    cells: tuple[Path, ...]
     images: ImageChoice
     match: Match
     missing: Missing
@@ -58,7 +58,7 @@ class ImportOptions:
     def to_record(self) -> dict[str, Any]:
         """Return them for ``metadata/import.json``: names of files without the folders of this machine."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        values["metadata"] = [path.name for path in self.metadata]
+        values |= {name: [path.name for path in values[name]] for name in ("metadata", "cells")}
         return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
 
 

@@ -1,24 +1,25 @@
 """What an import is going to write, and everything it decided: all that can be known before a pixel is written."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spora_db.errors import ArgumentError, TableError, counted
+from spora_db.errors import ArgumentError, TableError
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.accessions import target_of, with_accessions
-from spora_db.importing.cells import cell_table
+from spora_db.importing.cells import cell_table, side_by_side
 from spora_db.importing.channel_decisions import channel_decisions
-from spora_db.importing.decisions import Decision, Decisions, listed
+from spora_db.importing.decisions import Decision, Decisions
 from spora_db.importing.fields import Field
 from spora_db.importing.file_facts import FileFacts, file_facts
 from spora_db.importing.folders import find_fields
+from spora_db.importing.image_decisions import image_decisions
 from spora_db.importing.labels import cell_decisions
 from spora_db.importing.mask_files import INSTANCES, MaskSource, find_cell_masks, find_tissue_masks
 from spora_db.importing.matching import match_pages
-from spora_db.importing.metadata import tissue_table
+from spora_db.importing.metadata import columns_of_tissues, tissue_table
 from spora_db.importing.options import ImportOptions
 from spora_db.importing.panel import Channel, panel_of_images, read_panel
 from spora_db.importing.resolution import resolution_decisions
@@ -83,7 +84,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
         As :func:`spora_db.importing.import_dataset`.
     """
     _check(options)
-    besides = [path for path in (options.masks, options.cell_masks, options.cells) if path is not None]
+    besides = [path for path in (options.masks, options.cell_masks, *options.cells) if path is not None]
     fields, found = find_fields(
         options.source,
         channel_axis=options.channel_axis,
@@ -97,15 +98,16 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     names = [
         TissueName(tissue_id=field.tissue_id, path=field.place, patient=field.found.get("patient")) for field in fields
     ]
-    decisions = Decisions() + found + _image_decisions(options, fields, facts)
+    images = {page.file.resolve() for field in fields for page in field.pages}
+    decisions = Decisions() + found + image_decisions(options, fields, facts)
     decisions += resolution_decisions(fields, facts, mpp=options.mpp)
     channels, pages, found = _rgb_pages(fields) if is_rgb(options.modality) else _panel_pages(options, fields)
     decisions += found
     rows, found = _tissue_rows(options, fields, names)
     decisions += found
-    masks, cell_masks, how, found = _masks(options, names)
+    masks, cell_masks, how, found = _masks(options, names, images)
     decisions += found
-    cells, found = _cell_rows(options, fields, names, cell_masks)
+    cells, found = _cell_rows(options, fields, names, cell_masks, columns_of_tissues(rows))
     return ImportPlan(
         fields=tuple(fields),
         channels=channels,
@@ -143,7 +145,7 @@ def _tissue_rows(
 
 
 def _masks(
-    options: ImportOptions, names: Sequence[TissueName]
+    options: ImportOptions, names: Sequence[TissueName], images: Collection[Path]
 ) -> tuple[dict[str, MaskSource], dict[str, dict[str, MaskSource]], str, list[Decision]]:
     """Return the masks of each tissue, how tissue masks are made, and what was decided."""
     masks: dict[str, MaskSource] = {}
@@ -151,12 +153,12 @@ def _masks(
     decisions: list[Decision] = []
     how = "from files"
     if options.masks is not None:
-        masks, decisions = find_tissue_masks(options.masks, names)
+        masks, decisions = find_tissue_masks(options.masks, names, images=images)
     else:
         how = describe(options.tissue_mask, mpp=options.mpp, is_rgb=is_rgb(options.modality))
         decisions.append(Decision(about="masks", says=f"Tissue masks were made, {how}."))
     if options.cell_masks is not None:
-        cell_masks, more = find_cell_masks(options.cell_masks, names)
+        cell_masks, more = find_cell_masks(options.cell_masks, names, images=images)
         decisions += more
     return masks, cell_masks, how, decisions
 
@@ -166,19 +168,26 @@ def _cell_rows(
     fields: Sequence[Field],
     names: Sequence[TissueName],
     cell_masks: Mapping[str, Mapping[str, MaskSource]],
+    also: Mapping[str, Mapping[str, str]],
 ) -> tuple["pa.Table | None", list[Decision]]:
     """Return the table of cells, compared with their masks."""
-    if options.cells is None:
+    if not options.cells:
         return None, []
-    cells, decisions = cell_table(
-        options.cells, names, id_column=options.id_column, mpp=options.mpp, has_masks=bool(cell_masks)
-    )
+    tables: list[pa.Table] = []
+    decisions: list[Decision] = []
+    for path in options.cells:
+        table, more = cell_table(
+            path, names, id_column=options.id_column, mpp=options.mpp, has_masks=bool(cell_masks), also=also
+        )
+        tables.append(table)
+        decisions += more
+    cells = side_by_side(tables, options.cells)
     if cell_masks:
         decisions += cell_decisions(
             cells,
             fields,
             {tissue: masks[INSTANCES] for tissue, masks in cell_masks.items()},
-            table=options.cells,
+            table=options.cells[0],
             missing_chunks=missing_chunks_in(options.modality, options.missing_chunks),
             threads=threads(),
         )
@@ -203,43 +212,6 @@ def _check_folders(options: ImportOptions, fields: Sequence[Field]) -> None:
     for name, files in (("masks", options.masks), ("cell_masks", options.cell_masks)):
         if files is not None and not files.is_dir() and len(fields) > 1:
             raise ArgumentError(f"{name} is {str(files)!r}, no folder; expected a folder with a mask of each tissue.")
-
-
-def _image_decisions(options: ImportOptions, fields: Sequence[Field], facts: Sequence[FileFacts]) -> list[Decision]:
-    """Say which images were found, and which pictures of their files were left out."""
-    sizes = sorted({f"{field.height} x {field.width} {field.dtype}" for field in fields})
-    details = [
-        {
-            "tissue_id": field.tissue_id,
-            "origin": _within(field.origin, options.source),
-            "height": field.height,
-            "width": field.width,
-            "dtype": str(field.dtype),
-            "pages": len(field.pages),
-            "picture": fact.taken or None,
-            "left_out": list(fact.others),
-        }
-        for field, fact in zip(fields, facts, strict=True)
-    ]
-    says = f"{counted(len(fields), 'image')} of {'; '.join(sizes[:4])}{'; ...' if len(sizes) > 4 else ''}."
-    decisions = [Decision(about="images", says=says, details={"images": details})]
-    for field, fact in zip(fields, facts, strict=True):
-        if fact.others:
-            says = (
-                f"{field.origin} holds {len(fact.others) + 1} images, of which one was taken: {fact.taken}. Left out: "
-                f"{'; '.join(fact.others[:8])}. Write each that is wanted to a file of its own."
-            )
-            decisions.append(Decision(about="images", says=says, warning=True))
-    if is_rgb(options.modality) and options.images in ("zarr", "tiff"):
-        alpha = [field.tissue_id for field in fields if len(field.pages) == 4]
-        if alpha:
-            says = f"The fourth channel (alpha) was left out: {listed(alpha)}."
-            decisions.append(Decision(about="images", says=says))
-    return decisions
-
-
-def _within(path: Path, source: Path) -> str:
-    return path.relative_to(source).as_posix() if path != source and path.is_relative_to(source) else path.name
 
 
 def _panel_pages(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spora_db.errors import FileFormatError, need
 from spora_db.files.failures import telling
+from spora_db.images.zarr_roots import attributes_of
 from spora_db.importing.decisions import Decision, Topic, listed
 from spora_db.importing.delimited import read_delimited
 
@@ -52,7 +53,7 @@ def read_sheet(path: Path, *, about: Topic) -> Sheet:
     Parameters
     ----------
     path
-        A delimited text (also compressed, ``.gz``), ``.xlsx``, ``.parquet`` or ``.h5ad``.
+        A delimited text (also compressed, ``.gz``), ``.xlsx``, ``.parquet``, ``.h5ad`` or an AnnData store.
     about
         What decisions on it are about.
 
@@ -73,16 +74,26 @@ def read_sheet(path: Path, *, about: Topic) -> Sheet:
     {'image': ['f1', 'f2'], 'Age': ['61', None], 'age_2': ['62', '63']}
     """
     suffix = path.suffix.lower()
+    if is_anndata(path):
+        suffix = ".h5ad"
     if suffix in _NO_TABLES:
         raise FileFormatError(f"{path} cannot be read as a table: {_NO_TABLES[suffix]}")
     if suffix in _READERS:
-        if not path.is_file():
+        if not path.exists():
             raise FileFormatError(f"There is no file {path}. Check the path.")
         names, table, said = _READERS[suffix](path)
     else:
         names, table, said = read_delimited(path)
     table, more = _named(names, _without_blanks(table), path)
     return Sheet(path=path, table=table, decisions=tuple(Decision(about=about, says=says) for says in (*said, *more)))
+
+
+def is_anndata(path: Path) -> bool:
+    """Tell whether a folder is an AnnData store, such as a table of SpatialData."""
+    if not path.is_dir() or not any((path / mark).is_file() for mark in ("zarr.json", ".zattrs")):
+        return False
+    found = attributes_of(path)
+    return found is not None and found[0].get("encoding-type") == "anndata"
 
 
 def _excel(path: Path) -> tuple[list[str], "pa.Table", list[str]]:
@@ -145,7 +156,7 @@ def _anndata(path: Path) -> tuple[list[str], "pa.Table", list[str]]:
 
     anndata = need("anndata", extra="anndata", what=f"Reading {path.name}", instead="Or save its table as CSV.")
     with telling(f"The file {path}", library="anndata", broken=partial(_broken, path, "AnnData")):
-        data = anndata.read_h5ad(path)
+        data = anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
         matrix = data.X.toarray() if hasattr(data.X, "toarray") else data.X
     frame = data.obs.reset_index(names="")
     columns = [pa.Array.from_pandas(frame.iloc[:, at]) for at in range(frame.shape[1])]

@@ -11,9 +11,12 @@ from spora_db.errors import TableError, counted, unknown
 from spora_db.importing.column_types import as_text
 from spora_db.importing.decisions import listed
 from spora_db.importing.fields import without_suffix
+from spora_db.importing.mask_names import without_ending
 from spora_db.importing.sheets import Sheet
 
-Level: TypeAlias = Literal["id", "path", "file name", "letter case", "leading zeros"]
+Level: TypeAlias = Literal[
+    "id", "path", "file name", "name without its ending", "letter case", "leading zeros", "column"
+]
 
 ID_COLUMNS: Final = (
     "tissue_id", "tissue", "image", "image_name", "image_id", "imagename", "imageid", "file", "filename", "file_name",
@@ -22,6 +25,9 @@ ID_COLUMNS: Final = (
     "id", "region", "spot", "specimen", "specimen_id", "point",
 )  # fmt: skip
 """What the column that names the image is called, in order of preference, where several do; case is ignored."""
+
+
+_SAID: Final = {"column": "what the tissues have there"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +73,9 @@ class Join:
     def says(self, path: Path) -> str:
         """Say how the table was joined."""
         hows = Counter(self.levels.values())
-        by = ", ".join(f"{number} by {level}" for level, number in hows.items())
-        odd = [f"{v!r} is {self.tissues[v]!r}" for v, level in self.levels.items() if level not in ("id", "file name")]
+        by = ", ".join(f"{number} by {_SAID.get(level, level)}" for level, number in hows.items())
+        plain = ("id", "file name", "column")
+        odd = [f"{v!r} is {self.tissues[v]!r}" for v, level in self.levels.items() if level not in plain]
         examples = f" ({'; '.join(odd[:6])}{'; ...' if len(odd) > 6 else ''})" if odd else ""
         of = ", by patient" if self.of == "patient" else ""
         return f"{path.name} was joined by its column {self.column!r}{of}: {by}{examples}."
@@ -79,8 +86,12 @@ class Join:
         return {"table": path.name, "column": self.column, "by": dict(Counter(self.levels.values())), "spelled": odd}
 
 
+_SERIES: Final = re.compile(r"(\.[A-Za-z]{2,6}) - .*$")
+"""What QuPath puts behind the name of a file: the name of the picture in it."""
+
+
 def _last(value: str) -> str:
-    return re.split(r"[/\\]", without_suffix(value))[-1]
+    return re.split(r"[/\\]", without_suffix(_SERIES.sub(r"\1", value)))[-1]
 
 
 def _path(value: str) -> str:
@@ -104,11 +115,16 @@ _LEVELS: Final[Sequence[tuple[Level, Callable[[str], str], Callable[[TissueName]
     ("path", _path, lambda name: name.path if "/" in name.path else name.tissue_id),
     ("file name", _last, lambda name: name.tissue_id),
     ("file name", _last, lambda name: _last(name.path or name.tissue_id)),
+    (
+        "name without its ending",
+        lambda value: without_ending(_last(value)),
+        lambda name: without_ending(name.tissue_id),
+    ),
     ("letter case", lambda value: _last(value).casefold(), lambda name: name.tissue_id.casefold()),
     ("leading zeros", lambda value: without_zeros(_last(value)), lambda name: without_zeros(name.tissue_id)),
 )
 """The ways to know a tissue, strictest first: what is compared of a value, and of a tissue."""
-_LOOSE: Final = ("letter case", "leading zeros")
+_LOOSE: Final = ("name without its ending", "letter case", "leading zeros")
 
 
 def join_values(values: Sequence[str], names: Sequence[TissueName], *, what: str) -> Join:

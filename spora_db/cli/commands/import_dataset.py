@@ -42,7 +42,8 @@ def import_dataset(
     ] = "otsu",
     cell_masks: Annotated[Path | None, typer.Option(help="Folder of cell instance masks.")] = None,
     cells: Annotated[
-        Path | None, typer.Option(help="Table with a row per cell, or a folder with one per image.")
+        list[Path] | None,
+        typer.Option(help="Table with a row per cell, or a folder with one per image; again for more of the cells."),
     ] = None,
     images: Annotated[
         Literal["link", "copy", "zarr", "tiff"],
