@@ -32,6 +32,7 @@ from spora_db.errors import (
 )
 from spora_db.jobs import tile_lake
 from spora_db.jobs.preview import draw_preview
+from spora_db.loading.batch import Batch
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
 from spora_db.loading.sample import Sample, summary
 from spora_db.tiling.parameters import TilingParameters
@@ -176,7 +177,7 @@ def test_a_sample_is_a_dict_that_shows_its_picture(imc: SporaQuery) -> None:
     names = ("image", "tissue_id", "row")
     batch = default_collate([Sample({name: sample[name] for name in names}) for _ in range(2)])
     assert batch["image"].shape == (2, 5, 32, 32)
-    assert batch._repr_png_() is None
+    assert type(batch) is Batch
     loader = DataLoader(imc.to_torch(), batch_size=2, num_workers=1, collate_fn=collate_list)
     assert all(isinstance(item, Sample) for item in next(iter(loader)))
 

@@ -13,13 +13,16 @@ from spora_db.loading.movable import Movable
 class Sample(Movable):
     """One sample, or one per modality: a dict in every respect, drawn where a notebook shows it.
 
-    A ``DataLoader`` without ``collate_fn`` makes padded batches of samples, also of those inside tuples and dicts.
+    A ``DataLoader`` without ``collate_fn`` makes padded batches of samples, also of those inside tuples and dicts. A
+    dataset that wraps another adds fields with ``|``: ``{**sample}`` is a plain dict, of which torch makes what it can.
 
     Examples
     --------
     >>> sample = Sample(tissue_id="a", tile_id=3)
     >>> sample == {"tissue_id": "a", "tile_id": 3}
     True
+    >>> type(sample | {"target": 1}).__name__
+    'Sample'
     """
 
     def _repr_png_(self) -> bytes | None:
