@@ -204,14 +204,14 @@ def test_masks_of_every_format(bring, raw, tmp_path, suffix):
 def test_tissue_masks_are_made_by_a_stated_method(bring, raw):
     image = np.zeros((4, HEIGHT, WIDTH), np.float32)
     image[:, 20:50, 30:60] = np.random.default_rng(0).gamma(9, 2, (4, 30, 30))
-    write_ometiff(raw / "roi.ome.tiff", image, mpp=1.0, channel_names=NAMES)
-    report = bring()
-    mask = load_tissue_mask(report.path / "segmentations/1_0mpp/tissue_masks/roi.npz")
+    write_ometiff(raw / "roi.ome.tiff", image, mpp=20.0, channel_names=NAMES)
+    report = bring(mpp=20.0)
+    mask = load_tissue_mask(report.path / "segmentations/20_0mpp/tissue_masks/roi.npz")
     truth = np.zeros((HEIGHT, WIDTH), bool)
     truth[20:50, 30:60] = True
     assert (mask & truth).sum() / (mask | truth).sum() > 0.85
     stated = json.loads((report.path / "metadata/dataset.json").read_text())["tissue_masks"]
-    assert stated.startswith("otsu: sum of channels, each clipped at its 99 % quantile and scaled to 1")
+    assert stated.startswith("tissue: sum of channels by their means, a quarter between the two Otsu classes")
     assert any(stated in note for note in report.notes)
 
 

@@ -8,6 +8,7 @@ from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamps
 from spora_db.images.base import ChannelAxis, ImageHeader, ImageReader, MissingChunks, check_missing_chunks
+from spora_db.images.conversions import conversion
 from spora_db.images.formats import FORMATS, ImageFormat
 
 MAX_READERS = 1024
@@ -151,4 +152,5 @@ def _format_of(path: Path) -> tuple[str, ImageFormat]:
     if not path.exists():
         raise ImageNotFoundError(f"There is no image at {path}. Check the path, or download the image.")
     called = ", or ".join(row.called for row in FORMATS.values())
-    raise FileFormatError(f"The image {path} is of no known kind. Expected {called}. Convert it to one of these.")
+    remedy = conversion(path) or "Convert it to one of these."
+    raise FileFormatError(f"The image {path} is of no known kind. Expected {called}. {remedy}")

@@ -35,6 +35,9 @@ class PixelSource(Protocol):
     def read(self, row: int, col: int, height: int, width: int) -> AnyArray:
         """Return a region inside the image, an array of shape (planes, height, width)."""
 
+    def only(self, plane: int) -> "PixelSource":
+        """Return one plane as an image of its own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planes:
@@ -67,6 +70,11 @@ class Planes:
             read_region(reader, pages, row=row, col=col, height=height, width=width, out=part)
             start += len(pages)
         return out
+
+    def only(self, plane: int) -> "Planes":
+        """Return one plane as an image of its own."""
+        reader, page = [(reader, page) for reader, pages in self.parts for page in pages][plane]
+        return Planes(parts=((reader, (page,)),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +122,10 @@ class Coarser:
             rows = min(step, height - start)
             self._average(row + start, col, out=out[:, start : start + rows])
         return out
+
+    def only(self, plane: int) -> "Coarser":
+        """Return one plane as an image of its own."""
+        return Coarser(source=self.source.only(plane), factor=self.factor)
 
     def _average(self, row: int, col: int, *, out: AnyArray) -> None:
         """Fill a region from one piece of the finer image, plane by plane."""

@@ -186,7 +186,7 @@ def page_count(path: Path, picture: TiffPicture, *, channel_axis: ChannelAxis) -
     samples = picture.samples
     height, width = picture.size
     sizes = dict(zip(axes, shape, strict=True))
-    others = [axis for axis in axes if axis not in "YXS" and sizes[axis] != 1]
+    others = [axis for axis, size in zip(axes, shape, strict=True) if axis not in "YXS" and size != 1]
     wanted = ("C", "Q", "I") if channel_axis == "c" else (channel_axis.upper(), "Q", "I")
     if (sizes.get("Y"), sizes.get("X")) != (height, width) or len(others) > 1 or any(a not in wanted for a in others):
         named = ", ".join(f"{axis.lower()}={size}" for axis, size in zip(axes, shape, strict=True))

@@ -101,13 +101,21 @@ def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _entries(tiff: "TiffFile", offset: int) -> Iterator[tuple[int, int, int, bytes]]:
-    """Return tag, type, count and value of every entry of the directory at a place in an open file."""
+    """Return tag, type, count and value of every entry of the directory at a place in an open file.
+
+    NDPI has the upper halves of its places behind the directory and the place of the next one.
+    """
     form, file = tiff.tiff, tiff.filehandle
     file.seek(offset)
     (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
     entry = ENTRIES[form.byteorder, form.is_bigtiff]
     data = file.read(entry.size * min(count, TAG_LIMIT))
-    return entry.iter_unpack(data[: len(data) // entry.size * entry.size])
+    entries = entry.iter_unpack(data[: len(data) // entry.size * entry.size])
+    if not form.is_ndpi:
+        return entries
+    file.seek(form.offsetsize, 1)
+    upper = file.read(4 * count)
+    return ((*tag[:3], tag[3] + upper[4 * at : 4 * at + 4].ljust(4, b"\0")) for at, tag in enumerate(list(entries)))
 
 
 def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint, tuple[int, int, bytes] | None]:
@@ -120,7 +128,7 @@ def fingerprint(path: Path, tiff: "TiffFile", offset: int) -> tuple[Fingerprint,
     FileFormatError
         A tag on which decoding depends holds no whole number.
     """
-    room = 8 if tiff.tiff.is_bigtiff else 4
+    room = _room(tiff)
     tags: list[tuple[int, int, int, bytes]] = []
     sizes: tuple[int, int, bytes] | None = None
     for tag in _entries(tiff, offset):
@@ -156,10 +164,15 @@ def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Int64:
     return np.frombuffer(_value(tiff, kind, length, value), stored).astype(np.int64)
 
 
+def _room(tiff: "TiffFile") -> int:
+    """Return how many bytes of a value fit into an entry."""
+    return 8 if tiff.tiff.is_bigtiff else 4
+
+
 def _value(tiff: "TiffFile", kind: int, length: int, value: bytes) -> bytes:
     """Return the bytes of an entry's value, which lie elsewhere in the file where they do not fit."""
     size = WIDTHS.get(kind, 1) * length
-    if size <= len(value):
+    if size <= _room(tiff):
         return value[:size]
     tiff.filehandle.seek(struct.unpack(tiff.tiff.offsetformat, value)[0])
     return bytes(tiff.filehandle.read(min(size, VALUE_LIMIT)))

@@ -115,6 +115,9 @@ class _Held:
     def read(self, row: int, col: int, height: int, width: int) -> AnyArray:
         return self.image[:, row : row + height, col : col + width]
 
+    def only(self, plane: int) -> "_Held":
+        return _Held(image=self.image[plane : plane + 1])
+
 
 def write_pyramid(
     path: Path,

@@ -33,12 +33,13 @@ def import_dataset(
     dataset: str,
     modality: str,
     mpp: float | str,
+    source_mpp: float | str | None = None,
     panel: str | Path | None = None,
     pattern: str | None = None,
     metadata: str | Path | Sequence[str | Path] | None = None,
     id_column: str | None = None,
     masks: str | Path | None = None,
-    tissue_mask: TissueMaskChoice = "otsu",
+    tissue_mask: TissueMaskChoice = "tissue",
     cell_masks: str | Path | None = None,
     cells: str | Path | Sequence[str | Path] | None = None,
     images: ImageChoice = "zarr",
@@ -64,7 +65,10 @@ def import_dataset(
     modality
         ``he``, ``ihc_<marker>``, ``imc``, ``codex``, ``cycif`` or ``mibi``.
     mpp
-        Microns per pixel of all images.
+        Microns per pixel of the dataset's images.
+    source_mpp
+        Those of the files, where images are to be made coarser: a number, or ``"file"`` for what each file says itself.
+        A pixel is the mean of the area that it covers; of a pyramid, the nearest finer level is read.
     panel
         Table with a row per channel, in panel order: ``channel, name, keep`` as steinbock writes, ``marker_name`` of
         mcmicro, ``channel_name, uniprot_id, qc_pass, is_nuclear_marker``, or a list of names without a header; further
@@ -83,7 +87,7 @@ def import_dataset(
         Folder of tissue masks ``<tissue_id>.npz``, ``.npy``, ``.png`` or ``.tiff``, also ``<tissue_id>_mask`` and the
         like.
     tissue_mask
-        How tissue masks are made without `masks`: ``"otsu"`` or ``"full"``, all of the image; see
+        How tissue masks are made without `masks`: ``"tissue"``, ``"otsu"``, or ``"full"``, all of the image; see
         :func:`spora_db.importing.tissue_masks.tissue_mask`.
     cell_masks
         Folder of cell instance masks, the same formats, named as segmentation tools do (``_whole_cell``, ``_cp_masks``,
@@ -162,6 +166,7 @@ def import_dataset(
         dataset=check_name(dataset, kind="dataset"),
         modality=modality,
         mpp=parse_mpp(mpp),
+        source_mpp="file" if source_mpp == "file" else None if source_mpp is None else parse_mpp(source_mpp),
         panel=_path(panel),
         pattern=pattern,
         metadata=_paths(metadata),
@@ -200,6 +205,7 @@ def _write(options: ImportOptions, plan: ImportPlan) -> list[Decision]:
                 modality=options.modality,
                 is_rgb=is_rgb(options.modality),
                 mpp=options.mpp,
+                source_mpp=options.source_mpp,
                 images=options.images,
                 missing_chunks=missing_chunks_in(options.modality, options.missing_chunks),
                 mask=plan.masks.get(field.tissue_id),

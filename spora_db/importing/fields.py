@@ -12,11 +12,13 @@ from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import open_image, read_region
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
+from spora_db.images.formats import SLIDES
 from spora_db.images.zarr_roots import attributes_of, ome_of
 from spora_db.importing.page_names import page_names
 from spora_db.layout import check_name
 
 TIFFS: Final = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
+SCANS: Final = (*(f".ome{suffix}" for suffix in SLIDES), *SLIDES)
 STORES: Final = (".ome.zarr", ".zarr")
 
 
@@ -96,7 +98,7 @@ def stem(path: Path) -> str | None:
     """
     name = path.name
     lowered = name.lower()
-    suffixes = STORES if path.is_dir() else TIFFS
+    suffixes = STORES if path.is_dir() else (*TIFFS, *SCANS)
     found = next((name[: -len(suffix)] for suffix in suffixes if lowered.endswith(suffix)), None)
     return name if found is None and _is_multiscale(path) else found
 
@@ -121,7 +123,7 @@ def without_suffix(text: str) -> str:
     >>> without_suffix("slides/a.ome.tiff"), without_suffix("a.b")
     ('slides/a', 'a.b')
     """
-    suffix = next((suffix for suffix in (*TIFFS, *STORES) if text.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in (*TIFFS, *SCANS, *STORES) if text.lower().endswith(suffix)), "")
     return text[: len(text) - len(suffix)]
 
 

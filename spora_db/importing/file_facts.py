@@ -11,6 +11,7 @@ from spora_db.files.failures import telling
 from spora_db.images.tiff_series import MASK, REDUCED, TiffPicture, choose, is_beside, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 from spora_db.importing.page_names import XML_LIMIT, pixels_of
+from spora_db.importing.vendor_tiff import vendor_mpp
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -39,12 +40,15 @@ class FileFacts:
         The picture of the file that is its image.
     others
         Further pictures of the file that could be images: no pyramid level, mask, label or macro.
+    beside
+        What pictures call themselves that may show a name: labels, macros, overviews.
     """
 
     mpp: tuple[float, float] | None = None
     said_by: str = ""
     taken: str = ""
     others: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def file_facts(path: Path) -> FileFacts:
@@ -84,8 +88,9 @@ def file_facts(path: Path) -> FileFacts:
         except (RuntimeError, ValueError):  # an OME-XML that its pages contradict says nothing that is known
             return FileFacts()
         others = tuple(str(picture) for picture in found if picture is not image and _is_another(picture, image))
-        mpp, said_by = _ome_mpp(tiff, image) or _tiff_mpp(tiff, image) or (None, "")
-        return FileFacts(mpp=mpp, said_by=said_by, taken=str(image), others=others)
+        mpp, said_by = _ome_mpp(tiff, image) or vendor_mpp(tiff, image) or _tiff_mpp(tiff, image) or (None, "")
+        beside = tuple(str(picture) for picture in found if is_beside(picture.series[0]) and picture is not image)
+        return FileFacts(mpp=mpp, said_by=said_by, taken=str(image), others=others, beside=beside)
 
 
 def _is_another(picture: TiffPicture, image: TiffPicture) -> bool:

@@ -9,6 +9,8 @@ from typing import Final
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.images import open_image
 from spora_db.images.base import ChannelAxis
+from spora_db.images.conversions import conversion, conversions
+from spora_db.images.formats import SLIDES
 from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.fields import (
     STORES,
@@ -83,18 +85,19 @@ def find_fields(
     if stem(source) is not None:
         return [field_of_file(source, channel_axis)], []
     if not source.is_dir():
+        said = conversion(source) or "Write a scanner's own format as OME-TIFF or OME-Zarr first."
         raise FileFormatError(
-            f"{source} is no image that can be imported. Expected a file {', '.join(TIFFS)}, a folder "
-            f"{', '.join(STORES)}, or a folder of them. Write a scanner's own format as OME-TIFF or OME-Zarr "
-            "first, for example with bioformats2raw."
+            f"{source} is no image that can be imported. {said} Expected a file {', '.join((*TIFFS, *SLIDES))}, a "
+            f"folder {', '.join(STORES)}, or a folder of them."
         )
     left: list[Path] = []
     leaves = _leaves(source, {path.resolve() for path in besides}, left, may_mix=pattern is not None)
     if not leaves:
         shown = ", ".join(path.name for path in sorted(source.iterdir())[:8]) or "nothing"
         raise ImageNotFoundError(
-            f"There is no image in {source}; it holds {shown}. Expected files {', '.join(TIFFS)}, folders "
-            f"{', '.join(STORES)}, or one folder of single-channel TIFFs per field of view."
+            f"There is no image in {source}; it holds {shown}. Expected files {', '.join((*TIFFS, *SLIDES))}, folders "
+            f"{', '.join(STORES)}, or one folder of single-channel TIFFs per field of view. "
+            f"{conversions(path for path in source.rglob('*') if path.is_file())}".rstrip()
         )
     decisions = []
     if left:

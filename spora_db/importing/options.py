@@ -10,7 +10,8 @@ from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.importing.decisions import Decisions
 
 ImageChoice: TypeAlias = Literal["link", "copy", "zarr", "tiff"]
-TissueMaskChoice: TypeAlias = Literal["otsu", "full"]
+SourceMpp: TypeAlias = float | Literal["file"] | None
+TissueMaskChoice: TypeAlias = Literal["tissue", "otsu", "full"]
 Match: TypeAlias = Literal["auto", "name", "order"]
 Missing: TypeAlias = Literal["error", "unmeasured"]
 AccessionChoice: TypeAlias = Literal["table", "off"]
@@ -34,6 +35,7 @@ class ImportOptions:
     dataset: str
     modality: str
     mpp: float
+    source_mpp: SourceMpp
     panel: Path | None
     pattern: str | None
     metadata: tuple[Path, ...]

@@ -8,6 +8,7 @@ from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
 from spora_db.images.tiff_series import TiffPicture, choose, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
+from spora_db.importing.vendor_tiff import vendor_names
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -48,7 +49,7 @@ def _tiff_names(path: Path, count: int) -> list[str | None]:
             return []
         imagej: Any = (tiff.imagej_metadata or {}).get("Labels", [])
         labels: list[str | None] = [str(label) for label in imagej]
-        for names in (_ome_names(tiff, image), _page_names(image), labels):
+        for names in (_ome_names(tiff, image), _page_names(image), vendor_names(image), labels):
             if len(names) == count and any(names):
                 return names
         return []

@@ -24,6 +24,7 @@ from spora_db.importing.options import ImportOptions
 from spora_db.importing.panel import Channel, panel_of_images, read_panel
 from spora_db.importing.resolution import resolution_decisions
 from spora_db.importing.sheets import read_sheet
+from spora_db.importing.slides import written_size
 from spora_db.importing.targets import check_target
 from spora_db.importing.tissue_ids import TissueName
 from spora_db.importing.tissue_masks import describe
@@ -95,12 +96,14 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     check_target(options.target, options.source, overwrite=options.overwrite)
     _check_folders(options, fields)
     facts = [FileFacts() if field.file is None else file_facts(field.file) for field in fields]
+    _check_beside(options, fields, facts)
     names = [
         TissueName(tissue_id=field.tissue_id, path=field.place, patient=field.found.get("patient")) for field in fields
     ]
     images = {page.file.resolve() for field in fields for page in field.pages}
     decisions = Decisions() + found + image_decisions(options, fields, facts)
-    decisions += resolution_decisions(fields, facts, mpp=options.mpp)
+    decisions += resolution_decisions(fields, facts, mpp=options.mpp, source_mpp=options.source_mpp)
+    fields = [written_size(field, mpp=options.mpp, source_mpp=options.source_mpp) for field in fields]
     channels, pages, found = _rgb_pages(fields) if is_rgb(options.modality) else _panel_pages(options, fields)
     decisions += found
     rows, found = _tissue_rows(options, fields, names)
@@ -201,11 +204,27 @@ def _check(options: ImportOptions) -> None:
         raise ArgumentError(
             f"A panel is for {', '.join(MULTIPLEX_MODALITIES)}; {options.modality} images are RGB. Leave it out."
         )
+    if options.source_mpp is not None and options.images in ("link", "copy"):
+        raise ArgumentError(
+            f"images is {options.images!r}, which leaves files as they are, and source_mpp {options.source_mpp!r} has "
+            "them made coarser. Use images 'zarr' or 'tiff', or leave source_mpp out."
+        )
     if options.channel_axis != "c" and options.images in ("link", "copy"):
         raise ArgumentError(
             f"images is {options.images!r}, but the channels lie along {options.channel_axis}, where no lake looks for "
             "them. Use images 'zarr' or 'tiff', which write them as channels."
         )
+
+
+def _check_beside(options: ImportOptions, fields: Sequence[Field], facts: Sequence[FileFacts]) -> None:
+    """Refuse to copy files with pictures that may show whose tissue it is."""
+    for field, fact in zip(fields, facts, strict=True):
+        if options.images == "copy" and fact.beside:
+            raise ArgumentError(
+                f"{field.origin} holds pictures beside its image, such as a label or macro, which may name a patient: "
+                f"{'; '.join(fact.beside[:4])}. A copy would hold them too. Use images 'zarr', which takes the image "
+                "alone."
+            )
 
 
 def _check_folders(options: ImportOptions, fields: Sequence[Field]) -> None:

@@ -2,22 +2,21 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, FileFormatError
-from spora_db.images import write_ometiff, write_omezarr
 from spora_db.images.base import MissingChunks
+from spora_db.images.resampling import PixelSource
 from spora_db.importing.fields import Field
 from spora_db.importing.mask_files import MaskSource
 from spora_db.importing.masks import read_mask
-from spora_db.importing.options import ImageChoice, TissueMaskChoice
-from spora_db.importing.tissue_masks import tissue_mask
+from spora_db.importing.options import ImageChoice, SourceMpp, TissueMaskChoice
+from spora_db.importing.slides import all_planes, image_source, made_mask, write_enlarged, write_image
 from spora_db.layout import image_folder, mask_folder
 
 
@@ -32,23 +31,24 @@ class TissueJob:
     modality: str
     is_rgb: bool
     mpp: float
+    source_mpp: SourceMpp
     images: ImageChoice
     missing_chunks: MissingChunks
     mask: MaskSource | None
     tissue_mask: TissueMaskChoice
     cell_masks: Mapping[str, MaskSource]
+    wrote: Callable[[int], object] | None = None
 
 
 def write_tissue(job: TissueJob) -> None:
     """Write the image and the masks of one tissue."""
-    pixels = _write_image(job)
+    levels = _write_image(job)
     if job.mask is not None:
-        mask: AnyArray = read_mask(job.mask, job.field, missing_chunks=job.missing_chunks) > 0
-    elif pixels is not None:
-        mask = tissue_mask(pixels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
+        _write_mask(job, "tissue", read_mask(job.mask, job.field, missing_chunks=job.missing_chunks) > 0)
     else:
-        mask = np.ones((job.field.height, job.field.width), bool)
-    _write_mask(job, "tissue", mask)
+        mask, factor = made_mask(levels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
+        _, height, width = levels[0].shape
+        write_enlarged(_mask_file(job, "tissue"), mask, factor=factor, height=height, width=width)
     for kind, source in job.cell_masks.items():
         labels = read_mask(source, job.field, missing_chunks=job.missing_chunks)
         if labels.dtype.kind != "b" and (int(labels.min()) < 0 or int(labels.max()) > np.iinfo(np.int32).max):
@@ -59,22 +59,19 @@ def write_tissue(job: TissueJob) -> None:
         _write_mask(job, kind, labels.astype(np.int32))
 
 
-def _write_image(job: TissueJob) -> AnyArray | None:
-    """Write the image, and return its pixels where they were read."""
-    tissue = job.field.tissue_id
+def _write_image(job: TissueJob) -> list[PixelSource]:
+    """Write the image, and return it in the resolutions that it has now."""
     place = image_folder(job.folder, job.modality, mpp=job.mpp)
     place.mkdir(parents=True, exist_ok=True)
-    needs_pixels = job.images in ("zarr", "tiff") or (job.mask is None and job.tissue_mask == "otsu")
-    pixels = job.field.read(list(job.pages), missing_chunks=job.missing_chunks) if needs_pixels else None
+    source = image_source(
+        job.field, job.pages, mpp=job.mpp, source_mpp=job.source_mpp, missing_chunks=job.missing_chunks
+    )
     if job.images in ("link", "copy"):
         _take_over(job, place)
-    elif pixels is not None and job.images == "zarr":
-        write_omezarr(place / f"{tissue}.ome.zarr", pixels, mpp=job.mpp, channel_names=job.names)
-    elif pixels is not None:
-        photometric: Any = "rgb" if job.is_rgb else "minisblack"
-        names = None if job.is_rgb else job.names
-        write_ometiff(place / f"{tissue}.ome.tiff", pixels, mpp=job.mpp, channel_names=names, photometric=photometric)
-    return pixels
+        return [source]
+    path = place / f"{job.field.tissue_id}.ome.{'zarr' if job.images == 'zarr' else 'tiff'}"
+    write_image(path, source, mpp=job.mpp, names=job.names, is_rgb=job.is_rgb, wrote=job.wrote)
+    return all_planes(path)
 
 
 def _take_over(job: TissueJob, place: Path) -> None:
@@ -102,6 +99,10 @@ def _take_over(job: TissueJob, place: Path) -> None:
 
 
 def _write_mask(job: TissueJob, kind: str, mask: AnyArray) -> None:
+    np.savez_compressed(_mask_file(job, kind), mask=mask)
+
+
+def _mask_file(job: TissueJob, kind: str) -> Path:
     folder = mask_folder(job.folder, kind, mpp=job.mpp)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / f"{job.field.tissue_id}.npz", mask=mask)
+    return folder / f"{job.field.tissue_id}.npz"

@@ -19,6 +19,10 @@ def import_dataset(
     into: Annotated[Path, typer.Option(help="The lake; made if absent.", show_default=False)],
     modality: Annotated[str, typer.Option(help=f"{modality_names(rgb=True)}.", show_default=False)],
     mpp: Annotated[str, typer.Option(help="Microns per pixel, such as 1.0 or 0.5.", show_default=False)],
+    source_mpp: Annotated[
+        str | None,
+        typer.Option(help="Microns per pixel of the files, or 'file' for what each says: images are made coarser."),
+    ] = None,
     panel: Annotated[
         Path | None,
         typer.Option(
@@ -38,8 +42,8 @@ def import_dataset(
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of tissue masks: npz, npy, PNG or TIFF.")] = None,
     tissue_mask: Annotated[
-        Literal["otsu", "full"], typer.Option(help="How tissue masks are made without --masks.")
-    ] = "otsu",
+        Literal["tissue", "otsu", "full"], typer.Option(help="How tissue masks are made without --masks.")
+    ] = "tissue",
     cell_masks: Annotated[Path | None, typer.Option(help="Folder of cell instance masks.")] = None,
     cells: Annotated[
         list[Path] | None,
@@ -91,6 +95,7 @@ def import_dataset(
         dataset=dataset,
         modality=modality,
         mpp=mpp,
+        source_mpp=source_mpp,
         panel=panel,
         pattern=pattern,
         metadata=metadata,
