@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, FileFormatError
-from spora_db.images import open_image, read_region
-from spora_db.images.base import ChannelAxis, MissingChunks
+from spora_db.images import open_image
+from spora_db.images.base import ChannelAxis
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.formats import SLIDES
 from spora_db.images.zarr_roots import attributes_of, ome_of
@@ -64,14 +63,6 @@ class Field:
     channel_axis: ChannelAxis = "c"
     place: str = ""
     found: Mapping[str, str] = field(default_factory=dict)
-
-    def read(self, pages: list[int], *, missing_chunks: MissingChunks = "error") -> AnyArray:
-        """Read planes as an array of shape (pages, height, width)."""
-        if self.file is not None:
-            image = open_image(self.file, missing_chunks=missing_chunks, channel_axis=self.channel_axis)
-            return np.asarray(read_region(image, pages))
-        files = [self.pages[page].file for page in pages]
-        return np.concatenate([read_region(open_image(file, missing_chunks=missing_chunks), [0]) for file in files])
 
     def brightfield_fault(self) -> str | None:
         """Say why the field can be no H&E or IHC image, None where it can."""
