@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Subset
+from torch.utils.data import ConcatDataset, DataLoader, Subset, default_collate
 
 from lakes import write_lake
 from spora_db import SporaQuery, collate_list, collate_padded
@@ -144,8 +144,18 @@ def test_anything_else_is_handed_to_the_collate_as_it_is(query):
     dataset = query.to_torch(transform=lambda sample: (sample["image"], sample["tile_id"]))
     image, tile = dataset[3]
     assert (image.shape, tile) == ((5, 32, 32), 3)
+    with pytest.raises(ArgumentError, match=r"Received tuple to collate.*collate=torch\.utils\.data\.default_collate"):
+        next(iter(dataset.loader(4)))
+    images, tiles = next(iter(dataset.loader(4, collate=default_collate, shuffle="none")))
+    assert (images.shape, tiles.tolist()) == ((4, 5, 32, 32), [0, 1, 2, 3])
     images, tiles = next(iter(DataLoader(dataset, batch_size=4)))
     assert (images.shape, tiles.tolist()) == ((4, 5, 32, 32), [0, 1, 2, 3])
+
+
+def test_a_dict_of_a_sample_is_a_sample_to_a_plain_loader(query):
+    dataset = query.to_torch(transform=lambda sample: {**sample, "number": sample["tile_id"] + 0.5})
+    batch = next(iter(DataLoader(dataset, batch_size=2)))
+    assert (batch["presence"].shape, batch["number"].tolist()) == ((2, 5), [0.5, 1.5])
 
 
 def test_no_sample_is_an_error(query):
@@ -234,6 +244,33 @@ def test_draws_are_the_same_whatever_the_workers_and_after_a_resume(query, worke
     assert resumed == first[21:]
     assert [place for *place, _ in second] == [place for *place, _ in first]
     assert not {number for *_, number in first} & {number for *_, number in second}
+
+
+@pytest.mark.parametrize("collate", ["panel"])
+def test_a_loader_hands_on_where_each_row_stands(query, collate):
+    dataset = query.to_torch(transform=drawn_number)
+    options = {"batch_size": 8, "collate": collate, "seed": 5}
+
+    def numbers(batches):
+        return [
+            [s["number"] for s in b] if isinstance(b, list) else torch.as_tensor(b["number"]).tolist() for b in batches
+        ]
+
+    alone = dataset.loader(**options)
+    first, second = numbers(alone), numbers(alone)
+    places = {int(generator(seed=5, epoch=0, position=i).integers(2**40)) for i in range(len(dataset))}
+    assert {number for batch in first for number in batch} == places
+    assert not {number for batch in second for number in batch} & places
+    for workers in (1, 3):
+        loader = dataset.loader(num_workers=workers, **options)
+        assert [numbers(loader), numbers(loader)] == [first, second]
+    begun, resumed = dataset.loader(num_workers=1, **options), dataset.loader(**options)
+    batches = iter(begun)
+    assert numbers([next(batches), next(batches)]) == first[:2]
+    resumed.load_state_dict(begun.state_dict())
+    assert numbers(resumed) == first[2:]
+    halves = [numbers(dataset.loader(rank=rank, world_size=2, **options)) for rank in (0, 1)]
+    assert {number for half in halves for batch in half for number in batch} == places
 
 
 def test_draws_pass_through_datasets_that_count_on(query):

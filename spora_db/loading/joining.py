@@ -21,6 +21,7 @@ def by_modality(samples: Sequence[Fields], collate: Callable[[Sequence[Fields]],
     """Collate samples, or the parts of samples by modality."""
     if not samples:
         raise ArgumentError("There are no samples to collate.")
+    _check_dicts(samples)
     if "image" in samples[0]:
         return collate(samples)
     batch = Batch()
@@ -33,6 +34,15 @@ def by_modality(samples: Sequence[Fields], collate: Callable[[Sequence[Fields]],
         else:
             batch[name] = joined(name, field(name, samples))
     return batch
+
+
+def _check_dicts(samples: Sequence[object]) -> None:
+    stranger = next((sample for sample in samples if not isinstance(sample, Mapping)), None)
+    if stranger is not None:
+        raise ArgumentError(
+            f"Received {type(stranger).__name__} to collate; expected samples, which are dicts. Where a transform "
+            "returns something else, write loader(collate=torch.utils.data.default_collate), or a function of your own."
+        )
 
 
 def common(samples: Sequence[Fields]) -> tuple[int, int, torch.dtype]:
