@@ -570,6 +570,21 @@ def test_cells_of_anndata(bring, tmp_path):
     assert "Left out of cells.h5ad: 'spatial'" in said(report, about="cells")
 
 
+def test_cells_of_a_table_of_spatialdata(bring, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    import pandas as pd
+
+    index = pd.Index(["0", "1"], dtype=object)
+    obs = pd.DataFrame({"region": pd.Series(["f1_labels"] * 2, index, dtype=object), "instance_id": [2, 5]}, index)
+    data = anndata.AnnData(
+        np.ones((2, 1), np.float32), obs=obs, var=pd.DataFrame(index=pd.Index(["DNA"], dtype=object))
+    )
+    data.write_zarr(tmp_path / "data.zarr/tables/table")
+    report = bring(channel_folders(tmp_path / "raw", ["f1_image"]), cells=tmp_path / "data.zarr/tables/table")
+    assert (cells_of(report)["tissue_id"], cells_of(report)["cell_id"]) == (["f1_image"] * 2, [2, 5])
+    assert "by name without its ending ('f1_labels' is 'f1_image')" in said(report, about="cells")
+
+
 # Folders and masks ----------------------------------------------------------------------------------------------------
 
 LAYOUTS = {

@@ -1,9 +1,9 @@
 """Delimited texts of an import, in any common encoding, as programs and spreadsheets write them."""
 
+import codecs
 import csv
 import gzip
 import io
-import itertools
 import re
 import zlib
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _DELIMITERS: Final = ",;\t"
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_WIDE: Final = (["utf-16-le"], ["utf-16-be"])
 _SAVE: Final = "Save it as 'CSV UTF-8'."
 _SEP: Final = re.compile(r'"?sep=(.)"?\s*?\r?\n', re.IGNORECASE)
 _QUOTED: Final = re.compile(r'"[^"]*"( "[^"]*")+\s*')
@@ -40,18 +41,24 @@ def read_delimited(path: Path) -> tuple[list[str], "pa.Table", list[str]]:
     ...     read_delimited(Path(folder) / "a.csv")[0]
     ['Größe', 'n']
     """
-    text, encoding = _text(path)
-    sep = _SEP.match(text)
-    body = text[sep.end() :] if sep is not None else text
-    first = next((line for line in io.StringIO(body[:_HEAD]) if line.strip()), "")
+    import pyarrow as pa
+
+    data, encoding = _utf8(path)
+    head = data[:_HEAD].decode("utf-8", errors="ignore")
+    sep = _SEP.match(head)
+    if sep is not None:
+        data, head = data[len(sep[0].encode()) :], head[sep.end() :]
+    first = next((line for line in io.StringIO(head) if line.strip()), "")
     delimiter = sep[1] if sep is not None else max(_DELIMITERS, key=first.count)
     if not first.count(delimiter) and _QUOTED.fullmatch(first):
         delimiter = " "  # as R's write.table does unless told otherwise
-    header, second, lines = _head(path, body, delimiter)
+    header, second, lines = _head(path, head, delimiter)
     if len(second) == len(header) + 1:  # R leaves out the name of the column of row names
         header = ["", *header]
     said = [] if encoding.startswith("utf-8") else [f"{path.name} was read as {encoding}, as it is no UTF-8."]
-    table = _values(path, body, header, delimiter, lines)
+    if not second:
+        return header, pa.table({str(at): pa.array([], pa.string()) for at in range(len(header))}), said
+    table = _values(path, data, header, delimiter, lines)
     if delimiter == ";":
         table, points = _with_points(table, header)
         said += [f"Decimal commas of {path.name} were read as points: {listed(points)}."] if points else []
@@ -78,8 +85,8 @@ def _with_points(table: "pa.Table", header: list[str]) -> tuple["pa.Table", list
     return pa.table(columns, names=table.column_names), found
 
 
-def _text(path: Path) -> tuple[str, str]:
-    """Return a file's text, and the encoding that it was taken to have."""
+def _utf8(path: Path) -> tuple[bytes, str]:
+    """Return a file's text in UTF-8, and the encoding that it was taken to have."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     except FileNotFoundError as error:
@@ -90,23 +97,35 @@ def _text(path: Path) -> tuple[str, str]:
         raise FileFormatError(f"{path} cannot be read: {error}. {_SAVE}") from error
     if data.startswith(b"PK\x03\x04"):
         raise FileFormatError(f"{path} is a zip archive, no CSV. If it is a workbook of Excel, name it .xlsx.")
-    encodings = [encoding for mark, encoding in _MARKS if data.startswith(mark)][:1] or ["utf-8", "cp1252", "latin-1"]
-    head = data[:4096]
-    if b"\0" in head and encodings[0] == "utf-8":
-        encodings = ["utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"]
+    mark, encoding = next((pair for pair in _MARKS if data.startswith(pair[0])), (b"", ""))
+    if encoding == "utf-8-sig" or (not encoding and b"\0" not in data[:4096] and _is_utf8(data)):
+        return data[len(mark) :], encoding or "utf-8"
+    wide = data[1:4096:2].count(0), data[:4096:2].count(0)
+    encodings = [encoding] if encoding else ["cp1252", "latin-1"] if not any(wide) else _WIDE[wide[0] < wide[1]]
     for encoding in encodings:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
         if "\0" not in text:
-            return text, encoding
+            return text.encode("utf-8"), encoding
     raise FileFormatError(f"{path} is no CSV: it holds bytes that are no text. {_SAVE}")
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Tell whether bytes are UTF-8, in pieces: a text of them all would need as much memory again."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), _HEAD):
+            decoder.decode(data[start : start + _HEAD], final=start + _HEAD >= len(data))
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in data
 
 
 def _head(path: Path, text: str, delimiter: str) -> tuple[list[str], list[str], int]:
     """Return the header, the first row below it, and after how many lines the header ends."""
-    rows = csv.reader(io.StringIO(text[:_HEAD], newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         header = next((row for row in rows if any(map(str.strip, row))), [])
         lines = rows.line_num
@@ -118,17 +137,15 @@ def _head(path: Path, text: str, delimiter: str) -> tuple[list[str], list[str], 
     return [name.strip() for name in header], second, lines
 
 
-def _values(path: Path, text: str, header: list[str], delimiter: str, lines: int) -> "pa.Table":
-    """Return what stands below the header, as texts without blanks around them; columns are named by position."""
+def _values(path: Path, data: bytes, header: list[str], delimiter: str, lines: int) -> "pa.Table":
+    """Return what stands below the header, as texts; columns are named by position."""
     import pyarrow as pa
     import pyarrow.csv
 
     names = [str(at) for at in range(len(header))]
-    if not "".join(itertools.islice(io.StringIO(text, newline=""), lines, None)).strip():
-        return pa.table({name: pa.array([], pa.string()) for name in names})
     try:
         return pyarrow.csv.read_csv(
-            pa.BufferReader(text.encode("utf-8")),
+            pa.BufferReader(data),
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             read_options=pyarrow.csv.ReadOptions(column_names=names, skip_rows=lines),
             convert_options=pyarrow.csv.ConvertOptions(
@@ -136,7 +153,7 @@ def _values(path: Path, text: str, header: list[str], delimiter: str, lines: int
             ),
         )
     except (pa.ArrowException, ValueError) as error:
-        raise _ragged(path, text, header, delimiter, error) from error
+        raise _ragged(path, data.decode("utf-8"), header, delimiter, error) from error
 
 
 def _ragged(path: Path, text: str, header: list[str], delimiter: str, error: Exception) -> FileFormatError:
