@@ -477,7 +477,7 @@ PANELS = {
 def test_panels_in_the_words_of_the_field(bring, tmp_path, text):
     raw = channel_folders(tmp_path / "raw", ["f1"])
     report = bring(raw, panel=text)
-    assert [name.partition("_")[0] for name in report.channels] == ["DNA", "CD3"]
+    assert report.channels == ("DNA", "CD3")
     np.testing.assert_array_equal(image_of(report, "f1"), pixels(0, 2))
     assert panel_of(report)["uniprot_id"] == [None, "P07766"]
 
@@ -663,6 +663,15 @@ def test_patterns_that_cannot_be_are_refused(bring, tmp_path, pattern, message):
     raw = channel_folders(tmp_path / "raw", ["f1"])
     with pytest.raises(errors.SporaError, match=message):
         bring(raw, pattern=pattern)
+
+
+def test_files_that_are_channels_lead_to_the_pattern(bring, tmp_path):
+    for name in ("a_DNA", "a_CD3", "b_DNA", "b_CD3"):
+        pages(tmp_path / f"raw/{name}.tiff", pixels(0, 1), [None])
+    for panel in (None, "name\nDNA\nCD3\n"):
+        with pytest.raises(errors.SporaError, match=r"pattern '[{]tissue[}]_[{]channel[}][.]tiff'"):
+            bring(tmp_path / "raw", panel=panel)
+    assert bring(tmp_path / "raw", pattern="{tissue}_{channel}.tiff").tissues == ("a", "b")
 
 
 def test_files_of_one_field_given_as_the_source_are_one_image(bring, tmp_path):

@@ -9,7 +9,7 @@ from spora_db.errors import TableError
 from spora_db.importing.decisions import listed
 from spora_db.importing.fields import Field
 from spora_db.importing.options import Match, Missing
-from spora_db.importing.panel import Channel
+from spora_db.importing.panel import IF_CHANNELS, Channel
 from spora_db.importing.spellings import Spelling, folded, is_generic, split_name, without_place
 
 How: TypeAlias = Literal["name", "accession", "spelling", "tag", "number", "order", "unmeasured"]
@@ -208,7 +208,7 @@ def _by_order(panel: Sequence[Channel], image: Field, names: Sequence[str | None
         return _matching(image, kept, {row: (page, "order") for page, (row, _) in enumerate(kept)})
     raise TableError(
         f"{image.origin} has {len(image.pages)} pages, the panel has {len(panel)} rows of which {len(kept)} are kept. "
-        "Expected as many pages as one of these, in the same order."
+        f"Expected as many pages as one of these, in the same order.{IF_CHANNELS if len(image.pages) == 1 else ''}"
     )
 
 

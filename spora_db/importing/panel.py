@@ -3,7 +3,7 @@
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,9 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """What columns are called in the panels of steinbock and others; upper and lower case and spaces do not matter."""
 
+IF_CHANNELS: Final = (
+    " Where files are channels of images, say how they are named: pattern '{tissue}_{channel}.tiff' (--pattern)."
+)
 _YES, _NO = {"1", "1.0", "true", "t", "yes", "y"}, {"0", "0.0", "false", "f", "no", "n"}
 _KNOWN: Final = frozenset(name for names in COLUMNS.values() for name in names)
 _ALSO_OTHERS: Final = frozenset(
@@ -111,7 +114,30 @@ def read_panel(path: Path) -> tuple[tuple[Channel, ...], list[Decision]]:
         )
     if not any(channel.keep for channel in channels):
         raise TableError(f"The panel {path} keeps no channel. Expected at least one row with keep = 1.")
-    return tuple(channels), decisions
+    if "key" in place:
+        return tuple(channels), decisions
+    split = _split(channels)
+    changed = [f"{old.name!r} = {new.name!r}" for old, new in zip(channels, split, strict=True) if old.name != new.name]
+    if changed:
+        says = f"Names of {path.name} were split into marker and metal tag: {', '.join(changed)}."
+        decisions.append(Decision(about="channels", says=says))
+    return split, decisions
+
+
+def _split(channels: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Return channels whose names are split into marker and tag, as far as markers stay different."""
+    split = markers_of([channel.name for channel in channels])
+    if not any(spelling.tag for spelling in split):
+        return tuple(channels)
+    return tuple(
+        replace(
+            channel,
+            name=spelling.marker or channel.name,
+            key=channel.name if spelling.marker not in (None, channel.name) else channel.key,
+            extras={**channel.extras, "metal_tag": spelling.tag},
+        )
+        for channel, spelling in zip(channels, split, strict=True)
+    )
 
 
 def _word(name: str) -> str:
@@ -193,18 +219,10 @@ def panel_of_images(fields: Sequence[Field]) -> tuple[Channel, ...]:
     for image in fields:
         for number, name in enumerate(without_place([page.name for page in image.pages], image.tissue_id)):
             if name is None:
+                alone = len(image.pages) == 1 and len(fields) > 1
                 raise ArgumentError(
                     f"{image.origin} does not name its channel {number}, and no panel is given. Give panel=<CSV> with "
-                    "a row per channel, in the order of the pages."
+                    f"a row per channel, in the order of the pages.{IF_CHANNELS if alone else ''}"
                 )
             names.setdefault(name)
-    split = markers_of(list(names))
-    tagged = any(spelling.tag for spelling in split)
-    return tuple(
-        Channel(
-            name=spelling.marker or name,
-            key=name if spelling.marker != name else None,
-            extras={"metal_tag": spelling.tag} if tagged else {},
-        )
-        for name, spelling in zip(names, split, strict=True)
-    )
+    return _split([Channel(name=name) for name in names])
