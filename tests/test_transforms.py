@@ -1,6 +1,7 @@
 """Shipped transforms against numpy and against the tissue itself: of samples and of batches, and what they draw."""
 
 import copy
+import pickle
 import random
 
 import numpy as np
@@ -13,6 +14,8 @@ from spora_db import SporaQuery
 from spora_db.errors import ArgumentError
 from spora_db.images import open_image, read_region
 from spora_db.loading.collates import collate_packed, collate_padded, collate_panel
+from spora_db.loading.device import standardize_batch
+from spora_db.loading.draws import generator
 from spora_db.loading.sample import Sample
 from spora_db.transforms import (
     center_crop,
@@ -216,7 +219,7 @@ CHANGES = {
     "all": compose(random_symmetry, random_crop(9), center_crop(5), channel_dropout(0.3), channel_shuffle),
 }
 COLLATES = {"padded": collate_padded, "packed": collate_packed, "panel": collate_panel(["CD8", "P07766", "DNA"])}
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def there(batch):
@@ -313,6 +316,19 @@ def check_names(found, changed):
                 assert names == sample[field]
 
 
+@pytest.mark.parametrize("collate", COLLATES)
+@pytest.mark.parametrize("change", CHANGES)
+def test_raw_batches_may_be_standardized_before_or_afterwards(raw, collate, change):
+    if collate == "panel" and change in ("shuffle", "all"):
+        return
+    batch = COLLATES[collate]([raw[position] for position in (0, 13, 50)])
+    found = standardize_batch(CHANGES[change](batch, rngs(3)), "cpu")
+    expected = CHANGES[change](standardize_batch(batch, "cpu"), rngs(3))
+    for modality in ("imc", "he"):
+        assert torch.allclose(found[modality]["image"], expected[modality]["image"])
+        assert found[modality].keys() == expected[modality].keys()
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_one_generator_is_drawn_from_sample_after_sample(raw, change):
     samples = [raw[position]["imc"] for position in (0, 20, 50)]
@@ -331,6 +347,16 @@ def test_a_generator_of_torch_gives_every_sample_draws_of_its_own():
     assert not torch.equal(found[0], found[2])
     assert set(found[0].tolist()) == set(range(8))
     assert found[0].dtype == torch.int64
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_stays_what_it_is(lake, dtype):
+    augment = pickle.loads(pickle.dumps(CHANGES["all"]))  # as a spawned worker gets it
+    query = SporaQuery(lake).modality("imc").tiles(size=32).standardize("quantile_clipping/uq_0.99_image")
+    found = query.to_torch(dtype=dtype, transform=augment)[20]
+    expected = CHANGES["all"](query.to_torch(dtype=dtype)[20], generator(seed=0, epoch=0, position=20))
+    assert equal(found, expected)
+    assert found["image"].dtype == getattr(torch, dtype)
 
 
 @pytest.mark.parametrize("change", CHANGES)

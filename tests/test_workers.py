@@ -20,12 +20,13 @@ def tell(samples):
 
 if __name__ == "__main__":
     from spora_db import SporaQuery
+    from spora_db.transforms import center_crop
     imc = SporaQuery(sys.argv[1]).modality("imc")
     both = SporaQuery(sys.argv[1]).modality("imc", "he", missing="keep").tiles(size=32).select("age", "cancer_type")
     labelled = both.label("split", name="label")
     datasets = {
         "tiles": labelled.with_masks("tissue", "instances").with_cells("cell_type", "area").to_torch(),
-        "raw tiles": both.to_torch(standardize_on="device", on_error="replace"),
+        "raw tiles": both.to_torch(standardize_on="device", on_error="replace", transform=center_crop(16)),
         "cells": imc.cells(size=24).with_masks("instances").to_torch(),
         "tissues": imc.tissues().with_masks("tissue").with_cells().to_torch(),
     }

@@ -31,7 +31,8 @@ def symmetry(samples: Samples, number: Any) -> Any:  # noqa: ANN401 - as `Sample
     -------
     As `samples`
         ``row`` and ``col`` stay: they say which region of the tissue it is. ``symmetry`` says how it lies: 0 to 7, all
-        that were applied together. Columns of cells that hold an angle or an axis stay as they are.
+        that were applied together. Of the cells' columns only ``row`` and ``col`` turn: no angle, no axis, no other
+        place.
 
     Raises
     ------
