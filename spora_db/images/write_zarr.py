@@ -168,7 +168,7 @@ def write_pyramid(
         channel_names=channel_names,
         sizes=level_sizes(*source.shape[1:]),
         chunk=CHUNK,
-        shard=_shard_of(source),
+        shard=_shard_of(source.shape, source.dtype),
         overwrite=False,
         wrote=wrote,
     )
@@ -189,10 +189,22 @@ def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
     return sizes
 
 
-def _shard_of(source: PixelSource) -> int:
+def piece_count(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int:
+    """Return in how many pieces :func:`write_pyramid` writes an image of a shape and type, all levels together.
+
+    Examples
+    --------
+    >>> piece_count((3, 1500, 1000), np.dtype(np.uint8))
+    3
+    """
+    side = _shard_of(shape, dtype)
+    return sum(-(-height // side) * -(-width // side) for height, width in level_sizes(*shape[1:]))
+
+
+def _shard_of(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int:
     """Return the height and width of the shards of an image that is written piece by piece."""
-    planes, height, width = source.shape
-    pixel = planes * source.dtype.itemsize
+    planes, height, width = shape
+    pixel = planes * dtype.itemsize
     if height * width * pixel <= LARGE:
         return SHARD
     return next((side for side in (SHARD, SHARD // 2) if side * side * pixel <= SHARD_BYTES), CHUNK)

@@ -10,6 +10,7 @@ from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.dataset_files import check_result, write_card, write_panel
 from spora_db.importing.decisions import Decision
+from spora_db.importing.leftovers import clear_leftovers
 from spora_db.importing.options import (
     AccessionChoice,
     ImageChoice,
@@ -20,9 +21,11 @@ from spora_db.importing.options import (
     TissueMaskChoice,
     check_choice,
 )
+from spora_db.importing.pieces import Pieces, pieces_of
 from spora_db.importing.planning import ImportPlan, plan_import, threads
 from spora_db.importing.targets import whole_folder
 from spora_db.importing.tissues import TissueJob, write_tissue
+from spora_db.jobs import Progress, Quiet
 from spora_db.layout import check_name, is_rgb, parse_mpp
 
 
@@ -50,6 +53,7 @@ def import_dataset(
     channel_axis: ChannelAxis = "c",
     overwrite: bool = False,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> ImportReport:
     """Make a dataset of images, a panel, metadata and masks.
 
@@ -115,6 +119,8 @@ def import_dataset(
         Replace a dataset of that name, once the new one is complete.
     dry_run
         Write nothing; the report says what would be written, and what was decided.
+    progress
+        Told of every piece of an image that is written, as :class:`spora_db.jobs.Lines`; nothing by default.
 
     Returns
     -------
@@ -183,16 +189,21 @@ def import_dataset(
         channel_axis=channel_axis,
         overwrite=overwrite,
     )
+    cleared = [] if dry_run else clear_leftovers(options.target)
     plan = plan_import(options)
-    decisions = plan.decisions if dry_run else plan.decisions + _write(options, plan)
+    decisions = plan.decisions + cleared
+    if not dry_run:
+        decisions += _write(options, plan, progress or Quiet())
     names = () if is_rgb(modality) else tuple(channel.name for channel in plan.channels)
     return ImportReport(
         path=options.target, tissues=plan.tissues, channels=names, decisions=decisions, written=not dry_run
     )
 
 
-def _write(options: ImportOptions, plan: ImportPlan) -> list[Decision]:
+def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list[Decision]:
     """Write the dataset, and return what its validation has to say."""
+    units = pieces_of(plan.fields, plan.pages, images=options.images)
+    pieces = Pieces(progress, title=f"import {options.dataset}", units=units)
     with whole_folder(options.target, overwrite=options.overwrite) as folder:
         jobs = [
             TissueJob(
@@ -211,10 +222,11 @@ def _write(options: ImportOptions, plan: ImportPlan) -> list[Decision]:
                 mask=plan.masks.get(field.tissue_id),
                 tissue_mask=options.tissue_mask,
                 cell_masks=plan.cell_masks.get(field.tissue_id, {}),
+                wrote=pieces.wrote,
             )
             for field, chosen in zip(plan.fields, plan.pages, strict=True)
         ]
-        with ThreadPoolExecutor(max_workers=threads()) as pool:
+        with pieces, ThreadPoolExecutor(max_workers=threads()) as pool:
             list(pool.map(write_tissue, jobs))
         write_parquet(plan.tissue_rows, folder / "metadata" / "tissues.parquet")
         if plan.cell_rows is not None:

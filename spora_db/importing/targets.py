@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spora_db.errors import ArgumentError, DatasetNotFoundError, SporaError, WriteError
+from spora_db.importing.leftovers import REPLACED, held
 from spora_db.layout import scan
 
 
@@ -37,15 +38,16 @@ def whole_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     lake = target.parent
     made = [folder for folder in (lake, *lake.parents) if not folder.exists()]
     hidden = lake / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
-    old = hidden / "replaced"
+    old = hidden / REPLACED
     try:
-        partial = hidden / target.name
-        partial.mkdir(parents=True)
-        yield partial
-        if overwrite and target.exists():
-            target.rename(old)
-        partial.rename(target)
-        made = []
+        with held(hidden):
+            partial = hidden / target.name
+            partial.mkdir()
+            yield partial
+            if overwrite and target.exists():
+                target.rename(old)
+            partial.rename(target)
+            made = []
     except SporaError:
         raise
     except OSError as error:

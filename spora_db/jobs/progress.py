@@ -12,8 +12,8 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Told what a run does, and shows nothing of it; all methods return at once."""
 
-    def start(self, title: str, *, units: int) -> None:
-        """Begin a stage of so many units."""
+    def start(self, title: str, *, units: int, called: str = "tissues") -> None:
+        """Begin a stage of so many units, which are called tissues or otherwise."""
 
     def advance(self, outcome: Outcome) -> None:
         """Take note of one more unit."""
@@ -52,11 +52,12 @@ class Lines(Progress):
         self._clock = clock
         self._speed = Speed()
         self._title = ""
+        self._called = "tissues"
         self._last = 0.0
 
-    def start(self, title: str, *, units: int) -> None:
+    def start(self, title: str, *, units: int, called: str = "tissues") -> None:
         """Begin a stage of so many units."""
-        self._title = title
+        self._title, self._called = title, called
         self._last = self._clock()
         self._speed = Speed(units=units, started=self._last)
 
@@ -69,7 +70,7 @@ class Lines(Progress):
         if self._speed.done == self._speed.units or now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
             speed = self._speed
-            self._write(f"{speed.done} of {speed.units} tissues, {speed.rate(now)}, {speed.left(now)} left")
+            self._write(f"{speed.done} of {speed.units} {self._called}, {speed.rate(now)}, {speed.left(now)} left")
 
     def _write(self, text: str) -> None:
         self._stream.write(f"{self._title}: {text}\n")
@@ -93,20 +94,20 @@ class Bar(Progress):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("tissues · {task.fields[rate]} · {task.fields[left]} left"),
+            TextColumn("{task.fields[called]} · {task.fields[rate]} · {task.fields[left]} left"),
             console=console,
             transient=True,
         )
         self._speed = Speed()
         self._task: Any = None
 
-    def start(self, title: str, *, units: int) -> None:
+    def start(self, title: str, *, units: int, called: str = "tissues") -> None:
         """Draw an empty bar."""
         from rich.markup import escape
 
         self._speed = Speed(units=units, started=time.monotonic())
         self._rich.start()
-        self._task = self._rich.add_task(escape(title), total=units, rate="-", left="-")
+        self._task = self._rich.add_task(escape(title), total=units, rate="-", left="-", called=called)
 
     def advance(self, outcome: Outcome) -> None:
         """Let the bar grow."""

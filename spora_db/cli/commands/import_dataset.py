@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from spora_db.cli.application import app
-from spora_db.cli.arguments import MissingChunksOption, modality_names
+from spora_db.cli.arguments import MissingChunksOption, QuietOption, modality_names
 
 
 @app.command("import")
@@ -72,6 +72,7 @@ def import_dataset(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of that name, once the new one is complete.")
     ] = False,
+    quiet: QuietOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what was decided; write nothing.")
     ] = False,
@@ -86,6 +87,7 @@ def import_dataset(
     """
     import sys
 
+    from spora_db.cli.runs import progress_shown
     from spora_db.errors import counted
     from spora_db.importing import import_dataset as make
 
@@ -112,7 +114,10 @@ def import_dataset(
         channel_axis=channel_axis,
         overwrite=overwrite,
         dry_run=dry_run,
+        progress=progress_shown(quiet=quiet),
     )
+    if quiet:
+        return
     channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""
     would = "" if report.written else " (dry run: nothing was written)"
     sys.stdout.write(f"{report.path}: {counted(len(report.tissues), 'tissue')}{channels}{would}\n{report.decisions}\n")

@@ -1,0 +1,103 @@
+"""Imports that are killed: a whole dataset or none, and what is left is cleared away and named by the next one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from spora_db import errors
+from spora_db.importing import import_dataset
+from spora_db.importing.leftovers import LOCK, REPLACED, clear_leftovers, held
+
+KILLER = Path(__file__).with_name("killing.py")
+
+
+def write_slide(path, *, side=1300):
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(path, rng.integers(0, 255, (side, side, 3), dtype=np.uint8), photometric="rgb", tile=(256, 256))
+
+
+@pytest.mark.parametrize("times", [12, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_killed_import_leaves_a_whole_dataset_or_none(tmp_path, times):
+    write_slide(tmp_path / "slide.tif", side=2600)
+    command = [sys.executable, KILLER, "import", tmp_path, str(times), "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["expected"] > 5
+    assert seen["killed"] > 0
+    assert (seen["partial"], seen["different"], seen["left"], seen["unsaid"]) == ([], [], [], [])
+
+
+def bring(tmp_path, **options):
+    if not (tmp_path / "slide.tif").exists():
+        write_slide(tmp_path / "slide.tif", side=300)
+    given = {"into": tmp_path / "lake", "dataset": "mine", "modality": "he", "mpp": 0.5, **options}
+    return import_dataset(tmp_path / "slide.tif", **given)
+
+
+def leave(lake, name, *, lock=True, old=False):
+    """What a killed import leaves."""
+    folder = lake / name
+    (folder / "mine" / "he").mkdir(parents=True)
+    if lock:
+        (folder / LOCK).touch()
+    if old:
+        (lake / "mine").rename(folder / REPLACED)
+    return folder
+
+
+def test_a_dataset_that_was_being_replaced_is_put_back(tmp_path):
+    report = bring(tmp_path)
+    before = sorted(path.relative_to(report.path) for path in report.path.rglob("*"))
+    leave(tmp_path / "lake", ".mine.77-0123abcd.tmp", old=True)
+    with pytest.raises(errors.WriteError, match="exists"):
+        bring(tmp_path)
+    assert sorted(path.relative_to(report.path) for path in report.path.rglob("*")) == before
+    leave(tmp_path / "lake", ".mine.78-0123abcd.tmp", old=True)
+    report = bring(tmp_path, overwrite=True)
+    [said] = [note for note in report.notes if "killed" in note]
+    assert ".mine.78-0123abcd.tmp" in said
+    assert "'mine' that it was about to replace was put back" in said
+    assert [path.name for path in (tmp_path / "lake").iterdir()] == ["mine"]
+    assert "killed" not in (report.path / "metadata/import.json").read_text()
+
+
+def test_only_what_a_killed_import_of_the_dataset_left_is_cleared_away(tmp_path):
+    lake = tmp_path / "lake"
+    kept = [
+        leave(lake, ".other.77-0123abcd.tmp"),
+        leave(lake, ".mine.notes.tmp"),
+        leave(lake, ".mine.77-0123abcd.tmp", lock=False),  # of another program, or of a version without locks
+    ]
+    (lake / ".mine.79-0123abcd.tmp").mkdir()
+    with held(lake / ".mine.80-0123abcd.tmp"):
+        [said] = clear_leftovers(lake / "mine")
+        assert (lake / ".mine.80-0123abcd.tmp").is_dir()
+    assert ".mine.79-0123abcd.tmp" in said.says
+    assert all(path.is_dir() for path in kept)
+    assert len(clear_leftovers(lake / "mine")) == 1
+    bring(tmp_path, dry_run=True)
+    leave(lake, ".mine.81-0123abcd.tmp")
+    bring(tmp_path, dry_run=True)
+    assert (lake / ".mine.81-0123abcd.tmp").is_dir()
+
+
+def test_progress_tells_pieces_and_the_time_that_is_left(tmp_path):
+    write_slide(tmp_path / "slide.tif")
+    command = ["import", "slide.tif", "--dataset", "mine", "--into", "lake", "--modality", "he", "--mpp", "0.5"]
+    code = "from spora_db.cli import main; main()"
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", code, *command, "--overwrite", *more],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
+        )
+        for more in ([], ["--quiet"])
+    ]  # fmt: skip
+    assert "import mine: 5 of 5 pieces" in done[0].stderr
+    assert done[0].stderr.rstrip().endswith("left")
+    assert (done[1].stdout, done[1].stderr) == ("", "")
