@@ -330,6 +330,19 @@ def test_tables_are_joined_by_any_spelling_of_an_id_and_say_how(bring, tmp_path,
         assert f"by {how}" in said(report, about=about)
 
 
+def test_one_id_column_may_be_that_of_one_table_only(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["a", "b"])
+    cells = "fov,Object\na.tiff,1\nb,1\nother,1\n"
+    for column in ("picture", "fov"):
+        report = bring(raw, metadata="picture,fov_nr\na,1\nb,2\n", cells=cells, id_column=column, dataset=column)
+        assert cells_of(report)["tissue_id"] == ["a", "b"]
+        assert "'picture'" in said(report, about="metadata")
+    with pytest.raises(errors.UnknownNameError, match="Did you mean 'fov'"):
+        bring(raw, metadata="picture,x\na,1\nb,2\n", cells=cells, id_column="fovs", dataset="x")
+    same = bring(raw, metadata="fov,x\na,1\nb,2\n", cells=cells, dataset="same")
+    assert cells_of(same)["tissue_id"] == ["a", "b"]
+
+
 def test_zeros_that_tell_tissues_apart_are_not_dropped(bring, tmp_path):
     raw = channel_folders(tmp_path / "raw", ["1", "01"])
     report = bring(raw, metadata="image,x\n1,a\n01,b\n")

@@ -11,7 +11,7 @@ from spora_db.importing.column_types import as_text
 from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.mask_names import bare_name
 from spora_db.importing.sheets import Sheet, free_name, is_anndata, read_sheet
-from spora_db.importing.tissue_ids import Join, TissueName, join_sheet, join_values, no_column
+from spora_db.importing.tissue_ids import ID_COLUMNS, Join, TissueName, has_column, join_sheet, join_values, no_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,8 +70,14 @@ def cell_table(
         return _of_folder(path, names, mpp=mpp, has_masks=has_masks)
     sheet = read_sheet(path, about="cells")
     column = _id_column(sheet)
-    join = join_sheet(sheet, names, id_column=id_column, besides=[column, *(also or {})])
-    join = join or _by_column(sheet, also or {})
+    numbers = [name for name in sheet.names if name in (also or {}) and name.casefold() not in ID_COLUMNS]
+    if (
+        id_column is not None
+        and not has_column(sheet, id_column)
+        and id_column.casefold() in map(str.casefold, also or {})
+    ):
+        id_column = None  # it is that of the tissues
+    join = join_sheet(sheet, names, id_column=id_column, besides=[column, *numbers]) or _by_column(sheet, also or {})
     if join is None and len(names) > 1:
         raise no_column(sheet, names)
     tissues = _tissues(sheet, join, names[0].tissue_id)

@@ -61,34 +61,45 @@ def find_cell_masks(
         A tissue has several of one part, or it cannot be told which are the cells.
     """
     found, decisions = _found(folder, names, images)
-    parts = {source.part for sources in found.values() for source in sources}
-    cells: tuple[MaskPart, ...] = ("", "cell")
-    if not parts & set(cells):
-        if len(parts) > 1:
-            raise TableError(
-                f"{folder} has masks of {listed(sorted(parts))}, and none of whole cells. Expected one kind, or names "
-                "that end in _whole_cell. Give the folder of one kind."
-            )
-        cells = tuple(parts)
-    kept: dict[str, dict[str, MaskSource]] = {}
-    for tissue, sources in found.items():
-        whole = [source for source in sources if source.part in cells]
-        if not whole:
-            raise MaskNotFoundError(
-                f"There is no mask of the cells of {tissue!r} in {folder}, only of {listed([s.part for s in sources])}"
-                ". Other tissues have one. Add it."
-            )
-        others = {source.part for source in sources if source.part not in cells}
-        if len(whole) > 1 or len(others) < len(sources) - 1:
-            raise _several(folder, tissue, sources)
-        beside = {str(source.part): source for source in sources if source.part not in cells}
-        kept[tissue] = {INSTANCES: whole[0], **beside}
-    kinds = {kind: {masks[kind].part or "cells, unsaid" for masks in kept.values() if kind in masks} for kind in
-             dict.fromkeys(kind for masks in kept.values() for kind in masks)}  # fmt: skip
-    said = "; ".join(f"{kind} (files of {', '.join(sorted(parts))})" for kind, parts in kinds.items())
+    cells = _parts_of_cells(folder, found)
+    kept = {tissue: _by_kind(folder, tissue, sources, cells) for tissue, sources in found.items()}
+    parts: dict[str, set[str]] = {}
+    for masks in kept.values():
+        for kind, source in masks.items():
+            parts.setdefault(kind, set()).add(source.part or "cells, unsaid")
+    said = "; ".join(f"{kind} (files of {', '.join(sorted(of))})" for kind, of in parts.items())
     first = next(iter(kept.values()))[INSTANCES].path.name
     says = f"Cell masks of {folder.name}: {said}; the first is {first}."
     return kept, [*decisions, Decision(about="masks", says=says)]
+
+
+def _parts_of_cells(folder: Path, found: Mapping[str, Sequence[MaskSource]]) -> Collection[MaskPart]:
+    """Return the parts whose masks are the instances."""
+    parts = {source.part for sources in found.values() for source in sources}
+    if parts & {"", "cell"}:
+        return "", "cell"
+    if len(parts) > 1:
+        raise TableError(
+            f"{folder} has masks of {listed(sorted(parts))}, and none of whole cells. Expected one kind, or names "
+            "that end in _whole_cell. Give the folder of one kind."
+        )
+    return parts
+
+
+def _by_kind(
+    folder: Path, tissue: str, sources: Sequence[MaskSource], cells: Collection[MaskPart]
+) -> dict[str, MaskSource]:
+    """Return the masks of a tissue by the name that the dataset gives them."""
+    whole = [source for source in sources if source.part in cells]
+    if not whole:
+        raise MaskNotFoundError(
+            f"There is no mask of the cells of {tissue!r} in {folder}, only of {listed([s.part for s in sources])}. "
+            "Other tissues have one. Add it."
+        )
+    beside = {str(source.part): source for source in sources if source.part not in cells}
+    if len(whole) > 1 or len(beside) < len(sources) - 1:
+        raise _several(folder, tissue, sources)
+    return {INSTANCES: whole[0], **beside}
 
 
 def _found(

@@ -8,7 +8,7 @@ from spora_db.errors import TableError, counted
 from spora_db.importing.column_types import as_text, typed
 from spora_db.importing.decisions import Decision
 from spora_db.importing.sheets import Sheet, free_name
-from spora_db.importing.tissue_ids import Join, TissueName, join_sheet, join_values, no_column
+from spora_db.importing.tissue_ids import Join, TissueName, has_column, join_sheet, join_values, no_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +42,7 @@ def tissue_table(
     dataset, modality
         Where they go.
     id_column
-        The column that names the image, in any case; found where None.
+        The column that names the image, in any case; found where None, and in sheets without it where others have it.
     found
         Columns that the names of folders and files give, a value per tissue.
 
@@ -59,9 +59,12 @@ def tissue_table(
     columns: dict[str, pa.ChunkedArray] = {}
     decisions: list[Decision] = []
     patients = [name.patient for name in names]
+    elsewhere = any(has_column(sheet, id_column) for sheet in sheets)
     for sheet in sheets:
         renamed, more = _in_our_words(sheet, id_column)
-        join, rows = _rows(renamed, names, patients, id_column)
+        join, rows = _rows(
+            renamed, names, patients, id_column if not elsewhere or has_column(sheet, id_column) else None
+        )
         decisions += [*sheet.decisions, *more, *_told(renamed, join, rows)]
         chosen = typed(renamed.table).take(pa.array(rows))
         decisions += _merge(columns, _own(chosen, renamed, join, fixed), renamed)

@@ -80,33 +80,52 @@ def read_panel(path: Path) -> tuple[tuple[Channel, ...], list[Decision]]:
         It has no column of names, a misspelt column, a value of the wrong kind, or a name twice.
     """
     sheet = read_sheet(path, about="channels")
-    header, decisions = sheet.names, list(sheet.decisions)
     columns = [as_text(column).to_pylist() for column in sheet.table.columns]
-    rows = [[value or "" for value in row] for row in zip(*columns, strict=True)]
+    header, rows = sheet.names, [[value or "" for value in row] for row in zip(*columns, strict=True)]
+    decisions = list(sheet.decisions)
+    if len(header) == 1 and _word(header[0]) not in _KNOWN and not _near(_word(header[0])):
+        says = f"{path.name} has one column without a known header, so it was read as a list of channels."
+        decisions.append(Decision(about="channels", says=says))
+        header, rows = ["name"], [header, *rows]
+    place, own, more = _places(path, header, rows)
+    channels = tuple(
+        _channel(path, number, row, place, {header[i].strip(): row[i] or None for i in own})
+        for number, row in enumerate(rows, start=2)
+    )
+    _check_channels(path, channels)
+    split = channels if "key" in place else _split(channels)
+    changed = [f"{old.name!r} = {new.name!r}" for old, new in zip(channels, split, strict=True) if old.name != new.name]
+    if changed:
+        says = f"Names of {path.name} were split into marker and metal tag: {', '.join(changed)}."
+        more.append(Decision(about="channels", says=says))
+    return split, [*decisions, *more]
+
+
+def _places(
+    path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[dict[str, int], list[int], list[Decision]]:
+    """Return where the columns of a panel stand by what they hold, those of the user's own, and what was decided."""
     words = [_word(name) for name in header]
     at = {what: [words.index(name) for name in names if name in words] for what, names in COLUMNS.items()}
     at["keep"] = [i for i in at["keep"] if words[i] == "keep" or all(row[i].casefold() in _YES | _NO for row in rows)]
-    if len(header) == 1 and not at["name"] and not at["key"] and not _near(words[0]):
-        says = f"{path.name} has one column without a known header, so it was read as a list of channels."
-        decisions.append(Decision(about="channels", says=says))
-        at, rows = {**{what: [] for what in COLUMNS}, "name": [0]}, [header, *rows]
-        words = [""]
     if not at["name"] and not at["key"]:
         raise TableError(
             f"The panel {path} has no column of channel names. It has: {', '.join(header)}. Expected one of "
             f"{', '.join((*COLUMNS['name'], *COLUMNS['key']))}.{_hint(header, words)}"
         )
     _check_words(path, header, words)
-    place = {what: found[0] for what, found in at.items() if found}
+    decisions = []
     for what, found in at.items():
         if len(found) > 1:
             others = listed([header[i] for i in found[1:]])
             says = f"Of several columns of {path.name} for {what}, {header[found[0]]!r} was taken; {others} were kept."
             decisions.append(Decision(about="channels", says=says))
-    own = [i for i in range(len(words)) if i not in place.values() and words[i]]
-    channels = []
-    for number, row in enumerate(rows, start=2):
-        channels.append(_channel(path, number, row, place, {header[i].strip(): row[i] or None for i in own}))
+    place = {what: found[0] for what, found in at.items() if found}
+    return place, [i for i in range(len(words)) if i not in place.values()], decisions
+
+
+def _check_channels(path: Path, channels: Sequence[Channel]) -> None:
+    """Refuse a panel that has a channel twice, or keeps none."""
     repeated = [name for name, n in Counter(channel.name for channel in channels if channel.keep).items() if n > 1]
     if repeated:
         raise TableError(
@@ -114,14 +133,6 @@ def read_panel(path: Path) -> tuple[tuple[Channel, ...], list[Decision]]:
         )
     if not any(channel.keep for channel in channels):
         raise TableError(f"The panel {path} keeps no channel. Expected at least one row with keep = 1.")
-    if "key" in place:
-        return tuple(channels), decisions
-    split = _split(channels)
-    changed = [f"{old.name!r} = {new.name!r}" for old, new in zip(channels, split, strict=True) if old.name != new.name]
-    if changed:
-        says = f"Names of {path.name} were split into marker and metal tag: {', '.join(changed)}."
-        decisions.append(Decision(about="channels", says=says))
-    return split, decisions
 
 
 def _split(channels: Sequence[Channel]) -> tuple[Channel, ...]:

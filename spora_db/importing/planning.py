@@ -23,10 +23,10 @@ from spora_db.importing.metadata import columns_of_tissues, tissue_table
 from spora_db.importing.options import ImportOptions
 from spora_db.importing.panel import Channel, panel_of_images, read_panel
 from spora_db.importing.resolution import resolution_decisions
-from spora_db.importing.sheets import read_sheet
+from spora_db.importing.sheets import Sheet, read_sheet
 from spora_db.importing.slides import written_size
 from spora_db.importing.targets import check_target
-from spora_db.importing.tissue_ids import TissueName
+from spora_db.importing.tissue_ids import TissueName, has_column
 from spora_db.importing.tissue_masks import describe
 from spora_db.layout import MULTIPLEX_MODALITIES, is_rgb, modality_folder
 from spora_db.layout.names import RGB_CHANNELS
@@ -142,9 +142,15 @@ def _tissue_rows(
         names,
         dataset=options.dataset,
         modality=options.modality,
-        id_column=options.id_column,
+        id_column=_id_column(options, sheets),
         found=found,
     )
+
+
+def _id_column(options: ImportOptions, sheets: Sequence[Sheet]) -> str | None:
+    """Return the id column of the tables of tissues: none is asked for where it must be that of the cells."""
+    of_cells = options.cells and not any(has_column(sheet, options.id_column) for sheet in sheets)
+    return None if of_cells else options.id_column
 
 
 def _masks(

@@ -219,6 +219,11 @@ def _best(sheet: Sheet, columns: Sequence[str], names: Sequence[TissueName], *, 
     return None
 
 
+def has_column(sheet: Sheet, name: str | None) -> bool:
+    """Tell whether a table has a column of that name, in any case."""
+    return name is not None and name.casefold() in {column.casefold() for column in sheet.names}
+
+
 def _spelled(sheet: Sheet, id_column: str) -> str:
     """Return the column of a table that is called so, in any case."""
     alike = {column.casefold(): column for column in sheet.names}
