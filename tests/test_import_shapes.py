@@ -144,6 +144,14 @@ def test_pages_with_names_win_even_where_one_has_none(bring, tmp_path):
         bring(tmp_path / "raw", panel="Mass,Target\n89,HH3\n117,CD3\n120,CD8\n", dataset="more")
 
 
+def test_pages_that_no_row_has_are_named_beside_those_that_they_may_be(bring, tmp_path):
+    pages(tmp_path / "raw/a.tiff", pixels(0, 3), ["Collagen I", "CD3", "Vimentine"])
+    with pytest.raises(
+        errors.TableError, match=r"Perhaps 'Collagen I' is 'Collagen I[+]FN', 'Vimentine' is 'Vimentin'"
+    ):
+        bring(tmp_path / "raw", panel="name\nCollagen I+FN\nCD3\nVimentin\n")
+
+
 def test_a_page_that_is_two_channels_is_refused(bring, tmp_path):
     pages(tmp_path / "raw/a.tiff", pixels(0, 2), ["141Pr_CD3", "142Nd_CD8"])
     with pytest.raises(errors.TableError, match="'CD3' by its name, and 'CD8' by its metal Pr141"):
@@ -538,6 +546,18 @@ def test_a_table_of_cells_of_the_only_image_need_not_name_it(bring, tmp_path):
     raw = channel_folders(tmp_path / "two", ["f1", "f2"])
     with pytest.raises(errors.TableError, match="no column that names the 2 images"):
         bring(raw, cells="CellID,DNA\n1,2.5\n", dataset="two")
+
+
+@pytest.mark.parametrize("header", ["CellID,cell_id", "CellID,Object", "cell_id,label", "Object ID,Object"])
+def test_of_several_columns_of_cells_that_with_the_labels_is_taken(bring, tmp_path, header):
+    first, second = header.split(",")
+    odd = ("2", "5") if first == "cell_id" else ("17_C_5", "17_C_6")
+    other = ("9", "8") if first == "cell_id" else ("2", "5")
+    report = bring(**masked(tmp_path), cells=f"image,{header}\nf1,{odd[0]},{other[0]}\nf1,{odd[1]},{other[1]}\n")
+    cells = cells_of(report)
+    assert cells["cell_id"] == [2, 5]
+    kept = second if first == "cell_id" else first
+    assert cells[kept] == ([9, 8] if first == "cell_id" else list(odd))
 
 
 def test_a_table_of_cells_for_each_image(bring, tmp_path):

@@ -58,6 +58,16 @@ def _counted_up(tissues: "pa.ChunkedArray") -> "pa.Array":
     return pa.array(numbers)
 
 
+def are_numbers(column: "pa.ChunkedArray") -> bool:
+    """Tell whether a column could be of cell ids: whole numbers, also as texts and with a point."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(column.type):
+        return bool(pc.all(pc.match_substring_regex(column.drop_null(), r"^[0-9]+([.]0*)?$")).as_py())
+    return bool(pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+
+
 def _cell_ids(column: "pa.ChunkedArray", what: str, *, least: int) -> "pa.ChunkedArray":
     """Return the cell ids of a table: ``7.0``, as pandas writes numbers with gaps, is 7."""
     import pyarrow as pa

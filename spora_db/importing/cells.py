@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spora_db.errors import TableError, counted
-from spora_db.importing.cell_numbers import check_once, numbered, placed
+from spora_db.importing.cell_numbers import are_numbers, check_once, numbered, placed
 from spora_db.importing.column_types import as_text
 from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.mask_names import bare_name
@@ -167,15 +167,16 @@ def _of_folder(
 
 
 def _id_column(sheet: Sheet) -> str:
-    """Return the column of cell ids."""
+    """Return the column of cell ids: the first that holds whole numbers, of those that may be."""
     words = {name: re.sub(r"[^a-z]", "", name.casefold()) for name in sheet.names}
-    found = sorted((CELL_IDS.index(word), name) for name, word in words.items() if word in CELL_IDS)
+    likely = sorted((name != "cell_id", CELL_IDS.index(word), name) for name, word in words.items() if word in CELL_IDS)
+    found = [name for *_, name in likely]
     if not found:
         raise TableError(
             f"{sheet.path} has no column of cell ids. It has: {', '.join(sheet.names)}. Expected 'cell_id' (steinbock: "
             "'Object', mcmicro: 'CellID', QuPath: 'Object ID'), the number of the cell in the cell mask."
         )
-    return found[0][1]
+    return next((name for name in found if are_numbers(sheet.table[name])), found[0])
 
 
 def _tissues(sheet: Sheet, join: Join | None, only: str) -> "pa.ChunkedArray":

@@ -66,8 +66,8 @@ def find_cell_masks(
     parts: dict[str, set[str]] = {}
     for masks in kept.values():
         for kind, source in masks.items():
-            parts.setdefault(kind, set()).add(source.part or "cells, unsaid")
-    said = "; ".join(f"{kind} (files of {', '.join(sorted(of))})" for kind, of in parts.items())
+            parts.setdefault(kind, set()).update({str(source.part)} - {""})
+    said = "; ".join(f"{kind} (files of {', '.join(sorted(of))})" if of else kind for kind, of in parts.items())
     first = next(iter(kept.values()))[INSTANCES].path.name
     says = f"Cell masks of {folder.name}: {said}; the first is {first}."
     return kept, [*decisions, Decision(about="masks", says=says)]

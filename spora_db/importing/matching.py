@@ -1,5 +1,6 @@
 """Which page of an image is which channel of the panel: by what names the pages, by numbers, or by order."""
 
+import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -137,9 +138,11 @@ def _by_name(
     unmatched = [name for name, row in zip(names, rows, strict=True) if row is None and name is not None]
     if unmatched:
         hint = " To take them by their order instead, use match 'order'." if len(unmatched) == len(rows) else ""
+        free = [channel.name for row, channel in enumerate(panel) if row not in rows]
         raise TableError(
             f"{image.origin} has pages that are not in the panel: {listed(unmatched)}. The panel has: "
-            f"{listed([channel.name for channel in panel])}. Add rows (keep = 0 leaves a page out).{hint}"
+            f"{listed([channel.name for channel in panel])}.{_near(unmatched, free)} Add rows (keep = 0 leaves a page "
+            f"out), or rename them.{hint}"
         )
     place = {row: page for page, row in enumerate(rows) if row is not None}
     kept = [(row, channel) for row, channel in enumerate(panel) if channel.keep]
@@ -153,6 +156,16 @@ def _by_name(
             f"keep to 0, or use missing 'unmeasured' if this tissue was not stained for it.{more}"
         )
     return _matching(image, kept, {row: (page, (found[page] or (0, "name"))[1]) for row, page in place.items()})
+
+
+def _near(names: Sequence[str], free: Sequence[str]) -> str:
+    """Say which rows without a page are called nearly as pages without a row."""
+    pairs = []
+    for name in names:
+        inside = [row for row in free if folded(name) and folded(name) in folded(row)]
+        near = inside or difflib.get_close_matches(name, free, n=1)
+        pairs += [f"{name!r} is {near[0]!r}"] if near else []
+    return f" Perhaps {', '.join(pairs[:6])}." if pairs else ""
 
 
 def _row_of(panel: Sequence[Channel], name: str, image: Field) -> tuple[int, How] | None:
