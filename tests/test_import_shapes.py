@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import imagecodecs
@@ -351,6 +352,12 @@ def test_one_id_column_may_be_that_of_one_table_only(bring, tmp_path):
     assert cells_of(same)["tissue_id"] == ["a", "b"]
 
 
+def test_accents_of_file_names_may_be_characters_of_their_own(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", [unicodedata.normalize("NFD", "Zürich")])
+    report = bring(raw, metadata="image,x\nZürich,1\n")
+    assert [row["x"] for row in tissues_of(report)] == [1]
+
+
 def test_zeros_that_tell_tissues_apart_are_not_dropped(bring, tmp_path):
     raw = channel_folders(tmp_path / "raw", ["1", "01"])
     report = bring(raw, metadata="image,x\n1,a\n01,b\n")
@@ -375,9 +382,10 @@ def test_ids_are_text_in_any_spelling_of_their_column(bring, tmp_path):
     assert "'Patient ID' of metadata.csv is 'patient_id'" in said(report, about="metadata")
 
 
-@pytest.mark.parametrize("how", ["sheets", "pattern"])
+@pytest.mark.parametrize("how", ["sheets", "pattern", "folders"])
 def test_a_table_of_patients_is_joined_by_patient(bring, tmp_path, how):
     patients = tmp_path / "clinic.csv"
+    pattern = "{patient}/{tissue}/{channel}.tiff" if how == "pattern" else None
     patients.write_text("Patient;grade;Sex\np2;3;F\nP1;2;M\np9;1;M\n")
     if how == "sheets":
         raw = channel_folders(tmp_path / "raw", ["a", "b", "c"])
@@ -385,15 +393,14 @@ def test_a_table_of_patients_is_joined_by_patient(bring, tmp_path, how):
         report = bring(raw, metadata=[tmp_path / "images.csv", patients])
     else:
         raw = channel_folders(tmp_path / "raw", ["p1/a", "p2/b", "p1/c"])
-        report = bring(raw, metadata=[patients], pattern="{patient}/{tissue}/{channel}.tiff")
+        report = bring(raw, metadata=[patients], pattern=pattern)
     assert [row["grade"] for row in tissues_of(report)] == [2, 3, 2]
     assert "by patient" in said(report, about="metadata")
     assert "1 row of clinic.csv left out" in said(report, about="metadata")
     patients.write_text("Patient,grade\np1,2\n")
+    given = [tmp_path / "images.csv", patients] if how == "sheets" else [patients]
     with pytest.raises(errors.TableError, match="no row for 1 of 2 patients of the images: p2"):
-        bring(raw, metadata=[tmp_path / "images.csv", patients], dataset="x") if how == "sheets" else bring(
-            raw, metadata=[patients], pattern="{patient}/{tissue}/{channel}.tiff", dataset="x"
-        )
+        bring(raw, metadata=given, pattern=pattern, dataset="x")
 
 
 ENCODED = {
@@ -490,6 +497,7 @@ PANELS = {
     "IMC panels": "Tube Number,Metal Tag,Target,full\n1,Ir191,DNA,1\n2,Er170,CD3,1\n3,Pr141,CD8,0\n",
     "HuBMAP": "channel_id\tprotein\tUniProtKB\tclone\n1\tDNA\t\tx\n2\tCD3\tP07766\ty\n",
     "a list": "DNA\nCD3\n",
+    "R": '"","Metal.Tag","Clean.Target"\n"1","Ir191","DNA"\n"2","Er170","CD3"\n',
     "names with tags": "name\nDNA_191Ir\nCD3_170Er\n",
 }
 

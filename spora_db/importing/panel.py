@@ -1,6 +1,7 @@
 """The panel of an import: rows of a CSV in the words of several tools, or what the images themselves say."""
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,10 @@ from spora_db.importing.spellings import markers_of, split_name, without_place
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "key": ("channel", "metal", "metal_tag", "mass_channel", "isotope", "tag", "channel_id", "conjugated_tag", "mass"),
-    "name": ("channel_name", "name", "marker", "marker_name", "target", "biomarker", "protein", "antigen"),
+    "name": (
+        "channel_name", "name", "marker", "marker_name", "target", "clean_target", "biomarker", "protein", "antigen",
+        "target_name", "protein_name", "antibody_name", "gene_name", "gene",
+    ),
     "number": ("channel_number", "channel_index", "page"),
     "keep": ("keep", "full"),
     "uniprot_id": (
@@ -34,9 +38,10 @@ IF_CHANNELS: Final = (
 )
 _YES, _NO = {"1", "1.0", "true", "t", "yes", "y"}, {"0", "0.0", "false", "f", "no", "n"}
 _KNOWN: Final = frozenset(name for names in COLUMNS.values() for name in names)
-_ALSO_OTHERS: Final = frozenset(
-    ("channel_index", "channel_id", "isotope", "tag", "mass", "page", "full", "protein", "antigen", "accession")
-)
+_ALSO_OTHERS: Final = frozenset((
+    "channel_index", "channel_id", "isotope", "tag", "mass", "page", "full", "protein", "antigen", "gene", "gene_name",
+    "accession", "accession_number", "target_name", "protein_name", "antibody_name",
+))  # fmt: skip
 """Words that columns of other meanings are near, such as isotype."""
 
 
@@ -153,7 +158,7 @@ def _split(channels: Sequence[Channel]) -> tuple[Channel, ...]:
 
 def _word(name: str) -> str:
     """Return the name of a column in the form of `COLUMNS`."""
-    return "_".join(name.strip().casefold().replace("-", " ").replace("_", " ").split())
+    return "_".join(re.sub(r"[-_.]", " ", name.casefold()).split())
 
 
 def _near(word: str) -> list[str]:

@@ -98,7 +98,12 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     facts = [FileFacts() if field.file is None else file_facts(field.file) for field in fields]
     _check_beside(options, fields, facts)
     names = [
-        TissueName(tissue_id=field.tissue_id, path=field.place, patient=field.found.get("patient")) for field in fields
+        TissueName(
+            tissue_id=field.tissue_id,
+            path=field.place,
+            patient=field.found.get("patient") or field.found.get("folder"),  # a folder is one where a table says so
+        )
+        for field in fields
     ]
     images = {page.file.resolve() for field in fields for page in field.pages}
     decisions = Decisions() + found + image_decisions(options, fields, facts)

@@ -1,6 +1,7 @@
 """Which row of a table belongs to which tissue: by id, file name, path, upper and lower case, leading zeros."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,11 @@ def _path(value: str) -> str:
     return path if "/" in path else ""
 
 
+def _folded(text: str) -> str:
+    """Return a text in lower case, its accents as one character each: files on macOS have two."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 def without_zeros(text: str) -> str:
     """Return a text in lower case without the zeros that its numbers begin with.
 
@@ -107,7 +113,7 @@ def without_zeros(text: str) -> str:
     >>> without_zeros("ROI_007"), without_zeros("100_0")
     ('roi_7', '100_0')
     """
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text.casefold())
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", _folded(text))
 
 
 _LEVELS: Final[Sequence[tuple[Level, Callable[[str], str], Callable[[TissueName], str]]]] = (
@@ -120,7 +126,7 @@ _LEVELS: Final[Sequence[tuple[Level, Callable[[str], str], Callable[[TissueName]
         lambda value: without_ending(_last(value)),
         lambda name: without_ending(name.tissue_id),
     ),
-    ("letter case", lambda value: _last(value).casefold(), lambda name: name.tissue_id.casefold()),
+    ("letter case", lambda value: _folded(_last(value)), lambda name: _folded(name.tissue_id)),
     ("leading zeros", lambda value: without_zeros(_last(value)), lambda name: without_zeros(name.tissue_id)),
 )
 """The ways to know a tissue, strictest first: what is compared of a value, and of a tissue."""
