@@ -11,6 +11,7 @@ from typing import Protocol
 
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ChannelAxis, ImageHeader, ImageReader, MissingChunks
+from spora_db.images.imc import MCD, TEXT, ImcTextReader, McdReader
 from spora_db.images.ometiff import OmeTiffReader
 from spora_db.images.omezarr import OmeZarrReader, zarr_header
 from spora_db.layout.names import IMAGE_SUFFIXES
@@ -44,6 +45,8 @@ class ImageFormat:
         The ends of such names, in lower case.
     marks
         Files by one of which a folder is told that is called otherwise.
+    inside
+        The ends of files that hold several images, which are called as if they lay in a folder of its name.
     reader
         What opens an image.
     header
@@ -56,12 +59,15 @@ class ImageFormat:
     suffixes: tuple[str, ...]
     reader: OpensImages
     marks: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
     header: Callable[[Path], ImageHeader] | None = None
     level: OpensLevels | None = None
 
     def holds(self, path: Path) -> bool:
         """Tell whether a path is of this format, by its name or by the files in it."""
-        return path.name.lower().endswith(self.suffixes) or any((path / name).is_file() for name in self.marks)
+        if path.name.lower().endswith(self.suffixes) or path.parent.name.lower().endswith(self.inside):
+            return True
+        return any((path / name).is_file() for name in self.marks)
 
 
 SLIDES = (".svs", ".ndpi", ".scn", ".qptiff", ".btf", ".tf8")
@@ -80,6 +86,10 @@ FORMATS = {
         suffixes=(".tif", ".tiff", *SLIDES),
         reader=OmeTiffReader,
         level=OmeTiffReader,
+    ),
+    "imc-text": ImageFormat(called="a text file .txt of an IMC acquisition", suffixes=(TEXT,), reader=ImcTextReader),
+    "mcd": ImageFormat(
+        called="an acquisition of an MCD, such as slide.mcd/1", suffixes=(MCD,), inside=(MCD,), reader=McdReader
     ),
 }
 """Formats by name. Which of their suffixes a lake's images have stands in `IMAGE_SUFFIXES`."""

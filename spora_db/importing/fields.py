@@ -1,6 +1,6 @@
 """The images of an import: one field of view becomes one tissue, whatever number of files it has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from spora_db.images import open_image
 from spora_db.images.base import ChannelAxis
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.formats import SLIDES
+from spora_db.images.imc import MCD, acquisitions, is_imc_text
 from spora_db.images.zarr_roots import attributes_of, ome_of
 from spora_db.importing.page_names import page_names
 from spora_db.layout import check_name
@@ -90,6 +91,10 @@ def stem(path: Path) -> str | None:
     name = path.name
     lowered = name.lower()
     suffixes = STORES if path.is_dir() else (*TIFFS, *SCANS)
+    if path.parent.suffix.lower() == MCD and name.isdecimal():
+        return f"{path.parent.stem}_{int(name):03d}"  # as steinbock names them
+    if is_imc_text(path) or path.suffix.lower() == MCD:
+        return path.stem
     found = next((name[: -len(suffix)] for suffix in suffixes if lowered.endswith(suffix)), None)
     return name if found is None and _is_multiscale(path) else found
 
@@ -104,6 +109,11 @@ def _is_multiscale(path: Path) -> bool:
         return False
     found = attributes_of(path)
     return found is not None and "multiscales" in ome_of(found[0])
+
+
+def images_in(paths: Iterable[Path]) -> list[Path]:
+    """Return the images that files hold: themselves, and of an MCD its acquisitions."""
+    return [image for path in paths for image in (acquisitions(path) if path.suffix.lower() == MCD else [path])]
 
 
 def without_suffix(text: str) -> str:

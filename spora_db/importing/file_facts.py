@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
+from spora_db.images import open_image
+from spora_db.images.imc import is_acquisition
 from spora_db.images.tiff_series import MASK, REDUCED, TiffPicture, choose, is_beside, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 from spora_db.importing.page_names import XML_LIMIT, pixels_of
@@ -71,6 +73,9 @@ def file_facts(path: Path) -> FileFacts:
     """
     if path.is_dir():
         return _of_zarr(path)
+    if is_acquisition(path):
+        mpp = getattr(open_image(path), "mpp", None)
+        return FileFacts(mpp=mpp, said_by="the MCD" if mpp else "", taken=path.name)
     import tifffile
 
     what = f"The metadata of {path}"

@@ -11,6 +11,7 @@ from spora_db.images import open_image
 from spora_db.images.base import ChannelAxis
 from spora_db.images.conversions import conversion, conversions
 from spora_db.images.formats import SLIDES
+from spora_db.images.imc import MCD, is_imc_text
 from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.fields import (
     STORES,
@@ -19,6 +20,7 @@ from spora_db.importing.fields import (
     distinct,
     field_of_channels,
     field_of_file,
+    images_in,
     stem,
     usable_id,
     without_suffix,
@@ -83,7 +85,7 @@ def find_fields(
     if not source.exists():
         raise ImageNotFoundError(f"There is nothing at {source}. Give an image, or a folder of images.")
     if stem(source) is not None:
-        return [field_of_file(source, channel_axis)], []
+        return [field_of_file(path, channel_axis) for path in images_in([source])], []
     if not source.is_dir():
         said = conversion(source) or "Write a scanner's own format as OME-TIFF or OME-Zarr first."
         raise FileFormatError(
@@ -140,7 +142,7 @@ def _leaves(folder: Path, besides: Collection[Path], left: list[Path], *, may_mi
             "images as files, or as one folder of single-channel TIFFs per field of view, not both; or say which are "
             "meant with pattern (--pattern)."
         )
-    here = [_Leaf(folder=folder, images=tuple(images))] if images else []
+    here = [_Leaf(folder=folder, images=tuple(images_in(images)))] if images else []
     return [*here, *(leaf for _, found in folders for leaf in found)]
 
 
@@ -148,7 +150,7 @@ def _is_beside(path: Path, images: Sequence[Path]) -> bool:
     """Tell whether a file is a thumbnail, a probability, or a mask of another image of the same folder."""
     name = stem(path) or ""
     others = {stem(other) for other in images if other != path}
-    if _BESIDE.search(name):
+    if _BESIDE.search(name) or (is_imc_text(path) and any(other.suffix.lower() == MCD for other in images)):
         return True
     if NO_MASKS.search(path.name):
         return any(other and name.casefold().startswith(other.casefold()) for other in others)

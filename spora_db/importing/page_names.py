@@ -6,6 +6,8 @@ from xml.etree import ElementTree
 
 from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
+from spora_db.images import open_image
+from spora_db.images.imc import is_acquisition
 from spora_db.images.tiff_series import TiffPicture, choose, pictures
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
 from spora_db.importing.vendor_tiff import vendor_names
@@ -25,6 +27,8 @@ def page_names(path: Path, count: int) -> tuple[str | None, ...]:
     FileFormatError
         The metadata cannot be read.
     """
+    if is_acquisition(path):
+        return tuple(getattr(open_image(path), "channel_names", ()))
     names = _zarr_names(path) if path.is_dir() else _tiff_names(path, count)
     given = tuple(name.strip() if name and name.strip() else None for name in names)
     return given if len(given) == count and any(given) else (None,) * count
