@@ -1,6 +1,9 @@
 """Import of whole projects as tools of the field leave them: one command, and the first batch equals the source."""
 
 import json
+import os
+import subprocess
+import sys
 
 import imagecodecs
 import numpy as np
@@ -214,9 +217,42 @@ def cellpose(root):
     return ["in", "--panel", "panel.csv", "--cell-masks", "in"], "imc", ["s0", "s1"]
 
 
+def patients(root):
+    for at in (0, 1):
+        image = pixels(at)
+        for name, plane in zip(NAMES, image, strict=True):
+            plain(root / f"cohort/Pat-0{at}/roi_{at}/TIFs/{name}.tif", plane)
+        plain(root / f"cohort/Pat-0{at}/roi_{at}/TIFs/overview_thumbnail.tif", image[0, ::4, ::4])
+    text(root / "clinic.tsv", "Case\tgrade\nPAT-0\t1\nPAT-1\t2\n")
+    arguments = ["cohort", "--pattern", "{patient}/{tissue}/TIFs/{channel}.tif", "--metadata", "clinic.tsv"]
+    return arguments, "mibi", ["roi_0", "roi_1"]
+
+
+def zarr_of_version_2(root):
+    zarr = pytest.importorskip("zarr")
+    for at in (0, 1):
+        store = zarr.open_group(root / f"ngff/{at}.zarr", mode="w", zarr_format=2)
+        store.create_array("0", data=pixels(at, np.uint16)[None, :, None], chunks=(1, 1, 1, 32, 32))
+        axes = [{"name": name} for name in "tczyx"]
+        steps = [{"type": "scale", "scale": [1, 1, 1, 1, 1]}]
+        levels = [{"path": "0", "coordinateTransformations": steps}]
+        store.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": levels}]
+        store.attrs["omero"] = {"channels": [{"label": name} for name in NAMES]}
+    return ["ngff"], "codex", ["0", "1"]
+
+
+def excel_panel(root):
+    for at in (0, 1):
+        plain(root / f"stacks/S 0{at}.tif", pixels(at), photometric="minisblack")
+    text(root / "panel.csv", "Channel;Marker;Uniprot\n1;DNA;\n2;CD3;P07766\n3;CD8;P01732\n;;\n", "utf-16")
+    text(root / "sheet.csv", "sep=;\nSample ID;Age;age;\ns 0;61;x;\ns 1;62;y;\n", "cp1252")
+    arguments = ["stacks", "--panel", "panel.csv", "--metadata", "sheet.csv", "--match", "order"]
+    return arguments, "cycif", ["S 00", "S 01"]
+
+
 PROJECTS = [
     steinbock, mcmicro, ark, mibi_points, mibitiff, mcd_viewer, imc_pipeline, hubmap, spatialdata, qupath, akoya,
-    core_pattern, ngff, cellpose,
+    core_pattern, ngff, cellpose, patients, zarr_of_version_2, excel_panel,
 ]  # fmt: skip
 
 
@@ -275,6 +311,28 @@ def check_cells(dataset, tissues, options):
         assert sorted(zip(cells.tissue_id, cells.cell_id, strict=True)) == [(t, c) for t in tissues for c in (1, 2)]
 
 
+def test_a_slide_with_detections_of_qupath(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    slide = np.random.default_rng(0).integers(40, 250, (128, 160, 3), np.uint8)
+    (tmp_path / "slides").mkdir()
+    with tifffile.TiffWriter("slides/A 1.tif") as tiff:
+        tiff.write(slide, photometric="rgb", tile=(64, 64), subifds=1, metadata=None)
+        tiff.write(slide[::2, ::2], photometric="rgb", tile=(64, 64), subfiletype=1, metadata=None)
+        tiff.write(slide[::8, ::8], photometric="rgb", description="label", metadata=None)
+    ids = [f"0a1b2c3d-0000-4000-8000-00000000000{at}" for at in range(2)]
+    rows = "".join(f"A 1.tif\t{name}\tTumor\t{10.0 + at}\t20.5\n" for at, name in enumerate(ids))
+    text(tmp_path / "cells.tsv", f"Image\tObject ID\tClass\tCentroid X \u00b5m\tCentroid Y \u00b5m\n{rows}")
+    command = ["--dataset", "new", "--into", "lake", "--modality", "he", "--mpp", "0.5", "--cells", "cells.tsv"]
+    run("import", "slides", *command, "--tissue-mask", "full")
+    run("tile", "lake", "--tile-size", 32, "--mpp", "0.5", "--jobs", 1, "--quiet")
+    samples = list(SporaQuery("lake").modality("he").tiles(size=32, mpp=0.5).standardize("identity").to_torch())
+    for sample in samples:
+        tile = slide[sample["row"] : sample["row"] + 32, sample["col"] : sample["col"] + 32]
+        np.testing.assert_allclose(sample["image"].numpy(), np.moveaxis(tile, 2, 0) / 255, rtol=0, atol=1e-6)
+    cells = pd.read_parquet("lake/new/metadata/cells.parquet")
+    assert cells[["centroid_row", "centroid_col"]].values.tolist() == [[41, 20], [41, 22]]
+
+
 def test_two_tables_of_the_same_cells_are_put_side_by_side(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments, modality, _ = steinbock(tmp_path)
@@ -286,3 +344,17 @@ def test_two_tables_of_the_same_cells_are_put_side_by_side(tmp_path, monkeypatch
     text(tmp_path / "regionprops/P1_001.csv", "Object,area\n1,56\n")
     result = CliRunner().invoke(app, ["import", *map(str, arguments), *map(str, command), "--overwrite"])
     assert "regionprops has other cells than intensities: 3 and 4" in str(result.exception)
+
+
+def test_what_was_decided_is_written_where_the_output_is_ascii(tmp_path):
+    for name, plane in zip(NAMES, pixels(), strict=True):
+        plain(tmp_path / f"raw/f1/{name}.tiff", plane)
+    sheet = text(tmp_path / "m.csv", "image;Gr\u00f6\u00dfe\nf1;1,5\n", "latin-1")
+    command = ["import", tmp_path / "raw", "--dataset", "new", "--into", tmp_path / "lake", "--modality", "imc"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "spora_db.cli", *map(str, command), "--mpp", "1", "--metadata", str(sheet), "--dry-run"],
+        capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Decimal commas of m.csv were read as points: 'Gr\\xf6\\xdfe'." in done.stdout

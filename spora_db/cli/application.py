@@ -1,5 +1,6 @@
 """The ``spora-db`` command itself: its help, its exit codes, and errors that are one line, never a traceback."""
 
+import io
 import sys
 from typing import Annotated, Any
 
@@ -57,6 +58,7 @@ def _options(
 
 def main() -> None:
     """Run the command line: exit code 0 for success, 1 for a failure that is explained, 2 for wrong usage."""
+    _write_any_character()
     try:
         app()
     except SporaError as error:
@@ -72,6 +74,13 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:  # before a command began, or after it
         sys.exit(_interrupted())
+
+
+def _write_any_character() -> None:
+    """Have characters that an output cannot encode, such as a micro sign in ASCII, written as their codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _told(error: OSError) -> str:

@@ -12,7 +12,10 @@ from spora_db.cli.arguments import MissingChunksOption, QuietOption, modality_na
 @app.command("import")
 def import_dataset(
     source: Annotated[
-        Path, typer.Argument(help="An image, a folder of images, or of folders of single-channel TIFFs.")
+        Path,
+        typer.Argument(
+            help="An image, or a folder that holds images or folders of single-channel TIFFs, at any depth."
+        ),
     ],
     *,
     dataset: Annotated[str, typer.Option(help="The name of the new dataset.", show_default=False)],
@@ -35,7 +38,10 @@ def import_dataset(
     ] = None,
     metadata: Annotated[
         list[Path] | None,
-        typer.Option(help="Table with a row per tissue; again for one with a row per patient. CSV, xlsx, parquet."),
+        typer.Option(
+            metavar="<path>",
+            help="Table with a row per tissue; again for one with a row per patient. CSV, xlsx, parquet.",
+        ),
     ] = None,
     id_column: Annotated[
         str | None, typer.Option(help="Column of --metadata and --cells that names the image; found where left out.")
@@ -44,10 +50,15 @@ def import_dataset(
     tissue_mask: Annotated[
         Literal["tissue", "otsu", "full"], typer.Option(help="How tissue masks are made without --masks.")
     ] = "tissue",
-    cell_masks: Annotated[Path | None, typer.Option(help="Folder of cell instance masks.")] = None,
+    cell_masks: Annotated[
+        Path | None, typer.Option(help="Folder of cell masks: whole cells, and nuclei beside them.")
+    ] = None,
     cells: Annotated[
         list[Path] | None,
-        typer.Option(help="Table with a row per cell, or a folder with one per image; again for more of the cells."),
+        typer.Option(
+            metavar="<path>",
+            help="Table with a row per cell, or a folder with one per image; again for more of the cells.",
+        ),
     ] = None,
     images: Annotated[
         Literal["link", "copy", "zarr", "tiff"],
