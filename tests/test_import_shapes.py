@@ -284,6 +284,22 @@ def test_a_dry_run_says_the_same_and_writes_nothing(bring, tmp_path):
     assert str(tmp_path) not in json.dumps(kept[0]["options"])
 
 
+def test_a_dry_run_finds_what_writing_would_refuse(bring, tmp_path):
+    write_ometiff(tmp_path / "raw/a.ome.tiff", pixels(), mpp=1.0, channel_names=MARKERS)
+    (tmp_path / "seg").mkdir()
+    wrong = np.ones((HEIGHT, WIDTH + 1), np.uint16)
+    for name, write in (("a.tiff", tifffile.imwrite), ("a.npz", lambda path, mask: np.savez(path, mask=mask))):
+        write(tmp_path / "seg" / name, wrong)
+        for option in ("masks", "cell_masks"):
+            with pytest.raises(errors.FileFormatError, match=r"24 x 33, but the image .* is 24 x 32"):
+                bring(tmp_path / "raw", dry_run=True, **{option: tmp_path / "seg"})
+        (tmp_path / "seg" / name).unlink()
+    with pytest.raises(errors.ArgumentError, match="does not hold the panel's channels in the panel's order"):
+        bring(tmp_path / "raw", dry_run=True, images="link", panel="name\nCD3\nDNA\nCD8\nKi-67\n")
+    with pytest.raises(errors.ArgumentError, match="cannot be linked or copied as one image"):
+        bring(channel_folders(tmp_path / "fields", ["a"]), dry_run=True, images="copy")
+
+
 def test_the_command_prints_what_was_decided(tmp_path):
     write_ometiff(tmp_path / "raw/a.ome.tiff", pixels(), mpp=0.5, channel_names=MARKERS)
     arguments = ["import", str(tmp_path / "raw"), "--dataset", "mine", "--into", str(tmp_path / "lake")]

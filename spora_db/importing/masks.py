@@ -9,9 +9,9 @@ from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
 from spora_db.images import open_image, read_region
 from spora_db.images.base import MissingChunks
-from spora_db.importing.fields import Field
+from spora_db.importing.fields import TIFFS, Field
 from spora_db.importing.mask_files import MaskSource
-from spora_db.masks import load_mask
+from spora_db.masks import load_mask, mask_size
 
 LIMIT: Final = 2**34
 _LIBRARIES: Final = {".png": "imagecodecs", ".npy": "numpy"}
@@ -36,17 +36,37 @@ def read_mask(source: MaskSource, field: Field, *, missing_chunks: MissingChunks
         mask = mask[0]
     if mask.ndim != 2 or mask.dtype.kind not in "biuf":
         raise FileFormatError(f"The mask {path} is {mask.dtype} of shape {mask.shape}; expected one value per pixel.")
-    if mask.shape != (field.height, field.width):
-        raise FileFormatError(
-            f"The mask {path} is {mask.shape[0]} x {mask.shape[1]}, but the image {field.origin} is {field.height} x "
-            f"{field.width} (height x width). Write the mask at the image's resolution, without a margin."
-        )
+    _check_size(source, mask.shape, field)
     if mask.dtype.kind == "f":
         whole = mask.astype(np.int64)
         if not np.array_equal(whole, mask):
             raise FileFormatError(f"The mask {path} holds values that are no whole numbers. Write labels, or 0 and 1.")
         mask = whole
     return mask
+
+
+def check_mask(source: MaskSource, field: Field) -> None:
+    """Refuse a mask of another size than its image, as far as its header tells; no pixel is read.
+
+    Raises
+    ------
+    FileFormatError
+        Its header cannot be read, or says another size.
+    """
+    if source.path.is_dir() or source.path.name.lower().endswith(TIFFS):
+        shape = open_image(source.path).shape
+        if shape[0] == 1 or source.page is not None:
+            _check_size(source, shape[1:], field)
+    elif source.path.suffix.lower() == ".npz":
+        _check_size(source, mask_size(source.path), field)
+
+
+def _check_size(source: MaskSource, shape: tuple[int, ...], field: Field) -> None:
+    if shape != (field.height, field.width):
+        raise FileFormatError(
+            f"The mask {source.path} is {shape[0]} x {shape[1]}, but the image {field.origin} is {field.height} x "
+            f"{field.width} (height x width). Write the mask at the image's resolution, without a margin."
+        )
 
 
 def _read(source: MaskSource, missing_chunks: MissingChunks) -> AnyArray:

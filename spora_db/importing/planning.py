@@ -18,6 +18,7 @@ from spora_db.importing.folders import find_fields
 from spora_db.importing.image_decisions import image_decisions
 from spora_db.importing.labels import cell_decisions
 from spora_db.importing.mask_files import INSTANCES, MaskSource, find_cell_masks, find_tissue_masks
+from spora_db.importing.masks import check_mask
 from spora_db.importing.matching import match_pages
 from spora_db.importing.metadata import columns_of_tissues, tissue_table
 from spora_db.importing.options import ImportOptions
@@ -28,6 +29,7 @@ from spora_db.importing.slides import written_size
 from spora_db.importing.targets import check_target
 from spora_db.importing.tissue_ids import TissueName, has_column
 from spora_db.importing.tissue_masks import describe
+from spora_db.importing.tissues import file_to_take_over
 from spora_db.layout import MULTIPLEX_MODALITIES, is_rgb, modality_folder
 from spora_db.layout.names import RGB_CHANNELS
 
@@ -115,6 +117,10 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     decisions += found
     masks, cell_masks, how, found = _masks(options, names, images)
     decisions += found
+    for field, chosen in zip(fields, pages, strict=True):
+        _check_field(
+            options, field, chosen, [masks.get(field.tissue_id), *cell_masks.get(field.tissue_id, {}).values()]
+        )
     cells, found = _cell_rows(options, fields, names, cell_masks, columns_of_tissues(rows))
     return ImportPlan(
         fields=tuple(fields),
@@ -132,6 +138,17 @@ def plan_import(options: ImportOptions) -> ImportPlan:
 def threads() -> int:
     """Return by how many threads images and masks are read."""
     return min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def _check_field(
+    options: ImportOptions, field: Field, pages: Sequence[int | None], masks: Sequence[MaskSource | None]
+) -> None:
+    """Refuse what writing would refuse: an image that cannot be linked, a mask of another size."""
+    if options.images in ("link", "copy"):
+        file_to_take_over(field, [page for page in pages if page is not None], is_rgb=is_rgb(options.modality))
+    for source in masks:
+        if source is not None:
+            check_mask(source, field)
 
 
 def _tissue_rows(

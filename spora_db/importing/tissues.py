@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,20 +74,31 @@ def _write_image(job: TissueJob) -> list[PixelSource]:
     return all_planes(path)
 
 
-def _take_over(job: TissueJob, place: Path) -> None:
-    """Link or copy an image file as it is."""
-    file = job.field.file
-    if file is None:
+def file_to_take_over(field: Field, pages: Sequence[int], *, is_rgb: bool) -> Path:
+    """Return the file of a field that can be linked or copied as it is.
+
+    Raises
+    ------
+    ArgumentError
+        It is several files, or does not hold the channels of the panel in their order.
+    """
+    if field.file is None:
         raise ArgumentError(
-            f"{job.field.origin} is a folder of single-channel files, which cannot be linked or copied as one image. "
+            f"{field.origin} is a folder of single-channel files, which cannot be linked or copied as one image. "
             "Use images 'zarr' or 'tiff'."
         )
-    if job.pages != tuple(range(len(job.field.pages))) and not (job.is_rgb and len(job.field.pages) == 4):
+    if tuple(pages) != tuple(range(len(field.pages))) and not (is_rgb and len(field.pages) == 4):
         raise ArgumentError(
-            f"{file} does not hold the panel's channels in the panel's order (its pages in that order: "
-            f"{', '.join(map(str, job.pages))} of {len(job.field.pages)}), so it cannot be linked or copied as it is. "
+            f"{field.file} does not hold the panel's channels in the panel's order (its pages in that order: "
+            f"{', '.join(map(str, pages))} of {len(field.pages)}), so it cannot be linked or copied as it is. "
             "Use images 'zarr' or 'tiff', or order the panel as the image."
         )
+    return field.file
+
+
+def _take_over(job: TissueJob, place: Path) -> None:
+    """Link or copy an image file as it is."""
+    file = file_to_take_over(job.field, job.pages, is_rgb=job.is_rgb)
     suffix = ".ome.zarr" if file.is_dir() else ".ome.tiff"
     target = place / f"{job.field.tissue_id}{suffix}"
     if job.images == "link":
