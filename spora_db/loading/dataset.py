@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 
 import numpy.typing as npt
+import torch
 
+from spora_db.loading.choices import CACHE_BYTES, CollateChoice, StartMethod, chosen_collate, worker_options
 from spora_db.loading.explain import EpochCost, explain
-from spora_db.loading.loader import CACHE_BYTES, CollateChoice, StartMethod, TileLoader
+from spora_db.loading.loader import TileLoader
 from spora_db.loading.order import Shuffle
-from spora_db.loading.partition import Partition
+from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
+from spora_db.loading.tile_batches import TileBatchSampler
+from spora_db.loading.workers import HandOver
 
 
 class PlanDataset(PlanRows):
@@ -102,14 +106,22 @@ class PlanDataset(PlanRows):
         batch_size
             Rows of a batch on this rank.
         num_workers, collate, cache_bytes, start_method, prefetch, timeout, pin_memory
-            How batches are read; see `TileLoader`.
+            How batches are made (``"padded"``, ``"packed"``, ``"list"``, ``"panel"``: batches of equal panels, or a
+            function of samples) and read: worker processes (0 reads in this one), bytes of decoded chunks that they
+            keep together, how they start (as Python's multiprocessing does), batches that each reads ahead, seconds to
+            wait for one before it is an error (0: for ever), whether batches are pinned (where CUDA is available).
         shuffle, seed, weights, balance_by, replacement, num_samples, lanes, interleave
             The order; see `TileSampler`.
         rank, world_size
-            This process among those that share the epoch; by default those of ``torch.distributed`` where it is
-            initialized, else one alone.
+            This process among those that share the epoch; by default they are found when iteration begins, as
+            ``torch.distributed`` or torchrun knows them.
         drop_last
             Whether rows that fill no batch, or no round of the ranks, are left out.
+
+        Raises
+        ------
+        ArgumentError
+            If a number is out of range.
 
         Examples
         --------
@@ -119,17 +131,21 @@ class PlanDataset(PlanRows):
         >>> batch["image"].shape
         torch.Size([4, 20, 128, 128])
         """
-        here = Partition.here(rank, world_size)
         tiles = TileSampler(
-            self, shuffle=shuffle, seed=seed, rank=here.rank, world_size=here.world_size, weights=weights,
-            balance_by=balance_by, replacement=replacement, num_samples=num_samples, drop_last=drop_last,
-            block=batch_size, lanes=lanes, interleave=interleave,
+            self, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, weights=weights, balance_by=balance_by,
+            replacement=replacement, num_samples=num_samples, drop_last=drop_last, block=batch_size, lanes=lanes,
+            interleave=interleave,
         )  # fmt: skip
+        batches = PanelBatchSampler if collate == "panel" else TileBatchSampler
         return TileLoader(
-            tiles, batch_size=batch_size, collate=collate, num_workers=num_workers, drop_last=drop_last,
-            cache_bytes=cache_bytes, start_method=start_method, prefetch=prefetch, timeout=timeout,
-            pin_memory=pin_memory,
-        )  # fmt: skip
+            self,
+            batches(tiles, batch_size=batch_size, drop_last=drop_last),
+            collate_fn=HandOver(chosen_collate(collate)),
+            pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+            **worker_options(
+                num_workers, cache_bytes=cache_bytes, start_method=start_method, prefetch=prefetch, timeout=timeout
+            ),
+        )
 
     def explain(self, *, batch_size: int = 32, seconds: float = 1.0) -> EpochCost:
         """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`.

@@ -1,136 +1,105 @@
-"""`TileLoader`: a DataLoader with the sampler, collate and workers that fit a plan."""
+"""`TileLoader`: a DataLoader that counts what it delivers, says why workers died, and is at home in trainers."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing import util
-from typing import Any, Literal, TypeAlias, get_args
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import torch
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import DataLoader
 
-from spora_db.errors import ArgumentError, WorkerError, unknown
+from spora_db.errors import WorkerError
 from spora_db.images import cache_info, set_cache_bytes
-from spora_db.loading.collates import collate_list, collate_packed, collate_padded
+from spora_db.loading.accelerated import in_accelerate
+from spora_db.loading.choices import CACHE_BYTES
+from spora_db.loading.failures import worker_errors
+from spora_db.loading.lightning import count_right
 from spora_db.loading.panel_batches import PanelBatchSampler
+from spora_db.loading.progress import EpochProgress, Run
+from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
-from spora_db.loading.workers import HandOver, WorkerStart, warm_up_for
-
-Batching: TypeAlias = Literal["list", "padded", "packed", "panel"]
-CollateChoice: TypeAlias = "Batching | Callable[[Sequence[Any]], Any]"
-StartMethod: TypeAlias = Literal["fork", "spawn", "forkserver"]
-CACHE_BYTES = 2 * 2**30
-COLLATES: dict[str, Callable[[Sequence[Any]], Any]] = {
-    "list": collate_list,
-    "padded": collate_padded,
-    "packed": collate_packed,
-    "panel": collate_padded,
-}
+from spora_db.loading.tile_batches import TileBatchSampler
+from spora_db.loading.workers import warm_up_for
 
 
 class TileLoader(DataLoader[Any]):
     """Batches of a dataset in a good order, as fast as its workers read them; made by ``dataset.loader(...)``.
 
-    Iterating to the end goes on to the next epoch, so that every pass has its own order; `set_epoch` chooses one.
-    `state_dict` counts what was delivered, not what workers have read ahead.
+    1. ``len()`` is the number of batches of the whole epoch, whatever of it was delivered; `remaining` is what is left.
+    2. Every iteration yields an epoch of its own order: the next one, or the one that `set_epoch` chose. `epoch`
+       advances when the last batch was delivered; after an iteration that was broken off the next epoch begins too.
+    3. `state_dict` counts what was delivered, not what workers have read ahead; `load_state_dict` continues there, on
+       any number of ranks and workers. The epoch in which a state stands goes on; `set_epoch` with its number changes
+       nothing.
+    4. The loader, its `sampler`, its `batch_sampler` and ``batch_sampler.sampler`` have one epoch: `set_epoch` of each
+       sets it.
+    5. The rank and the number of ranks are found when iteration begins, wherever the loader was made.
+    6. Without workers, several iterators may run at once, each over an epoch of its own. With workers, which are
+       shared, an iterator that was overtaken by another raises.
 
     Parameters
     ----------
-    tiles
-        The order, and this process's rank.
-    batch_size
-        Rows of a batch on this rank.
-    collate
-        ``"padded"``, ``"packed"``, ``"list"``, ``"panel"`` (batches of equal panels), or a function of samples.
-    num_workers
-        Worker processes; 0 reads in this one.
-    drop_last
-        Whether a last, smaller batch is left out.
+    dataset
+        The dataset.
+    batch_sampler
+        The order in batches, and this process's rank.
     cache_bytes
-        Bytes of decoded chunks that all workers keep together.
-    start_method
-        How workers start; by default as Python's multiprocessing does.
-    prefetch
-        Batches that each worker reads ahead.
-    timeout
-        Seconds to wait for a batch before it is an error; 0 waits for ever.
-    pin_memory
-        Whether batches are pinned for transfer; by default where CUDA is available.
-
-    Raises
-    ------
-    ArgumentError
-        If a number is out of range.
+        Bytes of decoded chunks that each process which reads keeps.
+    options
+        Those of ``torch.utils.data.DataLoader``.
 
     Examples
     --------
-    >>> from spora_db import SporaQuery, TileSampler
+    >>> from spora_db import SporaQuery
     >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
-    >>> loader = TileLoader(TileSampler(dataset, seed=0), batch_size=4)
+    >>> loader = dataset.loader(batch_size=4, seed=0)
     >>> next(iter(loader))["image"].shape
     torch.Size([4, 20, 128, 128])
     """
 
+    dataset: PlanRows
+    sampler: TileSampler
+    batch_sampler: TileBatchSampler | PanelBatchSampler
+    use_stateful_dataloader = True  # accelerate keeps the state of such loaders in its checkpoints
+
     def __init__(
         self,
-        tiles: TileSampler,
+        dataset: PlanRows,
+        batch_sampler: TileBatchSampler | PanelBatchSampler,
         *,
-        batch_size: int = 32,
-        collate: CollateChoice = "padded",
-        num_workers: int = 0,
-        drop_last: bool = False,
         cache_bytes: int = CACHE_BYTES,
-        start_method: StartMethod | None = None,
-        prefetch: int = 2,
-        timeout: float = 0,
-        pin_memory: bool | None = None,
+        **options: Any,  # noqa: ANN401 - as torch's
     ) -> None:
-        if batch_size < 1 or num_workers < 0 or prefetch < 1:
-            raise ArgumentError(
-                f"loader(batch_size={batch_size}, num_workers={num_workers}, prefetch={prefetch}): expected at least 1 "
-                "row, 0 workers, 1 batch ahead."
-            )
-        if start_method is not None and start_method not in get_args(StartMethod):
-            raise unknown("start method", start_method, get_args(StartMethod))
-        self.tiles = tiles
-        self.batches: BatchSampler | PanelBatchSampler = BatchSampler(tiles, batch_size, drop_last)
-        self._ordering: TileSampler | PanelBatchSampler = tiles
-        if collate == "panel":
-            self.batches = self._ordering = PanelBatchSampler(tiles, batch_size=batch_size, drop_last=drop_last)
-        self.cache_bytes = cache_bytes // max(num_workers, 1)
-        self._delivered, self._batch_rows = 0, batch_size
-        options: dict[str, Any] = {}
-        if num_workers:
-            util.get_temp_dir()  # for sockets; were it made by a worker, a killed worker would leave it behind
-            options = {
-                "persistent_workers": True,
-                "prefetch_factor": prefetch,
-                "multiprocessing_context": multiprocessing.get_context(start_method),
-                "worker_init_fn": WorkerStart(cache_bytes=self.cache_bytes, segments=prefetch + 3),
-            }
-        super().__init__(
-            tiles.dataset,
-            batch_sampler=self.batches,
-            num_workers=num_workers,
-            collate_fn=HandOver(_collate(collate)),
-            pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
-            timeout=timeout if num_workers else 0,
-            **options,
-        )
+        super().__init__(dataset, batch_sampler=batch_sampler, **options)
+        self.__dict__["sampler"] = batch_sampler.sampler  # torch puts a sequential one there, and guards it
+        self.cache_bytes = cache_bytes
+        # Lightning's prediction wraps the batch sampler, to know the rows of a batch
+        self._ordering: TileBatchSampler | PanelBatchSampler = getattr(batch_sampler, "_batch_sampler", batch_sampler)
+        self._latest: Run | None = None
+        self._prepared = False
 
     def __repr__(self) -> str:
         """Say what batches are of, how large they are and who reads them."""
         return (
-            f"{type(self).__name__}({self.dataset!r}, batch_size={self._batch_rows}, num_workers={self.num_workers}, "
-            f"epoch={self.epoch})"
+            f"{type(self).__name__}({self.dataset!r}, batch_size={self._ordering.batch_size}, "
+            f"num_workers={self.num_workers}, epoch={self.epoch})"
         )
 
     @property
+    def tiles(self) -> TileSampler:
+        """The order of the rows."""
+        return self.sampler
+
+    @property
+    def progress(self) -> EpochProgress:
+        """The one epoch of the loader and its samplers."""
+        return self.sampler.progress
+
+    @property
     def epoch(self) -> int:
-        """The epoch that the next iteration yields."""
-        return self.tiles.epoch
+        """The epoch that is under way, else the one that the next iteration yields."""
+        return self._ordering.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; another than the current one starts at its beginning.
+        """Choose the epoch of the next iteration; one in which a loaded state stands goes on from there.
 
         Examples
         --------
@@ -142,7 +111,11 @@ class TileLoader(DataLoader[Any]):
         3
         """
         self._ordering.set_epoch(epoch)
-        self._delivered = 0
+
+    @property
+    def remaining(self) -> int:
+        """Batches that are still to be delivered of the epoch."""
+        return self._ordering.remaining
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the epoch stands after the batches that were delivered; for any number of ranks and workers.
@@ -155,10 +128,7 @@ class TileLoader(DataLoader[Any]):
         >>> batch = next(iter(loader))
         >>> state = loader.state_dict()  # beside the model's, in the checkpoint
         """
-        taken = self._delivered
-        if isinstance(self._ordering, TileSampler):
-            taken = min(taken * self._batch_rows, len(self.tiles))
-        return self._ordering.state_dict(taken=taken)
+        return self._ordering.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where a state stands.
@@ -181,38 +151,45 @@ class TileLoader(DataLoader[Any]):
         True
         """
         self._ordering.load_state_dict(state)
-        self._delivered = 0
+
+    @property
+    def _is_accelerate_prepared(self) -> bool:
+        """What accelerate asks of a loader to prepare: this one shares its rows out to ranks itself."""
+        self._prepared = True
+        return True
+
+    @_is_accelerate_prepared.setter
+    def _is_accelerate_prepared(self, prepared: bool) -> None:
+        """Let accelerate note that it has asked."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Yield the batches of this rank."""
-        warm_up_for(self.tiles.dataset)
+        """Yield the batches of this rank; the iteration begins with the first."""
+        batches = self._delivered()
+        return in_accelerate(self._ordering, batches) if self._prepared else batches
+
+    def _delivered(self) -> Iterator[Any]:
+        warm_up_for(self.dataset)
         if self.num_workers == 0 and cache_info().bytes_limit != self.cache_bytes:
             set_cache_bytes(self.cache_bytes)
-        self._delivered = 0
-        return self._deliver(super().__iter__())
-
-    def _deliver(self, batches: Iterator[Any]) -> Iterator[Any]:
-        epoch = self.epoch
-        try:
-            for batch in batches:
-                self._delivered += 1
+        with worker_errors(self):
+            with self.progress.leading():  # an iteration begins with its first batch
+                batches = super().__iter__()
+                first = list(itertools.islice(batches, 1))
+            run = self._latest = self.progress.run
+            assert run is not None
+            number = self._ordering.number(run.left)
+            count_right(self._ordering, left=number)
+            for delivered, batch in enumerate(itertools.chain(first, batches), start=1):
+                run.taken = min(self._ordering.items(max(delivered - run.ahead, 0)), run.left)
+                if delivered == number and not run.ahead:
+                    run.finish()
+                first.clear()
                 yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise WorkerError(
-                f"A worker process of the loader ended early: {str(error).splitlines()[0]} Most often memory ran out: "
-                f"each of the {self.num_workers} workers keeps up to {self.cache_bytes / 2**20:,.0f} MiB of chunks and "
-                f"{self.prefetch_factor} batches. Lower num_workers, cache_bytes or prefetch, or read with "
-                "num_workers=0."
-            ) from error
-        if self.epoch == epoch:
-            self.set_epoch(epoch + 1)
-
-
-def _collate(collate: CollateChoice) -> Callable[[Sequence[Any]], Any]:
-    if callable(collate):
-        return collate
-    if collate not in COLLATES:
-        raise unknown("collate", collate, COLLATES)
-    return COLLATES[collate]
+                if self.num_workers and self._latest is not run:
+                    if run.done:
+                        return
+                    raise WorkerError(
+                        "Another iterator of this loader has begun, and its workers read for that one now. Finish one "
+                        "before the next, or make a loader for each: dataset.loader(...)."
+                    )
+            run.finish()

@@ -7,10 +7,8 @@ import numpy as np
 
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
-from spora_db.loading.drawn import Drawn
-from spora_db.loading.position import Cut
+from spora_db.loading.partition import Partition
 from spora_db.loading.resumable import ResumableSampler
-from spora_db.loading.row_numbers import panel_numbers
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.weights import digest
 
@@ -50,27 +48,18 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
     def __init__(self, sampler: TileSampler, *, batch_size: int, drop_last: bool = False) -> None:
         if batch_size < 1:
             raise ArgumentError(f"PanelBatchSampler(batch_size={batch_size}): expected at least 1.")
-        cut = Cut(world_size=sampler.world_size, block=1, drop_last=drop_last)
-        super().__init__(partition=sampler.partition, cut=cut, epoch=sampler.epoch)
+        super().__init__(progress=sampler.progress, ranks=sampler.ranks, block=1, drop_last=drop_last)
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
-        self.panels = panel_numbers(sampler.dataset.plan)
+        self.panels = sampler.rows.panels()
         self._batches: tuple[int, list[Int64]] | None = None
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; another than the current one starts at its beginning.
+    def batches(self, epoch: int | None = None) -> list[Int64]:
+        """Return the rows of all batches of an epoch in order.
 
-        Examples
-        --------
-        >>> from spora_db import PanelBatchSampler, SporaQuery, TileSampler
-        >>> dataset = SporaQuery("lake").modality(("imc", "codex")).tiles(size=128, mpp=1.0).to_torch()
-        >>> batches = PanelBatchSampler(TileSampler(dataset, seed=0), batch_size=4)
-        >>> batches.set_epoch(3)
-        """
-        self.sampler.set_epoch(epoch)
-        super().set_epoch(epoch)
-
-    def batches(self) -> list[Int64]:
-        """Return the rows of all batches of the epoch in order.
+        Parameters
+        ----------
+        epoch
+            The epoch; by default the current one.
 
         Examples
         --------
@@ -80,38 +69,49 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
         >>> len(batches.batches()) == len(batches)
         True
         """
-        order = self.sampler.order(self.epoch)
-        return [order[positions] for positions in self._positions()]
+        epoch = self.epoch if epoch is None else epoch
+        order = self.sampler.order(epoch)
+        return [order[positions] for positions in self._positions(epoch)]
 
-    def _positions(self) -> list[Int64]:
+    def _positions(self, epoch: int) -> list[Int64]:
         """Return which positions of the sampler's order each batch takes."""
-        if self._batches is None or self._batches[0] != self.epoch:
-            order = self.sampler.order(self.epoch)
-            panel = self.panels[order]
+        if self._batches is None or self._batches[0] != epoch:
+            panel = self.panels[self.sampler.order(epoch)]
             by_panel = np.argsort(panel, kind="stable")
             cuts: list[Int64] = []
             for positions in np.split(by_panel, np.flatnonzero(np.diff(panel[by_panel])) + 1):
                 parts = [positions[i : i + self.batch_size] for i in range(0, len(positions), self.batch_size)]
                 cuts += [part for part in parts if len(part) == self.batch_size or not self.drop_last]
             cuts.sort(key=lambda part: int(part[-1]))
-            self._batches = (self.epoch, cuts)
+            self._batches = (epoch, cuts)
         return self._batches[1]
 
-    def _count(self) -> int:
-        return len(self._positions())
+    def items(self, batches: int) -> int:
+        """Return how many items some batches are: this sampler yields batches itself."""
+        return batches
 
-    def _at(self, positions: Int64) -> Iterable[list[int]]:
-        batches, order = self._positions(), self.sampler.order(self.epoch)
-        return (self._drawn(batches[i], order) for i in positions)
+    def number(self, items: int) -> int:
+        """Return how many batches some items are."""
+        return items
 
-    def _drawn(self, positions: Int64, order: Int64) -> list[int]:
-        rows = zip(order[positions].tolist(), positions.tolist(), strict=True)
-        seed, epoch = self.sampler.rule.seed, self.epoch
-        return [Drawn(row, seed=seed, epoch=epoch, position=position, of_panel=True) for row, position in rows]
+    def _check(self, here: Partition) -> None:
+        if here.outside:
+            raise ArgumentError(
+                "accelerate would drop batches of a PanelBatchSampler that are smaller than others. Prepare the loader "
+                "that shares out its batches itself: accelerator.prepare(dataset.loader(batch_size, "
+                "collate='panel'))."
+            )
+
+    def _count(self, epoch: int) -> int:
+        return len(self._positions(epoch))
+
+    def _items(self, epoch: int, positions: Int64) -> Iterable[list[int]]:
+        batches = self._positions(epoch)
+        return (self.sampler.drawn(epoch, batches[i], of_panel=True) for i in positions)
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "rows_hash": self.sampler.dataset.plan.rows_hash,
+            "rows_hash": self.sampler.rule.rows_hash,
             "panels": digest(self.panels),
             "batch_size": self.batch_size,
             "drop_last": self.drop_last,

@@ -1,50 +1,115 @@
-"""Which process this is among those that share an epoch."""
+"""Which process this is among those that share an epoch, found when its iteration begins."""
 
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.utils.data import get_worker_info
 
 from spora_db.errors import ArgumentError
+
+FRAMEWORKS = ("accelerate", "lightning", "pytorch_lightning", "ray")
+"""Libraries that iterate over loaders in ways of their own."""
+LIGHTNING = ("lightning._FitLoop", "pytorch_lightning._FitLoop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """One process among those that share an epoch: of several ranks one, and of its workers one.
+    """One process among those that share an epoch.
 
     Attributes
     ----------
     rank, world_size
         The training process, and how many of them there are.
-    worker, workers
-        The worker of that process, and how many of them it has; 0 of 1 in the training process itself.
+    outside
+        Whether accelerate hands the batches of the whole epoch out to ranks itself, as it does with loaders that it
+        has wrapped: the order is then not shared out a second time.
+    ahead
+        Batches that were asked for before the training loop got the last one: Ray Train fetches one ahead.
+    counted
+        Whether Lightning iterates, which counts the batches of an epoch itself.
 
     Examples
     --------
     >>> Partition.here(1, 4)
-    Partition(rank=1, world_size=4, worker=0, workers=1)
+    Partition(rank=1, world_size=4, outside=False, ahead=0, counted=False)
     """
 
     rank: int = 0
     world_size: int = 1
-    worker: int = 0
-    workers: int = 1
+    outside: bool = False
+    ahead: int = 0
+    counted: bool = False
 
     @classmethod
     def here(cls, rank: int | None = None, world_size: int | None = None) -> "Partition":
-        """Return that of this process: the rank as given, else as ``torch.distributed`` knows it, else one alone.
+        """Return that of this process and whoever iterates in it.
+
+        Parameters
+        ----------
+        rank, world_size
+            As given; else as ``torch.distributed`` knows them, else as torchrun's variables say, else one alone.
 
         Raises
         ------
         ArgumentError
-            If only one of the two is given.
+            If accelerate iterates in one process and sends parts of batches to the others.
         """
+        names = {_name(one) for one in iterating()}
+        if "accelerate.DataLoaderDispatcher" in names:
+            raise ArgumentError(
+                "accelerate iterates in one process and sends parts of its batches to the others, which have texts and "
+                "channels that cannot be cut. Write Accelerator(dataloader_config=DataLoaderConfiguration("
+                "dispatch_batches=False))."
+            )
+        if "accelerate.BatchSamplerShard" in names:
+            return cls(outside=True)
+        ahead, counted = int("ray._WrappedDataLoader" in names), not names.isdisjoint(LIGHTNING)
         if rank is None or world_size is None:
-            if rank is not world_size:
-                raise ArgumentError(f"loader(rank={rank}, world_size={world_size}): pass both or neither.")
-            distributed = torch.distributed
-            known = distributed.is_available() and distributed.is_initialized()
-            rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if known else (0, 1)
-        info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        return cls(rank=rank, world_size=world_size, worker=worker, workers=workers)
+            rank, world_size = _found()
+        return cls(rank=rank, world_size=world_size, ahead=ahead, counted=counted)
+
+
+def _found() -> tuple[int, int]:
+    """Return rank and number of ranks, of torch or of torchrun, whose processes need not talk to one another."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    return 0, 1
+
+
+def checked_ranks(rank: int | None, world_size: int | None, *, at: str) -> tuple[int, int] | tuple[None, None]:
+    """Return a rank and the number of ranks as given, both or neither.
+
+    Raises
+    ------
+    ArgumentError
+        If only one of the two is given, or there is no such rank.
+    """
+    if rank is None and world_size is None:
+        return None, None
+    if rank is None or world_size is None:
+        raise ArgumentError(f"{at}(rank={rank}, world_size={world_size}): pass both or neither.")
+    if world_size < 1:
+        raise ArgumentError(f"{at}(world_size={world_size}): expected at least 1.")
+    if not 0 <= rank < world_size:
+        raise ArgumentError(f"{at}(rank={rank}, world_size={world_size}): expected a rank from 0 to world_size - 1.")
+    return rank, world_size
+
+
+def iterating() -> Iterator[Any]:
+    """Yield the objects in whose methods the call stands, innermost first; none where no framework is loaded."""
+    frame = None if sys.modules.keys().isdisjoint(FRAMEWORKS) else sys._getframe(1)
+    while frame is not None:
+        if (own := frame.f_locals.get("self")) is not None:
+            yield own
+        frame = frame.f_back
+
+
+def _name(found: object) -> str:
+    """Return the library and name of an object's class."""
+    kind = type(found)
+    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"

@@ -1,6 +1,6 @@
 """Where an order stands: how it is cut for ranks, and what they have taken, whose number may change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -97,8 +97,15 @@ class Position:
 
     def length(self, count: int) -> int:
         """Return how many positions each rank still gets."""
-        rest = len(self.rest(count)) if self.history else count
-        return max(self.cut.length(rest) - self.taken, 0)
+        return max(self.whole(count) - self.taken, 0)
+
+    def whole(self, count: int) -> int:
+        """Return how many positions each rank gets of what the last change of ranks had left."""
+        return self.cut.length(self.left(count))
+
+    def left(self, count: int) -> int:
+        """Return how many positions of an order of `count` are cut now."""
+        return len(self.rest(count)) if self.history else count
 
     def advanced(self, taken: int) -> "Position":
         """Return the position after each rank took `taken` more items."""
@@ -108,7 +115,7 @@ class Position:
         """Return plain values that `resumed` reads."""
         return [{**asdict(cut), "taken": taken} for cut, taken in (*self.history, (self.cut, self.taken))]
 
-    def resumed(self, stretches: list[dict[str, Any]]) -> "Position":
+    def resumed(self, stretches: Sequence[Mapping[str, Any]]) -> "Position":
         """Return the position that `stretches` describe, its rest cut as here."""
         history = [
             (Cut(**{name: item[name] for name in ("world_size", "block", "drop_last")}), item["taken"])

@@ -7,7 +7,7 @@ import numpy as np
 from spora_db.arrays import Int64
 from spora_db.images import cache_info
 from spora_db.loading.costs import FOLLOWED, CostModel
-from spora_db.loading.row_numbers import first_images, value_numbers
+from spora_db.loading.row_numbers import first_images, plan_column, value_numbers
 from spora_db.samples.materialize import Materializer
 
 
@@ -70,7 +70,7 @@ def report_order(
     plan = materializer.plan
     tissue, patient, model = first_images(plan), None, CostModel(materializer)
     if "patient_id" in plan.columns.column_names:  # the same name in two datasets is two patients
-        patient = value_numbers(plan, ("dataset", "patient_id"))
+        patient = value_numbers(plan_column(plan, name) for name in ("dataset", "patient_id"))
     limit = cache_info().bytes_limit if cache_bytes is None else cache_bytes
 
     def measured(rows: Int64) -> tuple[float, float | None, float | None]:

@@ -3,40 +3,48 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from torch.utils.data import Sampler
+from torch.utils.data.distributed import DistributedSampler
 
 from spora_db.arrays import Int64
+from spora_db.errors import ArgumentError
 from spora_db.loading.partition import Partition
-from spora_db.loading.position import VERSION, Cut, Position, check_state
+from spora_db.loading.position import VERSION, Cut, check_state
+from spora_db.loading.progress import EpochProgress, Run, Start
 
 Item = TypeVar("Item", covariant=True)
 
 
-class ResumableSampler(Sampler[Item]):
+class ResumableSampler(DistributedSampler[Item]):
     """An order of items, cut for ranks; a subclass says which items an epoch has, and what else its state holds.
+
+    It is a `DistributedSampler` in that it shares an epoch out to ranks, so that frameworks do not do so again. Each
+    iteration yields the next epoch, or the one that `set_epoch` chose, or what a loaded state left of one. The ranks
+    are found when it begins.
 
     Parameters
     ----------
-    partition
-        Whose items are yielded.
-    cut
-        How the order is cut.
-    epoch
-        The first epoch.
+    progress
+        The epoch, which others may share.
+    ranks
+        This process and the number of those that share the epoch; None to find them.
+    block, drop_last
+        How the order is cut for them, see `Cut`.
     """
 
     KIND: ClassVar[str]
 
-    def __init__(self, *, partition: Partition, cut: Cut, epoch: int = 0) -> None:
-        self.partition, self.position, self._epoch, self._yielded = partition, Position(cut=cut), epoch, 0
+    def __init__(
+        self, *, progress: EpochProgress, ranks: tuple[int, int] | tuple[None, None], block: int, drop_last: bool
+    ) -> None:
+        self.progress, self.ranks, self._block, self._drop_last = progress, ranks, block, drop_last
 
     @property
-    def epoch(self) -> int:
-        """The epoch that the next iteration yields."""
-        return self._epoch
+    def partition(self) -> Partition:
+        """Which process this is among those that share the epoch, as it is found now."""
+        return Partition.here(*self.ranks)
 
     @property
-    def rank(self) -> int:
+    def rank(self) -> int:  # type: ignore[override]  # torch keeps what it found; here it is found anew
         """Number of this process among those that share the epoch."""
         return self.partition.rank
 
@@ -45,13 +53,25 @@ class ResumableSampler(Sampler[Item]):
         """Number of ranks."""
         return self.partition.world_size
 
+    @property
+    def num_replicas(self) -> int:  # type: ignore[override]  # torch keeps what it found; here it is found anew
+        """Number of ranks, in the word of `DistributedSampler`."""
+        return self.world_size
+
+    @property
+    def epoch(self) -> int:  # type: ignore[override]  # torch keeps what it found; here it is found anew
+        """The epoch that is under way, else the one that the next iteration yields."""
+        run = self.progress.current
+        return self.progress.following.epoch if run is None else run.epoch
+
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; another than the current one starts at its beginning.
+        """Choose the epoch of the next iteration.
 
         Parameters
         ----------
         epoch
-            Any number; each has its own order.
+            Any number; each has its own order. One in which a loaded state stands goes on from there, any other, and
+            one of which this process has already begun an iteration, starts at its beginning.
 
         Examples
         --------
@@ -63,22 +83,40 @@ class ResumableSampler(Sampler[Item]):
         >>> sampler.epoch
         3
         """
-        if epoch != self._epoch:
-            self._epoch, self.position, self._yielded = epoch, Position(cut=self.position.cut), 0
+        self.progress.set_epoch(epoch)
 
     def __len__(self) -> int:
-        """Return how many items this rank still gets of the current epoch."""
-        return self.position.length(self._count())
+        """Return how many items this rank gets in a whole epoch."""
+        return self._cut().length(self._count(self.epoch))
+
+    @property
+    def remaining(self) -> int:
+        """Items that this rank still gets of the epoch."""
+        run = self.progress.current
+        if run is not None:
+            return run.left - run.taken
+        start = self.progress.following
+        return start.position(self._cut()).length(self._count(start.epoch))
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield the items of this rank."""
-        items = self._at(self.position.assigned(self._count(), self.rank))
-        self._yielded = 0
-        return self._counted(items)
-
-    def _counted(self, items: Iterable[Item]) -> Iterator[Item]:
-        for i, item in enumerate(items, start=1):
-            self._yielded = i
+        """Yield the items of this rank; the iteration begins with the first."""
+        here = self.partition
+        self._check(here)
+        start, cut = self.progress.following, self._cut(here)
+        position = start.position(cut)
+        if position.history and here.counted and not self.progress.led:
+            raise ArgumentError(
+                f"Lightning counts batches of {position.history[-1][0].world_size} ranks, where the state stands, and "
+                f"would end the epoch too early or too late on {here.world_size}. Pass it dataset.loader(...), which "
+                "tells it how many are left."
+            )
+        positions = position.assigned(self._count(start.epoch), here.rank)
+        run = self.progress.begin(
+            Run(epoch=start.epoch, position=position, left=len(positions), done=not len(positions), ahead=here.ahead)
+        )
+        for i, item in enumerate(self._items(start.epoch, positions), start=1):
+            if not run.led:
+                run.taken, run.done = i, i == run.left
             yield item
 
     def state_dict(self, *, taken: int | None = None) -> dict[str, Any]:
@@ -97,9 +135,15 @@ class ResumableSampler(Sampler[Item]):
         >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
         >>> state = TileSampler(dataset, seed=0).state_dict()
         """
-        position = self.position.advanced(self._yielded if taken is None else taken)
+        run = self.progress.current if self.progress.start is not None else self.progress.run
+        if run is None:
+            start = self.progress.following
+            epoch, position, used = start.epoch, start.position(self._cut()), taken or 0
+        else:
+            epoch, position = run.epoch, run.position
+            used = run.taken if taken is None else min(taken, run.left)
         head = {"kind": self.KIND, "version": VERSION, **self._identity(), **self._further()}
-        return {**head, "epoch": self.epoch, "stretches": position.stretches()}
+        return {**head, "epoch": epoch, "stretches": position.advanced(used).stretches()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where a state stands; how groups are interleaved is taken from it.
@@ -123,14 +167,29 @@ class ResumableSampler(Sampler[Item]):
         """
         check_state(state, self._identity(), self.KIND)
         self._take_over(state)
-        self._epoch, self.position, self._yielded = state["epoch"], self.position.resumed(state["stretches"]), 0
+        self.progress.resume(Start(epoch=state["epoch"], stretches=tuple(state["stretches"])))
 
-    def _count(self) -> int:
-        """Return how many items the epoch has over all ranks."""
+    def _cut(self, here: Partition | None = None) -> Cut:
+        """Return how the order is cut for the ranks that there are."""
+        world_size = (here or self.partition).world_size
+        return Cut(world_size=world_size, block=self._block, drop_last=self._drop_last)
+
+    def left_aside(self) -> int | None:
+        """Return the epoch of which a loaded state had items left when `set_epoch` chose another; None for none."""
+        aside = None if self.progress.run is None else self.progress.run.aside
+        if aside is None or not aside.position(self._cut()).length(self._count(aside.epoch)):
+            return None
+        return aside.epoch
+
+    def _check(self, here: Partition) -> None:
+        """Refuse partitions for which a subclass cannot yield."""
+
+    def _count(self, epoch: int) -> int:
+        """Return how many items an epoch has over all ranks."""
         raise NotImplementedError
 
-    def _at(self, positions: Int64) -> Iterable[Item]:
-        """Return the items at some positions of the epoch's order."""
+    def _items(self, epoch: int, positions: Int64) -> Iterable[Item]:
+        """Return the items at some positions of an epoch's order."""
         raise NotImplementedError
 
     def _identity(self) -> dict[str, Any]:

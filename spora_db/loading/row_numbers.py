@@ -40,15 +40,9 @@ def cohort_numbers(plan: Plan) -> Int64:
     return _combined(of_image[column] + 1 for column in plan.image.T)
 
 
-def value_numbers(plan: Plan, columns: Iterable[str]) -> Int64:
-    """Return a number per row, equal where rows have the same values in all columns; null is a value.
-
-    Raises
-    ------
-    UnknownNameError
-        If the plan has no such column.
-    """
-    return _combined(_value_codes(plan_column(plan, name)) for name in columns)
+def value_numbers(columns: Iterable[pa.ChunkedArray]) -> Int64:
+    """Return a number per row, equal where rows have the same values in all columns; null is a value."""
+    return _combined(map(_value_codes, columns))
 
 
 def _value_codes(column: pa.ChunkedArray) -> Int64:
@@ -74,9 +68,12 @@ def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
     if name not in IMAGE_COLUMNS:
         available = [*carried.column_names, *IMAGE_COLUMNS]
         raise unknown("column", name, available, where=f"the plan (add it with .select({name!r}))")
-    images = first_images(plan)
-    places = pa.Array.from_buffers(pa.int64(), len(images), [None, pa.py_buffer(images)])  # pa.array imports pandas
-    return plan.images.column(name).take(places)
+    return plan.images.column(name).take(arrow_places(first_images(plan)))
+
+
+def arrow_places(rows: Int64) -> pa.Array:
+    """Return row numbers as Arrow takes them; ``pa.array`` would import pandas."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
 
 
 def _combined(parts: Iterable[Int64]) -> Int64:

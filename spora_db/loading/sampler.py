@@ -6,17 +6,20 @@ from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
+from torch.utils.data import Dataset
 
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError, unknown
+from spora_db.loading.drawn import Drawn
 from spora_db.loading.draws import permutation
-from spora_db.loading.locality import ChunkGroups, Interleave, group_rows
+from spora_db.loading.locality import ChunkGroups, Interleave
 from spora_db.loading.order import Order, Shuffle
-from spora_db.loading.partition import Partition
-from spora_db.loading.position import Cut
+from spora_db.loading.partition import checked_ranks
+from spora_db.loading.progress import EpochProgress
 from spora_db.loading.report import OrderReport, report_order
 from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.rows import PlanRows
+from spora_db.loading.underlying import underlying
 from spora_db.loading.weights import balanced_weights, row_weights
 
 
@@ -41,13 +44,16 @@ class TileSampler(ResumableSampler[int]):
     Parameters
     ----------
     dataset
-        The dataset whose rows are ordered.
+        The dataset whose rows are ordered: a `PlanDataset`; a ``Subset`` (such as ``random_split`` makes) or a
+        ``ConcatDataset`` of such; or a dataset of one's own that holds one of these and is as long. Orders belong to
+        its rows.
     shuffle
         ``"locality"``, ``"global"`` or ``"none"`` (the plan's order).
     seed
         Another seed gives another order.
     rank, world_size
-        This process among those that share the epoch.
+        This process among those that share the epoch; by default they are found when iteration begins, as
+        ``torch.distributed`` or torchrun knows them.
     weights
         A numeric column that the query selects, or a number per row: rows are drawn in proportion.
     balance_by
@@ -81,15 +87,16 @@ class TileSampler(ResumableSampler[int]):
     """
 
     KIND = "TileSampler"
+    dataset: Dataset[Any]
 
     def __init__(
         self,
-        dataset: PlanRows,
+        dataset: Dataset[Any],
         *,
         shuffle: Shuffle = "locality",
         seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
         weights: "str | npt.ArrayLike | None" = None,
         balance_by: Sequence[str] = (),
         replacement: bool | None = None,
@@ -102,35 +109,27 @@ class TileSampler(ResumableSampler[int]):
     ) -> None:
         if shuffle not in get_args(Shuffle):
             raise unknown("shuffle", shuffle, get_args(Shuffle))
-        for name, value in (("world_size", world_size), ("block", block), ("lanes", lanes), ("group", group)):
+        for name, value in (("block", block), ("lanes", lanes), ("interleave", interleave), ("group", group)):
             if value < 1:
                 raise ArgumentError(f"TileSampler({name}={value}): expected at least 1.")
-        if not 0 <= rank < world_size or interleave < 1:
-            raise ArgumentError(
-                f"TileSampler(rank={rank}, world_size={world_size}, interleave={interleave}): expected a rank from 0 "
-                "to world_size - 1, and at least one group."
-            )
         if weights is not None and len(balance_by):
             raise ArgumentError("TileSampler takes weights or balance_by, not both.")
-        super().__init__(
-            partition=Partition.here(rank, world_size),
-            cut=Cut(world_size=world_size, block=block, drop_last=drop_last),
-        )
-        plan = dataset.plan
+        ranks = checked_ranks(rank, world_size, at="TileSampler")
+        super().__init__(progress=EpochProgress(), ranks=ranks, block=block, drop_last=drop_last)
+        self.dataset, self.rows = dataset, underlying(dataset)
         by = (balance_by,) if isinstance(balance_by, str) else tuple(balance_by)
-        of_row = balanced_weights(plan, by) if by else None if weights is None else row_weights(plan, weights)
+        of_row = balanced_weights(self.rows, by) if by else None if weights is None else row_weights(self.rows, weights)
         repeated = of_row is not None if replacement is None else replacement
-        possible = len(plan) if of_row is None else int(np.count_nonzero(of_row))
-        number = (len(plan) if repeated else possible) if num_samples is None else num_samples
+        possible = len(self.rows) if of_row is None else int(np.count_nonzero(of_row))
+        number = (len(self.rows) if repeated else possible) if num_samples is None else num_samples
         if number < 1 or (number > possible and not repeated):
             raise ArgumentError(
                 f"TileSampler(num_samples={num_samples}): {possible} rows can be drawn. Ask for 1 to {possible}, or "
                 "pass replacement=True."
             )
-        self.dataset = dataset
         self.rule = Order(
-            rows_hash=plan.rows_hash,
-            count=len(plan),
+            rows_hash=self.rows.rows_hash,
+            count=len(self.rows),
             seed=seed,
             shuffle=shuffle,
             weights=of_row,
@@ -164,7 +163,7 @@ class TileSampler(ResumableSampler[int]):
         epoch = self.epoch if epoch is None else epoch
         if self._order is None or self._order[0] != epoch:
             if self._groups is None and self.rule.shuffle == "locality":
-                self._groups = group_rows(self.dataset.plan, side=self.rule.mix.group)
+                self._groups = self.rows.groups(self.rule.mix.group)
             self._order = (epoch, self.rule.rows(epoch, self._groups))
         return self._order[1]
 
@@ -187,6 +186,10 @@ class TileSampler(ResumableSampler[int]):
         >>> report = TileSampler(dataset, seed=0).report()
         """
         order = self.order()
+        if not isinstance(self.dataset, PlanRows):
+            raise ArgumentError(
+                f"report() of a TileSampler({type(self.dataset).__name__}): expected one of the dataset of a query."
+            )
         return report_order(
             self.dataset.materializer,
             order,
@@ -197,11 +200,17 @@ class TileSampler(ResumableSampler[int]):
             cache_bytes=cache_bytes,
         )
 
-    def _count(self) -> int:
+    def _count(self, epoch: int) -> int:
         return self.rule.num_samples
 
-    def _at(self, positions: Int64) -> Iterable[int]:
-        return map(int, self.order()[positions])
+    def _items(self, epoch: int, positions: Int64) -> Iterable[int]:
+        return self.drawn(epoch, positions)
+
+    def drawn(self, epoch: int, positions: Int64, *, of_panel: bool = False) -> list[int]:
+        """Return the rows at some positions of an epoch's order; each knows its place in it, see `Drawn`."""
+        rows = zip(self.order(epoch)[positions].tolist(), positions.tolist(), strict=True)
+        seed = self.rule.seed
+        return [Drawn(row, seed=seed, epoch=epoch, position=position, of_panel=of_panel) for row, position in rows]
 
     def _identity(self) -> dict[str, Any]:
         return self.rule.identity()

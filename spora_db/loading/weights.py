@@ -9,17 +9,17 @@ import pyarrow as pa
 
 from spora_db.arrays import AnyArray, Float64
 from spora_db.errors import ArgumentError
-from spora_db.loading.row_numbers import plan_column, value_numbers
-from spora_db.plan import Plan
+from spora_db.loading.row_numbers import value_numbers
+from spora_db.loading.underlying import Underlying
 
 
-def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
+def row_weights(rows: Underlying, weights: "str | npt.ArrayLike") -> Float64:
     """Return the weight of every row.
 
     Parameters
     ----------
-    plan
-        The plan.
+    rows
+        The rows.
     weights
         A column that the query selects, a label that is a number, or a number per row.
 
@@ -29,7 +29,7 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
         If a weight is missing, negative or infinite, if all are zero, or if there is not one per row.
     """
     if isinstance(weights, str):
-        column = plan_column(plan, weights)
+        column = rows.column(weights)
         if not (
             pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
         ):
@@ -40,11 +40,11 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
         values: Float64 = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     else:
         values = np.asarray(weights, np.float64)
-    if values.shape != (len(plan),):
-        raise ArgumentError(f"Weights of shape {values.shape} for {len(plan)} rows; expected one per row.")
+    if values.shape != (len(rows),):
+        raise ArgumentError(f"Weights of shape {values.shape} for {len(rows)} rows; expected one per row.")
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(bad):
-        row = dict(plan.identity(int(bad[0])))
+        row = dict(rows.identity(int(bad[0])))
         raise ArgumentError(
             f"{len(bad)} weights are not finite numbers of at least 0; the first is {values[bad[0]]} of {row}. "
             "Leave such rows out with .where(...), or give them a weight."
@@ -54,9 +54,9 @@ def row_weights(plan: Plan, weights: "str | npt.ArrayLike") -> Float64:
     return values.astype(np.float64, copy=False)
 
 
-def balanced_weights(plan: Plan, by: Sequence[str]) -> Float64:
+def balanced_weights(rows: Underlying, by: Sequence[str]) -> Float64:
     """Return weights with which every combination of the values of `by` is drawn equally often; null is a value."""
-    numbers = value_numbers(plan, by)
+    numbers = value_numbers(rows.column(name) for name in by)
     return np.asarray(1.0 / np.bincount(numbers)[numbers])
 
 

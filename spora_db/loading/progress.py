@@ -1,0 +1,120 @@
+"""`EpochProgress`: the one epoch that a loader, its samplers and whoever iterates over them share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from spora_db.loading.position import Cut, Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where an iteration begins.
+
+    Attributes
+    ----------
+    epoch
+        Its epoch.
+    stretches
+        What was taken of it before, as `Position.stretches` gives it.
+    """
+
+    epoch: int
+    stretches: tuple[dict[str, Any], ...] = ()
+
+    def position(self, cut: Cut) -> Position:
+        """Return what is left of the epoch, cut as said."""
+        return Position(cut=cut).resumed(self.stretches) if self.stretches else Position(cut=cut)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One iteration over an epoch, or over what was left of it.
+
+    Attributes
+    ----------
+    epoch, position
+        The epoch, and where it began.
+    left
+        Items that this rank gets in it.
+    taken
+        Items that were delivered.
+    done
+        Whether the last batch was delivered.
+    ahead
+        See `Partition`.
+    led
+        Whether a loader counts what it delivers; else the sampler counts what it yields.
+    aside
+        Where a loaded state stood that `EpochProgress.set_epoch` put aside.
+    """
+
+    epoch: int
+    position: Position
+    left: int
+    taken: int = 0
+    done: bool = False
+    ahead: int = 0
+    led: bool = False
+    aside: Start | None = None
+
+    def finish(self) -> None:
+        """Note that the last batch was delivered."""
+        self.taken, self.done = self.left, True
+
+
+class EpochProgress:
+    """Which epoch comes next or is under way, and what was delivered of it.
+
+    Every iteration takes an epoch: the one that `set_epoch` chose or a state left off in, else the one after the last
+    iteration's, whether that was finished or not.
+    """
+
+    def __init__(self) -> None:
+        self.start: Start | None = Start(epoch=0)
+        self.run: Run | None = None
+        self._aside: Start | None = None
+        self.led = False
+
+    @property
+    def following(self) -> Start:
+        """Where the next iteration begins."""
+        if self.start is not None:
+            return self.start
+        assert self.run is not None
+        return Start(epoch=self.run.epoch + 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration; one that a loaded state left off in goes on there."""
+        if self.start is not None and self.start.stretches:
+            if self.start.epoch == epoch:
+                return
+            self._aside = self.start
+        self.start = Start(epoch=epoch)
+
+    def resume(self, start: Start) -> None:
+        """Continue where a state stands."""
+        self.start, self.run = start, None
+
+    def begin(self, run: Run) -> Run:
+        """Note that an iteration begins."""
+        run.led, run.aside = self.led, self._aside
+        self.run, self.start, self._aside = run, None, None
+        return run
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Count what is delivered of the iteration that begins meanwhile."""
+        self.led = True
+        try:
+            yield
+        finally:
+            self.led = False
+
+    @property
+    def current(self) -> Run | None:
+        """The iteration whose epoch is the one at hand: neither finished nor put aside by `set_epoch`."""
+        run = self.run
+        aside = run is None or run.done or (self.start is not None and self.start.epoch != run.epoch)
+        return None if aside else run
