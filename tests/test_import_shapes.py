@@ -829,6 +829,17 @@ def test_a_panel_without_accessions_gets_them_and_each_guess_is_told(bring, tmp_
     assert panel_of(given)["uniprot_id"] == [None, "P01732", None, None, None]
 
 
+def test_accessions_of_a_panel_that_are_those_of_others_are_told(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["f1"], ["CD3", "CD8", "PD-1", "CD45RA"])
+    panel = "name,uniprot\nCD3,P01732\nCD8,P01731\nPD-1,\nCD45RA,P08575-8\n"
+    report = bring(raw, panel=panel)
+    [warning] = [row.says for row in report.decisions.rows if row.warning and row.about == "accessions"]
+    assert "CD3 has P01732 (CD8A), not P07766 (CD3E)" in warning
+    assert "CD45RA" not in warning
+    assert "CD8 " not in warning  # of a mouse
+    assert "These could be given: PD-1 = Q15116" in said(report, about="accessions")
+
+
 def test_the_table_of_targets_holds_accessions_each_once():
     with TABLE.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -72,9 +72,7 @@ def with_accessions(
     'P07766'
     """
     if any(channel.uniprot_id for channel in channels):
-        absent = [channel.name for channel in channels if not channel.uniprot_id]
-        says = f"Accessions are those of the panel; without one: {listed(absent) if absent else 'none'}."
-        return tuple(channels), [Decision(about="accessions", says=says)]
+        return tuple(channels), _of_panel(channels, accessions)
     if accessions == "off":
         says = "No accessions were given, and none were guessed."
         return tuple(channels), [Decision(about="accessions", says=says)]
@@ -94,3 +92,27 @@ def with_accessions(
     says += " Correct a guess with a column uniprot_id in the panel, or leave them out (--accessions off)."
     details = {"guessed": {name: target.accession for name, target in found.items()}}
     return made, [Decision(about="accessions", says=says, details=details)]
+
+
+def _of_panel(channels: Sequence[Channel], accessions: AccessionChoice) -> list[Decision]:
+    """Say which channels have no accession in the panel, and warn of those that have that of another known protein."""
+    absent = [channel.name for channel in channels if not channel.uniprot_id]
+    known = [f"{name} = {target.accession}" for name in absent if (target := target_of(name)) is not None]
+    says = f"Accessions are those of the panel; without one: {listed(absent) if absent else 'none'}."
+    says += f" These could be given: {', '.join(known)}." if known and accessions == "table" else ""
+    decisions = [Decision(about="accessions", says=says)]
+    genes = {target.accession: target.gene for target in _targets().values()}
+    odd = [
+        f"{channel.name} has {given} ({genes[given]}), not {target.accession} ({target.gene})"
+        for channel in channels
+        if (given := (channel.uniprot_id or "").partition("-")[0]) in genes
+        and (target := target_of(channel.name)) is not None
+        and not target.mixed
+        and target.accession != given
+    ]
+    if odd and accessions == "table":
+        says = (
+            f"The panel gives channels accessions of other proteins: {'; '.join(odd)}. Look whether rows are mixed up."
+        )
+        decisions.append(Decision(about="accessions", says=says, warning=True))
+    return decisions
