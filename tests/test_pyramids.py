@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from spora_db import errors
 from spora_db.images import open_image, open_levels, read_region, resampling, write_zarr, zarr_writing
 from spora_db.images.regions import read_through
-from spora_db.images.resampling import Coarser, Planes, at_resolution
+from spora_db.images.resampling import Coarser, Held, Planes, at_resolution
 from spora_db.images.write_zarr import write_omezarr, write_pyramid
 
 
 def held(image):
-    return write_zarr._Held(image=image)
+    return Held(image=image)
 
 
 def weights(size, factor, count):

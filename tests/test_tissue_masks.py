@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spora_db.images.write_zarr import _Held
+from spora_db.images.resampling import Held
 from spora_db.importing.slides import made_mask, write_enlarged
 from spora_db.importing.tissue_masks import COARSE, drop_islands, smooth, tissue_mask
 from spora_db.masks import load_tissue_mask
@@ -55,7 +55,7 @@ def test_tissue_of_a_field_of_channels(mpp, size, offset):
     rng = np.random.default_rng(int(size))
     truth = outline(size, mpp=mpp, seed=size)
     image = counts(truth, mpp=mpp, rng=rng, channels=6, offset=offset)
-    coarse, factor = made_mask([_Held(image=image)], method="tissue", mpp=mpp, is_rgb=False)
+    coarse, factor = made_mask([Held(image=image)], method="tissue", mpp=mpp, is_rgb=False)
     assert factor == COARSE[False] / mpp
     found = np.kron(coarse, np.ones((round(factor),) * 2, bool))[:size, :size]
     assert overlap(found, truth) >= 0.9
@@ -106,7 +106,7 @@ STAINS = {
 def test_tissue_of_a_stained_slide(stain, mpp, size):
     truth = outline(size, mpp=mpp, seed=size)
     image = slide(truth, rng=np.random.default_rng(size), stain=STAINS[stain])
-    coarse, factor = made_mask([_Held(image=image)], method="tissue", mpp=mpp, is_rgb=True)
+    coarse, factor = made_mask([Held(image=image)], method="tissue", mpp=mpp, is_rgb=True)
     found = np.kron(coarse, np.ones((round(factor),) * 2, bool))[:size, :size]
     assert overlap(found, truth) >= 0.9
 
@@ -150,8 +150,7 @@ def test_islands_are_those_of_scipy():
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 3.7, 32.0])
-def test_an_enlarged_mask_is_written_in_bands(tmp_path, monkeypatch, factor):
-    monkeypatch.setattr("spora_db.importing.slides.ROWS", 7)
+def test_an_enlarged_mask_is_written_row_by_row(tmp_path, factor):
     mask = np.random.default_rng(0).random((9, 11)) < 0.5
     height, width = round(9 * factor), round(11 * factor) - (1 if factor > 2 else 0)
     write_enlarged(tmp_path / "a.npz", mask, factor=factor, height=height, width=width)
@@ -159,6 +158,11 @@ def test_an_enlarged_mask_is_written_in_bands(tmp_path, monkeypatch, factor):
     for row in range(height):
         for col in range(width):
             assert found[row, col] == mask[min(int((row + 0.5) / factor), 8), min(int((col + 0.5) / factor), 10)]
+
+
+def test_an_enlarged_mask_takes_little_room(tmp_path):
+    write_enlarged(tmp_path / "a.npz", np.eye(40, dtype=bool), factor=50.0, height=2000, width=2000)
+    assert (tmp_path / "a.npz").stat().st_size < 2000 * 2000 / 40
 
 
 def test_smoothing_is_that_of_a_gaussian():

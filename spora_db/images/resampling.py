@@ -10,12 +10,13 @@ import numpy as np
 from spora_db.arrays import AnyArray, Float64, Int64
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ImageReader
+from spora_db.images.pixels import deliver
 from spora_db.images.regions import read_region
 from spora_db.kernels.resampling import average_areas, average_fours
 
 SAME = 1.02
 """Two resolutions whose ratio is below this are one: scanners write 0.2527 where 0.25 is meant."""
-READ_BYTES = 2**26
+READ_BYTES = 2**25
 """Bytes of the finer image that are held at once, about."""
 WHOLE = 1e-6
 """A factor that is a whole number but for this is that number: 0.3 / 0.1 is 2.9999999999999996."""
@@ -78,6 +79,32 @@ class Planes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An image in memory, an array of shape (planes, height, width)."""
+
+    image: AnyArray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Planes, height and width in pixels."""
+        planes, height, width = self.image.shape
+        return planes, height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the pixels."""
+        return self.image.dtype
+
+    def read(self, row: int, col: int, height: int, width: int) -> AnyArray:
+        """Return a region inside the image, a view of the array."""
+        return self.image[:, row : row + height, col : col + width]
+
+    def only(self, plane: int) -> "Held":
+        """Return one plane as an image of its own."""
+        return Held(image=self.image[plane : plane + 1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coarser:
     """An image whose pixels are as large as ``factor`` x ``factor`` of another's.
 
@@ -134,7 +161,7 @@ class Coarser:
         lefts, rights = self._edges(col, width, self.source.shape[2])
         top, left = int(tops[0]), int(lefts[0])
         bottom, right = math.ceil(bottoms[-1]), math.ceil(rights[-1])
-        fine = self.source.read(top, left, bottom - top, right - left)
+        fine = deliver(self.source.read(top, left, bottom - top, right - left))
         means = np.empty((height, width), np.float64)
         rows, cols = _weighted(tops - top, bottoms - top), _weighted(lefts - left, rights - left)
         for plane, target in zip(fine, out, strict=True):
@@ -142,7 +169,7 @@ class Coarser:
                 average_fours(plane, means)
             else:
                 average_areas(plane, *rows, *cols, means)
-            target[:] = np.rint(means, out=means) if self.dtype.kind in "iu" else means
+            target[:] = np.rint(means, out=means) if self.dtype.kind in "iub" else means
 
     def _edges(self, start: int, count: int, size: int) -> tuple[Float64, Float64]:
         """Return where pixels of one axis begin and end, in finer pixels."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.files.writing import atomic_path
 from spora_db.images.omezarr import OmeZarrReader
-from spora_db.images.resampling import Coarser, PixelSource, Planes
+from spora_db.images.resampling import Coarser, Held, PixelSource, Planes
 from spora_db.images.write import as_write_error, check_image
 from spora_db.images.zarr_layout import WRITTEN
 from spora_db.images.zarr_writing import write_shards
@@ -85,7 +84,7 @@ def write_omezarr(
         raise ArgumentError(f"A shard is a whole number of chunks; received chunk={chunk}, shard={shard}.")
     _write(
         path,
-        _Held(image=image),
+        Held(image=image),
         mpp=mpp,
         channel_names=channel_names,
         sizes=[image.shape[1:]],
@@ -95,28 +94,6 @@ def write_omezarr(
         wrote=None,
     )
     return path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """An image in memory."""
-
-    image: AnyArray
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        planes, height, width = self.image.shape
-        return planes, height, width
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.image.dtype
-
-    def read(self, row: int, col: int, height: int, width: int) -> AnyArray:
-        return self.image[:, row : row + height, col : col + width]
-
-    def only(self, plane: int) -> "_Held":
-        return _Held(image=self.image[plane : plane + 1])
 
 
 def write_pyramid(
@@ -130,8 +107,7 @@ def write_pyramid(
     """Write an image of any size as OME-Zarr, piece by piece, with levels of half the resolution down to 1024 pixels.
 
     The encoding is that of :func:`write_omezarr`; shards are smaller where many channels would make them large. A
-    level is the mean of 2 x 2 pixels of the one before, as written, rounded as :class:`Coarser` says: every chunk is
-    read back for it, and its checksum compared.
+    level is the mean of 2 x 2 pixels of the one before, as written, rounded as :class:`Coarser` says.
 
     Parameters
     ----------
@@ -156,7 +132,7 @@ def write_pyramid(
     >>> import tempfile
     >>> from spora_db.images import open_levels
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     wide = _Held(image=np.ones((1, 50, 2500), np.uint8))
+    ...     wide = Held(image=np.ones((1, 50, 2500), np.uint8))
     ...     path = write_pyramid(Path(folder) / "a.ome.zarr", wide, mpp=0.25)
     ...     [level.shape for level in open_levels(path)]
     [(1, 50, 2500), (1, 25, 1250), (1, 13, 625)]
@@ -222,17 +198,18 @@ def _write(
     overwrite: bool,
     wrote: Callable[[int], object] | None,
 ) -> None:
-    """Write the levels of an image one after the other, each from the one before."""
+    """Write the levels of an image, two at a time: the first of them from the level before, the other along with it."""
     if not overwrite and os.path.lexists(path):
         raise WriteError(f"{path} exists already. Pass overwrite=True to replace it, or choose another path.")
     planes, dtype = source.shape[0], source.dtype
     with atomic_path(path) as folder, as_write_error(path):
         _describe(folder, path, source, mpp=mpp, channel_names=channel_names, sizes=sizes, chunk=chunk, shard=shard)
-        for level in range(len(sizes)):
+        for level in range(0, len(sizes), 2):
             if level:
                 before = OmeZarrReader(folder, level=level - 1)
                 source = Coarser(source=Planes(parts=((before, tuple(range(planes))),)), factor=2.0)
-            write_shards(folder / str(level), source, dtype=dtype, chunk=chunk, shard=shard, wrote=wrote)
+            folders = [folder / str(at) for at in range(level, min(level + 2, len(sizes)))]
+            write_shards(folders, source, dtype=dtype, chunk=chunk, shard=shard, wrote=wrote)
 
 
 def _describe(

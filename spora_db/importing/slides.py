@@ -25,8 +25,6 @@ _ONE_LARGE = Lock()
 """Held while an image is written that is larger than `LARGE`: its own pieces keep all processors at work."""
 MOST_HELD = 2**31
 """Bytes of the largest image that is written as OME-TIFF, which is written from memory."""
-ROWS = 1024
-"""Rows of a mask that are written at once."""
 
 
 def image_source(
@@ -167,10 +165,13 @@ def write_enlarged(path: Path, mask: Bools, *, factor: float, height: int, width
     )
     with (
         atomic_path(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive,
-        archive.open(zipfile.ZipInfo("mask.npy"), "w", force_zip64=True) as stream,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("mask.npy", "w", force_zip64=True) as stream,
     ):
         header = {"descr": np.lib.format.dtype_to_descr(mask.dtype), "fortran_order": False, "shape": (height, width)}
         np.lib.format.write_array_header_1_0(stream, header)
-        for start in range(0, height, ROWS):
-            stream.write(np.ascontiguousarray(mask[rows[start : start + ROWS]][:, cols]).tobytes())
+        alike, times = np.unique(rows, return_counts=True)
+        for row, count in zip(alike.tolist(), times.tolist(), strict=True):
+            line = mask[row, cols].tobytes()
+            for _ in range(count):
+                stream.write(line)
