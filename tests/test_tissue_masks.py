@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
+from spora_db import errors
+from spora_db.cli import app
+from spora_db.images import write_ometiff
 from spora_db.images.resampling import Held
 from spora_db.importing.slides import made_mask, write_enlarged
 from spora_db.importing.tissue_masks import COARSE, drop_islands, smooth, tissue_mask
+from spora_db.jobs.preview import draw_tissue_masks
 from spora_db.masks import load_tissue_mask
 
 
@@ -163,6 +169,30 @@ def test_an_enlarged_mask_is_written_row_by_row(tmp_path, factor):
 def test_an_enlarged_mask_takes_little_room(tmp_path):
     write_enlarged(tmp_path / "a.npz", np.eye(40, dtype=bool), factor=50.0, height=2000, width=2000)
     assert (tmp_path / "a.npz").stat().st_size < 2000 * 2000 / 40
+
+
+@pytest.mark.parametrize("modality", ["he", "imc"])
+def test_a_preview_shows_the_outline_of_the_mask(tmp_path, modality):
+    truth = outline(400, mpp=4.0, seed=1)
+    rng = np.random.default_rng(0)
+    if modality == "he":
+        write_ometiff(tmp_path / "raw/a.ome.tiff", slide(truth, rng=rng, stain=STAINS["DAB"]), mpp=4, photometric="rgb")
+    else:
+        image = counts(truth, mpp=4.0, rng=rng, channels=3)
+        write_ometiff(tmp_path / "raw/a.ome.tiff", image, mpp=4, channel_names=["DNA", "CD3", "CD8"])
+    command = ["import", str(tmp_path / "raw"), "--dataset", "mine", "--into", str(tmp_path / "lake"), "--mpp", "4"]
+    command += ["--modality", modality, "--preview"]
+    result = CliRunner().invoke(app, [*command, str(tmp_path / "masks.png")])
+    assert result.exit_code == 0, result.output
+    drawn = np.asarray(Image.open(tmp_path / "masks.png").convert("RGB")).astype(int)
+    assert drawn.std() > 10
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 100
+    again = draw_tissue_masks(tmp_path / "lake", tmp_path / "again.png", dataset="mine", mpp=4)
+    assert again.read_bytes() == (tmp_path / "masks.png").read_bytes()
+    refused = CliRunner().invoke(app, [*command, str(tmp_path / "masks.txt"), "--overwrite"])
+    assert isinstance(refused.exception, errors.ArgumentError)
+    with pytest.raises(errors.SporaError, match="mine"):
+        draw_tissue_masks(tmp_path / "lake", tmp_path / "other.png", dataset="mine", mpp=2)
 
 
 def test_smoothing_is_that_of_a_gaussian():

@@ -1,4 +1,4 @@
-"""Draws some tissues of a finished tiling with their masks and tiles on one page."""
+"""Draws some tissues of a finished tiling, or of a dataset that was imported, with their masks on one page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,29 +72,72 @@ def draw_preview(
     chosen = _spread([(cohort, tissue) for cohort in cohorts for tissue in cohort.tissues if tissue.mask.is_file()])
     if not chosen:
         raise ArgumentError("There is no finished tiling to preview.")
-    columns = min(COLUMNS, len(chosen))
     views = [
         _view(lake, cohort, tissue, parameters=parameters, missing_chunks=missing_chunks) for cohort, tissue in chosen
     ]
+    return _draw_page(
+        views, [f"{counted(len(view.tiles), 'tile')} of {parameters.tile_size}" for view in views], Path(path)
+    )
+
+
+def draw_tissue_masks(
+    lake: str | Path, path: str | Path, *, dataset: str, mpp: float | str, missing_chunks: MissingChunks = "error"
+) -> Path:
+    """Draw up to six tissues of a dataset with the outlines of their tissue masks, to be looked at after an import.
+
+    Parameters
+    ----------
+    lake
+        Where the dataset is.
+    path
+        The picture, .png, .pdf or .svg, written whole or not at all.
+    dataset, mpp
+        Its name, and the microns per pixel of its images.
+    missing_chunks
+        Whether absent chunks of an image are errors, or drawn as zeros, or as white (brightfield).
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    ArgumentError
+        The dataset has no tissue mask, or the path has another suffix.
+    WriteError
+        The picture cannot be written.
+    """
+    picture_format(path)
+    cohort = cohort_of(scan(lake).chosen(dataset)[0], mpp=parse_mpp(mpp))
+    chosen = _spread([(cohort, tissue) for tissue in cohort.tissues if tissue.mask.is_file()])
+    if not chosen:
+        raise ArgumentError(f"The dataset {dataset!r} has no tissue mask at {mpp} microns per pixel.")
+    views = [_view(lake, cohort, tissue, parameters=None, missing_chunks=missing_chunks) for cohort, tissue in chosen]
+    return _draw_page(views, [f"{view.mask.mean():.0%} tissue" for view in views], Path(path))
+
+
+def _draw_page(views: Sequence[TissueView], captions: Sequence[str], path: Path) -> Path:
+    """Draw tissues side by side, each with its name and caption."""
+    columns = min(COLUMNS, len(views))
     tall = PANEL * max(view.height / max(view.height, view.width) for view in views)
-    rows = -(-len(chosen) // columns)
+    rows = -(-len(views) // columns)
     width = columns * (PANEL + MARGIN) - MARGIN
     below = MARGIN + rows * (tall + CAPTION + MARGIN) - MARGIN
     chips = wrap_legend(legend_of([view.shown() for view in views]), room=width)
     page = Canvas(width=2 * MARGIN + width, height=below + MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0))
-    for number, view in enumerate(views):
+    for number, (view, said) in enumerate(zip(views, captions, strict=True)):
         left = MARGIN + number % columns * (PANEL + MARGIN)
         top = MARGIN + number // columns * (tall + CAPTION + MARGIN)
         scale = PANEL / max(view.height, view.width)
         page.text(left, top, text=view.tissue_id, size=9, weight="bold")
-        tiles = f"{counted(len(view.tiles), 'tile')} of {parameters.tile_size}"
-        caption = f"{view.dataset}  ·  {modality_name(view.modality)}  ·  {tiles}"
+        caption = f"{view.dataset}  ·  {modality_name(view.modality)}  ·  {said}"
         page.text(left, top + 0.2, text=caption, size=7.5, colour=FAINT)
         axes = page.axes(left, top + CAPTION - 0.1, width=view.width * scale, height=view.height * scale)
         draw_tissue(axes, view)
     page.legend(MARGIN, below + 0.1, rows=chips)
     page.save(path)
-    return Path(path)
+    return path
 
 
 def _spread(tissues: Sequence[tuple[Cohort, Tissue]]) -> list[tuple[Cohort, Tissue]]:
@@ -110,7 +153,7 @@ def _view(
     cohort: Cohort,
     tissue: Tissue,
     *,
-    parameters: TilingParameters,
+    parameters: TilingParameters | None,
     missing_chunks: MissingChunks,
 ) -> TissueView:
     """Return what is drawn of a tissue, thinned to a size that fits a page."""
@@ -145,8 +188,8 @@ def _view(
         channel_names=names,
         uniprot_ids=ids,
         mask=thin_mask,
-        tiles=_tiles(cohort, tissue.tissue_id, parameters=parameters),
-        tile_size=parameters.tile_size,
+        tiles=None if parameters is None else _tiles(cohort, tissue.tissue_id, parameters=parameters),
+        tile_size=None if parameters is None else parameters.tile_size,
         mpp=cohort.mpp,
         thinned=step,
         size=(height, width),

@@ -83,6 +83,9 @@ def import_dataset(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a dataset of that name, once the new one is complete.")
     ] = False,
+    preview: Annotated[
+        Path | None, typer.Option(help="Draw some tissues with the outlines of their masks: .png, .pdf or .svg.")
+    ] = None,
     quiet: QuietOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what was decided; write nothing.")
@@ -102,6 +105,10 @@ def import_dataset(
     from spora_db.errors import counted
     from spora_db.importing import import_dataset as make
 
+    if preview is not None:
+        from spora_db.drawing.canvas import picture_format
+
+        picture_format(preview)
     report = make(
         source,
         into=into,
@@ -127,6 +134,10 @@ def import_dataset(
         dry_run=dry_run,
         progress=progress_shown(quiet=quiet),
     )
+    if preview is not None and report.written:
+        from spora_db.jobs.preview import draw_tissue_masks
+
+        draw_tissue_masks(into, preview, dataset=dataset, mpp=mpp, missing_chunks=missing_chunks)
     if quiet:
         return
     channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""
