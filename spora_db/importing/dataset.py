@@ -8,6 +8,7 @@ import spora_db
 from spora_db.files.parquet import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
+from spora_db.importing.adding import earlier_imports, join_dataset
 from spora_db.importing.dataset_files import check_result, write_card, write_panel
 from spora_db.importing.decisions import Decision
 from spora_db.importing.leftovers import clear_leftovers
@@ -52,6 +53,7 @@ def import_dataset(
     missing_chunks: MissingChunks = "error",
     channel_axis: ChannelAxis = "c",
     overwrite: bool = False,
+    add: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -117,6 +119,9 @@ def import_dataset(
         write channels as a stack of depths or times. Such images are written anew, as channels.
     overwrite
         Replace a dataset of that name, once the new one is complete.
+    add
+        Add to a dataset of that name: another modality, another resolution, further tissues; whole or not at all.
+        Tissues of one id are one. A modality that the dataset does not have, of tissues that it has, is added without.
     dry_run
         Write nothing; the report says what would be written, and what was decided.
     progress
@@ -188,6 +193,7 @@ def import_dataset(
         missing_chunks=missing_chunks,
         channel_axis=channel_axis,
         overwrite=overwrite,
+        add=add,
     )
     cleared = [] if dry_run else clear_leftovers(options.target)
     plan = plan_import(options)
@@ -204,7 +210,7 @@ def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list
     """Write the dataset, and return what its validation has to say."""
     units = pieces_of(plan.fields, plan.pages, images=options.images)
     pieces = Pieces(progress, title=f"import {options.dataset}", units=units)
-    with whole_folder(options.target, overwrite=options.overwrite) as folder:
+    with whole_folder(options.target, overwrite=options.overwrite or plan.added) as folder:
         jobs = [
             TissueJob(
                 field=field,
@@ -234,8 +240,11 @@ def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list
         if not is_rgb(options.modality):
             write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
         write_card(folder, options, tissue_masks=plan.tissue_masks)
-        found = check_result(folder)
-        text = (plan.decisions + found).to_json(options.to_record(), version=spora_db.__version__)
+        joined = join_dataset(options, folder) if plan.added else []
+        found = [*joined, *check_result(folder)]
+        earlier = earlier_imports(options.target) if plan.added else []
+        text = (plan.decisions + found).to_json(options.to_record(), version=spora_db.__version__, earlier=earlier)
+        (folder / "metadata" / "import.json").unlink(missing_ok=True)
         (folder / "metadata" / "import.json").write_text(text, encoding="utf-8")
     return found
 

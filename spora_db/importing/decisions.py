@@ -62,14 +62,14 @@ class Decisions:
         """The sentences that someone should look at."""
         return tuple(row.says for row in self.rows if row.warning)
 
-    def to_json(self, options: Mapping[str, Any], *, version: str) -> str:
-        """Return the text of ``metadata/import.json``: how the import was asked for, and what it decided."""
+    def to_json(self, options: Mapping[str, Any], *, version: str, earlier: Sequence[Any] = ()) -> str:
+        """Return the text of ``metadata/import.json``: how each import was asked for, and what it decided."""
         rows = [
             {"about": row.about, "warning": row.warning, "says": row.says, "details": dict(row.details)}
             for row in self.rows
         ]
         made = {"generator": f"spora-db {version}", "options": options, "decisions": rows}
-        return json.dumps({"imports": [made]}, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps({"imports": [*earlier, made]}, indent=2, ensure_ascii=False) + "\n"
 
 
 def listed(names: Sequence[object], *, most: int = LISTED) -> str:

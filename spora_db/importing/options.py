@@ -51,6 +51,7 @@ class ImportOptions:
     missing_chunks: MissingChunks
     channel_axis: ChannelAxis
     overwrite: bool
+    add: bool
 
     @property
     def target(self) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from spora_db.errors import ArgumentError, TableError
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.accessions import target_of, with_accessions
+from spora_db.importing.adding import check_addition, is_added
 from spora_db.importing.cells import cell_table, side_by_side
 from spora_db.importing.channel_decisions import channel_decisions
 from spora_db.importing.decisions import Decision, Decisions
@@ -60,6 +61,8 @@ class ImportPlan:
         How tissue masks are made, in a sentence.
     decisions
         What was decided on the way.
+    added
+        Whether all of it goes into a dataset that is there.
     """
 
     fields: tuple[Field, ...]
@@ -71,6 +74,7 @@ class ImportPlan:
     cell_masks: Mapping[str, Mapping[str, MaskSource]]
     tissue_masks: str
     decisions: Decisions
+    added: bool = False
 
     @property
     def tissues(self) -> tuple[str, ...]:
@@ -95,7 +99,10 @@ def plan_import(options: ImportOptions) -> ImportPlan:
         besides=besides,
         is_marker=lambda name: target_of(name) is not None,
     )
-    check_target(options.target, options.source, overwrite=options.overwrite)
+    tissues = [field.tissue_id for field in fields]
+    added = is_added(options, tissues)
+    check_target(options.target, options.source, overwrite=options.overwrite or added)
+    found += check_addition(options, tissues) if added else []
     _check_folders(options, fields)
     facts = [FileFacts() if field.file is None else file_facts(field.file) for field in fields]
     _check_beside(options, fields, facts)
@@ -132,6 +139,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
         cell_masks=cell_masks,
         tissue_masks=how,
         decisions=decisions + found,
+        added=added,
     )
 
 

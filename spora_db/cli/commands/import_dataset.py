@@ -86,6 +86,9 @@ def import_dataset(
     preview: Annotated[
         Path | None, typer.Option(help="Draw some tissues with the outlines of their masks: .png, .pdf or .svg.")
     ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Add to a dataset of that name: a modality, a resolution, further tissues.")
+    ] = False,
     quiet: QuietOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written and what was decided; write nothing.")
@@ -131,6 +134,7 @@ def import_dataset(
         missing_chunks=missing_chunks,
         channel_axis=channel_axis,
         overwrite=overwrite,
+        add=add,
         dry_run=dry_run,
         progress=progress_shown(quiet=quiet),
     )
