@@ -25,6 +25,7 @@ from spora_db.importing.options import (
 from spora_db.importing.pieces import Pieces, pieces_of
 from spora_db.importing.planning import ImportPlan, plan_import, threads
 from spora_db.importing.targets import whole_folder
+from spora_db.importing.tissue_masks import tissue_decisions
 from spora_db.importing.tissues import TissueJob, write_tissue
 from spora_db.jobs import Progress, Quiet
 from spora_db.layout import check_name, is_rgb, parse_mpp
@@ -233,7 +234,7 @@ def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list
             for field, chosen in zip(plan.fields, plan.pages, strict=True)
         ]
         with pieces, ThreadPoolExecutor(max_workers=threads()) as pool:
-            list(pool.map(write_tissue, jobs))
+            shares = dict(zip(plan.tissues, pool.map(write_tissue, jobs), strict=True))
         write_parquet(plan.tissue_rows, folder / "metadata" / "tissues.parquet")
         if plan.cell_rows is not None:
             write_parquet(plan.cell_rows, folder / "metadata" / "cells.parquet")
@@ -241,7 +242,7 @@ def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list
             write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
         write_card(folder, options, tissue_masks=plan.tissue_masks)
         joined = join_dataset(options, folder) if plan.added else []
-        found = [*joined, *check_result(folder)]
+        found = [*joined, *tissue_decisions(shares, method=options.tissue_mask), *check_result(folder)]
         earlier = earlier_imports(options.target) if plan.added else []
         text = (plan.decisions + found).to_json(options.to_record(), version=spora_db.__version__, earlier=earlier)
         (folder / "metadata" / "import.json").unlink(missing_ok=True)

@@ -1,12 +1,13 @@
 """Tissue masks made from the pixels, by a stated method, where an import is given none."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Float64
+from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.options import TissueMaskChoice
 from spora_db.kernels.islands import island_sizes
 
@@ -91,6 +92,26 @@ def describe(method: TissueMaskChoice, *, mpp: float, is_rgb: bool) -> str:
         f"tissue: {signal}, smoothed by {SIGMA_MICRONS:g} microns at {max(mpp, COARSE[is_rgb]):g} microns per pixel, "
         f"holes below {LEAST_HOLE:,.0f} and islands below {LEAST_ISLAND:,.0f} square microns left out"
     )
+
+
+def tissue_decisions(shares: Mapping[str, float | None], *, method: TissueMaskChoice) -> list[Decision]:
+    """Say how much of images is tissue by masks that were made, and warn of those that have none.
+
+    Examples
+    --------
+    >>> [print(row) for row in tissue_decisions({"a": 0.4, "b": 0.0}, method="tissue")]
+    warning: masks: Tissue is 0 % to 40 % of the images. No pixel is tissue of 'b'. Leave out, or give masks (masks).
+    [None]
+    """
+    made = {name: share for name, share in shares.items() if share is not None}
+    if not made or method == "full":
+        return []
+    low, high = min(made.values()), max(made.values())
+    says = f"Tissue is {100 * low:.0f} % to {100 * high:.0f} % of the images."
+    none = [name for name, share in made.items() if not share]
+    if none:
+        says += f" No pixel is tissue of {listed(none)}. Leave out, or give masks (masks)."
+    return [Decision(about="masks", says=says, warning=bool(none), details={"tissue_fraction": made})]
 
 
 def _brighter(planes: Iterable[AnyArray], *, mpp: float) -> Bools:
