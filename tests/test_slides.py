@@ -331,6 +331,17 @@ def test_every_format_that_is_not_read_names_what_converts_it(tmp_path, suffix, 
             open_image(folder / f"lung 1{suffix}")
 
 
+def test_a_format_that_is_not_read_beside_images_is_told(tmp_path):
+    (tmp_path / "raw").mkdir()
+    tifffile.imwrite(tmp_path / "raw/slide.tif", picture(1, 300, 200), photometric="rgb")
+    for name in ("other.czi", "thumbnail.png"):
+        (tmp_path / "raw" / name).write_bytes(b"bytes")
+    report = bring(tmp_path / "raw", tmp_path, source_mpp=0.25)
+    [said] = [warning for warning in report.decisions.warnings if "not read" in warning]
+    assert "bioformats2raw --series 0 other.czi" in said
+    assert "png" not in said
+
+
 CHILD = """
     import resource, sys
     from pathlib import Path

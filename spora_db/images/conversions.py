@@ -11,6 +11,9 @@ VIPS: Final = "vips tiffsave {file} {stem}.tiff --tile --pyramid --bigtiff --com
 """Of https://www.libvips.org, which reads slides through OpenSlide."""
 
 
+PICTURES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".jp2")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherFormat:
     """A format that is not read.
@@ -52,9 +55,7 @@ OTHERS: Final = (
         suffixes=(".im3",),
         command="inForm, Export > Component Images (multi-image TIFF)",
     ),
-    OtherFormat(
-        called="a picture without a resolution", suffixes=(".png", ".jpg", ".jpeg", ".bmp", ".jp2"), command=VIPS
-    ),
+    OtherFormat(called="a picture without a resolution", suffixes=PICTURES, command=VIPS),
     OtherFormat(called="a packed OME-Zarr", suffixes=(".zarr.zip", ".ozx"), command="unzip {file} -d {stem}.ome.zarr"),
 )
 

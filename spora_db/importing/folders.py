@@ -9,7 +9,7 @@ from typing import Final
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.images import open_image
 from spora_db.images.base import ChannelAxis
-from spora_db.images.conversions import conversion, conversions
+from spora_db.images.conversions import PICTURES, conversion, conversions
 from spora_db.images.formats import SLIDES
 from spora_db.images.imc import MCD, is_imc_text
 from spora_db.importing.decisions import Decision, listed
@@ -105,6 +105,9 @@ def find_fields(
     if left:
         shown = listed([path.relative_to(source).as_posix() for path in left])
         decisions.append(Decision(about="images", says=f"Left out of {source.name}, as no images: {shown}."))
+    beside = (path for leaf in leaves for path in leaf.folder.iterdir() if path.suffix.lower() not in PICTURES)
+    if others := conversions(beside):
+        decisions.append(Decision(about="images", says=f"Left out, as not read. {others}", warning=True))
     if pattern is not None:
         images = [path for leaf in leaves for path in leaf.images]
         fields, more = fields_of_pattern(source, images, pattern, channel_axis=channel_axis)
