@@ -19,15 +19,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import get_worker_info
 
 from lakes import write_lake
 from processes import group_runs
 from spora_db import SporaQuery
-from spora_db.errors import ArgumentError, UnknownNameError, WorkerError
+from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.files.buffers import BufferPool
 from spora_db.images import open_image, read_region, write_ometiff
-from spora_db.loading.collates import collate_list, collate_panel
+from spora_db.loading.collates import collate_panel
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.memory import POOLED_FROM, allocate
 from spora_db.loading.segments import Parcel, SegmentPool
@@ -292,18 +291,6 @@ def test_memory_stays_flat_over_epochs(lake):
     sizes = [int(line) for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
     assert len(sizes) == 40
     assert sizes[-1] - sizes[9] < 2**21
-
-
-def kill_in_worker(samples):
-    if get_worker_info() is not None:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return collate_list(samples)
-
-
-def test_a_dead_worker_is_an_error_that_says_so(dataset):
-    loader = dataset.loader(4, num_workers=1, start_method="fork", collate=kill_in_worker)
-    with pytest.raises(WorkerError, match=r"SIGKILL.*memory.*MiB of chunks.*cache_bytes"):
-        list(loader)
 
 
 INTERRUPTED = """

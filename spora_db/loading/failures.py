@@ -3,13 +3,14 @@
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from torch.utils.data import DataLoader
 
-from spora_db.errors import WorkerError
+from spora_db.errors import SporaError, WorkerError
 
 GUARD = (
     'put what the script does under if __name__ == "__main__":, as workers that are spawned import the script before '
@@ -17,29 +18,65 @@ GUARD = (
 )
 
 
+DESCRIPTORS = (
+    "batches of workers hold some for as long as they are kept, and workers begin with those that this process has "
+    "open. Keep what is needed of a batch, not the batch (batch['image'].clone()), close files, or raise the limit: "
+    "ulimit -n"
+)
+_EXHAUSTED = re.compile(r"\[Errno 24\]|Too many open files(?! in system)|items of ancdata")
+"""What is raised by a process without a free descriptor: Python, torch, and a socket that drops what it was sent."""
+
+_BROKEN_OFF = (EOFError, ConnectionError)
+"""What asking a living worker for a descriptor raises when it has none left to answer with."""
+
+
 @contextmanager
 def worker_errors(loader: DataLoader[Any]) -> Iterator[None]:
-    """Tell what torch says of workers that ended in the words of `died`.
+    """Tell in words what torch says of workers that ended, are late or have too many open files; others' errors pass.
 
     Raises
     ------
     WorkerError
-        If a worker cannot start or has ended.
+        If a worker cannot start, has ended, takes longer than `timeout`, or a process has no descriptor left.
     """
     try:
         yield
-    except RuntimeError as error:
-        text = str(error)
-        if "bootstrapping phase" in text:
-            raise WorkerError(f"A worker that is being started makes workers itself: {GUARD}.") from error
-        if "Too many open files" in text:
-            raise WorkerError(
-                "This process has as many open files as it may have, and every batch that is kept holds some. Keep "
-                "what is needed of a batch, not the batch (batch['image'].clone()), or raise the limit: ulimit -n."
-            ) from error
-        if "DataLoader worker" not in text:
+    except (RuntimeError, OSError, EOFError, SporaError) as error:
+        told = _told(loader, error) if loader.num_workers else None
+        if told is None:
             raise
-        raise WorkerError(died(loader, f"{text} {error.__context__}")) from error
+        raise WorkerError(told) from error
+
+
+def _told(loader: DataLoader[Any], error: Exception) -> str | None:
+    """Return what an error means, None for one of the batch itself, such as a user's own."""
+    text = str(error)
+    caught = text.startswith("Caught ")  # raised in a worker, whose traceback is the text
+    text = text.rstrip().rpartition("\n")[2] if caught else text
+    if caught and _EXHAUSTED.search(text):
+        return f"A worker process of the loader has as many open files as it may have: {DESCRIPTORS}."
+    if _EXHAUSTED.search(text):
+        return f"This process has as many open files as it may have: {DESCRIPTORS}."
+    if isinstance(error, _BROKEN_OFF) and not caught:
+        return (
+            "A worker process of the loader could not send the memory of a batch, most often as it has as many open "
+            f"files as it may have: {DESCRIPTORS}."
+        )
+    if caught:
+        return None
+    if "bootstrapping phase" in text:
+        return f"A worker that is being started makes workers itself: {GUARD}."
+    if text.startswith("DataLoader timed out"):
+        workers = ", ".join(str(worker.pid) for worker in _workers(loader))
+        return (
+            f"No batch came within timeout={loader.timeout:g} seconds: the workers (pid {workers}) are slow, by what "
+            "transform, collate or the store take, or stand still, by a lock that was held when they were forked. Give "
+            "a longer timeout (0 waits for ever); py-spy dump --pid tells where one stands; num_workers=0 shows what a "
+            "batch takes; start_method='spawn' takes over no lock."
+        )
+    if text.startswith("DataLoader worker (pid"):
+        return died(loader, f"{text} {error.__context__}")
+    return None
 
 
 def died(loader: DataLoader[Any], text: str) -> str:
@@ -67,7 +104,7 @@ def died(loader: DataLoader[Any], text: str) -> str:
             "lower num_workers or prefetch."
         )
     if code is not None and code < 0:
-        name = signal.Signals(-code).name
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return f"A worker process of the loader ended by {name}, from outside or by a fault in compiled code. {again}"
     context = loader.multiprocessing_context
     spawned = (
@@ -83,9 +120,13 @@ def _exit_code(loader: DataLoader[Any], text: str) -> int | None:
     known = re.search(r"exit code (-?\d+)", text)
     if known:
         return int(known[1])
-    ended = [worker.exitcode for worker in getattr(loader._iterator, "_workers", ()) if worker.exitcode]
+    ended = [worker.exitcode for worker in _workers(loader) if worker.exitcode]
     if ended:
         return int(ended[0])
     killed = re.search(r"killed by signal: ([\w ]+)", text)
     described = {signal.strsignal(number): -number for number in signal.valid_signals()}
     return described.get(killed[1].strip()) if killed else None
+
+
+def _workers(loader: DataLoader[Any]) -> Sequence[BaseProcess]:
+    return getattr(loader._iterator, "_workers", ())

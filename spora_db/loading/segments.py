@@ -22,11 +22,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._utils import ExceptionWrapper
+from torch.utils.data import get_worker_info
 
+from spora_db.files.failures import FILE_FAILURES, READER_FAILURES
 from spora_db.loading.sharing import Handle, memory_file, received
 
 START = mmap.PAGESIZE
 """Where pixels begin: behind the page whose first byte tells whether the segment is in use."""
+UNSENDABLE: tuple[type[Exception], ...] = (*READER_FAILURES, *FILE_FAILURES, pickle.PicklingError)
+"""What pickling a batch of the user's own making raises, and what a lack of descriptors or memory does."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,10 +108,20 @@ class Parcel:
     pool: SegmentPool
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Any, ...]]:
-        """Pickle the batch, its tensors in segments as views of these."""
+        """Pickle the batch, its tensors in segments as views of these; or why that failed, as torch hands errors over.
+
+        A queue would print the error in the worker, and the training process would wait for the batch for ever.
+        """
         packed = io.BytesIO()
         packer = _Packer(packed, self.pool)
-        packer.dump(self.batch)
+        try:
+            packer.dump(self.batch)
+        except UNSENDABLE as error:
+            error.add_note("What collate returns is pickled in a worker: return tensors and plain values.")
+            info = get_worker_info()
+            where = "while sending a batch" if info is None else f"in DataLoader worker process {info.id}"
+            told = ExceptionWrapper(where=where)  # type: ignore[no-untyped-call]
+            return pickle.loads, (pickle.dumps(told),)
         for segment in packer.used:
             segment.sent = True
         return pickle.loads, (packed.getvalue(),)
