@@ -118,6 +118,12 @@ class PlanDataset(PlanRows):
         drop_last
             Whether rows that fill no batch, or no round of the ranks, are left out.
 
+        Returns
+        -------
+        TileLoader
+            Of which every iteration is an epoch, and which trainers take as it is. It yields a `Batch` each time, with
+            ``collate="list"`` a list of samples, with a function what that returns.
+
         Raises
         ------
         ArgumentError
