@@ -8,6 +8,7 @@ import numpy as np
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.loading.partition import Partition
+from spora_db.loading.position import Position
 from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.weights import digest
@@ -94,7 +95,8 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
         """Return how many batches some items are."""
         return items
 
-    def _check(self, here: Partition) -> None:
+    def _check(self, here: Partition, position: Position) -> None:
+        super()._check(here, position)
         if here.outside:
             raise ArgumentError(
                 "accelerate would drop batches of a PanelBatchSampler that are smaller than others. Prepare the loader "

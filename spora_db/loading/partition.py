@@ -30,11 +30,13 @@ class Partition:
         Batches that were asked for before the training loop got the last one: Ray Train fetches one ahead.
     counted
         Whether Lightning iterates, which counts the batches of an epoch itself.
+    skipped
+        Whether accelerate skips the first batches.
 
     Examples
     --------
     >>> Partition.here(1, 4)
-    Partition(rank=1, world_size=4, outside=False, ahead=0, counted=False)
+    Partition(rank=1, world_size=4, outside=False, ahead=0, counted=False, skipped=False)
     """
 
     rank: int = 0
@@ -42,6 +44,7 @@ class Partition:
     outside: bool = False
     ahead: int = 0
     counted: bool = False
+    skipped: bool = False
 
     @classmethod
     def here(cls, rank: int | None = None, world_size: int | None = None) -> "Partition":
@@ -64,12 +67,19 @@ class Partition:
                 "channels that cannot be cut. Write Accelerator(dataloader_config=DataLoaderConfiguration("
                 "dispatch_batches=False))."
             )
-        if "accelerate.BatchSamplerShard" in names:
-            return cls(outside=True)
-        ahead, counted = int("ray._WrappedDataLoader" in names), not names.isdisjoint(LIGHTNING)
-        if rank is None or world_size is None:
+        outside = "accelerate.BatchSamplerShard" in names
+        if outside:
+            rank, world_size = 0, 1
+        elif rank is None or world_size is None:
             rank, world_size = _found()
-        return cls(rank=rank, world_size=world_size, ahead=ahead, counted=counted)
+        return cls(
+            rank=rank,
+            world_size=world_size,
+            outside=outside,
+            ahead=int("ray._WrappedDataLoader" in names),
+            counted=not names.isdisjoint(LIGHTNING),
+            skipped="accelerate.SkipBatchSampler" in names,
+        )
 
 
 def _found() -> tuple[int, int]:

@@ -8,7 +8,7 @@ from torch.utils.data.distributed import DistributedSampler
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.loading.partition import Partition
-from spora_db.loading.position import VERSION, Cut, check_state
+from spora_db.loading.position import VERSION, Cut, Position, check_state
 from spora_db.loading.progress import EpochProgress, Run, Start
 
 Item = TypeVar("Item", covariant=True)
@@ -100,16 +100,9 @@ class ResumableSampler(DistributedSampler[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items of this rank; the iteration begins with the first."""
-        here = self.partition
-        self._check(here)
-        start, cut = self.progress.following, self._cut(here)
-        position = start.position(cut)
-        if position.history and here.counted and not self.progress.led:
-            raise ArgumentError(
-                f"Lightning counts batches of {position.history[-1][0].world_size} ranks, where the state stands, and "
-                f"would end the epoch too early or too late on {here.world_size}. Pass it dataset.loader(...), which "
-                "tells it how many are left."
-            )
+        here, start = self.partition, self.progress.following
+        position = start.position(self._cut(here))
+        self._check(here, position)
         positions = position.assigned(self._count(start.epoch), here.rank)
         run = self.progress.begin(
             Run(epoch=start.epoch, position=position, left=len(positions), done=not len(positions), ahead=here.ahead)
@@ -181,8 +174,25 @@ class ResumableSampler(DistributedSampler[Item]):
             return None
         return aside.epoch
 
-    def _check(self, here: Partition) -> None:
-        """Refuse partitions for which a subclass cannot yield."""
+    def _check(self, here: Partition, position: Position) -> None:
+        """Refuse to iterate where rows would be lost.
+
+        Raises
+        ------
+        ArgumentError
+            Naming what to write.
+        """
+        if here.counted and position.history and not self.progress.led:
+            raise ArgumentError(
+                f"Lightning counts batches of {position.history[-1][0].world_size} ranks, where the state stands, and "
+                f"would end the epoch too early or too late on {here.world_size}. Pass it dataset.loader(...), which "
+                "tells it how many are left."
+            )
+        if here.skipped and (position.history or position.taken):
+            raise ArgumentError(
+                "A loaded state stands in the midst of this epoch, and skip_first_batches would leave out as many "
+                "batches again. Iterate over the loader itself: it goes on where accelerator.load_state left it."
+            )
 
     def _count(self, epoch: int) -> int:
         """Return how many items an epoch has over all ranks."""
