@@ -246,7 +246,7 @@ def test_draws_are_the_same_whatever_the_workers_and_after_a_resume(query, worke
     assert not {number for *_, number in first} & {number for *_, number in second}
 
 
-@pytest.mark.parametrize("collate", ["panel"])
+@pytest.mark.parametrize("collate", ["list", "padded", "packed", "panel"])
 def test_a_loader_hands_on_where_each_row_stands(query, collate):
     dataset = query.to_torch(transform=drawn_number)
     options = {"batch_size": 8, "collate": collate, "seed": 5}
