@@ -26,6 +26,9 @@ class PlanDataset(PlanRows):
     3. image number -> open reader, pages, transform (`Materializer`, one per process, made on first use),
     4. region -> float32 tensor of shape (C, H, W), decoded and standardized in one pass.
 
+    An image that is rewritten, or touched, after the dataset has first opened it is an error that names it
+    (FileFormatError); a new dataset takes it as it is then.
+
     Parameters
     ----------
     plan

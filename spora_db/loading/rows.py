@@ -27,6 +27,7 @@ from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import ABSENT, Plan
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.materialize import Materializer
+from spora_db.samples.seen import SeenImages
 from spora_db.standardization.precision import BeyondRange, Precision
 
 
@@ -69,6 +70,7 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         self._markers = marker_numbers(plan, self.vocabulary)
         self._number_types = number_types(plan.columns)
         self._substitutes = Substitutes(plan) if on_error == "replace" else None
+        self._seen = SeenImages(bytes(16 * len(plan.images)))
         self._materializer: Materializer | None = None
 
     @property
@@ -183,7 +185,9 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         """What opens the images in this process."""
         if self._materializer is None:
             precision = cast(Precision, str(self.dtype).removeprefix("torch."))
-            self._materializer = Materializer(self.plan, missing_chunks=self.missing_chunks, precision=precision)
+            self._materializer = Materializer(
+                self.plan, missing_chunks=self.missing_chunks, precision=precision, seen=self._seen
+            )
         return self._materializer
 
     def _pixels(self, source: ImagePlan, *, row: int, col: int, out: Memory) -> torch.Tensor:

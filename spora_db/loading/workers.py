@@ -1,5 +1,6 @@
 """What a worker process of a loader does: set its limits, load the kernels, hand batches over without a copy."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import reduction
@@ -7,6 +8,7 @@ from typing import Any
 
 from torch.utils.data import get_worker_info
 
+from spora_db.errors import SporaError
 from spora_db.images import set_cache_bytes
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.segments import SEGMENTS, Parcel, SegmentPool
@@ -47,11 +49,15 @@ class HandOver:
 
 
 def warm_up_for(dataset: PlanRows) -> None:
-    """Compile or load the kernels for the first image of each modality, a few at most."""
+    """Compile or load the kernels for the first image of each modality, a few at most.
+
+    One that cannot be read is left to its rows, which raise or are replaced.
+    """
     plan = dataset.plan
     modalities = plan.images.column("modality").to_pylist()
     firsts = [modalities.index(name) for name in dict.fromkeys(modalities)][:WARMED]
     if dataset.standardize_on == "cpu":
         for image in firsts:
-            source = dataset.materializer.image(image)
-            warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)
+            with contextlib.suppress(SporaError, OSError):
+                source = dataset.materializer.image(image)
+                warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)

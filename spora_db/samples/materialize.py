@@ -14,6 +14,7 @@ from spora_db.plan import Plan
 from spora_db.plan.planes import holds_panel
 from spora_db.samples.cell_fit import check_cell_of_row, check_fit
 from spora_db.samples.image_plan import ImagePlan
+from spora_db.samples.seen import SeenImages
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.precision import Precision
 from spora_db.standardization.transform import Transform, rgb_transform
@@ -33,14 +34,22 @@ class Materializer:
         Whether absent chunks of an image (a partial download) are errors, or read as zeros, or as white (brightfield).
     precision
         The type in which pixels are delivered.
+    seen
+        What the images were when they were first opened, where one that changes is an error; None opens it anew.
     """
 
     def __init__(
-        self, plan: Plan, *, missing_chunks: MissingChunks = "error", precision: Precision = "float32"
+        self,
+        plan: Plan,
+        *,
+        missing_chunks: MissingChunks = "error",
+        precision: Precision = "float32",
+        seen: SeenImages | None = None,
     ) -> None:
         self.plan = plan
         self.missing_chunks: MissingChunks = missing_chunks
         self.precision: Precision = precision
+        self._seen = seen
         self._images: dict[int, ImagePlan] = {}
         self._compared: set[int] = set()
         choice = plan.standardization
@@ -50,10 +59,12 @@ class Materializer:
             self._filters = FilterFactory([name for name, _ in choice.filters], parameters)
 
     def image(self, image: int) -> ImagePlan:
-        """Return what is read from one image of the plan; a file that has changed is opened anew.
+        """Return what is read from one image of the plan; a file that has changed is refused, or opened anew.
 
         Raises
         ------
+        FileFormatError
+            If it has changed since it was first opened, and `seen` was given.
         TableError
             If the image holds neither the measured channels nor the full panel.
         BeyondRange
@@ -92,6 +103,8 @@ class Materializer:
         plan, channels = self.plan, self.plan.channels.of(image)
         record = {name: plan.images.column(name)[image].as_py() for name in plan.images.column_names}
         reader = self._open(record["modality"], plan.image_path(image))
+        if self._seen is not None:
+            self._seen.check(image, reader)
         text = plan.standardization.spec(record["modality"])
         if is_rgb(record["modality"]):
             fault = brightfield_fault(reader)
