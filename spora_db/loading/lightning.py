@@ -33,14 +33,14 @@ def count_right(batches: TileBatchSampler | PanelBatchSampler, *, left: int) -> 
         if type(one).__module__.partition(".")[0] in ("lightning", "pytorch_lightning"):
             found.setdefault(type(one).__name__, one)
     loop, fetcher = found.get("_TrainingEpochLoop"), found.get("_PrefetchDataFetcher")
-    if loop is None or fetcher is None:
+    if loop is None or fetcher is None or "_EvaluationLoop" in found:  # which validates in the midst of training
         return
     aside, whole = batches.left_aside(), len(batches)
     if aside is not None:
         raise ArgumentError(
-            f"Lightning takes epoch {aside}, in which its checkpoint stands, for finished: it counts "
-            "batches, of which there were more on fewer ranks. The rest of that epoch would be left out. Resume on as "
-            "many ranks as before, or from a checkpoint of the epoch's end."
+            f"Lightning takes epoch {aside}, in which its checkpoint stands, for finished, and would leave out its "
+            "rest: it counts batches, of which there were more on fewer ranks; or the run ended by max_steps, and the "
+            "checkpoint was written afterwards. Resume on as many ranks as before, and from a file of ModelCheckpoint."
         )
     if loop.trainer.num_training_batches == whole:  # else the run is limited to fewer
         fetcher.fetched = whole - left

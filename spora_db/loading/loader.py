@@ -1,6 +1,7 @@
 """`TileLoader`: a DataLoader that counts what it delivers, says why workers died, and is at home in trainers."""
 
 import itertools
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -165,7 +166,8 @@ class TileLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield the batches of this rank; the iteration begins with the first."""
         batches = self._delivered()
-        return in_accelerate(self._ordering, batches) if self._prepared else batches
+        prepared = self._prepared and "accelerate" in sys.modules
+        return in_accelerate(self._ordering, batches) if prepared else batches
 
     def _delivered(self) -> Iterator[Any]:
         warm_up_for(self.dataset)

@@ -31,15 +31,15 @@ class Module(L.LightningModule):
 
 class Hook(Module):
     def train_dataloader(self):
-        return dataset().loader(BATCH, num_workers=1, start_method="fork")
+        return dataset().loader(BATCH, collate="panel", num_workers=1, start_method="fork")
 
 
 class Data(L.LightningDataModule):
     def train_dataloader(self):
-        return dataset().loader(BATCH, collate="panel")
+        return dataset().loader(BATCH)
 
     def val_dataloader(self):
-        return dataset().loader(BATCH, shuffle="none")
+        return dataset().loader(BATCH, shuffle="none")  # as many batches as in training: they must not be taken for it
 
 
 def trainer():
