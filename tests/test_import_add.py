@@ -141,6 +141,13 @@ def test_what_cannot_be_added_changes_nothing(bring, imc, tmp_path):
         refused(bring, tmp_path, error, match, source, **options)
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"imports": 3}'])
+def test_a_broken_record_of_imports_is_told(bring, imc, tmp_path, text):
+    report, more = bring(imc), channels(tmp_path / "more", ["f3"])
+    (report.path / "metadata/import.json").write_text(text)
+    refused(bring, tmp_path, errors.TableError, "import.json is no record of imports.*Remove it", more, add=True)
+
+
 def test_masks_that_are_there_stay(bring, imc, tmp_path):
     masks = tmp_path / "masks"
     masks.mkdir()

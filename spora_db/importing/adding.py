@@ -107,11 +107,16 @@ def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
 def earlier_imports(target: Path) -> list[Any]:
     """Return what a dataset keeps of the imports that made it."""
     path = target / "metadata" / "import.json"
+    if not path.is_file():
+        return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["imports"] if path.is_file() else []
-    except (ValueError, KeyError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise TableError(f"{path} is no record of imports: {error}. Remove it, and add again.") from error
-    return list(found)
+    imports = found.get("imports") if isinstance(found, dict) else None
+    if not isinstance(imports, list):
+        raise TableError(f"{path} is no record of imports: it has no list of them. Remove it, and add again.")
+    return imports
 
 
 def _link(path: Path, place: Path) -> None:
