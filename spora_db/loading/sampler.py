@@ -22,6 +22,9 @@ from spora_db.loading.rows import PlanRows
 from spora_db.loading.underlying import underlying
 from spora_db.loading.weights import balanced_weights, row_weights
 
+AT_A_TIME = 1024
+"""Row numbers that are made at a time."""
+
 
 class TileSampler(ResumableSampler[int]):
     """The order of a dataset's rows, a pure function of (`Plan.rows_hash`, seed, epoch, position).
@@ -204,7 +207,8 @@ class TileSampler(ResumableSampler[int]):
         return self.rule.num_samples
 
     def _items(self, epoch: int, positions: Int64) -> Iterable[int]:
-        return self.drawn(epoch, positions)
+        for start in range(0, len(positions), AT_A_TIME):  # of millions, only those that are asked for are made
+            yield from self.drawn(epoch, positions[start : start + AT_A_TIME])
 
     def drawn(self, epoch: int, positions: Int64, *, of_panel: bool = False) -> list[int]:
         """Return the rows at some positions of an epoch's order; each knows its place in it, see `Drawn`."""
