@@ -1,28 +1,28 @@
 """What all tests share: where the agreed data lies, and a clear reason where it does not."""
 
 import fcntl
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from agreed import MISSING, SHARED
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Threads of torch sleep while they wait: on few cores they would take them from the other worker."""
 
+collect_ignore = ["trainer_scripts"]
+"""What frameworks start themselves."""
+
 LONG = (
-    "wheel", "notebooks", "guard", "dialects", "cells_fit", "validation", "readme", "loader", "jobs_killed",
-    "same_everywhere", "jobs_standardize", "lending",
+    "trainers", "frameworks", "wheel", "notebooks", "guard", "dialects", "cells_fit", "validation", "readme", "loader",
+    "jobs_killed", "same_everywhere", "jobs_standardize", "lending",
 )  # fmt: skip
 """Files that take longest, by how their names begin."""
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-MISSING = f"needs the shared data folder {SHARED.name!r} beside the project, which is absent"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,21 +83,6 @@ def own_cache_limit() -> Iterator[None]:
     before = cache_info().bytes_limit
     yield
     set_cache_bytes(before)
-
-
-def load_module(path: Path) -> ModuleType:
-    """Import a script of the shared folder under its stem, its folder first on the path while it loads."""
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    if path.stem in sys.modules:
-        return sys.modules[path.stem]
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 REFERENCE_SPECS = (

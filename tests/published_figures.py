@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from conftest import SHARED
+from agreed import SHARED
 
 
 def figures(name: str) -> dict[str, Any]:

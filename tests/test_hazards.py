@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import SHARED
+from agreed import SHARED
 from odd_files import foreign_parquet
 from spora_db import SporaQuery
 from spora_db.catalog import Catalog

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 import zarr
 
-from conftest import SHARED
+from agreed import SHARED
 from odd_files import Write, broken_images, odd_stores, odd_tiffs
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.images import open_image, read_region

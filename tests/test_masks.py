@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import SHARED
+from agreed import SHARED
 from odd_files import foreign_npy, no_masks
 from spora_db.errors import FileFormatError, MaskNotFoundError, SporaError
 from spora_db.masks import load_label_mask, load_mask, load_tissue_mask

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from conftest import SHARED, load_module
+from agreed import SHARED, load_module
 from published_figures import SAMPLES, TABLES, THINNED, TILINGS
 from reference_lake import MODALITY, greedy_cases, grid_cases
 

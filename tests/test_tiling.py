@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from conftest import SHARED
+from agreed import SHARED
 from published_figures import TILINGS
 from reference_lake import greedy_cases, grid_cases
 from spora_db.errors import ArgumentError

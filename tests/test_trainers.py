@@ -16,8 +16,13 @@ from trainers import BATCH, EPOCHS, KINDS, SPORA, Case, Found, Job, cases, jobs
 
 TESTS = Path(__file__).parent
 ROWS = 89
-RUNS = [(job, case) for framework in KINDS for job in jobs(framework) for case in cases(job)]
-NAMES = [f"{job.name}-{'-'.join(map(str, case))}" for job, case in RUNS]
+RUNS = [
+    pytest.param(job, case, slow, id=f"{job.name}-{'-'.join(map(str, case))}", marks=[pytest.mark.slow] if slow else [])
+    for slow in (False, True)
+    for framework in KINDS
+    for job in jobs(framework, slow=slow)
+    for case in cases(job)
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,23 +31,30 @@ def runs(tmp_path_factory):
     folder, known = tmp_path_factory.mktemp("trainers"), {}
     lake = write_lake(folder / "lake", tissues=5)
 
-    def run(framework):
-        if framework not in known:
-            known[framework] = {}
+    def run(framework, slow):
+        if (framework, slow) not in known:
+            found = known[framework, slow] = {}
             if framework != "loop" and importlib.util.find_spec(framework) is None:
                 pytest.skip(f"{framework} is not installed")
-            out = folder / framework
+            out = folder / f"{framework}{slow}"
             out.mkdir()
-            command = [sys.executable, str(TESTS / "trainers.py"), str(lake), str(out), framework]
+            command = [
+                sys.executable,
+                str(TESTS / "trainers.py"),
+                str(lake),
+                str(out),
+                framework,
+                *(["slow"] if slow else []),
+            ]
             here = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=here)
             errors = [f"{path.name}: {path.read_text()[-1500:]}" for path in sorted(out.glob("*.error"))]
             assert (done.returncode, errors) == (0, []), done.stderr[-2000:]
-            for job in jobs(framework):
+            for job in jobs(framework, slow=slow):
                 ranks = [out / f"{job.name}.{rank}.pickle" for rank in range(job.world_size)]
-                found = [pickle.loads(path.read_bytes()) for path in ranks]
-                known[framework][job] = [{Case(*case): Found(*got) for case, got in own.items()} for own in found]
-        return known[framework]
+                told = [pickle.loads(path.read_bytes()) for path in ranks]
+                found[job] = [{Case(*case): Found(*got) for case, got in own.items()} for own in told]
+        return known[framework, slow]
 
     return run
 
@@ -69,9 +81,9 @@ def padding(job, case, found):
     return -ROWS % world_size
 
 
-@pytest.mark.parametrize(("job", "case"), RUNS, ids=NAMES)
-def test_every_row_once_in_an_order_of_its_own(runs, job, case):
-    known = runs(job.framework)
+@pytest.mark.parametrize(("job", "case", "slow"), RUNS)
+def test_every_row_once_in_an_order_of_its_own(runs, job, case, slow):
+    known = runs(job.framework, slow)
     whole = case.whole
     uninterrupted = known[Job(job.framework, job.world_size)]
     expected = [epoch_of(uninterrupted, whole, epoch) for epoch in range(EPOCHS)]

@@ -12,7 +12,7 @@ import pytest
 import zarr
 from typer.testing import CliRunner
 
-from conftest import SHARED
+from agreed import SHARED
 from lakes import coordinates_image, write_lake, write_zarr
 from odd_files import broken_images, foreign_parquet
 from spora_db.catalog.sql_files import sql_folder

@@ -1,6 +1,6 @@
 """Trains nothing, in the frameworks that people train with, and writes down which rows every rank got.
 
-`python trainers.py LAKE OUT FRAMEWORK` runs all `jobs` of a framework one after another: it imports the framework once,
+`python trainers.py LAKE OUT FRAMEWORK [slow]` runs the `jobs` of a framework one by one: it imports the framework once,
 and forks a process per rank, which talk by gloo on loopback.
 """
 
@@ -115,6 +115,8 @@ KINDS: dict[str, dict[str, Callable[[Any, int], Any]]] = {
 }
 FORGET = {"loop": ("plain", "plain_panels"), "lightning": ("plain",)}
 """Kinds that have no state in a framework: Lightning says so itself."""
+WITH_WORKERS = ("padded", "panel", "plain", "plain_panels", "stateful")
+"""Kinds that are run with worker processes too."""
 SAME_RANKS = {"lightning": ("stateful",), "accelerate": ("plain",), "transformers": ("padded", "panel")}
 """Kinds that a framework resumes by counting steps, so on equally many ranks only."""
 
@@ -248,13 +250,14 @@ RUNNERS = {"loop": loop, "lightning": lightning, "accelerate": accelerate, "tran
 
 def cases(job: Job) -> Iterator[Case]:
     framework, resumes = job.framework, job.resumes
+    other = resumes is not None and resumes.world_size != job.world_size
     for kind in KINDS[framework]:
-        for workers in (0, 2):
+        stateless = kind in FORGET.get(framework, ()) or (other and kind in SAME_RANKS.get(framework, ()))
+        for workers in (0, 2) if kind in WITH_WORKERS else (0,):
             if not resumes:
                 yield Case(kind, workers, None)
-            other = resumes and resumes.world_size != job.world_size and kind in SAME_RANKS.get(framework, ())
-            if kind not in FORGET.get(framework, ()) and not other and (workers == 0 or kind in ("padded", "panel")):
-                yield from (Case(kind, workers, stop) for stop in STOPS)
+            if not stateless:
+                yield from (Case(kind, workers, stop) for stop in (STOPS if workers == 0 else STOPS[1:2]))
 
 
 def work(job: Job, rank: int, lake: str, out: Path) -> None:
@@ -299,19 +302,20 @@ def forked(job: Job, rank: int, lake: str, out: Path, address: str) -> int:
         os._exit(status)
 
 
-def jobs(framework: str) -> list[Job]:
-    whole = [Job(framework, world_size) for world_size in (1, 2, 3)]
-    resumed = ((1, 1), (2, 2), (2, 1), (2, 3), (3, 2))
-    if framework == "transformers":  # takes its time, and counts steps: on as many ranks only
-        whole, resumed = whole[1:2], ((2, 2),)
+def jobs(framework: str, *, slow: bool) -> list[Job]:
+    """Return the runs of a framework: on one and two ranks, or those that take long, on three."""
+    ranks, resumed = ((2, 3), ((2, 3),)) if slow else ((1, 2), ((2, 2), (2, 1)))
+    if framework == "transformers":  # counts steps: on as many ranks only
+        ranks, resumed = ((2,), ((2, 2),)) if slow else ((), ())
+    whole = [Job(framework, world_size) for world_size in ranks]
     return whole + [Job(framework, after, Job(framework, before)) for before, after in resumed]
 
 
-def main(lake: str, out: Path, framework: str) -> None:
+def main(lake: str, out: Path, framework: str, *, slow: bool) -> None:
     warnings.simplefilter("ignore")
     if framework != "loop":
         importlib.import_module(framework)
-    for job in jobs(framework):
+    for job in jobs(framework, slow=slow):
         address = port()
         ranks = {forked(job, rank, lake, out, address) for rank in range(job.world_size)}
         while ranks:
@@ -323,4 +327,4 @@ def main(lake: str, out: Path, framework: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], slow=sys.argv[4:] == ["slow"])

@@ -41,16 +41,12 @@ class TissueJob:
 
 
 def write_tissue(job: TissueJob) -> float | None:
-    """Write the image and the masks of one tissue; return which share of it is tissue where its mask was made here."""
-    levels = _write_image(job)
-    share = None
+    """Write the masks and the image of one tissue; return which share of it is tissue where its mask was made here.
+
+    Masks that were given come first: a broken one is told before a slide is converted, not after.
+    """
     if job.mask is not None:
         _write_mask(job, "tissue", read_mask(job.mask, job.field, missing_chunks=job.missing_chunks) > 0)
-    else:
-        mask, factor = made_mask(levels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
-        _, height, width = levels[0].shape
-        write_enlarged(_mask_file(job, "tissue"), mask, factor=factor, height=height, width=width)
-        share = float(mask.mean())
     for kind, source in job.cell_masks.items():
         labels = read_mask(source, job.field, missing_chunks=job.missing_chunks)
         if labels.dtype.kind != "b" and (int(labels.min()) < 0 or int(labels.max()) > np.iinfo(np.int32).max):
@@ -59,7 +55,13 @@ def write_tissue(job: TissueJob) -> float | None:
                 "numbers of 32 bits, 0 for background."
             )
         _write_mask(job, kind, labels.astype(np.int32))
-    return share
+    levels = _write_image(job)
+    if job.mask is not None:
+        return None
+    mask, factor = made_mask(levels, method=job.tissue_mask, mpp=job.mpp, is_rgb=job.is_rgb)
+    _, height, width = levels[0].shape
+    write_enlarged(_mask_file(job, "tissue"), mask, factor=factor, height=height, width=width)
+    return float(mask.mean())
 
 
 def _write_image(job: TissueJob) -> list[PixelSource]:
