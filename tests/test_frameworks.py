@@ -79,6 +79,12 @@ def test_transformers_makes_its_own_loader(lake, tmp_path):
     assert first != second
 
 
+def test_transformers_resumes_on_as_many_processes_only(lake, tmp_path):
+    found = run("transformers_ranks", lake, tmp_path)[0]
+    assert found["resumed"] == found["whole"]
+    assert "written by 2 processes; here are 1" in found["error"]
+
+
 def test_ray_train_resumes_although_it_fetches_ahead(lake, tmp_path):
     ranks = run("ray_train", lake, tmp_path)
     orders = check_epochs([rank["whole"] for rank in ranks])

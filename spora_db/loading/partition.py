@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -112,10 +114,23 @@ def checked_ranks(rank: int | None, world_size: int | None, *, at: str) -> tuple
 
 def iterating() -> Iterator[Any]:
     """Yield the objects in whose methods the call stands, innermost first; none where no framework is loaded."""
+    return (frame.f_locals["self"] for frame in _frames() if frame.f_locals.get("self") is not None)
+
+
+def checkpoint_ranks() -> int | None:
+    """Return how many processes wrote the checkpoint that transformers resumes; None where it resumes none."""
+    for frame in _frames():
+        folder = frame.f_locals.get("resume_from_checkpoint")
+        if frame.f_globals.get("__name__") == "transformers.trainer" and isinstance(folder, str | os.PathLike):
+            return len(list(Path(folder).glob("rng_state*.pth"))) or None  # each of them writes one
+    return None
+
+
+def _frames() -> Iterator[FrameType]:
+    """Yield the calls that led here, innermost first; none where no framework is loaded."""
     frame = None if sys.modules.keys().isdisjoint(FRAMEWORKS) else sys._getframe(1)
     while frame is not None:
-        if (own := frame.f_locals.get("self")) is not None:
-            yield own
+        yield frame
         frame = frame.f_back
 
 

@@ -7,7 +7,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
-from spora_db.loading.partition import Partition
+from spora_db.loading.partition import Partition, checkpoint_ranks
 from spora_db.loading.position import VERSION, Cut, Position, check_state
 from spora_db.loading.progress import EpochProgress, Run, Start
 
@@ -187,6 +187,12 @@ class ResumableSampler(DistributedSampler[Item]):
                 f"Lightning counts batches of {position.history[-1][0].world_size} ranks, where the state stands, and "
                 f"would end the epoch too early or too late on {here.world_size}. Pass it dataset.loader(...), which "
                 "tells it how many are left."
+            )
+        before = checkpoint_ranks()
+        if before is not None and before != here.world_size and not here.outside:
+            raise ArgumentError(
+                f"transformers counts steps, and its checkpoint was written by {before} processes; here are "
+                f"{here.world_size}, so it would go on at other rows. Resume on {before} processes."
             )
         if here.skipped and (position.history or position.taken):
             raise ArgumentError(
