@@ -8,11 +8,11 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+from imports import importing
 from lakes import coordinates_image
 from spora_db import Catalog, SporaQuery, errors
 from spora_db.cli import app
 from spora_db.images import open_image, read_region, write_ometiff
-from spora_db.importing import import_dataset
 from spora_db.jobs import tile_lake
 from spora_db.masks import load_tissue_mask
 from spora_db.tiling import TilingParameters
@@ -24,15 +24,7 @@ SIZE = 64
 
 @pytest.fixture
 def bring(tmp_path):
-    def run(source, **options):
-        for name in ("metadata", "cells", "panel"):
-            if isinstance(options.get(name), str):
-                (tmp_path / f"{name}.csv").write_text(options[name])
-                options[name] = tmp_path / f"{name}.csv"
-        given = {"into": tmp_path / "lake", "dataset": "cohort", "modality": "imc", "mpp": 1.0, "tissue_mask": "full"}
-        return import_dataset(source, **{**given, **options})
-
-    return run
+    return importing(tmp_path, dataset="cohort", tissue_mask="full")
 
 
 @pytest.fixture

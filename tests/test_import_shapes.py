@@ -15,11 +15,11 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+from imports import importing
 from lakes import coordinates_image
 from spora_db import errors
 from spora_db.cli import app
 from spora_db.images import open_image, read_region, write_ometiff, write_omezarr
-from spora_db.importing import import_dataset
 from spora_db.importing.accessions import TABLE, target_of
 from spora_db.importing.spellings import folded, split_name
 from spora_db.masks import load_label_mask
@@ -37,17 +37,7 @@ def pixels(number=0, channels=4):
 
 @pytest.fixture
 def bring(tmp_path):
-    """Import a folder into a lake; tables are given as text, and keyword arguments override."""
-
-    def run(source, **options):
-        for name in ("panel", "metadata", "cells"):
-            if isinstance(options.get(name), str):
-                (tmp_path / f"{name}.csv").write_text(options[name])
-                options[name] = tmp_path / f"{name}.csv"
-        given = {"into": tmp_path / "lake", "dataset": "mine", "modality": "imc", "mpp": 1.0, "tissue_mask": "full"}
-        return import_dataset(source, **{**given, **options})
-
-    return run
+    return importing(tmp_path, tissue_mask="full")
 
 
 def image_of(report, tissue):

@@ -11,11 +11,11 @@ import tifffile
 import zarr
 from typer.testing import CliRunner
 
+from imports import importing
 from lakes import coordinates_image
 from spora_db import Catalog, SporaQuery, errors
 from spora_db.cli import app
 from spora_db.images import open_image, read_region, write_ometiff, write_omezarr
-from spora_db.importing import import_dataset
 from spora_db.importing.mask_files import SUFFIXES
 from spora_db.importing.tissue_masks import smooth, threshold, tissue_mask
 from spora_db.masks import load_label_mask, load_tissue_mask
@@ -74,17 +74,8 @@ def raw(tmp_path):
 
 @pytest.fixture
 def bring(tmp_path, raw):
-    """Import the raw folder into a lake; keyword arguments override."""
-
-    def run(**options):
-        for name in ("panel", "metadata", "cells"):
-            if isinstance(options.get(name), str):
-                (tmp_path / f"{name}.csv").write_text(options[name])
-                options[name] = tmp_path / f"{name}.csv"
-        given = {"into": tmp_path / "lake", "dataset": "mine", "modality": "imc", "mpp": 1.0, **options}
-        return import_dataset(given.pop("source", raw), **given)
-
-    return run
+    run = importing(tmp_path)
+    return lambda *, source=raw, **options: run(source, **options)
 
 
 def image_of(report, tissue, modality="imc", mpp="1_0mpp"):

@@ -11,6 +11,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imports import write_tiled
 from spora_db import errors
 from spora_db.images import open_image, open_levels, read_region, resampling, write_zarr, zarr_writing
 from spora_db.images.regions import read_through
@@ -194,18 +195,6 @@ CHILD = """
     resource.setrlimit(resource.RLIMIT_DATA, (used + 300_000_000, used + 300_000_000))
     write_pyramid(Path(sys.argv[3]) / "slide.ome.zarr", slide, mpp=0.6)
 """
-
-
-def write_tiled(path, *, side, tile):
-    tifffile.imwrite(
-        path,
-        (tile for _ in range((side // 512) ** 2)),
-        shape=(side, side, 3),
-        dtype=np.uint8,
-        tile=(512, 512),
-        photometric="rgb",
-        compression="zstd",
-    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to limit the memory of a process")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from imports import write_tiled
 from spora_db import errors
 from spora_db.images import open_image, open_levels, read_region
 from spora_db.images.conversions import OTHERS
@@ -367,15 +368,7 @@ def test_a_slide_is_imported_in_less_memory_than_its_pixels_take(tmp_path):
     tile = np.moveaxis(np.asarray([[[120]], [[60]], [[140]]], np.uint8).repeat(512, 1).repeat(512, 2), 0, -1).copy()
     tile[::7] += 30
     for name, side in (("small", 2048), ("slide", 12_288)):
-        tifffile.imwrite(
-            tmp_path / f"{name}.svs",
-            (tile for _ in range((side // 512) ** 2)),
-            shape=(side, side, 3),
-            dtype=np.uint8,
-            tile=(512, 512),
-            photometric="rgb",
-            compression="zstd",
-        )
+        write_tiled(tmp_path / f"{name}.svs", side=side, tile=tile)
     command = [sys.executable, "-c", textwrap.dedent(CHILD), tmp_path, tmp_path / "lake"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
