@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
-from spora_db.errors import FileFormatError
-from spora_db.files.failures import telling
 from spora_db.images import open_image
 from spora_db.images.imc import is_acquisition
-from spora_db.images.tiff_series import MASK, REDUCED, TiffPicture, choose, is_beside, pictures
+from spora_db.images.tiff_series import MASK, REDUCED, TiffPicture, is_beside
 from spora_db.images.zarr_roots import attributes_of, image_group, ome_of
-from spora_db.importing.page_names import XML_LIMIT, pixels_of
+from spora_db.importing.page_names import XML_LIMIT, chosen_picture, pixels_of
 from spora_db.importing.vendor_tiff import vendor_mpp
 
 if TYPE_CHECKING:
@@ -76,22 +74,10 @@ def file_facts(path: Path) -> FileFacts:
     if is_acquisition(path):
         mpp = getattr(open_image(path), "mpp", None)
         return FileFacts(mpp=mpp, said_by="the MCD" if mpp else "", taken=path.name)
-    import tifffile
-
-    what = f"The metadata of {path}"
-
-    def unreadable(error: Exception) -> FileFormatError:
-        return FileFormatError(f"{what} cannot be read: {error}. Write it again.")
-
-    with (
-        telling(what, library="tifffile", broken=unreadable),
-        tifffile.TiffFile(path, _multifile=False) as tiff,
-    ):
-        try:
-            found = pictures(tiff)
-            image = choose(path, found)
-        except (RuntimeError, ValueError):  # an OME-XML that its pages contradict says nothing that is known
+    with chosen_picture(path, what=f"The metadata of {path}") as opened:
+        if opened is None:
             return FileFacts()
+        tiff, found, image = opened
         others = tuple(str(picture) for picture in found if picture is not image and _is_another(picture, image))
         mpp, said_by = _ome_mpp(tiff, image) or vendor_mpp(tiff, image) or _tiff_mpp(tiff, image) or (None, "")
         beside = tuple(str(picture) for picture in found if is_beside(picture.series[0]) and picture is not image)

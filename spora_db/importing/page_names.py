@@ -1,5 +1,7 @@
 """What an image file itself calls its channels: OME metadata, TIFF page names, ImageJ labels, OME-Zarr labels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -34,11 +36,23 @@ def page_names(path: Path, count: int) -> tuple[str | None, ...]:
     return given if len(given) == count and any(given) else (None,) * count
 
 
-def _tiff_names(path: Path, count: int) -> list[str | None]:
-    """Return the first names that are as many as the channels of the image of the file."""
-    import tifffile
+@contextmanager
+def chosen_picture(path: Path, *, what: str) -> Iterator[tuple["TiffFile", list[TiffPicture], TiffPicture] | None]:
+    """Open a TIFF, and give its pictures and the one that is taken for the image; None where it contradicts itself.
 
-    what = f"The names of the channels of {path}"
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What is read of it, to stand at the beginning of an error.
+
+    Raises
+    ------
+    FileFormatError
+        The metadata cannot be read.
+    """
+    import tifffile
 
     def unreadable(error: Exception) -> FileFormatError:
         return FileFormatError(f"{what} cannot be read: {error}. Write it again.")
@@ -48,9 +62,19 @@ def _tiff_names(path: Path, count: int) -> list[str | None]:
         tifffile.TiffFile(path, _multifile=False) as tiff,
     ):
         try:
-            image = choose(path, pictures(tiff))
-        except (RuntimeError, ValueError):  # an OME-XML that its pages contradict names nothing that is known
+            found = pictures(tiff)
+            opened = tiff, found, choose(path, found)
+        except (RuntimeError, ValueError):  # an OME-XML that its pages contradict says nothing that is known
+            opened = None
+        yield opened
+
+
+def _tiff_names(path: Path, count: int) -> list[str | None]:
+    """Return the first names that are as many as the channels of the image of the file."""
+    with chosen_picture(path, what=f"The names of the channels of {path}") as opened:
+        if opened is None:
             return []
+        tiff, _, image = opened
         imagej: Any = (tiff.imagej_metadata or {}).get("Labels", [])
         labels: list[str | None] = [str(label) for label in imagej]
         for names in (_ome_names(tiff, image), _page_names(image), vendor_names(image), labels):
