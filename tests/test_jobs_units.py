@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from spora_db.errors import ArgumentError, FileFormatError, WriteError
 from spora_db.files import writing
+from spora_db.files.processors import usable_cpus
 from spora_db.jobs.progress import Lines
 from spora_db.jobs.publishing import _one_at_a_time
-from spora_db.jobs.resources import memory_budget, usable_cpus
+from spora_db.jobs.resources import memory_budget
 from spora_db.jobs.units import Outcome, Shard, failed
 from spora_db.jobs.work_folder import WorkFolder, file_state, fingerprint, read_result, write_result
 

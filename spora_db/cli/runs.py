@@ -13,7 +13,7 @@ FAILURES_RECORDED = 3
 
 def jobs_or_all(jobs: int | None) -> int:
     """Return how many tissues are at work at a time: as asked for, or one per processor."""
-    from spora_db.jobs.resources import usable_cpus
+    from spora_db.files.processors import usable_cpus
 
     return usable_cpus() if jobs is None else jobs
 

@@ -17,6 +17,7 @@ from spora_db.demo.portable import Rng, uniform
 from spora_db.demo.staining import find_sites, stain_codex, stain_he, stain_imc
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.files.parquet import write_parquet
+from spora_db.files.processors import usable_cpus
 from spora_db.images import write_ometiff, write_omezarr
 from spora_db.layout import image_folder, mask_folder
 
@@ -174,7 +175,7 @@ def _write_dataset(root: Path, cohort: DemoCohort, plans: Sequence[TissuePlan]) 
     for folder in (root / "metadata", *folders):
         folder.mkdir(parents=True)
     encoder = _label_encoder(cohort)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, usable_cpus())) as pool:
         cells = list(pool.map(lambda plan: _write_tissue(root, cohort, plan, encoder), plans))
     write_parquet(pa.concat_tables(cells), root / "metadata" / "cells.parquet")
     write_parquet(_tissue_table(cohort, plans), root / "metadata" / "tissues.parquet")

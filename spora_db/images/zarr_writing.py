@@ -4,7 +4,6 @@ zarr-python writes a shard of 1024 x 1024 pixels in 16 ms on two threads, this i
 are written at a time: one of three is read back, a quarter of the pixels or less.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -15,6 +14,7 @@ import google_crc32c
 import numpy as np
 
 from spora_db.arrays import AnyArray, UInt64
+from spora_db.files.processors import usable_cpus
 from spora_db.images.resampling import Coarser, Held, PixelSource
 from spora_db.images.zarr_shards import CHECKSUM_BYTES, EMPTY
 
@@ -76,7 +76,7 @@ def write_shards(
     if len(places) == 1:
         write_piece(places[0])
         return
-    with ThreadPoolExecutor(max_workers=min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(MOST_THREADS, usable_cpus())) as pool:
         list(pool.map(write_piece, places))
 
 

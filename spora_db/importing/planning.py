@@ -1,12 +1,12 @@
 """What an import is going to write, and everything it decided: all that can be known before a pixel is written."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spora_db.errors import ArgumentError, TableError
+from spora_db.files.processors import usable_cpus
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.accessions import target_of, with_accessions
 from spora_db.importing.adding import check_addition, is_added
@@ -145,7 +145,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
 
 def threads() -> int:
     """Return by how many threads images and masks are read."""
-    return min(MOST_THREADS, os.cpu_count() or 1)
+    return min(MOST_THREADS, usable_cpus())
 
 
 def _check_field(

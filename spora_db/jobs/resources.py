@@ -1,4 +1,4 @@
-"""What a run may use of this machine: processors and memory, also inside containers and Slurm jobs."""
+"""What memory a run may use of this machine, also inside containers and Slurm jobs."""
 
 import os
 from pathlib import Path
@@ -6,19 +6,6 @@ from pathlib import Path
 SHARE = 0.8  # of the free memory; the rest is for the parent and for estimates that are too low
 CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
-
-
-def usable_cpus() -> int:
-    """Return the number of processors that this process may run on.
-
-    Examples
-    --------
-    >>> usable_cpus() >= 1
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def memory_budget() -> int:

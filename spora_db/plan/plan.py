@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.errors import counted
+from spora_db.files.processors import usable_cpus
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.label_parts import PlanLabels
@@ -213,7 +213,7 @@ class Plan:
         parts += [_column_bytes(self.columns.column(name)) for name in self.columns.column_names]
         parts += [[_buffer(array)] for array in (() if self.labels is None else self.labels.values)]
         parts += [[_buffer(array)] for array in (() if self.cells is None else self.cells.arrays)]
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # of millions of rows, it takes as long as a join
+        with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:  # of millions of rows, it takes as long as a join
             digests = list(pool.map(_digest, [*identity, *parts]))
         rows_hash = _digest(digests[: len(identity)])
         return replace(self, rows_hash=rows_hash.hex(), hash=_digest([rows_hash, *digests[len(identity) :]]).hex())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from spora_db.errors import FileFormatError, ReaderError, SporaError, TableError
+from spora_db.files.processors import usable_cpus
 from spora_db.images import image_header, open_image
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.layout import Dataset, is_rgb, list_images
@@ -60,7 +61,7 @@ def read_headers(dataset: Dataset, root: Path, *, deep: bool) -> tuple[list[Imag
             )
             for name, suffix in every
         ]
-    with ThreadPoolExecutor(max_workers=usable_threads()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
         read = list(pool.map(_header, chosen))
     for image, found_here in read:
         file = image.path.relative_to(root).as_posix()
@@ -94,10 +95,3 @@ def finding_of(fault: Fault, *, dataset: str, file: str) -> Finding:
     rule, reason = fault
     finding = broken(rule, str(reason), dataset=dataset, file=file)
     return replace(finding, remedy=OTHER_READER) if isinstance(reason, ReaderError) else finding
-
-
-def usable_threads() -> int:
-    """Return how many files are read at a time."""
-    from spora_db.jobs.resources import usable_cpus
-
-    return usable_cpus()

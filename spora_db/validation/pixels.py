@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
+from spora_db.files.processors import usable_cpus
 from spora_db.images import open_image
 from spora_db.images.base import MissingChunks
 from spora_db.images.pixels import missing_chunks_in
@@ -25,7 +26,7 @@ from spora_db.validation.tables import read_encoder
 if TYPE_CHECKING:
     pass
 
-from spora_db.validation.headers import Fault, Image, finding_of, usable_threads
+from spora_db.validation.headers import Fault, Image, finding_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def check_pixels(
     by_tissue: dict[tuple[float, str], Image] = {(image.mpp, image.tissue_id): image for image in images}
     masks = list(_masks(dataset, by_tissue, cells))
     total = len(images) + len(masks)
-    with ThreadPoolExecutor(max_workers=usable_threads()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
         jobs = [(image.path, pool.submit(_read_image, image, missing_chunks)) for image in images]
         jobs += [(mask.path, pool.submit(_read_mask, mask)) for mask in masks]
         for done, (path, job) in enumerate(jobs, start=1):
