@@ -1,5 +1,6 @@
-"""The folder in which the examples of docstrings run: beside a small lake, as ``spora-db demo lake`` makes one."""
+"""What tests and the examples of docstrings share: what they leave as it was, and the lake that examples ask."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,24 @@ def beside_the_lake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         folder = request.getfixturevalue("tmp_path")
         (folder / "lake").symlink_to(request.getfixturevalue("lake_of_examples"))
         monkeypatch.chdir(folder)
+
+
+@pytest.fixture(autouse=True)
+def own_registry() -> Iterator[None]:
+    """Forget after every test the standardizers that it registered: another test may use a name for something else."""
+    from spora_db.standardization.methods import _registered
+
+    before = dict(_registered)
+    yield
+    _registered.clear()
+    _registered.update(before)
+
+
+@pytest.fixture(autouse=True)
+def own_cache_limit() -> Iterator[None]:
+    """Give the cache of decoded chunks its limit back after every test: a loader without workers sets it."""
+    from spora_db.images import cache_info, set_cache_bytes
+
+    before = cache_info().bytes_limit
+    yield
+    set_cache_bytes(before)

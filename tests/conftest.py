@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,27 +61,6 @@ def tiff_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     from released_lakes import write_tiff_lake
 
     return write_tiff_lake(tmp_path_factory.mktemp("tiff") / "lake")
-
-
-@pytest.fixture(autouse=True)
-def own_registry() -> Iterator[None]:
-    """Forget after every test the standardizers that it registered: another test may use a name for something else."""
-    from spora_db.standardization.methods import _registered
-
-    before = dict(_registered)
-    yield
-    _registered.clear()
-    _registered.update(before)
-
-
-@pytest.fixture(autouse=True)
-def own_cache_limit() -> Iterator[None]:
-    """Give the cache of decoded chunks its limit back after every test: a loader without workers sets it."""
-    from spora_db.images import cache_info, set_cache_bytes
-
-    before = cache_info().bytes_limit
-    yield
-    set_cache_bytes(before)
 
 
 REFERENCE_SPECS = (
