@@ -1,7 +1,10 @@
 """Decoded chunks kept per process, the least recently used forgotten first, within a limit in bytes."""
 
+import hashlib
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -10,7 +13,7 @@ from spora_db.errors import ArgumentError
 from spora_db.files.recent import Recent
 
 DEFAULT_BYTES = 256 * 2**20
-OWNERS = itertools.count()  # numbers that tell the chunks and files of one reader from those of all others
+OWNERS = itertools.count()  # numbers that tell the open files of one reader from those of all others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,41 @@ class CacheInfo:
 
 
 CHUNKS = Recent[Hashable, AnyArray](DEFAULT_BYTES, size=attrgetter("nbytes"))
+
+
+_ANEW: ContextVar[bool] = ContextVar("_ANEW", default=False)
+
+
+def identity(*facts: object) -> bytes:
+    """Return what tells the chunks of an image from those of all others, in every process alike.
+
+    Parameters
+    ----------
+    facts
+        Values whose texts say all that decoded pixels follow from, as path, stamps and encoding do; but for what
+        the key of each chunk says.
+
+    Examples
+    --------
+    >>> identity("a.ome.tiff", (7, 1, 2)) == identity("a.ome.tiff", (8, 1, 2))
+    False
+    """
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).digest()
+
+
+def find_chunk(*keys: Hashable) -> AnyArray | None:
+    """Return the chunk under the first of the keys that is kept, None where it has to be decoded."""
+    return CHUNKS.get(*(() if _ANEW.get() else keys))
+
+
+@contextmanager
+def decoding_anew() -> Iterator[None]:
+    """Let this thread decode every chunk anew in this block, as where decoding is measured."""
+    token = _ANEW.set(True)
+    try:
+        yield
+    finally:
+        _ANEW.reset(token)
 
 
 def keep_chunk(key: Hashable, chunk: AnyArray) -> None:

@@ -4,7 +4,7 @@ import os
 
 from spora_db.errors import FileFormatError
 from spora_db.files.recent import Recent
-from spora_db.files.stamps import Stamp, stamp_of
+from spora_db.files.stamps import Stamp, stamp_if_there, stamp_of
 
 MAX_OPEN_FILES = 128
 
@@ -12,6 +12,20 @@ MAX_OPEN_FILES = 128
 def broken(path: object, found: str, *, expected: str, remedy: str = "Copy or download it again.") -> FileFormatError:
     """Build the error for a file whose bytes are not what they should be."""
     return FileFormatError(f"The image file {path} is broken: {found}. Expected {expected}. {remedy}")
+
+
+def check_unchanged(path: str, known: Stamp) -> None:
+    """Refuse what was decoded of a file that is no longer what it was before: it may be of two states.
+
+    Raises
+    ------
+    FileFormatError
+        The file was written again, or is gone.
+    """
+    if stamp_if_there(path) != known:
+        raise FileFormatError(
+            f"The image file {path} was written again while it was read. Open the image again, once it is whole."
+        )
 
 
 def describe(head: bytes) -> str:

@@ -11,8 +11,8 @@ from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages
-from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
-from spora_db.images.files import OpenFile, broken, close_files, open_file
+from spora_db.images.cache import OWNERS, find_chunk, identity, keep_chunk
+from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
 from spora_db.images.page_groups import PageGroup, group_pages
 from spora_db.images.pixels import deliver, delivered, white
 from spora_db.images.regions import ChunkPart, check_pages, cuts
@@ -47,6 +47,7 @@ class OmeTiffReader:
         self._owner = next(OWNERS)
         self._name = str(path)
         self._layout: TiffLayout = read_layout(path, channel_axis=channel_axis, level=level)
+        self._identity = identity(path.resolve(), self._layout.stamp, channel_axis, level)
         form = self._layout.format
         self.shape = self._layout.shape
         self.dtype: np.dtype[Any] = delivered(form.stored)
@@ -95,8 +96,8 @@ class OmeTiffReader:
 
     def _segment(self, file: OpenFile, page: int, index: int, table: PageTable) -> AnyArray:
         """Return one tile or strip as (samples, rows, cols), from the cache or the file."""
-        key = (self._owner, "segment", page, index)
-        planes = CHUNKS.get(key)
+        key = (self._identity, page, index)
+        planes = find_chunk(key)
         if planes is not None:
             return planes
         form = table.format
@@ -129,6 +130,7 @@ class OmeTiffReader:
             planes = deliver(decoded[0].transpose(2, 0, 1))
             planes = planes if form.convert is None else form.convert(planes)
         self._check_size(planes, index, page, table)
+        check_unchanged(self._name, self._layout.stamp)
         keep_chunk(key, planes)
         return planes
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
+from spora_db.files.stamps import stamps
 from spora_db.images.base import MEANT, Block, ChannelAxis, ImageHeader, MissingChunks, Pages
-from spora_db.images.cache import CHUNKS, OWNERS, keep_chunk
-from spora_db.images.files import close_files
+from spora_db.images.cache import OWNERS, find_chunk, identity, keep_chunk
+from spora_db.images.files import check_unchanged, close_files
 from spora_db.images.page_groups import PageGroup, Runs, group_pages
 from spora_db.images.pixels import delivered, white
 from spora_db.images.regions import check_pages, cuts
@@ -50,6 +51,8 @@ class OmeZarrReader:
         self._owner = next(OWNERS)
         self.layout: ZarrLayout = read_layout(path, channel_axis=channel_axis, level=level)
         self.shape = self.layout.image_shape
+        at, files = self.layout.folder.resolve(), stamps(self.layout.files)
+        self._identity = identity(at, self.layout.axes, self.layout.encoding, files)
         self._store = _store(self.layout, self._owner)
         self.dtype: np.dtype[Any] = self._store.dtype
         self._sizes = self._store.sizes
@@ -85,10 +88,11 @@ class OmeZarrReader:
             return self._filled, group.from_whole
         if source.size == 0:
             return self._filled, group.from_whole
-        chunk = (self._owner, place, source.stamp)
-        planes = CHUNKS.get((chunk, group.key), (chunk, WHOLE))
+        chunk = (self._identity, place, source.stamp)
+        planes = find_chunk((chunk, group.key), (chunk, WHOLE))
         if planes is None:
             planes = self._store.decode(source, group.planes)
+            check_unchanged(source.path, source.stamp)
             whole = planes.shape[0] != len(group.planes) or planes.shape[0] == self._sizes[0]
             keep_chunk((chunk, WHOLE if whole else group.key), planes)
         return planes, group.from_wanted if planes.shape[0] == len(group.planes) else group.from_whole

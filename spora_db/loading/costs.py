@@ -1,15 +1,14 @@
 """What reading rows in some order decodes: a cache of chunks followed tile by tile, without reading a pixel."""
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
 from spora_db.images import cache_info
-from spora_db.images.base import MissingChunks
-from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.cache import decoding_anew
 from spora_db.plan import ABSENT
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.materialize import Materializer
@@ -73,8 +72,7 @@ class CostModel:
         """Return what is known of an image's kind, probing the first of a kind with one chunk."""
         name = self._names[image]
         if name not in self._kinds:
-            missing = missing_chunks_in(name[1], self.materializer.missing_chunks)
-            self._kinds[name] = _probe(self.materializer.image(image), missing)
+            self._kinds[name] = _probe(self.materializer.image(image))
         return self._kinds[name]
 
     def follow(self, streams: Iterable[Iterable[int]], *, cache_bytes: int) -> Cost:
@@ -118,15 +116,13 @@ class CostModel:
                     yield image, kind, (down, across)
 
 
-def _probe(source: ImagePlan, missing_chunks: MissingChunks) -> ImageKind:
-    """Decode one pixel with a reader of its own, whose chunks no cache holds yet."""
+def _probe(source: ImagePlan) -> ImageKind:
+    """Decode one pixel anew."""
     reader = source.reader
-    fresh = type(reader)(reader.path, missing_chunks=missing_chunks)  # type: ignore[call-arg]
     before = cache_info().bytes_decoded
-    for _ in fresh.blocks(source.pages, 0, 0, 1, 1):
-        pass
+    with decoding_anew():
+        deque(reader.blocks(source.pages, 0, 0, 1, 1), maxlen=0)
     decoded = cache_info().bytes_decoded - before
-    fresh.close()
     itemsize = reader.dtype.itemsize
     if decoded == 0:  # not compressed: only what is asked for is read
         decoded = len(source.pages) * math.prod(reader.chunks) * itemsize
