@@ -13,11 +13,15 @@ from spora_db.files.failures import telling
 from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages
 from spora_db.images.cache import OWNERS, find_chunk, identity, keep_chunk
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
-from spora_db.images.page_groups import PageGroup, group_pages
+from spora_db.images.jpeg_rows import Reuse, check_end, decode_first_rows
+from spora_db.images.page_groups import group_pages
 from spora_db.images.pixels import deliver, delivered, white
 from spora_db.images.regions import ChunkPart, check_pages, cuts
 from spora_db.images.tiff_layout import TiffLayout, read_layout
-from spora_db.images.tiff_pages import PageTable
+from spora_db.images.tiff_pages import PageFormat, PageTable
+
+REUSE = Reuse()
+"""Whether this process asks for JPEG segments again that it keeps."""
 
 
 class OmeTiffReader:
@@ -68,16 +72,24 @@ class OmeTiffReader:
             table = self._layout.pages[page]
             form = table.format
             if table.raw_offset >= 0:
-                yield from self._raw(file, group, table, sample, (row, col, height, width))
+                start = table.raw_offset + sample * form.page_bytes // form.samples
+                place = slice(row, row + height), slice(col, col + width)
+                planes = _lines(file, form, start, self.shape[2], *place)
+                for source, slots in group.from_whole:
+                    yield Block(pixels=planes[source], slots=slots, row=0, col=0)
                 continue
             first = sample * form.grid[0] * form.grid[1]
             if form.segment not in parts:
                 tall, wide = form.segment
                 parts[form.segment] = list(product(cuts(row, height, tall), cuts(col, width, wide)))
             for (down, top, rows), (across, left, cols) in parts[form.segment]:
-                planes = self._segment(file, page, first + down * form.grid[1] + across, table)
+                index = first + down * form.grid[1] + across
+                if form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
+                    planes = _lines(file, form, int(table.offsets[index]), form.segment[1], rows, cols)
+                else:
+                    planes = self._segment(file, page, index, table, rows.stop)[:, rows, cols]
                 for source, slots in group.from_whole:
-                    yield Block(pixels=planes[source, rows, cols], slots=slots, row=top, col=left)
+                    yield Block(pixels=planes[source], slots=slots, row=top, col=left)
 
     def _open(self) -> OpenFile:
         """Return the file, refusing one that is no longer what the tables were read from."""
@@ -94,12 +106,8 @@ class OmeTiffReader:
             )
         return file
 
-    def _segment(self, file: OpenFile, page: int, index: int, table: PageTable) -> AnyArray:
-        """Return one tile or strip as (samples, rows, cols), from the cache or the file."""
-        key = (self._identity, page, index)
-        planes = find_chunk(key)
-        if planes is not None:
-            return planes
+    def _segment(self, file: OpenFile, page: int, index: int, table: PageTable, rows: int) -> AnyArray:
+        """Return a tile or strip, its first `rows` at least, as (samples, rows, cols), from the cache or the file."""
         form = table.format
         offset, size = int(table.offsets[index]), int(table.sizes[index])
         if size == 0:
@@ -111,6 +119,12 @@ class OmeTiffReader:
             samples = 1 if form.planar else form.samples
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
             return np.broadcast_to(absent, (samples, *form.segment))
+        key = (self._identity, page, index)
+        kept = find_chunk(key, (*key, "rows"))
+        if form.jpeg is not None:
+            REUSE.note(kept=kept is not None)
+        if kept is not None and kept.shape[1] >= rows:
+            return kept
         data = file.read(offset, size)
 
         def undecodable(error: Exception) -> FileFormatError:
@@ -121,17 +135,18 @@ class OmeTiffReader:
             )
 
         with telling(f"The image {self.path}", library="tifffile", broken=undecodable):
-            shared = {"jpegtables": table.jpeg_tables, "jpegheader": form.jpeg_header} if form.is_jpeg else {}
-            decoded = form.decode(data, index, **shared)[0]
+            part = None if kept is not None or REUSE.pays else _first_rows(data, rows, table)
+            decoded = _whole(data, index, table) if part is None else part
             if decoded.dtype == np.uint8 and form.stored == np.bool_:
                 decoded = decoded.view(np.bool_)  # fax codecs
             if decoded.dtype != form.stored.newbyteorder("="):
                 raise ValueError(f"it decodes to {decoded.dtype}, not {form.stored}")
-            planes = deliver(decoded[0].transpose(2, 0, 1))
+            planes = deliver(decoded.transpose(2, 0, 1))
             planes = planes if form.convert is None else form.convert(planes)
-        self._check_size(planes, index, page, table)
+        if part is None:
+            self._check_size(planes, index, page, table)
         check_unchanged(self._name, self._layout.stamp)
-        keep_chunk(key, planes)
+        keep_chunk(key if part is None else (*key, "rows"), planes)
         return planes
 
     def _check_size(self, planes: AnyArray, index: int, page: int, table: PageTable) -> None:
@@ -146,27 +161,46 @@ class OmeTiffReader:
                 expected=f"{needed[0]} x {needed[1]}",
             )
 
-    def _raw(
-        self, file: OpenFile, group: PageGroup, table: PageTable, sample: int, region: tuple[int, int, int, int]
-    ) -> Iterator[Block]:
-        """Read rows of an uncompressed page: only the bytes between the region's first and last col where that pays."""
-        row, col, height, width = region
-        form = table.format
-        samples = 1 if form.planar else form.samples
-        pixel = samples * form.stored.itemsize
-        line = self.shape[2] * pixel
-        start = table.raw_offset + (sample * self.shape[1] + row) * line
-        if 4 * width >= self.shape[2] or height * line <= 2**16:
-            data = np.frombuffer(file.read(start, height * line), form.stored)
-            lines = data.reshape(height, self.shape[2], samples)[:, col : col + width]
-        else:
-            parts = [file.read(start + index * line + col * pixel, width * pixel) for index in range(height)]
-            lines = np.frombuffer(b"".join(parts), form.stored).reshape(height, width, samples)
-        planes = deliver(lines.transpose(2, 0, 1))
-        planes = planes if form.convert is None else form.convert(planes)
-        for source, slots in group.from_whole:
-            yield Block(pixels=planes[source], slots=slots, row=0, col=0)
-
     def close(self) -> None:
         """Forget the open file; it is opened again when needed."""
         close_files(self._owner)
+
+
+def _whole(data: bytes, index: int, table: PageTable) -> AnyArray:
+    """Return a segment decoded as (rows, cols, samples)."""
+    form = table.format
+    shared: dict[str, Any] = {}
+    if form.jpeg is not None:
+        shared = {"jpegtables": table.jpeg_tables, "jpegheader": form.jpeg_header}
+        if form.jpeg_header is None:
+            check_end(data)
+    decoded: AnyArray = form.decode(data, index, **shared)[0][0]
+    return decoded
+
+
+def _first_rows(data: bytes, rows: int, table: PageTable) -> AnyArray | None:
+    """Return the first rows of a segment as (rows, cols, samples), None where its codec does not allow for it."""
+    form = table.format
+    if form.jpeg is None or form.jpeg_header is not None:
+        return None
+    size = (*form.segment, 1 if form.planar else form.samples)
+    return decode_first_rows(data, rows, size, tables=table.jpeg_tables, colours=form.jpeg)
+
+
+def _lines(file: OpenFile, form: PageFormat, start: int, width: int, rows: slice, cols: slice) -> AnyArray:
+    """Return pixels as (samples, rows, cols) that lie uncompressed in lines of `width` from byte `start` on.
+
+    Only the bytes between the first and the last col are read where that pays.
+    """
+    samples = 1 if form.planar else form.samples
+    pixel = samples * form.stored.itemsize
+    line, tall, wide = width * pixel, rows.stop - rows.start, cols.stop - cols.start
+    start += rows.start * line
+    if 4 * wide >= width or tall * line <= 2**16:
+        data = np.frombuffer(file.read(start, tall * line), form.stored)
+        lines = data.reshape(tall, width, samples)[:, cols]
+    else:
+        parts = [file.read(start + index * line + cols.start * pixel, wide * pixel) for index in range(tall)]
+        lines = np.frombuffer(b"".join(parts), form.stored).reshape(tall, wide, samples)
+    planes = deliver(lines.transpose(2, 0, 1))
+    return planes if form.convert is None else form.convert(planes)

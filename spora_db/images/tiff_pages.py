@@ -9,6 +9,7 @@ import numpy as np
 
 from spora_db.arrays import Int64
 from spora_db.images.files import broken
+from spora_db.images.jpeg_rows import JpegColours
 from spora_db.images.tiff_colour import JPEG, Convert, colour_conversion, colour_of
 from spora_db.images.tiff_tags import Fingerprint, check_all_read, fingerprint, numbers
 
@@ -43,10 +44,14 @@ class PageFormat:
         Segments down and across one plane.
     decode
         tifffile's decoder of one segment: ``decode(data, index, jpegtables=...)``; it holds no lock and no file.
-    is_jpeg
-        Whether ``decode`` takes JPEG tables.
+    jpeg
+        For JPEG, whose ``decode`` takes tables: the colours that its decoder is told.
     nodata
         The value of segments that are not stored.
+    tiled
+        Whether segments are tiles, which are whole at the image's edges too, or strips.
+    raw
+        Whether the bytes of a segment are its pixels as they are.
     plain
         Whether segments that follow each other in the file are the page's rows as they are.
     colour
@@ -63,9 +68,11 @@ class PageFormat:
     segment: tuple[int, int]
     grid: tuple[int, int]
     decode: DecodeSegment
-    is_jpeg: bool
+    jpeg: JpegColours | None
     jpeg_header: bytes | None
     nodata: float
+    tiled: bool
+    raw: bool
     plain: bool
     colour: str
     convert: Convert | None
@@ -74,6 +81,12 @@ class PageFormat:
     def page_bytes(self) -> int:
         """Bytes of the page's pixels, uncompressed."""
         return self.samples * self.size[0] * self.size[1] * self.stored.itemsize
+
+    def segment_bytes(self, down: int) -> int:
+        """Bytes of the pixels of a segment in a row of the grid, uncompressed; strips end with the image."""
+        tall, wide = self.segment
+        rows = tall if self.tiled else min(tall, self.size[0] - down * tall)
+        return rows * wide * (1 if self.planar else self.samples) * self.stored.itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +127,15 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     stored = dtype.newbyteorder(tiff.byteorder)
     if unclear := _unclear(page):
         raise broken(path, unclear, expected="tags that all programs read alike", remedy="Write the image again.")
-    plain = (
+    raw = (
         page.compression == 1
         and page.sampleformat != 5
         and bits == 8 * stored.itemsize
         and page.fillorder != 2
         and page.predictor == 1
         and not page.is_subsampled
-        and (not page.is_tiled or (wide == width and height % tall == 0))
     )
+    plain = raw and (not page.is_tiled or (wide == width and height % tall == 0))
     if tall * wide * contiguous * stored.itemsize > SEGMENT_LIMIT and not (plain and page.is_contiguous):
         raise broken(path, f"its segments are {tall} x {wide} x {contiguous} pixels", expected="less than 2 GiB each")
     convert = colour_conversion(path, page)
@@ -136,13 +149,22 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
         segment=(tall, wide),
         grid=(-(-height // tall), -(-width // wide)),
         decode=page.decode,
-        is_jpeg=page.compression in JPEG,
+        jpeg=_jpeg_colours(page) if page.compression in JPEG else None,
         jpeg_header=page.jpegheader,
         nodata=page.nodata,
+        tiled=page.is_tiled,
+        raw=raw,
         plain=plain,
         colour=colour_of(page),
         convert=convert,
     )
+
+
+def _jpeg_colours(page: "TiffPage") -> JpegColours:
+    """Return the colours that tifffile tells the decoder of a page's JPEG streams."""
+    from tifffile.tifffile import jpeg_decode_colorspace
+
+    return jpeg_decode_colorspace(page.photometric, page.planarconfig, page.extrasamples, page.is_jfif)
 
 
 def _unclear(page: "TiffPage") -> str | None:

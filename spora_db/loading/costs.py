@@ -117,11 +117,11 @@ class CostModel:
 
 
 def _probe(source: ImagePlan) -> ImageKind:
-    """Decode one pixel anew."""
+    """Decode one chunk anew."""
     reader = source.reader
     before = cache_info().bytes_decoded
     with decoding_anew():
-        deque(reader.blocks(source.pages, 0, 0, 1, 1), maxlen=0)
+        deque(reader.blocks(source.pages, 0, 0, *reader.chunks), maxlen=0)
     decoded = cache_info().bytes_decoded - before
     itemsize = reader.dtype.itemsize
     if decoded == 0:  # not compressed: only what is asked for is read

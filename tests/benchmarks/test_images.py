@@ -184,3 +184,63 @@ def test_pages_of_tiff(benchmark, lake):
     record(work, 1 / fast, "tiles/s")
     record(f"{work}, against plain tifffile", slow / fast)
     record(f"{work}, of decoding the touched segments", floor / fast)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    """Return a slide in JPEG tiles of 256 x 256, with chroma of half the resolution, as scanners write them."""
+    rng = np.random.default_rng(0)
+    stain = np.kron(rng.integers(90, 230, (HEIGHT // 8 + 1, WIDTH // 8 + 1, 3)), np.ones((8, 8, 1)))[:HEIGHT, :WIDTH]
+    image = np.clip(stain + rng.normal(0, 6, stain.shape), 0, 255).astype(np.uint8)
+    path = tmp_path_factory.mktemp("slide") / "a.tif"
+    how = {"photometric": "ycbcr", "compression": "jpeg", "compressionargs": {"level": 80}, "subsampling": (2, 2)}
+    tifffile.imwrite(path, image, tile=(256, 256), **how)
+    return path
+
+
+def test_tiles_of_a_jpeg_slide(benchmark, slide):
+    """Random tiles, and all of them in order, against the bare decode of the touched segments, whole."""
+    with tifffile.TiffFile(slide) as tiff:
+        page, data = tiff.pages[0], slide.read_bytes()
+        streams = [data[at : at + size] for at, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    across = -(-WIDTH // 256)
+
+    def bare(_, row, col):
+        for down in range(row // 256, (row + TILE - 1) // 256 + 1):
+            for right in range(col // 256, (col + TILE - 1) // 256 + 1):
+                imagecodecs.jpeg8_decode(streams[down * across + right], tables=page.jpegtables, outcolorspace=2)
+
+    def ours(_, row, col):
+        return read_region(open_image(slide), row=row, col=col, height=TILE, width=TILE)
+
+    benchmark(ours, *TILES[0])
+    for _ in range(4):
+        for tile in TILES:
+            ours(*tile)  # until it is known that nothing is asked for again
+    floor, fast = seconds(bare, ours)
+    work = "random tile of a slide in JPEG"
+    record(work, 1 / fast, "tiles/s")
+    record(f"{work}, of decoding the touched segments", floor / fast)
+    set_cache_bytes(DEFAULT_BYTES)
+    ordered = [(0, row, col) for row in range(0, HEIGHT - TILE, TILE) for col in range(0, WIDTH - TILE, TILE)]
+
+    def epoch():
+        clear_cache()
+        start = time.perf_counter()
+        for tile in ordered:
+            ours(*tile)
+        return time.perf_counter() - start
+
+    def decoded():
+        start = time.perf_counter()
+        for stream in streams:
+            imagecodecs.jpeg8_decode(stream, tables=page.jpegtables, outcolorspace=2)
+        return time.perf_counter() - start
+
+    epoch()
+    taken, least = min(epoch() for _ in range(3)), min(decoded() for _ in range(3))
+    print(
+        f"\nslide in JPEG: random {TILE} tile {1 / fast:.0f} tiles/s, bare decode of the touched segments / spora-db = "
+        f"{floor / fast:.2f}; all tiles in order: decode of every segment once / spora-db = {least / taken:.2f}"
+    )
+    record("tiles in order of a slide in JPEG, of decoding every segment once", least / taken)
