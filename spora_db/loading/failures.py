@@ -23,7 +23,7 @@ DESCRIPTORS = (
     "open. Keep what is needed of a batch, not the batch (batch['image'].clone()), close files, or raise the limit: "
     "ulimit -n"
 )
-_EXHAUSTED = re.compile(r"\[Errno 24\]|Too many open files(?! in system)|items of ancdata")
+EXHAUSTED = re.compile(r"\[Errno 24\]|Too many open files(?! in system)|items of ancdata")
 """What is raised by a process without a free descriptor: Python, torch, and a socket that drops what it was sent."""
 
 _BROKEN_OFF = (EOFError, ConnectionError)
@@ -53,9 +53,9 @@ def _told(loader: DataLoader[Any], error: Exception) -> str | None:
     text = str(error)
     caught = text.startswith("Caught ")  # raised in a worker, whose traceback is the text
     text = text.rstrip().rpartition("\n")[2] if caught else text
-    if caught and _EXHAUSTED.search(text):
+    if caught and EXHAUSTED.search(text):
         return f"A worker process of the loader has as many open files as it may have: {DESCRIPTORS}."
-    if _EXHAUSTED.search(text):
+    if EXHAUSTED.search(text):
         return f"This process has as many open files as it may have: {DESCRIPTORS}."
     if isinstance(error, _BROKEN_OFF) and not caught:
         return (

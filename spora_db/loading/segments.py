@@ -26,6 +26,7 @@ from torch._utils import ExceptionWrapper
 from torch.utils.data import get_worker_info
 
 from spora_db.files.failures import FILE_FAILURES, READER_FAILURES
+from spora_db.loading.failures import EXHAUSTED
 from spora_db.loading.sharing import Handle, memory_file, received
 
 START = mmap.PAGESIZE
@@ -117,7 +118,8 @@ class Parcel:
         try:
             packer.dump(self.batch)
         except UNSENDABLE as error:
-            error.add_note("What collate returns is pickled in a worker: return tensors and plain values.")
+            if not EXHAUSTED.search(str(error)):  # which says by itself what to do
+                error.add_note("What collate returns is pickled in a worker: return tensors and plain values.")
             info = get_worker_info()
             where = "while sending a batch" if info is None else f"in DataLoader worker process {info.id}"
             told = ExceptionWrapper(where=where)  # type: ignore[no-untyped-call]
