@@ -30,6 +30,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((ranks[name] for name in ranks if item.path.stem.startswith(name)), len(ranks)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def prompt_workers() -> None:
+    """Let loaders of torch wait for half a second, not for 5, before they end workers that do not end by themselves.
+
+    After an error, garbage collection closes the queue that would tell them to, before the loader does.
+    """
+    from torch.utils.data import _utils
+
+    _utils.MP_STATUS_CHECK_INTERVAL = 0.5
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of agreed data and golden figures beside the project."""

@@ -54,6 +54,7 @@ def test_torchrun_shares_rows_with_and_without_a_process_group(lake, tmp_path):
     assert len(set(map(tuple, orders))) == 3
 
 
+@pytest.mark.slow  # test_trainers.py has its loops on two ranks
 def test_lightning_takes_loaders_from_anywhere(lake, tmp_path):
     ranks = run("lightning_ddp", lake, tmp_path)
     for name in ("argument", "hook", "module", "validated"):
@@ -79,12 +80,14 @@ def test_transformers_makes_its_own_loader(lake, tmp_path):
     assert first != second
 
 
+@pytest.mark.slow
 def test_transformers_resumes_on_as_many_processes_only(lake, tmp_path):
     found = run("transformers_ranks", lake, tmp_path)[0]
     assert found["resumed"] == found["whole"]
     assert "written by 2 processes; here are 1" in found["error"]
 
 
+@pytest.mark.slow
 def test_ray_train_resumes_although_it_fetches_ahead(lake, tmp_path):
     ranks = run("ray_train", lake, tmp_path)
     orders = check_epochs([rank["whole"] for rank in ranks])

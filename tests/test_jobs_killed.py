@@ -192,6 +192,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     assert "Worker processes cannot start" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='Ray is not installed: pip install "spora-db[ray]"')
 def test_ray_with_two_workers_makes_the_same_bytes(tmp_path):
     """One Ray for three runs, because it takes seconds to start: a tiling, statistics, a tiling with a broken mask."""

@@ -33,7 +33,11 @@ def test_these_are_all_notebooks() -> None:
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == list(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+SLOW = ("03_train",)
+"""Notebooks that train; `test_trainers.py` and the README's blocks do so for fewer steps."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])
 def test_notebook_runs_and_its_committed_outputs_are_current(name: str, folder: Path) -> None:
     if name == "03_train" and importlib.util.find_spec("lightning") is None:
         pytest.skip("lightning is not installed, which this notebook trains with")

@@ -303,8 +303,10 @@ def forked(job: Job, rank: int, lake: str, out: Path, address: str) -> int:
 
 
 def jobs(framework: str, *, slow: bool) -> list[Job]:
-    """Return the runs of a framework: on one and two ranks, or those that take long, on three."""
+    """Return the runs of a framework: on one and two ranks, or those that take long."""
     ranks, resumed = ((2, 3), ((2, 3),)) if slow else ((1, 2), ((2, 2), (2, 1)))
+    if framework == "accelerate":  # test_frameworks.py has a quick run of it
+        ranks, resumed = ((1, 2, 3), ((2, 2), (2, 1), (2, 3))) if slow else ((), ())
     if framework == "transformers":  # counts steps: on as many ranks only
         ranks, resumed = ((2,), ((2, 2),)) if slow else ((), ())
     whole = [Job(framework, world_size) for world_size in ranks]
