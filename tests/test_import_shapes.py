@@ -358,6 +358,36 @@ def test_one_id_column_may_be_that_of_one_table_only(bring, tmp_path):
     assert cells_of(same)["tissue_id"] == ["a", "b"]
 
 
+TOGETHER = {
+    "row and column": (["A-1", "A-2"], "row,column,x\nA,2,2\nA,1,1\nB,1,9\n"),
+    "the column names what is a number": (["slide 1 core 01", "slide 1 core 02"], "Core,Slide ID,x\n2,1,2\n1,1,1\n"),
+    "three": (["T1_B-1", "T1_B-2"], "column,tma,row,x\n1,T1,B,1\n1,T2,B,9\n2,T1,B,2\n"),
+}
+
+
+@pytest.mark.parametrize(("tissues", "sheet"), TOGETHER.values(), ids=TOGETHER)
+def test_several_columns_may_name_a_tissue_together(bring, tmp_path, tissues, sheet):
+    raw = channel_folders(tmp_path / "raw", tissues)
+    report = bring(raw, metadata=sheet)
+    assert [row["x"] for row in tissues_of(report)] == [1, 2]
+    assert "by the parts of the names" in said(report, about="metadata")
+
+
+def test_several_columns_that_fit_no_tissue_change_nothing(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["A-1", "A-2"])
+    with pytest.raises(errors.TableError, match="no column that names the 2 images"):
+        bring(raw, metadata="row,column\nA,1\nB,2\n")
+    with pytest.raises(errors.TableError, match="no column that names the 2 images"):  # 1 and 12 are not 11 and 2
+        bring(channel_folders(tmp_path / "numbers", ["11_2", "11_3"]), metadata="slide,core\n1,12\n1,13\n")
+
+
+def test_measurements_are_no_ids_of_images_that_are_called_by_numbers(bring, tmp_path):
+    raw = channel_folders(tmp_path / "raw", ["1"])
+    report = bring(raw, cells="CellID,DNA,CD3\n1,2,0.5\n2,1,1\n3,7,1\n")
+    assert cells_of(report)["cell_id"] == [1, 2, 3]
+    assert "All rows of cells.csv are of the only image" in said(report, about="cells")
+
+
 def test_accents_of_file_names_may_be_characters_of_their_own(bring, tmp_path):
     raw = channel_folders(tmp_path / "raw", [unicodedata.normalize("NFD", "Zürich")])
     report = bring(raw, metadata="image,x\nZürich,1\n")
@@ -504,6 +534,9 @@ PANELS = {
     "HuBMAP": "channel_id\tprotein\tUniProtKB\tclone\n1\tDNA\t\tx\n2\tCD3\tP07766\ty\n",
     "a list": "DNA\nCD3\n",
     "R": '"","Metal.Tag","Clean.Target"\n"1","Ir191","DNA"\n"2","Er170","CD3"\n',
+    "metals without a header": "191Ir,DNA\n170Er,CD3\n",
+    "numbers without a header": "1 DNA\n2 CD3\n",
+    "numbers and metals without a header": "1\tIr191\tDNA\n2\tEr170\tCD3\n",
     "names with tags": "name\nDNA_191Ir\nCD3_170Er\n",
 }
 

@@ -61,7 +61,9 @@ class Exhausting:
     """A tensor that torch cannot send."""
 
     def __reduce__(self):
-        raise RuntimeError("unable to open shared memory object </torch_1> in read-write mode: Too many open files (24)")
+        raise RuntimeError(
+            "unable to open shared memory object </torch_1> in read-write mode: Too many open files (24)"
+        )
 
 
 def exhausting(samples):

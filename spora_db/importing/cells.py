@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from spora_db.errors import TableError, counted
 from spora_db.importing.cell_numbers import are_numbers, check_once, numbered, placed
-from spora_db.importing.column_types import as_text
+from spora_db.importing.column_types import as_text, look_like_numbers
 from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.mask_names import bare_name
 from spora_db.importing.sheets import Sheet, free_name, is_anndata, read_sheet
-from spora_db.importing.tissue_ids import ID_COLUMNS, Join, TissueName, has_column, join_sheet, join_values, no_column
+from spora_db.importing.table_joins import ID_COLUMNS, has_column, join_sheet, no_column, word_of
+from spora_db.importing.tissue_ids import Join, TissueName, join_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +27,11 @@ CELL_IDS: Final = (
     "cellnumber",
     "cellindex",
     "cell",
+    "id",
 )
 """What the column of cell numbers is called, in order of preference, without case, blanks, hyphens."""
+_OF_CELLS: Final = re.compile("^cells?number(?=objectnumber)")
+"""What CellProfiler puts before the number of a cell in its database."""
 TABLES: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".xlsx", ".parquet", ".h5ad")
 
 
@@ -63,14 +67,13 @@ def cell_table(
         There is no column of cell ids; or it has a value that is no whole number from 1, or none; or a cell is there
         twice; or no image is named.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     if path.is_dir() and not is_anndata(path):
         return _of_folder(path, names, mpp=mpp, has_masks=has_masks)
     sheet = read_sheet(path, about="cells")
     column = _id_column(sheet)
-    numbers = [name for name in sheet.names if name in (also or {}) and name.casefold() not in ID_COLUMNS]
+    numbers = [name for name in sheet.names if word_of(name) not in ID_COLUMNS and look_like_numbers(sheet.table[name])]
     if (
         id_column is not None
         and not has_column(sheet, id_column)
@@ -80,15 +83,31 @@ def cell_table(
     join = join_sheet(sheet, names, id_column=id_column, besides=[column, *numbers]) or _by_column(sheet, also or {})
     if join is None and len(names) > 1:
         raise no_column(sheet, names)
-    tissues = _tissues(sheet, join, names[0].tissue_id)
+    tissues = _all_of(sheet, names[0]) if join is None else join.of_rows(sheet.table)
     known = pc.is_valid(tissues)
-    chosen, tissues = sheet.table.filter(known), tissues.filter(known)
-    decisions = [*sheet.decisions, *_told(sheet, join, names, len(chosen))]
-    cells, more = numbered(chosen, tissues, column, sheet.path, has_masks=has_masks)
-    decisions += more
-    cells, more = placed(cells, mpp, sheet.path)
+    table = sheet.table.filter(known)
+    told = _told(sheet, join, names, len(table))
+    cells, more = _numbered(table, tissues.filter(known), column, sheet, mpp=mpp, has_masks=has_masks)
+    return cells, [*told, *more]
+
+
+def _numbered(
+    table: "pa.Table", tissues: "pa.ChunkedArray", column: str, sheet: Sheet, *, mpp: float | None, has_masks: bool
+) -> tuple["pa.Table", list[Decision]]:
+    """Return the cells of a sheet with their tissues, numbers and places, and what was decided."""
+    import pyarrow as pa
+
+    cells, numbers = numbered(table, tissues, column, sheet.path, has_masks=has_masks)
+    cells, places = placed(cells, mpp, sheet.path)
     check_once(cells, sheet.path)
-    return pa.table(cells), [*decisions, *more]
+    return pa.table(cells), [*sheet.decisions, *numbers, *places]
+
+
+def _all_of(sheet: Sheet, name: TissueName) -> "pa.ChunkedArray":
+    """Return the one tissue of all rows."""
+    import pyarrow as pa
+
+    return pa.chunked_array([[name.tissue_id] * len(sheet.table)], pa.string())
 
 
 def _by_column(sheet: Sheet, also: Mapping[str, Mapping[str, str]]) -> Join | None:
@@ -100,7 +119,9 @@ def _by_column(sheet: Sheet, also: Mapping[str, Mapping[str, str]]) -> Join | No
         values = [value for value in as_text(sheet.table[name]).unique().to_pylist() if value is not None]
         if values and all(value in tissues for value in values):
             return Join(
-                column=name, tissues={value: tissues[value] for value in values}, levels=dict.fromkeys(values, "column")
+                columns=(name,),
+                tissues={value: tissues[value] for value in values},
+                levels=dict.fromkeys(values, "column"),
             )
     return None
 
@@ -136,7 +157,7 @@ def side_by_side(tables: Sequence["pa.Table"], paths: Sequence[Path]) -> "pa.Tab
 def _of_folder(
     folder: Path, names: Sequence[TissueName], *, mpp: float | None, has_masks: bool
 ) -> tuple["pa.Table", list[Decision]]:
-    """Read a table per tissue, known by the names of the files."""
+    """Read a table per tissue, known by the names of the files: all rows are of that tissue."""
     import pyarrow as pa
 
     files = [file for file in sorted(folder.iterdir()) if file.name.lower().endswith(TABLES)]
@@ -149,9 +170,11 @@ def _of_folder(
     join = join_values(list(bare), names, what=f"The folder {folder}")
     parts, decisions = [], []
     for stem, tissue in sorted(join.tissues.items(), key=lambda item: item[1]):
-        part, more = cell_table(bare[stem], [TissueName(tissue_id=tissue)], mpp=mpp, has_masks=has_masks)
+        sheet = read_sheet(bare[stem], about="cells")
+        tissues = _all_of(sheet, TissueName(tissue_id=tissue))
+        part, more = _numbered(sheet.table, tissues, _id_column(sheet), sheet, mpp=mpp, has_masks=has_masks)
         parts.append(part)
-        decisions += [row for row in more if row.warning or "the only image" not in row.says]
+        decisions += more
     if not parts:
         raise TableError(
             f"{folder} has no table of an image: it has {listed([file.name for file in files])}, the images are "
@@ -168,8 +191,10 @@ def _of_folder(
 
 def _id_column(sheet: Sheet) -> str:
     """Return the column of cell ids: the first that holds whole numbers, of those that may be."""
-    words = {name: re.sub(r"[^a-z]", "", name.casefold()) for name in sheet.names}
-    likely = sorted((name != "cell_id", CELL_IDS.index(word), name) for name, word in words.items() if word in CELL_IDS)
+    words = {name: _OF_CELLS.sub("", word_of(name)) for name in sheet.names}
+    known = [name for name, word in words.items() if word in CELL_IDS]
+    known = [name for name in known if words[name] != "id" or are_numbers(sheet.table[name])]  # others name images
+    likely = sorted((name != "cell_id", CELL_IDS.index(words[name]), name) for name in known)
     found = [name for *_, name in likely]
     if not found:
         raise TableError(
@@ -177,18 +202,6 @@ def _id_column(sheet: Sheet) -> str:
             "'Object', mcmicro: 'CellID', QuPath: 'Object ID'), the number of the cell in the cell mask."
         )
     return next((name for name in found if are_numbers(sheet.table[name])), found[0])
-
-
-def _tissues(sheet: Sheet, join: Join | None, only: str) -> "pa.ChunkedArray":
-    """Return the tissue of each row, null for others."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if join is None or join.column is None:
-        return pa.chunked_array([[only] * len(sheet.table)], pa.string())
-    known = pa.array(list(join.tissues), pa.string())
-    at = pc.index_in(as_text(sheet.table[join.column]), known)
-    return pc.take(pa.array(list(join.tissues.values()), pa.string()), at)
 
 
 def _told(sheet: Sheet, join: Join | None, names: Sequence[TissueName], taken: int) -> list[Decision]:

@@ -82,6 +82,23 @@ def as_text(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]], pa.string())
 
 
+def look_like_numbers(column: "pa.ChunkedArray") -> bool:
+    """Tell whether the first values of a column are numbers, as measurements are.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> [look_like_numbers(pa.chunked_array([values])) for values in (["1", "2.5", None], ["a", "1"], [1.5])]
+    [True, False, True]
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(column.type):
+        return bool(pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+    return bool(pc.all(pc.match_substring_regex(column.drop_null().slice(0, SAMPLE), _NUMBER)).as_py())
+
+
 def _typed(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     """Return a column of texts in the narrowest type that all its values have."""
     import pyarrow as pa

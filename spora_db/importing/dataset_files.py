@@ -54,7 +54,7 @@ def check_result(folder: Path) -> list[Decision]:
     if errors:
         raise WriteError(f"The dataset would not be valid, nothing was written: {' '.join(errors[:3])}")
     return [
-        Decision(about="checks", says=f"{item.reason} {item.remedy}", warning=True)
+        Decision(about="checks", says=f"{item.file}: {item.reason} {item.remedy}", warning=True)
         for item in findings
-        if item.severity == "warning"
+        if item.severity == "warning" and item.rule != "label_encoder_absent"  # nuclei are numbered, as cells are
     ]

@@ -25,7 +25,7 @@ from spora_db.importing.fields import (
     usable_id,
     without_suffix,
 )
-from spora_db.importing.mask_names import NO_MASKS, split_mask_name
+from spora_db.importing.mask_names import NO_MASKS, split_mask_name, without_ending
 from spora_db.importing.name_patterns import fields_of_pattern
 
 _BESIDE: Final = re.compile(r"(?:^|[_\W])(?:thumb(?:nail)?s?|preview|macro)(?:[_\W]|$)", re.IGNORECASE)
@@ -125,7 +125,7 @@ def _leaves(folder: Path, besides: Collection[Path], left: list[Path], *, may_mi
     """Return the folders that hold images, from a folder down; what is passed over is added to `left`."""
     inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     images = [path for path in inside if stem(path) is not None]
-    none = {path for path in images if _is_beside(path, images)}
+    none = _beside(images)
     left.extend(sorted(none))
     images = [path for path in images if path not in none]
     folders: list[tuple[Path, list[_Leaf]]] = []
@@ -149,16 +149,24 @@ def _leaves(folder: Path, besides: Collection[Path], left: list[Path], *, may_mi
     return [*here, *(leaf for _, found in folders for leaf in found)]
 
 
-def _is_beside(path: Path, images: Sequence[Path]) -> bool:
-    """Tell whether a file is a thumbnail, a probability, or a mask of another image of the same folder."""
-    name = stem(path) or ""
-    others = {stem(other) for other in images if other != path}
-    if _BESIDE.search(name) or (is_imc_text(path) and any(other.suffix.lower() == MCD for other in images)):
+def _beside(images: Sequence[Path]) -> set[Path]:
+    """Return those files of a folder that are thumbnails, probabilities, or masks of the others or of the folder."""
+    stems = {path: stem(path) or "" for path in images}
+    others = {name for name in stems.values() if name}
+    others |= {without_ending(name) for name in others}
+    has_mcd = any(path.suffix.lower() == MCD for path in images)
+    return {path for path, name in stems.items() if (has_mcd and is_imc_text(path)) or _is_beside(path, name, others)}
+
+
+def _is_beside(path: Path, name: str, others: Collection[str]) -> bool:
+    """Tell whether a file is none of the images, by its name among those of the others."""
+    if _BESIDE.search(name):
         return True
     if NO_MASKS.search(path.name):
-        return any(other and name.casefold().startswith(other.casefold()) for other in others)
-    image, _ = split_mask_name(path.name)
-    return image != name and image in others
+        return any(name.casefold().startswith(other.casefold()) for other in others if other != name)
+    image, part = split_mask_name(path.name)
+    of_folder = image == path.parent.name and part in ("", "cell")  # a channel may be called nuclei
+    return image != name and (image in others or of_folder)
 
 
 def _of_leaf(

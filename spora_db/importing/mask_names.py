@@ -10,29 +10,35 @@ MaskPart: TypeAlias = Literal["", "cell", "nuclear", "cytoplasm", "membrane"]
 PARTS: Final[Mapping[str, MaskPart]] = {
     "mask": "", "masks": "", "labels": "", "label": "", "labelled": "", "labeled": "", "labelimage": "", "seg": "",
     "segmentation": "", "segmented": "", "cpmasks": "", "instances": "", "objects": "", "tissuemask": "",
+    "binarysegmaps": "",
     "wholecell": "cell", "cell": "cell", "cells": "cell", "cellmask": "cell", "cellmasks": "cell", "cellseg": "cell",
     "cellsegmentation": "cell", "cellsegmentationmask": "cell", "feature0": "cell", "wholecelllabels": "cell",
-    "wholecellmask": "cell",
+    "wholecellmask": "cell", "celllabels": "cell",
     "nuclear": "nuclear", "nuclei": "nuclear", "nucleus": "nuclear", "nuc": "nuclear", "nucleimask": "nuclear",
     "nuclearmask": "nuclear", "nucleimasks": "nuclear", "nucleusmask": "nuclear", "feature1": "nuclear",
-    "nuclearsegmentationmask": "nuclear",
+    "nuclearsegmentationmask": "nuclear", "nucleilabels": "nuclear",
     "cyto": "cytoplasm", "cytoplasm": "cytoplasm", "cytoplasmmask": "cytoplasm",
     "membrane": "membrane", "cellmembrane": "membrane", "membranemask": "membrane",
 }  # fmt: skip
-"""What the ends of names say, without case, blanks, hyphens: of steinbock, ark, mcmicro, Cellpose, HuBMAP, QuPath."""
+"""What the ends of names say, without case, blanks, hyphens: of steinbock, ark, mcmicro, Cellpose, HuBMAP, QuPath,
+inForm."""
 NO_MASKS: Final = re.compile(
     r"(?:^|[_\W])(?:prob(?:abilit(?:y|ies))?s?|probmaps?|pmaps?|confidence|flows?|cp_output|outlines?|overlay|preview|"
     r"boundar(?:y|ies)|ring|thumb(?:nail)?|qc)s?(?:[_\W]|$)|(?:cell|nuclei|cyto)ring|_seg\.npy$",
     re.IGNORECASE,
 )
 """Files beside masks that are none: probabilities, outlines, previews, and Cellpose's pickled ``_seg.npy``."""
-_IMAGE: Final = re.compile(r"[_-](?:expr|image|img|full(?:_?stack)?|stack|registered|multiplex|ome)$", re.IGNORECASE)
+_IMAGE: Final = re.compile(
+    r"[_-](?:expr|image|img|full(?:_?stack)?|stack|registered|multiplex|ome|component_data)$", re.IGNORECASE
+)
 """Ends of names of images."""
 _TOOLS: Final = "unmicst2?|s3segmenter|mesmer|cellpose|ilastik|stardist|cypository|deepcell"
 _TOOL: Final = re.compile(rf"^(?:{_TOOLS})-|(?:--|__|_)(?:{_TOOLS})(?=$|_)", re.IGNORECASE)
 _SUFFIX: Final = re.compile(
     r"(?:\.ome)?\.(?:tiff?|zarr|png|np[yz]|csv(?:\.gz)?|tsv(?:\.gz)?|txt|xlsx|parquet|h5ad)$", re.IGNORECASE
 )
+_OF_IMAGE: Final = re.compile(r"(?:\.ome)?\.tiff?-.*$", re.IGNORECASE)
+"""What SPRM puts behind the file of an image, and that file's suffix: ``.ome.tiff-cell_channel_mean``."""
 
 
 def split_mask_name(name: str) -> tuple[str, MaskPart]:
@@ -45,7 +51,7 @@ def split_mask_name(name: str) -> tuple[str, MaskPart]:
     >>> split_mask_name("nuclei.ome.tif"), split_mask_name("exemplar-001--unmicst_cell.csv")
     (('', 'nuclear'), ('exemplar-001', 'cell'))
     """
-    stem = _TOOL.sub("", _SUFFIX.sub("", name))
+    stem = _OF_IMAGE.sub("", _TOOL.sub("", _SUFFIX.sub("", name)))
     part: MaskPart = ""
     while (found := _ending(stem)) is not None:
         stem, here = found

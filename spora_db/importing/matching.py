@@ -155,7 +155,7 @@ def _by_name(
             f"{image.origin} has no page for {listed(absent)}. Its pages are {listed(called)}. Add the channel, set "
             f"keep to 0, or use missing 'unmeasured' if this tissue was not stained for it.{more}"
         )
-    return _matching(image, kept, {row: (page, (found[page] or (0, "name"))[1]) for row, page in place.items()})
+    return _matching(names, kept, {row: (page, (found[page] or (0, "name"))[1]) for row, page in place.items()})
 
 
 def _near(names: Sequence[str], free: Sequence[str]) -> str:
@@ -210,29 +210,31 @@ def _by_number(panel: Sequence[Channel], image: Field, names: Sequence[str | Non
             f"a number for each page, from {first}. Correct the numbers, or use match 'order'."
         )
     kept = [(row, channel) for row, channel in enumerate(panel) if channel.keep]
-    return _matching(image, kept, {row: (number - first, "number") for row, number in enumerate(known)})
+    return _matching(names, kept, {row: (number - first, "number") for row, number in enumerate(known)})
 
 
 def _by_order(panel: Sequence[Channel], image: Field, names: Sequence[str | None]) -> Matching:
     kept = [(row, channel) for row, channel in enumerate(panel) if channel.keep]
     if len(image.pages) == len(panel):
-        return _matching(image, kept, {row: (row, "order") for row in range(len(panel))})
+        return _matching(names, kept, {row: (row, "order") for row in range(len(panel))})
     if len(image.pages) == len(kept):
-        return _matching(image, kept, {row: (page, "order") for page, (row, _) in enumerate(kept)})
+        return _matching(names, kept, {row: (page, "order") for page, (row, _) in enumerate(kept)})
     raise TableError(
         f"{image.origin} has {len(image.pages)} pages, the panel has {len(panel)} rows of which {len(kept)} are kept. "
         f"Expected as many pages as one of these, in the same order.{IF_CHANNELS if len(image.pages) == 1 else ''}"
     )
 
 
-def _matching(image: Field, kept: Sequence[tuple[int, Channel]], place: "dict[int, tuple[int, How]]") -> Matching:
-    """Build the matching of an image from the page of each row."""
+def _matching(
+    names: Sequence[str | None], kept: Sequence[tuple[int, Channel]], place: "dict[int, tuple[int, How]]"
+) -> Matching:
+    """Build the matching of an image from the names of its pages and the page of each row."""
     rows = [
-        PageMatch(channel=channel.name, page=place[row][0], called=image.pages[place[row][0]].name, how=place[row][1])
+        PageMatch(channel=channel.name, page=place[row][0], called=names[place[row][0]], how=place[row][1])
         if row in place
         else PageMatch(channel=channel.name, how="unmeasured")
         for row, channel in kept
     ]
     taken = {row.page for row in rows}
-    left = tuple((at, page.name) for at, page in enumerate(image.pages) if at not in taken)
+    left = tuple((at, name) for at, name in enumerate(names) if at not in taken)
     return Matching(rows=tuple(rows), left_out=left)

@@ -8,7 +8,8 @@ from spora_db.errors import TableError, counted
 from spora_db.importing.column_types import as_text, typed
 from spora_db.importing.decisions import Decision
 from spora_db.importing.sheets import Sheet, free_name
-from spora_db.importing.tissue_ids import Join, TissueName, has_column, join_sheet, join_values, no_column
+from spora_db.importing.table_joins import has_column, join_sheet, no_column
+from spora_db.importing.tissue_ids import Join, TissueName, join_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +59,7 @@ def tissue_table(
     fixed = {"dataset": dataset, "modality": modality}
     columns: dict[str, pa.ChunkedArray] = {}
     decisions: list[Decision] = []
+    given = dict(found or {})
     patients = [name.patient for name in names]
     elsewhere = any(has_column(sheet, id_column) for sheet in sheets)
     for sheet in sheets:
@@ -66,12 +68,13 @@ def tissue_table(
             renamed, names, patients, id_column if not elsewhere or has_column(sheet, id_column) else None
         )
         decisions += [*sheet.decisions, *more, *_told(renamed, join, rows)]
+        if join.of == "patient" and "patient_id" in join.columns:
+            given.pop("patient_id", None)  # as the sheet spells them
         chosen = typed(renamed.table).take(pa.array(rows))
         decisions += _merge(columns, _own(chosen, renamed, join, fixed), renamed)
         if "patient_id" in columns:
             patients = as_text(columns["patient_id"]).to_pylist()
-    given = {name: pa.chunked_array([list(values)], pa.string()) for name, values in (found or {}).items()}
-    decisions += _merge(columns, given, None)
+    decisions += _merge(columns, {n: pa.chunked_array([list(v)], pa.string()) for n, v in given.items()}, None)
     if not sheets:
         for name in IDS:
             columns.setdefault(name, pa.chunked_array([[None] * len(names)], pa.string()))
@@ -121,33 +124,24 @@ def _rows(
 ) -> tuple[Join, list[int]]:
     """Return how a sheet is joined, and its row for each tissue."""
     join = join_sheet(sheet, names, id_column=id_column)
-    if join is not None and join.column is not None:
-        keys, ids = (
-            [join.tissues.get(value or "") for value in _texts(sheet, join.column)],
-            [n.tissue_id for n in names],
-        )
-        return join, _row_of_each(sheet, keys, ids, "tissue", "images")
+    if join is not None:
+        return join, _row_of_each(sheet, join, [name.tissue_id for name in names])
     wanted = sorted({patient for patient in patients if patient is not None})
     known = {name.casefold(): name for name in sheet.names}
     for column in (known[word] for word in _PATIENTS if word in known and wanted):
-        values = [value for value in dict.fromkeys(_texts(sheet, column)) if value is not None]
+        values = [value for value in as_text(sheet.table[column]).unique().to_pylist() if value is not None]
         people = [TissueName(tissue_id=patient) for patient in wanted]
-        join = join_values(values, people, what=f"The column {column!r} of {sheet.path}")
-        if join.tissues:
-            keys = [join.tissues.get(value or "") for value in _texts(sheet, column)]
-            whose = [patient or "" for patient in patients]
-            by_patient = Join(column=column, tissues=join.tissues, levels=join.levels, of="patient")
-            return by_patient, _row_of_each(sheet, keys, whose, "patient", "patients of the images")
+        found = join_values(values, people, what=f"The column {column!r} of {sheet.path}")
+        if found.tissues:
+            join = Join(columns=(column,), tissues=found.tissues, levels=found.levels, of="patient")
+            return join, _row_of_each(sheet, join, [patient or "" for patient in patients])
     raise no_column(sheet, names)
 
 
-def _texts(sheet: Sheet, column: str) -> list[str | None]:
-    texts: list[str | None] = as_text(sheet.table[column]).to_pylist()
-    return texts
-
-
-def _row_of_each(sheet: Sheet, keys: Sequence[str | None], wanted: Sequence[str], kind: str, kinds: str) -> list[int]:
-    """Return the row of each wanted key, of which each has one."""
+def _row_of_each(sheet: Sheet, join: Join, wanted: Sequence[str]) -> list[int]:
+    """Return the row of each wanted tissue or patient, of which each has one."""
+    keys = join.of_rows(sheet.table).to_pylist()
+    kinds = "images" if join.of == "tissue" else "patients of the images"
     place: dict[str, list[int]] = {}
     for row, key in enumerate(keys):
         if key is not None:
@@ -155,7 +149,7 @@ def _row_of_each(sheet: Sheet, keys: Sequence[str | None], wanted: Sequence[str]
     repeated = sorted(key for key in set(wanted) if len(place.get(key, ())) > 1)
     if repeated:
         raise TableError(
-            f"{sheet.path} has several rows for the {kind}s {', '.join(repeated[:10])}. Keep one row per {kind}."
+            f"{sheet.path} has several rows for the {join.of}s {', '.join(repeated[:10])}. Keep one row per {join.of}."
         )
     absent = sorted({key for key in wanted if key not in place})
     if absent:
@@ -192,7 +186,7 @@ def _own(chosen: "pa.Table", sheet: Sheet, join: Join, fixed: Mapping[str, str])
                 )
         elif name.casefold() != "tissue_id":
             kept[name] = chosen[name]
-        elif name != join.column:
+        elif name not in join.columns:
             kept[f"original_{name}"] = chosen[name]
     return kept
 

@@ -75,7 +75,8 @@ class Channel:
 def read_panel(path: Path) -> tuple[tuple[Channel, ...], list[Decision]]:
     """Read the table of a panel, a row per channel, in panel order; and what was decided.
 
-    A table of one column whose first value is no known word is a list of names without a header.
+    A table whose first row holds no known word has no header where it is a list of names, or where beside the names
+    there are numbers or metal tags only.
 
     Raises
     ------
@@ -88,10 +89,10 @@ def read_panel(path: Path) -> tuple[tuple[Channel, ...], list[Decision]]:
     columns = [as_text(column).to_pylist() for column in sheet.table.columns]
     header, rows = sheet.names, [[value or "" for value in row] for row in zip(*columns, strict=True)]
     decisions = list(sheet.decisions)
-    if len(header) == 1 and _word(header[0]) not in _KNOWN and not _near(_word(header[0])):
-        says = f"{path.name} has one column without a known header, so it was read as a list of channels."
+    if bare := without_header(header, rows):
+        header, rows = bare
+        says = f"{path.name} has no header; its columns were read as {', '.join(header)}."
         decisions.append(Decision(about="channels", says=says))
-        header, rows = ["name"], [header, *rows]
     place, own, more = _places(path, header, rows)
     channels = tuple(
         _channel(path, number, row, place, {header[i].strip(): row[i] or None for i in own})
@@ -104,6 +105,34 @@ def read_panel(path: Path) -> tuple[tuple[Channel, ...], list[Decision]]:
         says = f"Names of {path.name} were split into marker and metal tag: {', '.join(changed)}."
         more.append(Decision(about="channels", says=says))
     return split, [*decisions, *more]
+
+
+def without_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]] | None:
+    """Return words for the columns of a panel without a header, and all its rows; None where it has one.
+
+    Examples
+    --------
+    >>> without_header(["1 DNA"], [["2 CD3"]])
+    (['channel_number', 'name'], [['1', 'DNA'], ['2', 'CD3']])
+    >>> without_header(["141Pr", "CD3"], [["142Nd", "CD8"]])[0], without_header(["Nr", "CD3"], [["2", "CD8"]])
+    (['channel', 'name'], None)
+    """
+    if any(_word(name) in _KNOWN or _near(_word(name)) for name in header):
+        return None
+    lines = [list(header), *map(list, rows)]
+    if len(header) == 1 and all(len(line[0].split(None, 1)) == 2 for line in lines):
+        parted = [line[0].split(None, 1) for line in lines]
+        lines = parted if _said_by([line[0] for line in parted]) else lines
+    words = [_said_by(values) or "name" for values in zip(*lines, strict=True)]
+    return (words, lines) if words.count("name") == 1 and len(set(words)) == len(words) else None
+
+
+def _said_by(values: Sequence[str]) -> str | None:
+    """Return what a column without a header is called if it holds numbers, each once, or metal tags alone."""
+    if len(set(values)) == len(values) and all(value.isdecimal() for value in values):
+        return "channel_number"
+    split = [split_name(value) for value in values]
+    return "channel" if all(spelling.tag and not spelling.marker for spelling in split) else None
 
 
 def _places(

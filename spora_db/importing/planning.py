@@ -27,8 +27,9 @@ from spora_db.importing.panel import Channel, panel_of_images, read_panel
 from spora_db.importing.resolution import resolution_decisions
 from spora_db.importing.sheets import Sheet, read_sheet
 from spora_db.importing.slides import written_size
+from spora_db.importing.table_joins import has_column
 from spora_db.importing.targets import check_target
-from spora_db.importing.tissue_ids import TissueName, has_column
+from spora_db.importing.tissue_ids import TissueName
 from spora_db.importing.tissue_masks import describe
 from spora_db.importing.tissues import file_to_take_over
 from spora_db.layout import MULTIPLEX_MODALITIES, is_rgb, modality_folder

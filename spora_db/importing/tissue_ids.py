@@ -1,4 +1,4 @@
-"""Which row of a table belongs to which tissue: by id, file name, path, upper and lower case, leading zeros."""
+"""Which tissue a value of a table, or the name of a file, is: by id, file name, path, letter case, leading zeros."""
 
 import re
 import unicodedata
@@ -6,29 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from spora_db.errors import TableError, counted, unknown
+from spora_db.errors import TableError
 from spora_db.importing.column_types import as_text
 from spora_db.importing.decisions import listed
 from spora_db.importing.fields import without_suffix
 from spora_db.importing.mask_names import without_ending
-from spora_db.importing.sheets import Sheet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Level: TypeAlias = Literal[
-    "id", "path", "file name", "name without its ending", "letter case", "leading zeros", "column"
+    "id", "path", "file name", "name without its ending", "letter case", "leading zeros", "parts", "column"
 ]
 
-ID_COLUMNS: Final = (
-    "tissue_id", "tissue", "image", "image_name", "image_id", "imagename", "imageid", "file", "filename", "file_name",
-    "fov", "fov_name", "fov_id", "roi", "roi_name", "roi_id", "sample", "sample_id", "sampleid", "sample_name",
-    "acquisition", "acquisition_id", "core", "core_id", "slide", "slide_id", "slideid", "scene", "library_id", "name",
-    "id", "region", "spot", "specimen", "specimen_id", "point",
-)  # fmt: skip
-"""What the column that names the image is called, in order of preference, where several do; case is ignored."""
-
-
-_SAID: Final = {"column": "what the tissues have there"}
+AND: Final = " and "
+_SAID: Final = {"column": "what the tissues have there", "parts": "the parts of the names"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +50,28 @@ class Join:
 
     Attributes
     ----------
-    column
-        The column that names them; None where there is one image, and no such column.
+    columns
+        The columns that name them: one, or several together.
     tissues
-        The tissue of each value of the column.
+        The tissue of each value of the column, or of the values of several with `AND` between.
     levels
         How each of these values was known.
     of
         Whether the values name tissues, or patients.
     """
 
-    column: str | None
+    columns: tuple[str, ...]
     tissues: Mapping[str, str]
     levels: Mapping[str, Level]
     of: Literal["tissue", "patient"] = "tissue"
+
+    def of_rows(self, table: "pa.Table") -> "pa.ChunkedArray":
+        """Return the tissue, or patient, of each row; null for rows of others."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        at = pc.index_in(keys_of_rows(table, self.columns), pa.array(list(self.tissues), pa.string()))
+        return pc.take(pa.array(list(self.tissues.values()), pa.string()), at)
 
     def says(self, path: Path) -> str:
         """Say how the table was joined."""
@@ -79,16 +81,29 @@ class Join:
         odd = [f"{v!r} is {self.tissues[v]!r}" for v, level in self.levels.items() if level not in plain]
         examples = f" ({'; '.join(odd[:6])}{'; ...' if len(odd) > 6 else ''})" if odd else ""
         of = ", by patient" if self.of == "patient" else ""
-        return f"{path.name} was joined by its column {self.column!r}{of}: {by}{examples}."
+        columns = "s" if len(self.columns) > 1 else ""
+        return f"{path.name} was joined by its column{columns} {AND.join(map(repr, self.columns))}{of}: {by}{examples}."
 
     def details(self, path: Path) -> dict[str, object]:
         """Return the same as data."""
         odd = {value: self.tissues[value] for value in self.tissues if value != self.tissues[value]}
-        return {"table": path.name, "column": self.column, "by": dict(Counter(self.levels.values())), "spelled": odd}
+        by = dict(Counter(self.levels.values()))
+        return {"table": path.name, "columns": list(self.columns), "by": by, "spelled": odd}
+
+
+def keys_of_rows(table: "pa.Table", columns: Sequence[str]) -> "pa.ChunkedArray":
+    """Return what columns hold in each row as one text; null where one of them holds nothing."""
+    import pyarrow.compute as pc
+
+    texts = [as_text(table[column]) for column in columns]
+    return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, AND)
 
 
 _SERIES: Final = re.compile(r"(\.[A-Za-z]{2,6}) - .*$")
 """What QuPath puts behind the name of a file: the name of the picture in it."""
+
+_TYPE: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+"""The suffix of a file of any type: of the one that an image was made from, such as ``.im3``."""
 
 
 def _last(value: str) -> str:
@@ -123,7 +138,7 @@ _LEVELS: Final[Sequence[tuple[Level, Callable[[str], str], Callable[[TissueName]
     ("file name", _last, lambda name: _last(name.path or name.tissue_id)),
     (
         "name without its ending",
-        lambda value: without_ending(_last(value)),
+        lambda value: without_ending(_TYPE.sub("", _last(value))),
         lambda name: without_ending(name.tissue_id),
     ),
     ("letter case", lambda value: _folded(_last(value)), lambda name: _folded(name.tissue_id)),
@@ -172,82 +187,7 @@ def join_values(values: Sequence[str], names: Sequence[TissueName], *, what: str
                 f"{what} holds {listed(same)}, which are all the tissue {tissue!r}. Write one id for one tissue."
             )
     return Join(
-        column=None,
+        columns=(),
         tissues={value: tissue for value, (_, tissue) in kept.items()},
         levels={value: level for value, (level, _) in kept.items()},
-    )
-
-
-def join_sheet(
-    sheet: Sheet, names: Sequence[TissueName], *, id_column: str | None, besides: Sequence[str] = ()
-) -> Join | None:
-    """Find the column of a table that names tissues, and their values; None where it has none.
-
-    Parameters
-    ----------
-    sheet
-        The table.
-    names
-        The tissues.
-    id_column
-        The column, in any case; found where None.
-    besides
-        Columns that number something else.
-
-    Raises
-    ------
-    UnknownNameError
-        There is no column `id_column`.
-    TableError
-        Values cannot be told apart.
-    """
-    if id_column is not None:
-        return _joined(sheet, _spelled(sheet, id_column), names)
-    known = {column.casefold(): column for column in sheet.names}
-    likely = [known[word] for word in ID_COLUMNS if word in known and known[word] not in besides]
-    others = [column for column in sheet.names if column not in likely and column not in besides]
-    return _best(sheet, likely, names, least=1) or _best(sheet, others, names, least=len(names))
-
-
-def _best(sheet: Sheet, columns: Sequence[str], names: Sequence[TissueName], *, least: int) -> Join | None:
-    """Return the join by the first of the columns that name the most tissues, at least some; None if there is none."""
-    joins, failed = [], []
-    for column in columns:
-        try:
-            joins.append(_joined(sheet, column, names))
-        except TableError as error:
-            failed.append(error)
-    best = max(joins, key=lambda join: len(join.tissues), default=None)
-    if best is not None and len(best.tissues) >= least:
-        return best
-    if failed and least == 1:
-        raise failed[0]
-    return None
-
-
-def has_column(sheet: Sheet, name: str | None) -> bool:
-    """Tell whether a table has a column of that name, in any case."""
-    return name is not None and name.casefold() in {column.casefold() for column in sheet.names}
-
-
-def _spelled(sheet: Sheet, id_column: str) -> str:
-    """Return the column of a table that is called so, in any case."""
-    alike = {column.casefold(): column for column in sheet.names}
-    if id_column.casefold() not in alike:
-        raise unknown("column", id_column, sheet.names, where=str(sheet.path))
-    return alike[id_column.casefold()]
-
-
-def _joined(sheet: Sheet, column: str, names: Sequence[TissueName]) -> Join:
-    values = [value for value in as_text(sheet.table[column]).unique().to_pylist() if value is not None]
-    join = join_values(values, names, what=f"The column {column!r} of {sheet.path}")
-    return Join(column=column, tissues=join.tissues, levels=join.levels)
-
-
-def no_column(sheet: Sheet, names: Sequence[TissueName]) -> TableError:
-    """Return the error for a table that names no tissue."""
-    return TableError(
-        f"{sheet.path} has no column that names the {counted(len(names), 'image')}: "
-        f"{listed([name.tissue_id for name in names], most=6)}. It has the columns {listed(sheet.names)}. Name the "
-        "column as id_column (--id-column), and write in it ids, file names or paths of the images."
     )

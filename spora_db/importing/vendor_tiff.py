@@ -19,8 +19,8 @@ Mpp = tuple[tuple[float, float], str]
 def vendor_names(image: TiffPicture) -> list[str | None]:
     """Return the names of channels as the pages' descriptions give them: of Akoya's QPTIFF and of MIBItiff.
 
-    A page of QPTIFF is described by XML with a ``Biomarker`` and the ``Name`` of a filter; one of MIBItiff by JSON with
-    ``channel.target`` and ``channel.mass``.
+    A page of QPTIFF is described by XML with a ``Biomarker`` and the ``Name`` of a filter, or, in masks of inForm, a
+    ``CompartmentType``; one of MIBItiff by JSON with ``channel.target`` and ``channel.mass``.
     """
     if image.series[0].is_truncated or None in (pages := image.pages()):
         return []
@@ -38,10 +38,10 @@ def vendor_mpp(tiff: "TiffFile", image: TiffPicture) -> Mpp | None:
 
 
 def _qptiff_name(text: str) -> str | None:
-    root = _xml(text) if "PerkinElmer-QPI" in text[:400] else None
+    root = _xml(text) if "PerkinElmer-QPI" in text[:400] or "<SegmentationImage" in text[:400] else None
     if root is None:
         return None
-    found = [root.findtext(tag) for tag in ("Biomarker", "Name")]
+    found = [root.findtext(tag) for tag in ("Biomarker", "Name", "CompartmentType")]
     return next((name.strip() for name in found if name and name.strip()), None)
 
 
