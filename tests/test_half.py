@@ -1,5 +1,6 @@
 """Half precision: the float32 pixels of every path, rounded as torch and numpy do, or an error that names a channel."""
 
+import functools
 import pickle
 import shutil
 import subprocess
@@ -217,6 +218,12 @@ QUERIES = {
 }
 
 
+@pytest.fixture(scope="module")
+def dataset(lake):
+    """Return a function that makes the dataset of a query, once."""
+    return functools.cache(lambda name, **options: QUERIES[name](lake).to_torch(**options))
+
+
 def images(sample):
     parts = [sample] if "image" in sample else [part for part in sample.values() if "image" in part]
     return [part["image"] for part in parts]
@@ -231,9 +238,8 @@ def assert_halved(found, expected, precision):
 
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("name", QUERIES)
-def test_samples_are_those_of_float32_rounded_once(lake, name, precision):
-    query = QUERIES[name](lake)
-    half, single = query.to_torch(dtype=precision), query.to_torch()
+def test_samples_are_those_of_float32_rounded_once(dataset, name, precision):
+    half, single = dataset(name, dtype=precision), dataset(name)
     rows = list(range(0, len(half), max(len(half) // 9, 1)))
     together = zip(half.__getitems__(rows), single.__getitems__(rows), strict=True)
     for found, expected in [*together, *((half[row], single[row]) for row in rows[:3])]:
@@ -316,11 +322,10 @@ def test_a_sample_draws_itself(lake):
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("collate", [collate_list, collate_padded, collate_packed, collate_panel(["CD8", "P07766"])])
 @pytest.mark.parametrize("name", ["identity", "clipped", "log1p", "colours", "edge", "several"])
-def test_the_device_rounds_once_after_the_formula(lake, name, collate, precision):
-    query = QUERIES[name](lake)
-    raw, single = (query.to_torch(standardize_on="device", dtype=dtype) for dtype in (precision, "float32"))
+def test_the_device_rounds_once_after_the_formula(dataset, name, collate, precision):
+    raw, single = (dataset(name, standardize_on="device", dtype=dtype) for dtype in (precision, "float32"))
     rows = [0, len(raw) // 2, len(raw) - 1]
-    found, expected = (standardize_batch(collate(dataset.__getitems__(rows)), "cpu") for dataset in (raw, single))
+    found, expected = (standardize_batch(collate(own.__getitems__(rows)), "cpu") for own in (raw, single))
     pairs = zip(found, expected, strict=True) if collate is collate_list else [(found, expected)]
     for own, other in pairs:
         assert_halved(own, other, precision)

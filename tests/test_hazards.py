@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agreed import SHARED
+from diagonal import pairs
 from odd_files import foreign_parquet
 from spora_db import SporaQuery
 from spora_db.catalog import Catalog
@@ -517,8 +518,10 @@ BAD = {f"made: {name}": content for name, content in foreign_parquet()}
 BAD |= {path.name: path for path in sorted((SHARED / "data/bad/bad-parquet-apache").rglob("*.parquet"))}
 
 
-@pytest.mark.parametrize("place", ["metadata/tissues.parquet", "imc/channels.parquet", "metadata/cells.parquet"])
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+PLACES = {name: name for name in ("metadata/tissues.parquet", "imc/channels.parquet", "metadata/cells.parquet")}
+
+
+@pytest.mark.parametrize(("bad", "place"), pairs(BAD, PLACES))
 def test_bad_files_are_named_and_spoil_nothing_else(tmp_path, bad, place):
     tissues(tmp_path, good={"tissue_id": ["t"]})
     panel(tmp_path, {"a": [True], "tissue_id": ["t"]})

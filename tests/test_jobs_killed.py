@@ -93,12 +93,12 @@ def test_two_runs_at_once_make_one_whole_result(tmp_path, overwrite):
     root = write_masks(tmp_path / "both", tissues=12, size=120)
     if overwrite:
         undisturbed(root)
-    children = [start(tmp_path / "run.py", root, 1, *overwrite) for _ in range(3)]
+    children = [start(tmp_path / "run.py", root, 1, *overwrite) for _ in range(2)]
     for child in children:
         child.stdin.write("go\n")
         child.stdin.flush()
     states = [child.communicate(timeout=120)[0] for child in children]
-    assert [child.returncode for child in children] == [0, 0, 0]
+    assert [child.returncode for child in children] == [0, 0]
     assert set(states) <= {"written", "kept"}
     assert "written" in states
     assert contents(root) == expected

@@ -75,7 +75,7 @@ def test_figures_are_those_of_numpy_on_everything(tmp_path, dtype, level, method
     assert np.isnan(tables["image_level_means"].loc["cohort_0002", "CD3e"])
 
 
-@pytest.mark.parametrize("spec", [IMAGE, GLOBAL])
+@pytest.mark.parametrize("spec", [pytest.param(IMAGE, marks=pytest.mark.slow), GLOBAL])  # GLOBAL has a round more
 def test_the_same_bytes_however_it_is_run(tmp_path, monkeypatch, spec):
     monkeypatch.setattr(engines, "SECONDS_HERE", 0.0)
     expected = None

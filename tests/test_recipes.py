@@ -1,6 +1,7 @@
 """Every recipe of CONTRIBUTING is carried out as it stands there, on a copy of the package, and its result is used."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -158,6 +159,27 @@ def check_draws(query, augment):
     assert all(map(torch.equal, images[1], images[2])) and not all(map(torch.equal, images[0], images[1]))
     assert {image.shape for image in images[1]} == {(5, 32, 32)}
 """
+FORKS = """
+import json, os, traceback
+
+codes = {}
+for title, (folder, text) in json.load(sys.stdin).items():
+    if not (child := os.fork()):  # everything is imported
+        os.chdir(folder)
+        out = os.open("told", os.O_CREAT | os.O_WRONLY)
+        os.dup2(out, 1), os.dup2(out, 2)
+        code = 1
+        try:
+            exec(compile(text, title, "exec"), {**globals(), "__name__": "__main__"})
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+    codes[title] = os.waitpid(child, 0)[1]
+print(json.dumps(codes))
+"""
 STAND_INS = {
     "albumentations": """
         import numpy as np
@@ -214,19 +236,30 @@ def test_recipes_have_at_most_ten_lines_and_a_use() -> None:
     assert {title: len(block.splitlines()) for title, (_, block) in RECIPES.items() if block.count("\n") > MOST} == {}
 
 
-@pytest.mark.parametrize("title", RECIPES)
-def test_a_recipe_adds_what_it_says(title: str, package: Path, tmp_path: Path) -> None:
-    write_lake(tmp_path / "lake")
-    for name, text in STAND_INS.items():
-        if importlib.util.find_spec(name) is None:
-            path = tmp_path / (f"{name}.py" if name == "albumentations" else f"{name}/transforms/v2.py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text))
-    language, block = RECIPES[title]
-    use = re.sub(r"^ {8}", "", USES[title], flags=re.MULTILINE)
-    script = "\n".join((IMPORTS, block if language == "python" else "", use))
+@pytest.fixture(scope="module")
+def told(package: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Use every recipe in a folder and a process of its own; return how each ended, and what it said."""
+    scripts = {}
+    for title, (language, block) in RECIPES.items():
+        folder = tmp_path_factory.mktemp("recipe")
+        write_lake(folder / "lake")
+        for name, text in STAND_INS.items():
+            if importlib.util.find_spec(name) is None:
+                path = folder / (f"{name}.py" if name == "albumentations" else f"{name}/transforms/v2.py")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(textwrap.dedent(text))
+        use = re.sub(r"^ {8}", "", USES[title], flags=re.MULTILINE)
+        scripts[title] = str(folder), "\n".join((block if language == "python" else "", use))
     ran = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(package)},
-        capture_output=True, text=True,
+        [sys.executable, "-c", IMPORTS + FORKS], input=json.dumps(scripts), cwd=package,
+        env={**os.environ, "PYTHONPATH": str(package)}, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
+    codes = json.loads(ran.stdout)
+    return {title: (codes[title], (Path(folder) / "told").read_text()) for title, (folder, _) in scripts.items()}
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_a_recipe_adds_what_it_says(title: str, told: dict[str, tuple[int, str]]) -> None:
+    code, said = told[title]
+    assert code == 0, said

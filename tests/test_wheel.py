@@ -5,6 +5,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -14,14 +16,23 @@ def run(*command: object, cwd: Path) -> str:
     return done.stdout
 
 
-def test_wheel_runs_the_demo_in_an_empty_environment(tmp_path):
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", ROOT, cwd=tmp_path)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def test_a_wheel_has_its_sql_and_its_commands(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     views = {f"spora_db/sql/views/{path.name}" for path in (ROOT / "sql/views").glob("*.sql")}
     assert views <= names
     assert {"spora_db/py.typed", "spora_db/cli/__init__.py"} <= names
 
+
+@pytest.mark.slow
+def test_wheel_runs_the_demo_in_an_empty_environment(wheel, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     run(sys.executable, "-m", "venv", "--without-pip", "venv", cwd=elsewhere)
