@@ -102,7 +102,12 @@ def test_groups_fill_every_slot_once(pages: list[int], depth: int) -> None:
         filled = np.full(len(pages), -1)
         for group in group_pages(wanted, depth):
             planes = group.planes if attribute == "from_wanted" else np.arange(depth)
-            for source, slots in getattr(group, attribute):
+            filling = getattr(group, attribute)
+            np.testing.assert_array_equal(filling.slots, np.concatenate([slots for _, slots in filling.runs]))
+            np.testing.assert_array_equal(
+                planes[filling.planes], np.concatenate([planes[source] for source, _ in filling.runs])
+            )
+            for source, slots in filling.runs:
                 assert (filled[slots] == -1).all()
                 filled[slots] = group.chunk * depth + planes[source]
         np.testing.assert_array_equal(filled, wanted)

@@ -9,6 +9,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64, Integers
 from spora_db.errors import ArgumentError
+from spora_db.images.page_groups import Filling, PageGroup
 
 Pages: TypeAlias = Sequence[int] | Integers
 MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
@@ -85,6 +86,22 @@ class ImageHeader(NamedTuple):
     dtype: np.dtype[Any]
 
 
+class ChunkGrid(NamedTuple):
+    """Chunks of one size that hold some of the pages that are wanted of an image.
+
+    Attributes
+    ----------
+    height, width
+        Size of a chunk in pixels.
+    groups
+        The pages, by the chunks that they share at each place of the grid.
+    """
+
+    height: int
+    width: int
+    groups: Sequence[PageGroup]
+
+
 class ImageReader(Protocol):
     """An open image: regions of chosen pages, one decode per touched chunk. Readers may be shared between threads."""
 
@@ -117,3 +134,15 @@ class ImageReader(Protocol):
 
     def close(self) -> None:
         """Release the file; the reader opens it again when asked for pixels."""
+
+
+class GridReader(ImageReader, Protocol):
+    """An image in chunks on grids: what of it a batch of tiles needs is known before anything is decoded."""
+
+    def grids(self, pages: Int64) -> Sequence[ChunkGrid]:
+        """Return the grids on which pages lie; none where the image is read row by row."""
+
+    def decoded(
+        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice
+    ) -> tuple[AnyArray, Filling]:
+        """Return some rows and cols of the planes of one chunk, and which of the planes are wanted."""

@@ -1,22 +1,21 @@
 """Reading regions of OME-TIFF images: only the segments touched, of the pages asked for."""
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spora_db.arrays import AnyArray
+from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
-from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages
+from spora_db.images.base import MEANT, Block, ChannelAxis, ChunkGrid, MissingChunks, Pages
 from spora_db.images.cache import OWNERS, find_chunk, identity, keep_chunk
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
 from spora_db.images.jpeg_rows import Reuse, check_end, decode_first_rows
-from spora_db.images.page_groups import group_pages
+from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import deliver, delivered, white
-from spora_db.images.regions import ChunkPart, check_pages, cuts
+from spora_db.images.regions import check_pages, grid_blocks
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageFormat, PageTable
 
@@ -63,33 +62,50 @@ class OmeTiffReader:
 
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
         """Decode a region inside the image, segment by segment; see :class:`spora_db.images.ImageReader`."""
-        wanted = check_pages(pages, self.shape[0], self.path)
-        first_form = self._layout.format
-        file = self._open()
-        parts: dict[tuple[int, int], list[tuple[ChunkPart, ChunkPart]]] = {}
-        for group in group_pages(wanted, 1 if first_form.planar else first_form.samples):
-            page, sample = divmod(group.chunk, first_form.samples) if first_form.planar else (group.chunk, 0)
-            table = self._layout.pages[page]
-            form = table.format
-            if table.raw_offset >= 0:
-                start = table.raw_offset + sample * form.page_bytes // form.samples
-                place = slice(row, row + height), slice(col, col + width)
-                planes = _lines(file, form, start, self.shape[2], *place)
-                for source, slots in group.from_whole:
-                    yield Block(pixels=planes[source], slots=slots, row=0, col=0)
-                continue
-            first = sample * form.grid[0] * form.grid[1]
-            if form.segment not in parts:
-                tall, wide = form.segment
-                parts[form.segment] = list(product(cuts(row, height, tall), cuts(col, width, wide)))
-            for (down, top, rows), (across, left, cols) in parts[form.segment]:
-                index = first + down * form.grid[1] + across
-                if form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
-                    planes = _lines(file, form, int(table.offsets[index]), form.segment[1], rows, cols)
-                else:
-                    planes = self._segment(file, page, index, table, rows.stop)[:, rows, cols]
-                for source, slots in group.from_whole:
-                    yield Block(pixels=planes[source], slots=slots, row=top, col=left)
+        wanted, file = check_pages(pages, self.shape[0], self.path), self._open()
+        grids, raw = self._by_grid(wanted)
+        for group in raw:
+            _, sample, table = self._page(group)
+            start = table.raw_offset + sample * table.format.page_bytes // table.format.samples
+            place = slice(row, row + height), slice(col, col + width)
+            planes = _lines(file, table.format, start, self.shape[2], *place)
+            for source, slots in group.from_whole.runs:
+                yield Block(pixels=planes[source], slots=slots, row=0, col=0)
+        yield from grid_blocks(self, grids, row, col, height, width)
+
+    def grids(self, pages: Int64) -> Sequence[ChunkGrid]:
+        """Return the grids of segments of some pages; see `spora_db.images.base.GridReader`."""
+        self._open()
+        grids, raw = self._by_grid(pages)
+        return () if raw else grids
+
+    def decoded(
+        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice
+    ) -> tuple[AnyArray, Filling]:
+        """Return a part of a segment, and which of its samples fill which slots; see `GridReader`."""
+        page, sample, table = self._page(group)
+        form = table.format
+        index = (sample * form.grid[0] + down) * form.grid[1] + across
+        if form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
+            planes = _lines(self._open(), form, int(table.offsets[index]), form.segment[1], rows, cols)
+        else:
+            planes = self._segment(page, index, table, rows.stop)[:, rows, cols]
+        return planes, group.from_whole
+
+    def _by_grid(self, pages: Int64) -> tuple[list[ChunkGrid], list[PageGroup]]:
+        """Return the grids on which pages lie, and the pages that lie uncompressed in rows."""
+        form, raw = self._layout.format, list[PageGroup]()
+        grids: dict[tuple[int, int], list[PageGroup]] = {}
+        for group in group_pages(pages, 1 if form.planar else form.samples):
+            table = self._page(group)[2]
+            (grids.setdefault(table.format.segment, []) if table.raw_offset < 0 else raw).append(group)
+        return [ChunkGrid(*segment, groups) for segment, groups in grids.items()], raw
+
+    def _page(self, group: PageGroup) -> tuple[int, int, PageTable]:
+        """Return the page of a group, its sample where each has planes of its own, and the page's table."""
+        form = self._layout.format
+        page, sample = divmod(group.chunk, form.samples) if form.planar else (group.chunk, 0)
+        return page, sample, self._layout.pages[page]
 
     def _open(self) -> OpenFile:
         """Return the file, refusing one that is no longer what the tables were read from."""
@@ -106,7 +122,7 @@ class OmeTiffReader:
             )
         return file
 
-    def _segment(self, file: OpenFile, page: int, index: int, table: PageTable, rows: int) -> AnyArray:
+    def _segment(self, page: int, index: int, table: PageTable, rows: int) -> AnyArray:
         """Return a tile or strip, its first `rows` at least, as (samples, rows, cols), from the cache or the file."""
         form = table.format
         offset, size = int(table.offsets[index]), int(table.sizes[index])
@@ -118,14 +134,14 @@ class OmeTiffReader:
                 )
             samples = 1 if form.planar else form.samples
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
-            return np.broadcast_to(absent, (samples, *form.segment))
+            return np.broadcast_to(np.full(form.segment[1], absent), (samples, *form.segment))
         key = (self._identity, page, index)
         kept = find_chunk(key, (*key, "rows"))
         if form.jpeg is not None:
             REUSE.note(kept=kept is not None)
         if kept is not None and kept.shape[1] >= rows:
             return kept
-        data = file.read(offset, size)
+        data = self._open().read(offset, size)
 
         def undecodable(error: Exception) -> FileFormatError:
             return broken(

@@ -1,7 +1,6 @@
 """Reading regions of OME-Zarr images: only the chunks touched, of blosc chunks only the planes asked for."""
 
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,12 +9,12 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
 from spora_db.files.stamps import stamps
-from spora_db.images.base import MEANT, Block, ChannelAxis, ImageHeader, MissingChunks, Pages
+from spora_db.images.base import MEANT, Block, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks, Pages
 from spora_db.images.cache import OWNERS, find_chunk, identity, keep_chunk
 from spora_db.images.files import check_unchanged, close_files
-from spora_db.images.page_groups import PageGroup, Runs, group_pages
+from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import delivered, white
-from spora_db.images.regions import check_pages, cuts
+from spora_db.images.regions import check_pages, grid_blocks
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
@@ -57,7 +56,7 @@ class OmeZarrReader:
         self.dtype: np.dtype[Any] = self._store.dtype
         self._sizes = self._store.sizes
         absent = white(self.dtype, path) if missing_chunks == "white" else self.layout.fill
-        self._filled = np.broadcast_to(absent, self._sizes)
+        self._filled = np.broadcast_to(np.full(self._sizes[2], absent), self._sizes)
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
         self.not_rgb = "it holds bool" if self.layout.encoding.dtype.kind == "b" else None
         self.files = self.layout.files
@@ -66,15 +65,21 @@ class OmeZarrReader:
     def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
         """Decode a region inside the image, chunk by chunk; see :class:`spora_db.images.ImageReader`."""
         wanted = check_pages(pages, self.shape[0], self.path)
-        depth, tall, wide = self._sizes
-        groups = group_pages(wanted, depth)
-        for (down, top, rows), (across, left, cols) in product(cuts(row, height, tall), cuts(col, width, wide)):
-            for group in groups:
-                planes, runs = self._planes((group.chunk, down, across), group)
-                for source, slots in runs:
-                    yield Block(pixels=planes[source, rows, cols], slots=slots, row=top, col=left)
+        yield from grid_blocks(self, self.grids(wanted), row, col, height, width)
 
-    def _planes(self, place: ChunkIndex, group: PageGroup) -> tuple[AnyArray, Runs]:
+    def grids(self, pages: Int64) -> tuple[ChunkGrid]:
+        """Return the one grid of this image; see `spora_db.images.base.GridReader`."""
+        depth, tall, wide = self._sizes
+        return (ChunkGrid(tall, wide, group_pages(pages, depth)),)
+
+    def decoded(
+        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice
+    ) -> tuple[AnyArray, Filling]:
+        """Return a part of a chunk's planes, and which of them fill which slots; see `GridReader`."""
+        planes, filling = self._planes((group.chunk, down, across), group)
+        return planes[:, rows, cols], filling
+
+    def _planes(self, place: ChunkIndex, group: PageGroup) -> tuple[AnyArray, Filling]:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
         source = self._store.locate(place)
         if source is None:

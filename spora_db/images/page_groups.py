@@ -2,13 +2,21 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from spora_db.arrays import Int64
 
 Runs: TypeAlias = tuple[tuple[slice, Int64], ...]
+
+
+class Filling(NamedTuple):
+    """Which planes of an array fill which slots: int64 arrays `planes` and `slots`; the same as `runs` of slices."""
+
+    planes: Int64
+    slots: Int64
+    runs: Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +32,14 @@ class PageGroup:
     key
         The same as bytes, for cache keys.
     from_wanted, from_whole
-        Slices of an array of just those planes, or of all planes of the chunk, with the slots that each slice fills.
+        How an array of just those planes, or of all planes of the chunk, fills the slots.
     """
 
     chunk: int
     planes: Int64
     key: bytes
-    from_wanted: Runs
-    from_whole: Runs
+    from_wanted: Filling
+    from_whole: Filling
 
 
 def group_pages(pages: Int64, depth: int) -> tuple[PageGroup, ...]:
@@ -40,9 +48,9 @@ def group_pages(pages: Int64, depth: int) -> tuple[PageGroup, ...]:
     Examples
     --------
     >>> [group] = group_pages(np.array([7, 2, 3]), 43)
-    >>> group.planes, group.from_wanted
+    >>> group.planes, group.from_wanted.runs
     (array([2, 3, 7]), ((slice(0, 3, None), array([1, 2, 0])),))
-    >>> [(source.start, source.stop, slots.tolist()) for source, slots in group.from_whole]
+    >>> [(source.start, source.stop, slots.tolist()) for source, slots in group.from_whole.runs]
     [(2, 4, [1, 2]), (7, 8, [0])]
     """
     return _grouped(pages.astype(np.int64, copy=False).tobytes(), depth)
@@ -56,18 +64,14 @@ def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
     for chunk in np.unique(chunk_of).tolist():
         slots = np.flatnonzero(chunk_of == chunk)
         planes, inverse = np.unique(wanted[slots] % depth, return_inverse=True)
-        from_wanted: list[tuple[slice, Int64]] = []
-        from_whole: list[tuple[slice, Int64]] = []
-        for positions, filled in _rounds(inverse, slots):
-            from_wanted += _runs(positions, filled)
-            from_whole += _runs(planes[positions], filled)
+        rounds = _rounds(inverse, slots)
         groups.append(
             PageGroup(
                 chunk=chunk,
                 planes=planes,
                 key=planes.tobytes(),
-                from_wanted=tuple(from_wanted),
-                from_whole=tuple(from_whole),
+                from_wanted=_filling(rounds),
+                from_whole=_filling([(planes[positions], filled) for positions, filled in rounds]),
             )
         )
     return tuple(groups)
@@ -80,6 +84,11 @@ def _rounds(inverse: Int64, slots: Int64) -> list[tuple[Int64, Int64]]:
     first = np.searchsorted(positions, positions)  # where each position's repeats begin
     repeat = np.arange(len(positions)) - first
     return [(positions[repeat == n], filled[repeat == n]) for n in range(int(repeat.max()) + 1)]
+
+
+def _filling(rounds: list[tuple[Int64, Int64]]) -> Filling:
+    positions, slots = (np.concatenate(parts) for parts in zip(*rounds, strict=True))
+    return Filling(positions, slots, tuple(run for part in rounds for run in _runs(*part)))
 
 
 def _runs(positions: Int64, slots: Int64) -> list[tuple[slice, Int64]]:

@@ -49,6 +49,28 @@ def deliver(pixels: AnyArray) -> AnyArray:
     return pixels.astype(delivered(pixels.dtype), copy=False)
 
 
+def addressable(pixels: AnyArray) -> AnyArray:
+    """Return planes of shape (k, h, w) in a type that kernels know, pixels of a row whole numbers of them apart.
+
+    Whole rows may lie in each other's place, as those of a chunk that holds one value only.
+
+    Examples
+    --------
+    >>> addressable(np.zeros((1, 2, 3), ">u2")[..., ::-1]).strides
+    (12, 6, 2)
+    """
+    if pixels.dtype.kind == "b":
+        pixels = pixels.view(np.uint8)
+    elif pixels.dtype.char in "eg":
+        pixels = pixels.astype(np.float32)
+    elif not pixels.dtype.isnative:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    step = pixels.strides[2]
+    if (step > 0 or pixels.shape[2] == 1) and step % pixels.itemsize == 0 and pixels.flags.aligned:
+        return pixels
+    return np.ascontiguousarray(pixels)
+
+
 def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":
     """Return what an absent chunk is in an image of a modality: white only in brightfield, an error elsewhere.
 

@@ -1,13 +1,14 @@
 """Regions of images: what of them lies in an image and in its chunks, and reading them into one array."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
-from spora_db.images.base import Block, ImageReader, Pages
+from spora_db.images.base import Block, ChunkGrid, GridReader, ImageReader, Pages
 
 ChunkPart: TypeAlias = tuple[int, int, slice]
 BAND = 256
@@ -67,6 +68,18 @@ def cuts(start: int, length: int, size: int) -> Iterator[ChunkPart]:
     for chunk in range(start // size, (start + length - 1) // size + 1):
         first, last = max(start, chunk * size), min(start + length, (chunk + 1) * size)
         yield chunk, first - start, slice(first - chunk * size, last - chunk * size)
+
+
+def grid_blocks(
+    reader: GridReader, grids: Sequence[ChunkGrid], row: int, col: int, height: int, width: int
+) -> Iterator[Block]:
+    """Decode a region inside an image, chunk by chunk."""
+    for grid in grids:
+        places = product(cuts(row, height, grid.height), cuts(col, width, grid.width))
+        for ((down, top, rows), (across, left, cols)), group in product(places, grid.groups):
+            planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols)
+            for source, slots in filling.runs:
+                yield Block(pixels=planes[source], slots=slots, row=top, col=left)
 
 
 def check_pages(pages: Pages | None, count: int, path: object) -> Int64:

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Float32, Int64, UInt16
+from spora_db.arrays import AnyArray, Float32, UInt16
 from spora_db.kernels.compile import kernel
 from spora_db.kernels.fused import row_kernel
+from spora_db.kernels.memory import items_at
 from spora_db.kernels.standardize import standardize_row
 
 FLOAT16: Final = 0
@@ -70,26 +71,31 @@ def mend_row(values: Float32, out: UInt16, lost: np.int32, infinity: np.int32, q
 
 @kernel
 def standardize_halves(
-    kind: int, mode: int, source: AnyArray, plane: int, line: int, step: int, out: UInt16, out_plane: int,
-    out_line: int, slots: Int64, height: int, width: int, lower: Float32, upper: Float32, scale: Float32,
-    offset: Float32,
-) -> int:  # fmt: skip
-    """Standardize planes into 16 bits a pixel; return the first slot that has a pixel beyond the type, -1 for none."""
+    kind: int, pieces: AnyArray, planes: AnyArray, regions: AnyArray, coefficients: Float32, pixel: AnyArray,
+    number: UInt16,
+) -> tuple[int, int]:  # fmt: skip
+    """Standardize pieces into 16 bits a pixel, as `standardize_pieces` does into 32.
+
+    Returns the first region and channel that have a pixel beyond the type, -1 and -1 for none.
+    """
     lost = FLOAT16_LOST if kind == FLOAT16 else BFLOAT16_LOST
     infinity, quiet = (np.int32(0x7C00), np.int32(0x200)) if kind == FLOAT16 else (np.int32(0x7F80), np.int32(0x40))
-    values = np.empty(width, np.float32)
-    for k in range(slots.size):
-        slot = slots[k]
-        low, high, factor, shift = lower[slot], upper[slot], scale[slot], offset[slot]
-        for row in range(height):
-            first, target = k * plane + row * line, slot * out_plane + row * out_line
-            if step == 1:
-                standardize_row(mode, source[first : first + width], values, low, high, factor, shift)
-            else:
-                last = first + (width - 1) * step
-                standardize_row(mode, source[first : last + 1 : step], values, low, high, factor, shift)
-            place = out[target : target + width]
-            largest = float16_row(values, place) if kind == FLOAT16 else bfloat16_row(values, place)
-            if largest >= lost and mend_row(values, place, lost, infinity, quiet):
-                return int(slot)
-    return -1
+    size, width = pixel.itemsize, number.itemsize
+    for piece in pieces:
+        region, values = regions[piece.region], np.empty(piece.width, np.float32)
+        for plane in planes[piece.first : piece.first + piece.count]:
+            constants = coefficients[region.constants + plane.slot]
+            lower, upper, scale, offset = constants[0], constants[1], constants[2], constants[3]
+            source = plane.address + piece.row * plane.line + piece.col * plane.step * size
+            target = region.address + plane.slot * region.plane + piece.out_row * region.line + piece.out_col * width
+            for i in range(piece.height):
+                pixels = items_at(source + i * plane.line, (piece.width - 1) * plane.step + 1, pixel)
+                out = items_at(target + i * region.line, piece.width, number)
+                if plane.step == 1:
+                    standardize_row(region.mode, pixels, values, lower, upper, scale, offset)
+                else:
+                    standardize_row(region.mode, pixels[:: plane.step], values, lower, upper, scale, offset)
+                largest = float16_row(values, out) if kind == FLOAT16 else bfloat16_row(values, out)
+                if largest >= lost and mend_row(values, out, lost, infinity, quiet):
+                    return piece.region, plane.slot
+    return -1, -1

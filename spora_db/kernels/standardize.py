@@ -4,10 +4,11 @@ from typing import Final
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Float32, Int64
+from spora_db.arrays import AnyArray, Float32
 from spora_db.kernels.compile import kernel
 from spora_db.kernels.fused import fused, row_kernel
 from spora_db.kernels.logarithms import any_log1p, fast_log1p
+from spora_db.kernels.memory import items_at
 
 CONVERT: Final = 0
 CLIP: Final = 1
@@ -62,32 +63,26 @@ def standardize_row(
 
 
 @kernel
-def standardize_planes(
-    mode: int, source: AnyArray, plane: int, line: int, out: Float32, out_plane: int, out_line: int, slots: Int64,
-    height: int, width: int, lower: Float32, upper: Float32, scale: Float32, offset: Float32,
-) -> None:  # fmt: skip
-    """Standardize ``slots.size`` planes whose rows are contiguous; strides are in elements of the flat arrays."""
-    for k in range(slots.size):
-        slot = slots[k]
-        for row in range(height):
-            first, target = k * plane + row * line, slot * out_plane + row * out_line
-            standardize_row(
-                mode, source[first : first + width], out[target : target + width],
-                lower[slot], upper[slot], scale[slot], offset[slot],
-            )  # fmt: skip
+def standardize_pieces(
+    pieces: AnyArray, planes: AnyArray, regions: AnyArray, coefficients: Float32, pixel: AnyArray, number: Float32
+) -> None:
+    """Standardize pieces, each into its place; see `spora_db.kernels.tables` for the tables.
 
-
-@kernel
-def standardize_interleaved(
-    mode: int, source: AnyArray, plane: int, line: int, step: int, out: Float32, out_plane: int, out_line: int,
-    slots: Int64, height: int, width: int, lower: Float32, upper: Float32, scale: Float32, offset: Float32,
-) -> None:  # fmt: skip
-    """Do the same where neighbouring pixels of a row are ``step`` elements apart (interleaved RGB)."""
-    for k in range(slots.size):
-        slot = slots[k]
-        for row in range(height):
-            first, target = k * plane + row * line, slot * out_plane + row * out_line
-            standardize_row(
-                mode, source[first : first + (width - 1) * step + 1 : step], out[target : target + width],
-                lower[slot], upper[slot], scale[slot], offset[slot],
-            )  # fmt: skip
+    `coefficients`, float32 of shape (K, 4), are lower, upper, scale and offset; `pixel` and `number` are arrays of the
+    types of planes and regions.
+    """
+    size, width = pixel.itemsize, number.itemsize
+    for piece in pieces:
+        region = regions[piece.region]
+        for plane in planes[piece.first : piece.first + piece.count]:
+            constants = coefficients[region.constants + plane.slot]
+            lower, upper, scale, offset = constants[0], constants[1], constants[2], constants[3]
+            source = plane.address + piece.row * plane.line + piece.col * plane.step * size
+            target = region.address + plane.slot * region.plane + piece.out_row * region.line + piece.out_col * width
+            for i in range(piece.height):
+                pixels = items_at(source + i * plane.line, (piece.width - 1) * plane.step + 1, pixel)
+                out = items_at(target + i * region.line, piece.width, number)
+                if plane.step == 1:
+                    standardize_row(region.mode, pixels, out, lower, upper, scale, offset)
+                else:
+                    standardize_row(region.mode, pixels[:: plane.step], out, lower, upper, scale, offset)

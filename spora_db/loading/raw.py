@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from spora_db.arrays import AnyArray
@@ -64,5 +63,8 @@ def statistics(transform: Transform, *, precision: Precision = "float32") -> dic
         ``statistics`` (float32 tensor of shape (C, 4)) and ``method``, as `apply_formula` takes them, and ``dtype``,
         the precision to round to.
     """
-    columns = torch.from_numpy(np.stack(transform.coefficients, axis=1))
-    return {"statistics": columns, "method": transform.method, "dtype": precision}
+    return {
+        "statistics": torch.from_numpy(transform.coefficients.copy()),
+        "method": transform.method,
+        "dtype": precision,
+    }

@@ -123,7 +123,7 @@ class ImagePlan:
         BeyondRange
             If the precision cannot hold what one of them becomes.
         """
-        kind, (lower, upper, *_) = self.reader.dtype, self.transform.coefficients
+        kind, (lower, upper, *_) = self.reader.dtype, self.transform.coefficients.T
         if kind.kind in "iu":
             pixels = np.tile(np.array([np.iinfo(kind).min, np.iinfo(kind).max], kind), (len(lower), 1, 1))
         elif self.transform.method == "identity":

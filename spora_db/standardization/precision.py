@@ -4,7 +4,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
@@ -23,19 +22,22 @@ WRITTEN: Final = "float32, float16, or uint16 (the bits of bfloat16)"
 
 
 class BeyondRange(ArgumentError):
-    """A pixel is larger than the type that it is to be delivered in can hold; `channel` is its place in the result."""
+    """A pixel is larger than the type that it is to be delivered in can hold.
 
-    def __init__(self, message: str, *, channel: int = -1) -> None:
+    `region` and `channel` are its place in the result.
+    """
+
+    def __init__(self, message: str, *, channel: int = -1, region: int = 0) -> None:
         super().__init__(message)
-        self.channel = channel
+        self.channel, self.region = channel, region
 
 
-def precision_of(out: AnyArray) -> Precision:
-    """Return what the type of an array for pixels, one of `PIXELS`, stands for.
+def precision_of(dtype: np.dtype[Any]) -> Precision:
+    """Return what a type of arrays for pixels, one of `PIXELS`, stands for.
 
     Examples
     --------
-    >>> precision_of(np.empty(3, np.uint16))
+    >>> precision_of(np.dtype(np.uint16))
     'bfloat16'
     """
-    return next(precision for precision, dtype in PIXELS.items() if dtype == out.dtype)
+    return next(precision for precision, known in PIXELS.items() if known == dtype)

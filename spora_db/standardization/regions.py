@@ -1,19 +1,153 @@
-"""A region of an image, read and standardized block by block as it is decoded, then filtered."""
+"""Regions of images, standardized in one pass as they are decoded, then filtered where asked: of one image or many."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Int64
+from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
+from spora_db.images.page_groups import Filling
+from spora_db.images.pieces import CutChunk, Regions, decode, tables
+from spora_db.kernels.tables import PIECES
 from spora_db.standardization.precision import PIXELS, WRITTEN
-from spora_db.standardization.standardize import round_planes, standardize_block
-from spora_db.standardization.transform import Transform
+from spora_db.standardization.standardize import apply_function, placed, run, standardize_block
+from spora_db.standardization.transform import Transform, identity_transform
 
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader
     from spora_db.standardization.filters import FilterFactory
+
+
+class Formula(NamedTuple):
+    """What becomes of the pixels of an image.
+
+    Attributes
+    ----------
+    transform
+        The transform of its channels.
+    filters
+        Filters to run afterwards.
+    halo
+        Whether these see the pixels around a region.
+    """
+
+    transform: Transform
+    filters: "FilterFactory | None" = None
+    halo: bool = False
+
+    @property
+    def fused(self) -> bool:
+        """Whether the pass over decoded pixels is all of it."""
+        return self.filters is None and self.transform.function is None
+
+    @property
+    def margin(self) -> int:
+        """Pixels around a region that filters see."""
+        return self.filters.margin if self.filters is not None and self.halo else 0
+
+
+def standardize_regions(
+    regions: Regions,
+    formulas: Sequence[Formula],
+    places: AnyArray,
+    *,
+    dtype: np.dtype[Any],
+    faults: dict[int, Exception],
+) -> None:
+    """Decode regions of images and standardize them into their places: each chunk is decoded once.
+
+    Beyond an image's edge lies raw zero, standardized like any pixel.
+
+    Parameters
+    ----------
+    regions
+        The regions.
+    formulas
+        What becomes of the pixels of each image.
+    places
+        Where the regions go, as `placed` gives them.
+    dtype
+        The type of the places: one of those that `standardize_block` writes. Filters run in float32, before rounding.
+    faults
+        Takes the first error of each region that cannot be read, whose place then holds anything.
+
+    Raises
+    ------
+    BeyondRange
+        If a finite pixel becomes infinite in that type.
+    """
+    if all(formula.fused for formula in formulas):
+        _fused(regions, [formula.transform for formula in formulas], places, dtype, faults)
+        return
+    wide = _widened(regions, np.array([formula.margin for formula in formulas])[regions.image])
+    counts = [len(pages) for pages in regions.pages]
+    parts = [
+        np.empty((counts[image], height, width), np.float32)
+        for image, height, width in zip(regions.image.tolist(), wide.height.tolist(), wide.width.tolist(), strict=True)
+    ]
+    _fused(wide, [formula.transform for formula in formulas], placed(parts), np.dtype(np.float32), faults)
+    finished = []
+    for region in sorted(set(range(len(parts))) - faults.keys()):
+        image = int(regions.image[region])
+        planes = _finished(regions, region, wide, parts[region], formulas[image])
+        channels, piece = np.arange(counts[image]), (region, 0, 0, 0, 0, 0, 0, *planes.shape[1:])
+        finished.append(CutChunk([(planes, Filling(channels, channels, ()))], np.array([piece], PIECES)))
+    if finished:
+        run(tables(finished), *_constants(regions, [identity_transform(count) for count in counts], places), dtype)
+
+
+def _fused(
+    regions: Regions, transforms: Sequence[Transform], places: AnyArray, dtype: np.dtype[Any],
+    faults: dict[int, Exception],
+) -> None:  # fmt: skip
+    targets, coefficients = _constants(regions, transforms, places)
+    for found in decode(regions, faults):
+        run(found, targets, coefficients, dtype)
+
+
+def _constants(regions: Regions, transforms: Sequence[Transform], places: AnyArray) -> tuple[AnyArray, Float32]:
+    """Return the places with what becomes of pixels there, and the coefficients that they refer to."""
+    targets, counts = places.copy(), [len(transform) for transform in transforms]
+    targets["mode"] = np.array([transform.mode for transform in transforms])[regions.image]
+    targets["constants"] = (np.cumsum(counts) - counts)[regions.image]
+    return targets, np.concatenate([transform.coefficients for transform in transforms])
+
+
+def _widened(regions: Regions, margin: Int64) -> Regions:
+    """Return regions with so many pixels more around them where they have any; these end at the image's edge."""
+    wide = replace(regions, row=regions.row - margin, col=regions.col - margin, height=regions.height + 2 * margin,
+                   width=regions.width + 2 * margin)  # fmt: skip
+    inside, none = wide.inside(), margin == 0
+    return replace(
+        regions,
+        row=np.where(none, regions.row, inside["top"]),
+        col=np.where(none, regions.col, inside["left"]),
+        height=np.where(none, regions.height, inside["bottom"] - inside["top"]),
+        width=np.where(none, regions.width, inside["right"] - inside["left"]),
+    )
+
+
+def _finished(regions: Regions, region: int, wide: Regions, planes: Float32, formula: Formula) -> Float32:
+    """Return a region as a registered function and filters make it, of the standardized pixels in and around it."""
+    transform, filters = formula.transform, formula.filters
+    apply_function(transform, planes, np.arange(len(planes)))
+    if filters is not None and planes.size:
+        filters.apply_in_place(planes)
+    if not formula.margin:
+        return planes
+    out = np.empty((len(planes), int(regions.height[region]), int(regions.width[region])), np.float32)
+    zeros = np.zeros((len(planes), 1, 1), regions.readers[int(regions.image[region])].dtype)
+    outside = np.empty(zeros.shape, np.float32)
+    standardize_block(zeros, outside, transform, np.arange(len(planes)))
+    out[:] = outside
+    top, left, bottom, right = regions.inside()[region].tolist()
+    row, col = int(regions.row[region]), int(regions.col[region])
+    down, across = top - int(wide.row[region]), left - int(wide.col[region])
+    inner = planes[:, down : down + bottom - top, across : across + right - left]
+    out[:, top - row : bottom - row, left - col : right - col] = inner
+    return out
 
 
 def standardize_region(
@@ -30,7 +164,7 @@ def standardize_region(
     filters: "FilterFactory | None" = None,
     halo: bool = False,
 ) -> AnyArray:
-    """Read a region of an image and standardize it, block by block as it is decoded.
+    """Read a region of an image and standardize it as it is decoded.
 
     Parameters
     ----------
@@ -86,9 +220,7 @@ def standardize_region(
         )
     shape = (len(pages), height, width)
     _, image_height, image_width = reader.shape
-    top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + height, image_height), min(col + width, image_width)
-    if not pad and (top, left, bottom, right) != (row, col, row + height, col + width):
+    if not pad and (min(row, col) < 0 or row + height > image_height or col + width > image_width):
         raise ArgumentError(
             f"Region of {height} x {width} pixels at row {row}, col {col} crosses the edge of an image of "
             f"{image_height} x {image_width} pixels; pass pad=True to fill with zeros what lies outside."
@@ -99,58 +231,13 @@ def standardize_region(
         raise ArgumentError(f"out must be {WRITTEN} of shape {shape}; got {out.dtype} of shape {out.shape}.")
     if not len(pages):
         return out
-    if filters is not None and out.dtype != np.float32:
-        planes = standardize_region(
-            reader, pages, transform, row=row, col=col, height=height, width=width, pad=pad, filters=filters, halo=halo
-        )
-        round_planes(planes, out, np.arange(len(pages)))
-        return out
-    if bottom <= top or right <= left:
-        out[:] = _zeros(reader, transform, out)
-    else:
-        inner = (slice(None), slice(top - row, bottom - row), slice(left - col, right - col))
-        if (bottom - top, right - left) != (height, width):
-            _fill_outside(out, inner, _zeros(reader, transform, out))
-        if filters is not None and halo and filters.margin:
-            _halo(reader, pages, transform, filters=filters, top=top, left=left, out=out[inner], margin=filters.margin)
-        else:
-            _inside(reader, pages, transform, top=top, left=left, out=out[inner])
-    if filters is not None and not (halo and filters.margin):
-        filters.apply_in_place(out)
+    regular = out.strides[2] == out.itemsize and out.flags.aligned
+    written, faults = out if regular else np.empty(shape, out.dtype), dict[int, Exception]()
+    regions = Regions.of(reader, pages, row=row, col=col, height=height, width=width)
+    formula = Formula(transform, filters, halo)
+    standardize_regions(regions, [formula], placed([written]), dtype=out.dtype, faults=faults)
+    for error in faults.values():
+        raise error
+    if not regular:
+        out[:] = written
     return out
-
-
-def _inside(reader: "ImageReader", pages: Int64, transform: Transform, *, top: int, left: int, out: AnyArray) -> None:
-    _, height, width = out.shape
-    for block in reader.blocks(pages, top, left, height, width):
-        standardize_block(block.pixels, out[:, block.row :, block.col :], transform, block.slots)
-
-
-def _halo(
-    reader: "ImageReader", pages: Int64, transform: Transform, *, filters: "FilterFactory", top: int,
-    left: int, out: AnyArray, margin: int,
-) -> None:  # fmt: skip
-    """Standardize and filter the region with the margin that the image has around it, and keep the region."""
-    _, height, width = out.shape
-    first, start = max(top - margin, 0), max(left - margin, 0)
-    last, stop = min(top + height + margin, reader.shape[1]), min(left + width + margin, reader.shape[2])
-    wide = np.empty((out.shape[0], last - first, stop - start), np.float32)
-    _inside(reader, pages, transform, top=first, left=start, out=wide)
-    filters.apply_in_place(wide)
-    out[:] = wide[:, top - first : top - first + height, left - start : left - start + width]
-
-
-def _zeros(reader: "ImageReader", transform: Transform, out: AnyArray) -> AnyArray:
-    """Return what a raw zero becomes in each channel of a result, shape (C, 1, 1)."""
-    values = np.empty((len(transform), 1, 1), out.dtype)
-    zeros = np.zeros((len(transform), 1, 1), reader.dtype)
-    standardize_block(zeros, values, transform, np.arange(len(transform)))
-    return values
-
-
-def _fill_outside(out: AnyArray, inner: tuple[slice, slice, slice], values: AnyArray) -> None:
-    _, rows, cols = inner
-    out[:, : rows.start] = values
-    out[:, rows.stop :] = values
-    out[:, rows, : cols.start] = values
-    out[:, rows, cols.stop :] = values

@@ -1,5 +1,6 @@
 """The fused standardization: decoded pixels in, standardized planes out, in float32 or rounded to half precision."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
+from spora_db.images.page_groups import Filling
+from spora_db.images.pieces import CutChunk, PieceTables, tables
+from spora_db.images.pixels import addressable
+from spora_db.kernels.tables import PIECES, REGIONS
 from spora_db.standardization.precision import HIGHEST, PIXELS, WRITTEN, BeyondRange, Precision, precision_of
-from spora_db.standardization.strides import FlatPlanes, flat_line, flat_planes
 from spora_db.standardization.transform import Transform, identity_transform
 
 
@@ -49,15 +53,13 @@ def standardize_block(pixels: AnyArray, out: AnyArray, transform: Transform, slo
     if pixels.size == 0:
         return
     _, height, width = pixels.shape
-    if out.strides[2] != out.itemsize or min(out.strides) < 0 or not out.flags.aligned:
+    if out.strides[2] != out.itemsize or not out.flags.aligned:
         part = np.empty((len(transform), height, width), out.dtype)
         standardize_block(pixels, part, transform, slots)
         out[slots, :height, :width] = part[slots]
-    elif transform.function is None:
-        _run(transform.mode, pixels, out, slots, transform.coefficients)
-    elif out.dtype == np.float32:
-        _run(transform.mode, pixels, out, slots, transform.coefficients)
-        _apply_function(transform, out[:, :height, :width], slots)
+    elif transform.function is None or out.dtype == np.float32:
+        _run_block(transform.mode, pixels, out, slots, transform.coefficients)
+        apply_function(transform, out[:, :height, :width], slots)
     else:
         part = np.empty(pixels.shape, np.float32)  # a registered function is one of float32
         standardize_block(pixels, part, transform.take(slots), np.arange(len(slots)))
@@ -104,49 +106,27 @@ def _check_block(pixels: AnyArray, out: AnyArray, transform: Transform, slots: I
         raise ArgumentError(f"Slots must lie in 0..{out.shape[0] - 1}; got {slots.min()}..{slots.max()}.")
 
 
-def _run(
-    mode: int,
-    pixels: AnyArray,
-    out: AnyArray,
-    slots: Int64,
-    coefficients: tuple[Float32, Float32, Float32, Float32],
-) -> None:
-    """Call the kernel of the result's type on flat views of both arrays."""
-    from spora_db.kernels.standardize import standardize_interleaved, standardize_planes
-
-    source = flat_planes(pixels)
-    target = flat_line(out, writeable=True), out.strides[0] // out.itemsize, out.strides[1] // out.itemsize
-    rest: tuple[Any, ...] = slots, *pixels.shape[1:], *coefficients
-    if out.dtype != np.float32:
-        _run_halves(precision_of(out), mode, source, target, rest)
-    elif source.step == 1:
-        standardize_planes(mode, *source[:3], *target, *rest)
-    else:
-        standardize_interleaved(mode, *source, *target, *rest)
+def _run_block(mode: int, pixels: AnyArray, out: AnyArray, slots: Int64, coefficients: Float32) -> None:
+    """Fill a region from the one block that lies in its corner."""
+    piece = np.array([(0, 0, 0, 0, 0, 0, 0, *pixels.shape[1:])], PIECES)
+    regions = placed([out])
+    regions["mode"] = mode
+    block = CutChunk([(addressable(pixels), Filling(np.arange(len(slots)), slots, ()))], piece)
+    run(tables([block]), regions, coefficients, out.dtype)
 
 
-def _run_halves(
-    precision: Precision, mode: int, source: FlatPlanes, target: tuple[AnyArray, int, int], rest: tuple[Any, ...]
-) -> None:
-    """Call the kernel that rounds to 16 bits; refuse to make a finite pixel infinite."""
-    from spora_db.kernels.halves import BFLOAT16, FLOAT16, standardize_halves
+def apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
+    """Run a registered function, if there is one, on clipped planes, then mean and standard deviation, in place.
 
-    kind = FLOAT16 if precision == "float16" else BFLOAT16
-    flat, plane, line = target
-    lost = standardize_halves(kind, mode, *source, flat.view(np.uint16), plane, line, *rest)
-    if lost >= 0:
-        message = (
-            f"A pixel of channel {lost} of the result is larger than {precision} holds, {HIGHEST[precision]:,.6g}."
-        )
-        raise BeyondRange(message, channel=lost)
-
-
-def _apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
-    """Run a registered function on the clipped planes in ``out``, then mean and standard deviation in place."""
+    Raises
+    ------
+    ArgumentError
+        If the function changes the shape of its pixels.
+    """
     from spora_db.kernels.standardize import AFFINE
 
-    assert transform.function is not None
-    for slot in slots:
+    for slot in slots if transform.function is not None else ():
+        assert transform.function is not None
         plane = out[slot]
         result = np.asarray(transform.function(plane))
         if result.shape != plane.shape:
@@ -155,7 +135,52 @@ def _apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
                 f"it was given {plane.shape} and returned {result.shape}."
             )
         np.copyto(plane, result, casting="same_kind")
-        _run(AFFINE, plane[None], out, np.array([slot]), transform.coefficients)
+        _run_block(AFFINE, plane[None], out, np.array([slot]), transform.coefficients)
+
+
+def placed(outs: Sequence[AnyArray]) -> AnyArray:
+    """Return where regions go, a table of `REGIONS` without modes and coefficients: arrays (C, H, W), in whole rows."""
+    found = np.zeros(len(outs), REGIONS)
+    for place, out in zip(found, outs, strict=True):
+        place["address"], place["plane"], place["line"] = out.ctypes.data, *out.strides[:2]
+    return found
+
+
+def run(found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.dtype[Any]) -> None:
+    """Fill regions from pieces, in one call of the kernel of their type.
+
+    Parameters
+    ----------
+    found
+        The pieces.
+    regions
+        Where they go, a table of `REGIONS`.
+    coefficients
+        float32 array of shape (K, 4).
+    dtype
+        The type of the regions, one of `PIXELS`.
+
+    Raises
+    ------
+    BeyondRange
+        If a finite pixel becomes infinite in that type.
+    """
+    given = found.pieces, found.planes, regions, coefficients, np.empty(0, found.dtype), np.empty(0, dtype)
+    if dtype == np.float32:
+        from spora_db.kernels.standardize import standardize_pieces
+
+        standardize_pieces(*given)
+        return
+    from spora_db.kernels.halves import BFLOAT16, FLOAT16, standardize_halves
+
+    precision = precision_of(dtype)
+    kind = FLOAT16 if precision == "float16" else BFLOAT16
+    region, channel = standardize_halves(kind, *given[:-1], np.empty(0, np.uint16))
+    if channel >= 0:
+        message = (
+            f"A pixel of channel {channel} of the result is larger than {precision} holds, {HIGHEST[precision]:,.6g}."
+        )
+        raise BeyondRange(message, region=region, channel=channel)
 
 
 def warm_up(transform: Transform, *, dtype: npt.DTypeLike, precision: Precision = "float32") -> None:

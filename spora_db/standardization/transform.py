@@ -51,7 +51,7 @@ class Transform:
     scale: float = 1.0
     function: Elementwise | None = None
     mode: int = field(init=False, repr=False)
-    coefficients: tuple[Float32, Float32, Float32, Float32] = field(init=False, repr=False)
+    coefficients: Float32 = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the shapes and fold everything into lower, upper, scale and offset per channel."""
@@ -92,8 +92,10 @@ class Transform:
         )  # fmt: skip
 
 
-def _coefficients(transform: Transform) -> tuple[Float32, Float32, Float32, Float32]:
-    """Fold epsilon, mean and standard deviation into one multiplication and one addition, in float64.
+def _coefficients(transform: Transform) -> Float32:
+    """Return lower, upper, scale and offset of each channel, float32 of shape (C, 4).
+
+    Epsilon, mean and standard deviation are folded into one multiplication and one addition, in float64.
 
     Clipping is ``(clip(x) - lower) * scale + offset``: the subtraction stays first because it is exact where bounds are
     close to each other and far from zero.
@@ -112,9 +114,7 @@ def _coefficients(transform: Transform) -> tuple[Float32, Float32, Float32, Floa
         scale = 1.0 / (width * spread)
         offset = -mean / spread if transform.use_mean_std else np.zeros_like(mean)
         offset[np.isnan(lower) | np.isnan(upper)] = np.nan
-        return (
-            lower.astype(np.float32), upper.astype(np.float32), scale.astype(np.float32), offset.astype(np.float32)
-        )  # fmt: skip
+        return np.stack([lower, upper, scale, offset], axis=1).astype(np.float32)
 
 
 def identity_transform(channels: int) -> Transform:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Int64
-from spora_db.standardization.strides import flat_planes
+from spora_db.statistics.strides import flat_planes
 
 if TYPE_CHECKING:
     from spora_db.images.base import ImageReader

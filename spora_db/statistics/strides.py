@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spora_db.arrays import AnyArray
+from spora_db.images.pixels import addressable
 
 
 class FlatPlanes(NamedTuple):
@@ -16,18 +17,10 @@ class FlatPlanes(NamedTuple):
     step: int
 
 
-def flat_line(array: AnyArray, *, writeable: bool) -> AnyArray:
-    """View the memory from the first to the last element as one line; strides must be positive multiples of the item.
-
-    Parameters
-    ----------
-    array
-        Array of any shape, not empty.
-    writeable
-        Whether the view may be written to.
-    """
+def flat_line(array: AnyArray) -> AnyArray:
+    """View the memory from the first to the last element as one line; strides are positive multiples of the item."""
     span = sum((size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)) // array.itemsize
-    return np.lib.stride_tricks.as_strided(array, (span + 1,), (array.itemsize,), writeable=writeable)
+    return np.lib.stride_tricks.as_strided(array, (span + 1,), (array.itemsize,), writeable=False)
 
 
 def flat_planes(pixels: AnyArray) -> FlatPlanes:
@@ -53,18 +46,8 @@ def flat_planes(pixels: AnyArray) -> FlatPlanes:
     >>> flat_planes(rgb.transpose(2, 0, 1))[1:]
     (1, 15, 3)
     """
-    if pixels.dtype == bool:
-        pixels = pixels.view(np.uint8)
-    elif pixels.dtype.char in "eg":
-        pixels = pixels.astype(np.float32)
-    elif not pixels.dtype.isnative:
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    if (
-        min(pixels.strides) < 0
-        or pixels.strides[2] == 0  # one value in place of a row, as of a chunk that holds the fill value only
-        or any(stride % pixels.itemsize for stride in pixels.strides)
-        or not pixels.flags.aligned
-    ):
+    pixels = addressable(pixels)
+    if min(pixels.strides) < 0 or any(stride % pixels.itemsize for stride in pixels.strides):
         pixels = np.ascontiguousarray(pixels)
     plane, line, step = (stride // pixels.itemsize for stride in pixels.strides)
-    return FlatPlanes(flat_line(pixels, writeable=False), plane, line, step if pixels.shape[2] > 1 else 1)
+    return FlatPlanes(flat_line(pixels), plane, line, step if pixels.shape[2] > 1 else 1)

@@ -1,0 +1,267 @@
+"""A batch of regions, planned as a whole: which chunks it needs, and which piece of which chunk goes where.
+
+1. plan: `Regions` (arrays) -> `PIECES` by chunk, each chunk once,
+2. fetch and decode: chunk by chunk, from the cache or the file (`GridReader.decoded`),
+3. `PieceTables`: tables of addresses, from which one call of a kernel fills many regions.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from spora_db.arrays import AnyArray, Int64
+from spora_db.errors import SporaError
+from spora_db.images.base import ChunkGrid, ImageReader
+from spora_db.images.page_groups import Filling
+from spora_db.images.pixels import addressable
+from spora_db.kernels.tables import PIECES, PLANES
+
+DecodedPlanes: TypeAlias = tuple[AnyArray, Filling]
+WAVE_BYTES: Final = 2**24
+"""Bytes of decoded chunks whose pieces are used together, about: what lies in the cache of the processor, and no more
+memory than that beside the cache of chunks."""
+PLACE_BITS: Final = 21
+"""Bits of a chunk's place down, and across, in its number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """What is read together: regions of images, which may cross an image's edge, or lie outside of it.
+
+    Attributes
+    ----------
+    readers, pages
+        The images, and which pages of each are wanted, int64 arrays.
+    image
+        int64 array of shape (N,): the image of each region.
+    row, col, height, width
+        int64 arrays of shape (N,), in pixels.
+    """
+
+    readers: Sequence[ImageReader]
+    pages: Sequence[Int64]
+    image: Int64
+    row: Int64
+    col: Int64
+    height: Int64
+    width: Int64
+
+    @classmethod
+    def of(cls, reader: ImageReader, pages: Int64, *, row: int, col: int, height: int, width: int) -> "Regions":
+        """Return a batch of one region."""
+        numbers = {"image": 0, "row": row, "col": col, "height": height, "width": width}
+        return cls(readers=[reader], pages=[pages], **{name: np.array([own]) for name, own in numbers.items()})
+
+    def inside(self) -> AnyArray:
+        """Return what of each region lies in its image: ``top, left, bottom, right`` by name, the ends not included."""
+        shapes = np.array([reader.shape for reader in self.readers], np.int64)[self.image]
+        found = np.empty(len(self.image), [(name, np.int64) for name in ("top", "left", "bottom", "right")])
+        found["top"], found["left"] = np.maximum(self.row, 0), np.maximum(self.col, 0)
+        found["bottom"] = np.maximum(np.minimum(self.row + self.height, shapes[:, 1]), found["top"])
+        found["right"] = np.maximum(np.minimum(self.col + self.width, shapes[:, 2]), found["left"])
+        empty = (found["bottom"] == found["top"]) | (found["right"] == found["left"])
+        found[empty] = 0
+        return found
+
+
+class PieceTables(NamedTuple):
+    """What is cut from decoded planes: `PIECES` and `PLANES`, the type of pixels, the arrays that they lie in."""
+
+    pieces: AnyArray
+    planes: AnyArray
+    dtype: np.dtype[Any]
+    held: Sequence[AnyArray]
+
+
+class CutChunk(NamedTuple):
+    """Decoded planes, and the pieces that are cut from all of them alike."""
+
+    sources: Sequence[DecodedPlanes]
+    pieces: AnyArray
+
+
+def decode(regions: Regions, faults: dict[int, Exception]) -> Iterator[PieceTables]:
+    """Decode what regions need, each chunk once, in pieces that cover every page and pixel of them once.
+
+    Beyond an image's edge pixels are zero.
+
+    Parameters
+    ----------
+    regions
+        The regions.
+    faults
+        Takes the first error of each region that cannot be read.
+    """
+    inside, wave, held = regions.inside(), list[CutChunk](), 0
+    for part in chain(_outside(regions, inside), _on_grids(regions, inside, faults)):
+        first = part.sources[0][0]
+        if wave and (held > WAVE_BYTES or first.dtype != wave[0].sources[0][0].dtype):
+            yield tables(wave)
+            wave, held = [], 0
+        wave.append(part)
+        held += sum(array.nbytes for array, _ in part.sources)
+    if wave:
+        yield tables(wave)
+
+
+def tables(wave: Sequence[CutChunk]) -> PieceTables:
+    """Return the tables of some chunks."""
+    sources = [source for part in wave for source in part.sources]
+    arrays = [array for array, _ in sources]
+    counts = np.array([len(filling.planes) for _, filling in sources])
+    address, plane, line, step = np.array(
+        [(array.__array_interface__["data"][0], *array.strides) for array in arrays], np.int64
+    ).T
+    planes = np.empty(int(counts.sum()), PLANES)
+    planes["address"] = np.repeat(address, counts)
+    planes["address"] += np.repeat(plane, counts) * np.concatenate([filling.planes for _, filling in sources])
+    planes["line"] = np.repeat(line, counts)
+    planes["step"] = np.repeat(np.maximum(step // arrays[0].itemsize, 1), counts)  # of a single col it may be anything
+    planes["slot"] = np.concatenate([filling.slots for _, filling in sources])
+    pieces = np.concatenate([part.pieces for part in wave])
+    lengths = [len(part.pieces) for part in wave]
+    of_chunk = np.add.reduceat(counts, np.cumsum([0, *(len(part.sources) for part in wave[:-1])]))
+    pieces["count"] = np.repeat(of_chunk, lengths)
+    pieces["first"] = np.repeat(np.cumsum(of_chunk) - of_chunk, lengths)
+    return PieceTables(pieces, planes, arrays[0].dtype, arrays)
+
+
+def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception]) -> Iterator[CutChunk]:
+    """Decode what lies in images: chunk by chunk, or region by region where an image has no chunks to share."""
+    grids: list[tuple[int, Any, ChunkGrid]] = []
+    without = np.zeros(len(regions.readers), np.bool_)
+    for image in np.unique(regions.image).tolist():
+        reader = regions.readers[image]
+        try:
+            found = reader.grids(regions.pages[image]) if hasattr(reader, "grids") else ()
+        except (SporaError, OSError) as error:
+            _fail(faults, np.flatnonzero(regions.image == image), error)
+            continue
+        without[image] = not found
+        grids += [(image, reader, grid) for grid in found]
+    if grids:
+        yield from _by_chunks(regions, grids, inside, faults)
+    for region in np.flatnonzero(without[regions.image] & (inside["bottom"] > 0)).tolist():
+        yield from _by_blocks(regions, region, inside[region], faults)
+
+
+def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> None:
+    for region in regions.tolist():
+        faults.setdefault(region, error)
+
+
+def _by_chunks(
+    regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray, faults: dict[int, Exception]
+) -> Iterator[CutChunk]:
+    pieces, chunks = _cut(regions, grids, inside)
+    order = np.argsort(chunks, kind="stable")
+    pieces, chunks = pieces[order], chunks[order]
+    firsts = np.flatnonzero(np.diff(chunks, prepend=-1))
+    bounds = [*firsts.tolist(), len(pieces)]
+    rows, cols = _windows(pieces, firsts, "row", "height"), _windows(pieces, firsts, "col", "width")
+    for k, chunk in enumerate(chunks[firsts].tolist()):
+        own = pieces[bounds[k] : bounds[k + 1]]
+        _, reader, grid = grids[chunk >> 2 * PLACE_BITS]
+        down, across = (chunk >> PLACE_BITS) % 2**PLACE_BITS, chunk % 2**PLACE_BITS
+        try:
+            sources = []
+            for group in grid.groups:
+                planes, filling = reader.decoded(group, down, across, rows=slice(*rows[k]), cols=slice(*cols[k]))
+                sources.append((addressable(planes), filling))
+        except (SporaError, OSError) as error:
+            _fail(faults, np.unique(own["region"]), error)
+        else:
+            yield CutChunk(sources, own)
+
+
+def _cut(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray) -> tuple[AnyArray, Int64]:
+    """Return the pieces of regions by chunks, and for each its chunk as a number: of the grid, its place down, across.
+
+    `row` and `col` of the pieces are those in the chunk.
+    """
+    images = np.array([image for image, _, _ in grids])
+    sizes = np.array([(grid.height, grid.width) for _, _, grid in grids])
+    region, nth = _repeated(np.bincount(images, minlength=len(regions.readers))[regions.image])
+    number = np.searchsorted(images, regions.image)[region] + nth  # the grids of an image are neighbours
+    top, left, bottom, right = (inside[name][region] for name in inside.dtype.names or ())
+    tall, wide = sizes[number].T
+    down, across = top // tall, left // wide
+    acrosses = -(-right // wide) - across
+    own, nth = _repeated((-(-bottom // tall) - down) * acrosses)
+    region, number, tall, wide, acrosses = (part[own] for part in (region, number, tall, wide, acrosses))
+    down, across = down[own] + nth // acrosses, across[own] + nth % acrosses
+    first, start = np.maximum(top[own], down * tall), np.maximum(left[own], across * wide)
+    pieces = np.empty(len(own), PIECES)
+    pieces["region"] = region
+    pieces["row"], pieces["col"] = first - down * tall, start - across * wide
+    pieces["out_row"], pieces["out_col"] = first - regions.row[region], start - regions.col[region]
+    pieces["height"] = np.minimum(bottom[own], (down + 1) * tall) - first
+    pieces["width"] = np.minimum(right[own], (across + 1) * wide) - start
+    return pieces, (((number << PLACE_BITS) + down) << PLACE_BITS) + across
+
+
+def _repeated(counts: Int64) -> tuple[Int64, Int64]:
+    """Return each position so many times as its count says, and 0, 1, ... for each.
+
+    Examples
+    --------
+    >>> _repeated(np.array([2, 0, 1]))
+    (array([0, 0, 2]), array([0, 1, 0]))
+    """
+    return np.repeat(np.arange(len(counts)), counts), np.arange(counts.sum()) - np.repeat(
+        counts.cumsum() - counts, counts
+    )
+
+
+def _windows(pieces: AnyArray, firsts: Int64, start: str, length: str) -> list[list[int]]:
+    """Return where the pieces of each chunk begin and end in it, and count their places from there."""
+    ends = np.maximum.reduceat(pieces[start] + pieces[length], firsts)
+    begins = np.minimum.reduceat(pieces[start], firsts)
+    pieces[start] -= np.repeat(begins, np.diff(firsts, append=len(pieces)))
+    windows: list[list[int]] = np.stack([begins, ends], axis=1).tolist()
+    return windows
+
+
+def _by_blocks(regions: Regions, region: int, inside: AnyArray, faults: dict[int, Exception]) -> Iterator[CutChunk]:
+    image = int(regions.image[region])
+    top, left, bottom, right = inside.tolist()
+    out_row, out_col = top - int(regions.row[region]), left - int(regions.col[region])
+    try:
+        for block in regions.readers[image].blocks(regions.pages[image], top, left, bottom - top, right - left):
+            planes, (count, height, width) = addressable(block.pixels), block.pixels.shape
+            place = (region, 0, 0, 0, 0, out_row + block.row, out_col + block.col, height, width)
+            filling = Filling(np.arange(count), block.slots, ())
+            yield CutChunk([(planes, filling)], np.array([place], PIECES))
+    except (SporaError, OSError) as error:
+        faults.setdefault(region, error)
+
+
+def _outside(regions: Regions, inside: AnyArray) -> Iterator[CutChunk]:
+    """Yield what lies beyond the edge of each image, in up to four pieces a region: planes whose rows are one row."""
+    top, left = inside["top"] - regions.row, inside["left"] - regions.col
+    bottom, right = inside["bottom"] - regions.row, inside["right"] - regions.col
+    empty = inside["bottom"] == 0
+    top[empty] = bottom[empty] = regions.height[empty]
+    left[empty] = right[empty] = 0
+    zero = np.zeros_like(top)
+    parts = np.array([
+        (zero, zero, top, regions.width),
+        (bottom, zero, regions.height - bottom, regions.width),
+        (top, zero, bottom - top, left),
+        (top, right, bottom - top, regions.width - right),
+    ])  # fmt: skip
+    number, region = np.nonzero((parts[:, 2] > 0) & (parts[:, 3] > 0))
+    for image in np.unique(regions.image[region]).tolist():
+        own = regions.image[region] == image
+        pieces = np.zeros(int(own.sum()), PIECES)
+        pieces["region"] = region[own]
+        for name, values in zip(
+            ("out_row", "out_col", "height", "width"), parts[number[own], :, region[own]].T, strict=True
+        ):
+            pieces[name] = values
+        count, dtype = len(regions.pages[image]), regions.readers[image].dtype
+        planes = np.broadcast_to(np.zeros(pieces["width"].max(), dtype), (count, 1, int(pieces["width"].max())))
+        yield CutChunk([(addressable(planes), Filling(np.arange(count), np.arange(count), ()))], pieces)
