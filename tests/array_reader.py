@@ -1,8 +1,11 @@
 """An image in memory behind the Protocol that files are read through."""
 
+from pathlib import Path
+
 import numpy as np
 
 from spora_db.images.base import Block
+from spora_db.statistics import StatisticsUnit
 
 
 class ArrayReader:
@@ -25,3 +28,17 @@ class ArrayReader:
                     if len(slots):
                         pixels = self.array[pages[slots], rows, cols]
                         yield Block(pixels=pixels, slots=slots, row=rows.start - row, col=cols.start - col)
+
+
+def cohort(monkeypatch, tissues, dtype="float32"):
+    """Return units of tissues of one channel X, given their pixels by name; all pixels are tissue."""
+    images = {Path(name): pixels[None].astype(dtype) for name, pixels in tissues.items()}
+
+    def opened(path, **_):
+        reader = ArrayReader(images[path], (16, 32))
+        reader.path = path
+        return reader
+
+    monkeypatch.setattr("spora_db.images.open_image", opened)
+    monkeypatch.setattr("spora_db.masks.load_tissue_mask", lambda path, **_: np.ones(images[path].shape[1:], bool))
+    return [StatisticsUnit(tissue_id=str(path), image=path, mask=path, pages={"X": 0}) for path in images]

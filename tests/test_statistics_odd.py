@@ -1,14 +1,12 @@
 """Statistics of odd pixels against numpy in float64: what drops a channel drops it, and stays out of the pool."""
 
-from pathlib import Path
-
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 from sqlglot import exp
 
-from array_reader import ArrayReader
+from array_reader import cohort
 from job_lakes import write_images
 from lakes import write_zarr
 from spora_db import SporaQuery
@@ -17,7 +15,7 @@ from spora_db.images import open_image, read_region
 from spora_db.jobs import standardize_lake
 from spora_db.standardization.specs import parse_spec
 from spora_db.standardization.usable import REASONS, REMEDIES, unusable
-from spora_db.statistics import StatisticsUnit, compute_statistics
+from spora_db.statistics import compute_statistics
 
 SHAPE = (41, 53)
 RANDOM = np.random.default_rng(0)
@@ -52,19 +50,6 @@ def numpy_statistics(values, spec):
     if (z == z[0]).all() and np.isfinite(z[0]):
         mean, std = z[0], 0.0
     return lower, upper, mean, std, z
-
-
-def cohort(monkeypatch, tissues, dtype="float32"):
-    images = {Path(name): pixels[None].astype(dtype) for name, pixels in tissues.items()}
-
-    def opened(path, **_):
-        reader = ArrayReader(images[path], (16, 32))
-        reader.path = path
-        return reader
-
-    monkeypatch.setattr("spora_db.images.open_image", opened)
-    monkeypatch.setattr("spora_db.masks.load_tissue_mask", lambda *_, **__: np.ones(SHAPE, bool))
-    return [StatisticsUnit(tissue_id=str(path), image=path, mask=path, pages={"X": 0}) for path in images]
 
 
 @pytest.mark.parametrize("kept", [10**9, 0])
@@ -144,11 +129,11 @@ def test_dropped_channels_are_named_with_remedies(tmp_path):
     spec = "quantile_clipping/uq_0.99_image"
     (part,) = standardize_lake(root, modality="imc", mpp=1.0, spec=parse_spec(spec), stats_level="image").datasets
     assert part.summary["dropped"] == [
-        {"channel": "CD3e", "reason": REASONS[1], "tissues": 1, "of": 2},
-        {"channel": "CD3e", "reason": REASONS[7], "tissues": 1, "of": 2},
+        {"channel": "CD3e", "reason": REASONS[1], "tissues": 1, "of": 2, "first": ("cohort_0000",)},
+        {"channel": "CD3e", "reason": REASONS[7], "tissues": 1, "of": 2, "first": ("cohort_0001",)},
     ]
     for words in (
-        "CD3e (in 1 of 2 tissues), because the upper quantile is 0",
+        "CD3e (in 1 of 2 tissues: cohort_0000), because the upper quantile is 0",
         "--upper-quantile",
         "disable_quantile_mask",
     ):

@@ -35,7 +35,8 @@ class DatasetReport:
         Tissues that other shards have not done yet.
     summary
         Figures of the result: ``tiles``, ``coverage_mean``, ``coverage_sd`` of a tiling; ``channels`` of statistics and
-        ``dropped``, the channels that samples will lack (``channel, reason, tissues, of``).
+        ``dropped``, the channels that samples will lack (``channel, reason, tissues, of, first``), and ``raised``,
+        those whose upper quantile another one stands in for (``channel, quantile, tissues, of``).
     note
         What else to know, in one line; empty for nothing.
     """

@@ -31,7 +31,7 @@ from spora_db.statistics.tissue import asked_quantiles
 LevelChoice: TypeAlias = Literal["image", "global", "both"]
 
 SLACK_BYTES = 64 * 2**20
-CHANNEL_BYTES = 4 * 2**16 * 8  # counts of four prefixes
+DIGIT_BYTES = 2 * 2**16 * 8  # counts of the two prefixes around a quantile
 
 
 def standardize_lake(
@@ -179,6 +179,7 @@ def _plan(
         "upper_quantile": spec.upper,
         "lower_quantile": spec.lower,
         "quantile_level": spec.quantile_level,
+        "on_zero_quantile": spec.on_zero_quantile,
         "stats_levels": list(levels),
         "modality": modality,
         "mpp": cohort.mpp,
@@ -200,6 +201,7 @@ def _units(
     cohort: Cohort, modality: str, *, panel: Panel, plan: StatisticsPlan, work: WorkFolder
 ) -> Iterator[PassUnit]:
     stage, function = first_round(plan), registered(plan.spec.method)
+    counts = len(panel.names) * len(asked_quantiles(plan.spec)) * DIGIT_BYTES
     for tissue in cohort.tissues:
         image = tissue.image(modality)
         assert image is not None
@@ -216,5 +218,5 @@ def _units(
             stage=stage,
             function=function,
             result=work.result(tissue.tissue_id, inputs=inputs),
-            memory=3 * mask + 2 * held + SLACK_BYTES + len(panel.names) * CHANNEL_BYTES,
+            memory=3 * mask + 2 * held + SLACK_BYTES + counts,
         )

@@ -110,6 +110,10 @@ def _write(planned: PlannedStatistics, result: StatisticsResult, gathered: Gathe
     if dropped := result.dropped(stats_levels=planned.levels):
         summary["dropped"] = [asdict(item) for item in dropped]
         notes += [dropped_sentence(dropped), odd_sentence(Partials(gathered.load))]
+    if raised := result.raised():
+        summary["raised"] = [asdict(item) for item in raised]
+        said = (f"{item.quantile:g} of {item.channel} (in {item.tissues:,} of {item.of:,} tissues)" for item in raised)
+        notes.append(f"pixels are clipped to the quantile {', '.join(said)}, as the one asked for is 0")
     report = finish(gathered, planned.run, write=write, summary=summary)
     if planned.absent and not report.note:
         notes.append(f"{planned.absent} more tissues have a row in channels_per_tissue.parquet, but no image here")

@@ -81,13 +81,12 @@ def _standardized(
         _check_complete(found, panels, names, images, modality, standardization)
     standardized, unusable = [], set()
     for panel, own in zip(panels, found, strict=True):
-        dropped = panel.delivered & own.complete & ~own.usable & (not deferred)
-        unusable.update(panel.name[dropped.any(axis=0)].tolist())
+        kept = own.kept(panel, standardization)
+        if not deferred:
+            unusable.update(panel.name[(kept & ~own.usable).any(axis=0)].tolist())
         lower, upper, mean, std = own.values
-        standardized.append(
-            replace(panel, lower=lower, upper=upper, mean=mean, std=std).narrowed(own.kept(panel, standardization))
-        )
-    if unusable and standardization.disable_quantile_mask:
+        standardized.append(replace(panel, lower=lower, upper=upper, mean=mean, std=std).narrowed(kept))
+    if unusable:
         listed = ", ".join(names[code] for code in sorted(unusable))
         warnings.warn(
             f"Channels without usable statistics are kept and hold NaN or huge values: {listed}", stacklevel=5

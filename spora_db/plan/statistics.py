@@ -15,7 +15,7 @@ from spora_db.plan.panels import PlanPanel
 from spora_db.plan.values import SpecValues, read_values
 from spora_db.selection import StandardizationChoice
 from spora_db.standardization.specs import Spec
-from spora_db.standardization.usable import unusable
+from spora_db.standardization.usable import kept_channels, unusable
 
 Values = tuple[Float32 | None, ...]
 
@@ -50,8 +50,8 @@ class PanelStatistics:
         """Tell which channels of which images statistics leave: bool array of shape (n, c)."""
         if standardization.missing_statistics == "defer":
             return panel.delivered
-        known = panel.delivered & self.complete
-        return known if standardization.disable_quantile_mask else known & self.usable
+        usable = kept_channels(self.reasons, disable_quantile_mask=standardization.disable_quantile_mask)
+        return panel.delivered & self.complete & usable
 
     @property
     def complete(self) -> Bools:
@@ -90,7 +90,10 @@ def find_statistics(
             _fill(values, known, spare, cast(Bools, ~known.all(axis=0) & spare[1].all(axis=0)))
         lower, upper, mean, std = values
         assert upper is not None
-        reasons = unusable(lower, upper, mean, std, use_mean_std=standardization.use_mean_std, method=spec.method)
+        reasons = unusable(
+            lower, upper, mean, std, use_mean_std=standardization.use_mean_std, method=spec.method,
+            on_zero_quantile=spec.on_zero_quantile,
+        )  # fmt: skip
         found.append(PanelStatistics(values=values, known=known, reasons=reasons))
     return found
 
@@ -151,6 +154,7 @@ def absent_statistics(
         f"standardize(missing={others}), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
         f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper}"
         f"{'' if spec.lower is None else f' --lower-quantile {spec.lower}'} --quantile-level {spec.quantile_level} "
+        f"{'' if spec.on_zero_quantile is None else f'--on-zero-quantile {spec.on_zero_quantile} '}"
         "(--overwrite replaces tables that are there already)"
     )
 

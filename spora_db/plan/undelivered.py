@@ -39,9 +39,9 @@ def with_undelivered(resolved: Resolved, catalog: Catalog) -> Resolved:
     ):
         return resolved
     modalities = [name for name in selection.multiplex_names if standardization.parsed(name).needs_statistics]
-    if not modalities or (
-        standardization.disable_quantile_mask and standardization.missing_statistics != "drop_channel"
-    ):
+    answers = any(standardization.parsed(name).on_zero_quantile for name in modalities)
+    keeps_all = standardization.disable_quantile_mask and standardization.missing_statistics != "drop_channel"
+    if not modalities or (keeps_all and not answers):
         return resolved
     wanted = None
     if asked.any_of or asked.at_least is None:

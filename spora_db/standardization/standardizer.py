@@ -17,6 +17,7 @@ from spora_db.standardization.specs import Spec, parse_spec
 from spora_db.standardization.standardize import standardize_block
 from spora_db.standardization.table_frames import TableFrames
 from spora_db.standardization.tables import Statistics, statistics_folder
+from spora_db.standardization.usable import kept_channels
 
 if TYPE_CHECKING:
     pass
@@ -115,10 +116,8 @@ class Standardizer(TableFrames):
         tissue_id
             For the warning.
         """
-        usable = statistics.usable
-        lost = selected & ~usable
-        if not self.disable_quantile_mask:
-            return selected & usable
+        kept = selected & kept_channels(statistics.reasons, disable_quantile_mask=self.disable_quantile_mask)
+        lost = kept & ~statistics.usable
         if lost.any():
             names = ", ".join(np.array(statistics.channel_names, dtype=object)[lost])
             message = (
@@ -126,7 +125,7 @@ class Standardizer(TableFrames):
                 f"{self.name!r}: {names}. Expect NaN or huge values there."
             )
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-        return selected
+        return kept
 
     def apply(
         self, x: Any, tissue_id: str, measured_mask: npt.ArrayLike,  # noqa: ANN401

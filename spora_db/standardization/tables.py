@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from spora_db.arrays import Bools, Float64
+from spora_db.arrays import Bools, Float64, Int8
 from spora_db.errors import StatisticsNotFoundError, TableError, unknown
 from spora_db.standardization.specs import LEVELS, Spec, StatsLevel, parse_spec
 from spora_db.standardization.transform import Transform
-from spora_db.standardization.usable import usable_channels
+from spora_db.standardization.usable import unusable
 from spora_db.standardization.wide_tables import wide_table
 
 if TYPE_CHECKING:
@@ -49,10 +49,16 @@ class Statistics:
 
     @property
     def usable(self) -> Bools:
-        """Which channels can be standardized, bool of shape (C,); see :func:`usable_channels`."""
-        return usable_channels(
-            self.lower, self.upper, self.mean, self.std, use_mean_std=self.use_mean_std, method=self.spec.method
-        )
+        """Which channels can be standardized, bool of shape (C,)."""
+        return cast(Bools, self.reasons == 0)
+
+    @property
+    def reasons(self) -> Int8:
+        """Why channels cannot be standardized, int8 of shape (C,); see :func:`unusable`."""
+        return unusable(
+            self.lower, self.upper, self.mean, self.std, use_mean_std=self.use_mean_std, method=self.spec.method,
+            on_zero_quantile=self.spec.on_zero_quantile,
+        )  # fmt: skip
 
     def transform(self) -> Transform:
         """Return the transform of these C channels, usable or not."""

@@ -16,6 +16,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """A channel whose upper quantile is not above 0, so that a greater one stands in for it.
+
+    Attributes
+    ----------
+    channel
+        Its name.
+    quantile
+        What stands in.
+    tissues, of
+        In how many tissues, of how many that measured it.
+    """
+
+    channel: str
+    quantile: float
+    tissues: int
+    of: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StatisticsResult:
     """The statistics of a cohort under one spec.
@@ -31,6 +51,8 @@ class StatisticsResult:
     upper, lower
         Quantiles in raw pixel values, float64 of shape (T, C) at image level, (1, C) at global level; NaN where a
         tissue lacks the channel. ``lower`` is zero where the spec has no lower quantile.
+    used
+        The quantile that each upper one is, of the same shape: that of the spec, or what stands in for it.
     means, stds
         Of each tissue's transformed pixels, float64 of shape (T, C).
     measured
@@ -46,6 +68,7 @@ class StatisticsResult:
     tissue_ids: tuple[str, ...]
     upper: Float64
     lower: Float64
+    used: Float64
     means: Float64
     stds: Float64
     measured: Bools
@@ -102,8 +125,23 @@ class StatisticsResult:
             ]
         low, high, mean, std = figures
         assert high is not None
-        numbers = unusable(low, high, mean, std, use_mean_std=True, method=self.spec.method)
-        return find_dropped(self.channel_names, numbers, self.measured)
+        numbers = unusable(
+            low, high, mean, std, use_mean_std=True, method=self.spec.method,
+            on_zero_quantile=self.spec.on_zero_quantile,
+        )  # fmt: skip
+        return find_dropped(self.channel_names, self.tissue_ids, numbers, self.measured)
+
+    def raised(self) -> tuple[Raised, ...]:
+        """Return the channels whose upper quantile another one stands in for."""
+        used, found = np.broadcast_to(self.used, self.measured.shape), []
+        for channel, name in enumerate(self.channel_names):
+            own = used[self.measured[:, channel], channel]
+            shares, counts = np.unique(own[own != self.spec.upper], return_counts=True)
+            found += [
+                Raised(channel=name, quantile=share, tissues=count, of=len(own))
+                for share, count in zip(shares.tolist(), counts.tolist(), strict=True)
+            ]
+        return tuple(found)
 
     def _table(self, kind: str, values: Float64) -> "pa.Table":
         """Lay a table out as pandas writes it: at image level the tissue ids are the unnamed index, the last column."""

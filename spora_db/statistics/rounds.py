@@ -51,14 +51,12 @@ def after_moments(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial
     """Put the moments of all tissues, and their own quantiles or the global ones, into the result."""
     found = sorted(((part.tissue_id, part.arrays) for part in partials), key=lambda item: item[0])
     own = stage.kind == "tissue"
-    if own:
-        upper, lower = (np.array([arrays[name] for _, arrays in found]) for name in ("upper", "lower"))
-    else:
-        upper, lower = (np.array([stage.state[name]], np.float64) for name in ("upper", "lower"))
+    rows = [arrays for _, arrays in found] if own else [stage.state]
+    upper, lower, used = (np.array([row[name] for row in rows], np.float64) for name in ("upper", "lower", "used"))
     parts = [Moments(count=arrays["count"], mean=arrays["mean"], squares=arrays["squares"]) for _, arrays in found]
     names = tuple(name for name, _ in found)
     pooled = _pooled_usable(plan, parts, upper, lower) if own and parts else None
-    return _result(plan, names, upper=upper, lower=lower, parts=parts, pooled=pooled)
+    return _result(plan, names, upper=upper, lower=lower, used=used, parts=parts, pooled=pooled)
 
 
 def _pooled_usable(plan: StatisticsPlan, parts: list[Moments], upper: Float64, lower: Float64) -> Moments:
@@ -98,8 +96,8 @@ def after_counts(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial]
     search = search.refine(counter.counts, counter.broken)
     if not search.done:
         return _digits(stage, search)
-    lower, upper = bounds(search.values())
-    return Round(kind="moments", number=stage.number + 1, state={"lower": _listed(lower), "upper": _listed(upper)})
+    figures = zip(("lower", "upper", "used"), bounds(search.values(), plan.spec), strict=True)
+    return Round(kind="moments", number=stage.number + 1, state={name: _listed(values) for name, values in figures})
 
 
 def _digits(stage: Round, search: Search) -> Round:
@@ -115,7 +113,7 @@ def _after_values(plan: StatisticsPlan, partials: Iterable[Partial], channels: i
     counts = np.zeros((channels, 1, SMALL_BINS), np.int64)
     for part in partials:
         _unpack(part, counts)
-    lower, upper = bounds(quantiles.of_counts(counts[:, 0], asked_quantiles(plan.spec)))
+    lower, upper, used = bounds(quantiles.of_counts(counts[:, 0], asked_quantiles(plan.spec)), plan.spec)
     found: dict[str, Moments] = {}
     for part in partials:
         counts[:] = 0
@@ -125,17 +123,17 @@ def _after_values(plan: StatisticsPlan, partials: Iterable[Partial], channels: i
         )
     names = tuple(sorted(found))
     parts = [found[name] for name in names]
-    return _result(plan, names, upper=upper[None], lower=lower[None], parts=parts)
+    return _result(plan, names, upper=upper[None], lower=lower[None], used=used[None], parts=parts)
 
 
 def _result(
-    plan: StatisticsPlan, names: tuple[str, ...], *, upper: Float64, lower: Float64, parts: list[Moments],
-    pooled: Moments | None = None,
+    plan: StatisticsPlan, names: tuple[str, ...], *, upper: Float64, lower: Float64, used: Float64,
+    parts: list[Moments], pooled: Moments | None = None,
 ) -> StatisticsResult:  # fmt: skip
     if not parts:
         raise ArgumentError(f"No tissue has statistics for {str(plan.spec)!r}; nothing can be pooled.")
     return StatisticsResult(
-        spec=plan.spec, channel_names=plan.channel_names, tissue_ids=names, upper=upper, lower=lower,
+        spec=plan.spec, channel_names=plan.channel_names, tissue_ids=names, upper=upper, lower=lower, used=used,
         means=np.array([part.means for part in parts]), stds=np.array([part.std for part in parts]),
         measured=np.array([part.count > 0 for part in parts]), pooled=pooled or Moments.merged(parts),
     )  # fmt: skip

@@ -71,7 +71,7 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
     odd: dict[str, str] = {}
     if stage.kind == "tissue":
         found = tissue_statistics(reader, mask, pages=pages, spec=plan.spec, kept_bytes=plan.kept_bytes)
-        arrays = {"upper": found.upper, "lower": found.lower, **_arrays(found.moments)}
+        arrays = {"upper": found.upper, "lower": found.lower, "used": found.used, **_arrays(found.moments)}
         odd = _odd(unit, plan, present, reader, pages=pages, mask=mask, bounds=(found.lower, found.upper))
     elif stage.kind == "moments":
         lower, upper = (np.array(stage.state[name], np.float64) for name in ("lower", "upper"))

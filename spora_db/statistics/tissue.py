@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.arrays import Bools, Float64, Int64
+from spora_db.arrays import AnyArray, Bools, Float64, Int64
 from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.standardization.specs import Spec
 from spora_db.statistics import moments, quantiles
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 KEPT_BYTES: Final = 256 * 2**20
+LADDER: Final = (0.9, 0.99, 0.999, 0.9999, 0.99999, 1.0)
+"""What stands in for an upper quantile of 0, under ``raise-quantile``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,17 +33,20 @@ class TissueStatistics:
     ----------
     upper, lower
         Quantiles in raw pixel values, float64 of shape (C,); ``lower`` is zero where the spec has no lower quantile.
+    used
+        The quantile that each upper one is, float64 of shape (C,): that of the spec, or what stands in for it.
     moments
         Of the transformed pixels.
     """
 
     upper: Float64
     lower: Float64
+    used: Float64
     moments: Moments
 
 
 def asked_quantiles(spec: Spec) -> tuple[float, ...]:
-    """Return the quantiles of a spec: the upper one, then the lower one if there is one.
+    """Return the quantiles of a spec: the upper one, the lower one if there is one, what stands in for an upper of 0.
 
     Raises
     ------
@@ -50,7 +55,9 @@ def asked_quantiles(spec: Spec) -> tuple[float, ...]:
     """
     if spec.upper is None:
         raise ArgumentError(f"Standardization {str(spec)!r} has no statistics to compute.")
-    return (spec.upper,) if spec.lower is None else (spec.upper, spec.lower)
+    lower = () if spec.lower is None else (spec.lower,)
+    ladder = {"raise-quantile": LADDER, "max": LADDER[-1:]}.get(spec.on_zero_quantile or "", ())
+    return (spec.upper, *lower, *(share for share in ladder if share > spec.upper))
 
 
 def is_small(dtype: npt.DTypeLike) -> bool:
@@ -92,13 +99,11 @@ def tissue_statistics(
     asked = asked_quantiles(spec)
     if is_small(reader.dtype):
         counts = value_counts(reader, pages[present], mask)
-        found = quantiles.of_counts(counts, asked)
-        lower, upper = bounds(found)
+        lower, upper, used = bounds(quantiles.of_counts(counts, asked), spec)
         result = moments.of_counts(counts, SMALL_LOWEST, method=spec.method, lower=lower, upper=upper)
     elif len(present) * int(np.count_nonzero(mask)) * reader.dtype.itemsize <= kept_bytes:
         values = kept_values(reader, pages[present], mask)
-        found = quantiles.of_values(values, asked)
-        lower, upper = bounds(found)
+        lower, upper, used = bounds(_of_kept(values, spec), spec)
         sums = MomentSums(method=spec.method, lower=lower, upper=upper)
         sums.add(values, np.arange(len(present)))
         result = sums.result()
@@ -106,12 +111,12 @@ def tissue_statistics(
         search = Search.start(reader.dtype.name, asked, len(present))
         while not search.done:
             search = search.refine(*digit_counts(reader, pages[present], mask, search=search))
-        found = search.values()
-        lower, upper = bounds(found)
+        lower, upper, used = bounds(search.values(), spec)
         result = tissue_moments(reader, mask, pages=pages[present], spec=spec, lower=lower, upper=upper)
     return TissueStatistics(
         upper=spread(upper, present, len(pages), np.nan),
         lower=spread(lower, present, len(pages), np.nan),
+        used=spread(used, present, len(pages), np.nan),
         moments=spread_moments(result, present, len(pages)),
     )
 
@@ -133,10 +138,48 @@ def check_mask(reader: "ImageReader", mask: Bools) -> None:
         )
 
 
-def bounds(found: Float64) -> tuple[Float64, Float64]:
-    """Return lower and upper bounds from the quantiles of :func:`asked_quantiles`; the lower is zero if not asked."""
-    upper = found[:, 0]
-    return (found[:, 1] if found.shape[1] > 1 else np.where(np.isnan(upper), np.nan, 0.0)), upper
+def _of_kept(values: AnyArray, spec: Spec) -> Float64:
+    """Return the quantiles that are asked for; what stands in for an upper one of 0 only where it does, else NaN."""
+    asked, first = asked_quantiles(spec), 1 if spec.lower is None else 2
+    found = np.full((len(values), len(asked)), np.nan)
+    found[:, :first] = quantiles.of_values(values, asked[:first])
+    sparse = np.flatnonzero(found[:, 0] <= np.maximum(found[:, 1:first].max(axis=1, initial=0.0), 0.0))
+    found[sparse, first:] = quantiles.of_values(values[sparse], asked[first:])
+    return found
+
+
+def bounds(found: Float64, spec: Spec) -> tuple[Float64, Float64, Float64]:
+    """Return what pixels are clipped to, and which quantile the upper bounds are.
+
+    Parameters
+    ----------
+    found
+        The quantiles of :func:`asked_quantiles`, float64 of shape (C, quantiles).
+
+    Returns
+    -------
+    lower, upper, used
+        Each of shape (C,). The lower bound is zero without a lower quantile. Where the spec says what becomes of an
+        upper quantile that is not above the lower bound and zero, it has become so: the first that is above stands in
+        for it, and with none the bounds are 0 and 0.
+
+    Examples
+    --------
+    >>> spec = Spec(method="quantile_clipping", upper=0.99, quantile_level="image", on_zero_quantile="max")
+    >>> [part.tolist() for part in bounds(np.array([[3.0, 9.0], [0.0, 7.0], [0.0, 0.0]]), spec)]
+    [[0.0, 0.0, 0.0], [3.0, 7.0, 0.0], [0.99, 1.0, 0.99]]
+    """
+    asked, lowest = asked_quantiles(spec), 1 if spec.lower is None else 2
+    upper, used = found[:, 0].copy(), np.full(len(found), asked[0])
+    lower = np.where(np.isnan(upper), np.nan, 0.0) if spec.lower is None else found[:, 1].copy()
+    if spec.on_zero_quantile is not None:
+        floor = np.maximum(lower, 0.0)
+        for share, other in zip(asked[lowest:], found.T[lowest:], strict=True):
+            better = (upper <= floor) & (other > floor)
+            upper[better], used[better] = other[better], share
+        nothing = upper <= floor
+        upper[nothing] = lower[nothing] = 0.0
+    return lower, upper, used
 
 
 def value_counts(reader: "ImageReader", pages: Int64, mask: Bools) -> Int64:

@@ -1,6 +1,6 @@
 -- purpose:  The statistics of a channel can standardize it.
 -- severity: warning
--- remedy:   Run spora-db standardize with a higher --upper-quantile, or load with
+-- remedy:   Run spora-db standardize with --on-zero-quantile or a higher --upper-quantile, or load with
 --           standardize(disable_quantile_mask=True) or the standardization 'identity', or leave the channel out.
 -- file:     statistics
 -- needs:    statistics
@@ -36,7 +36,11 @@ found AS (
                 THEN 'its ' || statistic || ' are infinite or beyond float32'
             WHEN level = 'global' AND (channel_value IS NULL OR isnan(channel_value))
                 THEN 'its ' || statistic || ' are NaN'
-        END AS reason
+        END AS reason,
+        -- a spec that answers what becomes of such channels says so by a bound of 0
+        bool_or(statistic = 'upper_quantiles' AND channel_value = 0 AND spec LIKE '%/uq\_%\_zq\_%' ESCAPE '\') OVER (
+            PARTITION BY dataset, modality, mpp, spec, channel_name, measured.tissue_id
+        ) AS left_out
     FROM listed
     INNER JOIN measured USING (dataset, modality, mpp, channel_name)
     WHERE (level = 'global' OR listed.tissue_id = measured.tissue_id) AND NOT stands_back
@@ -52,6 +56,6 @@ SELECT
         array_to_string(list_sort(list(tissue_id))[:3], ', ') || if(count(*) > 3, ', ...', '') || '), because '
         || reason AS problem  -- what
 FROM found
-WHERE reason IS NOT NULL
+WHERE reason IS NOT NULL AND NOT left_out
 GROUP BY dataset, modality, mpp, spec, statistic, channel_name, reason
 ORDER BY dataset, modality, mpp, spec, statistic, name, problem;

@@ -20,6 +20,7 @@ from spora_db.cli.arguments import (
     modality_names,
 )  # fmt: skip
 from spora_db.cli.runs import end, jobs_or_all, progress_shown, shard_of
+from spora_db.standardization.specs import ZeroQuantile
 
 
 @app.command()
@@ -44,6 +45,15 @@ def standardize(
         Literal["image", "global", "both"],
         typer.Option(help="Means and standard deviations of each image, of all together, or both tables."),
     ] = "global",
+    on_zero_quantile: Annotated[
+        ZeroQuantile | None,
+        typer.Option(
+            help="Where the upper quantile is 0, so that clipping would leave nothing: leave the channel out of that "
+            "tissue, clip to the next of 0.999, 0.9999, ... that is above, or to the greatest pixel. Tables of another "
+            "name; by default the 0 stands in the tables, and a warning names the channels.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     jobs: Jobs = None,
     shard: ShardText = None,
@@ -68,7 +78,13 @@ def standardize(
         lake,
         modality=modality,
         mpp=mpp,
-        spec=Spec(method=method, upper=upper_quantile, lower=lower_quantile, quantile_level=quantile_level),
+        spec=Spec(
+            method=method,
+            upper=upper_quantile,
+            lower=lower_quantile,
+            quantile_level=quantile_level,
+            on_zero_quantile=on_zero_quantile,
+        ),
         stats_level=stats_level,
         dataset=dataset,
         jobs=jobs_or_all(jobs),
