@@ -43,7 +43,7 @@ test-lowest: .venv-lowest/.installed
 	$(LOWEST)/python -m pytest $(SPREAD) $(HEART:%=tests/test_%.py)
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow $(LONG)
+	$(BIN)/python -m pytest -m slow $(SPREAD) $(LONG)
 
 # every figure of the README's "Speed", on lakes that it makes and keeps in .benchmarks; adds to history.jsonl
 benchmark: .venv/.installed

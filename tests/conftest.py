@@ -18,8 +18,9 @@ collect_ignore = ["trainer_scripts"]
 """What frameworks start themselves."""
 
 LONG = (
-    "trainers", "frameworks", "wheel", "notebooks", "guard", "dialects", "cells_fit", "validation", "readme", "loader",
-    "jobs_killed", "same_everywhere", "jobs_standardize", "lending",
+    "trainers", "notebooks", "frameworks", "loader", "cells_fit", "readme", "jobs_killed", "worker_deaths",
+    "validation", "jobs_standardize", "datasets_right", "recipes", "half", "import_shapes", "same_everywhere",
+    "cli_answers", "importing_killed", "batches", "hazards", "jobs_tile", "shell", "dialects", "transforming",
 )  # fmt: skip
 """Files that take longest, by how their names begin."""
 

@@ -325,9 +325,15 @@ FAULTS = [
 ELSEWHERE = {"sampled", "folder_names", "column_kinds", "encrypted"}  # tests of their own
 
 
-@pytest.mark.parametrize(
-    ("rule", "file", "reason", "deep", "fault"), FAULTS, ids=[f"{n}-{row[0]}" for n, row in enumerate(FAULTS)]
-)
+def faults():
+    """Return parameters for every fault; further ones of a rule are slow."""
+    rules = [row[0] for row in FAULTS]
+    for number, row in enumerate(FAULTS):
+        marks = [pytest.mark.slow] if row[0] in rules[:number] else []
+        yield pytest.param(*row, id=f"{number}-{row[0]}", marks=marks)
+
+
+@pytest.mark.parametrize(("rule", "file", "reason", "deep", "fault"), faults())
 def test_a_seeded_fault_is_found_and_named(alpha, rule, file, reason, deep, fault):
     fault(alpha)
     findings = validate(alpha.parent, deep=deep)

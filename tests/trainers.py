@@ -247,6 +247,15 @@ RUNNERS = {"loop": loop, "lightning": lightning, "accelerate": accelerate, "tran
 
 # ---- jobs ----
 
+QUICK = {"loop": ((1, 2), ((2, 2), (2, 1))), "lightning": ((2,), ((2, 2),))}
+"""On how many ranks a framework runs; and on how many it is stopped and then resumed."""
+SLOW = {
+    "loop": ((2, 3), ((2, 3),)),
+    "lightning": ((1, 2, 3), ((2, 1), (2, 3))),
+    "accelerate": ((1, 2, 3), ((2, 2), (2, 1), (2, 3))),
+    "transformers": ((2,), ((2, 2),)),  # which counts steps
+}
+
 
 def cases(job: Job) -> Iterator[Case]:
     framework, resumes = job.framework, job.resumes
@@ -303,12 +312,8 @@ def forked(job: Job, rank: int, lake: str, out: Path, address: str) -> int:
 
 
 def jobs(framework: str, *, slow: bool) -> list[Job]:
-    """Return the runs of a framework: on one and two ranks, or those that take long."""
-    ranks, resumed = ((2, 3), ((2, 3),)) if slow else ((1, 2), ((2, 2), (2, 1)))
-    if framework == "accelerate":  # test_frameworks.py has a quick run of it
-        ranks, resumed = ((1, 2, 3), ((2, 2), (2, 1), (2, 3))) if slow else ((), ())
-    if framework == "transformers":  # counts steps: on as many ranks only
-        ranks, resumed = ((2,), ((2, 2),)) if slow else ((), ())
+    """Return the runs of a framework, those that are quick or those that are slow."""
+    ranks, resumed = (SLOW if slow else QUICK).get(framework, ((), ()))
     whole = [Job(framework, world_size) for world_size in ranks]
     return whole + [Job(framework, after, Job(framework, before)) for before, after in resumed]
 

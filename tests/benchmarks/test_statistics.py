@@ -82,7 +82,10 @@ def test_statistics_in_units_of_one_decode(benchmark, capsys, tissue, method):
         record(f"statistics of {method} with image-level quantiles, in decode passes", ratio)
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+DTYPES = [pytest.param("uint16", marks=pytest.mark.slow), "float32"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_memory_of_streaming(capsys, dtype):
     """A whole slide takes no more memory than a small image, besides its mask."""
     side = 6000
@@ -128,7 +131,7 @@ print(json.dumps(peaks))
 """
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_memory_of_global_quantiles_does_not_grow_with_tissues(capsys, dtype):
     command = [sys.executable, "-c", COHORT, "40", dtype, str(Path(__file__).parents[1])]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
