@@ -38,8 +38,9 @@ def kill(what, root, *, times, seed=0):
     return seen
 
 
-def test_killed_tilings_resume_to_the_same_bytes(tmp_path):
-    seen = kill("tile", write_masks(tmp_path, tissues=12, size=120), times=30)
+@pytest.mark.parametrize("times", [15, pytest.param(60, marks=pytest.mark.slow)])
+def test_killed_tilings_resume_to_the_same_bytes(tmp_path, times):
+    seen = kill("tile", write_masks(tmp_path, tissues=12, size=120), times=times)
     assert (seen["partial"], seen["different"]) == ([], [])
     assert seen["resumed"] > 0
 
