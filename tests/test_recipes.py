@@ -167,7 +167,8 @@ for title, (folder, text) in json.load(sys.stdin).items():
     if not (child := os.fork()):  # everything is imported
         os.chdir(folder)
         out = os.open("told", os.O_CREAT | os.O_WRONLY)
-        os.dup2(out, 1), os.dup2(out, 2)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
         code = 1
         try:
             exec(compile(text, title, "exec"), {**globals(), "__name__": "__main__"})
@@ -175,7 +176,7 @@ for title, (folder, text) in json.load(sys.stdin).items():
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush(), sys.stderr.flush()
+            sys.stdout.flush()
             os._exit(code)
     codes[title] = os.waitpid(child, 0)[1]
 print(json.dumps(codes))

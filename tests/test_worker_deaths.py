@@ -145,11 +145,11 @@ def test_a_script_without_a_guard_is_told_to_have_one(query, lake, tmp_path, gua
     script.write_text(SCRIPT.format(guard=guard))
     run = subprocess.run([sys.executable, script, lake], capture_output=True, text=True, check=False, timeout=300)
     assert run.returncode == 0, run.stderr
-    for told in run.stdout.splitlines() or [""]:
-        if guard == "if True:":
-            assert 'if __name__ == "__main__":' in told
-        else:
-            assert told == str(query.count())
+    told = run.stdout.splitlines()
+    if guard == "if True:":
+        assert ['if __name__ == "__main__":' in line for line in told] == [True, True]
+    else:
+        assert told == [str(query.count())] * 2
 
 
 DESCRIPTORS = """
