@@ -5,6 +5,7 @@ and forks a process per rank, which talk by gloo on loopback.
 """
 
 import importlib
+import multiprocessing
 import os
 import pickle
 import signal
@@ -308,6 +309,9 @@ def forked(job: Job, rank: int, lake: str, out: Path, address: str) -> int:
     except BaseException:  # noqa: BLE001 - the parent tells it
         (out / f"{job.name}.{rank}.error").write_text(traceback.format_exc())
     finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where torch tells of workers that end
+        for worker in multiprocessing.active_children():  # of loaders that were stopped: they may hang
+            worker.kill()
         os._exit(status)
 
 
