@@ -4,6 +4,7 @@ A forked child inherits a database whose threads stayed in the parent: to end it
 keeps all connections of its parent, untouched, for as long as it lives.
 """
 
+import atexit
 import gc
 import os
 import shutil
@@ -120,6 +121,14 @@ class Connection:
 
 _alive: "weakref.WeakSet[Connection]" = weakref.WeakSet()
 _inherited: list[duckdb.DuckDBPyConnection] = []
+
+
+@atexit.register
+def _close_those_in_use() -> None:
+    """Close connections before the interpreter ends: else functions in Python that they hold are told as leaks."""
+    for owner in list(_alive):
+        if owner.lock.acquire(blocking=False):  # a thread that is asking goes on
+            owner.close()
 
 
 def _keep_inherited() -> None:

@@ -19,6 +19,7 @@ from spora_db.catalog.aliases import Naming
 from spora_db.catalog.connection import Connection, Parameters, ResourceLimits, checked
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
+from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionFunctions
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import needs, sql_text
 from spora_db.files.stamps import stamps
@@ -38,6 +39,7 @@ VIEWS = (
     "datasets",
     "tissues",
     "cells",
+    "regions",
     "images",
     "masks",
     "channels",
@@ -49,7 +51,7 @@ VIEWS = (
     "standardization_stats",
     "tiles",
 )
-MACROS = ("marker_channels", "n_markers", "has_all_markers", "has_any_marker")
+MACROS = ("marker_channels", "n_markers", "has_all_markers", "has_any_marker", *REGION_FUNCTIONS)
 NAMING = tuple(Naming().relations())
 """The tables of what users say of the names of markers, which the macros read."""
 
@@ -66,7 +68,9 @@ def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
     """Return the relations and macros among names and all they stand on, each after what it stands on."""
     found: dict[str, None] = {}
     for name in sorted(names):
-        if name in VIEWS or name in MACROS:
+        if name in REGION_FUNCTIONS:
+            found["source_regions"] = None
+        elif name in VIEWS or name in MACROS:
             found |= dict.fromkeys(_with_needs(needs("views" if name in VIEWS else "macros", name)))
         elif name not in SOURCES and name not in LISTINGS and name not in NAMING:
             continue
@@ -104,6 +108,7 @@ class Database:
         self._contradictions: dict[str, list[tuple[str | None, ...]]] = {}
         self._described: dict[str, Mapping[str, str]] = {}
         self._listed = listing_state(folders)
+        self._regions = RegionFunctions(self._regions_of) if folders.tables("regions") else None
 
     def _answer(self, text: str, params: Parameters = None, *, names: frozenset[str], asked: str = "") -> Result:
         """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
@@ -215,8 +220,12 @@ class Database:
         kinds = {name: _kind(name)}
         kinds |= dict.fromkeys(VIEWS, "VIEW") | dict.fromkeys(MACROS, "MACRO")
         for relation in reversed(kinds):
-            if relation in self._made:
+            if relation in REGION_FUNCTIONS and relation in self._made and self._regions is not None:
+                self._connection.use().remove_function(relation)
+            elif relation in self._made:
                 self._connection.use().execute(f"DROP {kinds[relation]} {relation}")
+        if name == "source_regions":
+            self._regions = RegionFunctions(self._regions_of)
         self._made -= kinds.keys()
         self._checked.clear()
         self._contradictions.clear()
@@ -240,6 +249,8 @@ class Database:
                     duck.from_arrow(listing_table(name, self._folders)).create(name)
                 elif name in NAMING:
                     duck.execute(f"CREATE TABLE {name} AS {self._naming.relations()[name].sql(DIALECT)}")
+                elif name in REGION_FUNCTIONS and self._regions is not None:
+                    self._regions.register(duck, name)
                 elif name in SOURCES:
                     duck.execute(f"CREATE {_kind(name)} {name} AS {self._sources[name].sql()}")
                 else:
@@ -249,6 +260,12 @@ class Database:
             for check in CHECKS[name]:
                 raise_contradiction(self._contradicting(check))
             self._checked.add(name)
+
+    def _regions_of(self, dataset: str) -> pa.Table:
+        """Return the regions of a dataset, by another connection: this one is at work."""
+        with contextlib.closing(Database(self._folders, limits=self._limits, naming=self._naming)) as other:
+            raise_contradiction([row for row in other._contradicting("region_rows") if row[0] == dataset])
+            return other._answer(REGIONS, [dataset], names=frozenset({"regions"})).to_arrow_table()
 
     @contextlib.contextmanager
     def _guarded(
@@ -269,6 +286,9 @@ class Database:
         if isinstance(error, duckdb.FatalException | duckdb.InternalException):  # it refuses all further work
             self._made.clear()
             self._connection.renew()
+        if self._regions is not None and self._regions.failure is not None:
+            failed, self._regions.failure = self._regions.failure, None
+            raise failed from error
         sources = [self._sources[name] for name in SOURCES if name in used]
         raise failure(
             error, connection=self._connection.use(), relations=VIEWS, named=names, lake=self._folders.root, ran=ran,

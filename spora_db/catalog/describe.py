@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from spora_db.catalog.aliases import Naming
 from spora_db.catalog.connection import SESSION
-from spora_db.catalog.sql_files import sql_text
+from spora_db.catalog.sql_files import needs, sql_text
 from spora_db.errors import SporaError, TableError
 from spora_db.layout import Lake
 from spora_db.sources import LISTINGS, SOURCES, Origin, listing_query
@@ -14,6 +14,7 @@ from spora_db.sources import LISTINGS, SOURCES, Origin, listing_query
 CHECKS: Mapping[str, tuple[str, ...]] = {
     "tissues": ("tissue_rows",),
     "cells": ("cell_rows",),
+    "regions": ("region_rows",),
     "tissue_channels": ("panel_names", "panel_rows"),
     "markers": ("panel_names", "panel_rows"),
     "tile_coordinates": ("tile_rows",),
@@ -92,6 +93,8 @@ def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], naming
     parts += [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
     parts += [f"CREATE VIEW {name} AS\n{build(folders).sql()};" for name, build in SOURCES.items()]
     parts += [f"CREATE VIEW {name} AS\n{told.sql('duckdb')};" for name, told in naming.relations().items()]
+    alone = [name for name in macros if not needs("macros", name)]  # views stand on them, and the others on views
+    parts += [sql_text("macros", name) for name in alone]
     parts += [sql_text("views", name) for name in views]
-    parts += [sql_text("macros", name) for name in macros]
+    parts += [sql_text("macros", name) for name in macros if name not in alone]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"

@@ -1,6 +1,6 @@
 """The relations in another engine: tables to load and views over them, or, for Spark, views over the parquet files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from sqlglot import exp
@@ -8,11 +8,17 @@ from sqlglot import exp
 from spora_db.catalog.files_in_spark import spark_views
 from spora_db.catalog.sql_files import sql_text
 from spora_db.dialects import Dialect, check_dialect, translate, write
+from spora_db.dialects.translation import ViewColumns
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.layout import Lake
 
 PORTABLE: tuple[Literal["tissue_channels", "markers", "tiles"], ...] = ("tissue_channels", "markers", "tiles")
 """The relations that stand on others; each has a file in ``sql/portable``."""
+
+OWN = frozenset({"regions"})
+"""The relations that no other engine has: their polygons are lists of lists of structs."""
+OF_REGIONS = frozenset({"region_class", "region_fraction", "region_fractions"})
+"""Columns of `tiles` that are computed here."""
 
 _WIDER = {
     "HUGEINT": "DECIMAL(38, 0)",
@@ -42,6 +48,27 @@ def column_type(kind: str) -> exp.DataType:
     return exp.DataType.build("VARCHAR" if kind.startswith("ENUM") else _WIDER.get(kind, kind), dialect="duckdb")
 
 
+def foreign_columns(relations: Iterable[str], columns: Callable[[str], Mapping[str, str]]) -> ViewColumns:
+    """Return the columns of relations that other engines have too.
+
+    Parameters
+    ----------
+    relations, columns
+        Names of the relations; what returns the columns of one.
+
+    Raises
+    ------
+    QueryError
+        For a relation that they do not have.
+    """
+    found = {}
+    for name in relations:
+        if name in OWN:
+            raise QueryError(f"The relation {name!r} has no table in another engine. Ask it here.")
+        found[name] = {column: kind for column, kind in columns(name).items() if column not in OF_REGIONS}
+    return found
+
+
 def foreign_script(
     dialect: Dialect,
     folders: Lake,
@@ -69,8 +96,8 @@ def foreign_script(
         If a column or a path has no translation.
     """
     check_dialect(dialect)
-    known = {name: columns(name) for name in relations}
-    base = tuple(name for name in relations if name not in PORTABLE)
+    known = foreign_columns([name for name in relations if name not in OWN], columns)
+    base = tuple(name for name in known if name not in PORTABLE)
     if dialect == "spark":
         parts = spark_views(folders, base, known, location=location)
     elif location is not None:

@@ -7,7 +7,7 @@ from spora_db.catalog.database import MACROS, VIEWS
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
 from spora_db.catalog.explain import explain
 from spora_db.catalog.explanation import Explanation
-from spora_db.catalog.foreign import foreign_script
+from spora_db.catalog.foreign import foreign_columns, foreign_script
 from spora_db.catalog.html import catalog_html
 from spora_db.catalog.open_lake import OpenLake
 from spora_db.catalog.result import Result
@@ -125,7 +125,7 @@ class Catalog(OpenLake):
         if dialect == "duckdb":
             return text
         named = names_in_text(text)
-        columns = {name: self.column_types(name) for name in VIEWS if name in named}
+        columns = foreign_columns([name for name in VIEWS if name in named], self.column_types)
         return translate(text, dialect=dialect, columns=columns)
 
     def explain_sql(self, text: str, params: Parameters = None) -> Explanation:

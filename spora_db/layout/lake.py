@@ -8,7 +8,15 @@ from spora_db.errors import unknown
 from spora_db.layout.names import is_rgb
 
 TableKind = Literal[
-    "tissues", "cells", "channels", "panels", "tile_coordinates", "tile_stats", "statistics", "label_encoder"
+    "tissues",
+    "cells",
+    "regions",
+    "channels",
+    "panels",
+    "tile_coordinates",
+    "tile_stats",
+    "statistics",
+    "label_encoder",
 ]
 
 

@@ -92,6 +92,7 @@ def _scan_dataset(path: Path) -> Dataset:
     tables = [
         TableFile(kind="tissues", path=metadata / "tissues.parquet", dataset=name),
         TableFile(kind="cells", path=metadata / "cells.parquet", dataset=name),
+        TableFile(kind="regions", path=metadata / "regions.parquet", dataset=name),
     ]
     images: list[ImageFolder] = []
     masks: list[MaskFolder] = []

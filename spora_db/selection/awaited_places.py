@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from spora_db.selection.cells import OF_REGIONS
 from spora_db.selection.compilation import joined_by_and, named_around
 from spora_db.selection.resolved import Resolved
 
-PLACE = frozenset(("row", "col"))
+PLACE = frozenset(("row", "col", *OF_REGIONS))
+"""What a place tells of a cell."""
 ROWS = ("base", "cells", "tissues")
 """What a condition may call the rows that are selected from."""
 PLACED = ("tiles", "tile_coordinates", "cells")

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from spora_db.errors import QueryError, unknown
 from spora_db.selection import CellSource
-from spora_db.selection.centroid_columns import CentroidColumns, centroid_columns
+from spora_db.selection.centroid_columns import AXES, CentroidColumns, centroid_columns
 from spora_db.sqltext.binding import Binder
 from spora_db.sqltext.dialect import DIALECT
 
@@ -22,6 +22,8 @@ CENTROIDS = "cell_centroids"
 """The name under which centroids measured in masks are registered while a query runs."""
 
 IDENTITY = ("dataset", "modality", "mpp", "tissue_id", "cell_id", "row", "col")
+OF_REGIONS = ("region_class", "region_classes")
+"""The classes of the regions that hold a cell's centroid: that of the smallest, and all of them, the smallest first."""
 OF_THE_TISSUE = ("patient_id", "specimen_id", "split")
 SEVERAL = "SELECT dataset FROM images GROUP BY dataset HAVING count(DISTINCT mpp) > 1 ORDER BY dataset"
 NO_TABLE = (
@@ -73,7 +75,7 @@ class CellTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of the rows."""
-        return (*IDENTITY, *(name for _, name in (*self.own, *self.tissue)))
+        return (*IDENTITY, *OF_REGIONS, *(name for _, name in (*self.own, *self.tissue)))
 
     def named(self, relation: str, column: str) -> str:
         """Return the name among the rows of a column that a condition names as ``cells.x`` or ``tissues.x``."""
@@ -117,7 +119,7 @@ def cell_table(source: CellSource | None, catalog: "Catalog") -> CellTable:
 
 def _names(cells: tuple[str, ...], tissues: tuple[str, ...]) -> tuple[NAMES, NAMES]:
     """Name every column: one that both have is the cell's, and the tissue's gets a prefix; but ids and split."""
-    taken = {name.lower() for name in IDENTITY}
+    taken = {*IDENTITY, *OF_REGIONS}
     own = [name for name in cells if name.lower() not in taken]
     tissue = [name for name in tissues if name.lower() not in taken]
     shared = {name.lower() for name in own} & {name.lower() for name in tissue}
@@ -138,8 +140,10 @@ def _names(cells: tuple[str, ...], tissues: tuple[str, ...]) -> tuple[NAMES, NAM
     )
 
 
-def cell_rows(table: CellTable, *, size: int, binder: Binder) -> exp.Subquery:
+def cell_rows(table: CellTable, *, size: int, binder: Binder, regions: bool = False) -> exp.Subquery:
     """Return the relation of all cells of all images: `IDENTITY`, then the columns of cells and tissues.
+
+    Where `regions` are asked for, `OF_REGIONS` are among them.
 
     ``row`` and ``col`` are the top-left corner of the tile of `size` pixels around the cell: the centroid rounded
     (halves up) minus ``size // 2``. They may be negative.
@@ -155,11 +159,20 @@ def cell_rows(table: CellTable, *, size: int, binder: Binder) -> exp.Subquery:
         raise QueryError(NOT_PLACED)
     rows = exp.select("i.dataset", "i.modality", "i.mpp", "i.tissue_id")
     rows = rows.select(exp.alias_(cell_id(table), "cell_id"))
-    for axis in ("row", "col"):
+    for axis in AXES:
         rounded = exp.func("floor", exp.Add(this=centroid(table, axis, binder), expression=exp.Literal.number("0.5")))
         pixel = exp.TryCast(this=rounded, to=exp.DataType.build("int"))
         corner = exp.Sub(this=pixel, expression=binder.parameter(size // 2))
         rows = rows.select(exp.alias_(corner, axis, quoted=True))
+    if regions:
+        places = (centroid(table, axis, binder) for axis in AXES)
+        found = exp.func(
+            "regions_at", *(exp.column(name, table="i") for name in ("dataset", "tissue_id", "mpp")), *places
+        )
+        for name, value in zip(
+            OF_REGIONS, (exp.func("list_extract", found, exp.Literal.number(1)), found), strict=True
+        ):
+            rows = rows.select(exp.alias_(value, name, quoted=True))
     for alias, names in (("c", table.own), ("t", table.tissue)):
         for old, new in names:
             rows = rows.select(exp.alias_(exp.column(old, table=alias, quoted=True), new, quoted=True))

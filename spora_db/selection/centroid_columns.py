@@ -13,7 +13,7 @@ from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
 if TYPE_CHECKING:
     from spora_db.catalog import Catalog
 
-AXES: Final = ("row", "col")
+AXES: Final[tuple[Literal["row", "col"], ...]] = ("row", "col")
 NUMBERS: Final = WHOLE_NUMBERS | FLOATS | {"HUGEINT"}
 CENTROID_COLUMNS: Final = (
     ("centroid_row", "centroid_col"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlglot import exp, parse_one
 
 from spora_db.selection import Selection
-from spora_db.selection.cells import CellTable, cell_rows
+from spora_db.selection.cells import OF_REGIONS, CellTable, cell_rows
 from spora_db.selection.exclusion_conditions import exclusion_conditions
 from spora_db.selection.image_conditions import has_image
 from spora_db.selection.marker_conditions import marker_conditions
@@ -107,7 +107,8 @@ def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
             return exp.to_table("tiles")
         if selection.unit == "cell":
             assert resolved.cells is not None
-            return cell_rows(resolved.cells, size=selection.tile_size or 0, binder=binder)
+            size, regions = selection.tile_size or 0, _names_regions(resolved)
+            return cell_rows(resolved.cells, size=size, binder=binder, regions=regions)
         return exp.maybe_parse(TISSUE_ROWS, dialect=DIALECT, into=exp.Select).subquery()
     known: dict[str, Value] = {"modality": selection.modalities[0][0], "mpp": selection.mpp or 0.0}
     if selection.unit == "tile":
@@ -117,6 +118,15 @@ def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
         if name not in resolved.source_columns:
             query = query.select(exp.alias_(binder.parameter(value), name, quoted=True))
     return query.subquery()
+
+
+def _names_regions(resolved: Resolved) -> bool:
+    """Tell whether a query of cells asks for the regions that they lie in."""
+    sampling = resolved.selection.sampling
+    trees = [*resolved.predicates, *([] if resolved.weight is None else [resolved.weight])]
+    named = {*resolved.selection.carried, *(() if sampling is None else sampling.by)}
+    named |= {column.name.lower() for tree in trees for column in tree.find_all(exp.Column)}
+    return bool(named & set(OF_REGIONS)) or any(tree.find(exp.Columns) for tree in trees)
 
 
 def _column(name: str, table: str | None = None) -> exp.Column:

@@ -17,7 +17,9 @@ from spora_db.selection.compilation import compile_rows, joined_by_and, on_base
 from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 
-OF_TILES = frozenset(("mpp", "strategy", "tile_size", "tile_id", "row", "col", "path", "format"))
+OF_TILES = frozenset(
+    ("mpp", "strategy", "tile_size", "tile_id", "row", "col", "path", "format", "region_class", "region_fraction")
+) | {"region_fractions"}
 """Columns of tiles that are no tissue's, even where a cohort has one of that name."""
 
 

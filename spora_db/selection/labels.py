@@ -8,6 +8,7 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError
 from spora_db.guard import check_predicate
+from spora_db.selection.cells import OF_REGIONS
 from spora_db.selection.group_checks import OF_TILES
 from spora_db.selection.label import Label, LabelType
 from spora_db.selection.resolved import Resolved
@@ -52,6 +53,8 @@ def homes(column: str, resolved: Resolved, catalog: Catalog) -> list[tuple[str, 
     unit, cells = resolved.selection.unit, resolved.cells
     if column in OF_IMAGES:
         return [("images", column)]
+    if column == OF_REGIONS[0] and column not in resolved.source_types:
+        return [("regions", "class")]
     if resolved.source is not None:
         relations = ("cells", "tissues") if unit == "cell" else ("tissues",)
         return [(relation, column) for relation in relations if column in catalog.columns(relation)]

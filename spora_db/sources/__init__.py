@@ -13,7 +13,7 @@ from spora_db.sources.listings import LISTINGS, listing_query, listing_state, li
 from spora_db.sources.panels import panel_columns, panels
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
 from spora_db.sources.statistics import statistics, statistics_columns
-from spora_db.sources.tables import CELLS, CHANNELS, TILE_COORDINATES, TILE_STATS, TISSUES, table
+from spora_db.sources.tables import CELLS, CHANNELS, REGIONS, TILE_COORDINATES, TILE_STATS, TISSUES, table
 from spora_db.sqltext.expressions import path_list
 
 __all__ = [
@@ -36,7 +36,10 @@ def allowed_paths(lake: Lake) -> str:
 
 
 SOURCES: Mapping[str, Callable[[Lake], SourceQuery]] = {
-    **{source.name: partial(table, source) for source in (TISSUES, CELLS, CHANNELS, TILE_COORDINATES, TILE_STATS)},
+    **{
+        source.name: partial(table, source)
+        for source in (TISSUES, CELLS, REGIONS, CHANNELS, TILE_COORDINATES, TILE_STATS)
+    },
     "source_panels": panels,
     "source_panel_columns": panel_columns,
     "source_statistics": statistics,

@@ -12,8 +12,9 @@ from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile, TableKind
+from spora_db.regions.polygons import POLYGON
 from spora_db.sources.casts import cast, cast_id, cast_time, is_null
-from spora_db.sources.duckdb_types import is_known
+from spora_db.sources.duckdb_types import duckdb_type, is_known
 from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
 from spora_db.sources.long_numbers import has_long_numbers
 from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becomes_text, common_type, needs_exactness
@@ -59,6 +60,22 @@ CELLS = Table(
     place={"dataset": TEXT},
     fixed={"tissue_id": TEXT, "cell_id": "BIGINT"},
     ids=("tissue_id", "patient_id", "specimen_id"),
+)
+REGIONS = Table(
+    name="source_regions",
+    kind="regions",
+    place={"dataset": TEXT},
+    fixed={
+        "tissue_id": TEXT,
+        "region_id": TEXT,
+        "name": TEXT,
+        "class": TEXT,
+        "color": TEXT,
+        "mpp": "DOUBLE",
+        "polygon": duckdb_type(POLYGON),
+    },
+    required=("tissue_id", "region_id", "class", "mpp", "polygon"),
+    ids=("tissue_id", "region_id"),
 )
 CHANNELS = Table(
     name="source_channels",

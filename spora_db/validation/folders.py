@@ -57,7 +57,7 @@ _TILES = _Folder(files=r"[1-9][0-9]*_tile_(coordinates|stats)\.parquet")
 _DATASET = _Folder(
     files=_CARD,
     folders={
-        "metadata": _Folder(files=rf"(tissues|cells)\.parquet|{_CARD}"),
+        "metadata": _Folder(files=rf"(tissues|cells|regions)\.parquet|{_CARD}"),
         **{row.family or row.name: _modality(row) for row in MODALITIES},
         "segmentations": _Folder(
             mpps=_Folder(folders={"tissue_masks": _Folder(holds="masks"), "cell_masks": _CELL_MASKS})

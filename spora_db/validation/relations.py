@@ -22,6 +22,7 @@ _PLACES: Final[Mapping[str, Callable[[Path, Mapping[str, Any]], Path]]] = {
     "dataset": lambda dataset, row: dataset,
     "tissues": lambda dataset, row: dataset / "metadata" / "tissues.parquet",
     "cells": lambda dataset, row: dataset / "metadata" / "cells.parquet",
+    "regions": lambda dataset, row: dataset / "metadata" / "regions.parquet",
     "channels": lambda dataset, row: dataset / modality_folder(row["modality"]) / "channels.parquet",
     "panels": lambda dataset, row: dataset / modality_folder(row["modality"]) / "channels_per_tissue.parquet",
     "images": lambda dataset, row: image_folder(dataset, row["modality"], mpp=row["mpp"]),

@@ -12,7 +12,9 @@ from spora_db.errors import FileFormatError, SporaError, TableError
 from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.layout import Dataset, Lake, TableFile, TableKind
 from spora_db.masks.label_encoders import encoder_columns, encoder_faults
+from spora_db.regions.polygons import POLYGON
 from spora_db.sources import SOURCES
+from spora_db.sources.duckdb_types import duckdb_type
 from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
 from spora_db.sqltext.names import fold
 from spora_db.validation.findings import Finding, Severity
@@ -27,6 +29,7 @@ _TEXT = frozenset({"VARCHAR"})
 _ID = _TEXT | _WHOLE | {"FLOAT", "DOUBLE"}
 _OPTIONAL_TEXT = _TEXT | {"NULL"}
 _FLAG = frozenset({"BOOLEAN"})
+_POLYGON = frozenset({duckdb_type(POLYGON)})
 _NAMES: Mapping[frozenset[str], str] = {
     _WHOLE: "whole numbers",
     _NUMBER: "numbers",
@@ -34,6 +37,7 @@ _NAMES: Mapping[frozenset[str], str] = {
     _ID: "text or numbers",
     _OPTIONAL_TEXT: "text",
     _FLAG: "truth values",
+    _POLYGON: "polygons (lists of rings of points with row and col)",
 }
 
 _TOLD_BY_VALUES: Mapping[TableKind, tuple[str, ...]] = {"cells": ("cell_id",), "label_encoder": ("id",)}
@@ -57,6 +61,11 @@ _KINDS: Mapping[TableKind, _Kind] = {
         expected={"modality": _OPTIONAL_TEXT, "patient_id": _ID | {"NULL"}, "split": _OPTIONAL_TEXT},
     ),
     "cells": _Kind(key="tissue_id", needed={"tissue_id": _ID, "cell_id": _WHOLE}, expected={}),
+    "regions": _Kind(
+        key="tissue_id",
+        needed={"tissue_id": _ID, "region_id": _ID, "class": _OPTIONAL_TEXT, "mpp": _NUMBER, "polygon": _POLYGON},
+        expected={},
+    ),
     "channels": _Kind(
         key=None,
         needed={"channel_name": _TEXT},
@@ -97,7 +106,7 @@ def check_table(table: TableFile, root: Path, *, deep: bool) -> Iterator[Finding
 
 def check_kinds(lake: Lake) -> Iterator[Finding]:
     """Yield the columns that have no common type in the datasets of a lake, and so are text."""
-    for relation in ("tissues", "cells", "channels", "tile_stats"):
+    for relation in ("tissues", "cells", "regions", "channels", "tile_stats"):
         try:
             source = SOURCES[f"source_{relation}"](lake)
         except SporaError:
