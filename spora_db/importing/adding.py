@@ -84,7 +84,7 @@ def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
     Raises
     ------
     TableError
-        Panels differ, a cell is in both, or columns of one name cannot be one column.
+        Panels differ, a cell or a region is in both, or columns of one name cannot be one column.
     WriteError
         A mask is in both.
     """
@@ -93,7 +93,8 @@ def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
     for path in sorted(folder.glob("*/channels.parquet")):
         _join_panels(old / path.parent.name, path.parent)
     _join_tissues(old / "metadata" / "tissues.parquet", folder / "metadata" / "tissues.parquet")
-    _join_cells(old / "metadata" / "cells.parquet", folder / "metadata" / "cells.parquet")
+    for name, key in (("cells.parquet", "cell_id"), ("regions.parquet", "region_id")):
+        _join_rows(old / "metadata" / name, folder / "metadata" / name, key=key)
     for path in sorted(old.rglob("*")):
         place = folder / path.relative_to(old)
         if path.is_dir() and not path.is_symlink():
@@ -195,17 +196,18 @@ def _join_tissues(old: Path, new: Path) -> None:
     write_parquet(_stacked([rest, pa.table(columns)], old), new)
 
 
-def _join_cells(old: Path, new: Path) -> None:
-    """Join the tables of cells, of which none is in both."""
+def _join_rows(old: Path, new: Path, *, key: str) -> None:
+    """Join two tables of what lies in tissues, of which nothing is in both."""
     if not (old.is_file() and new.is_file()):
         return
     before, added = _read(old), _in_spelling(_read(new), before_names=_read(old).column_names)
     keys = [
-        set(zip(*(table[name].to_pylist() for name in ("tissue_id", "cell_id")), strict=True))
-        for table in (before, added)
+        set(zip(*(table[name].to_pylist() for name in ("tissue_id", key)), strict=True)) for table in (before, added)
     ]
     if twice := sorted(keys[0] & keys[1]):
-        raise TableError(f"{old} has the cells {listed(twice, most=4)} already; nothing was added. Leave them out.")
+        raise TableError(
+            f"{old} has the {old.stem} {listed(twice, most=4)} already; nothing was added. Leave them out."
+        )
     write_parquet(_stacked([before, added], old), new)
 
 

@@ -47,6 +47,7 @@ def import_dataset(
     tissue_mask: TissueMaskChoice = "tissue",
     cell_masks: str | Path | None = None,
     cells: str | Path | Sequence[str | Path] | None = None,
+    annotations: str | Path | None = None,
     images: ImageChoice = "zarr",
     match: Match = "auto",
     missing: Missing = "error",
@@ -102,6 +103,10 @@ def import_dataset(
     cells
         Table with a row per cell: image and ``cell_id`` (steinbock: ``Object``); or a folder with one per image; or
         several of the same cells.
+    annotations
+        Regions that people outlined: a folder with a file per image, or the file of one, called as the images. GeoJSON
+        as QuPath exports it (``.geojson``, ``.json``, also ``.gz``), or ROIs of ImageJ (``.zip``, ``.roi``). Their
+        coordinates are pixels of the full resolution of the images' files.
     images
         ``"zarr"`` and ``"tiff"`` write them anew in the published encodings, ``"copy"`` copies and ``"link"`` links the
         files, which then must have the panel's channels in its order.
@@ -187,6 +192,7 @@ def import_dataset(
         tissue_mask=tissue_mask,
         cell_masks=_path(cell_masks),
         cells=_paths(cells),
+        annotations=_path(annotations),
         images=images,
         match=match,
         missing=missing,
@@ -238,6 +244,8 @@ def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list
         write_parquet(plan.tissue_rows, folder / "metadata" / "tissues.parquet")
         if plan.cell_rows is not None:
             write_parquet(plan.cell_rows, folder / "metadata" / "cells.parquet")
+        if plan.region_rows is not None:
+            write_parquet(plan.region_rows, folder / "metadata" / "regions.parquet")
         if not is_rgb(options.modality):
             write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
         write_card(folder, options, tissue_masks=plan.tissue_masks)

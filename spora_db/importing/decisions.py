@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-Topic: TypeAlias = Literal["images", "resolution", "channels", "accessions", "metadata", "cells", "masks", "checks"]
+Topic: TypeAlias = Literal[
+    "images", "resolution", "channels", "accessions", "metadata", "cells", "masks", "regions", "checks"
+]
 
 LISTED: Final = 12
 

@@ -44,6 +44,7 @@ class ImportOptions:
     tissue_mask: TissueMaskChoice
     cell_masks: Path | None
     cells: tuple[Path, ...]
+    annotations: Path | None
     images: ImageChoice
     match: Match
     missing: Missing

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spora_db.errors import ArgumentError, TableError
+from spora_db.errors import TableError
 from spora_db.files.processors import usable_cpus
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.importing.accessions import target_of, with_accessions
 from spora_db.importing.adding import check_addition, is_added
+from spora_db.importing.annotations import region_table
 from spora_db.importing.cells import cell_table, side_by_side
 from spora_db.importing.channel_decisions import channel_decisions
+from spora_db.importing.contradictions import check_arguments, check_beside, check_folders
 from spora_db.importing.decisions import Decision, Decisions
 from spora_db.importing.fields import Field
 from spora_db.importing.file_facts import FileFacts, file_facts
@@ -32,7 +34,7 @@ from spora_db.importing.targets import check_target
 from spora_db.importing.tissue_ids import TissueName
 from spora_db.importing.tissue_masks import describe
 from spora_db.importing.tissues import file_to_take_over
-from spora_db.layout import MULTIPLEX_MODALITIES, is_rgb, modality_folder
+from spora_db.layout import is_rgb
 from spora_db.layout.names import RGB_CHANNELS
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ class ImportPlan:
         Those of the panel that are kept, in its order; red, green and blue for brightfield.
     pages
         For each image, the page of each channel; None where it was not measured.
-    tissue_rows, cell_rows
-        The tables; no cells where none were given.
+    tissue_rows, cell_rows, region_rows
+        The tables; no cells and regions where none were given.
     masks, cell_masks
         Of each tissue: its mask where one is given, and those of its cells by the name that the dataset gives them.
     tissue_masks
@@ -71,6 +73,7 @@ class ImportPlan:
     pages: tuple[tuple[int | None, ...], ...]
     tissue_rows: "pa.Table"
     cell_rows: "pa.Table | None"
+    region_rows: "pa.Table | None"
     masks: Mapping[str, MaskSource]
     cell_masks: Mapping[str, Mapping[str, MaskSource]]
     tissue_masks: str
@@ -91,8 +94,8 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     SporaError
         As :func:`spora_db.importing.import_dataset`.
     """
-    _check(options)
-    besides = [path for path in (options.masks, options.cell_masks, *options.cells) if path is not None]
+    check_arguments(options)
+    besides = [path for path in (options.masks, options.cell_masks, options.annotations, *options.cells) if path]
     fields, found = find_fields(
         options.source,
         channel_axis=options.channel_axis,
@@ -104,9 +107,9 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     added = is_added(options, tissues)
     check_target(options.target, options.source, overwrite=options.overwrite or added)
     found += check_addition(options, tissues) if added else []
-    _check_folders(options, fields)
+    check_folders(options, fields)
     facts = [FileFacts() if field.file is None else file_facts(field.file) for field in fields]
-    _check_beside(options, fields, facts)
+    check_beside(options, fields, facts)
     names = [
         TissueName(
             tissue_id=field.tissue_id,
@@ -130,16 +133,18 @@ def plan_import(options: ImportOptions) -> ImportPlan:
             options, field, chosen, [masks.get(field.tissue_id), *cell_masks.get(field.tissue_id, {}).values()]
         )
     cells, found = _cell_rows(options, fields, names, cell_masks, columns_of_tissues(rows))
+    regions, outlined = region_table(options, fields, names)
     return ImportPlan(
         fields=tuple(fields),
         channels=channels,
         pages=pages,
         tissue_rows=rows,
         cell_rows=cells,
+        region_rows=regions,
         masks=masks,
         cell_masks=cell_masks,
         tissue_masks=how,
-        decisions=decisions + found,
+        decisions=decisions + found + outlined,
         added=added,
     )
 
@@ -232,42 +237,6 @@ def _cell_rows(
             threads=threads(),
         )
     return cells, decisions
-
-
-def _check(options: ImportOptions) -> None:
-    """Refuse arguments that contradict each other."""
-    modality_folder(options.modality)
-    if is_rgb(options.modality) and options.panel is not None:
-        raise ArgumentError(
-            f"A panel is for {', '.join(MULTIPLEX_MODALITIES)}; {options.modality} images are RGB. Leave it out."
-        )
-    if options.source_mpp is not None and options.images in ("link", "copy"):
-        raise ArgumentError(
-            f"images is {options.images!r}, which leaves files as they are, and source_mpp {options.source_mpp!r} has "
-            "them made coarser. Use images 'zarr' or 'tiff', or leave source_mpp out."
-        )
-    if options.channel_axis != "c" and options.images in ("link", "copy"):
-        raise ArgumentError(
-            f"images is {options.images!r}, but the channels lie along {options.channel_axis}, where no lake looks for "
-            "them. Use images 'zarr' or 'tiff', which write them as channels."
-        )
-
-
-def _check_beside(options: ImportOptions, fields: Sequence[Field], facts: Sequence[FileFacts]) -> None:
-    """Refuse to copy files with pictures that may show whose tissue it is."""
-    for field, fact in zip(fields, facts, strict=True):
-        if options.images == "copy" and fact.beside:
-            raise ArgumentError(
-                f"{field.origin} holds pictures beside its image, such as a label or macro, which may name a patient: "
-                f"{'; '.join(fact.beside[:4])}. A copy would hold them too. Use images 'zarr', which takes the image "
-                "alone."
-            )
-
-
-def _check_folders(options: ImportOptions, fields: Sequence[Field]) -> None:
-    for name, files in (("masks", options.masks), ("cell_masks", options.cell_masks)):
-        if files is not None and not files.is_dir() and len(fields) > 1:
-            raise ArgumentError(f"{name} is {str(files)!r}, no folder; expected a folder with a mask of each tissue.")
 
 
 def _panel_pages(

@@ -60,6 +60,10 @@ def import_dataset(
             help="Table with a row per cell, or a folder with one per image; again for more of the cells.",
         ),
     ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="Outlined regions: GeoJSON of QuPath or ROIs of ImageJ; a folder with a file per image."),
+    ] = None,
     images: Annotated[
         Literal["link", "copy", "zarr", "tiff"],
         typer.Option(help="Write images anew as OME-Zarr or OME-TIFF, or copy or link the files."),
@@ -127,6 +131,7 @@ def import_dataset(
         tissue_mask=tissue_mask,
         cell_masks=cell_masks,
         cells=cells,
+        annotations=annotations,
         images=images,
         match=match,
         missing=missing,
