@@ -138,7 +138,7 @@ def test_a_session_on_a_terminal(lake, state, tmp_path):
     assert "cancer_type" in shell.say("SELECT DISTINCT t.age FROM tissues AS t WHERE t.can\t", until="t.cancer_type")
     assert "60" not in shell.say(" = 'LUAD';\n")
     assert "VARCHAR" in shell.say(".schema images\n")
-    assert "of 17 columns; .mode line shows all; also" in shell.say("SELECT * FROM tiles;\n")
+    assert "of 20 columns; .mode line shows all; also" in shell.say("SELECT * FROM tiles;\n")
     assert "rows written" in shell.say(f".save {tmp_path / 'tiles.parquet'}\n")
     shell.say(".timing off\n")
     assert "2 rows;" not in shell.say("SELECT 1 UNION SELECT 2;\n")

@@ -23,6 +23,7 @@ from spora_db.validation import RULES, SEVERITIES, Finding, count, validate
 
 TISSUES = "metadata/tissues.parquet"
 CELLS = "metadata/cells.parquet"
+REGIONS = "metadata/regions.parquet"
 CHANNELS = "imc/channels.parquet"
 PANELS = "imc/channels_per_tissue.parquet"
 IMAGES = "imc/1_0mpp/images"
@@ -90,6 +91,13 @@ def put(file, value, *, at, column):
         return frame
 
     return edit(file, change)
+
+
+def outline(*tissues):
+    """Outline a square in each of some tissues, always under the same id."""
+    from region_lakes import box, write_regions
+
+    return lambda base: write_regions(base, [(tissue, "1", "tumor", box(0, 0, 8, 8)) for tissue in tissues])
 
 
 def write(file, text=""):
@@ -289,6 +297,8 @@ FAULTS = [
      mask(f"{INSTANCES}/alpha_0000.npz", np.where(np.eye(64) > 0, 9, 1))),
     ("mask_kinds", "alpha/segmentations/1_0mpp/cell_masks/tissue", "'tissue'", False,
      write("segmentations/1_0mpp/cell_masks/tissue/x.txt")),
+    ("region_rows", f"alpha/{REGIONS}", "2 regions with region_id 1", False, outline("alpha_0000", "alpha_0000")),
+    ("regions_without_tissues", f"alpha/{REGIONS}", "'nobody' has 1 regions", False, outline("nobody")),
     ("cells_without_tissues", f"alpha/{CELLS}", "'nobody' has 1 cells", False,
      put(CELLS, "nobody", at=0, column="tissue_id")),
     ("statistics_rows", f"alpha/{SPEC}", "alpha_0002", False, edit(UPPER, lambda frame: frame.iloc[:2])),

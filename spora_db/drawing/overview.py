@@ -27,6 +27,7 @@ from spora_db.drawing.canvas import (
 from spora_db.drawing.composite import as_array, brightfield, composite, contrast_limits
 from spora_db.drawing.contrast import Limits, check_limits, set_limits
 from spora_db.drawing.markers import MarkerNames, PanelNames, Shown, choose_channels, spell_markers
+from spora_db.drawing.outlined import DrawnRegion, draw_regions, region_legend
 from spora_db.errors import ArgumentError, counted
 from spora_db.layout.names import is_rgb, modality_row
 
@@ -52,6 +53,8 @@ class TissueView:
         Tissue mask of shape (H, W).
     tiles, tile_size
         Upper left corners (row, col) of shape (n, 2), and the side of the tiles, in pixels of the image.
+    regions
+        What was outlined in it.
     mpp
         Microns per pixel; without it no scale bar is drawn.
     thinned, size
@@ -69,6 +72,7 @@ class TissueView:
     mask: Any = None
     tiles: Any = None
     tile_size: int | None = None
+    regions: tuple[DrawnRegion, ...] = ()
     mpp: float | None = None
     thinned: int = 1
     size: tuple[int, int] | None = None
@@ -191,6 +195,7 @@ def draw_tissue(
         for (row, col), label in (marked or {}).items():
             tile_outlines(axes, np.array([[row, col]]), size=view.tile_size, colour=strong, line_width=1.7, alpha=1.0)
             badge(axes, row=row + inset, col=col + inset, text=label, fill=fill)
+    draw_regions(axes, view.regions, edge="#ffffff" if view.brightfield else "#000000")
     if view.mpp is not None:
         scale_bar(axes, width=view.width, height=view.height, mpp=view.mpp, dark=not view.brightfield)
 
@@ -203,7 +208,7 @@ def overview(
     width: float = 6.5,
     path: str | Path | None = None,
 ) -> Picture:
-    """Draw one tissue with its mask outline (dashed), tile outlines, legend and scale bar.
+    """Draw one tissue with the outlines of its mask (dashed), tiles and regions, legend and scale bar.
 
     Parameters
     ----------
@@ -236,6 +241,7 @@ def overview(
     markers = spell_markers(channels, panels)
     inner = width - 2 * MARGIN
     chips = wrap_legend([(channel.name, channel.colour) for channel in view.shown(markers)], room=inner)
+    chips += wrap_legend(region_legend(view.regions), room=inner)
     height = inner * view.height / view.width
     head, foot = 0.85, MARGIN + (0.08 + LEGEND_ROW * len(chips) if chips else 0)
     page = Canvas(width=width, height=head + height + foot)

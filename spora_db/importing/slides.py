@@ -1,6 +1,5 @@
 """Images of any size on their way into a dataset: piece by piece, at the resolution that is wanted."""
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ import numpy as np
 
 from spora_db.arrays import Bools
 from spora_db.errors import ArgumentError
-from spora_db.files.writing import atomic_path
 from spora_db.images import open_image, open_levels, write_ometiff
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.images.resampling import PixelSource, Planes, at_resolution
@@ -20,6 +18,7 @@ from spora_db.importing.file_facts import FileFacts, file_facts
 from spora_db.importing.options import SourceMpp, TissueMaskChoice
 from spora_db.importing.resolution import source_resolution
 from spora_db.importing.tissue_masks import COARSE, tissue_mask
+from spora_db.masks.writing import write_mask
 
 _ONE_LARGE = Lock()
 """Held while an image is written that is larger than `LARGE`: its own pieces keep all processors at work."""
@@ -163,15 +162,6 @@ def write_enlarged(path: Path, mask: Bools, *, factor: float, height: int, width
         np.minimum(((np.arange(size) + 0.5) / factor).astype(np.int64), count - 1)
         for size, count in zip((height, width), mask.shape, strict=True)
     )
-    with (
-        atomic_path(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("mask.npy", "w", force_zip64=True) as stream,
-    ):
-        header = {"descr": np.lib.format.dtype_to_descr(mask.dtype), "fortran_order": False, "shape": (height, width)}
-        np.lib.format.write_array_header_1_0(stream, header)
-        alike, times = np.unique(rows, return_counts=True)
-        for row, count in zip(alike.tolist(), times.tolist(), strict=True):
-            line = mask[row, cols].tobytes()
-            for _ in range(count):
-                stream.write(line)
+    alike, times = np.unique(rows, return_counts=True)
+    lines = (mask[row : row + 1, cols] for row, count in zip(alike, times, strict=True) for _ in range(count))
+    write_mask(path, lines, shape=(height, width), dtype=mask.dtype)

@@ -1,6 +1,6 @@
 """From a query to a picture of one of its tissues: its channels read in bands, its mask, its tiles."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from spora_db.arrays import Bools
 from spora_db.drawing.canvas import Picture, picture_format
 from spora_db.drawing.contrast import Limits
 from spora_db.drawing.markers import choose_channels, spell_markers
+from spora_db.drawing.outlined import DrawnRegion, class_colours
 from spora_db.drawing.overview import TissueView, overview, read_thinned, thin_step
 from spora_db.errors import ArgumentError, MaskNotFoundError, QueryError, unknown
 from spora_db.layout.names import is_rgb
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from spora_db.query import SporaQuery
     from spora_db.samples.image_plan import ImagePlan
 
+CLASSES = "SELECT DISTINCT class FROM regions WHERE class IS NOT NULL"
+REGIONS = """
+    SELECT class, color, mpp, polygon FROM regions
+    WHERE dataset = $dataset AND tissue_id = $tissue_id ORDER BY region_id
+"""
+
 
 def tissue(
     query: "SporaQuery",
@@ -32,13 +39,14 @@ def tissue(
     modality: str | None = None,
     tiles: bool = True,
     mask: bool = True,
+    regions: bool = True,
     channels: Sequence[str] | None = None,
     limits: Limits | None = None,
     missing_chunks: "MissingChunks" = "error",
     width: float = 6.5,
     path: str | Path | None = None,
 ) -> Picture:
-    """Draw a tissue that a query selects, with the outlines of its mask and of the tiles selected.
+    """Draw a tissue that a query selects, with the outlines of its mask, of the tiles selected and of its regions.
 
     Parameters
     ----------
@@ -52,6 +60,9 @@ def tissue(
         One of the query's modalities; by default the first that the tissue has.
     tiles, mask
         Whether to outline the query's tiles, and the tissue mask.
+    regions
+        Whether to outline its regions, where it has any, in the colours of their classes: those that QuPath gave them,
+        or one for each class of the lake.
     channels
         Names or accessions of at most six channels; default: well-known markers in fixed colours.
     limits
@@ -91,6 +102,7 @@ def tissue(
         modality=modality,
         tiles=tiles,
         mask=mask,
+        regions=regions,
         channels=channels,
         missing_chunks=missing_chunks,
     )
@@ -105,6 +117,7 @@ def tissue_view(
     modality: str | None = None,
     tiles: bool = True,
     mask: bool = True,
+    regions: bool = True,
     channels: Sequence[str] | None = None,
     missing_chunks: "MissingChunks" = "error",
 ) -> TissueView:
@@ -149,6 +162,7 @@ def tissue_view(
         mask=_mask(query, source)[::step, ::step] if mask else None,
         tiles=corners,
         tile_size=size,
+        regions=_regions(query, source.record) if regions else (),
         mpp=float(source.record["mpp"]),
         thinned=step,
         size=(height, width),
@@ -192,6 +206,29 @@ def _whole(query: "SporaQuery", first: dict[str, Any], modality: str | None) -> 
         rows_table=pa.table({"dataset": [first["dataset"]], "tissue_id": [first["tissue_id"]]}),
     )  # fmt: skip
     return replace(query, selection=selection)
+
+
+def _regions(query: "SporaQuery", record: Mapping[str, Any]) -> tuple[DrawnRegion, ...]:
+    """Return the regions of an image, in its pixels."""
+    from spora_db.catalog import lent_catalog
+
+    where = {name: record[name] for name in ("dataset", "tissue_id")}
+    with lent_catalog(query.lake) as catalog:
+        classes = [name for (name,) in catalog._run(CLASSES).fetchall()]
+        rows = catalog._run(REGIONS, where).fetchall()
+    colours = class_colours(classes)
+    return tuple(
+        DrawnRegion(
+            name=name,
+            colour=color or colours[name],
+            rings=tuple(
+                np.array([[point["row"], point["col"]] for point in ring]) * (mpp / record["mpp"])
+                for polygon in polygons
+                for ring in polygon
+            ),
+        )
+        for name, color, mpp, polygons in rows
+    )
 
 
 def _mask(query: "SporaQuery", source: "ImagePlan") -> Bools:

@@ -4,6 +4,7 @@ Regions of one class are one area, whether they overlap or not. Where regions of
 are there; of these, a point is first of all that of the smallest region: of the necrosis within the tumor.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -11,8 +12,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import DTypeLike
 
-from spora_db.arrays import Bools, Float64, Int32, Objects
+from spora_db.arrays import AnyArray, Bools, Float64, Objects
 from spora_db.regions.edges import PolygonEdges
 from spora_db.regions.polygons import edges_of, geometry, shapes_of
 
@@ -107,8 +109,10 @@ class TissueRegions:
                 out[at, near] = edges.hold(down[near], right[near])
         return out
 
-    def mask(self, height: int, width: int, *, mpp: float, numbers: dict[str, int]) -> Int32:
-        """Return an int32 array of shape (height, width): the number of the class at each pixel's centre, 0 for none.
+    def bands(
+        self, height: int, width: int, *, mpp: float, numbers: Mapping[str, int], dtype: DTypeLike
+    ) -> Iterator[AnyArray]:
+        """Yield a mask, some rows at a time: at the centre of each pixel the number of the class, 0 for none.
 
         Parameters
         ----------
@@ -116,15 +120,19 @@ class TissueRegions:
             Of the image.
         numbers
             That of each class.
+        dtype
+            Of the mask.
         """
-        out = np.zeros((height, width), np.int32)
         scale = mpp / self.mpp
-        for edges, name, bounds in reversed(list(zip(self.edges, self.classes, self.bounds, strict=True))):
-            left, top, end, bottom = (int(np.clip(value / scale, 0, 2**31)) for value in bounds)
-            cols = np.arange(left, min(end + 1, width))
-            for start in range(top, min(bottom + 1, height), ROWS):
-                rows = np.arange(start, min(start + ROWS, bottom + 1, height))
-                down, right = ((axis + CENTRE) * scale for axis in np.meshgrid(rows, cols, indexing="ij"))
-                inside = edges.hold(down.ravel(), right.ravel()).reshape(down.shape)
-                out[rows[0] : rows[-1] + 1, left : left + len(cols)][inside] = numbers[name]
-        return out
+        outlines = list(zip(self.edges, self.classes, self.bounds / scale, strict=True))
+        for start in range(0, height, ROWS):
+            band = np.zeros((min(ROWS, height - start), width), dtype)
+            for edges, name, (left, top, end, bottom) in reversed(outlines):
+                first, last = max(int(top) - start, 0), min(int(bottom) + 1 - start, len(band))
+                begin, stop = max(int(left), 0), min(int(end) + 1, width)
+                if first < last and begin < stop:
+                    places = np.mgrid[start + first : start + last, begin:stop]
+                    rows, cols = ((axis.ravel() + CENTRE) * scale for axis in places)
+                    inside = edges.hold(rows, cols).reshape(places[0].shape)
+                    band[first:last, begin:stop][inside] = numbers[name]
+            yield band
