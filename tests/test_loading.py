@@ -136,7 +136,7 @@ def test_further_columns_come_with_the_sample(query):
     assert (sample["cancer_type"], sample["X..spots"]) == ("LUAD", 1.0)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_workers_of_any_kind_after_the_parent_read_and_queried(lake, query, method):
     with Catalog(lake) as catalog:
         assert catalog.sql("SELECT count(*) FROM tiles").fetchall()[0][0] > 0

@@ -269,7 +269,7 @@ def append(path: Path, start: int) -> None:
 
 def test_many_processes_write_and_duplicates_collapse(lake):
     path = quarantine_path(lake)
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
         list(pool.map(append, [path] * 4, [0, 50, 100, 0]))
     assert read_quarantine(lake).column("tile_id").to_pylist() == list(range(200))
     size = path.stat().st_size

@@ -180,7 +180,7 @@ def test_the_plan_says_which_masks_and_where(lake, masks, own):
     assert len(plans[1].masks.paths) == 4
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_read_masks_without_the_lake(lake, masks, method):
     dataset = SporaQuery(lake).modality("imc").tiles(size=32).sample(12).with_masks(*KINDS).with_cells().to_torch()
     alone = [dataset[i] for i in range(12)]

@@ -230,7 +230,9 @@ class InOrder(torch.utils.data.Sampler):
                 yield Drawn(self.rows[position], seed=4, epoch=epoch, position=position)
 
 
-@pytest.mark.parametrize(("workers", "method"), [(0, None), (1, "fork"), (3, "fork"), (1, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "method"), [(0, None), (1, "fork"), (3, "fork"), pytest.param(1, "spawn", marks=pytest.mark.slow)]
+)
 def test_draws_are_the_same_whatever_the_workers_and_after_a_resume(query, workers, method):
     dataset = query.to_torch(transform=drawn_number)
     rows = np.random.default_rng(0).permutation(len(dataset))[:40].tolist()
