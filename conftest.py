@@ -39,8 +39,8 @@ def own_registry() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def own_cache_limit() -> Iterator[None]:
     """Give the cache of decoded chunks its limit back after every test: a loader without workers sets it."""
-    from spora_db.images import cache_info, set_cache_bytes
+    from spora_db.images import cache_info, set_cache
 
     before = cache_info().bytes_limit
     yield
-    set_cache_bytes(before)
+    set_cache("process", cache_bytes=before)

@@ -1,7 +1,7 @@
 """Reading regions of OME-Zarr and OME-TIFF images, and writing them."""
 
 from spora_db.images.base import Block, ImageHeader, ImageReader
-from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache_bytes
+from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache, set_cache_bytes
 from spora_db.images.chunk_codecs import register_codec
 from spora_db.images.formats import register_image_format
 from spora_db.images.opening import close_images, image_header, open_image, open_levels
@@ -25,6 +25,7 @@ __all__ = [
     "read_region",
     "register_codec",
     "register_image_format",
+    "set_cache",
     "set_cache_bytes",
     "write_ometiff",
     "write_omezarr",

@@ -83,7 +83,7 @@ class CutChunk(NamedTuple):
     pieces: AnyArray
 
 
-def decode(regions: Regions, faults: dict[int, Exception]) -> Iterator[PieceTables]:
+def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = False) -> Iterator[PieceTables]:
     """Decode what regions need, each chunk once, in pieces that cover every page and pixel of them once.
 
     Beyond an image's edge pixels are zero.
@@ -94,9 +94,11 @@ def decode(regions: Regions, faults: dict[int, Exception]) -> Iterator[PieceTabl
         The regions.
     faults
         Takes the first error of each region that cannot be read.
+    as_kept
+        Whether pixels may come in the narrower type in which chunks are shared, instead of their image's.
     """
     inside, wave, held = regions.inside(), list[CutChunk](), 0
-    for part in chain(_outside(regions, inside), _on_grids(regions, inside, faults)):
+    for part in chain(_outside(regions, inside), _on_grids(regions, inside, faults, as_kept=as_kept)):
         first = part.sources[0][0]
         if wave and (held > WAVE_BYTES or first.dtype != wave[0].sources[0][0].dtype):
             yield tables(wave)
@@ -129,7 +131,7 @@ def tables(wave: Sequence[CutChunk]) -> PieceTables:
     return PieceTables(pieces, planes, arrays[0].dtype, arrays)
 
 
-def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception]) -> Iterator[CutChunk]:
+def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
     """Decode what lies in images: chunk by chunk, or region by region where an image has no chunks to share."""
     grids: list[tuple[int, Any, ChunkGrid]] = []
     without = np.zeros(len(regions.readers), np.bool_)
@@ -143,7 +145,7 @@ def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception]) 
         without[image] = not found
         grids += [(image, reader, grid) for grid in found]
     if grids:
-        yield from _by_chunks(regions, grids, inside, faults)
+        yield from _by_chunks(regions, grids, inside, faults, as_kept=as_kept)
     for region in np.flatnonzero(without[regions.image] & (inside["bottom"] > 0)).tolist():
         yield from _by_blocks(regions, region, inside[region], faults)
 
@@ -154,8 +156,9 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
 
 
 def _by_chunks(
-    regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray, faults: dict[int, Exception]
-) -> Iterator[CutChunk]:
+    regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray, faults: dict[int, Exception],
+    *, as_kept: bool,
+) -> Iterator[CutChunk]:  # fmt: skip
     pieces, chunks = _cut(regions, grids, inside)
     order = np.argsort(chunks, kind="stable")
     pieces, chunks = pieces[order], chunks[order]
@@ -170,11 +173,13 @@ def _by_chunks(
             sources = []
             for group in grid.groups:
                 planes, filling = reader.decoded(group, down, across, rows=slice(*rows[k]), cols=slice(*cols[k]))
-                sources.append((addressable(planes), filling))
+                planes = addressable(planes)
+                sources.append((planes if as_kept else planes.astype(reader.dtype, copy=False), filling))
         except (SporaError, OSError) as error:
             _fail(faults, np.unique(own["region"]), error)
         else:
-            yield CutChunk(sources, own)
+            for dtype in dict.fromkeys(array.dtype for array, _ in sources):  # of a page uint16, of the next float32
+                yield CutChunk([source for source in sources if source[0].dtype == dtype], own)
 
 
 def _cut(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray) -> tuple[AnyArray, Int64]:

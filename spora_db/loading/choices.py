@@ -6,6 +6,7 @@ from multiprocessing import util
 from typing import Any, Literal, TypeAlias, get_args
 
 from spora_db.errors import ArgumentError, unknown
+from spora_db.images.cache import CacheChoice, choose_cache
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded
 from spora_db.loading.workers import WorkerStart
 
@@ -37,9 +38,17 @@ def chosen_collate(collate: CollateChoice) -> Callable[[Sequence[Any]], Any]:
 
 
 def worker_options(
-    workers: int, *, cache_bytes: int, start_method: StartMethod | None, prefetch: int, timeout: float
+    workers: int,
+    *,
+    cache: CacheChoice,
+    cache_bytes: int,
+    start_method: StartMethod | None,
+    prefetch: int,
+    timeout: float,
 ) -> dict[str, Any]:
-    """Return the options of a DataLoader whose workers keep `cache_bytes` of chunks together.
+    """Return the options of a loader whose workers keep `cache_bytes` of chunks together.
+
+    Where one process reads, there is nobody to share them with.
 
     Raises
     ------
@@ -54,7 +63,10 @@ def worker_options(
         )
     if start_method is not None and start_method not in get_args(StartMethod):
         raise unknown("start method", start_method, get_args(StartMethod))
-    own = {"num_workers": workers, "cache_bytes": cache_bytes // max(workers, 1)}
+    chosen = choose_cache(
+        "process" if cache == "shared" and workers < 2 else cache, cache_bytes=cache_bytes, processes=max(workers, 1)
+    )
+    own = {"num_workers": workers, "cache": chosen}
     if not workers:
         return own
     util.get_temp_dir()  # for sockets; were it made by a worker, a killed worker would leave it behind
@@ -63,5 +75,5 @@ def worker_options(
         "persistent_workers": True,
         "prefetch_factor": prefetch,
         "multiprocessing_context": multiprocessing.get_context(start_method),
-        "worker_init_fn": WorkerStart(cache_bytes=own["cache_bytes"], segments=prefetch + 3),
+        "worker_init_fn": WorkerStart(cache=chosen, segments=prefetch + 3),
     }

@@ -1,14 +1,17 @@
 """What reading rows in some order decodes: a cache of chunks followed tile by tile, without reading a pixel."""
 
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+import numpy as np
+
 from spora_db.images import cache_info
 from spora_db.images.cache import decoding_anew
+from spora_db.images.shared_chunks import narrowed
 from spora_db.plan import ABSENT
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.materialize import Materializer
@@ -32,23 +35,32 @@ class ImageKind:
         Bytes of one pixel of one channel.
     stored_share
         Bytes on disk per byte of pixels.
+    shared_share
+        Bytes in a shared cache per byte of pixels.
     """
 
     chunk: tuple[int, int]
     chunk_bytes: float
     itemsize: int
     stored_share: float
+    shared_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What some rows cost: pixels, their bytes decoded and delivered (in the file's type), and bytes read from disk."""
+    """What some rows cost: pixels, their bytes decoded and delivered (in the file's type), and bytes read from disk.
+
+    And what a cache must hold so that each of their chunks is decoded once: bytes of different chunks, as they are
+    decoded and as they are shared.
+    """
 
     rows: int
     pixels: int
     decoded: int
     delivered: int
     stored: int
+    different: int
+    shared: int
 
     @property
     def amplification(self) -> float:
@@ -79,6 +91,7 @@ class CostModel:
         """Return what processes decode that read one stream of rows each and keep `cache_bytes` of decoded chunks."""
         rows, pixels, decoded, delivered, stored = 0, 0, 0, 0, 0.0
         tile, offsets = self.plan.tile_size, self.plan.channels.offsets
+        different: dict[Chunk, tuple[int, float]] = {}
         for stream in streams:
             cache: OrderedDict[Chunk, int] = OrderedDict()
             held = 0
@@ -93,13 +106,18 @@ class CostModel:
                     if chunk and key in cache:
                         cache.move_to_end(key)
                     elif chunk:
+                        different[key] = size, size * kind.shared_share
                         decoded += size
                         stored += size * kind.stored_share
                         cache[key] = size
                         held += size
                         while held > cache_bytes:
                             held -= cache.popitem(last=False)[1]
-        return Cost(rows=rows, pixels=pixels, decoded=decoded, delivered=delivered, stored=int(stored))
+        whole, shared = np.array(list(different.values())).reshape(-1, 2).sum(axis=0).tolist()
+        return Cost(
+            rows=rows, pixels=pixels, decoded=decoded, delivered=delivered, stored=int(stored), different=int(whole),
+            shared=int(shared),
+        )  # fmt: skip
 
     def _touched(self, row: int) -> Iterator[tuple[int, ImageKind, tuple[int, ...]]]:
         """Yield each image of a row once with an empty tuple, then each of the chunks that its tile touches."""
@@ -121,7 +139,7 @@ def _probe(source: ImagePlan) -> ImageKind:
     reader = source.reader
     before = cache_info().bytes_decoded
     with decoding_anew():
-        deque(reader.blocks(source.pages, 0, 0, *reader.chunks), maxlen=0)
+        blocks = list(reader.blocks(source.pages, 0, 0, *reader.chunks))
     decoded = cache_info().bytes_decoded - before
     itemsize = reader.dtype.itemsize
     if decoded == 0:  # not compressed: only what is asked for is read
@@ -129,9 +147,11 @@ def _probe(source: ImagePlan) -> ImageKind:
     path, (channels, *size) = reader.path, reader.shape
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     whole = channels * itemsize * math.prod(-(-n // part) * part for n, part in zip(size, reader.chunks, strict=True))
+    narrow = itemsize > 2 and all(narrowed(plane) is not None for block in blocks for plane in block.pixels)
     return ImageKind(
         chunk=reader.chunks,
         chunk_bytes=decoded / len(source.pages),
         itemsize=itemsize,
         stored_share=sum(file.stat().st_size for file in files) / whole,
+        shared_share=2 / itemsize if narrow else 1.0,
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy.typing as npt
 import torch
 
+from spora_db.images.cache import CacheChoice
 from spora_db.loading.choices import CACHE_BYTES, CollateChoice, StartMethod, chosen_collate, worker_options
 from spora_db.loading.explain import EpochCost, explain
 from spora_db.loading.loader import TileLoader
@@ -96,6 +97,7 @@ class PlanDataset(PlanRows):
         drop_last: bool = False,
         lanes: int = 4,
         interleave: int = 4,
+        cache: CacheChoice = "shared",
         cache_bytes: int = CACHE_BYTES,
         start_method: StartMethod | None = None,
         prefetch: int = 2,
@@ -108,11 +110,15 @@ class PlanDataset(PlanRows):
         ----------
         batch_size
             Rows of a batch on this rank.
-        num_workers, collate, cache_bytes, start_method, prefetch, timeout, pin_memory
+        num_workers, collate, start_method, prefetch, timeout, pin_memory
             How batches are made (``"padded"``, ``"packed"``, ``"list"``, ``"panel"``: batches of equal panels, or a
-            function of samples) and read: worker processes (0 reads in this one), bytes of decoded chunks that they
-            keep together, how they start (as Python's multiprocessing does), batches that each reads ahead, seconds to
-            wait for one before it is an error (0: for ever), whether batches are pinned (where CUDA is available).
+            function of samples) and read: worker processes (0 reads in this one), how they start (as Python's
+            multiprocessing does), batches that each reads ahead, seconds to wait for one before it is an error (0: for
+            ever), whether batches are pinned (where CUDA is available).
+        cache, cache_bytes
+            Where decoded chunks are kept, and how many bytes of them by all workers together: ``"shared"``, one copy
+            in /dev/shm that ends with the loader (of one process that reads: ``"process"``); ``"process"``, each worker
+            for itself; or a folder on a local disk, which is kept from run to run. See `spora_db.images.set_cache`.
         shuffle, seed, weights, balance_by, replacement, num_samples, lanes, interleave
             The order; see `TileSampler`.
         rank, world_size
@@ -131,6 +137,8 @@ class PlanDataset(PlanRows):
         ------
         ArgumentError
             If a number is out of range.
+        WriteError
+            If the folder named cannot hold a cache.
 
         Examples
         --------
@@ -152,11 +160,16 @@ class PlanDataset(PlanRows):
             collate_fn=HandOver(chosen_collate(collate)),
             pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
             **worker_options(
-                num_workers, cache_bytes=cache_bytes, start_method=start_method, prefetch=prefetch, timeout=timeout
+                num_workers,
+                cache=cache,
+                cache_bytes=cache_bytes,
+                start_method=start_method,
+                prefetch=prefetch,
+                timeout=timeout,
             ),
         )
 
-    def explain(self, *, batch_size: int = 32, seconds: float = 1.0) -> EpochCost:
+    def explain(self, *, batch_size: int = 32, seconds: float = 1.0, cache_bytes: int = CACHE_BYTES) -> EpochCost:
         """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`.
 
         Examples
@@ -165,4 +178,4 @@ class PlanDataset(PlanRows):
         >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
         >>> cost = dataset.explain(batch_size=4, seconds=0.1)
         """
-        return explain(self, batch_size=batch_size, seconds=seconds)
+        return explain(self, batch_size=batch_size, seconds=seconds, cache_bytes=cache_bytes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from spora_db.errors import counted
 from spora_db.images import cache_info
+from spora_db.loading.choices import CACHE_BYTES
 from spora_db.loading.costs import FOLLOWED, CostModel
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.row_numbers import first_images, panel_numbers
@@ -32,6 +33,11 @@ class EpochCost:
         Rows that one worker yields per second, from a probe.
     probed
         Rows of the probe.
+    chunks, shared
+        Bytes that a cache must hold so that the next epoch decodes nothing: of the workers together where one has what
+        another needs, as decoded; and in a shared cache.
+    cache_bytes
+        Bytes that it may hold.
     """
 
     rows: int
@@ -43,6 +49,9 @@ class EpochCost:
     amplification: float | None = None
     rows_per_second: float
     probed: int
+    chunks: int | None = None
+    shared: int | None = None
+    cache_bytes: int
 
     def __str__(self) -> str:
         """Return a few lines."""
@@ -51,11 +60,17 @@ class EpochCost:
             sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.read, self.decoded, self.delivered)]
             lines.append(f"an epoch reads {sizes[0]}, decodes {sizes[1]}, delivers {sizes[2]}")
             lines.append(f"bytes decoded per byte delivered: {self.amplification:.2f}")
+        if self.chunks and self.shared:
+            share = min(self.cache_bytes / self.shared, 1)
+            sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.chunks, self.shared, self.cache_bytes)]
+            lines.append(f"its chunks take {sizes[0]}, {sizes[1]} shared: cache_bytes of {sizes[2]} hold {share:.0%}")
         lines.append(f"one worker: {self.rows_per_second:,.1f} rows/s (probe of {counted(self.probed, 'row')})")
         return "\n".join(lines)
 
 
-def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) -> EpochCost:
+def explain(
+    dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0, cache_bytes: int = CACHE_BYTES
+) -> EpochCost:
     """Return what an epoch in locality order costs.
 
     Parameters
@@ -64,6 +79,8 @@ def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) ->
         The dataset, and rows of a batch.
     seconds
         How long rows are read to measure the speed of one worker; reads a batch at least.
+    cache_bytes
+        Bytes of decoded chunks that a loader may keep, as it is told.
     """
     plan = dataset.plan
     sampler = TileSampler(dataset, block=batch_size)
@@ -75,6 +92,7 @@ def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) ->
         delivered = cost.pixels * dataset.dtype.itemsize if dataset.standardize_on == "cpu" else cost.delivered
         sizes = {"amplification": cost.amplification, "delivered": int(delivered * whole)}
         sizes |= {"decoded": int(cost.decoded * whole), "read": int(cost.stored * whole)}
+        sizes |= {"chunks": int(cost.different * whole), "shared": int(cost.shared * whole)}
     dataset[int(order[0])]  # kernels and the first file are not part of the speed
     start, probed = time.perf_counter(), 0
     while probed < len(order) and (probed == 0 or time.perf_counter() - start < seconds):
@@ -88,5 +106,6 @@ def explain(dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0) ->
         panels=len(np.unique(panel_numbers(plan))),
         rows_per_second=probed / elapsed,
         probed=probed,
+        cache_bytes=cache_bytes,
         **sizes,
     )

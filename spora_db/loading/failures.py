@@ -91,11 +91,12 @@ def died(loader: DataLoader[Any], text: str) -> str:
     """
     code, again = _exit_code(loader, text), "Read with num_workers=0 to see the error where it happens."
     if code == -signal.SIGKILL:
-        cache = getattr(loader, "cache_bytes", 0) / 2**20
+        cache = getattr(loader, "cache", None)
+        most = 0 if cache is None else cache.limit * (1 if cache.folder else loader.num_workers)
         return (
-            "A worker process of the loader was killed (SIGKILL), most often because memory ran out: each of the "
-            f"{loader.num_workers} workers keeps up to {cache:,.0f} MiB of chunks and {loader.prefetch_factor} "
-            "batches. Lower num_workers, cache_bytes or prefetch, or read with num_workers=0."
+            "A worker process of the loader was killed (SIGKILL), most often because memory ran out: its "
+            f"{loader.num_workers} workers keep up to {most / 2**20:,.0f} MiB of chunks together, and each "
+            f"{loader.prefetch_factor} batches. Lower num_workers, cache_bytes or prefetch, or read with num_workers=0."
         )
     if code == -signal.SIGBUS:
         return (

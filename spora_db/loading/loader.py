@@ -8,9 +8,8 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from spora_db.errors import WorkerError
-from spora_db.images import cache_info, set_cache_bytes
+from spora_db.images.cache import ChunkCache, use_cache
 from spora_db.loading.accelerated import in_accelerate
-from spora_db.loading.choices import CACHE_BYTES
 from spora_db.loading.failures import worker_errors
 from spora_db.loading.lightning import count_right
 from spora_db.loading.panel_batches import PanelBatchSampler
@@ -42,8 +41,8 @@ class TileLoader(DataLoader[Any]):
         The dataset.
     batch_sampler
         The order in batches, and this process's rank.
-    cache_bytes
-        Bytes of decoded chunks that each process which reads keeps.
+    cache
+        Where each process that reads keeps decoded chunks.
     options
         Those of ``torch.utils.data.DataLoader``.
 
@@ -66,12 +65,12 @@ class TileLoader(DataLoader[Any]):
         dataset: PlanRows,
         batch_sampler: TileBatchSampler | PanelBatchSampler,
         *,
-        cache_bytes: int = CACHE_BYTES,
+        cache: ChunkCache,
         **options: Any,  # noqa: ANN401 - as torch's
     ) -> None:
         super().__init__(dataset, batch_sampler=batch_sampler, **options)
         self.__dict__["sampler"] = batch_sampler.sampler  # torch puts a sequential one there, and guards it
-        self.cache_bytes = cache_bytes
+        self.cache = cache
         # Lightning's prediction wraps the batch sampler, to know the rows of a batch
         self._ordering: TileBatchSampler | PanelBatchSampler = getattr(batch_sampler, "_batch_sampler", batch_sampler)
         self._latest: Run | None = None
@@ -170,9 +169,9 @@ class TileLoader(DataLoader[Any]):
         return in_accelerate(self._ordering, batches) if prepared else batches
 
     def _delivered(self) -> Iterator[Any]:
-        warm_up_for(self.dataset)
-        if self.num_workers == 0 and cache_info().bytes_limit != self.cache_bytes:
-            set_cache_bytes(self.cache_bytes)
+        warm_up_for(self.dataset, shared=self.cache.folder is not None)
+        if self.num_workers == 0:
+            use_cache(self.cache)
         with worker_errors(self):
             with self.progress.leading():  # an iteration begins with its first batch
                 batches = super().__iter__()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import context, reduction
 from typing import Any, Protocol
 
+from spora_db.images.cache import ChunkCache, cache_in_use, use_cache
 from spora_db.plan import Plan
 
 ALIGNMENT = 64
@@ -108,8 +109,14 @@ class PlanHandle:
         if not hasattr(reduction, "DupFd") or context.get_spawning_popen() is None:
             return PlanHandle, (self.plan,)
         shared = self.shared()
-        return _receive, (reduction.DupFd(shared.descriptor), shared.size, shared.head, shared.extents)
+        return _receive, (
+            reduction.DupFd(shared.descriptor), shared.size, shared.head, shared.extents, cache_in_use(),
+        )  # fmt: skip
 
 
-def _receive(handle: Handle, size: int, head: bytes, extents: tuple[tuple[int, int], ...]) -> PlanHandle:
+def _receive(
+    handle: Handle, size: int, head: bytes, extents: tuple[tuple[int, int], ...], cache: ChunkCache
+) -> PlanHandle:
+    """Take over a plan in a process that is being started, and where its parent keeps chunks, as a forked one does."""
+    use_cache(cache)
     return PlanHandle(_plan_in(received(handle, size), head, extents))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
 
+import numpy as np
 from torch.utils.data import get_worker_info
 
 from spora_db.errors import SporaError
-from spora_db.images import set_cache_bytes
+from spora_db.images.cache import ChunkCache, use_cache
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.segments import SEGMENTS, Parcel, SegmentPool
 from spora_db.standardization.standardize import warm_up
@@ -20,20 +21,20 @@ WARMED = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """What a worker does first: sets its limits and loads the kernels, so that no batch waits for them."""
+    """What a worker does first: takes its cache and loads the kernels, so that no batch waits for them."""
 
-    cache_bytes: int
+    cache: ChunkCache
     segments: int
 
     def __call__(self, worker: int) -> None:
         """Prepare worker number `worker`."""
-        set_cache_bytes(self.cache_bytes)
+        use_cache(self.cache)
         if hasattr(reduction, "DupFd"):
             SEGMENTS[:] = [SegmentPool(self.segments)]
         info = get_worker_info()
         assert info is not None
         assert isinstance(info.dataset, PlanRows)
-        warm_up_for(info.dataset)
+        warm_up_for(info.dataset, shared=self.cache.folder is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class HandOver:
         return Parcel(batch, SEGMENTS[-1]) if SEGMENTS else batch
 
 
-def warm_up_for(dataset: PlanRows) -> None:
-    """Compile or load the kernels for the first image of each modality, a few at most.
+def warm_up_for(dataset: PlanRows, *, shared: bool = False) -> None:
+    """Compile or load the kernels for the first image of each modality, a few at most, also as its chunks are shared.
 
     One that cannot be read is left to its rows, which raise or are replaced.
     """
@@ -60,4 +61,6 @@ def warm_up_for(dataset: PlanRows) -> None:
         for image in firsts:
             with contextlib.suppress(SporaError, OSError):
                 source = dataset.materializer.image(image)
-                warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)
+                own = source.reader.dtype
+                for dtype in {own, np.dtype(np.uint16)} if shared and own.itemsize > 2 else {own}:
+                    warm_up(source.transform, dtype=dtype, precision=source.precision)

@@ -103,7 +103,7 @@ def _fused(
     faults: dict[int, Exception],
 ) -> None:  # fmt: skip
     targets, coefficients = _constants(regions, transforms, places)
-    for found in decode(regions, faults):
+    for found in decode(regions, faults, as_kept=True):
         run(found, targets, coefficients, dtype)
 
 

@@ -1,0 +1,194 @@
+"""Files that processes share in one folder: each appears whole, they are bounded, and who is killed does no harm.
+
+1. `SharedFolder.write` fills a hidden file, locked for as long as its writer lives.
+2. Under the folder's lock, room is made for it and it gets its name.
+3. `SharedFolder.read` maps it: what was removed since stays mapped as it was.
+
+Locks are those of the system, which end with the process that holds them.
+"""
+
+import contextlib
+import mmap
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+MARKER: Final = "spora-db-cache"
+"""The file by which a folder is known as one of ours; nothing is removed from any other."""
+STATE: Final = "state"
+"""Two numbers, and the lock: bytes held, and how often files were removed."""
+OURS: Final = re.compile(rf"{MARKER}|{STATE}|\.?[0-9a-f]{{32}}")
+SLACK: Final = 16
+"""Removing makes room for this part of the limit at once, as it lists the folder: 6 µs a file."""
+
+
+class CachedFile(NamedTuple):
+    """A file of a folder: when it was last used (ns), its bytes, its name; they make room in this order."""
+
+    used: int
+    size: int
+    name: str
+
+
+class SharedFolder:
+    """A folder of files that processes share; made by `lasting_folder` and `run_folder` of `cache_folders`.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    limit
+        Bytes that its files take at most.
+    lasting
+        Whether files must survive a failure of power.
+    """
+
+    def __init__(self, path: Path, *, limit: int, lasting: bool) -> None:
+        self.path, self.limit, self.lasting = path, limit, lasting
+        self._at = f"{path}/"  # a chunk of 200 KB is written in 0.1 ms, half of which would go into Path objects
+        with self._locked(), (path / STATE).open("r+b") as file:
+            file.truncate(16)
+            self._state = np.frombuffer(mmap.mmap(file.fileno(), 16), np.int64)
+            self._make_room(0, recount=True)
+
+    def __reduce__(self) -> tuple[Callable[..., "SharedFolder"], tuple[Path, int, bool]]:
+        """Reduce to what another process opens."""
+        return _opened, (self.path, self.limit, self.lasting)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the files."""
+        return int(self._state[0])
+
+    @property
+    def removals(self) -> int:
+        """How often files were removed; where it has not changed, all files that were there still are."""
+        return int(self._state[1])
+
+    def names(self) -> set[str]:
+        """Return the names of all files, none where the folder is gone."""
+        try:
+            return {name for name in os.listdir(self.path) if len(name) == 32}  # noqa: PTH208 - 3,000 in 0.8 ms
+        except FileNotFoundError:
+            return set()
+
+    def read(self, name: str) -> pa.Buffer | None:
+        """Return the mapped bytes of a file, None where there is none."""
+        try:
+            with pa.memory_map(self._at + name) as file:  # Python's mmap would hold a descriptor for each
+                return file.read_buffer()
+        except FileNotFoundError:
+            return None
+
+    def touch(self, name: str) -> None:
+        """Note that a file is used."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self._at + name)
+
+    def write(self, name: str, fill: Callable[[int], int]) -> bool:
+        """Let `fill` write a file, given its descriptor, and return its bytes; then give it its name.
+
+        Nothing changes if there is one of that name, which has 32 hexadecimal digits.
+
+        Returns
+        -------
+        bool
+            Whether it is there now; not if it is larger than the limit.
+
+        Raises
+        ------
+        OSError
+            The folder is gone, or full before its limit.
+        """
+        import fcntl
+
+        hidden = f"{self._at}.{secrets.token_hex(16)}"
+        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: see _files
+            size = fill(descriptor)
+            if self.lasting:
+                os.fdatasync(descriptor)
+            with self._locked():
+                there = os.path.exists(self._at + name)  # noqa: PTH110
+                if not there and self._make_room(size):
+                    self._state[0] += size  # first: a writer that is killed here must not leave bytes uncounted
+                    os.rename(hidden, self._at + name)  # noqa: PTH104
+                    hidden, there = "", True
+            return there
+        finally:
+            os.close(descriptor)
+            if hidden:
+                Path(hidden).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder, which threads open each for themselves."""
+        import fcntl
+
+        descriptor = os.open(self._at + STATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # of a child, too, that is forked meanwhile
+            os.close(descriptor)
+
+    def _make_room(self, size: int, *, recount: bool = False) -> bool:
+        """Remove files until `size` more bytes fit, those first that were not used for longest; some may be mapped."""
+        if size > self.limit:
+            return False
+        if self.held + size <= self.limit and not recount:
+            return True
+        files = self._files()
+        self._state[0] = sum(file.size for file in files)
+        if self.held + size > self.limit:
+            for file in sorted(files):
+                (self.path / file.name).unlink(missing_ok=True)
+                self._state[0] -= file.size
+                if self.held + size <= self.limit - self.limit // SLACK:
+                    break
+            self._state[1] += 1
+        return True
+
+    def _files(self) -> list[CachedFile]:
+        """Return the files, and remove hidden ones whose writers were killed."""
+        found = []
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if len(entry.name) == 32:
+                    status = entry.stat(follow_symlinks=False)
+                    found.append(CachedFile(status.st_mtime_ns, status.st_size, entry.name))
+                elif OURS.fullmatch(entry.name) and entry.name.startswith("."):
+                    with contextlib.suppress(OSError), held_alone(Path(entry.path)):
+                        Path(entry.path).unlink()
+        return found
+
+
+@contextlib.contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Hold a file that nobody else holds.
+
+    Raises
+    ------
+    OSError
+        Somebody does, or there is none.
+    """
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, limit: int, lasting: bool) -> SharedFolder:  # noqa: FBT001 - pickle's protocol
+    return SharedFolder(path, limit=limit, lasting=lasting)

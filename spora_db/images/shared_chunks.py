@@ -1,0 +1,160 @@
+"""Decoded chunks in a folder that processes share, as small as they fit without loss: counts as uint16."""
+
+import hashlib
+import logging
+import os
+import struct
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Final
+
+import numpy as np
+
+import spora_db
+from spora_db.arrays import AnyArray
+from spora_db.files.recent import Recent
+from spora_db.files.shared_folder import SharedFolder
+
+logger = logging.getLogger(__name__)
+
+HEAD: Final = struct.Struct("<8s3q32x")
+"""Before the pixels of a file: their type, planes, rows and cols; 64 bytes, so that pixels are aligned."""
+TOUCHED: Final = 1.0
+"""Seconds after which a chunk that is used is noted as such again."""
+MAPPINGS: Final = 16_384
+"""Chunks that a process maps at a time; Linux allows 65,530 mappings."""
+
+
+@dataclass(slots=True)
+class MappedChunk:
+    """A chunk that this process maps, and when it noted that it uses it, in seconds."""
+
+    pixels: AnyArray
+    name: str
+    noted: float
+
+
+MAPPED: Final = Recent[Hashable, MappedChunk](MAPPINGS)
+
+
+class SharedChunks:
+    """Decoded chunks in a shared folder, as one process sees them.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    """
+
+    def __init__(self, folder: SharedFolder) -> None:
+        self.folder = folder
+        self.full = False
+        self.found = self.bytes_decoded = 0
+        self._removals = folder.removals
+        MAPPED.clear()
+
+    def get(self, *keys: Hashable) -> AnyArray | None:
+        """Return the chunk under the first of the keys that is there, read-only and maybe of a narrower type."""
+        if self._removals != self.folder.removals:
+            self._let_go()
+        chunk = MAPPED.get(*keys)
+        if chunk is None:
+            chunk = next(filter(None, map(self._map, keys)), None)
+            self.found += chunk is not None
+        if chunk is None:
+            return None
+        if (now := time.monotonic()) - chunk.noted > TOUCHED:
+            chunk.noted = now
+            self.folder.touch(chunk.name)
+        return chunk.pixels
+
+    def put(self, key: Hashable, chunk: AnyArray) -> bool:
+        """Let all processes find a chunk, and return whether they do."""
+        if self.full:
+            return False
+        try:
+            there = self.folder.write(name_of(key), partial(_write, chunk))
+        except OSError as error:
+            self.full = True  # it is not asked again: a chunk that does not fit is written in vain
+            if self.folder.path.exists():  # else the run has ended
+                logger.warning(
+                    "The cache %s takes no more chunks (%s): this process keeps those that it decodes now for itself.",
+                    self.folder.path, error.strerror or error,
+                )  # fmt: skip
+            return False
+        if there:
+            self.bytes_decoded += chunk.nbytes
+            self._map(key)
+        return there
+
+    def _map(self, key: Hashable) -> MappedChunk | None:
+        memory = self.folder.read(name := name_of(key))
+        if memory is None:
+            return None
+        code, *shape = HEAD.unpack_from(memory)
+        pixels = np.frombuffer(memory, code.rstrip(b"\0").decode(), offset=HEAD.size).reshape(shape)
+        MAPPED.put(key, chunk := MappedChunk(pixels, name, 0.0))
+        return chunk
+
+    def _let_go(self) -> None:
+        """Unmap what was removed: it takes memory for as long as it is mapped."""
+        self._removals, names = self.folder.removals, self.folder.names()
+        MAPPED.forget(lambda key: name_of(key) not in names)
+
+
+@lru_cache(maxsize=MAPPINGS)
+def name_of(key: Hashable) -> str:
+    """Return the name of a chunk's file: a digest of its key, and of the version that decoded it.
+
+    Examples
+    --------
+    >>> len(name_of((b"image", (0, 0, 0))))
+    32
+    """
+    return hashlib.blake2b(repr((spora_db.__version__, key)).encode(), digest_size=16).hexdigest()
+
+
+def narrowed(plane: AnyArray) -> AnyArray | None:
+    """Return a plane as uint16, None where that changes a bit of a pixel when it is read back.
+
+    Examples
+    --------
+    >>> narrowed(np.array([0.0, 7.0])), narrowed(np.array([0.5])), narrowed(np.array([-0.0]))
+    (array([0, 7], dtype=uint16), None, None)
+    """
+    plane = np.ascontiguousarray(plane)
+    with np.errstate(invalid="ignore"):  # NaN and what is too large become some number, which differs
+        narrow = plane.astype(np.uint16)
+    bits = f"u{plane.itemsize}"
+    return narrow if np.array_equal(narrow.astype(plane.dtype).view(bits), plane.view(bits)) else None
+
+
+def _write(chunk: AnyArray, descriptor: int) -> int:
+    """Write a chunk, as uint16 where all planes fit, and return its bytes; each plane while the processor has it."""
+    if chunk.itemsize > 2:
+        size = _head(descriptor, np.dtype(np.uint16), chunk)
+        for plane in chunk:
+            if (narrow := narrowed(plane)) is None:
+                break
+            size += _all(descriptor, narrow.data)
+        else:
+            return size
+        os.truncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    return _head(descriptor, chunk.dtype, chunk) + sum(
+        _all(descriptor, np.ascontiguousarray(plane).data) for plane in chunk
+    )
+
+
+def _head(descriptor: int, dtype: "np.dtype[np.generic]", chunk: AnyArray) -> int:
+    return _all(descriptor, memoryview(HEAD.pack(dtype.str.encode(), *chunk.shape)))
+
+
+def _all(descriptor: int, data: memoryview) -> int:
+    """Write all bytes, of which the system may take a part only, and return how many they are."""
+    rest = data.cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    return data.nbytes
