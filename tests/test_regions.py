@@ -109,6 +109,7 @@ def with_x(table: pa.Table) -> pa.Table:
         (lambda table: table.drop_columns(["polygon"]), "columns_missing", "polygon"),
         (lambda table: table.drop_columns(["mpp"]), "columns_missing", "mpp"),
         (lambda table: table.set_column(4, "mpp", pa.array([-1.0])), "region_rows", "above 0"),
+        (lambda table: table.append_column("color", pa.array(["red"])), "region_rows", "with color red"),
         (lambda table: table.set_column(5, "polygon", pa.nulls(1, POLYGON)), "region_rows", "without tissue_id"),
         (lambda table: table.set_column(0, "tissue_id", pa.array(["c"])), "regions_without_tissues", "no image"),
     ],

@@ -327,3 +327,26 @@ def test_the_command_says_what_it_took(raw, tmp_path):
     assert "regions" not in done.output
     query = SporaQuery(tmp_path / "lake").modality("he").tissues()
     assert query.count() == 2
+
+
+# -------------------------------------------------------------------------------------------------------- back out
+
+
+def test_regions_go_out_as_they_came_in(raw, run, tmp_path):
+    features = [feature(shapely.MultiPolygon([HOLED, box(70, 70, 90, 90.5)]), name="core", what="Tumor", id="a"),
+                feature(blob(0, at=(64, 64), radius=30), id="b")]  # fmt: skip
+    written(tmp_path / "given/slide_1.geojson", features)
+    first = run(raw, annotations=tmp_path / "given", mpp=1.0, source_mpp="file")
+    done = CliRunner().invoke(app, ["export-regions", str(tmp_path / "lake"), str(tmp_path / "out"), "--mpp", "0.5"])
+    assert done.exit_code == 0, done.output
+    assert [path.relative_to(tmp_path).as_posix() for path in (tmp_path / "out").rglob("*.geojson")] == [
+        "out/mine/slide_1.geojson"
+    ]
+    exported = json.loads((tmp_path / "out/mine/slide_1.geojson").read_text())["features"]
+    assert [shapely.geometry.shape(item["geometry"]).equals(shapely.geometry.shape(given["geometry"]))
+            for item, given in zip(exported, features, strict=True)] == [True, True]  # fmt: skip
+    again = run(raw, annotations=tmp_path / "out/mine", mpp=1.0, source_mpp="file", overwrite=True)
+    before = regions(first)
+    assert [(r["region_id"], r["name"], r["class"], r["color"], r["mpp"]) for r in regions(again)] == [
+        (r["region_id"], r["name"], r["class"], r["color"], r["mpp"]) for r in before]  # fmt: skip
+    assert all(one["shape"].equals(other["shape"]) for one, other in zip(regions(again), before, strict=True))

@@ -215,6 +215,7 @@ def _regions(query: "SporaQuery", record: Mapping[str, Any]) -> tuple[DrawnRegio
     where = {name: record[name] for name in ("dataset", "tissue_id")}
     with lent_catalog(query.lake) as catalog:
         classes = [name for (name,) in catalog._run(CLASSES).fetchall()]
+        catalog.check("regions")
         rows = catalog._run(REGIONS, where).fetchall()
     colours = class_colours(classes)
     return tuple(

@@ -102,7 +102,8 @@ class RowVerbs(Question):
         Rows carry ``cell_id`` and the tile's top-left corner: ``row`` is the centroid, rounded (halves up), minus
         ``size // 2``. A tile that crosses the image's edge holds zeros there; ``row`` and ``col`` may be negative.
         Conditions and `select` know the columns of `cells` and `tissues`; of two of one name, the tissue's is called
-        ``tissue_<name>`` (but ``split``, ``patient_id``, ``specimen_id`` are the tissue's).
+        ``tissue_<name>`` (but ``split``, ``patient_id``, ``specimen_id`` are the tissue's). ``region_class`` is the
+        class of the smallest region that holds the centroid, ``region_classes`` are those of all that do.
 
         Centroids are pixels of the resolution asked for. They come from the cells table where it has the columns
         ``centroid_row, centroid_col`` (or ``centroid-0, centroid-1``; ``centroid_0, centroid_1``; ``Pos_Y, Pos_X``;
@@ -150,7 +151,9 @@ class RowVerbs(Question):
             relation of that name itself: ``"EXISTS (SELECT 1 FROM cells AS c WHERE c.tissue_id = tiles.tissue_id)"``.
             What gives other rows at every run (``random()``, sample clauses) is refused; `sample` draws. As everywhere
             in DuckDB, NULL satisfies no comparison, and NaN is greater than any number:
-            ``"age > 60 AND NOT isnan(age)"``.
+            ``"age > 60 AND NOT isnan(age)"``. Tiles know the regions that they lie in:
+            ``"region_class = 'tumor' AND region_fraction >= 0.5"`` are those of which tumor covers most, and at least
+            half; ``"region_fractions['stroma'] > 0.1"`` asks for one class, whatever else is there.
 
         Examples
         --------

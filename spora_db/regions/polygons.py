@@ -12,7 +12,8 @@ from spora_db.regions.edges import PolygonEdges
 if TYPE_CHECKING:
     from types import ModuleType
 
-POLYGON: Final = pa.list_(pa.list_(pa.list_(pa.struct({"row": pa.float64(), "col": pa.float64()}))))
+_POINT: Final = [pa.field("row", pa.float64()), pa.field("col", pa.float64())]
+POLYGON: Final = pa.list_(pa.list_(pa.list_(pa.struct(_POINT))))
 """Polygons, each of rings: its outline and its holes, each of points in pixels, the last point the first again."""
 
 
@@ -66,14 +67,10 @@ def polygons_of(shapes: Objects) -> pa.Array:
     if not several:
         return pa.array([], POLYGON)
     _, points, (rings, polygons, shapes_at) = shapely.to_ragged_array(several)
-    corners = pa.StructArray.from_arrays([points[:, 1].copy(), points[:, 0].copy()], fields=list(POLYGON_POINT))
-    nested = corners
+    nested = pa.StructArray.from_arrays([points[:, 1].copy(), points[:, 0].copy()], fields=_POINT)
     for offsets in (rings, polygons, shapes_at):
         nested = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), nested)
     return nested.cast(POLYGON)
-
-
-POLYGON_POINT: Final = tuple(POLYGON.value_type.value_type.value_type)
 
 
 def valid(shapes: Objects) -> Objects:

@@ -1,4 +1,4 @@
--- purpose:  A region has an id of its own, a resolution, and closed rings of finite points.
+-- purpose:  A region has an id of its own, a resolution, a color or none, and closed rings of finite points.
 -- severity: error
 -- remedy:   Correct the file, or import the annotations again.
 -- file:     regions
@@ -20,6 +20,10 @@ WITH contradictions AS (
     SELECT dataset, tissue_id, 'has the region ' || region_id || ' with mpp ' || mpp || '; it is a number above 0'
     FROM source_regions
     WHERE NOT (mpp > 0 AND isfinite(mpp))
+    UNION ALL
+    SELECT dataset, tissue_id, 'has the region ' || region_id || ' with color ' || color || '; one is like #c80000'
+    FROM source_regions
+    WHERE NOT regexp_full_match(color, '#[0-9a-fA-F]{6}')
     UNION ALL
     SELECT
         dataset,

@@ -17,6 +17,10 @@ INVENTORY = {
         "SELECT dataset, modality, count(*) AS channels, count(*) FILTER (WHERE qc_pass) AS qc_passed, "
         "count(uniprot_id) AS with_uniprot FROM channels GROUP BY ALL ORDER BY dataset, modality"
     ),
+    "Regions": (
+        "SELECT dataset, class, mpp, count(DISTINCT tissue_id) AS tissues, count(*) AS regions, sum(area) AS area "
+        "FROM regions GROUP BY ALL ORDER BY dataset, class, mpp"
+    ),
     "Tilings": (
         "SELECT dataset, mpp, strategy, tile_size, count(DISTINCT tissue_id) AS tissues, count(*) AS tiles "
         "FROM tile_coordinates GROUP BY ALL ORDER BY ALL"
@@ -31,6 +35,7 @@ EMPTY = {
     "Standardizations": "no statistics yet: spora-db standardize LAKE --modality imc --mpp 1.0",
     "Panels": "no multiplex panel",
     "Images": "no images",
+    "Regions": "nothing was outlined",
 }
 
 
@@ -42,7 +47,7 @@ def info(
         bool, typer.Option("--provenance", help="Show how every tiling and every table of statistics was made.")
     ] = False,
 ) -> None:
-    """Show what a lake holds: datasets, images, panels, tilings, standardizations.
+    """Show what a lake holds: datasets, images, panels, regions, tilings, standardizations.
 
     Examples:  spora-db info my-lake
 
