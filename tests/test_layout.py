@@ -190,7 +190,7 @@ def test_symbolic_links_are_followed_and_keep_their_names(tmp_path):
     assert [dataset.name for dataset in found.datasets] == ["linked", "other"]
     assert list(list_images(found.datasets[1].image_folders[0])) == [(".ome.tiff", "ome-tiff", ["t"])]
     assert scan(lake / "linked").datasets[0].name == "linked"
-    assert scan(lake / "linked").root == lake
+    assert scan(lake / "linked").roots == (lake,)
 
 
 def test_the_current_folder_has_a_name(tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """Making an audit: one look at the rows, the images and their channels, and what follows from it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from spora_db.audit.tables import composition, leakage, licences, missing, panel
 from spora_db.catalog import lent_catalog
 from spora_db.images.base import MissingChunks
 from spora_db.images.pixels import missing_chunks_in
+from spora_db.layout import LakePath, locate
 from spora_db.plan.resolution import resolve
 from spora_db.plan.selected_images import delivered_channels, marker_overlap
 from spora_db.selection import Selection
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def make_audit(
-    lake: str | Path,
+    lake: LakePath,
     selection: Selection,
     *,
     columns: str | Sequence[str] = (),
@@ -50,7 +50,9 @@ def make_audit(
     same = None
     if fingerprints:
         places = zip(images.column("path").to_pylist(), images.column("modality").to_pylist(), strict=True)
-        same = find_same_pixels([(root / path, missing_chunks_in(name, missing_chunks)) for path, name in places])
+        same = find_same_pixels(
+            [(locate(root, path), missing_chunks_in(name, missing_chunks)) for path, name in places]
+        )
         tables["leakage"] = pd.concat([tables["leakage"], _twins(same, images, frame)], ignore_index=True)
     cohorts = composition(frame, ["dataset"]).merge(tables["licences"][["dataset", "licence"]], on="dataset")
     totals = {

@@ -11,6 +11,7 @@ from spora_db.audit.licences import KEYS, licence_of_file
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import ArgumentError, unknown
+from spora_db.layout import locate
 from spora_db.plan.channels import ChosenChannels
 from spora_db.plan.missing_statistics import missing_statistics_table
 from spora_db.remembered.quarantine import read_quarantine
@@ -149,7 +150,7 @@ def licences(frame: "pd.DataFrame", catalog: Catalog) -> "pd.DataFrame":
                 stated[dataset] = f"{stated[dataset]}, {value}" if dataset in stated else str(value)
     found = []
     for dataset in sorted(set(frame["dataset"])):
-        licence = licence_of_file(catalog.lake / dataset)
+        licence = licence_of_file(locate(catalog.lake, dataset))
         source = "metadata/dataset.json" if licence else f"column {columns[0]}" if dataset in stated else None
         found.append({"dataset": dataset, "licence": licence or stated.get(dataset), "source": source})
     return pd.DataFrame(found, columns=["dataset", "licence", "source"])

@@ -6,7 +6,6 @@ need it, with an error that names it, and no other.
 """
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionF
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import needs, sql_text
 from spora_db.files.stamps import stamps
-from spora_db.layout import Lake, TableFile, scan
+from spora_db.layout import Lake, LakePath, TableFile, scan
 from spora_db.sources import (
     LISTINGS,
     SOURCES,
@@ -99,7 +98,7 @@ class Database:
         self._limits = limits
         self._naming = naming
         self._tables: dict[str, pa.Table] = {}
-        self._connection = Connection(folders.root, allowed_paths(folders), limits=limits)
+        self._connection = Connection(folders.path, allowed_paths(folders), limits=limits)
         self._made: set[str] = set()
         self._checked: set[str] = set()
         self._asked: set[str] = set()
@@ -178,7 +177,7 @@ class Database:
             self._contradictions[check] = self._answer(text, names=names).fetchall()
         return self._contradictions[check]
 
-    def stands_for(self, lake: str | os.PathLike[str]) -> bool:
+    def stands_for(self, lake: LakePath) -> bool:
         """Tell whether a new catalog of `lake` would see the same: parquet files are compared when they are named."""
         folders = scan(lake)
         listed = listing_state(folders)
@@ -291,7 +290,7 @@ class Database:
             raise failed from error
         sources = [self._sources[name] for name in SOURCES if name in used]
         raise failure(
-            error, connection=self._connection.use(), relations=VIEWS, named=names, lake=self._folders.root, ran=ran,
+            error, connection=self._connection.use(), relations=VIEWS, named=names, lake=self._folders.path, ran=ran,
             text=asked, branches=[branch for source in sources for branch in source.branches],
             origins=[origin for source in sources for origin in source.origins],
         ) from error  # fmt: skip

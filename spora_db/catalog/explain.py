@@ -54,7 +54,7 @@ def explain(database: Database, text: str, params: Parameters, *, shown: str, na
     ]
     read = {file.path for file in files}
     others = (items for number, items in labelling.labelled.items() if number not in numbers)
-    paths = (labelled.path.relative_to(folders.root).as_posix() for items in others for labelled in items)
+    paths = (folders.relative(labelled.path) for items in others for labelled in items)
     estimates = [text for node in nodes for text in _texts(node, _ESTIMATE)]
     return Explanation(
         sql=shown,
@@ -146,7 +146,7 @@ def _touched(
     kept = [group for group in groups if all(_may_hold(group, *condition) for condition in asked)]
     return TouchedFile(
         number=labelled.number,
-        path=labelled.path.relative_to(folders.root).as_posix(),
+        path=folders.relative(labelled.path),
         columns=columns,
         row_groups=len(groups),
         touched=len(kept),

@@ -51,10 +51,11 @@ def spark_views(
     Raises
     ------
     QueryError
-        If a path holds a character that Spark takes for a pattern.
+        If a path holds a character that Spark takes for a pattern, or a location is given of a lake of layers.
     """
-    root = str(folders.root) if location is None else location.rstrip("/")
-    files = _SparkFiles(folders=folders, root=root)
+    if location is not None and len(folders.roots) > 1:
+        raise QueryError(f"location={location!r} is one place, and {folders.path} has layers. Leave it out.")
+    files = _SparkFiles(folders=folders, location=location)
     parts = ["SET spark.sql.caseSensitive = true", "SET spark.sql.session.timeZone = UTC"]
     parts += [_view(name, _portable(listing_query(name, folders))) for name in LISTINGS]
     for name in relations:
@@ -74,13 +75,14 @@ def spark_views(
 class _SparkFiles:
     """Parquet files as relations of Spark."""
 
-    def __init__(self, *, folders: Lake, root: str) -> None:
+    def __init__(self, *, folders: Lake, location: str | None) -> None:
         self.folders = folders
-        self._root = root
+        self._location = location
 
     def relation(self, path: Path) -> exp.Table:
         """Return a file as ``parquet.`path```."""
-        place = f"{self._root}/{path.relative_to(self.folders.root).as_posix()}"
+        root = str(self.folders.root_of(path)) if self._location is None else self._location.rstrip("/")
+        place = f"{root}/{self.folders.relative(path)}"
         if _GLOB & set(place):
             raise QueryError(f"Spark reads {place!r} as a pattern. Rename what has one of * ? [ ] {{ }} in its name.")
         return exp.Table(this=exp.to_identifier(place, quoted=True), db=exp.to_identifier("parquet"))

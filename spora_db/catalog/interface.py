@@ -27,7 +27,8 @@ class Catalog(OpenLake):
     Parameters
     ----------
     lake
-        A lake, or one dataset's folder.
+        A lake, or one dataset's folder; or several, the layers of one lake: of two files with one path the later
+        layer's is seen.
     memory_limit
         The most memory DuckDB may take, such as ``"4GB"``; None leaves DuckDB's own limit (80 % of the machine).
     threads

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 
 from spora_db.catalog.interface import Catalog
 from spora_db.files.forks import fork_only_with
+from spora_db.layout import LakePath
 
 _kept: Catalog | None = None
 _lock = threading.RLock()
 
 
 @contextlib.contextmanager
-def lent_catalog(lake: str | os.PathLike[str]) -> Iterator[Catalog]:
+def lent_catalog(lake: LakePath) -> Iterator[Catalog]:
     """Lend a catalog of a lake for a ``with`` block: the one used last, if it is still right, else a new one.
 
     Parameters

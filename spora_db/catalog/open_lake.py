@@ -1,7 +1,6 @@
 """An open lake as queries use it: SQL of spora-db's own, tables beside the relations, and an end."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from spora_db.catalog.describe import CHECKS, raise_contradiction
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import names_in, names_in_text
 from spora_db.errors import unknown
-from spora_db.layout import scan
+from spora_db.layout import LakePath, scan
 from spora_db.sqltext.binding import Compiled
 from spora_db.sqltext.dialect import DIALECT
 
@@ -39,7 +38,7 @@ class OpenLake(Database):
 
     def __init__(
         self,
-        lake: str | os.PathLike[str],
+        lake: LakePath,
         *,
         memory_limit: str | None = None,
         threads: int | None = None,
@@ -50,8 +49,12 @@ class OpenLake(Database):
 
     @property
     def lake(self) -> Path:
-        """The folder that ``path`` in ``images``, ``masks`` and ``datasets`` is relative to."""
-        return self._folders.root
+        """The lake as one path: its folder, or those of its layers, separated as ``PATH`` is."""
+        return self._folders.path
+
+    def _relative(self, path: Path) -> str:
+        """Return the path of a file of the lake as ``path`` has it."""
+        return self._folders.relative(path)
 
     @property
     def relations(self) -> tuple[str, ...]:

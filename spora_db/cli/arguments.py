@@ -6,13 +6,21 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from spora_db.errors import ArgumentError
-from spora_db.layout import LAKE_VARIABLE, MODALITIES
+from spora_db.layout import LAKE_VARIABLE, MODALITIES, lake_path, layers
 
 Lake = Annotated[
     Path,
     typer.Argument(
         envvar=LAKE_VARIABLE,
-        help="The lake: a folder of datasets, or one dataset's folder.",
+        help="The lake: a folder of datasets, or one dataset's folder; or its layers, separated as in PATH.",
+        show_default=False,
+    ),
+]
+Into = Annotated[
+    Path | None,
+    typer.Option(
+        "--into",
+        help="A folder to write to, as a layer over the lake, which stays as it is; made if it is not there.",
         show_default=False,
     ),
 ]
@@ -45,6 +53,15 @@ KeepGoing = Annotated[
     typer.Option("--keep-going", help="Write the tables without the tissues that failed; exit code 3 where some did."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but errors.")]
+
+
+def with_layer(lake: Path, into: Path | None) -> Path:
+    """Return a lake with the layer of --into over it, which is made."""
+    if into is None:
+        return lake
+    from spora_db.files.writing import made_folder
+
+    return lake_path([*layers(lake), made_folder(into)])
 
 
 def modality_names(*, rgb: bool) -> str:

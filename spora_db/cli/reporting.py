@@ -75,7 +75,7 @@ def show_provenance(lake: Path) -> None:
     tables = [*scanned.tables("tile_coordinates"), *scanned.tables("statistics")]
     for table in sorted(tables, key=lambda table: table.path):
         record = read_provenance(table.path)
-        console.print(table.path.relative_to(scanned.root).as_posix(), style="bold")
+        console.print(scanned.relative(table.path), style="bold")
         if record is None:
             console.print("  not recorded: another program wrote this file")
         for name, value in _flat(record or {}):

@@ -1,7 +1,6 @@
 """From a query to a `SporaDataset` that serves its rows."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -10,6 +9,7 @@ from spora_db.datasets.spora import SporaDataset
 from spora_db.datasets.standardization_choices import class_keywords
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.images.base import MissingChunks
+from spora_db.layout import LakePath
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
 from spora_db.selection.compilation import compile_rows
@@ -18,7 +18,7 @@ __all__ = ["SporaDataset", "spora_dataset"]
 
 
 def spora_dataset(
-    lake: str | Path,
+    lake: LakePath,
     selection: Selection,
     *,
     seed: int | None = None,

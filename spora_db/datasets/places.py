@@ -7,11 +7,11 @@ from pathlib import Path
 
 from spora_db.catalog import Catalog
 from spora_db.errors import DatasetNotFoundError
-from spora_db.layout import LAKE_VARIABLE
+from spora_db.layout import LAKE_VARIABLE, layers
 
 
 def datasets_root(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of datasets: the one given, else that of the environment.
+    """Return the folder of datasets, or the layers of a lake: what is given, else that of the environment.
 
     Raises
     ------
@@ -36,11 +36,28 @@ def dataset_folder(name: str, path: str | os.PathLike[str] | None) -> Path:
     DatasetNotFoundError
         If there is no such folder.
     """
-    folder = Path(path).expanduser() if path is not None else datasets_root() / name
+    folder = Path(path).expanduser() if path is not None else below(datasets_root(), name)
     if not folder.is_dir():
         message = f"Dataset {name!r}: no folder {folder}. Give path=, or let {LAKE_VARIABLE} name what holds it."
         raise DatasetNotFoundError(message)
     return folder
+
+
+def below(root: Path, name: str) -> Path:
+    """Return the folder of a dataset in the one layer of a lake that has it.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If several layers have a part of it.
+    """
+    found = [layer / name for layer in layers(root) if (layer / name).is_dir()]
+    if len(found) > 1:
+        raise DatasetNotFoundError(
+            f"Dataset {name!r} lies in several layers: {', '.join(map(str, found))}. This class reads one folder; "
+            "SporaQuery reads them as one."
+        )
+    return found[0] if found else layers(root)[0] / name
 
 
 @contextmanager

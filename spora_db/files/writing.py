@@ -101,6 +101,24 @@ def named_file(path: str | Path) -> Path:
     return path
 
 
+def made_folder(path: str | Path) -> Path:
+    """Return a folder to write to, made where there is none; the folder that it is in must be there.
+
+    Raises
+    ------
+    WriteError
+        It cannot be made, or is no folder.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(exist_ok=True)
+    except FileNotFoundError as error:
+        raise WriteError(f"No folder {path} was made: there is no {path.parent}. Correct the path.") from error
+    except OSError as error:
+        raise WriteError(f"No folder {path} was made: {error.strerror or error}.") from error
+    return path
+
+
 def sync_folder(path: Path) -> None:
     """Wait until the list of names in a folder is on the disk, where the file system can."""
     with contextlib.suppress(OSError):  # some network file systems refuse to sync a folder; its files are whole

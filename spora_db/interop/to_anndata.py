@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ from spora_db.errors import ArgumentError, QueryError, need
 from spora_db.files.whole_numbers import type_with_gaps
 from spora_db.images.base import MissingChunks
 from spora_db.interop.intensities import MeasuredCells, image_intensities
+from spora_db.layout import LakePath, locate
 from spora_db.layout.names import is_rgb
 from spora_db.masks import load_label_mask
 from spora_db.plan import Plan
@@ -44,7 +44,7 @@ class Measured:
 
 
 def to_anndata(
-    lake: str | Path, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
+    lake: LakePath, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
 ) -> "ad.AnnData":
     """Return the cells of a query as `SporaQuery.to_anndata` describes."""
     instead = "Without it, query.with_cells() brings cells as tensors."
@@ -54,7 +54,7 @@ def to_anndata(
     return cast("ad.AnnData", assemble(plan, measured, anndata))
 
 
-def measurable_plan(lake: str | Path, selection: Selection, *, modality: str | None) -> Plan:
+def measurable_plan(lake: LakePath, selection: Selection, *, modality: str | None) -> Plan:
     """Return the plan of a query with instance masks, once its modality to measure is known."""
     masks = selection.masks if CELLS in selection.masks else (*selection.masks, CELLS)
     plan = plan_of(lake, replace(selection, masks=masks))
@@ -81,7 +81,7 @@ def measure(plan: Plan, *, modality: str | None, missing_chunks: MissingChunks) 
         if name != modality.casefold() if modality is not None else is_rgb(name):
             continue
         source = reader.image(image)
-        path = Path(plan.lake) / str(plan.masks.paths.column(CELLS)[image].as_py())
+        path = locate(plan.lake, str(plan.masks.paths.column(CELLS)[image].as_py()))
         shape = source.reader.shape[1:]
         mask = load_label_mask(path, shape=shape, image=f"its image {source.reader.path}")
         cells = image_intensities(source, mask, path=path)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from spora_db.errors import ArgumentError, need
 from spora_db.images.base import MissingChunks
 from spora_db.interop.to_anndata import assemble, measurable_plan, measure
+from spora_db.layout import LakePath
 from spora_db.selection import Selection
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ TABLE = "cells"
 
 
 def to_spatialdata(
-    lake: str | Path, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
+    lake: LakePath, selection: Selection, *, modality: str | None = None, missing_chunks: MissingChunks = "error"
 ) -> "sd.SpatialData":
     """Return the tissues of a query as `SporaQuery.to_spatialdata` describes.
 

@@ -84,7 +84,7 @@ def cohort_of(dataset: Dataset, *, mpp: float) -> Cohort:
     tissues = tuple(
         Tissue(
             tissue_id=check_name(tissue),
-            mask=folder_of_masks / f"{tissue}.npz",
+            mask=dataset.seen(folder_of_masks / f"{tissue}.npz"),
             images=tuple(sorted(images.get(tissue, []))),
         )
         for tissue in sorted({*images, *masked})
@@ -103,7 +103,7 @@ def no_masks(lake: Lake, cohorts: tuple[Cohort, ...], *, mpp: float) -> MaskNotF
     """Return the error for a run in which no tissue has a mask."""
     places = ", ".join(str(mask_folder(cohort.dataset.path, "tissue", mpp=mpp)) for cohort in cohorts[:3])
     return MaskNotFoundError(
-        f"There is no tissue mask at {mpp:g} mpp in {places or lake.root}. Expected files <tissue_id>.npz with a 2-D "
+        f"There is no tissue mask at {mpp:g} mpp in {places or lake.path}. Expected files <tissue_id>.npz with a 2-D "
         f"array named 'mask'. Images and masks of this lake are at these resolutions: {resolutions(lake)}."
     )
 

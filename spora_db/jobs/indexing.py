@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from spora_db.errors import SporaError
 from spora_db.files.parquet import write_parquet
-from spora_db.layout import scan
+from spora_db.layout import LakePath, scan
 from spora_db.remembered.image_index import SCHEMA, Indexed, index_path, read_index, state_of
 from spora_db.sources.listings import listing_table
 
@@ -32,7 +32,7 @@ class IndexReport:
     problems: dict[str, str]
 
 
-def index_images(lake: str | Path, *, beside: bool = False) -> IndexReport:
+def index_images(lake: LakePath, *, beside: bool = False) -> IndexReport:
     """Read the headers of all images that are new or were changed, and write them to the lake's index.
 
     No pixel is decoded. An entry holds as long as the files that the header was read from have the same size and
@@ -71,28 +71,28 @@ def index_images(lake: str | Path, *, beside: bool = False) -> IndexReport:
     from spora_db.images import open_image
 
     folders = scan(lake)
-    known = read_index(folders.root)
+    known = read_index(folders.path)
     entries: dict[str, Indexed] = {}
     problems: dict[str, str] = {}
     kept = 0
     for path in listing_table("source_images", folders).column("path").to_pylist():
         indexed = known.get(path)
-        if indexed is not None and state_of(folders.root, indexed.files) == indexed.state:
+        if indexed is not None and state_of(folders.path, indexed.files) == indexed.state:
             entries[path] = indexed
             kept += 1
             continue
         try:
-            image = open_image(folders.root / path)
+            image = open_image(folders.locate(path))
         except SporaError as error:
             problems[path] = str(error)
             continue
-        files = tuple(file.relative_to(folders.root).as_posix() for file in image.files)
-        state = state_of(folders.root, files)
+        files = tuple(folders.relative(file) for file in image.files)
+        state = state_of(folders.path, files)
         if state is None:
             problems[path] = f"{path} was removed while it was read."
             continue
         entries[path] = Indexed(files=files, state=state, header=(*image.shape, image.dtype.name))
-    target = index_path(folders.root, beside=beside)
+    target = index_path(folders.path, beside=beside)
     write_parquet(_table(entries), target)
     return IndexReport(path=target, kept=kept, read=len(entries) - kept, problems=problems)
 

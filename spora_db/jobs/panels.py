@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spora_db.catalog import Catalog
 from spora_db.errors import TableError
+from spora_db.layout import LakePath
 from spora_db.plan.planes import holds_panel
 
 MEASURED = """
@@ -69,7 +70,7 @@ def pages_of(
     return dict(zip(names, positions if whole else range(len(positions)), strict=True))
 
 
-def read_panel(lake: str | Path, *, dataset: str, modality: str) -> Panel:
+def read_panel(lake: LakePath, *, dataset: str, modality: str) -> Panel:
     """Read the panel of a modality in a dataset.
 
     Raises

@@ -18,7 +18,7 @@ from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report
-from spora_db.layout import parse_mpp, scan, tile_file
+from spora_db.layout import LakePath, parse_mpp, scan, tile_file
 from spora_db.layout.names import is_rgb
 from spora_db.masks import load_tissue_mask
 from spora_db.tiling.parameters import TilingParameters
@@ -30,7 +30,7 @@ CAPTION = 0.55
 
 
 def draw_preview(
-    lake: str | Path,
+    lake: LakePath,
     path: str | Path,
     *,
     report: Report,
@@ -81,7 +81,7 @@ def draw_preview(
 
 
 def draw_tissue_masks(
-    lake: str | Path, path: str | Path, *, dataset: str, mpp: float | str, missing_chunks: MissingChunks = "error"
+    lake: LakePath, path: str | Path, *, dataset: str, mpp: float | str, missing_chunks: MissingChunks = "error"
 ) -> Path:
     """Draw up to six tissues of a dataset with the outlines of their tissue masks, to be looked at after an import.
 
@@ -149,7 +149,7 @@ def _spread(tissues: Sequence[tuple[Cohort, Tissue]]) -> list[tuple[Cohort, Tiss
 
 
 def _view(
-    lake: str | Path,
+    lake: LakePath,
     cohort: Cohort,
     tissue: Tissue,
     *,
@@ -210,12 +210,12 @@ def _shown(
 def _tiles(cohort: Cohort, tissue_id: str, *, parameters: TilingParameters) -> Int64:
     import pyarrow.parquet as pq
 
-    path = tile_file(
+    written = tile_file(
         cohort.dataset.path,
         "tile_coordinates",
         mpp=cohort.mpp,
         strategy=parameters.strategy,
         tile_size=parameters.tile_size,
     )
-    table = pq.read_table(path, columns=["row", "col"], filters=[("tissue_id", "=", tissue_id)])
+    table = pq.read_table(cohort.dataset.seen(written), columns=["row", "col"], filters=[("tissue_id", "=", tissue_id)])
     return np.stack([table.column(name).to_numpy() for name in ("row", "col")], axis=1)

@@ -28,22 +28,30 @@ class Target:
         Final paths, all in one folder.
     provenance
         What is recorded in the last of them.
+    earlier
+        Where the last of them lies in an earlier layer of the lake, which it would hide; None where in none.
     """
 
     files: tuple[Path, ...]
     provenance: Mapping[str, Any]
+    earlier: Path | None = None
 
     @property
     def main(self) -> Path:
         """The file that is put in place last."""
         return self.files[-1]
 
+    @property
+    def there(self) -> Path:
+        """The file that readers see now, or will see."""
+        return self.main if self.earlier is None or self.main.exists() else self.earlier
+
     def standing(self) -> Standing:
         """Tell whether the target is there, and whether it was made in the way that is asked for now.
 
         Which tissues failed says nothing of how it was made; see `failed`.
         """
-        if not self.main.exists():
+        if not self.there.exists():
             return "absent"
         return "different" if self.made_otherwise() else "same"
 
@@ -79,13 +87,13 @@ class Target:
 
     def _record(self) -> dict[str, Any] | None:
         try:
-            return read_provenance(self.main)
+            return read_provenance(self.there)
         except FileFormatError:
             return None
 
     def stamp(self) -> Stamp | None:
         """Return what changes when another run puts its own files in place."""
-        return stamp_if_there(self.main)
+        return stamp_if_there(self.there)
 
 
 def provenance(made: str, parameters: Mapping[str, Any], *, tissues: int) -> dict[str, Any]:
@@ -109,7 +117,7 @@ def exists_error(target: Target) -> WriteError:
     elif target.standing() == "different":
         how = target.made_otherwise()
     return WriteError(
-        f"{target.main} exists already, made {how}. It was left as it is; to replace it, run again with --overwrite "
+        f"{target.there} exists already, made {how}. It was left as it is; to replace it, run again with --overwrite "
         "(overwrite=True)."
     )
 

@@ -21,7 +21,7 @@ from spora_db.jobs.statistics_rounds import PlannedStatistics, rounds
 from spora_db.jobs.statistics_unit import PassUnit
 from spora_db.jobs.units import Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
-from spora_db.layout import Lake, parse_mpp, scan, spec_folder
+from spora_db.layout import Lake, LakePath, parse_mpp, scan, spec_folder
 from spora_db.layout.names import is_rgb
 from spora_db.standardization.methods import registered
 from spora_db.standardization.specs import Spec
@@ -35,7 +35,7 @@ DIGIT_BYTES = 2 * 2**16 * 8  # counts of the two prefixes around a quantile
 
 
 def standardize_lake(
-    lake: str | Path,
+    lake: LakePath,
     *,
     modality: str,
     mpp: float | str,
@@ -127,7 +127,7 @@ def standardize_lake(
         raise _no_images(scanned, modality, resolution)
     planned = [
         _plan(
-            lake,
+            scanned.path,
             cohort,
             modality=modality,
             spec=spec,
@@ -150,13 +150,13 @@ def _with_images(cohort: Cohort, modality: str) -> Cohort:
 def _no_images(lake: Lake, modality: str, mpp: float) -> ImageNotFoundError:
     there = sorted({name for dataset in lake.datasets for name in dataset.modalities})
     return ImageNotFoundError(
-        f"There is no {modality} image at {mpp:g} mpp in {lake.root}. It has the modalities "
+        f"There is no {modality} image at {mpp:g} mpp in {lake.path}. It has the modalities "
         f"{', '.join(there) or 'none'} and the resolutions {resolutions(lake)}."
     )
 
 
 def _plan(
-    lake: str | Path,
+    lake: LakePath,
     cohort: Cohort,
     *,
     modality: str,
@@ -165,14 +165,17 @@ def _plan(
     missing_chunks: MissingChunks,
     options: Options,
 ) -> PlannedStatistics:
+    see = cohort.dataset.seen
     levels = ("image", "global") if stats_level == "both" else (stats_level,)
     folder = spec_folder(cohort.dataset.path, modality, mpp=cohort.mpp, spec=str(spec))
     quantiles = [f"{spec.quantile_level}_level_upper_quantiles"]
     quantiles += [] if spec.lower is None else [f"{spec.quantile_level}_level_lower_quantiles"]
     moments = [f"{level}_level_{kind}" for level in levels for kind in ("means", "stds")]
     paths = {name: folder / f"{name}.parquet" for name in (*quantiles, *moments)}
+    kept: dict[str, Path] = {}
     if not options.overwrite:  # the quantiles may be there from a run for the other level; they are checked, and kept
-        paths = {name: path for name, path in paths.items() if name in moments or not path.exists()}
+        kept = {paths[name].name: see(paths[name]) for name in quantiles if see(paths[name]).exists()}
+        paths = {name: path for name, path in paths.items() if path.name not in kept}
     record = {
         "spec": str(spec),
         "method": spec.method,
@@ -186,15 +189,15 @@ def _plan(
         "missing_chunks": missing_chunks,
     }
     panel = read_panel(lake, dataset=cohort.name, modality=modality)
-    target = Target(
-        files=tuple(paths.values()), provenance=provenance("statistics", record, tissues=len(cohort.tissues))
-    )
+    files = tuple(paths.values())
+    made = provenance("statistics", record, tissues=len(cohort.tissues))
+    target = Target(files=files, provenance=made, earlier=see(files[-1]))
     work = WorkFolder.beside(folder, parameters=record)
     run = DatasetRun(dataset=cohort.name, target=target, work=work, options=options, before=target.stamp())
     plan = StatisticsPlan(spec=spec, channel_names=panel.names, missing_chunks=missing_chunks)
     units = tuple(_units(cohort, modality, panel=panel, plan=plan, work=work))
     absent = len(set(panel.measured) - {unit.tissue_id for unit in units})
-    return PlannedStatistics(run=run, units=units, plan=plan, folder=folder, levels=levels, absent=absent)
+    return PlannedStatistics(run=run, units=units, plan=plan, kept=kept, levels=levels, absent=absent)
 
 
 def _units(

@@ -30,8 +30,8 @@ class PlannedStatistics:
         A unit per tissue of the first round.
     plan
         What is computed.
-    folder
-        Where the tables go.
+    kept
+        Tables of quantiles that are there already, by the names of their files.
     levels
         Levels of means and standard deviations.
     absent
@@ -41,7 +41,7 @@ class PlannedStatistics:
     run: DatasetRun
     units: tuple[PassUnit, ...]
     plan: StatisticsPlan
-    folder: Path
+    kept: Mapping[str, Path]
     levels: tuple[str, ...]
     absent: int
 
@@ -98,9 +98,8 @@ def _write(planned: PlannedStatistics, result: StatisticsResult, gathered: Gathe
     tables = result.tables(stats_levels=planned.levels)
     files = planned.run.target.files
     for name, table in tables.items():
-        path = planned.folder / name
-        if path not in files:
-            check_same(path, table)
+        if name in planned.kept:
+            check_same(planned.kept[name], table)
 
     def write(folder: Path, record: Mapping[str, Any]) -> Sequence[Path]:
         return [write_parquet(tables[path.name], folder / path.name, metadata=record) for path in files]

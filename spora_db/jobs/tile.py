@@ -27,7 +27,7 @@ from spora_db.jobs.report import DatasetReport, Report
 from spora_db.jobs.tile_unit import TileUnit, state_of_image
 from spora_db.jobs.units import Shard
 from spora_db.jobs.work_folder import WorkFolder, file_state
-from spora_db.layout import mask_folder, parse_mpp, scan, tile_file
+from spora_db.layout import LakePath, mask_folder, parse_mpp, scan, tile_file
 from spora_db.tiling import Tiling, TilingParameters
 from spora_db.tiling.tables import TissueTiling, merge_tilings, write_tiles
 
@@ -35,7 +35,7 @@ TABLES: tuple[Literal["tile_stats"], Literal["tile_coordinates"]] = ("tile_stats
 
 
 def tile_lake(
-    lake: str | Path,
+    lake: LakePath,
     *,
     mpp: float | str,
     parameters: TilingParameters,
@@ -156,7 +156,8 @@ def _plan(
         for table in TABLES
     )
     record = {**asdict(parameters), "mpp": cohort.mpp}
-    target = Target(files=(stats, coordinates), provenance=provenance("tiling", record, tissues=len(cohort.tissues)))
+    made = provenance("tiling", record, tissues=len(cohort.tissues))
+    target = Target(files=(stats, coordinates), provenance=made, earlier=cohort.dataset.seen(coordinates))
     work = WorkFolder.beside(coordinates, parameters=record)
     units = tuple(
         TileUnit(

@@ -1,6 +1,7 @@
 """The only code that knows the tree: names of folders and files, and what a lake holds."""
 
 from spora_db.layout.lake import Dataset, ImageFolder, Lake, MaskFolder, TableFile, TableKind
+from spora_db.layout.layers import LakePath, lake_path, layers, locate
 from spora_db.layout.listing import INSTANCES, TISSUE, cell_mask_folders, is_cell_mask, list_images, list_masks
 from spora_db.layout.names import (
     IMAGE_SUFFIXES,
@@ -33,6 +34,7 @@ __all__ = [
     "Dataset",
     "ImageFolder",
     "Lake",
+    "LakePath",
     "MaskFolder",
     "Modality",
     "TableFile",
@@ -42,8 +44,11 @@ __all__ = [
     "image_folder",
     "is_cell_mask",
     "is_rgb",
+    "lake_path",
+    "layers",
     "list_images",
     "list_masks",
+    "locate",
     "mask_folder",
     "modality_folder",
     "modality_row",

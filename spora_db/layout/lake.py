@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from spora_db.errors import unknown
+from spora_db.layout.layers import locate
 from spora_db.layout.names import is_rgb
 
 TableKind = Literal[
@@ -39,34 +40,49 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFolder:
-    """One folder of images: those of a dataset, a modality and a resolution (microns per pixel)."""
+    """One folder of images: those of a dataset, a modality and a resolution (microns per pixel).
+
+    What a folder of `above`, the same one in a later layer, has too is not seen here.
+    """
 
     path: Path
     dataset: str
     modality: str
     mpp: float
+    above: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskFolder:
-    """One folder of masks; ``kind`` is ``tissue``, ``instances`` or the name of a cell task."""
+    """One folder of masks; ``kind`` is ``tissue``, ``instances`` or the name of a cell task; `above` as of images."""
 
     path: Path
     dataset: str
     mpp: float
     kind: str
+    above: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """One cohort's folder: its tables, and where its images and masks lie."""
+    """One cohort's folder: its tables, and where its images and masks lie.
+
+    `path` is where files of it are written: its folder in the last layer, there or not; `paths` are those that are
+    there, one per layer that has it.
+    """
 
     name: str
     path: Path
+    paths: tuple[Path, ...]
     modalities: tuple[str, ...]
     tables: tuple[TableFile, ...]
     image_folders: tuple[ImageFolder, ...]
     mask_folders: tuple[MaskFolder, ...]
+
+    def seen(self, path: Path) -> Path:
+        """Return where a file lies that would be written to `path`, below the dataset's: in the last layer with it."""
+        below = path.relative_to(self.path)
+        return next((folder / below for folder in reversed(self.paths) if (folder / below).exists()), path)
 
     @property
     def mpps(self) -> tuple[float, ...]:
@@ -76,10 +92,26 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lake:
-    """All datasets below ``root``, sorted by name; paths given to users are relative to ``root``."""
+    """All datasets below the folders of a lake, its layers, sorted by name; paths given to users are relative to them.
 
-    root: Path
+    `path` is the lake as one path, as `lake_path` makes it.
+    """
+
+    path: Path
+    roots: tuple[Path, ...]
     datasets: tuple[Dataset, ...]
+
+    def root_of(self, path: Path) -> Path:
+        """Return the layer that a file lies in: the innermost, should one lie in another."""
+        return max((root for root in self.roots if path.is_relative_to(root)), key=lambda root: len(root.parts))
+
+    def relative(self, path: Path) -> str:
+        """Return the path of a file as users see it: relative to its layer, with ``/``."""
+        return path.relative_to(self.root_of(path)).as_posix()
+
+    def locate(self, path: str | Path) -> Path:
+        """Return where a file lies that `relative` names."""
+        return locate(self.path, path)
 
     def chosen(self, dataset: str | None) -> tuple[Dataset, ...]:
         """Return the dataset that is asked for by name, or all.
@@ -91,7 +123,7 @@ class Lake:
         """
         names = [item.name for item in self.datasets]
         if dataset is not None and dataset not in names:
-            raise unknown("dataset", dataset, names, where=f"lake {str(self.root)!r}")
+            raise unknown("dataset", dataset, names, where=f"lake {str(self.path)!r}")
         return tuple(item for item in self.datasets if dataset in (None, item.name))
 
     def unmeasured(self) -> tuple[tuple[TableFile, Path], ...]:

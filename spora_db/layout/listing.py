@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 TISSUE = "tissue"
 """The kind of the masks that say where the tissue is; all other kinds are folders of ``cell_masks``."""
+NOT_A_CELL_TASK = "Ignored %s: no cell task can have this name. Rename the folder."
 INSTANCES = ("instances", "instances_virtues")
 """Folders of ``cell_masks`` that number cells; all others are tasks, which number classes."""
 
@@ -37,9 +38,15 @@ def folders_in(folder: Path) -> list[Path]:
     return [folder / name for name in names_in(folder) if (folder / name).is_dir()]
 
 
+def seen_in(folder: ImageFolder | MaskFolder) -> list[str]:
+    """Return the names in a folder, sorted, but for those that a later layer has too."""
+    hidden = {name for above in folder.above for name in names_in(above)}
+    return [name for name in names_in(folder.path) if name not in hidden]
+
+
 def list_images(folder: ImageFolder) -> Iterator[tuple[str, str, list[str]]]:
     """Yield (suffix, format, sorted tissue ids) for each image suffix in one folder, from one listing of it."""
-    names = names_in(folder.path)
+    names = seen_in(folder)
     seen: set[str] = set()
     for suffix, image_format in IMAGE_SUFFIXES.items():
         ids = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
@@ -53,7 +60,7 @@ def list_images(folder: ImageFolder) -> Iterator[tuple[str, str, list[str]]]:
 
 def list_masks(folder: MaskFolder) -> list[str]:
     """Return the sorted tissue ids that have a mask (``<tissue_id>.npz``) in one folder."""
-    return [name.removesuffix(".npz") for name in names_in(folder.path) if name.endswith(".npz")]
+    return [name.removesuffix(".npz") for name in seen_in(folder) if name.endswith(".npz")]
 
 
 def cell_mask_folders(folder: Path) -> list[Path]:
@@ -64,7 +71,7 @@ def cell_mask_folders(folder: Path) -> list[Path]:
     found = folders_in(folder)
     for task in found:
         if not is_cell_mask(task.name):
-            logger.warning("Ignored %s: no cell task can have this name. Rename the folder.", task)
+            logger.warning(NOT_A_CELL_TASK, task)
     return [task for task in found if is_cell_mask(task.name)]
 
 

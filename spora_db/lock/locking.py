@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spora_db.catalog import lent_catalog
 from spora_db.errors import DatasetNotFoundError, LockError, QueryError, SporaError
-from spora_db.layout import scan
+from spora_db.layout import LakePath, lake_path, layers, locate, scan
 from spora_db.lock.difference import LockDifference, compare
 from spora_db.lock.lockfile import PLAN_HASH, Lock, read_lock
 from spora_db.lock.state import FileState, file_state, image_state, tissue_states, used_files, verify_image
@@ -31,7 +31,7 @@ VERSIONED = ("spora-db", "duckdb", "sqlglot", "numpy", "pyarrow")
 
 
 def make_lock(
-    lake: str | Path, selection: Selection, *, images: bool = False, whole: bool = False, repeatable: bool = True
+    lake: LakePath, selection: Selection, *, images: bool = False, whole: bool = False, repeatable: bool = True
 ) -> Lock:
     """Answer a query and return the lock of the answer.
 
@@ -59,9 +59,9 @@ def make_lock(
         compiled = compile_rows(resolved)
         plan = freeze(resolved, catalog)
         tables = used_files(catalog.files_used(), resolved, plan)
-    paths = [table.path.relative_to(catalog.lake).as_posix() for table in tables]
+        paths = [catalog._relative(table.path) for table in tables]
     return Lock(
-        lake=str(Path(lake).absolute()),
+        lake=str(lake_path([root.absolute() for root in layers(lake)])),
         selection=replace(selection, labels=pinned(resolved.selection.labels, plan.labels)),
         specs={name: resolved.selection.standardization.spec(name) for name in resolved.selection.modality_names},
         sql=compiled.text(),
@@ -77,7 +77,7 @@ def make_lock(
     )
 
 
-def check_lock(lock: Lock, *, lake: str | Path | None = None) -> LockDifference:
+def check_lock(lock: Lock, *, lake: LakePath | None = None) -> LockDifference:
     """Return what differs between a lock and the lake as it is now.
 
     Raises
@@ -85,27 +85,27 @@ def check_lock(lock: Lock, *, lake: str | Path | None = None) -> LockDifference:
     LockError
         If the lake is not there.
     """
-    place = Path(lock.lake if lake is None else lake)
+    place = lake_path(lock.lake if lake is None else lake)
     try:
         whole = lock.whole_images
         now = make_lock(place, lock.selection, images=lock.images is not None, whole=whole, repeatable=False)
-        root = scan(place).root  # files and images may be there, but without rows by now
+        root = scan(place).path  # files and images may be there, but without rows by now
         files = {**now.files, **_states(lock.files.keys() - now.files.keys(), root)}
         images = {
-            path: image_state(root / path, whole=whole)
+            path: image_state(locate(root, path), whole=whole)
             for path in (lock.images or {}).keys() - (now.images or {}).keys()
-            if (root / path).exists()
+            if locate(root, path).exists()
         }
         now = replace(now, files=files, images=None if now.images is None else {**now.images, **images})
         return compare(lock, now)
     except DatasetNotFoundError as error:
         raise LockError(f"The lake of the lock is not there: {error} If it was moved, give lake=.") from error
     except SporaError as error:
-        now = replace(lock, files=_states(lock.files, scan(place).root), versions=_versions())
+        now = replace(lock, files=_states(lock.files, scan(place).path), versions=_versions())
         return compare(lock, now, failure=str(error))
 
 
-def query_of_lock(path: str | Path, *, lake: str | Path | None = None) -> tuple[str | Path, Selection]:
+def query_of_lock(path: str | Path, *, lake: LakePath | None = None) -> tuple[str | Path, Selection]:
     """Return the lake and the selection of a lock, checked; see `SporaQuery.from_lock`.
 
     Raises
@@ -115,7 +115,7 @@ def query_of_lock(path: str | Path, *, lake: str | Path | None = None) -> tuple[
     """
     lock = read_lock(path)
     found = check_lock(lock, lake=lake)
-    place = lock.lake if lake is None else lake
+    place = lock.lake if lake is None else lake_path(lake)
     if found:
         raise LockError(
             f"{path} does not hold for {place}:\n{found}\nRestore the files, or lock the query as it is now with "
@@ -146,7 +146,7 @@ def _versions() -> dict[str, str]:
 
 def _states(paths: Iterable[str], root: Path) -> dict[str, FileState]:
     """Return the fingerprints of the files that are there."""
-    return {path: file_state(root / path) for path in sorted(paths) if (root / path).is_file()}
+    return {path: file_state(locate(root, path)) for path in sorted(paths) if locate(root, path).is_file()}
 
 
 def verify_images(lock: Lock) -> None:
@@ -157,13 +157,13 @@ def verify_images(lock: Lock) -> None:
     FileFormatError
         One is damaged: a checksum is that of other bytes.
     """
-    root = scan(lock.lake).root
+    root = scan(lock.lake).path
     for path in lock.images or ():
-        verify_image(root / path)
+        verify_image(locate(root, path))
 
 
 def _image_states(plan: Plan, root: Path, *, whole: bool) -> dict[str, FileState]:
     paths = list(plan.images.column("path").to_pylist())
     for column in () if plan.masks is None else plan.masks.paths.columns:
         paths += column.to_pylist()
-    return {path: image_state(root / path, whole=whole) for path in sorted(set(paths))}
+    return {path: image_state(locate(root, path), whole=whole) for path in sorted(set(paths))}

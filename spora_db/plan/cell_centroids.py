@@ -16,6 +16,7 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.errors import MaskNotFoundError, TableError
 from spora_db.images import open_image
+from spora_db.layout import locate
 from spora_db.masks import load_label_mask
 from spora_db.masks.centroids import Centroids, instance_centroids
 from spora_db.plan.cell_checks import ListedCells
@@ -130,7 +131,7 @@ def register_centroids(
     parts = []
     for record, found in _measured(present, catalog.lake):
         if own := listed.get((record["dataset"], record["tissue_id"])):
-            own.at(selection.mpp or 0.0).check_mask(found, mask=catalog.lake / record["mask"])
+            own.at(selection.mpp or 0.0).check_mask(found, mask=locate(catalog.lake, record["mask"]))
         place = (pa.repeat(pa.scalar(record[name]), len(found)) for name in ("dataset", "tissue_id"))
         parts.append(pa.table([*place, found.cell_id, found.row, found.col], schema=COLUMNS))
     catalog._register(CENTROIDS, pa.concat_tables([COLUMNS.empty_table(), *parts]))
@@ -150,7 +151,9 @@ def _measured(files: Sequence[Mapping[str, Any]], lake: Path) -> Iterator[tuple[
     with ThreadPoolExecutor(READERS) as pool:
         for done, (record, found) in enumerate(
             zip(
-                files, pool.map(lambda one: cells_in_mask(lake / one["mask"], lake / one["image"]), files), strict=True
+                files,
+                pool.map(lambda one: cells_in_mask(locate(lake, one["mask"]), locate(lake, one["image"])), files),
+                strict=True,
             ),
             start=1,
         ):

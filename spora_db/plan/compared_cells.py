@@ -10,6 +10,7 @@ import pyarrow as pa
 from spora_db.catalog import Catalog
 from spora_db.errors import counted
 from spora_db.images import open_image
+from spora_db.layout import locate
 from spora_db.masks import mask_size
 from spora_db.plan.cell_centroids import READERS, cells_in_mask
 from spora_db.plan.mask_parts import CELLS
@@ -59,7 +60,7 @@ def compare_cells(plan: Plan, images: pa.Table, resolved: Resolved, catalog: Cat
         return
     with catalog._registered("plan_images", images):
         files = catalog._run(FILES, {"kind": CELLS}).fetchall()
-    chosen = list(_within_budget([(int(image), catalog.lake / path) for image, path in files]))
+    chosen = list(_within_budget([(int(image), locate(catalog.lake, path)) for image, path in files]))
     if len(chosen) < len(files):
         logger.info(
             "Compared the cells table with %d of %s; spora-db validate --deep compares all",

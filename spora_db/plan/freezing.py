@@ -1,11 +1,11 @@
 """Freezes a query into a `Plan`: rows, images, channels and statistics, each fetched once, as arrays."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 
 from spora_db.catalog import Catalog, lent_catalog
+from spora_db.layout import LakePath
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.cells import choose_cells
 from spora_db.plan.channels import choose_channels
@@ -61,7 +61,7 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
     return plan
 
 
-def plan_of(lake: str | Path, selection: Selection) -> Plan:
+def plan_of(lake: LakePath, selection: Selection) -> Plan:
     """Return the plan of a selection, on a catalog that is opened or lent."""
     with lent_catalog(lake) as catalog:
         resolved = complete_cells(resolve(selection, catalog), catalog)

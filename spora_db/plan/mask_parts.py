@@ -11,7 +11,7 @@ from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamp_if_there
-from spora_db.layout import INSTANCES, TISSUE
+from spora_db.layout import INSTANCES, TISSUE, locate
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import Centroids, instance_centroids
 from spora_db.plan.cell_checks import ListedCells
@@ -77,7 +77,7 @@ class PlanMasks:
         """
         found = {}
         for kind in self.kinds:
-            path = lake / str(self.paths.column(kind)[image].as_py())
+            path = locate(lake, str(self.paths.column(kind)[image].as_py()))
             mask = MASKS.get(path, tissue=kind == TISSUE, shape=shape, image=image_path, kept=len(self.kinds))
             found[kind] = cut(mask, row=row, col=col, height=height, width=width)
         return found
@@ -99,7 +99,7 @@ class PlanMasks:
         FileFormatError
             If the mask is broken, of another size than the image, or holds negative labels.
         """
-        path = lake / str(self.paths.column(CELLS)[image].as_py())
+        path = locate(lake, str(self.paths.column(CELLS)[image].as_py()))
         cells.check_mask(MASKS.cells(path, shape=shape, image=image_path, kept=len(self.kinds)), mask=path)
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.errors import counted
 from spora_db.files.processors import usable_cpus
+from spora_db.layout import locate
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.label_parts import PlanLabels
@@ -172,7 +173,7 @@ class Plan:
         >>> plan.image_path(0).name
         'lung_imc_l001_0001.ome.zarr'
         """
-        return Path(self.lake) / str(self.images.column("path")[image].as_py())
+        return locate(self.lake, str(self.images.column("path")[image].as_py()))
 
     def cells_at(self, rows: Int64, record: Mapping[str, Any]) -> ListedCells:
         """Return the cells that are rows, each in the middle of its tile; `record` says whose they are."""

@@ -16,6 +16,7 @@ from spora_db.drawing.markers import choose_channels, spell_markers
 from spora_db.drawing.outlined import DrawnRegion, class_colours
 from spora_db.drawing.overview import TissueView, overview, read_thinned, thin_step
 from spora_db.errors import ArgumentError, MaskNotFoundError, QueryError, unknown
+from spora_db.layout import locate
 from spora_db.layout.names import is_rgb
 from spora_db.plot.sources import TILES, check_query
 
@@ -249,4 +250,4 @@ def _mask(query: "SporaQuery", source: "ImagePlan") -> Bools:
             f"{record['mpp']} mpp to outline. Expected {record['dataset']}/segmentations/<mpp>/tissue_masks/"
             f"{record['tissue_id']}.npz. Draw without it: mask=False."
         )
-    return load_tissue_mask(lake / found[0][0], shape=source.reader.shape[1:], image=str(source.reader.path))
+    return load_tissue_mask(locate(lake, found[0][0]), shape=source.reader.shape[1:], image=str(source.reader.path))

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Self
 
 from spora_db.catalog import Catalog, lent_catalog
+from spora_db.layout import LakePath, lake_path
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
 from spora_db.selection.arguments import check_path, checked_whole, wrong
@@ -31,12 +31,17 @@ class Question:
         As `SporaQuery` takes them.
     """
 
-    lake: str | Path
+    lake: LakePath
     selection: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
         """Refuse what is no folder's path."""
-        check_path(self.lake, at="SporaQuery(", example="lake")
+        if not isinstance(self.lake, list | tuple):
+            check_path(self.lake, at="SporaQuery(", example="lake")
+        else:
+            for root in self.lake:
+                check_path(root, at="SporaQuery([", example="lake")
+            object.__setattr__(self, "lake", lake_path(self.lake))
         if not isinstance(self.selection, Selection):
             raise wrong(self.selection, at="SporaQuery(lake, ", expected="a Selection; the verbs build one")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from spora_db.layout import LakePath
 from spora_db.query.amount_verbs import AmountVerbs
 from spora_db.query.answers import Answers
 from spora_db.query.content_verbs import ContentVerbs
@@ -60,7 +61,7 @@ class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, An
     __slots__ = ()
 
     @classmethod
-    def from_lock(cls, path: str | Path, lake: str | Path | None = None) -> Self:
+    def from_lock(cls, path: str | Path, lake: LakePath | None = None) -> Self:
         """Return the query of a lock, whose plan is the same as then.
 
         Parameters
@@ -93,7 +94,7 @@ class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, An
         return cls(*query_of_lock(path, lake=lake))
 
     @classmethod
-    def from_sql(cls, lake: str | Path, text: str) -> Self:
+    def from_sql(cls, lake: LakePath, text: str) -> Self:
         """Ask with a SELECT of your own that yields the identity columns.
 
         Parameters
@@ -118,7 +119,7 @@ class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, An
         return cls(lake, Selection(rows_sql=select))
 
     @classmethod
-    def from_arrow(cls, lake: str | Path, table: "pa.Table | pd.DataFrame") -> Self:
+    def from_arrow(cls, lake: LakePath, table: "pa.Table | pd.DataFrame") -> Self:
         """Ask for rows that another engine selected: a table with the identity columns, as in `from_sql`.
 
         Parameters

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from spora_db.layout import lake_path, layers
+
 DEFAULTS = {"cache": Path(".cache"), "state": Path(".local") / "state"}
 
 
@@ -20,11 +22,13 @@ def user_folder(kind: Literal["cache", "state"]) -> Path:
 
 
 def lake_digest(lake: str | Path, *, size: int) -> str:
-    """Return the name of a lake among others: a digest of its path, of `size` bytes, links followed.
+    """Return the name of a lake among others: a digest of its path, or of its layers', of `size` bytes, links followed.
 
     Examples
     --------
     >>> lake_digest("/data/lake", size=16) == lake_digest("/data/other/../lake", size=16)
     True
     """
-    return hashlib.blake2b(os.fsencode(Path(lake).resolve()), digest_size=size).hexdigest()
+    return hashlib.blake2b(
+        os.fsencode(lake_path([root.resolve() for root in layers(lake)])), digest_size=size
+    ).hexdigest()

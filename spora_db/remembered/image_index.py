@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from spora_db.errors import FileFormatError
 from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.files.stamps import LastingStamp, Stamp, lasting_stamp, stamp
-from spora_db.layout import Lake
+from spora_db.layout import Lake, layers, locate
 from spora_db.remembered.folders import lake_digest, user_folder
 
 SCHEMA = pa.schema(
@@ -49,7 +49,7 @@ class Indexed:
 
 
 def index_path(root: Path, *, beside: bool = False) -> Path:
-    """Return where the index of a lake is: in the lake (`beside`), or in the user's folder for caches (XDG).
+    """Return where the index of a lake is: in its last layer (`beside`), or in the user's folder for caches (XDG).
 
     Examples
     --------
@@ -57,12 +57,12 @@ def index_path(root: Path, *, beside: bool = False) -> Path:
     '/data/lake/.spora-db/images.parquet'
     """
     if beside:
-        return root / BESIDE
+        return layers(root)[-1] / BESIDE
     return user_folder("cache") / lake_digest(root, size=12) / "images.parquet"
 
 
 def read_index(root: Path) -> dict[str, Indexed]:
-    """Return what both indexes of a lake remember, by path; where both know an image, the user's own.
+    """Return what the indexes of a lake remember, by path; of several the later layer's, or the user's own.
 
     Raises
     ------
@@ -81,7 +81,8 @@ def has_index(root: Path) -> bool:
 
 
 def _paths(root: Path) -> list[Path]:
-    return [path for path in (index_path(root, beside=True), index_path(root)) if path.is_file()]
+    beside = [layer / BESIDE for layer in layers(root)]
+    return [path for path in (*beside, index_path(root)) if path.is_file()]
 
 
 @lru_cache(maxsize=4)
@@ -109,17 +110,17 @@ def _read(path: Path, _stamp: Stamp) -> Mapping[str, Indexed]:
 def state_of(root: Path, files: Sequence[str]) -> tuple[LastingStamp, ...] | None:
     """Return the stamps of files below a lake; None where one is gone."""
     try:
-        return tuple(lasting_stamp(f"{root}/{name}") for name in files)
+        return tuple(lasting_stamp(locate(root, name)) for name in files)
     except OSError:
         return None
 
 
 def headers(lake: Lake, paths: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """Yield the remembered header of every path; NULLs where it is not indexed, or its files have changed since."""
-    known = read_index(lake.root)
+    known = read_index(lake.path)
     for path in paths:
         indexed = known.get(path)
-        if indexed is not None and state_of(lake.root, indexed.files) == indexed.state:
+        if indexed is not None and state_of(lake.path, indexed.files) == indexed.state:
             yield indexed.header
         else:
             yield UNKNOWN

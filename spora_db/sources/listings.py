@@ -25,6 +25,7 @@ LISTINGS: Mapping[str, Mapping[str, str]] = {
         "format": "VARCHAR",
         "tissue_id": "VARCHAR",
         "path": "VARCHAR",
+        "root": "VARCHAR",
         **_HEADER,
     },
     "source_tilings": {"dataset": "VARCHAR", "mpp": "DOUBLE", "strategy": "VARCHAR", "tile_size": "BIGINT"},
@@ -34,6 +35,7 @@ LISTINGS: Mapping[str, Mapping[str, str]] = {
         "kind": "VARCHAR",
         "tissue_id": "VARCHAR",
         "path": "VARCHAR",
+        "root": "VARCHAR",
     },
 }
 _ARROW = {
@@ -53,6 +55,7 @@ class _Files:
     """The files of one folder and suffix: what the folder says, and the tissues; a path is prefix, tissue, suffix."""
 
     place: Mapping[str, str | float]
+    root: str
     prefix: str
     suffix: str
     tissue_ids: list[str]
@@ -63,7 +66,7 @@ def _files(name: str, lake: Lake) -> Iterator[_Files]:
     for dataset in lake.datasets:
         if name == "source_images":
             for folder in dataset.image_folders:
-                prefix = folder.path.relative_to(lake.root).as_posix() + "/"
+                root, prefix = str(lake.root_of(folder.path)), lake.relative(folder.path) + "/"
                 for suffix, image_format, ids in list_images(folder):
                     place: dict[str, str | float] = {
                         "dataset": dataset.name,
@@ -71,12 +74,13 @@ def _files(name: str, lake: Lake) -> Iterator[_Files]:
                         "mpp": folder.mpp,
                         "format": image_format,
                     }
-                    yield _Files(place=place, prefix=prefix, suffix=suffix, tissue_ids=ids)
+                    yield _Files(place=place, root=root, prefix=prefix, suffix=suffix, tissue_ids=ids)
         else:
             for masks in dataset.mask_folders:
-                prefix = masks.path.relative_to(lake.root).as_posix() + "/"
+                root, prefix = str(lake.root_of(masks.path)), lake.relative(masks.path) + "/"
                 place = {"dataset": dataset.name, "mpp": masks.mpp, "kind": masks.kind}
-                yield _Files(place=place, prefix=prefix, suffix=".npz", tissue_ids=list_masks(masks))
+                tissues = list_masks(masks)
+                yield _Files(place=place, root=root, prefix=prefix, suffix=".npz", tissue_ids=tissues)
 
 
 def _one_each(listed: Iterable[_Files]) -> Iterator[_Files]:
@@ -85,9 +89,11 @@ def _one_each(listed: Iterable[_Files]) -> Iterator[_Files]:
     for files in listed:
         place = tuple(value for column, value in files.place.items() if column != "format")
         for other in seen.setdefault(place, []):
-            if other.prefix != files.prefix and (both := set(other.tissue_ids) & set(files.tissue_ids)):
+            apart = (other.root, other.prefix) != (files.root, files.prefix)
+            if apart and (both := set(other.tissue_ids) & set(files.tissue_ids)):
+                one, two = (f"{item.root}/{item.prefix}" for item in (other, files))
                 message = (
-                    f"{other.prefix} and {files.prefix} both hold tissue {min(both)!r} ({len(both)} such tissues), and "
+                    f"{one} and {two} both hold tissue {min(both)!r} ({len(both)} such tissues), and "
                     "both are of the same resolution. Keep one of the folders."
                 )
                 raise TableError(message)
@@ -101,7 +107,7 @@ def _datasets(lake: Lake) -> list[dict[str, Any]]:
             "dataset": dataset.name,
             "modalities": dataset.modalities,
             "mpps": dataset.mpps,
-            "path": dataset.path.relative_to(lake.root).as_posix(),
+            "path": dataset.name,
         }
         for dataset in lake.datasets
     ]
@@ -143,6 +149,7 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
         }
         columns["tissue_id"] = tissues
         columns["path"] = pc.binary_join_element_wise(files.prefix, tissues, files.suffix, "")
+        columns["root"] = pa.repeat(pa.scalar(files.root, pa.string()), len(tissues))
         parts.append(pa.table(columns))
     table = pa.concat_tables(parts)
     if name == "source_images":
@@ -153,7 +160,7 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
 
 def _headers(lake: Lake, images: pa.Table) -> Sequence[Sequence[object] | pa.Array]:
     """Return the remembered headers of images, column by column."""
-    if not has_index(lake.root):
+    if not has_index(lake.path):
         return [pa.nulls(len(images), _ARROW[kind]) for kind in _HEADER.values()]
     return list(zip(*headers(lake, images.column("path").to_pylist()), strict=True)) or [()] * len(_HEADER)
 
@@ -165,7 +172,7 @@ def listing_state(lake: Lake) -> object:
     time is taken from. Headers hold as long as their images stay as they are, wherever these are: a lake with an index
     is listed anew.
     """
-    if has_index(lake.root):
+    if has_index(lake.path):
         return None
     latest = time.time_ns() - SETTLED_NS
     images = [folder.path for dataset in lake.datasets for folder in dataset.image_folders]
@@ -189,5 +196,6 @@ def listing_query(name: str, lake: Lake) -> exp.Query:
         placed = [named(constant(value), column) for column, value in files.place.items()]
         listed = exp.select(named(ids, "tissue_id")).subquery("listed")
         unknown = [named(null(kind), column) for column, kind in _HEADER.items() if name == "source_images"]
-        branches.append(exp.select(*placed, tissue.copy(), named(path, "path"), *unknown).from_(listed))
+        found = [named(path, "path"), named(text(files.root), "root")]
+        branches.append(exp.select(*placed, tissue.copy(), *found, *unknown).from_(listed))
     return union(branches)

@@ -187,7 +187,7 @@ def _plain(
     lake: Lake,
 ) -> exp.Select:
     """Return the SELECT over one file with a column per attribute."""
-    file = footer.table.path.relative_to(lake.root).as_posix()
+    file = lake.relative(footer.table.path)
     values = {
         fold(column.name): cast_id(position(column.position), found=column.type)
         if fold(column.name) in ids

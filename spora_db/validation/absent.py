@@ -62,8 +62,9 @@ def check_absent(dataset: Dataset) -> Iterator[Finding]:
 
 def _kinds(dataset: Dataset) -> Iterator[Finding]:
     """Yield folders of cell masks that are called like, or almost like, masks of another kind."""
-    for folder in sorted(dataset.path.glob("segmentations/*mpp/cell_masks/*/")):
-        name, file = folder.name, f"{dataset.name}/{folder.relative_to(dataset.path).as_posix()}"
+    found = [(path, folder) for path in dataset.paths for folder in path.glob("segmentations/*mpp/cell_masks/*/")]
+    for path, folder in sorted(found):
+        name, file = folder.name, f"{dataset.name}/{folder.relative_to(path).as_posix()}"
         if name.startswith(".") or not is_text(name):
             continue
         if not is_cell_mask(name):

@@ -25,7 +25,7 @@ def listed_cells(dataset: Dataset, *, deep: bool) -> tuple[Mapping[str, ListedCe
         return {}, []
     findings: list[Finding] = []
     try:
-        with Catalog(dataset.path) as catalog:
+        with Catalog(dataset.paths) as catalog:
             try:
                 catalog._run("SELECT max(cell_id) FROM cells").fetchall()
             except TableError as error:

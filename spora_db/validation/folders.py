@@ -82,7 +82,8 @@ def check_lake_folder(root: Path, datasets: Set[str]) -> Iterator[Finding]:
 
 def check_folders(dataset: Dataset) -> Iterator[Finding]:
     """Yield what is wrong with the files and folders of a dataset, from one listing of each folder."""
-    yield from _walk(dataset.path, _DATASET, dataset.name, dataset.name)
+    for path in dataset.paths:
+        yield from _walk(path, _DATASET, dataset.name, dataset.name)
 
 
 def _walk(folder: Path, expected: _Folder, dataset: str, place: str) -> Iterator[Finding]:

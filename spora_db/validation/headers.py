@@ -9,7 +9,7 @@ from spora_db.errors import FileFormatError, ReaderError, SporaError, TableError
 from spora_db.files.processors import usable_cpus
 from spora_db.images import image_header, open_image
 from spora_db.images.brightfield import brightfield_fault
-from spora_db.layout import Dataset, is_rgb, list_images
+from spora_db.layout import Dataset, Lake, is_rgb, list_images
 from spora_db.validation.findings import Finding
 from spora_db.validation.rules import broken
 
@@ -37,7 +37,7 @@ class Image:
     width: int = 0
 
 
-def read_headers(dataset: Dataset, root: Path, *, deep: bool) -> tuple[list[Image], list[Finding]]:
+def read_headers(dataset: Dataset, lake: Lake, *, deep: bool) -> tuple[list[Image], list[Finding]]:
     """Read the headers of a dataset's images, or of evenly spread ones of each folder, and find faults."""
     chosen: list[Image] = []
     findings: list[Finding] = []
@@ -46,7 +46,7 @@ def read_headers(dataset: Dataset, root: Path, *, deep: bool) -> tuple[list[Imag
             found = [(name, suffix) for suffix, _, ids in list_images(folder) for name in ids]
         except (TableError, FileFormatError):  # two images of a tissue, names that are no text: rules of folders
             continue
-        place = folder.path.relative_to(root).as_posix()
+        place = lake.relative(folder.path)
         every = found if deep else found[:: max(1, -(-len(found) // SAMPLE))]
         if len(every) < len(found):
             reason = f"Headers of {len(every):,} of {len(found):,} images were read."
@@ -64,7 +64,7 @@ def read_headers(dataset: Dataset, root: Path, *, deep: bool) -> tuple[list[Imag
     with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
         read = list(pool.map(_header, chosen))
     for image, found_here in read:
-        file = image.path.relative_to(root).as_posix()
+        file = lake.relative(image.path)
         findings += [finding_of(fault, dataset=dataset.name, file=file) for fault in found_here]
     return [image for image, _ in read if image.channels], findings
 

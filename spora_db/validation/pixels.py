@@ -14,7 +14,7 @@ from spora_db.images import open_image
 from spora_db.images.base import MissingChunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.images.regions import read_through
-from spora_db.layout import Dataset, list_masks
+from spora_db.layout import Dataset, Lake, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
 from spora_db.masks.centroids import instance_centroids
 from spora_db.masks.label_encoders import class_ids
@@ -44,7 +44,7 @@ class MaskFile:
 def check_pixels(
     dataset: Dataset,
     images: list[Image],
-    root: Path,
+    lake: Lake,
     *,
     missing_chunks: MissingChunks = "error",
     cells: Mapping[str, ListedCells],
@@ -58,7 +58,7 @@ def check_pixels(
         The dataset.
     images
         Those whose headers could be read.
-    root
+    lake
         The lake.
     missing_chunks
         What an absent chunk of an image is; white is for brightfield alone.
@@ -75,7 +75,7 @@ def check_pixels(
         jobs += [(mask.path, pool.submit(_read_mask, mask)) for mask in masks]
         for done, (path, job) in enumerate(jobs, start=1):
             for fault in job.result():
-                yield finding_of(fault, dataset=dataset.name, file=path.relative_to(root).as_posix())
+                yield finding_of(fault, dataset=dataset.name, file=lake.relative(path))
             if progress is not None:
                 progress(done, total)
 

@@ -49,7 +49,7 @@ def check_relations(dataset: Dataset, headers: "pa.Table", *, deep: bool) -> Ite
     """
     kinds = {table.kind for table in dataset.tables}
     failed: dict[str, list[str]] = {}
-    with Catalog(dataset.path) as catalog, warnings.catch_warnings():
+    with Catalog(dataset.paths) as catalog, warnings.catch_warnings():
         warnings.simplefilter("ignore", AbsentFileWarning)  # it is a finding of its own, measured_absent
         catalog._register(HEADERS, headers)
         for name in sql_names("checks"):

@@ -85,9 +85,9 @@ _KINDS: Mapping[TableKind, _Kind] = {
 }
 
 
-def check_table(table: TableFile, root: Path, *, deep: bool) -> Iterator[Finding]:
+def check_table(table: TableFile, lake: Lake, *, deep: bool) -> Iterator[Finding]:
     """Yield what is wrong with one table; `deep` reads all its rows and checks the checksums of its pages."""
-    file = table.path.relative_to(root).as_posix()
+    file = lake.relative(table.path)
     try:
         footer = read_footer(table)
         key_at = _key_position(footer)
@@ -117,11 +117,11 @@ def check_kinds(lake: Lake) -> Iterator[Finding]:
             yield broken("column_kinds", reason, dataset="", file="")
 
 
-def check_encoders(dataset: Dataset, root: Path) -> Iterator[Finding]:
+def check_encoders(dataset: Dataset, lake: Lake) -> Iterator[Finding]:
     """Yield what is wrong with the rows of the label encoders of a dataset."""
     for table in dataset.tables:
         if table.kind == "label_encoder":
-            file = table.path.relative_to(root).as_posix()
+            file = lake.relative(table.path)
             names, ids = read_encoder(table.path)
             for fault in encoder_faults(names, ids):
                 yield broken("label_encoders", fault, dataset=dataset.name, file=file)

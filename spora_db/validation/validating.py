@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spora_db.errors import DatasetNotFoundError, SporaError
 from spora_db.images.base import MissingChunks, check_missing_chunks
-from spora_db.layout import Dataset, Lake, scan
+from spora_db.layout import Dataset, Lake, LakePath, lake_path, layers, scan
 from spora_db.validation.absent import check_absent
 from spora_db.validation.cells import check_cells, listed_cells
 from spora_db.validation.findings import Finding, in_order
@@ -19,7 +19,7 @@ from spora_db.validation.tables import check_encoders, check_kinds, check_table
 
 
 def validate(
-    lake: str | os.PathLike[str],
+    lake: LakePath,
     *,
     dataset: str | None = None,
     deep: bool = False,
@@ -71,22 +71,23 @@ def validate(
     [('note', 'statistics_absent')]
     """
     check_missing_chunks(missing_chunks)
-    scanned, findings = _scan(Path(lake))
+    scanned, findings = _scan(lake_path(lake))
     chosen = scanned.chosen(dataset)
-    given = Path(os.path.abspath(Path(lake).expanduser()))  # noqa: PTH100  (resolve() would follow a link to a dataset)
-    if dataset is None and given == scanned.root:
-        names = {item.name for item in scanned.datasets} | {finding.dataset for finding in findings}
-        findings += check_lake_folder(scanned.root, names)
+    given = _absolute(lake_path(lake))
+    for root in scanned.roots if dataset is None else ():
+        if root in given:  # else it holds the dataset that was asked for, and others
+            names = {item.name for item in scanned.datasets} | {finding.dataset for finding in findings}
+            findings += check_lake_folder(root, names)
     if dataset is None:
         findings += check_kinds(scanned)
     for item in chosen:
-        findings += _check(item, scanned.root, deep=deep, missing_chunks=missing_chunks, progress=progress)
+        findings += _check(item, scanned, deep=deep, missing_chunks=missing_chunks, progress=progress)
     return tuple(in_order(findings))
 
 
 def _check(
     dataset: Dataset,
-    root: Path,
+    lake: Lake,
     *,
     deep: bool,
     missing_chunks: MissingChunks,
@@ -96,16 +97,16 @@ def _check(
     yield from check_folders(dataset)
     yield from check_absent(dataset)
     for table in dataset.tables:
-        yield from check_table(table, root, deep=deep)
-    yield from check_encoders(dataset, root)
-    images, findings = read_headers(dataset, root, deep=deep)
+        yield from check_table(table, lake, deep=deep)
+    yield from check_encoders(dataset, lake)
+    images, findings = read_headers(dataset, lake, deep=deep)
     yield from findings
     yield from check_relations(dataset, header_table(images), deep=deep)
     cells, findings = listed_cells(dataset, deep=deep)
     yield from findings
     yield from check_cells(cells, images)
     if deep:
-        yield from check_pixels(dataset, images, root, cells=cells, missing_chunks=missing_chunks, progress=progress)
+        yield from check_pixels(dataset, images, lake, cells=cells, missing_chunks=missing_chunks, progress=progress)
 
 
 def _scan(given: Path) -> tuple[Lake, list[Finding]]:
@@ -116,19 +117,26 @@ def _scan(given: Path) -> tuple[Lake, list[Finding]]:
         raise
     except SporaError as error:
         failure = error
-    root = Path(os.path.abspath(given.expanduser()))  # noqa: PTH100
+    roots = _absolute(given)
     datasets: list[Dataset] = []
     findings: list[Finding] = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    names = {path.name for root in roots for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    for name in sorted(names):
+        folders = [root / name for root in roots if (root / name).is_dir()]
         try:
-            datasets += scan(folder).datasets
+            datasets += [item for item in scan(folders).datasets if item.name == name]
         except DatasetNotFoundError:
             continue
         except SporaError as error:
-            findings.append(broken("folder_names", str(error), dataset=_text(folder.name), file=_text(folder.name)))
+            findings.append(broken("folder_names", str(error), dataset=_text(name), file=_text(name)))
     if not findings:
         findings = [broken("folder_names", str(failure), dataset="", file="")]
-    return Lake(root=root, datasets=tuple(item for item in datasets if item.path.parent == root)), findings
+    return Lake(path=lake_path(roots), roots=roots, datasets=tuple(datasets)), findings
+
+
+def _absolute(lake: Path) -> tuple[Path, ...]:
+    """Return the layers of a lake as `scan` has them; to resolve them would follow a link to a dataset."""
+    return tuple(Path(os.path.abspath(root)) for root in layers(lake))  # noqa: PTH100
 
 
 def _text(name: str) -> str:

@@ -9,7 +9,7 @@ SELECT
     coalesce(present.n_tissues, 0) AS n_tissues,     -- tissues with an image or a mask
     coalesce(present.n_images, 0) AS n_images,       -- images, over all modalities and resolutions
     coalesce(present.n_masks, 0) AS n_masks,         -- masks, over all kinds and resolutions
-    path                                             -- folder, relative to the lake
+    path                                             -- folder, relative to each layer of the lake
 FROM source_datasets
 LEFT JOIN (
     SELECT

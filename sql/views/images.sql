@@ -7,7 +7,8 @@ SELECT
     modality,       -- he, ihc_<marker>, imc, codex, cycif or mibi
     mpp,            -- resolution, microns per pixel
     tissue_id,      -- stem of the file
-    path,           -- file or folder, relative to the lake
+    path,           -- file or folder, relative to `root`
+    root,           -- folder of the layer that it lies in
     format,         -- ome-zarr or ome-tiff
     channel_count,  -- planes of the image; this and what follows: NULL until `spora-db index`, and after a change
     height,         -- pixels

@@ -7,5 +7,6 @@ SELECT
     mpp,        -- resolution, microns per pixel
     kind,       -- tissue, instances (cells), or the name of a cell task
     tissue_id,  -- stem of the file
-    path        -- npz file, relative to the lake
+    path,       -- npz file, relative to `root`
+    root        -- folder of the layer that it lies in
 FROM source_masks;

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spora_db.cli.application import app
-from spora_db.cli.arguments import Lake
+from spora_db.cli.arguments import Into, Lake, with_layer
 
 
 @app.command()
@@ -16,6 +16,7 @@ def index(
     beside: Annotated[
         bool, typer.Option("--beside", help="Write into the lake (.spora-db/), for all who read it.")
     ] = False,
+    into: Into = None,
 ) -> None:
     """Read image headers once, so that SQL knows channel_count, height, width and dtype of every image.
 
@@ -29,7 +30,7 @@ def index(
     from spora_db.errors import counted
     from spora_db.jobs.indexing import index_images
 
-    report = index_images(lake, beside=beside)
+    report = index_images(with_layer(lake, into), beside=beside or into is not None)
     sys.stdout.write(f"{counted(report.read, 'header')} read, {report.kept:,} known already: {report.path}\n")
     for reason in report.problems.values():
         sys.stderr.write(f"spora-db: {reason}\n")

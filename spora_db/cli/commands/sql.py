@@ -10,7 +10,7 @@ import typer
 from spora_db.cli.application import app
 from spora_db.cli.arguments import FormatOption, OutputOption
 from spora_db.errors import ArgumentError, QueryError, SporaError
-from spora_db.layout import LAKE_VARIABLE
+from spora_db.layout import LAKE_VARIABLE, layers
 
 if TYPE_CHECKING:
     from spora_db.cli.scripts import Script
@@ -100,6 +100,10 @@ def sql(
                 raise QueryError(script.failure(statement, error)) from error
 
 
+def _is_lake(place: str | Path) -> bool:
+    return all(root.is_dir() for root in layers(place))
+
+
 def _lake_and_script(
     first: str | None, second: str | None, file: Path | None, named: str | None
 ) -> tuple[Path, "Script | None"]:
@@ -111,7 +115,7 @@ def _lake_and_script(
     if sum(given is not None for given in (second, file, named)) > 1:
         raise ArgumentError("Give the SELECT either as an argument, with --file or with --query, not several of them.")
     lake = os.environ.get(LAKE_VARIABLE)
-    if second is None and file is None and named is None and first is not None and not Path(first).is_dir() and lake:
+    if second is None and file is None and named is None and first is not None and not _is_lake(first) and lake:
         first, second = lake, first
     if first is None and not lake:
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
@@ -124,7 +128,7 @@ def _lake_and_script(
         return place, Script(statements=(ScriptStatement(text=query_text(named)),))
     if file is not None:
         return place, read_script(file)
-    if not place.is_dir() and (" " in str(place) or dot_command(str(place))):
+    if not _is_lake(place) and (" " in str(place) or dot_command(str(place))):
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
     if sys.stdin.isatty():
         return place, None

@@ -8,6 +8,7 @@ from spora_db.cli.application import app
 from spora_db.cli.arguments import (
     Dataset,
     EngineOption,
+    Into,
     Jobs,
     KeepGoing,
     Lake,
@@ -18,6 +19,7 @@ from spora_db.cli.arguments import (
     QuietOption,
     ShardText,
     modality_names,
+    with_layer,
 )  # fmt: skip
 from spora_db.cli.runs import end, jobs_or_all, progress_shown, shard_of
 from spora_db.standardization.specs import ZeroQuantile
@@ -54,6 +56,7 @@ def standardize(
             show_default=False,
         ),
     ] = None,
+    into: Into = None,
     overwrite: Overwrite = False,
     jobs: Jobs = None,
     shard: ShardText = None,
@@ -74,6 +77,7 @@ def standardize(
     from spora_db.jobs import standardize_lake
     from spora_db.standardization.specs import Spec
 
+    lake = with_layer(lake, into)
     report = standardize_lake(
         lake,
         modality=modality,

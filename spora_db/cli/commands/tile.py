@@ -9,6 +9,7 @@ from spora_db.cli.application import app
 from spora_db.cli.arguments import (
     Dataset,
     EngineOption,
+    Into,
     Jobs,
     KeepGoing,
     Lake,
@@ -18,6 +19,7 @@ from spora_db.cli.arguments import (
     Overwrite,
     QuietOption,
     ShardText,
+    with_layer,
 )  # fmt: skip
 from spora_db.cli.runs import end, jobs_or_all, progress_shown, shard_of
 from spora_db.errors import ArgumentError
@@ -49,6 +51,7 @@ def tile(
     ] = 0.05,
     max_tiles: Annotated[int | None, typer.Option(help="Most tiles per tissue.", show_default=False)] = None,
     no_overlap: Annotated[bool, typer.Option("--no-overlap", help="Choose no tile that overlaps another.")] = False,
+    into: Into = None,
     overwrite: Overwrite = False,
     jobs: Jobs = None,
     shard: ShardText = None,
@@ -97,6 +100,7 @@ def tile(
         from spora_db.drawing.canvas import picture_format
 
         picture_format(preview)
+    lake = with_layer(lake, into)
     report = tile_lake(
         lake,
         mpp=mpp,

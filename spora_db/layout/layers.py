@@ -1,0 +1,67 @@
+"""Layers: a lake of several folders, seen as one tree; of two files with one relative path, the later layer's counts.
+
+The text of such a lake has its folders separated as ``PATH`` is, so a lake is one text, or one path, wherever it goes.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from spora_db.errors import ArgumentError
+
+LakePath: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A lake as users name it: a folder, several, or a text of several."""
+
+
+def lake_path(lake: LakePath) -> Path:
+    """Return a lake as one path: that of its folder, or those of its layers, separated as ``PATH`` is.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no layer, or the name of one among several holds the character that separates them.
+
+    Examples
+    --------
+    >>> lake_path(["published", "derived"]).as_posix(), lake_path("published").as_posix()
+    ('published:derived', 'published')
+    """
+    if isinstance(lake, str | os.PathLike):
+        return Path(lake)
+    roots = [os.fspath(root) for root in lake]
+    if len(roots) > 1 and (bad := [root for root in roots if os.pathsep in root]):
+        raise ArgumentError(
+            f"The layer {bad[0]!r} has {os.pathsep!r} in its name, which separates layers. Rename it, or link to it."
+        )
+    if not roots or not all(roots):
+        raise ArgumentError(f"A lake is a folder, or a list of at least one; received {lake!r}.")
+    return Path(os.pathsep.join(roots))
+
+
+def layers(lake: LakePath) -> tuple[Path, ...]:
+    """Return the folders of a lake, the later ones above the earlier.
+
+    A folder that is there under the whole text is one layer, whatever its name holds.
+
+    Examples
+    --------
+    >>> [path.as_posix() for path in layers("published:derived")]
+    ['published', 'derived']
+    """
+    text = os.fspath(lake_path(lake))
+    if os.pathsep not in text or Path(text).expanduser().exists():
+        return (Path(text).expanduser(),)
+    return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
+
+
+def locate(lake: LakePath, path: str | os.PathLike[str]) -> Path:
+    """Return where a file or folder of a lake lies, `path` being relative to it: in the last layer that has it.
+
+    What no layer has would be in the first. Of one layer nothing is asked.
+    """
+    roots = layers(lake)
+    for root in reversed(roots[1:]):
+        if os.path.lexists(root / path):
+            return root / path
+    return roots[0] / path

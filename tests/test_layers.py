@@ -1,0 +1,262 @@
+"""A lake of layers is the lake that its layers make when they are copied over each other; only the last is written."""
+
+import hashlib
+import os
+import pickle
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lakes import write_lake
+from spora_db import Catalog, SporaDataset, SporaQuery
+from spora_db.cli import app
+from spora_db.errors import ArgumentError, DatasetNotFoundError, TableError, WriteError
+from spora_db.jobs import standardize_lake, tile_lake
+from spora_db.jobs.indexing import index_images
+from spora_db.layout import lake_path, layers, locate, scan
+from spora_db.lock.locking import check_lock, make_lock
+from spora_db.standardization.specs import parse_spec
+from spora_db.tiling import TilingParameters
+from spora_db.validation import validate
+
+SPEC = "quantile_clipping/uq_0.99_image"
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lake(tmp_path_factory.mktemp("flat") / "lake")
+
+
+def units(lake: Path) -> list[Path]:
+    """Return what a layer has or has not: files, and images as wholes, relative to the lake."""
+    images = {path.relative_to(lake) for path in lake.rglob("*.ome.zarr")}
+    inner = {path.relative_to(lake) for path in lake.rglob("*") if path.is_file()}
+    return sorted(images | {path for path in inner if not any(image in path.parents for image in images)})
+
+
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)
+
+
+def in_layers(flat: Path, folder: Path, seed: int, count: int = 3) -> list[Path]:
+    """Spread a lake over layers at random; earlier layers hold other bytes of some files of later ones."""
+    draw, roots = random.Random(seed), [folder / f"layer{number}" for number in range(count)]
+    for root in roots:
+        root.mkdir(parents=True)
+    every = units(flat)
+    for name in every:
+        top = draw.randrange(count)
+        copy(flat / name, roots[top] / name)
+        hidden = draw.choice([other for other in every if other.suffix == name.suffix])
+        if top and draw.random() < 0.4:
+            copy(flat / hidden, roots[draw.randrange(top)] / name)
+    return roots
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def roots(flat: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[Path]:
+    return in_layers(flat, tmp_path_factory.mktemp("layers"), seed=request.param)
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def query(lake: object) -> SporaQuery:
+    asked = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)  # type: ignore[arg-type]
+    return asked.channels(kind="complete").standardize(SPEC)
+
+
+class TestOneLake:
+    def test_every_relation_is_the_same(self, flat: Path, roots: list[Path]) -> None:
+        with Catalog(flat) as whole, Catalog(roots) as layered:
+            for relation in whole.relations:
+                told = ", ".join(f'"{name}"' for name in whole.columns(relation) if name != "root")
+                text = f"SELECT {told} FROM {relation} ORDER BY ALL"
+                assert layered.sql(text).to_arrow_table().equals(whole.sql(text).to_arrow_table()), relation
+
+    def test_root_says_which_layer(self, roots: list[Path]) -> None:
+        with Catalog(roots) as catalog:
+            for relation in ("images", "masks"):
+                for path, root in catalog.sql(f"SELECT path, root FROM {relation}").fetchall():
+                    assert Path(root, path).exists()
+                    assert Path(root) == [layer for layer in roots if (layer / path).exists()][-1]
+                    assert locate(roots, path) == Path(root, path)
+
+    def test_plans_and_samples_are_the_same(self, flat: Path, roots: list[Path]) -> None:
+        whole, layered = query(flat).to_torch(), query(roots).to_torch()
+        assert layered.plan.hash == whole.plan.hash
+        assert len(whole) > 0
+        for number in range(len(whole)):
+            assert (whole[number]["image"] == layered[number]["image"]).all()
+
+    def test_validation_finds_the_same(self, flat: Path, roots: list[Path]) -> None:
+        assert validate(roots, deep=True) == validate(flat, deep=True)
+
+    def test_samples_come_from_spawned_workers(self, flat: Path, roots: list[Path]) -> None:
+        whole = next(iter(query(flat).to_torch().loader(batch_size=5)))
+        layered = next(iter(query(roots).to_torch().loader(batch_size=5, num_workers=1, start_method="spawn")))
+        assert (whole["image"] == layered["image"]).all()
+
+
+class TestNames:
+    def test_a_list_a_text_and_the_environment_are_one(
+        self, roots: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = os.pathsep.join(map(str, roots))
+        assert layers(text) == layers(roots) == layers(lake_path(roots)) == tuple(roots)
+        assert str(SporaQuery(roots).lake) == text
+        monkeypatch.setenv("SPORA_DATASETS_DIR", text)
+        told = CliRunner().invoke(app, ["sql", "SELECT count(*) AS n FROM images", "--format", "csv"])
+        assert told.exit_code == 0, told.output
+        with Catalog(roots) as catalog:
+            assert told.stdout.split() == ['"n"', str(catalog.sql("SELECT count(*) FROM images").fetchall()[0][0])]
+
+    def test_a_folder_with_the_separator_in_its_name_is_one_layer(self, flat: Path, tmp_path: Path) -> None:
+        odd = tmp_path / f"a{os.pathsep}b"
+        shutil.copytree(flat, odd)
+        assert layers(odd) == (odd,)
+        assert query(odd).count() == query(flat).count()
+        with pytest.raises(ArgumentError, match="separates layers"):
+            lake_path([flat, odd])
+
+    def test_a_layer_that_is_not_there_is_named(self, flat: Path, tmp_path: Path) -> None:
+        with pytest.raises(DatasetNotFoundError, match=r"No folder '.*/typo'"):
+            Catalog([flat, tmp_path / "typo"])
+
+    @pytest.mark.parametrize("lake", [[], [""], ["a", ""]])
+    def test_no_layer(self, lake: list[str]) -> None:
+        with pytest.raises(ArgumentError, match="A lake is a folder"):
+            Catalog(lake)
+
+    def test_one_datasets_folder_and_a_layer(self, flat: Path, tmp_path: Path) -> None:
+        (tmp_path / "derived").mkdir()
+        lake = scan([flat / "alpha", tmp_path / "derived"])
+        assert [item.name for item in lake.datasets] == ["alpha"]
+        assert lake.datasets[0].path == tmp_path / "derived/alpha"
+
+    def test_a_query_of_layers_pickles(self, roots: list[Path]) -> None:
+        assert pickle.loads(pickle.dumps(query(roots))).count() == query(roots).count()
+
+
+class TestWriting:
+    @pytest.fixture
+    def published(self, flat: Path, tmp_path: Path) -> Iterator[Path]:
+        """A lake without tilings and statistics, which nobody writes to."""
+        lake = tmp_path / "published"
+        shutil.copytree(flat, lake, ignore=shutil.ignore_patterns("tiling", "standardization"))
+        for dataset in ("alpha", "beta"):
+            masks = lake / dataset / "segmentations/1_0mpp/tissue_masks"
+            if not masks.is_dir():
+                write_masks(lake / dataset)
+        before = digests(lake)
+        yield lake
+        assert digests(lake) == before
+
+    def test_what_is_made_goes_to_the_last_layer(self, published: Path, tmp_path: Path) -> None:
+        derived = tmp_path / "derived"
+        derived.mkdir()
+        lake = [published, derived]
+        parameters = TilingParameters(tile_size=32)
+        assert tile_lake(lake, mpp=1.0, parameters=parameters).written
+        assert standardize_lake(lake, modality="imc", mpp=1.0, spec=parse_spec(SPEC)).written
+        index_images(lake, beside=True)
+        assert {path.relative_to(derived).parts[0] for path in units_of(derived)} == {".spora-db", "alpha", "beta"}
+        with Catalog(lake) as catalog:
+            assert catalog.sql("SELECT count(*) FROM images WHERE height IS NULL").fetchall() == [(0,)]
+        assert query(lake).to_torch()[0]["image"].shape[1:] == (32, 32)
+        again = tile_lake(lake, mpp=1.0, parameters=parameters, keep_existing=True)
+        assert [item.state for item in again.datasets] == ["kept", "kept"]
+
+    def test_a_layer_alone_is_read(self, published: Path, tmp_path: Path) -> None:
+        derived = tmp_path / "derived"
+        derived.mkdir()
+        tile_lake([published, derived], mpp=1.0, parameters=TilingParameters(tile_size=32))
+        with Catalog(derived) as catalog:
+            assert catalog.sql("SELECT count(*) > 0 FROM tile_coordinates").fetchall() == [(True,)]
+            assert catalog.sql("SELECT count(*) FROM tiles").fetchall() == [(0,)]
+
+    def test_what_an_earlier_layer_has_is_there_already(self, flat: Path, tmp_path: Path) -> None:
+        lake = tmp_path / "lake"
+        shutil.copytree(flat, lake)
+        for dataset in ("alpha", "beta"):
+            if not (lake / dataset / "segmentations/1_0mpp/tissue_masks").is_dir():
+                write_masks(lake / dataset)
+        derived = tmp_path / "derived"
+        derived.mkdir()
+        with pytest.raises(WriteError, match=rf"{lake}/alpha/tiling/.* exists already"):
+            tile_lake([lake, derived], mpp=1.0, parameters=TilingParameters(tile_size=32))
+        before = digests(lake)
+        assert tile_lake([lake, derived], mpp=1.0, parameters=TilingParameters(tile_size=32), overwrite=True).written
+        assert digests(lake) == before
+        with Catalog([lake, derived]) as both, Catalog(derived) as alone:
+            text = "SELECT * FROM tile_coordinates ORDER BY ALL"
+            assert both.sql(text).fetchall() == alone.sql(text).fetchall() != []
+
+    def test_the_command_makes_the_layer(self, published: Path, tmp_path: Path) -> None:
+        told = CliRunner().invoke(
+            app, ["tile", str(published), "--tile-size", "32", "--mpp", "1.0", "--into", str(tmp_path / "mine"), "-q"]
+        )
+        assert told.exit_code == 0, told.output
+        assert (tmp_path / "mine/alpha/tiling/1_0mpp/default/32_tile_coordinates.parquet").is_file()
+        told = CliRunner().invoke(app, ["index", str(published), "--into", str(tmp_path / "no/mine")])
+        assert isinstance(told.exception, WriteError)
+        assert f"there is no {tmp_path / 'no'}" in str(told.exception)
+
+
+class TestContradictions:
+    def test_a_tissue_with_another_format_in_each_layer(self, flat: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "over/alpha/imc/1_0mpp/images"
+        folder.mkdir(parents=True)
+        (folder / "alpha_0000.ome.tiff").touch()
+        with (
+            Catalog([flat, tmp_path / "over"]) as catalog,
+            pytest.raises(TableError, match="both hold tissue 'alpha_0000'"),
+        ):
+            catalog.sql("SELECT count(*) FROM images").fetchall()
+
+    def test_a_published_class_reads_one_folder(self, flat: Path, tmp_path: Path) -> None:
+        (tmp_path / "over/alpha").mkdir(parents=True)
+        lake = os.pathsep.join([str(flat), str(tmp_path / "over")])
+        assert len(SporaDataset(["beta"], datasets_dir=lake, tile_size=32, preprocess=False)) > 0
+        with pytest.raises(DatasetNotFoundError, match="lies in several layers"):
+            SporaDataset(["alpha"], datasets_dir=lake, tile_size=32)
+
+
+class TestLocks:
+    def test_a_lock_of_layers_holds_for_the_flat_lake_and_names_what_a_layer_changes(
+        self, flat: Path, roots: list[Path], tmp_path: Path
+    ) -> None:
+        lock = make_lock(lake_path(roots), query(roots).selection, images=True)
+        assert lock.lake == os.pathsep.join(map(str, roots))
+        assert not check_lock(lock)
+        assert not check_lock(lock, lake=flat)
+        over = tmp_path / "over"
+        image = "alpha/imc/1_0mpp/images/alpha_0000.ome.zarr"
+        copy(locate(roots, "alpha/imc/1_0mpp/images/alpha_0001.ome.zarr"), over / image)
+        assert image in str(check_lock(lock, lake=[*roots, over]))
+
+
+def units_of(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def write_masks(dataset: Path) -> None:
+    import numpy as np
+
+    masks = dataset / "segmentations/1_0mpp/tissue_masks"
+    masks.mkdir(parents=True, exist_ok=True)
+    for image in (dataset / "imc/1_0mpp/images").iterdir():
+        np.savez_compressed(masks / f"{image.name.removesuffix('.ome.zarr')}.npz", mask=np.ones((96, 96), bool))
