@@ -105,10 +105,27 @@ class TestOneLake:
     def test_validation_finds_the_same(self, flat: Path, roots: list[Path]) -> None:
         assert validate(roots, deep=True) == validate(flat, deep=True)
 
-    def test_samples_come_from_spawned_workers(self, flat: Path, roots: list[Path]) -> None:
+    def test_samples_come_from_spawned_workers(self, flat: Path, tmp_path: Path) -> None:
+        roots = in_layers(flat, tmp_path, seed=5)
         whole = next(iter(query(flat).to_torch().loader(batch_size=5)))
         layered = next(iter(query(roots).to_torch().loader(batch_size=5, num_workers=1, start_method="spawn")))
         assert (whole["image"] == layered["image"]).all()
+
+    def test_schema_and_info_show_where_tables_lie(self, flat: Path, tmp_path: Path) -> None:
+        over = tmp_path / "over"
+        copy(flat / "alpha/metadata/tissues.parquet", over / "alpha/metadata/tissues.parquet")
+        with Catalog([flat, over]) as catalog:
+            found = _layers_of(catalog)
+        assert found["tissues"] == f"{flat}, {over}"
+        assert found["channels"] == str(flat)
+        assert found["images"] is None
+        told = CliRunner().invoke(app, ["info", os.pathsep.join([str(flat), str(over)])]).output
+        assert f"{over}: 1 table, 0 images, 0 masks of alpha" in told
+
+
+def _layers_of(catalog: Catalog) -> dict[str, str | None]:
+    rows = catalog.schema().to_arrow_table().select(["relation", "layers"]).to_pylist()
+    return {row["relation"]: row["layers"] for row in rows}
 
 
 class TestNames:

@@ -49,24 +49,26 @@ def schema_table(
     *,
     describe: Callable[[str], Mapping[str, str]],
     origins: Callable[[str], Iterable[Origin]],
+    layers: Callable[[str], str | None],
 ) -> pa.Table:
-    """Return ``relation, column, type, cohorts, problem``, a row per column; a broken relation has its problem.
+    """Return ``relation, column, type, cohorts, layers, problem``, a row per column; a broken relation has its problem.
 
     Parameters
     ----------
-    relations, describe, origins
-        Names of the relations; what returns the columns of one with their types, or raises; where they come from.
+    relations, describe, origins, layers
+        Names of the relations; what returns the columns of one with their types, or raises; where they come from; the
+        layers that have files of it.
     """
-    rows: list[tuple[str, str | None, str | None, str | None, str | None]] = []
+    rows: list[tuple[str | None, ...]] = []
     for relation in relations:
         try:
             described = describe(relation)
         except SporaError as error:
-            rows.append((relation, None, None, None, str(error)))
+            rows.append((relation, None, None, None, None, str(error)))
             continue
-        cohorts = cohort_types(origins(relation))
-        rows.extend((relation, column, kind, cohorts.get(column), None) for column, kind in described.items())
-    names = ("relation", "column", "type", "cohorts", "problem")
+        cohorts, where = cohort_types(origins(relation)), layers(relation)
+        rows.extend((relation, column, kind, cohorts.get(column), where, None) for column, kind in described.items())
+    names = ("relation", "column", "type", "cohorts", "layers", "problem")
     return pa.table({name: pa.array([row[index] for row in rows], pa.string()) for index, name in enumerate(names)})
 
 

@@ -161,8 +161,9 @@ class Catalog(OpenLake):
         Returns
         -------
         Result
-            ``relation, column, type, cohorts, problem``: ``cohorts`` lists, where types were reconciled or a name had
-            to change, what each dataset has; ``problem`` is the error of a relation that cannot be read.
+            ``relation, column, type, cohorts, layers, problem``: ``cohorts`` lists, where types were reconciled or a
+            name had to change, what each dataset has; ``layers`` the folders of the lake with parquet files of the
+            relation (NULL where it has none); ``problem`` is the error of a relation that cannot be read.
 
         Examples
         --------
@@ -171,7 +172,7 @@ class Catalog(OpenLake):
         ...     catalog.schema().df().query("relation == 'tile_coordinates'")["column"].tolist()[-3:]
         ['tile_id', 'row', 'col']
         """
-        table = schema_table(VIEWS, describe=self.column_types, origins=self._origins)
+        table = schema_table(VIEWS, describe=self.column_types, origins=self._origins, layers=self._layers)
         return self._show(table)
 
     def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:

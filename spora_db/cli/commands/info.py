@@ -1,5 +1,6 @@
 """``spora-db info``: what a lake holds."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,6 +40,22 @@ EMPTY = {
 }
 
 
+def _contents(root: Path) -> str:
+    """Say what a layer alone has."""
+    from spora_db.errors import DatasetNotFoundError, counted
+    from spora_db.layout import list_images, list_masks, scan
+
+    try:
+        datasets = scan(root).datasets
+    except DatasetNotFoundError:
+        return "nothing yet"
+    images = sum(len(ids) for item in datasets for folder in item.image_folders for *_, ids in list_images(folder))
+    masks = sum(len(list_masks(folder)) for item in datasets for folder in item.mask_folders)
+    tables = sum(len(item.tables) for item in datasets)
+    names = ", ".join(item.name for item in datasets)
+    return f"{counted(tables, 'table')}, {counted(images, 'image')}, {counted(masks, 'mask')} of {names}"
+
+
 @app.command()
 def info(
     lake: Lake,
@@ -63,9 +80,14 @@ def info(
     from spora_db.catalog import Catalog
     from spora_db.cli.tables import print_table
     from spora_db.cli.terminal import plain_console
+    from spora_db.layout import layers
 
     console = plain_console()
     with Catalog(lake) as catalog:
+        if len(roots := layers(catalog.lake)) > 1:
+            console.print(Text.assemble(("Layers", "bold"), ", the later ones above the earlier:"))
+            for root in roots:
+                console.print(f"  {root}: {_contents(root)}", soft_wrap=True)
         for title, text in INVENTORY.items():
             table = catalog.sql(text).to_arrow_table()
             if len(table):
