@@ -10,7 +10,7 @@ from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.files.parquet import write_parquet
 from spora_db.jobs.cohorts import cohort_of, resolutions, size_of_images
-from spora_db.layout import INSTANCES, TISSUE, Dataset, mask_folder, parse_mpp, scan
+from spora_db.layout import INSTANCES, TISSUE, Dataset, LakePath, mask_folder, parse_mpp, scan
 from spora_db.masks.writing import write_mask
 from spora_db.regions.tissue import TissueRegions
 
@@ -35,7 +35,7 @@ class RegionMaskReport:
 
 
 def write_region_masks(
-    lake: str | Path, *, mpp: float | str, dataset: str | None = None, kind: str = "regions", overwrite: bool = False
+    lake: LakePath, *, mpp: float | str, dataset: str | None = None, kind: str = "regions", overwrite: bool = False
 ) -> RegionMaskReport:
     """Write a mask of every tissue that has regions and an image at a resolution.
 
@@ -78,7 +78,7 @@ def write_region_masks(
         catalog.check("regions")
         numbers = {name: at for at, (name,) in enumerate(catalog._run(CLASSES).fetchall(), start=1)}
     chosen = [item for item in folders.chosen(dataset) if any(table.kind == "regions" for table in item.tables)]
-    taken = [folder for item in chosen if (folder := mask_folder(item.path, kind, mpp=mpp)).exists()]
+    taken = [folder for item in chosen if (folder := item.seen(mask_folder(item.path, kind, mpp=mpp))).exists()]
     if taken and not overwrite:
         raise WriteError(f"There are masks in {taken[0]} already. Replace them with overwrite (--overwrite).")
     masks = [path for item in chosen for path in _write(item, mpp=parse_mpp(mpp), kind=kind, numbers=numbers)]
@@ -97,7 +97,7 @@ def _write(dataset: Dataset, *, mpp: float, kind: str, numbers: dict[str, int]) 
         {"name": pa.array(list(numbers), pa.string()), "id": pa.array(list(numbers.values()), pa.int64())}
     )
     written = []
-    with Catalog(dataset.path) as catalog:
+    with Catalog(dataset.paths) as catalog:
         for tissue in cohort_of(dataset, mpp=mpp).tissues:
             shape, _ = size_of_images(tissue)
             regions = TissueRegions.of_rows(catalog._run(ROWS, [tissue.tissue_id]).to_arrow_table())
