@@ -162,11 +162,6 @@ class Database:
         used = self._prepare(relations)
         return [path for name in SOURCES if name in used for path in self._sources[name].files]
 
-    def _layers(self, relation: str) -> str | None:
-        """Return the layers of the lake that have parquet files of a relation, as text; None for none."""
-        found = {self._folders.root_of(path) for path in self._files([relation])}
-        return ", ".join(str(root) for root in self._folders.roots if root in found) or None
-
     def files_used(self) -> tuple[TableFile, ...]:
         """Return the parquet files behind the relations that were asked so far, by path."""
         used = {path for name in self._asked & self._sources.keys() for path in self._sources[name].files}

@@ -172,8 +172,11 @@ class Catalog(OpenLake):
         ...     catalog.schema().df().query("relation == 'tile_coordinates'")["column"].tolist()[-3:]
         ['tile_id', 'row', 'col']
         """
-        table = schema_table(VIEWS, describe=self.column_types, origins=self._origins, layers=self._layers)
+        table = schema_table(VIEWS, describe=self.column_types, origins=self._origins, layers=self._layers_of)
         return self._show(table)
+
+    def _layers_of(self, relation: str) -> str | None:
+        return self._folders.layers_of(self._files([relation]))
 
     def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
         """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.

@@ -1,5 +1,6 @@
 """What a lake holds, as values: its datasets, their tables, and the folders of their images and masks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -108,6 +109,11 @@ class Lake:
     def relative(self, path: Path) -> str:
         """Return the path of a file as users see it: relative to its layer, with ``/``."""
         return path.relative_to(self.root_of(path)).as_posix()
+
+    def layers_of(self, paths: Iterable[Path]) -> str | None:
+        """Return the layers that files lie in, as text; None where there is no file."""
+        found = set(map(self.root_of, paths))
+        return ", ".join(str(root) for root in self.roots if root in found) or None
 
     def locate(self, path: str | Path) -> Path:
         """Return where a file lies that `relative` names."""
