@@ -74,6 +74,7 @@ def test_accelerate_knows_where_an_epoch_ends(lake, tmp_path):
     assert "dispatch_batches=False" in first["errors"]["dispatched"]
 
 
+@pytest.mark.slow
 def test_transformers_makes_its_own_loader(lake, tmp_path):
     ranks = run("transformers_own", lake, tmp_path, launcher=TORCHRUN)
     first, second = check_epochs([rank["own"] for rank in ranks], padding=9)  # accelerate fills the last batches

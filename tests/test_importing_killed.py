@@ -21,7 +21,7 @@ def write_slide(path, *, side=1300):
     tifffile.imwrite(path, rng.integers(0, 255, (side, side, 3), dtype=np.uint8), photometric="rgb", tile=(256, 256))
 
 
-@pytest.mark.parametrize("times", [12, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [6, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_killed_import_leaves_a_whole_dataset_or_none(tmp_path, times):
     write_slide(tmp_path / "slide.tif", side=2600)
     command = [sys.executable, KILLER, "import", tmp_path, str(times), "3"]

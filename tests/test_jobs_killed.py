@@ -46,7 +46,7 @@ def test_killed_tilings_resume_to_the_same_bytes(tmp_path, times):
 
 
 def test_killed_statistics_resume_to_the_same_bytes(tmp_path):
-    seen = kill("standardize", write_images(tmp_path, tissues=4, size=60), times=8)
+    seen = kill("standardize", write_images(tmp_path, tissues=4, size=60), times=5)
     assert (seen["partial"], seen["different"]) == ([], [])
 
 

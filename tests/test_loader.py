@@ -203,7 +203,7 @@ def measure(dataset, pipe):
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's smaps_rollup")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rows", [1_000_000, pytest.param(5_000_000, marks=pytest.mark.slow)])
 def test_a_worker_holds_no_copy_of_the_plan(lake, method, rows):
     plan = SporaQuery(lake).modality("imc").tiles(size=32).select("cancer_type").plan()

@@ -124,32 +124,26 @@ def test_a_batch_that_is_late_names_the_argument(query):
         read(query, endless, timeout=1)
 
 
-SCRIPT = """
+UNGUARDED = """
 import sys
 from spora_db import SporaQuery
-{guard}
-    dataset = SporaQuery(sys.argv[1]).modality("imc").tiles(size=32).to_torch()
-    for method in ("spawn", "forkserver"):
-        try:
-            print(sum(len(batch["row"]) for batch in dataset.loader(4, num_workers=1, start_method=method)))
-        except Exception as error:
-            if __name__ != "__main__":
-                raise
-            print(error)
+dataset = SporaQuery(sys.argv[1]).modality("imc").tiles(size=32).to_torch()
+for method in ("spawn", "forkserver"):
+    try:
+        list(dataset.loader(4, num_workers=1, start_method=method))
+    except Exception as error:
+        if __name__ != "__main__":
+            raise
+        print(error)
 """
 
 
-@pytest.mark.parametrize("guard", ['if __name__ == "__main__":', "if True:"])
-def test_a_script_without_a_guard_is_told_to_have_one(query, lake, tmp_path, guard):
+def test_a_script_without_a_guard_is_told_to_have_one(lake, tmp_path):  # those that have one: test_loader.py
     script = tmp_path / "train.py"
-    script.write_text(SCRIPT.format(guard=guard))
+    script.write_text(UNGUARDED)
     run = subprocess.run([sys.executable, script, lake], capture_output=True, text=True, check=False, timeout=300)
     assert run.returncode == 0, run.stderr
-    told = run.stdout.splitlines()
-    if guard == "if True:":
-        assert ['if __name__ == "__main__":' in line for line in told] == [True, True]
-    else:
-        assert told == [str(query.count())] * 2
+    assert ['if __name__ == "__main__":' in line for line in run.stdout.splitlines()] == [True, True]
 
 
 DESCRIPTORS = """

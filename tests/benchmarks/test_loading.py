@@ -229,6 +229,7 @@ print(imported - start, planned - imported, time.perf_counter() - planned, len(b
 """
 
 
+@pytest.mark.slow
 def test_cold_start(lake: Path) -> None:
     """A new process, kernels cached: from ``import torch`` to the first batch of 8; the median of five."""
     command = [sys.executable, "-c", COLD, str(lake), SPEC]
