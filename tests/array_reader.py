@@ -31,8 +31,8 @@ class ArrayReader:
 
 
 def cohort(monkeypatch, tissues, dtype="float32"):
-    """Return units of tissues of one channel X, given their pixels by name; all pixels are tissue."""
-    images = {Path(name): pixels[None].astype(dtype) for name, pixels in tissues.items()}
+    """Return units of tissues of channels X, Y, ..., given their pixels by name; all pixels are tissue."""
+    images = {Path(name): pixels.reshape(-1, *pixels.shape[-2:]).astype(dtype) for name, pixels in tissues.items()}
 
     def opened(path, **_):
         reader = ArrayReader(images[path], (16, 32))
@@ -41,4 +41,5 @@ def cohort(monkeypatch, tissues, dtype="float32"):
 
     monkeypatch.setattr("spora_db.images.open_image", opened)
     monkeypatch.setattr("spora_db.masks.load_tissue_mask", lambda path, **_: np.ones(images[path].shape[1:], bool))
-    return [StatisticsUnit(tissue_id=str(path), image=path, mask=path, pages={"X": 0}) for path in images]
+    pages = {path: dict(zip("XYZ", range(len(image)), strict=False)) for path, image in images.items()}
+    return [StatisticsUnit(tissue_id=str(path), image=path, mask=path, pages=pages[path]) for path in images]

@@ -25,7 +25,7 @@ from spora_db.layout import Lake, LakePath, parse_mpp, scan, spec_folder
 from spora_db.layout.names import is_rgb
 from spora_db.standardization.methods import registered
 from spora_db.standardization.specs import Spec
-from spora_db.statistics import StatisticsPlan, first_round
+from spora_db.statistics import Rounds, StatisticsPlan
 from spora_db.statistics.tissue import asked_quantiles
 
 LevelChoice: TypeAlias = Literal["image", "global", "both"]
@@ -71,8 +71,8 @@ def standardize_lake(
     dataset
         Only this one; all that have images of the modality at this resolution by default.
     jobs, engine, shard, merge, overwrite, keep_going, progress
-        As :func:`spora_db.jobs.tile.tile_lake`. Global quantiles of float images take three rounds, each over all
-        tissues: run the shards three times, or let ``merge`` do the rounds that are left.
+        As :func:`spora_db.jobs.tile.tile_lake`. Global quantiles of float images take two rounds, each over all
+        tissues, and up to three more of single channels: run the shards again, or let ``merge`` do what is left.
     missing_chunks
         Whether absent chunks of an image (a partial download) are an error, or read as zeros. ``"white"`` is for
         brightfield, so an error here.
@@ -203,7 +203,7 @@ def _plan(
 def _units(
     cohort: Cohort, modality: str, *, panel: Panel, plan: StatisticsPlan, work: WorkFolder
 ) -> Iterator[PassUnit]:
-    stage, function = first_round(plan), registered(plan.spec.method)
+    stage, function = Rounds(plan).stage, registered(plan.spec.method)
     counts = len(panel.names) * len(asked_quantiles(plan.spec)) * DIGIT_BYTES
     for tissue in cohort.tissues:
         image = tissue.image(modality)

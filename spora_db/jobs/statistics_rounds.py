@@ -15,7 +15,7 @@ from spora_db.jobs.statistics_unit import Partials, PassUnit, odd_sentence
 from spora_db.jobs.units import Outcome
 from spora_db.jobs.work_folder import WorkFolder
 from spora_db.standardization.usable import dropped_sentence
-from spora_db.statistics import Round, StatisticsPlan, StatisticsResult, first_round, next_round
+from spora_db.statistics import Round, Rounds, StatisticsPlan, StatisticsResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,9 @@ def rounds(planned: PlannedStatistics) -> DatasetReport:
     """Compute one dataset's statistics, round after round, as far as this run may go."""
     run, plan, options = planned.run, planned.plan, planned.run.options
     units, gathered = list(planned.units), Gathered(results={})
-    stage: Round | StatisticsResult = first_round(plan)
-    while isinstance(stage, Round):
+    folding, result = Rounds(plan), None
+    while result is None:
+        stage = folding.stage
         units = [_in_round(unit, stage, run.work) for unit in units if unit.tissue_id not in gathered.failures]
         title = f"standardize {run.dataset}" + (f", round {stage.number + 1}" if stage.number else "")
         found = gather(units, run, title=title, compute=stage.number > 0 or not options.merge)
@@ -60,10 +61,10 @@ def rounds(planned: PlannedStatistics) -> DatasetReport:
         if report is not None:
             return report
         try:
-            stage = next_round(plan, stage, Partials(gathered.load))
+            result = folding.fold(Partials(gathered.load))
         except (ArgumentError, FileFormatError) as error:
             return run.describe(gathered, state="failed", note=str(error))
-    return unfinished(gathered, run) or _write(planned, stage, gathered)
+    return unfinished(gathered, run) or _write(planned, result, gathered)
 
 
 def _in_round(unit: PassUnit, stage: Round, work: WorkFolder) -> PassUnit:

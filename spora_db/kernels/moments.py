@@ -13,7 +13,7 @@ PLAIN: Final = 0
 CLIP: Final = 1
 LOG1P: Final = 2
 BUFFER: Final = 1024
-FILLED, COUNT, MEAN, M2, LEAST, MOST = 0, 1, 2, 3, 4, 5
+FILLED, COUNT, MEAN, M2, FIRST, OTHERS = 0, 1, 2, 3, 4, 5
 STATE: Final = 6
 LOG1P_LOWEST, LOG1P_HIGHEST = -0.99, 1e300
 
@@ -63,17 +63,21 @@ def flush(buffer: Float64, scratch: Float64, state: Float64) -> None:
     filled = int(state[FILLED])
     if filled == 0:
         return
-    least, most = state[LEAST], state[MOST]
-    for i in range(filled):  # comparisons are ordered so that NaN passes
-        least = buffer[i] if buffer[i] < least else least
-        most = buffer[i] if buffer[i] > most else most
-    state[LEAST], state[MOST] = least, most
-    for i in range(BUFFER):
-        scratch[i] = buffer[i] if i < filled else 0.0
+    state[FIRST] = state[FIRST] if state[COUNT] else buffer[0]
+    first, others, half = state[FIRST], 0, BUFFER // 2
+    for i in range(filled):  # the least and the greatest would take 0.6 ns a pixel, three times all that follows
+        others += buffer[i] != first
+    state[OTHERS] += others
+    for i in range(filled, BUFFER):
+        buffer[i] = 0.0
+    for i in range(half):
+        scratch[i] = buffer[i] + buffer[half + i]
     mean = folded_sum(scratch) / filled
-    for i in range(BUFFER):
-        deviation = buffer[i] - mean if i < filled else 0.0
-        scratch[i] = deviation * deviation
+    for i in range(filled, BUFFER):
+        buffer[i] = mean
+    for i in range(half):
+        one, two = buffer[i] - mean, buffer[half + i] - mean
+        scratch[i] = one * one + two * two
     squares = folded_sum(scratch)
     delta, total = mean - state[MEAN], state[COUNT] + filled
     state[M2] += squares + delta * delta * (state[COUNT] * filled / total)

@@ -52,13 +52,14 @@ def gather_runs(
 @kernel
 def count_digits(
     bits: AnyArray, slots: Int64, flip: np.uint64, negative: np.uint64, lowest: np.uint64, highest: np.uint64,
-    shift: int, prefixes: UInt64, known: Int64, counts: Int64, broken: Int64,
+    shift: int, prefixes: UInt64, known: Int64, weight: int, counts: Int64, broken: Int64,
 ) -> None:  # fmt: skip
     """Count one 16-bit digit of the keys of pixels, among the keys that begin with one of the known prefixes.
 
     ``bits`` are the pixels as unsigned integers of their size, shape (k, n). The key, which sorts as the pixel does, is
     the bits with ``flip`` (the sign bit) exchanged, or with ``negative`` for negative floats. Keys outside
-    ``lowest..highest`` are NaN and are counted in ``broken``. Before the first digit is known, ``known`` is all zero.
+    ``lowest..highest`` are NaN and are counted in ``broken``; others count as ``weight``. Before the first digit is
+    known, ``known`` is all zero.
     """
     for k in range(slots.size):
         slot = slots[k]
@@ -71,12 +72,12 @@ def count_digits(
                 continue
             digit = np.int64((key >> np.uint64(shift)) & np.uint64(0xFFFF))
             if known[slot] == 0:
-                counts[slot, 0, digit] += 1
+                counts[slot, 0, digit] += weight
                 continue
             prefix = key >> np.uint64(shift + 16)
             for p in range(known[slot]):
                 if prefixes[slot, p] == prefix:
-                    counts[slot, p, digit] += 1
+                    counts[slot, p, digit] += weight
         broken[slot] += nan
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from spora_db.errors import ArgumentError, SporaError, WriteError
 from spora_db.files.parquet import write_parquet
 from spora_db.standardization.specs import LEVELS, Spec, parse_spec
-from spora_db.statistics.plan import Partial, Round, StatisticsPlan, StatisticsUnit, first_round
+from spora_db.statistics.plan import Partial, StatisticsPlan, StatisticsUnit
 from spora_db.statistics.result import StatisticsResult
-from spora_db.statistics.statistics import next_round, run_unit
+from spora_db.statistics.rounds import Rounds
+from spora_db.statistics.statistics import run_unit
 from spora_db.statistics.tissue import KEPT_BYTES
 
 if TYPE_CHECKING:
@@ -66,13 +67,13 @@ def compute_statistics(
         twice = ", ".join(sorted({name for name in ids if ids.count(name) > 1})[:5])
         raise ArgumentError(f"Statistics need every tissue once; got {len(ids)} units. Repeated: {twice or 'none'}.")
     failures: dict[str, str] = {}
-    stage: Round | StatisticsResult = first_round(plan)
-    while isinstance(stage, Round):
+    rounds, result = Rounds(plan), None
+    while result is None:
         with tempfile.TemporaryDirectory(prefix="spora-db-") as folder:
             partials = _PartialsOnDisk(Path(folder))
             for unit in left:
                 try:
-                    partials.add(run_unit(unit, plan=plan, stage=stage))
+                    partials.add(run_unit(unit, plan=plan, stage=rounds.stage))
                 except (SporaError, OSError, MemoryError) as error:
                     failures[unit.tissue_id] = " ".join(f"{error}".split()) or type(error).__name__
                 if progress is not None:
@@ -80,8 +81,8 @@ def compute_statistics(
             left = [unit for unit in left if unit.tissue_id not in failures]
             if failures and not (keep_going and left):
                 _raise(failures, total=len(ids))
-            stage = next_round(plan, stage, partials)
-    return stage.with_failures(failures)
+            result = rounds.fold(partials)
+    return result.with_failures(failures)
 
 
 class _PartialsOnDisk:

@@ -54,6 +54,16 @@ class KeyKind:
         sign, ones = (int(flip) for flip in self.flips)
         return np.uint64((infinity | sign) ^ ones), np.uint64(infinity ^ sign)
 
+    def encode(self, values: Float64) -> UInt64:
+        """Return the keys of values, which the dtype holds but for integers beyond its range: those get its ends."""
+        if np.dtype(self.dtype).kind != "f":
+            info = np.iinfo(self.dtype)
+            values = values.clip(info.min, info.max)
+        sign, ones = self.flips
+        with np.errstate(over="ignore"):
+            raw = values.astype(self.dtype).view(self.bits).astype(np.uint64)
+        return np.where((raw & sign) != 0, raw ^ ones, raw ^ sign)
+
     def decode(self, keys: UInt64) -> Float64:
         """Return the values of keys, as float64."""
         sign, ones = self.flips

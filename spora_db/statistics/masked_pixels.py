@@ -69,7 +69,7 @@ def masked_blocks(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[
     _, height, width = reader.shape
     known: dict[tuple[int, int, int, int], tuple[PixelRuns, int]] = {}
     for row, col, tall, wide in regions((height, width), reader.chunks):
-        if not mask[row : row + tall, col : col + wide].any():
+        if len(pages) == 0 or not mask[row : row + tall, col : col + wide].any():
             continue
         known.clear()
         for block in reader.blocks(pages, row, col, tall, wide):

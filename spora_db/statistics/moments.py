@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Bools, Float64, Int64
 from spora_db.standardization.methods import registered
@@ -120,22 +121,30 @@ def of_counts(counts: Int64, lowest: int, *, method: str, lower: Float64, upper:
     lower, upper
         Clipping bounds, shape (C,).
     """
-    result = np.zeros((3, len(counts)))
+    result, values = np.zeros((3, len(counts))), np.arange(counts.shape[1], dtype=np.float64) + lowest
     for channel, row in enumerate(counts):
-        present = np.flatnonzero(row)
-        if present.size == 0:
-            continue
-        weights = row[present].astype(np.float64)
-        values = (present + lowest).astype(np.float64)
-        z = transformed(values, method=method, lower=lower[channel], upper=upper[channel])
-        total = weights.sum()
-        if z.min() == z.max() and np.isfinite(z[0]):  # no spread at all, where sums would leave a rounding
-            result[:, channel] = total, z[0], 0.0
-            continue
-        with np.errstate(invalid="ignore"):
-            mean = (weights * z).sum() / total
-            result[:, channel] = total, mean, (weights * (z - mean) ** 2).sum()
+        own = float(lower[channel]), float(upper[channel])
+        result[:, channel] = weighted(values, row, method=method, lower=own[0], upper=own[1])[:3]
     return Moments(count=result[0], mean=result[1], squares=result[2])
+
+
+def weighted(
+    values: Float64, weights: npt.NDArray[Any], *, method: str, lower: float, upper: float
+) -> tuple[float, float, float, float, float]:
+    """Return the count, mean and squares of transformed values that stand for so many pixels each, and their spread.
+
+    The spread is the first of them and how many differ from it, as of `MomentSums.spread`.
+    """
+    there = np.flatnonzero(weights)
+    if there.size == 0:
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    numbers, z = weights[there].astype(np.float64), transformed(values[there], method=method, lower=lower, upper=upper)
+    total, first, others = float(numbers.sum()), float(z[0]), float((z != z[0]).sum())
+    if others == 0 and np.isfinite(first):  # no spread at all, where sums would leave a rounding
+        return total, first, 0.0, first, others
+    with np.errstate(invalid="ignore"):
+        mean = float((numbers * z).sum()) / total
+        return total, mean, float((numbers * (z - mean) ** 2).sum()), first, others
 
 
 class MomentSums:
@@ -147,17 +156,19 @@ class MomentSums:
         A built-in or registered method.
     lower, upper
         Clipping bounds, shape (C,); channels whose bounds are NaN get NaN.
+    width
+        What ``quantile_clipping`` divides by, shape (C,); the distance of the bounds by default.
     """
 
-    def __init__(self, *, method: str, lower: Float64, upper: Float64) -> None:
-        from spora_db.kernels.moments import BUFFER, CLIP, LEAST, LOG1P, MOST, PLAIN, STATE
+    def __init__(self, *, method: str, lower: Float64, upper: Float64, width: Float64 | None = None) -> None:
+        from spora_db.kernels.moments import BUFFER, CLIP, LOG1P, PLAIN, STATE
 
         self._mode = {"quantile_clipping": CLIP, "quantile_clipping_log1p": LOG1P}.get(method, PLAIN)
         self._function: Elementwise | None = registered(method)
         self._lower, self._upper = (np.asarray(bound, np.float64) for bound in (lower, upper))
+        self._width = self._upper - self._lower + EPSILON if width is None else width
         self._state, self._buffer = np.zeros((len(self._lower), STATE)), np.empty((len(self._lower), BUFFER))
-        self._state[:, [LEAST, MOST]] = np.inf, -np.inf
-        self._scratch = np.empty(BUFFER)
+        self._scratch = np.empty(BUFFER // 2)
 
     def add(self, values: AnyArray, slots: Int64) -> None:
         """Add the pixels ``values`` of shape (j, n) of the channels ``slots``."""
@@ -169,13 +180,20 @@ class MomentSums:
             if self._function is not None:
                 pixels = np.asarray(self._function(np.clip(row.astype(np.float64), lower, upper)), dtype=np.float64)
             add_values(
-                self._mode, pixels, lower, upper, upper - lower + EPSILON, self._buffer[slot], self._scratch,
+                self._mode, pixels, lower, upper, self._width[slot], self._buffer[slot], self._scratch,
                 self._state[slot],
             )  # fmt: skip
 
+    @property
+    def spread(self) -> Float64:
+        """The first transformed pixel of each channel and how many differ from it, shape (C, 2); with the result."""
+        from spora_db.kernels.moments import FIRST, OTHERS
+
+        return self._state[:, [FIRST, OTHERS]]
+
     def result(self) -> Moments:
         """Return the moments of all pixels added; nothing may be added afterwards."""
-        from spora_db.kernels.moments import COUNT, LEAST, M2, MEAN, MOST, flush
+        from spora_db.kernels.moments import COUNT, M2, MEAN, flush
 
         for buffer, state in zip(self._buffer, self._state, strict=True):
             flush(buffer, self._scratch, state)
@@ -183,6 +201,6 @@ class MomentSums:
         count, mean, squares = (self._state[:, column].copy() for column in (COUNT, MEAN, M2))
         mean[unknown & (count > 0)] = squares[unknown & (count > 0)] = np.nan
         # Summed, 1,000 equal pixels deviate from their mean by some 1e-16: a constant has no spread at all.
-        constant = (self._state[:, LEAST] == self._state[:, MOST]) & np.isfinite(mean)
-        mean[constant], squares[constant] = self._state[constant, LEAST], 0.0
+        constant = (self.spread[:, 1] == 0) & np.isfinite(mean)
+        mean[constant], squares[constant] = self.spread[constant, 0], 0.0
         return Moments(count=count, mean=mean, squares=squares)

@@ -14,7 +14,7 @@ from spora_db.statistics.tissue import KEPT_BYTES, asked_quantiles
 if TYPE_CHECKING:
     from spora_db.images.base import MissingChunks
 
-RoundKind: TypeAlias = Literal["tissue", "count", "digits", "moments"]
+RoundKind: TypeAlias = Literal["tissue", "sample", "bracket", "digits", "moments"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,9 @@ class Round:
     Parameters
     ----------
     kind
-        ``"tissue"``: its own quantiles and moments. ``"count"``: values or leading digits. ``"digits"``: the next 16
-        bits. ``"moments"``: moments under known global quantiles.
+        ``"tissue"``: its own quantiles and moments. ``"sample"``: some pixels, or how often each value occurs.
+        ``"bracket"``: all around the global quantiles, and the moments. For channels that these miss: ``"digits"``, the
+        next 16 bits, and ``"moments"`` under known global quantiles.
     number
         Counted from 0.
     state
@@ -111,8 +112,3 @@ class Partial:
     tissue_id: str
     arrays: Mapping[str, AnyArray]
     record: Mapping[str, Any]
-
-
-def first_round(plan: StatisticsPlan) -> Round:
-    """Return the round that a plan begins with."""
-    return Round(kind="tissue" if plan.spec.quantile_level == "image" else "count")

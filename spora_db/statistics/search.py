@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float64, Int64, UInt64
 from spora_db.statistics.keys import KeyKind
@@ -18,7 +19,7 @@ class Search:
     dtype
         The pixels' dtype.
     quantiles
-        Shares in [0, 1].
+        Shares in [0, 1], float64 of shape (C, quantiles).
     depth
         How many digits are known.
     prefixes, ranks
@@ -29,24 +30,27 @@ class Search:
     """
 
     dtype: str
-    quantiles: tuple[float, ...]
+    quantiles: Float64
     depth: int
     prefixes: UInt64
     ranks: Int64
     totals: Int64
 
     @classmethod
-    def start(cls, dtype: str, quantiles: tuple[float, ...], channels: int) -> "Search":
-        """Begin without a digit."""
-        shape = (channels, 2 * len(quantiles))
+    def start(cls, dtype: str, quantiles: npt.ArrayLike, channels: int) -> "Search":
+        """Begin without a digit, with quantiles of shape (quantiles,) or (channels, quantiles)."""
+        asked = np.array(quantiles, np.float64)
+        asked = np.broadcast_to(asked, (channels, asked.shape[-1]))
+        shape = (channels, 2 * asked.shape[1])
         return cls(
-            dtype=dtype, quantiles=quantiles, depth=0, prefixes=np.zeros(shape, np.uint64),
+            dtype=dtype, quantiles=asked, depth=0, prefixes=np.zeros(shape, np.uint64),
             ranks=np.zeros(shape, np.int64), totals=np.zeros(channels, np.int64),
         )  # fmt: skip
 
     def take(self, channels: Int64) -> "Search":
         """Return the search for some of the channels."""
-        return replace(self, prefixes=self.prefixes[channels], ranks=self.ranks[channels], totals=self.totals[channels])
+        names = ("quantiles", "prefixes", "ranks", "totals")
+        return replace(self, **{name: getattr(self, name)[channels] for name in names})
 
     @property
     def done(self) -> bool:
@@ -68,7 +72,7 @@ class Search:
         if self.depth == 0:
             totals = np.where(broken > 0, -1, counts[:, 0].sum(axis=1))
             for channel in np.flatnonzero(totals > 0):
-                places = [place(quantile, int(totals[channel]))[:2] for quantile in self.quantiles]
+                places = [place(float(quantile), int(totals[channel]))[:2] for quantile in self.quantiles[channel]]
                 ranks[channel] = np.array(places).ravel()
         table, _ = self.wanted()
         for channel in np.flatnonzero(totals > 0):
@@ -83,10 +87,10 @@ class Search:
     def values(self) -> Float64:
         """Return the quantiles, float64 of shape (C, quantiles); NaN for channels without pixels or with NaN."""
         around = KeyKind(self.dtype).decode(self.prefixes)
-        result = np.full((len(around), len(self.quantiles)), np.nan)
+        result = np.full(self.quantiles.shape, np.nan)
         for channel in np.flatnonzero(self.totals > 0):
-            for j, quantile in enumerate(self.quantiles):
-                weight = place(quantile, int(self.totals[channel]))[2]
+            for j, quantile in enumerate(self.quantiles[channel]):
+                weight = place(float(quantile), int(self.totals[channel]))[2]
                 result[channel, j] = between(around[channel, 2 * j], around[channel, 2 * j + 1], weight)
         return result
 
@@ -113,14 +117,32 @@ class DigitCounter:
         channels, width = len(self._known), max(1, int(self._known.max(initial=0)))
         self.counts, self.broken = np.zeros((channels, width, BINS), np.int64), np.zeros(channels, np.int64)
 
-    def add(self, values: AnyArray, slots: Int64) -> None:
-        """Count the pixels ``values`` of shape (j, n) of the channels ``slots``, as numbers of the search's dtype."""
+    def add(self, values: AnyArray, slots: Int64, *, weight: int = 1) -> None:
+        """Count the pixels ``values`` of shape (j, n) of the channels ``slots``, as numbers of the search's dtype.
+
+        Parameters
+        ----------
+        weight
+            How many pixels each of them stands for.
+        """
         from spora_db.kernels.statistics import count_digits
 
-        kind = KeyKind(self.search.dtype)
-        shift = 16 * (kind.digits - 1 - self.search.depth)
+        kind, shift = KeyKind(self.search.dtype), self._shift
         bits = np.ascontiguousarray(values, kind.dtype).view(kind.bits)
         count_digits(
             bits, np.ascontiguousarray(slots, np.int64), *kind.flips, *kind.limits, shift,
-            self._prefixes, self._known, self.counts, self.broken,
+            self._prefixes, self._known, weight, self.counts, self.broken,
         )  # fmt: skip
+
+    def add_equals(self, values: Float64, numbers: Int64) -> None:
+        """Count values of every channel that stand for so many pixels each, both of shape (C, n)."""
+        channels, which = np.nonzero(numbers)
+        keys = KeyKind(self.search.dtype).encode(values[channels, which])
+        for channel, key, number in zip(channels, keys, numbers[channels, which], strict=True):
+            prefix, digit = int(key) >> (self._shift + 16), (int(key) >> self._shift) & (BINS - 1)
+            known = self._prefixes[channel, : self._known[channel]]
+            self.counts[channel, np.flatnonzero(known == prefix) if self.search.depth else [0], digit] += number
+
+    @property
+    def _shift(self) -> int:
+        return 16 * (KeyKind(self.search.dtype).digits - 1 - self.search.depth)

@@ -2,26 +2,27 @@
 
 1. A *unit* is one tissue: its image, its mask and the page of each channel.
 2. A *round* says what is computed of every tissue; ``run_unit(unit, plan=, stage=)`` gives a *partial*: arrays, JSON.
-3. ``next_round(plan, stage, partials)`` folds all partials into the next round, or into the result.
+3. ``Rounds(plan).fold(partials)`` folds all partials into the next round, or into the result.
 
-Image-level quantiles take one round. Global quantiles take one round for integers of 8 and 16 bits, and three for
-float32: the leading 16 bits of the keys around each quantile, the other 16 bits, the moments. Images of several dtypes
-take one more: the values are counted anew, as a dtype that holds them all.
+Image-level quantiles take one round. Global quantiles take one round for integers of 8 and 16 bits, and two for others:
+a sample, then one pass over all pixels (see `brackets`). Channels that these miss take three more for float32, each of
+their pixels alone: the leading 16 bits of the keys around each quantile, the other 16 bits, the moments. So do all
+channels of images of several dtypes, as values of a dtype that holds them all.
 """
 
 import json
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Float64, Int64
 from spora_db.errors import ArgumentError, FileFormatError
+from spora_db.statistics.brackets import BracketPass, sample
+from spora_db.statistics.masked_pixels import masked_values
 from spora_db.statistics.moments import Moments
 from spora_db.statistics.plan import Partial, Round, StatisticsPlan, StatisticsUnit
-from spora_db.statistics.result import StatisticsResult
-from spora_db.statistics.rounds import after_counts, after_moments, pack_counts, search_of
+from spora_db.statistics.rounds import pack_counts, search_of
 from spora_db.statistics.tissue import (
     check_mask,
     digit_counts,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from spora_db.images.base import ImageReader
 
 
+KEPT_SHARE: Final = 4
+"""Of what may be held at once, pixels inside of brackets take no more than this part."""
 SAID: Final = {"NaN pixels": "NaN", "infinite pixels": "infinite or NaN", "pixels beyond float32": "unusable"}
 
 logger = logging.getLogger(__name__)
@@ -67,6 +70,8 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
         raise FileFormatError(
             f"Image {unit.image} has {reader.shape[0]} pages; pages asked for: {sorted(unit.pages.values())}."
         )
+    present = present[np.isin(present, stage.state.get("channels", present))]
+    pixels = int(np.count_nonzero(mask)) * len(present)
     arrays: dict[str, AnyArray] = {}
     odd: dict[str, str] = {}
     if stage.kind == "tissue":
@@ -80,43 +85,27 @@ def run_unit(unit: StatisticsUnit, *, plan: StatisticsPlan, stage: Round) -> Par
         )
         arrays = _arrays(spread_moments(sums, present, channels))
         odd = _odd(unit, plan, present, reader, pages=pages, mask=mask, bounds=(lower, upper))
-    elif stage.kind == "count" and is_small(reader.dtype):
+    elif stage.kind == "sample" and is_small(reader.dtype):
         arrays = pack_counts(value_counts(reader, pages[present], mask)[:, None], present)
+    elif stage.kind == "sample":
+        arrays = {"values": sample(reader, pages[present], mask, name=unit.tissue_id)}
+        pixels = arrays["values"].size
+    elif stage.kind == "bracket":
+        room = min(plan.kept_bytes // (KEPT_SHARE * len(present) * reader.dtype.itemsize), int(np.count_nonzero(mask)))
+        ends = np.array(stage.state["ends"])[present]
+        one_pass = BracketPass(plan.spec, ends, dtype=reader.dtype, room=room)
+        for values, slots in masked_values(reader, pages[present], mask):
+            one_pass.add(values, slots)
+        arrays = one_pass.arrays(present, channels)
     else:
-        search = search_of(stage, reader.dtype.name, plan, channels)
+        search = search_of(stage, plan)
         counts, broken = digit_counts(reader, pages[present], mask, search=search.take(present))
         arrays = {**pack_counts(counts, present), "broken": spread(broken.astype(float), present, channels, 0.0)}
     record = {
-        "pixels": int(np.count_nonzero(mask)) * len(present), "dtype": reader.dtype.name,
+        "pixels": pixels, "masked": int(np.count_nonzero(mask)), "dtype": reader.dtype.name,
         "measured": present.tolist(), "odd": odd,
     }  # fmt: skip
     return Partial(tissue_id=unit.tissue_id, arrays=arrays, record=record)
-
-
-def next_round(plan: StatisticsPlan, stage: Round, partials: Iterable[Partial]) -> Round | StatisticsResult:
-    """Fold what one round found of all tissues.
-
-    Parameters
-    ----------
-    stage
-        The round that is over.
-    partials
-        One per tissue, in any order. It may be iterated more than once; one that loads its items while it is iterated
-        keeps memory constant in the number of tissues.
-
-    Returns
-    -------
-    Round or StatisticsResult
-        The next round, or the result after the last.
-
-    Raises
-    ------
-    ArgumentError
-        If there are no partials.
-    """
-    if stage.kind in ("tissue", "moments"):
-        return after_moments(plan, stage, partials)
-    return after_counts(plan, stage, partials)
 
 
 def _arrays(moments: Moments) -> dict[str, AnyArray]:

@@ -143,9 +143,15 @@ def _of_kept(values: AnyArray, spec: Spec) -> Float64:
     asked, first = asked_quantiles(spec), 1 if spec.lower is None else 2
     found = np.full((len(values), len(asked)), np.nan)
     found[:, :first] = quantiles.of_values(values, asked[:first])
-    sparse = np.flatnonzero(found[:, 0] <= np.maximum(found[:, 1:first].max(axis=1, initial=0.0), 0.0))
+    sparse = np.flatnonzero(without_range(found, spec))
     found[sparse, first:] = quantiles.of_values(values[sparse], asked[first:])
     return found
+
+
+def without_range(found: Float64, spec: Spec) -> Bools:
+    """Return where the upper quantile is not above 0 and the lower one, and the spec says what becomes of it: (C,)."""
+    floor = np.zeros(len(found)) if spec.lower is None else np.maximum(found[:, 1], 0.0)
+    return (found[:, 0] <= floor) & (spec.on_zero_quantile is not None)
 
 
 def bounds(found: Float64, spec: Spec) -> tuple[Float64, Float64, Float64]:
