@@ -337,10 +337,12 @@ ELSEWHERE = {"sampled", "folder_names", "column_kinds", "encrypted"}  # tests of
 
 def faults():
     """Return parameters for every fault; further ones of a rule are slow."""
-    rules = [row[0] for row in FAULTS]
+    found, rules = [], set()
     for number, row in enumerate(FAULTS):
-        marks = [pytest.mark.slow] if row[0] in rules[:number] else []
-        yield pytest.param(*row, id=f"{number}-{row[0]}", marks=marks)
+        marks = [pytest.mark.slow] if row[0] in rules else []
+        found.append(pytest.param(*row, id=f"{number}-{row[0]}", marks=marks))
+        rules.add(row[0])
+    return found
 
 
 @pytest.mark.parametrize(("rule", "file", "reason", "deep", "fault"), faults())
