@@ -15,7 +15,8 @@ import pytest
 
 from lakes import write_lake
 from spora_db.catalog import MACROS, VIEWS, Catalog
-from spora_db.catalog.sql_files import needs, sql_folder, sql_text
+from spora_db.catalog.names_in import needs
+from spora_db.catalog.sql_files import sql_folder, sql_text
 from spora_db.errors import (
     ArgumentError,
     DatasetNotFoundError,

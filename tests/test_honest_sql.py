@@ -7,7 +7,7 @@ import pytest
 from sqlglot import parse_one
 
 from spora_db import Catalog, SporaQuery
-from spora_db.catalog.database import MACROS, VIEWS
+from spora_db.catalog.relations import MACROS, VIEWS
 from spora_db.errors import ArgumentError, FileFormatError, QueryError
 from spora_db.guard.listings import with_listings
 from spora_db.guard.text import tokens_of

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lakes import write_lake
-from spora_db.catalog.database import VIEWS
+from spora_db.catalog.relations import VIEWS
 from spora_db.cli import app
 from spora_db.errors import SporaError
 from spora_db.layout import LAKE_VARIABLE

@@ -2,12 +2,12 @@
 
 A relation is made the first time a statement names it: the footers of its files are read or its folders listed
 (``sources``), then the file of the same name in ``sql/views`` is run. A broken file therefore spoils the relations that
-need it, with an error that names it, and no other.
+need it, with an error that names it, and no other. Of the cohorts' own columns a relation has those that statements
+named so far, all after ``SELECT *``: DuckDB binds every column of a view anew for every statement.
 """
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,10 +18,12 @@ from spora_db.catalog.aliases import Naming
 from spora_db.catalog.connection import Connection, Parameters, ResourceLimits, checked
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
+from spora_db.catalog.known_sources import KnownSources
+from spora_db.catalog.names_in import names_in
 from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionFunctions
+from spora_db.catalog.relations import MACROS, NAMING, VIEWS, kind, standing_on
 from spora_db.catalog.result import Result
-from spora_db.catalog.sql_files import needs, sql_text
-from spora_db.files.stamps import stamps
+from spora_db.catalog.sql_files import sql_text, statement
 from spora_db.layout import Lake, LakePath, TableFile, scan
 from spora_db.sources import (
     LISTINGS,
@@ -33,48 +35,8 @@ from spora_db.sources import (
     listing_table,
 )
 from spora_db.sqltext.dialect import DIALECT
-
-VIEWS = (
-    "datasets",
-    "tissues",
-    "cells",
-    "regions",
-    "images",
-    "masks",
-    "channels",
-    "channels_per_tissue",
-    "tissue_channels",
-    "markers",
-    "tile_coordinates",
-    "tile_stats",
-    "standardization_stats",
-    "tiles",
-)
-MACROS = ("marker_channels", "n_markers", "has_all_markers", "has_any_marker", *REGION_FUNCTIONS)
-NAMING = tuple(Naming().relations())
-"""The tables of what users say of the names of markers, which the macros read."""
-
-# 50,000 tissues x 150 channels are 1 MB of bits in memory and 5,550 columns on disk: 0.1 s or 1 s for each query.
-_IN_MEMORY = frozenset({"source_channels", "source_panels", "source_panel_columns"})
-
-
-def _kind(source: str) -> str:
-    return "TABLE" if source in _IN_MEMORY else "VIEW"
-
-
-@cache
-def _with_needs(names: frozenset[str]) -> tuple[str, ...]:
-    """Return the relations and macros among names and all they stand on, each after what it stands on."""
-    found: dict[str, None] = {}
-    for name in sorted(names):
-        if name in REGION_FUNCTIONS:
-            found["source_regions"] = None
-        elif name in VIEWS or name in MACROS:
-            found |= dict.fromkeys(_with_needs(needs("views" if name in VIEWS else "macros", name)))
-        elif name not in SOURCES and name not in LISTINGS and name not in NAMING:
-            continue
-        found[name] = None
-    return tuple(found)
+from spora_db.sqltext.named import Named
+from spora_db.sqltext.names import fold
 
 
 class Database:
@@ -102,21 +64,21 @@ class Database:
         self._made: set[str] = set()
         self._checked: set[str] = set()
         self._asked: set[str] = set()
-        self._sources: dict[str, SourceQuery] = {}
-        self._stamps: dict[str, object] = {}
+        self._sources = KnownSources(folders, written=self._written)
         self._contradictions: dict[str, list[tuple[str | None, ...]]] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
         self._described: dict[str, Mapping[str, str]] = {}
         self._listed = listing_state(folders)
         self._regions = RegionFunctions(self._regions_of) if folders.tables("regions") else None
 
-    def _answer(self, text: str, params: Parameters = None, *, names: frozenset[str], asked: str = "") -> Result:
+    def _answer(self, text: str, params: Parameters = None, *, names: Named, asked: str = "") -> Result:
         """Make the relations that a statement names and return its rows; errors show places in the text `asked`."""
         values = checked(params)
         used = self._prepare(names)
         self._asked |= used
-        with self._guarded(names, used, asked, ran=text) as duck:
+        with self._guarded(names.relations, used, asked, ran=text) as duck:
             relation = duck.sql(text, params=values)
-        return Result(relation, guarded=lambda: self._guarded(names, used))
+        return Result(relation, guarded=lambda: self._guarded(names.relations, used))
 
     def _show(self, table: pa.Table) -> Result:
         """Return an Arrow table as a result."""
@@ -144,33 +106,52 @@ class Database:
                     self._made.remove(name)
             self._naming = naming
 
+    def _written(self, name: str, query: SourceQuery) -> SourceQuery:
+        return query
+
+    def _names_of(self, relation: str) -> tuple[str, ...]:
+        """Return the columns of a relation, in order; looked up once, until a file changes."""
+        self._asked |= self._prepare(Named(relations=frozenset({relation})))
+        if relation not in self._named:
+            own = self._sources.own(relation)
+            self._named[relation] = (*self._bound(relation, own), *own.values())
+        return self._named[relation]
+
     def _columns_of(self, relation: str) -> Mapping[str, str]:
-        """Return the columns of a relation with their DuckDB types, in order; bound once, until a file changes."""
-        self._asked |= self._prepare([relation])
+        """Return the columns of a relation with their DuckDB types, in order; looked up once, until a file changes."""
+        self._asked |= self._prepare(Named(relations=frozenset({relation})))
         if relation not in self._described:
-            described = self._answer(f"SELECT * FROM {relation} LIMIT 0", names=frozenset({relation}))
-            self._described[relation] = dict(zip(described.columns, described.types, strict=True))
+            own, alike = self._sources.own(relation), self._sources.alike(relation)
+            bound = self._bound(relation, own, also=alike.values())
+            types = {own[key]: bound[own[first]] for key, first in alike.items()}
+            self._described[relation] = {name: kind for name, kind in bound.items() if name not in types} | types
         return self._described[relation]
+
+    def _bound(self, relation: str, own: Mapping[str, str], *, also: Iterable[str] = ()) -> Mapping[str, str]:
+        """Return the columns, with their types, that a relation has in every lake, and these of the cohorts' own."""
+        names = Named(relations=frozenset({relation}), columns=frozenset(also))
+        bound = self._answer(f"SELECT * FROM {relation} LIMIT 0", names=names)
+        columns = zip(bound.columns, bound.types, strict=True)
+        return {name: kind for name, kind in columns if fold(name) not in own.keys() - names.among(own)}
 
     def _origins(self, relation: str) -> list[Origin]:
         """Return where the columns of a relation come from, file by file."""
-        used = self._prepare([relation])
-        return [origin for name in SOURCES if name in used for origin in self._sources[name].origins]
+        used = self._prepare(Named(relations=frozenset({relation})))
+        return [origin for source in self._sources.among(used) for origin in source.origins]
 
     def _files(self, relations: Iterable[str]) -> list[Path]:
         """Return the parquet files that relations stand on."""
-        used = self._prepare(relations)
-        return [path for name in SOURCES if name in used for path in self._sources[name].files]
+        return self._sources.files(self._prepare(Named(relations=frozenset(relations))))
 
     def files_used(self) -> tuple[TableFile, ...]:
         """Return the parquet files behind the relations that were asked so far, by path."""
-        used = {path for name in self._asked & self._sources.keys() for path in self._sources[name].files}
+        used = set(self._sources.files(self._asked))
         tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
         return tuple(sorted(tables, key=lambda table: table.path))
 
     def _contradicting(self, check: str) -> list[tuple[str | None, ...]]:
         """Return the contradictions that a check finds; they are looked for once, until a file changes."""
-        names = needs("checks", check)
+        names = names_in(statement("checks", check))
         self._asked |= self._prepare(names)
         if check not in self._contradictions:
             text = sql_text("checks", check).rstrip().removesuffix(";")
@@ -200,61 +181,60 @@ class Database:
         """
         self._connection.close()
 
-    def _source(self, name: str) -> SourceQuery:
-        """Return a source, built anew when one of its files was written since: its columns are known by position."""
-        known = self._sources.get(name)
-        if known is not None and self._stamps[name] == stamps(known.files):
-            return known
-        if known is not None:
-            self._forget(name)
-        built = self._build(name)
-        self._sources[name], self._stamps[name] = built, stamps(built.files)
-        return built
-
-    def _build(self, name: str) -> SourceQuery:
-        return SOURCES[name](self._folders)
+    def _drop(self, name: str) -> None:
+        """Drop a source and what stands on it."""
+        for relation in reversed((name, *VIEWS, *MACROS)):
+            if relation not in self._made or name not in standing_on(frozenset({relation})):
+                continue
+            if relation in REGION_FUNCTIONS and self._regions is not None:
+                self._connection.use().remove_function(relation)
+            else:
+                self._connection.use().execute(f"DROP {kind(relation)} {relation}")
+            self._made.remove(relation)
 
     def _forget(self, name: str) -> None:
-        """Drop a source and everything that may stand on it."""
-        kinds = {name: _kind(name)}
-        kinds |= dict.fromkeys(VIEWS, "VIEW") | dict.fromkeys(MACROS, "MACRO")
-        for relation in reversed(kinds):
-            if relation in REGION_FUNCTIONS and relation in self._made and self._regions is not None:
-                self._connection.use().remove_function(relation)
-            elif relation in self._made:
-                self._connection.use().execute(f"DROP {kinds[relation]} {relation}")
+        """Forget a source, and all that was found in the lake."""
+        for found in (self._checked, self._contradictions, self._named, self._described):
+            found.clear()
+        self._sources.forget(name)
         if name == "source_regions":
             self._regions = RegionFunctions(self._regions_of)
-        self._made -= kinds.keys()
-        self._checked.clear()
-        self._contradictions.clear()
-        self._described.clear()
-        del self._sources[name]
 
-    def _prepare(self, names: Iterable[str]) -> frozenset[str]:
+    def _prepare(self, names: Named) -> frozenset[str]:
         """Make the named relations and macros and all they stand on, if not there yet; return all their names."""
         with self._connection.lock:
-            used = _with_needs(frozenset(names))
-            listings = [listing for name in used if name in SOURCES for listing in self._source(name).listings]
-            used = (*dict.fromkeys(listings), *used)  # all sources are known now: what stands on old ones is dropped
-            for name in used:
-                self._make(name)
+            used = standing_on(names.relations)
+            sources = [name for name in used if name in SOURCES]
+            for name in sources:
+                if self._sources.is_stale(name):
+                    self._forget(name)
+                if self._sources.name(name, names):
+                    self._drop(name)
+            listings = dict.fromkeys(listing for name in sources for listing in self._sources.query(name).listings)
+            used = (*listings, *used)  # all sources are known now: what stands on old ones is dropped
+            for step in (self._make, self._check, self._make):  # a check may name more columns
+                for name in used:
+                    step(name)
         return frozenset(used)
 
     def _make(self, name: str) -> None:
-        if name not in self._made:
-            with self._guarded(used=frozenset({name})) as duck:
-                if name in LISTINGS:
-                    duck.from_arrow(listing_table(name, self._folders)).create(name)
-                elif name in NAMING:
-                    duck.execute(f"CREATE TABLE {name} AS {self._naming.relations()[name].sql(DIALECT)}")
-                elif name in REGION_FUNCTIONS and self._regions is not None:
-                    self._regions.register(duck, name)
-                elif name in SOURCES:
-                    duck.execute(f"CREATE {_kind(name)} {name} AS {self._sources[name].sql()}")
-                else:
-                    duck.execute(sql_text("views" if name in VIEWS else "macros", name))
-            self._made.add(name)
+        if name in self._made:
+            return
+        with self._guarded(used=frozenset({name})) as duck:
+            if name in LISTINGS:
+                duck.from_arrow(listing_table(name, self._folders)).create(name)
+            elif name in NAMING:
+                duck.execute(f"CREATE TABLE {name} AS {self._naming.relations()[name].sql(DIALECT)}")
+            elif name in REGION_FUNCTIONS and self._regions is not None:
+                self._regions.register(duck, name)
+            elif name in SOURCES:
+                duck.execute(f"CREATE {kind(name)} {name} AS {self._sources.query(name).sql()}")
+            else:
+                duck.execute(sql_text("views" if name in VIEWS else "macros", name))
+        self._made.add(name)
+
+    def _check(self, name: str) -> None:
+        """Refuse a relation that contradicts itself, at its first use."""
         if name in CHECKED_AT_FIRST_USE and name not in self._checked:
             for check in CHECKS[name]:
                 raise_contradiction(self._contradicting(check))
@@ -264,7 +244,7 @@ class Database:
         """Return the regions of a dataset, by another connection: this one is at work."""
         with contextlib.closing(Database(self._folders, limits=self._limits, naming=self._naming)) as other:
             raise_contradiction([row for row in other._contradicting("region_rows") if row[0] == dataset])
-            return other._answer(REGIONS, [dataset], names=frozenset({"regions"})).to_arrow_table()
+            return other._answer(REGIONS, [dataset], names=Named(relations=frozenset({"regions"}))).to_arrow_table()
 
     @contextlib.contextmanager
     def _guarded(
@@ -288,9 +268,10 @@ class Database:
         if self._regions is not None and self._regions.failure is not None:
             failed, self._regions.failure = self._regions.failure, None
             raise failed from error
-        sources = [self._sources[name] for name in SOURCES if name in used]
+        sources = [name for name in SOURCES if name in used]
         raise failure(
-            error, connection=self._connection.use(), relations=VIEWS, named=names, lake=self._folders.path, ran=ran,
-            text=asked, branches=[branch for source in sources for branch in source.branches],
-            origins=[origin for source in sources for origin in source.origins],
+            error, connection=self._connection.use(), relations=VIEWS, named=names, columns_of=self._names_of,
+            branches=[branch for name in sources for branch in self._sources.query(name).branches],
+            origins=[origin for source in self._sources.among(used) for origin in source.origins],
+            lake=self._folders.path, ran=ran, text=asked,
         ) from error  # fmt: skip

@@ -6,7 +6,8 @@ import pyarrow as pa
 
 from spora_db.catalog.aliases import Naming
 from spora_db.catalog.connection import SESSION
-from spora_db.catalog.sql_files import needs, sql_text
+from spora_db.catalog.names_in import needs
+from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError, TableError
 from spora_db.layout import Lake
 from spora_db.sources import LISTINGS, SOURCES, Origin, listing_query
@@ -93,7 +94,7 @@ def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], naming
     settings = "\n".join(f"SET {name} = '{value}';" for name, value in SESSION.items())
     parts = [f"-- Times with a zone are compared, cast and shown in UTC: one answer on every machine.\n{settings}"]
     parts += [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
-    parts += [f"CREATE VIEW {name} AS\n{build(folders).sql()};" for name, build in SOURCES.items()]
+    parts += [f"CREATE VIEW {name} AS\n{build(folders).query().sql()};" for name, build in SOURCES.items()]
     parts += [f"CREATE VIEW {name} AS\n{told.sql('duckdb')};" for name, told in naming.relations().items()]
     alone = [name for name in macros if not needs("macros", name)]  # views stand on them, and the others on views
     parts += [sql_text("macros", name) for name in alone]

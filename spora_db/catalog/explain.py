@@ -18,6 +18,7 @@ from spora_db.catalog.database import Database
 from spora_db.catalog.explanation import Explanation, TouchedFile
 from spora_db.catalog.labelled import LabelledFile, LabellingDatabase
 from spora_db.layout import Lake
+from spora_db.sqltext.named import Named
 
 _ESTIMATE = "Estimated Cardinality"
 _LEFT_OUT = (_ESTIMATE, "Function", "Type")
@@ -27,7 +28,7 @@ _NOT_ALL_HOLD = re.compile(r"\b(OR|NOT)\b")
 _VALUE = re.compile(r"'((?:[^']|'')*)'|(-?[0-9][0-9.eE+-]*)")
 
 
-def explain(database: Database, text: str, params: Parameters, *, shown: str, names: frozenset[str]) -> Explanation:
+def explain(database: Database, text: str, params: Parameters, *, shown: str, names: Named) -> Explanation:
     """Explain a statement that spora-db wrote, or that the guard has checked.
 
     Parameters
@@ -35,7 +36,7 @@ def explain(database: Database, text: str, params: Parameters, *, shown: str, na
     database
         Where it would run.
     text, params, names
-        The statement, its values, and the relations and functions that it names.
+        The statement, its values, and what it names.
     shown
         How it is shown to the user.
     """

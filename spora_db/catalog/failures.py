@@ -59,7 +59,8 @@ _CANDIDATES = re.compile(r"Candidate (?:bindings|tables): (.+)")
 
 def failure(
     error: duckdb.Error, *, connection: duckdb.DuckDBPyConnection, relations: Sequence[str], named: Iterable[str],
-    branches: Iterable[Branch], origins: Sequence[Origin], lake: Path, ran: str = "", text: str = "",
+    columns_of: Callable[[str], Iterable[str]], branches: Iterable[Branch], origins: Sequence[Origin], lake: Path,
+    ran: str = "", text: str = "",
 ) -> SporaError:  # fmt: skip
     """Return our error for one of DuckDB's.
 
@@ -69,6 +70,8 @@ def failure(
         DuckDB's error, and where it happened; it is still usable.
     relations, named
         All relations there are, and those that the failed statement names.
+    columns_of
+        What returns the columns of one.
     branches, origins
         The SELECTs over files that the statement stands on, and where the columns of its relations come from.
     lake
@@ -87,7 +90,7 @@ def failure(
         if match := _MISSING_COLUMN.search(message):
             name = match[1] or match[2]
             read = [relation for relation in relations if relation in set(named) and not _is_cte(relation, ran)]
-            columns = {relation: connection.table(relation).columns for relation in read}
+            columns = {relation: columns_of(relation) for relation in read}
             listed = [column for own in columns.values() for column in own]
             scope = ", ".join(columns)
             if not listed or name.lower() in map(str.lower, listed):

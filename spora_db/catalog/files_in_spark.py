@@ -61,7 +61,7 @@ def spark_views(
     for name in relations:
         known: dict[str, Mapping[str, str]] = {**columns, **LISTINGS}
         if name in _TABLES:
-            source = SOURCES[_TABLES[name]](folders)
+            source = SOURCES[_TABLES[name]](folders).query()
             known[_TABLES[name]] = columns[name]
             parts.append(_view(_TABLES[name], _union(source, files)))
         if name in ("channels_per_tissue", "standardization_stats"):

@@ -3,15 +3,15 @@
 from sqlglot import exp
 
 from spora_db.catalog.connection import Parameters
-from spora_db.catalog.database import MACROS, VIEWS
 from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
 from spora_db.catalog.explain import explain
 from spora_db.catalog.explanation import Explanation
 from spora_db.catalog.foreign import foreign_columns, foreign_script
 from spora_db.catalog.html import catalog_html
+from spora_db.catalog.names_in import names_in, names_in_text
 from spora_db.catalog.open_lake import OpenLake
+from spora_db.catalog.relations import MACROS, VIEWS
 from spora_db.catalog.result import Result
-from spora_db.catalog.sql_files import names_in, names_in_text
 from spora_db.dialects import Dialect, check_dialect, translate
 from spora_db.errors import QueryError
 from spora_db.guard import Statement, check_statement
@@ -125,7 +125,7 @@ class Catalog(OpenLake):
         check_dialect(dialect)
         if dialect == "duckdb":
             return text
-        named = names_in_text(text)
+        named = names_in_text(text).relations
         columns = foreign_columns([name for name in VIEWS if name in named], self.column_types)
         return translate(text, dialect=dialect, columns=columns)
 

@@ -1,5 +1,6 @@
 """A database whose plans tell the files: every column of a source carries its file's number, ``[3] split``."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -33,18 +34,20 @@ class LabellingDatabase(Database):
     """A database whose sources name every column by its file's number and its name there."""
 
     def __init__(self, folders: Lake, *, limits: ResourceLimits, naming: Naming) -> None:
+        self._numbers = itertools.count(1)
         self.labelled: dict[int, list[LabelledFile]] = {}
         self.sources_of: dict[str, list[int]] = {}
         super().__init__(folders, limits=limits, naming=naming)
 
-    def _build(self, name: str) -> SourceQuery:
-        source = super()._build(name)
-        branches = [self._label(branch) for branch in source.branches]
-        self.sources_of[name] = list(range(len(self.labelled) - len(branches) + 1, len(self.labelled) + 1))
-        return replace(source, branches=tuple(branches))
+    def _written(self, name: str, query: SourceQuery) -> SourceQuery:
+        for number in self.sources_of.get(name, ()):  # with fewer columns
+            del self.labelled[number]
+        branches = [self._label(branch) for branch in query.branches]
+        self.sources_of[name] = list(self.labelled)[len(self.labelled) - len(branches) :]
+        return replace(query, branches=tuple(branches))
 
     def _label(self, branch: Branch) -> Branch:
-        number = len(self.labelled) + 1
+        number = next(self._numbers)
         names = _distinct(pq.read_schema(branch.files[0]).names)
         self.labelled[number] = [LabelledFile(number=number, path=path, names=names) for path in branch.files]
 

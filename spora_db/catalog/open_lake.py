@@ -1,7 +1,7 @@
 """An open lake as queries use it: SQL of spora-db's own, tables beside the relations, and an end."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -11,10 +11,11 @@ from sqlglot import exp
 
 from spora_db.catalog.aliases import Naming, read_aliases
 from spora_db.catalog.connection import Parameters
-from spora_db.catalog.database import VIEWS, Database
+from spora_db.catalog.database import Database
 from spora_db.catalog.describe import CHECKS, raise_contradiction
+from spora_db.catalog.names_in import names_in, names_in_text
+from spora_db.catalog.relations import VIEWS
 from spora_db.catalog.result import Result
-from spora_db.catalog.sql_files import names_in, names_in_text
 from spora_db.errors import unknown
 from spora_db.layout import LakePath, scan
 from spora_db.sqltext.binding import Compiled
@@ -87,7 +88,7 @@ class OpenLake(Database):
         ...     catalog.columns("tile_coordinates")[-3:]
         ('tile_id', 'row', 'col')
         """
-        return tuple(self.column_types(relation))
+        return self._names_of(self._known(relation))
 
     def column_types(self, relation: str) -> dict[str, str]:
         """Return the columns of a relation with their DuckDB types, in order.
@@ -104,9 +105,17 @@ class OpenLake(Database):
         ...     catalog.column_types("tile_coordinates")["row"]
         'BIGINT'
         """
+        return dict(self._columns_of(self._known(relation)))
+
+    def _types(self, relation: str, columns: Sequence[str]) -> tuple[str, ...]:
+        """Return the DuckDB types of some columns of a relation; those of all are dear where there are thousands."""
+        query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(relation).limit(0)
+        return tuple(self._run(query).types)
+
+    def _known(self, relation: str) -> str:
         if relation not in VIEWS:
             raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
-        return dict(self._columns_of(relation))
+        return relation
 
     def check_channels(self, modality: str | None = None) -> None:
         """Check that the panels and the measured channels of a modality (of all) name the same channels.

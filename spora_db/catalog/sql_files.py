@@ -1,4 +1,4 @@
-"""The SQL texts that ship with the package: where they are, and which relations each one stands on."""
+"""The SQL texts that ship with the package: where they are, what their headers say, and their trees."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ import sqlglot
 from sqlglot import exp
 
 from spora_db.errors import QueryError, unknown
-from spora_db.guard.text import refuse_parse
 from spora_db.sqltext.accessions import with_accessions
 from spora_db.sqltext.dialect import DIALECT
 
@@ -97,42 +96,3 @@ def bounds() -> Mapping[str, str]:
         for function in header("bounds", name).get("names", name).split(", "):
             found[function] = re.sub(rf"\b{name}\b", function, sql_text("bounds", name))
     return found
-
-
-def names_in(tree: exp.Expr) -> frozenset[str]:
-    """Return the relations and functions that a statement names, in lower case; its own CTEs may be among them."""
-    tables = {table.name.lower() for table in tree.find_all(exp.Table)}
-    functions = {call.name.lower() for call in tree.find_all(exp.Anonymous)}
-    return frozenset(tables | functions)
-
-
-def names_in_text(text: str) -> frozenset[str]:
-    """Return the relations and functions that a text names.
-
-    Raises
-    ------
-    QueryError
-        If the text does not parse.
-
-    Examples
-    --------
-    >>> sorted(names_in_text("SELECT n_markers(dataset) FROM tiles JOIN Tissues USING (tissue_id)"))
-    ['n_markers', 'tiles', 'tissues']
-    """
-    try:
-        trees = sqlglot.parse(text, dialect=DIALECT)
-        return frozenset().union(*(names_in(tree) for tree in trees if tree))
-    except sqlglot.errors.ParseError as error:
-        refuse_parse(text, error)
-    except sqlglot.errors.SqlglotError as error:
-        message = f"The SQL does not parse: {error}"
-        raise QueryError(message) from error
-    except RecursionError as error:
-        message = "The SQL is nested too deeply to be parsed."
-        raise QueryError(message) from error
-
-
-@cache
-def needs(folder: Folder, name: str) -> frozenset[str]:
-    """Return the names that one SQL file stands on, its own left out."""
-    return names_in(statement(folder, name)) - {name}

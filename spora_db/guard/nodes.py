@@ -16,6 +16,7 @@ from spora_db.guard.kinds import KINDS, OPERATORS, PARTS
 from spora_db.guard.parser import PARSER, Tree
 from spora_db.guard.relations import SCHEMA, check_cte_name, check_relation, refuse_in_from
 from spora_db.guard.text import TOO_DEEP, characters, refuse
+from spora_db.sqltext.named import Named
 from spora_db.sqltext.names import fold
 
 Listings = Literal["counted", "read", "refused"]
@@ -28,6 +29,9 @@ ADVICE = "Ask the lake's relations with functions that compute on values; .table
 _SPECIAL = frozenset({'"tables"', "tables", "__show_tables_expanded"})
 """What DuckDB makes of SHOW TABLES and SHOW ALL TABLES."""
 
+_TAKE_ALL = frozenset({"STAR", "POSITIONAL_REFERENCE", "PIVOT", "SHOW_REF"})
+"""What stands for columns that are not named: ``*``, ``#1``, PIVOT, DESCRIBE."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -36,12 +40,12 @@ class Asked:
     Attributes
     ----------
     names
-        The relations and functions it names, folded; its own CTEs may be among them.
+        What it names.
     listings
         How often it asks which relations and columns there are.
     """
 
-    names: frozenset[str]
+    names: Named
     listings: int
 
 
@@ -97,6 +101,10 @@ class Checker:
         self._relations = relations
         self._answer = listings
         self._names: set[str] = set()
+        self._words: set[str] = set()
+        self._called: set[str] = set()
+        self._referred: set[str] = set()
+        self._takes_all = False
         self._listings = 0
         self._read = 0
         self._is_random = False
@@ -119,7 +127,11 @@ class Checker:
                 waiting.extend((part, seen) for part in reversed(node))
             elif isinstance(node, dict):
                 waiting.extend(reversed(list(self._parts(node, seen))))
-        return Asked(names=frozenset(self._names), listings=self._listings)
+            elif isinstance(node, str):
+                self._words.add(fold(node))
+        whole_rows = self._called & self._referred  # SELECT t FROM tissues AS t
+        columns = None if self._takes_all or whole_rows else frozenset(self._words)
+        return Asked(names=Named(relations=frozenset(self._names), columns=columns), listings=self._listings)
 
     def _parts(self, node: dict[str, Tree], seen: frozenset[str]) -> Iterator[tuple[Tree, frozenset[str]]]:
         """Check one node and yield its parts, each with the CTEs that it may name."""
@@ -156,6 +168,12 @@ class Checker:
             self._check_type(node)
         elif group == "COLUMN_REF":
             self._check_column(node)
+            self._referred.add(fold(node["column_names"][-1]))
+        if group is None and (called := node.get("alias") or node.get("table_name")):
+            self._called.add(fold(called))
+        if isinstance(kind, str) and (kind in _TAKE_ALL or node.get("ref_type") == "NATURAL"):
+            self._takes_all = True
+        self._takes_all |= "column_name_alias" in node
 
     def _known_keys(self, node: dict[str, Tree]) -> None:
         if strange := node.keys() - PARTS:
@@ -232,6 +250,7 @@ class Checker:
         self._listings += self._answer == "counted"
         if self._answer == "read":  # they must be there
             self._names |= {fold(name) for name in self._relations}
+            self._takes_all = True
 
     def _count(self, node: dict[str, Tree]) -> None:
         self._read += 1

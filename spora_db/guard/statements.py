@@ -20,6 +20,7 @@ from spora_db.guard.nodes import Asked, Checker, Listings, Source, refuse_unread
 from spora_db.guard.parser import PARSER
 from spora_db.guard.pivots import OpenColumn, listed_values, open_pivots
 from spora_db.guard.text import check_brackets, one_statement, refuse, refuse_word, tokens_of
+from spora_db.sqltext.named import Named
 
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)"
 _OPTION = r"(?:ANALYZE|FORMAT\s+'?(?:TEXT|JSON|HTML|GRAPHVIZ|YAML|MERMAID)'?)"
@@ -42,13 +43,13 @@ class Statement:
     text
         What to run.
     names
-        The relations and functions that it names, folded.
+        What it names.
     explains
         Whether it is an EXPLAIN, which stands in no other query.
     """
 
     text: str
-    names: frozenset[str]
+    names: Named
     explains: bool = False
 
 

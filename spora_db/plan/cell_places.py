@@ -79,7 +79,9 @@ def _tissues_of_interest(resolved: Resolved, catalog: Catalog) -> pa.Table:
     asked = resolved.asking(
         unit="tissue", tile_size=None, sampling=None, limit=None, columns=(), labels=(), excluded=excluded
     )
-    of_tissues = tissues_behind(resolved, catalog).predicates
-    compiled = compile_rows(replace(asked, predicates=of_tissues, weight=None, cells=None))
+    behind = tissues_behind(resolved, catalog)
+    compiled = compile_rows(
+        replace(asked, predicates=behind.predicates, columns=behind.columns, weight=None, cells=None)
+    )
     query = compiled.select("dataset", "tissue_id").distinct()
     return catalog._run(query, compiled.parameters).to_arrow_table()

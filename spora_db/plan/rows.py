@@ -1,7 +1,8 @@
 """Fetches the rows of a plan, with images as numbers: only integers cross from DuckDB, whatever the number of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from sqlglot import exp, parse_one
 
 from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.catalog import Catalog
+from spora_db.catalog.names_in import listed
 from spora_db.catalog.sql_files import statement
 from spora_db.errors import TableError
 from spora_db.plan.cell_centroids import repeated_cell
@@ -114,8 +116,8 @@ def _numbered_rows(resolved: Resolved, tile: tuple[str, ...], catalog: Catalog) 
     """Return the SELECT of ``image_0, image_1, ...``, tile and columns, ordered by images and tile, and its values."""
     selection, own = resolved.selection, ""
     if reads_tiles(resolved):  # they bring the number of their image along, which spares a join of texts
-        tiles, own = _numbered_tiles(catalog)
-        compiled = compile_rows(resolved, tiles=tiles, also=[own])
+        own = _number_column(resolved)
+        compiled = compile_rows(resolved, tiles=partial(_numbered_tiles, number=own), also=[own])
     else:
         compiled = compile_rows(resolved)
     query = exp.select().with_("selected", as_=compiled.rows()).from_("selected AS s")
@@ -157,17 +159,30 @@ def _order(keys: Sequence[AnyArray], columns: pa.Table) -> Int64:
     return found
 
 
-def _numbered_tiles(catalog: Catalog) -> tuple[exp.Expr, str]:
-    """Return the rows of the view `tiles` with the number of their image, and the name of that column."""
-    taken, name = {fold(column) for column in catalog.columns("tiles")}, "spora-db: number of the image"
-    while name in taken:  # nor may a sub-select of the user's find it by accident
+def _number_column(resolved: Resolved) -> str:
+    """Return a name that no column of tiles has: nor may a sub-select of the user's find it by accident."""
+    taken, name = set(map(fold, resolved.columns)), "spora-db: number of the image"
+    while name in taken:
         name += "'"
+    return name
+
+
+def _numbered_tiles(names: Collection[str], *, number: str) -> exp.Expr:
+    """Return the rows of the view `tiles` with these of its columns, and the number of their image."""
     view = statement("views", "tiles").expression.copy()
     for table in view.find_all(exp.Table):
         if table.name == "images":
             table.replace(exp.to_table(NUMBERED, alias="images"))
-    number = exp.alias_(exp.column("number", table="images"), name, quoted=True)
-    return view.select(number, copy=False).subquery(), name
+    of_tissues = [name for name in names if fold(name) not in listed("tiles")]
+    keyed = ("dataset", "tissue_id", "modality", *of_tissues)
+    tissues = next(cte.this for cte in view.find_all(exp.CTE) if cte.alias == "tissue_columns")
+    tissues.set("expressions", [exp.column(name, quoted=True) for name in keyed])
+    own = [column for column in view.selects if not column.is_star]
+    beside = [exp.column(name, table="tissue_columns", quoted=True) for name in of_tissues]
+    numbered = exp.alias_(exp.column("number", table="images"), number, quoted=True)
+    view.set("expressions", [*own, *beside, numbered])
+    numbered_tiles: exp.Subquery = view.subquery()
+    return numbered_tiles
 
 
 def _repeated(images: pa.Table, image: Int32, cell_id: Int32, places: Int64) -> TableError:

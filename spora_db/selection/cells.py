@@ -4,6 +4,7 @@ A cell's place is its centroid, in pixels: from the columns of the cells table t
 the instance mask (``plan_cells`` measures those and registers them as `CENTROIDS`). Until then, such a place is NULL.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -140,10 +141,8 @@ def _names(cells: tuple[str, ...], tissues: tuple[str, ...]) -> tuple[NAMES, NAM
     )
 
 
-def cell_rows(table: CellTable, *, size: int, binder: Binder, regions: bool = False) -> exp.Subquery:
-    """Return the relation of all cells of all images: `IDENTITY`, then the columns of cells and tissues.
-
-    Where `regions` are asked for, `OF_REGIONS` are among them.
+def cell_rows(table: CellTable, *, size: int, binder: Binder, names: Collection[str]) -> exp.Subquery:
+    """Return the relation of all cells of all images: `IDENTITY`, then those columns of cells and tissues in `names`.
 
     ``row`` and ``col`` are the top-left corner of the tile of `size` pixels around the cell: the centroid rounded
     (halves up) minus ``size // 2``. They may be negative.
@@ -164,7 +163,7 @@ def cell_rows(table: CellTable, *, size: int, binder: Binder, regions: bool = Fa
         pixel = exp.TryCast(this=rounded, to=exp.DataType.build("int"))
         corner = exp.Sub(this=pixel, expression=binder.parameter(size // 2))
         rows = rows.select(exp.alias_(corner, axis, quoted=True))
-    if regions:
+    if not set(OF_REGIONS).isdisjoint(names):
         places = (centroid(table, axis, binder) for axis in AXES)
         found = exp.func(
             "regions_at", *(exp.column(name, table="i") for name in ("dataset", "tissue_id", "mpp")), *places
@@ -173,9 +172,13 @@ def cell_rows(table: CellTable, *, size: int, binder: Binder, regions: bool = Fa
             OF_REGIONS, (exp.func("list_extract", found, exp.Literal.number(1)), found), strict=True
         ):
             rows = rows.select(exp.alias_(value, name, quoted=True))
-    for alias, names in (("c", table.own), ("t", table.tissue)):
-        for old, new in names:
-            rows = rows.select(exp.alias_(exp.column(old, table=alias, quoted=True), new, quoted=True))
+    for alias, columns in (("c", table.own), ("t", table.tissue)):
+        named = (
+            exp.alias_(exp.column(old, table=alias, quoted=True), new, quoted=True)
+            for old, new in columns
+            if new in names
+        )
+        rows = rows.select(*named)
     rows = join_cells(rows.from_("images AS i"), table, place="i")
     known = "t.dataset = i.dataset AND t.tissue_id = i.tissue_id AND t.modality = i.modality"
     return rows.join("tissues AS t", on=known, join_type="left").subquery()
@@ -192,12 +195,15 @@ def join_cells(query: exp.Select, table: CellTable, *, place: str) -> exp.Select
     measured = f"m.dataset = {place}.dataset AND m.tissue_id = {place}.tissue_id"
     listed = f"c.dataset = {place}.dataset AND c.tissue_id = {place}.tissue_id"
     same = " AND c.cell_id = m.cell_id"
+    cells, centroids = (
+        exp.alias_(exp.to_table(name), alias, table=True) for name, alias in (("cells", "c"), (CENTROIDS, "m"))
+    )
     if table.source == "masks":
-        query = query.join(f"{CENTROIDS} AS m", on=measured, dialect=DIALECT)
-        return query.join("cells AS c", on=listed + same, join_type="left", dialect=DIALECT)
-    query = query.join("cells AS c", on=listed, dialect=DIALECT)
+        query = query.join(centroids, on=measured, dialect=DIALECT)
+        return query.join(cells, on=listed + same, join_type="left", dialect=DIALECT)
+    query = query.join(cells, on=listed, dialect=DIALECT)
     if table.measured:
-        query = query.join(f"{CENTROIDS} AS m", on=measured + same, join_type="left", dialect=DIALECT)
+        query = query.join(centroids, on=measured + same, join_type="left", dialect=DIALECT)
     return query
 
 

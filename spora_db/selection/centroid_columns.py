@@ -115,8 +115,9 @@ def contradictions(catalog: "Catalog") -> list[tuple[bool, TableError]]:
 
 def _pairs(catalog: "Catalog") -> tuple[CentroidColumns, ...]:
     """Return the pairs of which the table has both columns, of numbers or texts."""
-    types = catalog.column_types("cells")
-    spelled = {name.lower(): name for name in types}
+    spelled = {name.lower(): name for name in catalog.columns("cells")}
+    there = [spelled[name.lower()] for pair in CENTROID_COLUMNS for name in pair if name.lower() in spelled]
+    types = dict(zip(there, catalog._types("cells", there), strict=True)) if there else {}
     found = []
     for pair in CENTROID_COLUMNS:
         row, col = (spelled.get(name.lower(), "") for name in pair)

@@ -1,22 +1,23 @@
 """From a `Selection` to one SELECT: constant SQL fragments joined as sqlglot trees, every value a bound parameter."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from sqlglot import exp, parse_one
 
 from spora_db.selection import Selection
-from spora_db.selection.cells import OF_REGIONS, CellTable, cell_rows
+from spora_db.selection.cells import CellTable, cell_rows
 from spora_db.selection.exclusion_conditions import exclusion_conditions
 from spora_db.selection.image_conditions import has_image
 from spora_db.selection.marker_conditions import marker_conditions
-from spora_db.selection.resolved import Resolved, identity_columns
+from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
 from spora_db.selection.sampling import assigned_split, sampled
 from spora_db.selection.statistics_conditions import statistics_conditions
 from spora_db.sqltext.binding import Binder, Compiled, Value
 from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.names import fold
 
 TISSUE_ROWS = """
-    SELECT i.dataset, i.modality, i.mpp, i.tissue_id, t.* EXCLUDE (dataset, modality, tissue_id)
+    SELECT i.dataset, i.modality, i.mpp, i.tissue_id
     FROM images AS i
     LEFT JOIN tissues AS t ON t.dataset = i.dataset AND t.tissue_id = i.tissue_id AND t.modality = i.modality
 """
@@ -31,13 +32,17 @@ def reads_tiles(resolved: Resolved) -> bool:
     return asked.unit == "tile" and resolved.source is None and asked.sampling is None and not assigned
 
 
-def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Sequence[str] = ()) -> Compiled:
+def compile_rows(
+    resolved: Resolved, *, tiles: Callable[[Collection[str]], exp.Expr] | None = None, also: Sequence[str] = ()
+) -> Compiled:
     """Compile a resolved selection (modalities, mpp and tile size known) to its one SELECT.
+
+    What it reads from has the columns that are named, and no others: every one costs DuckDB time to bind.
 
     Parameters
     ----------
     tiles
-        What is read in place of the view `tiles`, where rows are its rows.
+        What returns, for the columns that are named, what is read in place of the view `tiles`, whose rows it has.
     also
         Columns of `tiles` that the rows bring along.
 
@@ -51,10 +56,12 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
     selection = resolved.selection
     identity = identity_columns(selection)
     columns = tuple(name for name in selection.carried if name not in identity)
-    query = exp.select(*(_column(name, "base") for name in (*identity, *columns, *also))).from_(
-        exp.alias_(tiles or _base(resolved, binder), "base", table=True)
-    )
     predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
+    weight = None if resolved.weight is None else on_base(resolved.weight, resolved.cells)
+    names = _named_columns(resolved, [*predicates, *([] if weight is None else [weight])])
+    query = exp.select(*(_column(name, "base") for name in (*identity, *columns, *also))).from_(
+        exp.alias_(tiles(names) if tiles else _base(resolved, binder, names), "base", table=True)
+    )
     tissues = [
         *marker_conditions(selection, resolved.markers, binder, undelivered=resolved.undelivered),
         *statistics_conditions(selection, resolved.markers, binder),
@@ -74,7 +81,7 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
             binder,
             identity=identity,
             columns=columns,
-            weight=None if resolved.weight is None else _with_tile_count(on_base(resolved.weight, resolved.cells)),
+            weight=None if weight is None else _with_tile_count(weight),
         )
     order = identity if resolved.source is None else (*identity, *columns)
     query = query.order_by(*(_column(name) for name in order))
@@ -83,10 +90,27 @@ def compile_rows(resolved: Resolved, *, tiles: exp.Expr | None = None, also: Seq
     return Compiled(tree=query, parameters=binder.values)
 
 
-def _base(resolved: Resolved, binder: Binder) -> exp.Expr:
+def _named_columns(resolved: Resolved, written: Iterable[exp.Expr]) -> tuple[str, ...]:
+    """Return the columns of the rows that a query names: by its verbs, and in what a user wrote."""
+    selection, trees = resolved.selection, list(written)
+    if any(tree.find(exp.Star) for tree in trees):  # base.*, in a sub-select
+        return resolved.columns
+    names = {*identity_columns(selection), *selection.carried}
+    names |= {name.name for tree in trees for name in tree.find_all(exp.Identifier)}
+    if selection.splits:
+        names.add("split")
+    if selection.split_choice is not None:
+        names.add(selection.split_choice.group_column)
+    if selection.sampling is not None:
+        names |= {*selection.sampling.by, *(["patient_id"] if selection.sampling.per_patient else [])}
+    folded = set(map(fold, names))
+    return tuple(name for name in resolved.columns if fold(name) in folded)
+
+
+def _base(resolved: Resolved, binder: Binder, names: Collection[str]) -> exp.Expr:
     """Return the relation that rows are selected from: a view, or the user's rows completed to the full identity."""
     selection = resolved.selection
-    rows = _rows(resolved, binder)
+    rows = _rows(resolved, binder, names)
     if resolved.tissue_columns:
         joined = exp.select("r.*", *(_column(name, "t") for name in resolved.tissue_columns))
         joined = joined.from_(exp.alias_(rows, "r", table=True))
@@ -100,16 +124,17 @@ def _base(resolved: Resolved, binder: Binder) -> exp.Expr:
     return exp.select(everything, split).from_(exp.alias_(rows, "rows", table=True)).subquery()
 
 
-def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
+def _rows(resolved: Resolved, binder: Binder, names: Collection[str]) -> exp.Expr:
     selection = resolved.selection
     if resolved.source is None:
         if selection.unit == "tile":
             return exp.to_table("tiles")
         if selection.unit == "cell":
             assert resolved.cells is not None
-            size, regions = selection.tile_size or 0, _names_regions(resolved)
-            return cell_rows(resolved.cells, size=size, binder=binder, regions=regions)
-        return exp.maybe_parse(TISSUE_ROWS, dialect=DIALECT, into=exp.Select).subquery()
+            return cell_rows(resolved.cells, size=selection.tile_size or 0, binder=binder, names=names)
+        rows: exp.Select = exp.maybe_parse(TISSUE_ROWS, dialect=DIALECT, into=exp.Select)
+        of_tissue = (_column(name, "t") for name in names if name not in TISSUE_IDENTITY)
+        return rows.select(*of_tissue, copy=False).subquery()
     known: dict[str, Value] = {"modality": selection.modalities[0][0], "mpp": selection.mpp or 0.0}
     if selection.unit == "tile":
         known |= {"strategy": selection.strategy or "default", "tile_size": selection.tile_size or 0}
@@ -118,15 +143,6 @@ def _rows(resolved: Resolved, binder: Binder) -> exp.Expr:
         if name not in resolved.source_columns:
             query = query.select(exp.alias_(binder.parameter(value), name, quoted=True))
     return query.subquery()
-
-
-def _names_regions(resolved: Resolved) -> bool:
-    """Tell whether a query of cells asks for the regions that they lie in."""
-    sampling = resolved.selection.sampling
-    trees = [*resolved.predicates, *([] if resolved.weight is None else [resolved.weight])]
-    named = {*resolved.selection.carried, *(() if sampling is None else sampling.by)}
-    named |= {column.name.lower() for tree in trees for column in tree.find_all(exp.Column)}
-    return bool(named & set(OF_REGIONS)) or any(tree.find(exp.Columns) for tree in trees)
 
 
 def _column(name: str, table: str | None = None) -> exp.Column:

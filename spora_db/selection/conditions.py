@@ -6,7 +6,7 @@ from spora_db.catalog import Catalog
 from spora_db.errors import unknown
 from spora_db.guard import check_predicate
 from spora_db.selection.repeatable import refuse_random
-from spora_db.selection.resolved import Resolved
+from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved
 
 
 def with_columns(resolved: Resolved, catalog: Catalog) -> Resolved:
@@ -16,7 +16,7 @@ def with_columns(resolved: Resolved, catalog: Catalog) -> Resolved:
     if not columns and asked.unit == "tile":
         columns = catalog.columns("tiles")
     elif not columns:
-        columns = tuple(dict.fromkeys(("dataset", "modality", "mpp", "tissue_id", *catalog.columns("tissues"))))
+        columns = tuple(dict.fromkeys((*TISSUE_IDENTITY, *catalog.columns("tissues"))))
     if asked.split_choice and asked.split_choice.fractions:
         columns = tuple(dict.fromkeys((*columns, "split")))
     return replace(resolved, columns=columns)

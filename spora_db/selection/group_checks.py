@@ -14,7 +14,7 @@ from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, SporaError, TableError, counted, unknown
 from spora_db.selection import ChannelChoice, Selection, SplitChoice, StandardizationChoice
 from spora_db.selection.compilation import compile_rows, joined_by_and, on_base
-from spora_db.selection.resolved import Resolved, identity_columns
+from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
 
 OF_TILES = frozenset(
@@ -81,8 +81,8 @@ def tissues_behind(resolved: Resolved, catalog: Catalog) -> Resolved:
     if resolved.source is not None:
         return resolved
     selection, cells = resolved.selection, resolved.cells
-    names = {"dataset", "modality", "tissue_id"}
-    names |= {name for name in catalog.columns("tissues") if cells is None or (name, name) in cells.tissue}
+    names, of_tissues = {"dataset", "modality", "tissue_id"}, catalog.columns("tissues")
+    names |= {name for name in of_tissues if cells is None or (name, name) in cells.tissue}
     names = {name.lower() for name in names} - OF_TILES
 
     def of_tissue(tree: exp.Expr) -> bool:
@@ -103,6 +103,7 @@ def tissues_behind(resolved: Resolved, catalog: Catalog) -> Resolved:
             split_choice=selection.split_choice,
         ),
         predicates=tuple(part for part in parts if of_tissue(part)),
+        columns=tuple(dict.fromkeys((*TISSUE_IDENTITY, *of_tissues))),
         weight=None,
         cells=None,
         markers=None,

@@ -77,7 +77,7 @@ def _type(column: str, resolved: Resolved, catalog: Catalog) -> str:
     if column in resolved.source_types:
         return resolved.source_types[column]
     found = homes(column, resolved, catalog)
-    return catalog.column_types(found[0][0])[found[0][1]] if found else "INTEGER"  # a cell's number and corner
+    return catalog._types(found[0][0], [found[0][1]])[0] if found else "INTEGER"  # a cell's number and corner
 
 
 def _label_type(label: Label, type_name: str) -> LabelType:

@@ -31,7 +31,9 @@ def with_groups(resolved: Resolved, catalog: Catalog) -> Resolved:
     types, groups, floats = resolved.source_types, list[str](), False
     if choice and choice.fractions:
         groups.append(column := choice.group_column)
-        floats = (types[column] if column in types else catalog.column_types("tissues").get(column)) in FLOATS
+        known = column in types or column in catalog.columns("tissues")  # else check_split refuses it
+        kinds = [types[column]] if column in types else catalog._types("tissues", [column] if known else [])
+        floats = kinds[0] in FLOATS
     if sampling and sampling.per_patient:
         groups.append("patient_id")
     lacking = [name for name in dict.fromkeys(groups) if name not in types] if resolved.source else []

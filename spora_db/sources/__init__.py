@@ -11,7 +11,7 @@ from spora_db.layout import Lake
 from spora_db.sources.footers import verify_pages
 from spora_db.sources.listings import LISTINGS, listing_query, listing_state, listing_table
 from spora_db.sources.panels import panel_columns, panels
-from spora_db.sources.source_query import Branch, Origin, SourceQuery
+from spora_db.sources.source_query import Branch, Origin, SourceFiles, SourceQuery
 from spora_db.sources.statistics import statistics, statistics_columns
 from spora_db.sources.tables import CELLS, CHANNELS, REGIONS, TILE_COORDINATES, TILE_STATS, TISSUES, table
 from spora_db.sqltext.expressions import path_list
@@ -21,6 +21,7 @@ __all__ = [
     "SOURCES",
     "Branch",
     "Origin",
+    "SourceFiles",
     "SourceQuery",
     "allowed_paths",
     "listing_query",
@@ -35,7 +36,7 @@ def allowed_paths(lake: Lake) -> str:
     return path_list(file.path for dataset in lake.datasets for file in dataset.tables)
 
 
-SOURCES: Mapping[str, Callable[[Lake], SourceQuery]] = {
+SOURCES: Mapping[str, Callable[[Lake], SourceFiles]] = {
     **{
         source.name: partial(table, source)
         for source in (TISSUES, CELLS, REGIONS, CHANNELS, TILE_COORDINATES, TILE_STATS)

@@ -104,6 +104,27 @@ def _has_no_null(metadata: pq.FileMetaData, column: int) -> bool:
     return all(item is not None and item.has_null_count and item.null_count == 0 for item in known)
 
 
+def is_unique(table: TableFile, position: int) -> bool:
+    """Tell whether a column of a file has another value in every row.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read.
+    """
+    try:
+        return _is_unique(table.path, position, stamp(table.path))
+    except (OSError, *PARQUET_FAILURES) as error:
+        raise broken_parquet(table.path, reason(error)) from error
+
+
+@lru_cache(maxsize=FOOTERS_KEPT)
+def _is_unique(path: Path, position: int, _stamp: Stamp) -> bool:
+    with pq.ParquetFile(path) as file:
+        column = file.read(columns=[file.schema_arrow.names[position]]).column(0)
+    return column.null_count == 0 and len(column.unique()) == len(column)
+
+
 def is_stray(name: str) -> bool:
     """Tell whether a column is an index that pandas left behind; ``Unnamed: 0`` is not, it is a column of its own."""
     return _STRAY.fullmatch(name) is not None

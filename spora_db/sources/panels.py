@@ -138,4 +138,4 @@ def whole_panel(table: TableFile, lake: Lake) -> Branch:
 def _channels(table: TableFile, lake: Lake) -> exp.Select:
     """Return the rows of one channels.parquet as the source of channels has them."""
     own = replace(lake, datasets=tuple(replace(item, tables=(table,)) for item in lake.datasets[:1]))
-    return table_source(CHANNELS, own).branches[0].select
+    return table_source(CHANNELS, own).query(()).branches[0].select

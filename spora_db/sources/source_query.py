@@ -1,7 +1,9 @@
 """What a source is: SELECTs over files, joined by name below a typed empty one; and where its columns come from."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn, Protocol
 
 from sqlglot import exp
 
@@ -30,23 +32,61 @@ class Branch:
         return self.select.sql("duckdb")
 
 
+class SourceFiles(Protocol):
+    """The files of a source as far as their footers tell, and the SELECT over them."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Where its columns come from."""
+
+    @property
+    def own(self) -> Mapping[str, str]:
+        """The cohorts' own columns, which a SELECT may do without: their spelling by folded name, in order."""
+
+    def kind(self, own: str) -> str:
+        """Return the type of one of them, by its folded name."""
+
+    def query(self, own: Collection[str] | None = None) -> "SourceQuery":
+        """Return the SELECT over all files, with these of the cohorts' own columns (folded); None is all of them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceQuery:
-    """A typed empty SELECT, one SELECT per file, the origins of the columns, and the listings they stand on.
+    """A typed empty SELECT, one SELECT per file, and the listings they stand on.
 
-    ``texts`` are the columns that are text, or have text within, because their files have no common type.
+    Where all columns are the layout's, it is the `SourceFiles` itself.
     """
 
     empty: exp.Select
     branches: tuple[Branch, ...]
-    origins: tuple[Origin, ...] = ()
     listings: frozenset[str] = frozenset()
-    texts: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
         return tuple(path for branch in self.branches for path in branch.files)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """None: the layout says what the columns are."""
+        return ()
+
+    @property
+    def own(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def kind(self, own: str) -> NoReturn:
+        """Refuse: there are none."""
+        raise KeyError(own)
+
+    def query(self, own: Collection[str] | None = None) -> "SourceQuery":
+        """Return itself."""
+        return self
 
     def sql(self) -> str:
         """Return the text of one SELECT over all files."""

@@ -2,29 +2,30 @@
 
 1. ``read_footer`` reads names and types of each file; ``file_columns`` drops index columns and finds the key.
 2. ``reconcile`` decides the one type that a column has in all cohorts.
-3. Each file becomes a SELECT that takes its columns by position, so that no name in a file can collide or be renamed.
+3. Each file becomes a SELECT that takes its columns by position, so that no name in a file can collide or be renamed:
+   the layout's, and of the cohorts' own those that a statement names, as every one more costs each statement.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile, TableKind
 from spora_db.regions.polygons import POLYGON
-from spora_db.sources.casts import cast, cast_id, cast_time, is_null
+from spora_db.sources.casts import cast, cast_id, cast_time
 from spora_db.sources.duckdb_types import duckdb_type, is_known
 from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
 from spora_db.sources.long_numbers import has_long_numbers
+from spora_db.sources.modalities import may_repeat, with_modality
 from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becomes_text, common_type, needs_exactness
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
 from spora_db.sources.truth_values import truth_value
 from spora_db.sources.whole_numbers import whole_number
-from spora_db.sqltext.expressions import cast_to, constant, empty, named, null, position, read_parquet, text
+from spora_db.sqltext.expressions import constant, empty, identifier, named, position, read_parquet
 from spora_db.sqltext.names import fold
-
-RECONCILED = "reconciled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +98,133 @@ TILE_COORDINATES = Table(
 TILE_STATS = Table(name="source_tile_stats", kind="tile_stats", place=_TILING, fixed={"tissue_id": TEXT})
 
 
-def table(source: Table, lake: Lake) -> SourceQuery:
-    """Read the footers of a source's files and return the SELECT over them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSource:
+    """The files of a kind as far as their footers tell. Types are reconciled and SQL is written of what is asked for.
+
+    Attributes
+    ----------
+    source, lake
+        What files, and where.
+    footers
+        The files, each with its columns by folded name.
+    names
+        The spelling of every column by its folded name: those of the layout, then the cohorts' own.
+    own
+        The same of the cohorts' own: in order of the files, those last whose type only DuckDB can tell.
+    """
+
+    source: Table
+    lake: Lake
+    footers: tuple[tuple[Footer, Mapping[str, FileColumn]], ...]
+    names: Mapping[str, str]
+    own: Mapping[str, str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read."""
+        return tuple(footer.table.path for footer, _ in self.footers)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Where every column comes from, file by file."""
+        return tuple(
+            Origin(column=self.names[key], dataset=footer.table.dataset, file_name=column.file_name, type=column.type)
+            for footer, columns in self.footers
+            for key, column in columns.items()
+        )
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns that are text, or have text within, because their files have no common type."""
+        given = {*self.source.fixed, *self.source.ids}
+        return tuple(
+            name
+            for key, name in self.names.items()
+            if key not in given and becomes_text(self._kinds(key), self._type(key)[0])
+        )
+
+    def kind(self, own: str) -> str:
+        """Return the type of one of the cohorts' own columns, by its folded name."""
+        return self._type(own)[0]
+
+    def query(self, own: Collection[str] | None = None) -> SourceQuery:
+        """Return the SELECT over the files: the layout's columns, and these of the cohorts' own (folded), or all.
+
+        Raises
+        ------
+        TableError
+            If a column of the layout has a type that it cannot have.
+        """
+        wanted = self.names if own is None else {*self.source.fixed, *own}
+        tissues = self.footers if self.source is TISSUES else ()
+        merged = {footer.table for footer, columns in tissues if may_repeat(footer, columns)}
+        types = {key: self._type(key) for key in self.names if merged or key in wanted}
+        branches, listings = [], set[str]()
+        for footer, columns in self.footers:
+            whole = footer.table in merged
+            select = self._select(footer, {key: columns[key] for key in columns if whole or key in wanted}, types)
+            listings |= {"source_images"} if select.args.get("joins") else set()
+            if whole:
+                select = select.distinct(copy=False)
+            if whole and own is not None:
+                names = [item.alias for item in select.expressions if fold(item.alias) in {*self.source.place, *wanted}]
+                every = select.subquery("every", copy=False)
+                select = exp.Select().select(*map(identifier, names), copy=False).from_(every, copy=False)
+            branches.append(Branch(files=(footer.table.path,), select=select))
+        row_number = {self.source.row_number: "BIGINT"} if self.source.row_number else {}
+        typed = {self.names[key]: kind for key, (kind, _) in types.items() if key in wanted and is_known(kind)}
+        start = empty({**self.source.place, **row_number, **typed})
+        return SourceQuery(empty=start, branches=tuple(branches), listings=frozenset(listings))
+
+    def _kinds(self, key: str) -> list[str]:
+        """Return the types that a column has in its files."""
+        return [columns[key].type for _, columns in self.footers if key in columns]
+
+    def _type(self, key: str) -> tuple[str, bool]:
+        """Return the type of a column, and whether it holds identifiers.
+
+        Those are the layout's, and numbers that are text because no type of numbers has all their digits.
+        """
+        if key in self.source.ids:
+            return TEXT, True
+        if key in self.source.fixed:
+            return self.source.fixed[key], False
+        kinds = self._kinds(key)
+        exact = needs_exactness(kinds) and any(
+            has_long_numbers(footer.table, columns[key].position)
+            for footer, columns in self.footers
+            if key in columns and columns[key].type not in FLOATS
+        )
+        kind = common_type(kinds, exact=exact)
+        return kind, exact and kind == TEXT and TEXT not in kinds
+
+    def _select(
+        self, footer: Footer, columns: Mapping[str, FileColumn], types: Mapping[str, tuple[str, bool]]
+    ) -> exp.Select:
+        """Return the SELECT over one file with a column per attribute."""
+        file = self.lake.relative(footer.table.path)
+        values: dict[str, exp.Expression] = {}
+        for key, column in columns.items():
+            wanted, is_id = types[key]
+            values[key] = (
+                cast_id(position(column.position), found=column.type)
+                if is_id
+                else _value(self.source, column, file=file, wanted=wanted)
+            )
+        numbered = self.source.row_number is not None
+        origin = read_parquet([footer.table.path], width=len(footer.names), row_number=numbered)
+        select = exp.Select().from_(origin, copy=False)
+        if self.source is TISSUES:
+            select = with_modality(select, footer, values, columns, self.lake)
+        projected = _place(self.source, footer.table)
+        if self.source.row_number:
+            projected.append(named(position(len(footer.names)), self.source.row_number))
+        return select.select(*projected, *(named(value, self.names[key]) for key, value in values.items()), copy=False)
+
+
+def table(source: Table, lake: Lake) -> TableSource:
+    """Read the footers of a source's files.
 
     Raises
     ------
@@ -108,100 +234,27 @@ def table(source: Table, lake: Lake) -> SourceQuery:
         If a file lacks a column it must have.
     """
     footers = [read_footer(table) for table in lake.tables(source.kind)]
-    folded = {fold(name) for footer in footers for name in footer.names}
-    listed = [
-        (
-            footer,
-            file_columns(footer, key=source.required[0], layout=source.fixed, place=source.place, taken=folded),
-        )
-        for footer in footers
-    ]
-    names, types, ids = _reconcile(source, listed)
-    branches = []
-    origins = []
-    for footer, columns in listed:
-        kept = [column for column in columns if fold(column.name) in names]
-        select = _plain(source, footer, kept, names=names, types=types, ids=ids, lake=lake)
-        branches.append(Branch(files=(footer.table.path,), select=select))
-        origins += [
-            Origin(column=names[fold(c.name)], dataset=footer.table.dataset, file_name=c.file_name, type=c.type)
-            for c in kept
-        ]
-    row_number = {source.row_number: "BIGINT"} if source.row_number else {}
-    typed = {name: types[key] for key, name in names.items() if is_known(types[key])}
-    start = empty({**source.place, **row_number, **typed})
-    listings = frozenset(["source_images"] if any(branch.select.args.get("joins") for branch in branches) else [])
-    kinds: dict[str, list[str]] = {}
-    for origin in origins:
-        kinds.setdefault(origin.column, []).append(origin.type)
-    given = {*source.fixed, *source.ids}
-    texts = tuple(
-        name for key, name in names.items() if key not in given and becomes_text(kinds.get(name, ()), types[key])
-    )
-    return SourceQuery(empty=start, branches=tuple(branches), origins=tuple(origins), listings=listings, texts=texts)
-
-
-def _reconcile(
-    source: Table, listed: Sequence[tuple[Footer, list[FileColumn]]]
-) -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
-    """Return the spelling and the type of every column of a source, both by folded name, and which hold identifiers.
-
-    Those are the layout's, and numbers that are text because no type of numbers has all their digits.
-    """
+    taken = {fold(name) for footer in footers for name in footer.names}
     names = {name: name for name in source.fixed}
-    found: dict[str, list[tuple[TableFile, FileColumn]]] = {name: [] for name in source.fixed}
-    for footer, columns in listed:
-        have = {fold(column.name) for column in columns}
+    kinds: dict[str, set[str]] = {}
+    listed = []
+    for footer in footers:
+        meant = file_columns(footer, key=source.required[0], layout=source.fixed, place=source.place, taken=taken)
+        columns = {fold(column.name): column for column in meant}
         for name in source.required:
-            if name not in have:
+            if name not in columns:
                 message = f"{footer.table.path} has no column {name!r}. It has: {', '.join(footer.names[:20])}."
                 raise TableError(message)
-        for column in columns:
-            if source.extras or fold(column.name) in source.fixed:
-                names.setdefault(fold(column.name), column.name)
-                found.setdefault(fold(column.name), []).append((footer.table, column))
-    types, ids = {}, {name for name in source.ids if name in names}
-    for key, places in found.items():
-        kinds = [column.type for _, column in places]
-        types[key] = source.fixed.get(key, RECONCILED)
-        if key in ids:
-            types[key] = TEXT
-        elif types[key] == RECONCILED:
-            exact = needs_exactness(kinds) and any(
-                has_long_numbers(table, column.position) for table, column in places if column.type not in FLOATS
-            )
-            types[key] = common_type(kinds, exact=exact)
-            if exact and types[key] == TEXT and TEXT not in kinds:
-                ids.add(key)
-    return names, types, frozenset(ids)
-
-
-def _plain(
-    source: Table,
-    footer: Footer,
-    columns: Sequence[FileColumn],
-    *,
-    names: Mapping[str, str],
-    types: Mapping[str, str],
-    ids: frozenset[str],
-    lake: Lake,
-) -> exp.Select:
-    """Return the SELECT over one file with a column per attribute."""
-    file = lake.relative(footer.table.path)
-    values = {
-        fold(column.name): cast_id(position(column.position), found=column.type)
-        if fold(column.name) in ids
-        else _value(source, column, file=file, wanted=types[fold(column.name)])
-        for column in columns
-    }
-    origin = read_parquet([footer.table.path], width=len(footer.names), row_number=source.row_number is not None)
-    select = exp.Select().from_(origin, copy=False)
-    if source is TISSUES:
-        select = _canonical_modality(select, footer, values, columns, lake)
-    projected = _place(source, footer.table)
-    if source.row_number:
-        projected.append(named(position(len(footer.names)), source.row_number))
-    return select.select(*projected, *(named(value, names[key]) for key, value in values.items()), copy=False)
+        if not source.extras:
+            columns = {key: column for key, column in columns.items() if key in source.fixed}
+        for key, column in columns.items():
+            names.setdefault(key, column.name)
+            kinds.setdefault(key, set()).add(column.type)
+        listed.append((footer, columns))
+    own = [key for key in kinds if key not in source.fixed]
+    own.sort(key=lambda key: key not in source.ids and not is_known(common_type(kinds[key])))
+    spelled = {key: names[key] for key in own}
+    return TableSource(source=source, lake=lake, footers=tuple(listed), names=names, own=spelled)
 
 
 def _value(source: Table, column: FileColumn, *, file: str, wanted: str) -> exp.Expression:
@@ -214,41 +267,6 @@ def _value(source: Table, column: FileColumn, *, file: str, wanted: str) -> exp.
     if found in TIMES and wanted.endswith("_NS") and found != wanted:
         return cast_time(value, wanted=wanted, name=column.file_name, file=file)
     return cast(value, found=found, wanted=wanted)  # negative tile ids are found by sql/checks, once for all queries
-
-
-def _canonical_modality(
-    select: exp.Select,
-    footer: Footer,
-    values: dict[str, exp.Expression],
-    columns: Sequence[FileColumn],
-    lake: Lake,
-) -> exp.Select:
-    """Spell the modality as its folder does; a tissue without one gets a row per modality that has an image of it."""
-    dataset = next(item for item in lake.datasets if item.name == footer.table.dataset)
-    column = next((item for item in columns if fold(item.name) == "modality"), None)
-    given: exp.Expression = null(TEXT)
-    if column is not None:
-        stored = cast_to(position(column.position), TEXT)
-        given = exp.Lower(this=exp.Trim(this=stored))
-        spelled = [name for name in dataset.modalities if name != name.lower()]
-        if spelled:
-            case = exp.Case(this=given)
-            for name in spelled:
-                case = case.when(text(name.lower()), text(name))
-            given = case.else_(given.copy())
-    values["modality"] = given
-    if column is not None and column.position in footer.without_nulls:
-        return select
-    seen = (
-        exp.select(named(exp.column("tissue_id"), "image_tissue_id"), named(exp.column("modality"), "image_modality"))
-        .distinct()
-        .from_("source_images")
-        .where(exp.EQ(this=exp.column("dataset"), expression=text(dataset.name)))
-    )
-    values["modality"] = exp.Coalesce(this=given, expressions=[exp.column("image_modality")])
-    unknown = exp.Case().when(is_null(given), values["tissue_id"].copy())
-    matches = exp.EQ(this=unknown, expression=exp.column("image_tissue_id"))
-    return select.join(seen.subquery("seen"), on=matches, join_type="left").distinct()
 
 
 def _place(source: Table, file: TableFile) -> list[exp.Expression]:

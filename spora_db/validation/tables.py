@@ -13,9 +13,10 @@ from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.layout import Dataset, Lake, TableFile, TableKind
 from spora_db.masks.label_encoders import encoder_columns, encoder_faults
 from spora_db.regions.polygons import POLYGON
-from spora_db.sources import SOURCES
 from spora_db.sources.duckdb_types import duckdb_type
 from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
+from spora_db.sources.tables import CELLS, CHANNELS, REGIONS, TILE_STATS, TISSUES
+from spora_db.sources.tables import table as table_source
 from spora_db.sqltext.names import fold
 from spora_db.validation.findings import Finding, Severity
 from spora_db.validation.rules import broken
@@ -106,14 +107,14 @@ def check_table(table: TableFile, lake: Lake, *, deep: bool) -> Iterator[Finding
 
 def check_kinds(lake: Lake) -> Iterator[Finding]:
     """Yield the columns that have no common type in the datasets of a lake, and so are text."""
-    for relation in ("tissues", "cells", "regions", "channels", "tile_stats"):
+    for relation in (TISSUES, CELLS, REGIONS, CHANNELS, TILE_STATS):
         try:
-            source = SOURCES[f"source_{relation}"](lake)
+            source = table_source(relation, lake)
         except SporaError:
             continue  # found in the dataset itself
         cohorts = cohort_types(source.origins)
         for column in source.texts:
-            reason = f"The column {column!r} of {relation} is {cohorts[column]:.300}."
+            reason = f"The column {column!r} of {relation.kind} is {cohorts[column]:.300}."
             yield broken("column_kinds", reason, dataset="", file="")
 
 
