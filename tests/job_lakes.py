@@ -67,8 +67,8 @@ def read_mask(root: Path, tissue: str, name: str = "cohort") -> np.ndarray:
 
 
 def contents(root: Path, pattern: str = "**/*") -> dict[str, str]:
-    """Return the digest of every file that a run writes: tables, failures, what is imported."""
-    kinds = ("tiling/", "standardization/", "imported/")
+    """Return the digest of every file that a run writes: tables, failures."""
+    kinds = ("tiling/", "standardization/")
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.glob(pattern))

@@ -64,7 +64,8 @@ def main() -> None:
     except SporaError as error:
         from spora_db.cli.terminal import error_text
 
-        sys.stderr.write(error_text(f"spora-db: {error}") + "\n")
+        said = "\n".join((f"spora-db: {error}", *getattr(error, "__notes__", ())))
+        sys.stderr.write(error_text(said) + "\n")
         sys.exit(1)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import spora_db
+from spora_db.errors import SporaError
 from spora_db.files.parquet import write_parquet
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.images.pixels import missing_chunks_in
@@ -203,10 +204,15 @@ def import_dataset(
         add=add,
     )
     cleared = [] if dry_run else clear_leftovers(options.target)
-    plan = plan_import(options)
-    decisions = plan.decisions + cleared
-    if not dry_run:
-        decisions += _write(options, plan, progress or Quiet())
+    try:
+        plan = plan_import(options)
+        decisions = plan.decisions + cleared
+        if not dry_run:
+            decisions += _write(options, plan, progress or Quiet())
+    except SporaError as error:
+        for decision in cleared:
+            error.add_note(decision.says)
+        raise
     names = () if is_rgb(modality) else tuple(channel.name for channel in plan.channels)
     return ImportReport(
         path=options.target, tissues=plan.tissues, channels=names, decisions=decisions, written=not dry_run
