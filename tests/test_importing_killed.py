@@ -23,7 +23,7 @@ def write_slide(path, *, side):
     tifffile.imwrite(path, rng.integers(0, 255, (side, side, 3), dtype=np.uint8), photometric="rgb", tile=(256, 256))
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [4, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_killed_import_leaves_the_old_dataset_or_the_new_one(tmp_path, times):
     command = [sys.executable, KILLER, tmp_path, str(times), "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
@@ -32,7 +32,7 @@ def test_a_killed_import_leaves_the_old_dataset_or_the_new_one(tmp_path, times):
     assert sum(of["killed"] for of in seen.values()) >= 20
     for what, of in seen.items():
         assert of["left"] > 0
-        assert of["put back"] == (what != "import")
+        assert (of["put back"] > 0) == (what != "import"), what
         assert (of["neither"], of["different"], of["remains"], of["unsaid"]) == ([], [], [], []), what
 
 
