@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -120,6 +121,21 @@ def test_a_large_image_has_small_shards_and_the_same_pixels(tmp_path, monkeypatc
     assert zarr.open_array(path / "0", mode="r").shards == (3, 256, 256)
     assert sum(pieces) == 700 * 900
     np.testing.assert_array_equal(read_region(open_image(path)), image)
+
+
+@pytest.mark.parametrize("pieces", [1, 16, 10**6], ids=["all levels at once", "some", "two"])
+def test_levels_that_are_written_together_are_those_of_one_after_another(tmp_path, monkeypatch, pieces):
+    for name, value in {"LARGE": 0, "SHARD_BYTES": 2**16, "COARSEST": 100, "PIECES": pieces}.items():
+        monkeypatch.setattr(write_zarr, name, value)
+    image = np.random.default_rng(1).integers(0, 255, (1, 1301, 1030), dtype=np.uint8)
+    path = write_pyramid(tmp_path / "a.ome.zarr", held(image), mpp=1.0)
+    levels = [read_region(level) for level in open_levels(path)]
+    assert [level.shape for level in levels] == [
+        (1, 1301, 1030), (1, 651, 515), (1, 326, 258), (1, 163, 129), (1, 82, 65),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(levels[0], image)
+    for finer, coarser in pairwise(levels):
+        np.testing.assert_array_equal(coarser, np.rint(averaged(finer, 2.0)))
 
 
 @pytest.mark.parametrize("level", ["0", "1"])

@@ -12,12 +12,14 @@ from spora_db.errors import ArgumentError
 from spora_db.images.base import ImageReader
 from spora_db.images.pixels import deliver
 from spora_db.images.regions import read_region
-from spora_db.kernels.resampling import average_areas, average_fours
+from spora_db.kernels.resampling import average_areas, average_fours, average_fours_rounded
 
 SAME = 1.02
 """Two resolutions whose ratio is below this are one: scanners write 0.2527 where 0.25 is meant."""
 READ_BYTES = 2**25
 """Bytes of the finer image that are held at once, about."""
+EXACT_ITEMSIZE = 4
+"""Bytes of the whole numbers whose sums of four fit into 64 bits."""
 WHOLE = 1e-6
 """A factor that is a whole number but for this is that number: 0.3 / 0.1 is 2.9999999999999996."""
 
@@ -162,10 +164,15 @@ class Coarser:
         top, left = int(tops[0]), int(lefts[0])
         bottom, right = math.ceil(bottoms[-1]), math.ceil(rights[-1])
         fine = deliver(self.source.read(top, left, bottom - top, right - left))
+        is_half = self.factor == 2 and fine.shape[1:] == (2 * height, 2 * width)
+        if is_half and fine.dtype == out.dtype and fine.dtype.kind in "iu" and fine.itemsize <= EXACT_ITEMSIZE:
+            for plane, target in zip(fine, out, strict=True):
+                average_fours_rounded(plane, target)
+            return
         means = np.empty((height, width), np.float64)
         rows, cols = _weighted(tops - top, bottoms - top), _weighted(lefts - left, rights - left)
         for plane, target in zip(fine, out, strict=True):
-            if self.factor == 2 and plane.shape == (2 * height, 2 * width):
+            if is_half:
                 average_fours(plane, means)
             else:
                 average_areas(plane, *rows, *cols, means)

@@ -1,5 +1,6 @@
 """Writing OME-Zarr images as they are published, from memory or piece by piece; a store appears whole or not at all."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +15,15 @@ from spora_db.images.omezarr import OmeZarrReader
 from spora_db.images.resampling import Coarser, Held, PixelSource, Planes
 from spora_db.images.write import as_write_error, check_image
 from spora_db.images.zarr_layout import WRITTEN
-from spora_db.images.zarr_writing import write_shards
+from spora_db.images.zarr_writing import halves, write_shards
 
 CHUNK, SHARD = 256, 1024
 LARGE = 2**28
 """Bytes from which an image is not held in memory at once."""
 SHARD_BYTES = 2**24
-"""Bytes of a shard of a large image, about: each thread holds one, and of the level above four."""
+"""Bytes of a shard of a large image, about: each thread holds one of every level that it writes."""
+PIECES = 16
+"""Of levels with fewer shards none is written along with finer ones, but for the second: threads would wait."""
 COARSEST = 1024
 """Pixels of height and width at which a pyramid ends."""
 
@@ -159,10 +162,8 @@ def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
     >>> level_sizes(3001, 1500)
     [(3001, 1500), (1501, 750), (751, 375)]
     """
-    sizes = [(height, width)]
-    while max(sizes[-1]) > COARSEST:
-        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
-    return sizes
+    further = max(0, math.ceil(math.log2(max(height, width) / COARSEST)))
+    return halves(height, width, count=1 + further)
 
 
 def piece_count(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int:
@@ -198,18 +199,22 @@ def _write(
     overwrite: bool,
     wrote: Callable[[int], object] | None,
 ) -> None:
-    """Write the levels of an image, two at a time: the first of them from the level before, the other along with it."""
+    """Write the levels of an image, some at a time: the first of them from the level before, others along with it."""
     if not overwrite and os.path.lexists(path):
         raise WriteError(f"{path} exists already. Pass overwrite=True to replace it, or choose another path.")
     planes, dtype = source.shape[0], source.dtype
     with atomic_path(path) as folder, as_write_error(path):
         _describe(folder, path, source, mpp=mpp, channel_names=channel_names, sizes=sizes, chunk=chunk, shard=shard)
-        for level in range(0, len(sizes), 2):
+        level = 0
+        while level < len(sizes):
             if level:
                 before = OmeZarrReader(folder, level=level - 1)
                 source = Coarser(source=Planes(parts=((before, tuple(range(planes))),)), factor=2.0)
-            folders = [folder / str(at) for at in range(level, min(level + 2, len(sizes)))]
+            pieces = [-(-height // shard) * -(-width // shard) for height, width in sizes[level:]]
+            count = max(2, sum(number >= PIECES for number in pieces))
+            folders = [folder / str(at) for at in range(level, min(level + count, len(sizes)))]
             write_shards(folders, source, dtype=dtype, chunk=chunk, shard=shard, wrote=wrote)
+            level += count
 
 
 def _describe(

@@ -1,10 +1,10 @@
 """Writing the shards of an OME-Zarr array, several at a time: what lies in memory is one shard for each thread.
 
-zarr-python writes a shard of 1024 x 1024 pixels in 16 ms on two threads, this in 4; tests compare the two. Two levels
-are written at a time: one of three is read back, a quarter of the pixels or less.
+zarr-python writes a shard of 1024 x 1024 pixels in 16 ms on two threads, this in 4; tests compare the two. Coarser
+levels are written along with the finest, as far as there are pieces of them for all threads: little is read back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -32,12 +32,12 @@ def write_shards(
     shard: int,
     wrote: Callable[[int], object] | None = None,
 ) -> None:
-    """Write all pixels of a source as the shards of an array, and, of half the resolution, as those of a second one.
+    """Write all pixels of a source as the shards of an array, and of arrays that have half the resolution each time.
 
     Parameters
     ----------
     folders
-        Those of the arrays, one or two; their ``zarr.json`` is there already.
+        Those of the arrays, finest first; their ``zarr.json`` is there already.
     source
         The pixels, of the first array's shape.
     dtype
@@ -47,41 +47,50 @@ def write_shards(
     wrote
         Called with the number of pixels of each shard that is written.
     """
-    planes, height, width = source.shape
-    step = shard * len(folders)  # a piece is a shard of the last array
+    planes = source.shape[0]
+    sizes = halves(*source.shape[1:], count=len(folders))
 
-    def write(folder: Path, pixels: AnyArray, *, row: int, col: int) -> None:
-        path = folder / "c" / "0" / str(row // shard) / str(col // shard)
+    def write(level: int, row: int, col: int) -> AnyArray:
+        """Write the shard of a level that begins at a place, after the finer ones below it; return its pixels."""
+        height, width = (min(shard, size - start) for size, start in zip(sizes[level], (row, col), strict=True))
+        if level == 0:
+            pixels = source.read(row, col, height, width)
+        else:
+            pixels = np.empty((planes, height, width), dtype)
+            for down, across in product(range(0, height, shard // 2), range(0, width, shard // 2)):
+                finer = write(level - 1, 2 * (row + down), 2 * (col + across))
+                part = Coarser(source=Held(image=finer), factor=2.0)
+                _, rows, cols = part.shape
+                pixels[:, down : down + rows, across : across + cols] = part.read(0, 0, rows, cols)
+        path = folders[level] / "c" / "0" / str(row // shard) / str(col // shard)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             file.writelines(encoded_shard(pixels.astype(dtype, copy=False), chunk=chunk, shard=shard))
         if wrote is not None:
-            wrote(pixels.shape[1] * pixels.shape[2])
+            wrote(height * width)
+        return pixels
 
-    def write_piece(place: tuple[int, int]) -> None:
-        row, col = place
-        tall, wide = min(step, height - row), min(step, width - col)
-        half = np.empty((planes, -(-tall // 2), -(-wide // 2)), dtype)
-        for down, across in product(range(0, tall, shard), range(0, wide, shard)):
-            pixels = source.read(row + down, col + across, min(shard, tall - down), min(shard, wide - across))
-            write(folders[0], pixels, row=row + down, col=col + across)
-            if len(folders) > 1:
-                part = Coarser(source=Held(image=pixels), factor=2.0)
-                _, rows, cols = part.shape
-                half[:, down // 2 : down // 2 + rows, across // 2 : across // 2 + cols] = part.read(0, 0, rows, cols)
-        if len(folders) > 1:
-            write(folders[1], half, row=row // 2, col=col // 2)
-
-    places = list(product(range(0, height, step), range(0, width, step)))
+    places = list(product(*(range(0, size, shard) for size in sizes[-1])))
     if len(places) == 1:
-        write_piece(places[0])
+        write(len(folders) - 1, 0, 0)
         return
     with ThreadPoolExecutor(max_workers=min(MOST_THREADS, usable_cpus())) as pool:
-        list(pool.map(write_piece, places))
+        list(pool.map(lambda place: write(len(folders) - 1, *place), places))
 
 
-def encoded_shard(pixels: AnyArray, *, chunk: int, shard: int) -> list[bytes]:
-    """Return the parts of a shard: chunks, blosc-lz4 with bit shuffle and a crc32c, and behind them their index.
+def halves(height: int, width: int, *, count: int) -> list[tuple[int, int]]:
+    """Return the sizes of the first levels of a pyramid: each half of the one before, odd sizes rounded up.
+
+    Examples
+    --------
+    >>> halves(3001, 1500, count=3)
+    [(3001, 1500), (1501, 750), (751, 375)]
+    """
+    return [(-(-height // 2**level), -(-width // 2**level)) for level in range(count)]
+
+
+def encoded_shard(pixels: AnyArray, *, chunk: int, shard: int) -> Iterator[bytes]:
+    """Yield the parts of a shard: chunks, blosc-lz4 with bit shuffle and a crc32c, and behind them their index.
 
     Examples
     --------
@@ -94,18 +103,17 @@ def encoded_shard(pixels: AnyArray, *, chunk: int, shard: int) -> list[bytes]:
     _, height, width = pixels.shape
     side = shard // chunk
     index: UInt64 = np.full((side, side, 2), EMPTY, np.uint64)  # chunks beyond the image are left out
-    parts: list[bytes] = []
     length = 0
     for down, across in product(range(-(-height // chunk)), range(-(-width // chunk))):
         part = pixels[:, down * chunk : (down + 1) * chunk, across * chunk : (across + 1) * chunk]
         missing = [(0, 0), *((0, chunk - size) for size in part.shape[1:])]
         whole = part if part.shape[1:] == (chunk, chunk) else np.pad(part, missing)
         data = codec.encode(np.ascontiguousarray(whole, pixels.dtype.newbyteorder("<")))
-        parts += [data, _checksum(data)]
+        yield from (data, _checksum(data))
         index[down, across] = length, len(data) + CHECKSUM_BYTES
         length += len(data) + CHECKSUM_BYTES
     places = index.astype("<u8").tobytes()
-    return [*parts, places, _checksum(places)]
+    yield from (places, _checksum(places))
 
 
 def _checksum(data: bytes) -> bytes:

@@ -24,6 +24,8 @@ _ONE_LARGE = Lock()
 """Held while an image is written that is larger than `LARGE`: its own pieces keep all processors at work."""
 MOST_HELD = 2**31
 """Bytes of the largest image that is written as OME-TIFF, which is written from memory."""
+_BAND_BYTES = 2**20
+"""Bytes of a mask that are deflated at once, at most: a row at a time, half the time goes into calls."""
 
 
 def image_source(
@@ -163,5 +165,10 @@ def write_enlarged(path: Path, mask: Bools, *, factor: float, height: int, width
         for size, count in zip((height, width), mask.shape, strict=True)
     )
     alike, times = np.unique(rows, return_counts=True)
-    lines = (mask[row : row + 1, cols] for row, count in zip(alike, times, strict=True) for _ in range(count))
-    write_mask(path, lines, shape=(height, width), dtype=mask.dtype)
+    most = max(1, _BAND_BYTES // width)
+    bands = (
+        np.repeat(mask[row : row + 1, cols], min(most, count - start), axis=0)
+        for row, count in zip(alike, times, strict=True)
+        for start in range(0, count, most)
+    )
+    write_mask(path, bands, shape=(height, width), dtype=mask.dtype)

@@ -43,3 +43,16 @@ def average_fours(plane: AnyArray, out: Float64) -> None:
         for j in range(out.shape[1]):
             left = float(upper[2 * j]) + float(lower[2 * j])
             target[j] = (left + float(upper[2 * j + 1]) + float(lower[2 * j + 1])) * 0.25
+
+
+@kernel
+def average_fours_rounded(plane: AnyArray, out: AnyArray) -> None:
+    """Write into ``out`` (h, w) the mean of 2 x 2 whole numbers of a plane (2 h, 2 w), halves to the even one.
+
+    Both are of one type of at most 32 bits: sums of four are exact in 64.
+    """
+    for i in range(out.shape[0]):
+        upper, lower, target = plane[2 * i], plane[2 * i + 1], out[i]
+        for j in range(out.shape[1]):
+            total = int(upper[2 * j]) + int(upper[2 * j + 1]) + int(lower[2 * j]) + int(lower[2 * j + 1])
+            target[j] = (total + 1 + (total >> 2 & 1)) >> 2
