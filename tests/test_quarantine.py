@@ -15,6 +15,7 @@ from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.cli import app
 from spora_db.errors import ArgumentError, SporaError, TableError, UnknownNameError, WriteError
+from spora_db.loading import parts
 from spora_db.loading.dataset import PlanDataset
 from spora_db.remembered.quarantine import SCHEMA, Quarantine, quarantine_path, read_quarantine
 
@@ -233,7 +234,7 @@ def test_a_lake_that_is_entirely_broken_raises(tmp_path):
 
 def test_other_errors_are_not_hidden(query, monkeypatch):
     dataset = query.to_torch(on_error="replace")
-    monkeypatch.setattr(PlanDataset, "_pixels", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(parts, "read_regions", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         dataset[0]
 

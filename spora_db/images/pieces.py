@@ -7,6 +7,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -27,7 +28,7 @@ PLACE_BITS: Final = 21
 """Bits of a chunk's place down, and across, in its number."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Regions:
     """What is read together: regions of images, which may cross an image's edge, or lie outside of it.
 
@@ -55,8 +56,13 @@ class Regions:
         numbers = {"image": 0, "row": row, "col": col, "height": height, "width": width}
         return cls(readers=[reader], pages=[pages], **{name: np.array([own]) for name, own in numbers.items()})
 
+    def at(self, region: int) -> dict[str, int]:
+        """Return ``row, col, height, width`` of one region."""
+        return {name: int(getattr(self, name)[region]) for name in ("row", "col", "height", "width")}
+
+    @cached_property
     def inside(self) -> AnyArray:
-        """Return what of each region lies in its image: ``top, left, bottom, right`` by name, the ends not included."""
+        """What of each region lies in its image: ``top, left, bottom, right`` by name, the ends not included; or 0."""
         shapes = np.array([reader.shape for reader in self.readers], np.int64)[self.image]
         found = np.empty(len(self.image), [(name, np.int64) for name in ("top", "left", "bottom", "right")])
         found["top"], found["left"] = np.maximum(self.row, 0), np.maximum(self.col, 0)
@@ -97,7 +103,7 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
     as_kept
         Whether pixels may come in the narrower type in which chunks are shared, instead of their image's.
     """
-    inside, wave, held = regions.inside(), list[CutChunk](), 0
+    inside, wave, held = regions.inside, list[CutChunk](), 0
     for part in chain(_outside(regions, inside), _on_grids(regions, inside, faults, as_kept=as_kept)):
         first = part.sources[0][0]
         if wave and (held > WAVE_BYTES or first.dtype != wave[0].sources[0][0].dtype):
@@ -123,7 +129,8 @@ def tables(wave: Sequence[CutChunk]) -> PieceTables:
     planes["line"] = np.repeat(line, counts)
     planes["step"] = np.repeat(np.maximum(step // arrays[0].itemsize, 1), counts)  # of a single col it may be anything
     planes["slot"] = np.concatenate([filling.slots for _, filling in sources])
-    pieces = np.concatenate([part.pieces for part in wave])
+    numbers = [part.pieces.view(np.int64) for part in wave]  # joined as such: numpy takes longer for fields
+    pieces = np.concatenate(numbers).view(PIECES)
     lengths = [len(part.pieces) for part in wave]
     of_chunk = np.add.reduceat(counts, np.cumsum([0, *(len(part.sources) for part in wave[:-1])]))
     pieces["count"] = np.repeat(of_chunk, lengths)
@@ -137,6 +144,8 @@ def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], 
     without = np.zeros(len(regions.readers), np.bool_)
     for image in np.unique(regions.image).tolist():
         reader = regions.readers[image]
+        if not len(regions.pages[image]):
+            continue
         try:
             found = reader.grids(regions.pages[image]) if hasattr(reader, "grids") else ()
         except (SporaError, OSError) as error:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.plan import Plan
 from spora_db.samples.image_plan import ImagePlan
@@ -30,10 +32,10 @@ def check_columns(plan: Plan) -> None:
             )
 
 
-def number(plan: Plan, position: int) -> dict[str, int]:
-    """Return what numbers a sample in its tissue: ``tile_id``, and for cells ``cell_id`` (then ``tile_id`` is -1)."""
-    own = int(plan.tile_id[position])
-    return {"tile_id": -1, "cell_id": own} if plan.unit == "cell" else {"tile_id": own}
+def numbers(plan: Plan, rows: Int64) -> dict[str, Int64]:
+    """Return what numbers samples in their tissue: ``tile_id``, and for cells ``cell_id`` (then ``tile_id`` is -1)."""
+    own = plan.tile_id[rows].astype(np.int64)
+    return {"tile_id": np.full_like(own, -1), "cell_id": own} if plan.unit == "cell" else {"tile_id": own}
 
 
 def beside(plan: Plan, source: ImagePlan, image: int, *, row: int, col: int, height: int, width: int) -> dict[str, Any]:

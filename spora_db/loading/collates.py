@@ -33,7 +33,7 @@ import torch
 
 from spora_db.errors import ArgumentError
 from spora_db.loading.batch import Batch
-from spora_db.loading.joining import PER_CHANNEL, Fields, by_modality, common, consecutive, others
+from spora_db.loading.joining import PER_CHANNEL, FieldColumns, Fields, by_modality, common, consecutive, others
 from spora_db.loading.memory import allocate
 
 
@@ -145,45 +145,47 @@ class collate_panel:
         """
         return by_modality(samples, self._batch)
 
-    def _batch(self, samples: Sequence[Fields]) -> Batch:
-        found = [
-            _find(tuple(self.names), tuple(sample["channel_names"]), tuple(sample["uniprot_ids"])) for sample in samples
-        ]
-        return _fixed(samples, found, width=len(self.names), channel_names=list(self.names))
+    def _batch(self, columns: FieldColumns) -> Batch:
+        labels = zip(columns["channel_names"], columns["uniprot_ids"], strict=True)
+        found = [_find(tuple(self.names), tuple(names), tuple(accessions)) for names, accessions in labels]
+        return _fixed(columns, found, width=len(self.names), channel_names=list(self.names))
 
 
-def _padded(samples: Sequence[Fields]) -> Batch:
-    counts = [len(sample["image"]) for sample in samples]
-    width, panels = max(counts), [tuple(range(count)) for count in counts]
-    if min(counts) == width:
-        whole = consecutive([sample["image"] for sample in samples])
-        if whole is not None:
-            image = whole.view(len(samples), width, *whole.shape[1:])
-            return Batch({"image": image, **_widened(samples, panels, width), **others(samples)})
-    return _fixed(samples, panels, width=width)
+def _padded(columns: FieldColumns) -> Batch:
+    images = columns["image"]
+    if isinstance(images, torch.Tensor):
+        fields = {"presence": torch.ones(images.shape[:2], dtype=torch.bool)}
+        fields |= {name: _stacked(columns[name]) for name in PER_CHANNEL if name in columns}
+        return Batch({"image": images, **fields, **others(columns)})
+    panels = [tuple(range(len(image))) for image in images]
+    return _fixed(columns, panels, width=max(map(len, images)))
 
 
-def _fixed(samples: Sequence[Fields], found: Sequence[tuple[int, ...]], *, width: int, **changed: object) -> Batch:
+def _stacked(values: "torch.Tensor | Sequence[torch.Tensor]") -> torch.Tensor:
+    return values if isinstance(values, torch.Tensor) else torch.stack(list(values))
+
+
+def _fixed(columns: FieldColumns, found: Sequence[tuple[int, ...]], *, width: int, **changed: object) -> Batch:
     """Return a batch of `width` channels; ``found[b][c]`` is the plane of sample b in channel c, -1 for none."""
-    height, width_pixels, dtype = common(samples)
-    image = allocate((len(samples), width, height, width_pixels), dtype)
-    for target, sample, planes in zip(image, samples, found, strict=True):
+    height, width_pixels, dtype = common(columns["image"])
+    whole = allocate((len(found), width, height, width_pixels), dtype)
+    for target, image, planes in zip(whole, columns["image"], found, strict=True):
         if planes == tuple(range(len(planes))):
-            target[: len(planes)] = sample["image"][: len(planes)]
+            target[: len(planes)] = image[: len(planes)]
         else:
             for place, plane in zip(target, planes, strict=False):
-                place.copy_(sample["image"][plane]) if plane >= 0 else place.zero_()
+                place.copy_(image[plane]) if plane >= 0 else place.zero_()
         target[len(planes) :] = 0
-    return Batch({"image": image, **_widened(samples, found, width), **others(samples), **changed})
+    return Batch({"image": whole, **_widened(columns, found, width), **others(columns), **changed})
 
 
-def _widened(samples: Sequence[Fields], found: Sequence[tuple[int, ...]], width: int) -> dict[str, torch.Tensor]:
+def _widened(columns: FieldColumns, found: Sequence[tuple[int, ...]], width: int) -> dict[str, torch.Tensor]:
     """Return presence and the per-channel tensors, (B, width, ...)."""
     places = torch.tensor([[*planes, *[-1] * (width - len(planes))] for planes in found])
     fields = {"presence": places >= 0}
     for name, empty in PER_CHANNEL.items():
-        if all(name in sample for sample in samples):
-            values = [sample[name] for sample in samples]
+        if name in columns:
+            values = list(columns[name])
             starts = torch.tensor([0, *map(len, values)]).cumsum(0)
             filler = torch.full((1, *values[0].shape[1:]), empty, dtype=values[0].dtype)
             rows = torch.where(places >= 0, places + starts[:-1, None], starts[-1])
@@ -191,11 +193,11 @@ def _widened(samples: Sequence[Fields], found: Sequence[tuple[int, ...]], width:
     return fields
 
 
-def _packed(samples: Sequence[Fields]) -> Batch:
-    images = [sample["image"] for sample in samples]
-    height, width, dtype = common(samples)
+def _packed(columns: FieldColumns) -> Batch:
+    images = columns["image"]
+    height, width, dtype = common(images)
     counts = [len(image) for image in images]
-    packed = consecutive(images)
+    packed = images.flatten(0, 1) if isinstance(images, torch.Tensor) else consecutive(images)
     if packed is None:
         packed = allocate((sum(counts), height, width), dtype)
         for target, image in zip(torch.split(packed, counts), images, strict=True):
@@ -203,9 +205,9 @@ def _packed(samples: Sequence[Fields]) -> Batch:
     ends = torch.tensor([0, *counts]).cumsum(0).to(torch.int32)
     fields = {"image": packed, "cu_seqlens": ends, "max_seqlen": max(counts)}
     for name in PER_CHANNEL:
-        if all(name in sample for sample in samples):
-            fields[name] = torch.cat([sample[name] for sample in samples])
-    rest = others(samples)
+        if name in columns:
+            fields[name] = torch.cat(list(columns[name]))
+    rest = others(columns)
     # Frameworks take the length of the first tensor for the number of samples, which planes and their ends do not have.
     first = {name: value for name, value in rest.items() if isinstance(value, torch.Tensor)}
     return Batch({**first, **fields, **rest})

@@ -1,7 +1,7 @@
 """The further columns of a query in its samples: numbers of a type that is a whole column's, not a row's."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -43,19 +43,22 @@ def number_types(columns: pa.Table) -> NumberTypes:
     return found
 
 
-def values_at(columns: pa.Table, types: NumberTypes, position: int) -> dict[str, Any]:
-    """Return the values of a row, numbers as `number_types` says.
+def values_of(columns: pa.Table, types: NumberTypes, rows: Sequence[int]) -> dict[str, list[Any]]:
+    """Return the values of some rows by column, numbers as `number_types` says.
 
     Examples
     --------
     >>> table = pa.table({"age": [61, None], "site": ["lung", None]})
-    >>> [values_at(table, number_types(table), row) for row in (0, 1)]
-    [{'age': 61.0, 'site': 'lung'}, {'age': nan, 'site': None}]
+    >>> values_of(table, number_types(table), [0, 1])
+    {'age': [61.0, nan], 'site': ['lung', None]}
     """
-    values = {name: columns.column(name)[position].as_py() for name in columns.column_names}
-    for name, number in types.items():
-        values[name] = math.nan if values[name] is None else number(values[name])
-    return values
+    found = {}
+    for name, column in zip(columns.column_names, columns.columns, strict=True):
+        values, number = [column[row].as_py() for row in rows], types.get(name)
+        if number is not None:
+            values = [math.nan if value is None else number(value) for value in values]
+        found[name] = values
+    return found
 
 
 def _fits_int64(column: pa.ChunkedArray) -> bool:

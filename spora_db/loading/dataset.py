@@ -23,9 +23,11 @@ class PlanDataset(PlanRows):
     It goes
 
     1. `plan` (arrays; crosses process borders as one shared memory file),
-    2. position -> image number, row, col (arrays),
-    3. image number -> open reader, pages, transform (`Materializer`, one per process, made on first use),
-    4. region -> float32 tensor of shape (C, H, W), decoded and standardized in one pass.
+    2. positions of a batch -> image numbers, rows, cols (arrays),
+    3. image numbers -> open readers, pages, transforms (`Materializer`, one per process, made on first use),
+    4. regions -> the chunks that they touch, each decoded once, and the pieces of these (`spora_db.images.pieces`),
+    5. pieces -> the batch's memory, standardized in one pass, and columns of what tells its images apart,
+    6. columns -> a `Batch`, or a dict of a row where someone asks for one.
 
     An image that is rewritten, or touched, after the dataset has first opened it is an error that names it
     (FileFormatError); a new dataset takes it as it is then.

@@ -9,7 +9,7 @@ from spora_db.errors import ArgumentError
 from spora_db.loading.batch import Batch
 from spora_db.loading.movable import moved
 
-AnyBatch = TypeVar("AnyBatch", Batch, dict[str, Any], list[dict[str, Any]])
+AnyBatch = TypeVar("AnyBatch", Batch, dict[str, Any], Sequence[dict[str, Any]])
 
 
 def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
@@ -48,9 +48,14 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     >>> standardize_batch(sample, "cpu")["image"].tolist()
     [[[-0.5, 0.0, 0.5]]]
     """
-    there = moved(batch, device, non_blocking=True)  # its dicts are new ones
+    there: Any = moved(_listed(batch), device, non_blocking=True)  # its dicts are new ones
     _standardize(there)
-    return there
+    found: AnyBatch = there
+    return found
+
+
+def _listed(batch: Any) -> Any:  # noqa: ANN401 - a dict, or a sequence of some
+    return batch if isinstance(batch, dict) else list(batch)
 
 
 def _standardize(fields: dict[str, Any] | list[dict[str, Any]]) -> None:

@@ -1,8 +1,28 @@
 """What a dataset of rows may be indexed with: the number of one row; everything else is told how it is written."""
 
 import operator
+from collections.abc import Sequence
 
+import numpy as np
+
+from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
+from spora_db.loading.drawn import Drawn
+
+
+def row_numbers(indices: Sequence[object], count: int) -> Int64:
+    """Return the numbers of rows as int64; see `row_number`.
+
+    Examples
+    --------
+    >>> row_numbers([0, -1], 5)
+    array([0, 4])
+    """
+    if {int, Drawn}.issuperset(map(type, indices)):  # what samplers yield: asked at once
+        found = np.array(indices, np.int64)
+        if len(found) and -count <= found.min() and found.max() < count:
+            return found % count
+    return np.array([row_number(index, count) for index in indices], np.int64)
 
 
 def row_number(index: object, count: int) -> int:

@@ -1,15 +1,19 @@
 """What all collates share: samples by modality, images that lie together, fields joined where they can be."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
+from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
 from spora_db.loading.batch import Batch
 
 Fields: TypeAlias = Mapping[str, Any]
+FieldColumns: TypeAlias = dict[str, Any]
+"""What n samples hold, by field: a tensor whose first dimension is n, an array of n numbers, or a list of n values."""
 
 PER_CHANNEL = {"marker_index": -1, "statistics": 0}
 """Tensors with a value per channel, and what stands where a batch has no channel."""
@@ -17,23 +21,61 @@ _TEXTS = {str, list, type(None)}
 _NUMBERS = {bool, int, float}
 
 
-def by_modality(samples: Sequence[Fields], collate: Callable[[Sequence[Fields]], Batch]) -> Batch:
+class JoinedRows(Sequence[Fields]):
+    """Samples that were read together, and lie in columns already."""
+
+    several: bool
+    """Whether samples are of several modalities."""
+
+    @abstractmethod
+    def columns(self) -> "Sequence[tuple[FieldColumns, Int64]] | None":
+        """Return what samples hold of each modality, and which of them have it; None where that is not known."""
+
+
+def by_modality(samples: Sequence[Fields], collate: Callable[[FieldColumns], Batch]) -> Batch:
     """Collate samples, or the parts of samples by modality."""
-    if not samples:
+    if not len(samples):
         raise ArgumentError("There are no samples to collate.")
+    read = samples.columns() if isinstance(samples, JoinedRows) else None
+    if read is None:
+        return _by_modality(samples, collate)
+    parts = [(collate(columns), torch.from_numpy(which)) for columns, which in read]
+    if isinstance(samples, JoinedRows) and not samples.several:
+        return parts[0][0]
+    return Batch({part["modality"][0]: part | {"sample_index": which} for part, which in parts})
+
+
+def _by_modality(samples: Sequence[Fields], collate: Callable[[FieldColumns], Batch]) -> Batch:
     _check_dicts(samples)
     if "image" in samples[0]:
-        return collate(samples)
+        return collate(columns_of(samples))
     batch = Batch()
     for name in dict.fromkeys(name for sample in samples for name in sample):
         having = [i for i, sample in enumerate(samples) if name in sample]
         parts = [samples[i][name] for i in having]
         if all(isinstance(part, Mapping) and "image" in part for part in parts):
-            batch[name] = collate(parts)
+            batch[name] = collate(columns_of(parts))
             batch[name]["sample_index"] = torch.tensor(having)
         else:
             batch[name] = joined(name, field(name, samples))
     return batch
+
+
+def columns_of(samples: Sequence[Fields]) -> FieldColumns:
+    """Return what samples hold, column by column; their images as one tensor where they lie together, and are alike.
+
+    Raises
+    ------
+    ArgumentError
+        If some lack a field.
+    """
+    images = field("image", samples)
+    whole = consecutive(images) if len({image.shape for image in images}) == 1 else None
+    columns: FieldColumns = {"image": images if whole is None else whole.view(len(images), *images[0].shape)}
+    for name in dict.fromkeys(name for sample in samples for name in sample if name != "image"):
+        if name not in PER_CHANNEL or name not in samples[0] or all(name in sample for sample in samples):
+            columns[name] = field(name, samples)
+    return columns
 
 
 def _check_dicts(samples: Sequence[object]) -> None:
@@ -45,16 +87,16 @@ def _check_dicts(samples: Sequence[object]) -> None:
         )
 
 
-def common(samples: Sequence[Fields]) -> tuple[int, int, torch.dtype]:
+def common(images: "torch.Tensor | Sequence[torch.Tensor]") -> tuple[int, int, torch.dtype]:
     """Return the height and width that all images have, and a type that holds them all."""
-    sizes = {tuple(sample["image"].shape[1:]) for sample in samples}
+    sizes = {tuple(image.shape[1:]) for image in images}
     if len(sizes) != 1:
         listed = ", ".join(f"{height} x {width}" for height, width in sorted(sizes)[:5])
         raise ArgumentError(
             f"Images of {listed} pixels do not fit into one batch. Use collate_list, or tiles instead of tissues."
         )
     height, width = sizes.pop()
-    dtypes = {sample["image"].dtype for sample in samples}
+    dtypes = {image.dtype for image in images}
     return height, width, dtypes.pop() if len(dtypes) == 1 else torch.float32
 
 
@@ -76,13 +118,14 @@ def consecutive(images: Sequence[torch.Tensor]) -> torch.Tensor | None:
     return first.as_strided(shape, first.stride())
 
 
-def others(samples: Sequence[Fields]) -> dict[str, Any]:
+def others(columns: FieldColumns) -> dict[str, Any]:
     """Return the fields that do not belong to channels."""
-    own = {"image", *(name for name in PER_CHANNEL if name in samples[0])}
-    names = dict.fromkeys(name for sample in samples for name in sample if name not in own)
-    fields = {name: field(name, samples) for name in names}
     # As many cells in all samples of a batch are chance: they stay a list, whatever their number.
-    return {name: values if name == "cells" else joined(name, values) for name, values in fields.items()}
+    return {
+        name: values if name == "cells" else joined(name, values)
+        for name, values in columns.items()
+        if name != "image" and name not in PER_CHANNEL
+    }
 
 
 def field(name: str, samples: Sequence[Fields]) -> list[Any]:
@@ -103,7 +146,7 @@ def field(name: str, samples: Sequence[Fields]) -> list[Any]:
         ) from None
 
 
-def joined(name: str, values: Sequence[Any]) -> object:
+def joined(name: str, values: "torch.Tensor | AnyArray | Sequence[Any]") -> object:
     """Return what a batch holds of a field: a tensor of tensors of one shape, and of numbers; else a list.
 
     Dicts with tensors in them are joined field by field.
@@ -118,6 +161,8 @@ def joined(name: str, values: Sequence[Any]) -> object:
     >>> joined("row", [0, 128]), joined("age", [61.5, float("nan")]), joined("site", ["lung", None])
     (tensor([  0, 128]), tensor([61.5000,     nan], dtype=torch.float64), ['lung', None])
     """
+    if isinstance(values, torch.Tensor | np.ndarray):
+        return torch.as_tensor(values)
     types = set(map(type, values))
     if types <= _TEXTS:
         return list(values)

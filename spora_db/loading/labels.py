@@ -3,29 +3,29 @@
 import numpy as np
 import torch
 
+from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError, unknown
 from spora_db.plan import Plan
 from spora_db.selection import ClassName
 
 
-def label_fields(plan: Plan, position: int) -> dict[str, torch.Tensor]:
-    """Return the labels of a row: int64 (codes) or float32 tensors of shape ()."""
-    if plan.labels is None:
-        return {}
-    found = zip(plan.labels.names, plan.labels.values, plan.labels.classes, strict=True)
-    return {
-        name: torch.tensor(values[position].item(), dtype=torch.float32 if classes is None else torch.int64)
-        for name, values, classes in found
-    }
+def labels_of(plan: Plan, rows: Int64) -> dict[str, torch.Tensor]:
+    """Return the labels of n rows: int64 (codes) or float32 tensors of shape (n,)."""
+    names = () if plan.labels is None else plan.labels.names
+    return {name: _values(plan, name, rows) for name in names}
 
 
 def targets(plan: Plan, name: str | None) -> torch.Tensor:
     """Return a label of all rows: int64 (codes) or float32, of shape (rows,)."""
     names = () if plan.labels is None else plan.labels.names
     chosen = _named(name, names, verb="targets", remedy="Add it to the query with .label(...).")
+    return _values(plan, chosen, slice(None))
+
+
+def _values(plan: Plan, name: str, rows: "Int64 | slice") -> torch.Tensor:
     assert plan.labels is not None
-    values = plan.labels.of(chosen)
-    return torch.from_numpy(values.astype(np.int64 if chosen in plan.labels.classes_of else np.float32))
+    values = plan.labels.of(name)[rows]
+    return torch.from_numpy(values.astype(np.int64 if name in plan.labels.classes_of else np.float32))
 
 
 def class_counts(plan: Plan, name: str | None, *, verb: str = "class_counts") -> dict[ClassName, int]:

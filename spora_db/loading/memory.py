@@ -7,46 +7,63 @@ without a copy.
 """
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from spora_db.arrays import AnyArray, Int64
+from spora_db.arrays import AnyArray
 from spora_db.files.buffers import BufferPool
+from spora_db.images.pieces import Regions
+from spora_db.kernels.tables import REGIONS
 from spora_db.loading.segments import SEGMENTS
-from spora_db.plan import ABSENT, Plan
+from spora_db.standardization.standardize import placed
 
-Memory: TypeAlias = torch.Tensor | None
 BUFFERS = BufferPool(spare=2, keep=2)
 POOLED_FROM = 2**25
 """Bytes: smaller blocks are recycled by the C library itself."""
 SEGMENT_FROM = 2**20
 
 
-def batch_memory(plan: Plan, rows: Int64, *, dtype: Callable[[int], torch.dtype]) -> list[list[Memory]]:
-    """Return where the image of each row goes, for each of the plan's modalities; None where it has its own place.
+def memory_for(
+    regions: Regions, dtypes: Sequence[torch.dtype], *, together: bool
+) -> "tuple[torch.Tensor | list[torch.Tensor], AnyArray]":
+    """Return memory for images, and where it lies, as `spora_db.standardization.standardize.placed` tells it.
 
-    Tiles are then standardized straight into the batch: collates need not copy them, nor a worker to hand them over.
-    `dtype` gives the type in which an image of the plan is delivered.
+    Those that lie together lie one after another: collates need not copy them, nor a worker to hand them over.
+
+    Parameters
+    ----------
+    regions
+        The n images: regions of others.
+    dtypes
+        The type in which each of the others is delivered.
+    together
+        Whether images of one type and size lie together, as tiles do.
+
+    Returns
+    -------
+    images
+        Tensor of shape (n, C, height, width); a list of n tensors of shape (C, height, width) where they differ in C,
+        or do not lie one after another.
+    places
+        Table of `REGIONS`.
     """
-    if plan.unit == "tissue":
-        return [[None] * len(rows) for _ in plan.modalities]
-    parts: list[list[Memory]] = []
-    for images in plan.image[rows].T:
-        present = images != ABSENT
-        counts = np.where(present, plan.channels.offsets[images + 1] - plan.channels.offsets[images], 0)
-        dtypes = {dtype(int(image)) for image in images[present]}
-        if len(dtypes) != 1:
-            parts.append([None] * len(rows))
-            continue
-        ends = np.cumsum(counts)
-        whole = allocate((int(ends[-1]), plan.tile_size, plan.tile_size), dtypes.pop())
-        places = zip(ends.tolist(), counts.tolist(), present.tolist(), strict=True)
-        parts.append([whole[end - count : end] if here else None for end, count, here in places])
-    return parts
+    channels = np.array([len(pages) for pages in regions.pages], np.int64)[regions.image]
+    heights, widths = regions.height, regions.width
+    kinds = {dtypes[image] for image in regions.image.tolist()}
+    shapes = list(zip(channels.tolist(), heights.tolist(), widths.tolist(), strict=True))
+    if not together or len(kinds) != 1 or len({shape[1:] for shape in shapes}) != 1:
+        images = [torch.empty(shape, dtype=dtypes[k]) for shape, k in zip(shapes, regions.image.tolist(), strict=True)]
+        return images, placed([array_over(image) for image in images])
+    whole = allocate((int(channels.sum()), *shapes[0][1:]), kinds.pop())
+    places = np.zeros(len(shapes), REGIONS)
+    places["line"], places["plane"] = widths * whole.itemsize, heights * widths * whole.itemsize
+    places["address"] = whole.data_ptr() + (np.cumsum(channels) - channels) * places["plane"]
+    if len(set(shapes)) == 1:
+        return whole.view(len(shapes), *shapes[0]), places
+    return list(torch.split(whole, channels.tolist())), places
 
 
 def array_over(memory: torch.Tensor) -> AnyArray:

@@ -4,12 +4,9 @@ from typing import Any
 
 import torch
 
-from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
-from spora_db.images.regions import read_region
 from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
-from spora_db.samples.image_plan import ImagePlan
 from spora_db.standardization.methods import BUILT_IN
 from spora_db.standardization.precision import Precision
 from spora_db.standardization.transform import Transform
@@ -36,22 +33,6 @@ def check_device_formula(plan: Plan) -> None:
                 f"standardize_on='device' knows identity, {' and '.join(BUILT_IN)}; {modality} uses the registered "
                 f"method {method!r}. Standardize on the CPU."
             )
-
-
-def raw_region(source: ImagePlan, *, row: int, col: int, height: int, width: int, out: AnyArray | None) -> AnyArray:
-    """Return the raw pixels of a region, in `out` where given; zero beyond the image's edge.
-
-    Raises
-    ------
-    TableError
-        If the region lies outside the image altogether.
-    BeyondRange
-        If the precision, to which the device rounds them, cannot hold a pixel.
-    """
-    source.check_region(row=row, col=col, height=height, width=width)
-    found = read_region(source.reader, source.pages, row=row, col=col, height=height, width=width, pad=True, out=out)
-    source.check_raw(found)
-    return found
 
 
 def statistics(transform: Transform, *, precision: Precision = "float32") -> dict[str, Any]:

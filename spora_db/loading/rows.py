@@ -9,26 +9,25 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from spora_db.arrays import Int64
-from spora_db.errors import QueryError, SporaError, unknown
+from spora_db.errors import QueryError, unknown
 from spora_db.images.base import MissingChunks
-from spora_db.loading.beside import beside, check_columns, number
-from spora_db.loading.columns import number_types, values_at
+from spora_db.loading.beside import check_columns
+from spora_db.loading.columns import number_types
 from spora_db.loading.drawn import Drawn
-from spora_db.loading.indexing import row_number
+from spora_db.loading.indexing import row_numbers
 from spora_db.loading.labelled import LabelledRows
-from spora_db.loading.labels import label_fields
-from spora_db.loading.memory import Memory, array_over, batch_memory
-from spora_db.loading.raw import check_device_formula, raw_region, statistics
+from spora_db.loading.parts import PartReader
+from spora_db.loading.raw import check_device_formula
+from spora_db.loading.read_rows import ReadRows
 from spora_db.loading.sample import Sample
 from spora_db.loading.sharing import PlanHandle
 from spora_db.loading.substitutes import Substitutes, Unreadable
 from spora_db.loading.transforming import SampleTransform
 from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
-from spora_db.plan import ABSENT, Plan
-from spora_db.samples.image_plan import ImagePlan
+from spora_db.plan import Plan
 from spora_db.samples.materialize import Materializer
 from spora_db.samples.seen import SeenImages
-from spora_db.standardization.precision import BeyondRange, Precision
+from spora_db.standardization.precision import Precision
 
 
 class PlanRows(LabelledRows, Dataset[Sample]):
@@ -117,64 +116,75 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         """
         if self.transform is not None and get_worker_info() is not None:
             self.transform.check([position])
-        return self._samples([position])[0]
+        sample: Sample = self._samples([position])[0]
+        return sample
 
-    def __getitems__(self, positions: Sequence[int]) -> list[Sample]:
-        """Return several samples, whose images lie one after another in memory where they can: what loaders call."""
+    def __getitems__(self, positions: Sequence[int]) -> Sequence[Sample]:
+        """Return several samples, read together, whose images lie one after another in memory: what loaders call.
+
+        Returns
+        -------
+        Sequence
+            Whose samples are made when they are asked for; the collates of spora-db ask for none.
+        """
         if self.transform is not None:
             self.transform.check(positions)
         return self._samples(positions)
 
-    def _samples(self, positions: Sequence[int]) -> list[Sample]:
-        rows = np.array([row_number(position, len(self)) for position in positions], np.int64)
-        memory = self._memory(rows)
-        numbers = [
+    def _samples(self, positions: Sequence[int]) -> Sequence[Any]:
+        rows = row_numbers(positions, len(self))
+        read, faults = self._read(rows)
+        if not faults and self.transform is None:
+            return read
+        places = [
             own.at(row) if isinstance(own, Drawn) else row for own, row in zip(positions, rows.tolist(), strict=True)
         ]
-        read = [self._readable(row, [part[i] for part in memory]) for i, row in enumerate(numbers)]
+        samples = [self._substitute(place, *faults[i]) if i in faults else read[i] for i, place in enumerate(places)]
         if self.transform is None:
-            return read
-        return [self.transform.of_row(sample, row) for sample, row in zip(read, numbers, strict=True)]
+            return samples
+        return [self.transform.of_row(sample, place) for sample, place in zip(samples, places, strict=True)]
 
-    def _dtype(self, image: int) -> torch.dtype:
-        """Return the type in which an image is delivered."""
-        if self.standardize_on == "cpu":
-            return self.dtype
-        return torch.from_numpy(np.empty(0, self.materializer.image(image).reader.dtype)).dtype
+    def _read(self, rows: Int64) -> tuple[ReadRows, dict[int, tuple[int, Exception]]]:
+        """Return the samples of rows, and for those that cannot be read the image and the error.
 
-    def _memory(self, rows: Int64) -> list[list[Memory]]:
-        try:
-            return batch_memory(self.plan, rows, dtype=self._dtype)
-        except (SporaError, OSError):  # of a file, which then cannot be read either
-            if self._substitutes is None:
-                raise
-            return [[None] * len(rows) for _ in self.plan.modalities]
+        Raises
+        ------
+        SporaError, OSError
+            The error of the first of these, where no other row is to take its place.
+        """
+        parts = [self._reader.read(rows, column) for column in range(len(self.plan.modalities))]
+        faults = dict[int, tuple[int, Exception]]()
+        for row, image, error in (fault for part in parts for fault in part.faults):
+            faults.setdefault(row, (image, error))
+        if self._substitutes is None and faults:
+            raise faults[min(faults)][1]
+        for part in parts if self._substitutes is not None else ():
+            part.columns["substituted_for"] = np.full(len(part.which), -1)
+        return ReadRows(len(rows), parts), faults
 
-    def _readable(self, position: int, memory: list[Memory]) -> Sample:
-        """Return the sample of one row, or of its substitute."""
-        try:
-            return self._place(position, memory)
-        except Unreadable:
-            assert self._substitutes is not None
-            read = partial(self._place, memory=[None] * len(memory), substituted_for=int(position))
-            return self._substitutes.read(self.plan, position, read=read)
+    def _substitute(self, place: int, image: int, error: Exception) -> Sample:
+        """Record a row that cannot be read, and return the sample of the one that takes its place."""
+        assert self._substitutes is not None
+        self._substitutes.record(self.plan, place, image=image, error=error)
+        return self._substitutes.read(self.plan, place, read=partial(self._alone, substituted_for=int(place)))
 
-    def _place(self, position: int, memory: list[Memory], *, substituted_for: int = -1) -> Sample:
-        """Return the sample of one row: a sample, or one per modality where the query names several."""
-        samples, marked = [], {} if self._substitutes is None else {"substituted_for": substituted_for}
-        for image, out in zip(self.plan.image[position].tolist(), memory, strict=True):
-            if image == ABSENT:
-                continue
-            try:
-                samples.append(Sample({**self._sample(position, image, out), **marked}))
-            except BeyondRange:  # the fault of no row: `dtype` is too small
-                raise
-            except (SporaError, OSError) as error:
-                if self._substitutes is None:
-                    raise
-                self._substitutes.record(self.plan, position, image=image, error=error)
-                raise Unreadable from error
-        return Sample({item["modality"]: item for item in samples}) if len(self.plan.modalities) > 1 else samples[0]
+    def _alone(self, row: int, *, substituted_for: int) -> Sample:
+        assert self._substitutes is not None
+        read, faults = self._read(np.array([row]))
+        for image, error in faults.values():
+            self._substitutes.record(self.plan, row, image=image, error=error)
+            raise Unreadable from error
+        sample = read[0]
+        for part in sample.values() if read.several else [sample]:
+            part["substituted_for"] = substituted_for
+        return sample
+
+    @property
+    def _reader(self) -> PartReader:
+        return PartReader(
+            materializer=self.materializer, raw=self.standardize_on == "device", markers=self._markers,
+            number_types=self._number_types,
+        )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over the plan only: open files stay in the process that opened them."""
@@ -189,37 +199,3 @@ class PlanRows(LabelledRows, Dataset[Sample]):
                 self.plan, missing_chunks=self.missing_chunks, precision=precision, seen=self._seen
             )
         return self._materializer
-
-    def _pixels(self, source: ImagePlan, *, row: int, col: int, out: Memory) -> torch.Tensor:
-        if self.plan.unit == "tissue":
-            _, height, width = source.reader.shape
-        else:
-            height = width = self.plan.tile_size
-        target = None if out is None else array_over(out)
-        read = source.read if self.standardize_on == "cpu" else partial(raw_region, source)
-        pixels = torch.from_numpy(read(row=row, col=col, height=height, width=width, out=target))
-        return pixels.view(self.dtype) if self.standardize_on == "cpu" else pixels
-
-    def _sample(self, position: int, image: int, out: Memory) -> dict[str, Any]:
-        plan, source = self.plan, self.materializer.image(image)
-        row, col = int(plan.row[position]), int(plan.col[position])
-        self.materializer.check_cells(source, image, position)
-        pixels = self._pixels(source, row=row, col=col, out=out)
-        return {
-            "image": pixels if out is None else out,
-            "channel_names": list(source.channel_names),
-            "uniprot_ids": list(source.uniprot_ids),
-            "marker_index": torch.from_numpy(self._markers[source.uniprot]),
-            "dataset": source.record["dataset"],
-            "tissue_id": source.record["tissue_id"],
-            "modality": source.record["modality"],
-            "mpp": source.record["mpp"],
-            **number(plan, position),
-            "row": row,
-            "col": col,
-            "spec": source.spec,
-            **beside(plan, source, image, row=row, col=col, height=pixels.shape[1], width=pixels.shape[2]),
-            **(statistics(source.transform, precision=source.precision) if self.standardize_on == "device" else {}),
-            **values_at(plan.columns, self._number_types, position),
-            **label_fields(plan, position),
-        }

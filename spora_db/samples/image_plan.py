@@ -1,7 +1,6 @@
 """What is read from one image, and how its values are transformed."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 from spora_db.arrays import AnyArray, Bools, Int32, Int64
 from spora_db.errors import TableError
 from spora_db.images.base import ImageReader
+from spora_db.images.pieces import Regions, decode
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.precision import HIGHEST, PIXELS, BeyondRange, Precision
-from spora_db.standardization.regions import standardize_region
-from spora_db.standardization.standardize import standardize_block
+from spora_db.standardization.regions import Formula, standardize_regions
+from spora_db.standardization.standardize import copy_raw, placed, standardize_block
 from spora_db.standardization.transform import Transform, identity_transform
 
 
@@ -73,8 +73,8 @@ class ImagePlan:
         """Return the plan that delivers pixels as they are, converted to its precision only."""
         return replace(self, transform=identity_transform(len(self.pages)), spec="raw", filters=None)
 
-    def read(self, *, row: int, col: int, height: int, width: int, out: AnyArray | None = None) -> AnyArray:
-        """Return a region, written to `out` where given; beyond the image's edge it holds transformed zeros.
+    def read(self, *, row: int, col: int, height: int, width: int) -> AnyArray:
+        """Return a region; beyond the image's edge it holds transformed zeros.
 
         Returns
         -------
@@ -87,13 +87,11 @@ class ImagePlan:
         BeyondRange
             If the precision cannot hold a pixel.
         """
-        self.check_region(row=row, col=col, height=height, width=width)
-        out = np.empty((len(self.pages), height, width), PIXELS[self.precision]) if out is None else out
-        with self._naming_channels(f"has a larger one in the {height} x {width} pixels at row {row}, col {col}"):
-            return standardize_region(
-                self.reader, self.pages, self.transform, row=row, col=col, height=height, width=width, out=out,
-                pad=True, filters=self.filters, halo=self.halo,
-            )  # fmt: skip
+        out = np.empty((len(self.pages), height, width), PIXELS[self.precision])
+        region = Regions.of(self.reader, self.pages, row=row, col=col, height=height, width=width)
+        for error in read_regions([self], region, placed([out]), dtype=out.dtype).values():
+            raise error
+        return out
 
     def check_region(self, *, row: int, col: int, height: int, width: int) -> None:
         """Refuse a region that lies outside the image altogether or, without `overhang`, begins before it.
@@ -130,9 +128,7 @@ class ImagePlan:
             return
         else:
             pixels = np.stack([lower, upper], axis=1)[:, None].astype(kind)
-        out = np.empty(pixels.shape, PIXELS[self.precision])
-        with self._naming_channels(f"has pixels of {kind}, which may become larger ones"):
-            standardize_block(pixels, out, self.transform, np.arange(len(pixels)))
+        self._check_fit(pixels, f"has pixels of {kind}, which may become larger ones")
 
     def check_raw(self, pixels: AnyArray) -> None:
         """Refuse raw pixels, (C, H, W), that are to be rounded to the precision elsewhere, and do not fit into it.
@@ -143,29 +139,77 @@ class ImagePlan:
             If identity makes a finite pixel of them infinite there; of all other pixels `check_precision` knows.
         """
         if self.transform.method == "identity" and pixels.dtype.kind == "f" and self.precision != "float32":
-            out = np.empty(pixels.shape, PIXELS[self.precision])
-            with self._naming_channels("has a larger one"):
-                standardize_block(pixels, out, self.transform, np.arange(len(pixels)))
+            self._check_fit(pixels, "has a larger one")
 
-    @contextmanager
-    def _naming_channels(self, found: str) -> Iterator[None]:
-        """Say of which channel a pixel does not fit into the precision, and what to do."""
+    def beyond(self, error: BeyondRange, found: str) -> BeyondRange:
+        """Return the error that says of which channel a pixel does not fit into the precision, and what to do."""
+        clips = self.transform.method != "identity"
+        larger = "dtype='float32'" if self.precision == "bfloat16" else "dtype='bfloat16' or dtype='float32'"
+        other = "leave the channel out" if clips else "clip, as .standardize('quantile_clipping/uq_0.99_image') does"
+        return BeyondRange(
+            f"{self.precision} holds numbers up to {HIGHEST[self.precision]:,.6g}; channel "
+            f"{self.channel_names[error.channel]!r} of {self.reader.path}, standardized as {self.spec!r}, {found}. "
+            f"Use {larger}, or {other}.",
+            channel=error.channel,
+        )
+
+    def _check_fit(self, pixels: AnyArray, found: str) -> None:
+        """Refuse pixels of shape (C, h, w) that become larger than the precision holds."""
+        out = np.empty(pixels.shape, PIXELS[self.precision])
         try:
-            yield
+            standardize_block(pixels, out, self.transform, np.arange(len(pixels)))
         except BeyondRange as error:
-            clips = self.transform.method != "identity"
-            larger = "dtype='float32'" if self.precision == "bfloat16" else "dtype='bfloat16' or dtype='float32'"
-            other = (
-                "leave the channel out" if clips else "clip, as .standardize('quantile_clipping/uq_0.99_image') does"
-            )
-            raise BeyondRange(
-                f"{self.precision} holds numbers up to {HIGHEST[self.precision]:,.6g}; channel "
-                f"{self.channel_names[error.channel]!r} of {self.reader.path}, standardized as {self.spec!r}, {found}. "
-                f"Use {larger}, or {other}.",
-                channel=error.channel,
-            ) from error
+            raise self.beyond(error, found) from error
 
     def read_whole(self) -> AnyArray:
         """Return the whole image, of shape (C, H, W)."""
         _, height, width = self.reader.shape
         return self.read(row=0, col=0, height=height, width=width)
+
+
+def read_regions(
+    sources: Sequence[ImagePlan], regions: Regions, places: AnyArray, *, dtype: np.dtype[Any] | None
+) -> dict[int, Exception]:
+    """Read regions of images, each chunk once, and standardize them; beyond an image's edge lies raw zero.
+
+    Parameters
+    ----------
+    sources
+        What is read from each image.
+    regions
+        The regions of these images.
+    places
+        Where they go, as `placed` gives them.
+    dtype
+        The type of the places, one of `PIXELS`; None delivers raw pixels, in the type of the images.
+
+    Returns
+    -------
+    dict of int to Exception
+        The first error of each region that could not be read: a SporaError or an OSError.
+
+    Raises
+    ------
+    BeyondRange
+        If a precision cannot hold a pixel.
+    """
+    faults = dict[int, Exception]()
+    inside = regions.inside
+    before = (regions.row < 0) | (regions.col < 0)
+    for region in np.flatnonzero(before | (inside["bottom"] == 0)).tolist():
+        try:
+            sources[int(regions.image[region])].check_region(**regions.at(region))
+        except TableError as error:
+            faults[region] = error
+    if dtype is None:
+        for found in decode(regions, faults):
+            copy_raw(found, places)
+        return faults
+    formulas = [Formula(source.transform, source.filters, source.halo) for source in sources]
+    try:
+        standardize_regions(regions, formulas, places, dtype=dtype, faults=faults)
+    except BeyondRange as error:
+        source, (row, col, height, width) = sources[int(regions.image[error.region])], regions.at(error.region).values()
+        place = f"has a larger one in the {height} x {width} pixels at row {row}, col {col}"
+        raise source.beyond(error, place) from error
+    return faults

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spora_db.arrays import AnyArray, Float32, Int64
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, SporaError
 from spora_db.images.page_groups import Filling
 from spora_db.images.pieces import CutChunk, Regions, decode, tables
 from spora_db.kernels.tables import PIECES
@@ -91,7 +91,11 @@ def standardize_regions(
     finished = []
     for region in sorted(set(range(len(parts))) - faults.keys()):
         image = int(regions.image[region])
-        planes = _finished(regions, region, wide, parts[region], formulas[image])
+        try:
+            planes = _finished(regions, region, wide, parts[region], formulas[image])
+        except SporaError as error:  # of a filter, for which the region is too small
+            faults[region] = error
+            continue
         channels, piece = np.arange(counts[image]), (region, 0, 0, 0, 0, 0, 0, *planes.shape[1:])
         finished.append(CutChunk([(planes, Filling(channels, channels, ()))], np.array([piece], PIECES)))
     if finished:
@@ -119,7 +123,7 @@ def _widened(regions: Regions, margin: Int64) -> Regions:
     """Return regions with so many pixels more around them where they have any; these end at the image's edge."""
     wide = replace(regions, row=regions.row - margin, col=regions.col - margin, height=regions.height + 2 * margin,
                    width=regions.width + 2 * margin)  # fmt: skip
-    inside, none = wide.inside(), margin == 0
+    inside, none = wide.inside, margin == 0
     return replace(
         regions,
         row=np.where(none, regions.row, inside["top"]),
@@ -142,7 +146,7 @@ def _finished(regions: Regions, region: int, wide: Regions, planes: Float32, for
     outside = np.empty(zeros.shape, np.float32)
     standardize_block(zeros, outside, transform, np.arange(len(planes)))
     out[:] = outside
-    top, left, bottom, right = regions.inside()[region].tolist()
+    top, left, bottom, right = regions.inside[region].tolist()
     row, col = int(regions.row[region]), int(regions.col[region])
     down, across = top - int(wide.row[region]), left - int(wide.col[region])
     inner = planes[:, down : down + bottom - top, across : across + right - left]

@@ -146,6 +146,13 @@ def placed(outs: Sequence[AnyArray]) -> AnyArray:
     return found
 
 
+def copy_raw(found: PieceTables, regions: AnyArray) -> None:
+    """Fill regions from pieces as they are, in one call; the table of regions is one of `REGIONS`."""
+    from spora_db.kernels.memory import copy_pieces
+
+    copy_pieces(found.pieces, found.planes, regions, np.empty(0, f"u{found.dtype.itemsize}"))
+
+
 def run(found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.dtype[Any]) -> None:
     """Fill regions from pieces, in one call of the kernel of their type.
 

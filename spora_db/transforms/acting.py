@@ -32,7 +32,7 @@ def acting(change: Callable[[Fields, Any], Fields], samples: Samples, choices: C
     ArgumentError
         If it is none of these.
     """
-    if isinstance(samples, list | tuple):
+    if isinstance(samples, Sequence) and not isinstance(samples, str):
         return [change(sample, choice) for sample, choice in zip(samples, choices(len(samples)), strict=True)]
     if not isinstance(samples, Mapping):
         raise ArgumentError(

@@ -19,7 +19,7 @@ from spora_db.loading.collates import collate_padded
 from spora_db.loading.dataset import PlanDataset
 from spora_db.standardization.methods import RGB_PRESETS
 
-BATCH = 64
+BATCH = 32
 WORKS = {  # modality, size of tiles, and what is asked
     "H&E 224": ("he", 224, 3.0),
     "43 x 224": ("imc", 224, 2.5),

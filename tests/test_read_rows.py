@@ -1,0 +1,175 @@
+"""Batches that are read as a whole: the same bits as row by row, each chunk once, samples only when asked for."""
+
+import pickle
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lakes import write_lake
+from spora_db import SporaQuery, collate_packed, collate_padded
+from spora_db.errors import ArgumentError
+from spora_db.images import Block, cache_info, clear_cache, open_image, set_cache_bytes, write_omezarr
+from spora_db.images.pieces import Regions, decode
+from spora_db.loading.read_rows import ReadRows
+from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.precision import PIXELS
+from spora_db.standardization.regions import Formula, standardize_region, standardize_regions
+from spora_db.standardization.standardize import copy_raw, placed
+from spora_db.standardization.transform import Transform
+
+SHAPE = (3, 70, 90)
+
+
+class Blocks:
+    """An image from outside, which gives blocks of a region and has no grid."""
+
+    not_rgb, chunks, files, path = None, (16, 16), (), "image"
+
+    def __init__(self, image):
+        self.image, self.shape, self.dtype = image, image.shape, image.dtype
+
+    def blocks(self, pages, row, col, height, width):
+        planes = self.image[np.asarray(pages), row : row + height, col : col + width]
+        cut = height // 2
+        yield Block(pixels=planes[:, :cut], slots=np.arange(len(planes)), row=0, col=0)
+        yield Block(pixels=planes[:, cut:], slots=np.arange(len(planes)), row=cut, col=0)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Return readers of all layouts with the pixels that they hold: types differ."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 4000, SHAPE).astype(np.uint16)
+    colours = rng.integers(0, 255, SHAPE).astype(np.uint8)
+    numbers = rng.normal(3, 9, SHAPE).astype(np.float32)
+    write_omezarr(folder / "a.ome.zarr", numbers, mpp=1.0, chunk=32)
+    tifffile.imwrite(folder / "b.tif", np.moveaxis(colours, 0, 2), tile=(32, 48), photometric="rgb", compression="zlib")
+    tifffile.imwrite(folder / "c.tif", counts, tile=(16, 32), photometric="minisblack", compression="zlib")
+    tifffile.imwrite(folder / "d.tif", counts, photometric="minisblack")
+    readers = [open_image(folder / name) for name in ("a.ome.zarr", "b.tif", "c.tif", "d.tif")]
+    held = [numbers, colours, counts, counts, numbers]
+    return [*zip([*readers, Blocks(numbers)], held, strict=True)]
+
+
+def formula(method, channels, filters, halo):
+    bounds = np.linspace(1, 2, channels)
+    transform = Transform(method=method, lower=bounds, upper=90 * bounds, mean=bounds, std=3 * bounds)
+    return Formula(transform, FilterFactory(["gaussian_blur"]) if filters else None, halo)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_regions_together_are_the_regions_alone(images, data):
+    """Of any images, pages, places and sizes, across edges and outside, filtered or not, in any precision."""
+    dtype = PIXELS[data.draw(st.sampled_from(["float32", "float16", "bfloat16"]))]
+    method = data.draw(st.sampled_from(["identity", "quantile_clipping", "quantile_clipping_log1p"]))
+    filters, halo = data.draw(st.booleans()), data.draw(st.booleans())
+    pages = [np.array(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=4))) for _ in images]
+    count = data.draw(st.integers(1, 8))
+    numbers = {"row": (-40, 90), "col": (-40, 110), "height": (8, 50), "width": (8, 50), "image": (0, len(images) - 1)}
+    drawn = {name: np.array([data.draw(st.integers(*own)) for _ in range(count)]) for name, own in numbers.items()}
+    readers = [reader for reader, _ in images]
+    regions = Regions(readers=readers, pages=pages, **drawn)
+    formulas = [formula(method, len(own), filters, halo) for own in pages]
+    sizes = zip(drawn["image"].tolist(), drawn["height"].tolist(), drawn["width"].tolist(), strict=True)
+    outs = [np.empty((len(pages[image]), height, width), dtype) for image, height, width in sizes]
+    faults = {}
+    standardize_regions(regions, formulas, placed(outs), dtype=dtype, faults=faults)
+    for i, out in enumerate(outs):
+        image, place = drawn["image"][i], regions.at(i)
+        own = formulas[image]
+        if i in faults:  # too little of it lies in the image for a filter
+            with pytest.raises(ArgumentError, match="too small for a gaussian_blur"):
+                standardize_region(readers[image], pages[image], own.transform, **place, filters=own.filters, halo=halo)
+            continue
+        alone = standardize_region(
+            readers[image], pages[image], own.transform, **place, out=np.empty_like(out), filters=own.filters, halo=halo
+        )
+        assert alone.tobytes() == out.tobytes()
+        if method == "identity" and not filters and dtype == np.float32:
+            padded = np.pad(images[image][1][pages[image]], ((0, 0), (100, 100), (100, 100)))
+            top, left = place["row"] + 100, place["col"] + 100
+            expected = padded[:, top : top + place["height"], left : left + place["width"]]
+            np.testing.assert_array_equal(out, expected.astype(np.float32))
+
+
+def test_raw_pixels_are_those_of_the_file(images):
+    for reader, held in images:
+        regions = Regions.of(reader, np.array([2, 0]), row=-3, col=50, height=60, width=60)
+        out = np.empty((2, 60, 60), reader.dtype)
+        for found in decode(regions, {}):
+            copy_raw(found, placed([out]))
+        np.testing.assert_array_equal(out, np.pad(held[[2, 0]], ((0, 0), (3, 0), (0, 20)))[:, :60, 50:])
+
+
+def test_each_chunk_of_a_batch_is_decoded_once(images):
+    reader = images[0][0]
+    places = {name: np.array([0, 5, 20, 40]) for name in ("row", "col")}
+    regions = Regions(
+        readers=[reader], pages=[np.arange(3)], image=np.zeros(4, np.int64), **places,
+        height=np.full(4, 30), width=np.full(4, 30),
+    )  # fmt: skip
+    before = cache_info().bytes_limit
+    set_cache_bytes(0)
+    clear_cache()
+    try:
+        assert sum(len(found.pieces) for found in decode(regions, {})) > 9
+        assert cache_info().bytes_decoded == 7 * 32 * 32 * 3 * 4
+    finally:
+        set_cache_bytes(before)
+
+
+# -- samples ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    return write_lake(tmp_path_factory.mktemp("read") / "lake")
+
+
+@pytest.fixture(params=[("imc",), ("imc", "he")], ids=["one", "two"])
+def dataset(lake, request):
+    query = SporaQuery(lake).modality(*request.param, missing="keep").tiles(size=32, mpp=1.0).select("age")
+    return query.label("cancer_type").to_torch()
+
+
+def same(found, expected):
+    if isinstance(found, torch.Tensor):
+        return found.dtype == expected.dtype and torch.equal(found.nan_to_num(-1.0), expected.nan_to_num(-1.0))
+    if isinstance(found, dict):
+        return list(found) == list(expected) and all(same(found[name], expected[name]) for name in found)
+    return found == expected or found != found
+
+
+@pytest.mark.parametrize("collate", [collate_padded, collate_packed])
+@pytest.mark.parametrize("rows", [[0, 1, 2], [0, 20, 40, 20]], ids=["one panel", "three"])
+def test_a_batch_of_columns_is_that_of_samples(dataset, collate, rows):
+    together = dataset.__getitems__(rows)
+    batch = collate(together)
+    assert together.columns() is not None  # no sample was made
+    assert same(batch, collate([dataset[row] for row in rows]))
+    assert same(batch, collate(list(dataset.__getitems__(rows))))
+
+
+def test_samples_are_made_once_and_kept(dataset):
+    rows = dataset.__getitems__([0, 20, 40])
+    assert isinstance(rows, ReadRows)
+    rows[1]["added"] = 5
+    assert rows.columns() is None
+    assert rows[-2] is rows[1] is rows[:2][1]
+    assert [sample.get("added") for sample in rows] == [None, 5, None]
+    assert len(rows) == 3
+    with pytest.raises(IndexError):
+        rows[3]
+
+
+def test_rows_that_are_sent_arrive_as_a_list(dataset):
+    rows = dataset.__getitems__([0, 20])
+    sent = pickle.loads(pickle.dumps(rows))
+    assert type(sent) is list
+    assert all(map(same, sent, rows))
