@@ -345,7 +345,7 @@ def faults():
     return found
 
 
-@pytest.mark.parametrize(("rule", "file", "reason", "deep", "fault"), faults())
+@pytest.mark.parametrize(("rule", "file", "reason", "deep", "fault"), list(faults()))
 def test_a_seeded_fault_is_found_and_named(alpha, rule, file, reason, deep, fault):
     fault(alpha)
     findings = validate(alpha.parent, deep=deep)
