@@ -9,7 +9,7 @@ named so far, all after ``SELECT *``: DuckDB binds every column of a view anew f
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
@@ -65,7 +65,7 @@ class Database:
         self._checked: set[str] = set()
         self._asked: set[str] = set()
         self._sources = KnownSources(folders, written=self._written)
-        self._contradictions: dict[str, list[tuple[str | None, ...]]] = {}
+        self._found: dict[str, list[tuple[Any, ...]]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._described: dict[str, Mapping[str, str]] = {}
         self._listed = listing_state(folders)
@@ -149,14 +149,16 @@ class Database:
         tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
         return tuple(sorted(tables, key=lambda table: table.path))
 
-    def _contradicting(self, check: str) -> list[tuple[str | None, ...]]:
-        """Return the contradictions that a check finds; they are looked for once, until a file changes."""
-        names = names_in(statement("checks", check))
+    def _once(self, text: str, names: Named) -> list[tuple[Any, ...]]:
+        """Return the rows of a constant statement; they are looked for once, until a file changes."""
         self._asked |= self._prepare(names)
-        if check not in self._contradictions:
-            text = sql_text("checks", check).rstrip().removesuffix(";")
-            self._contradictions[check] = self._answer(text, names=names).fetchall()
-        return self._contradictions[check]
+        if text not in self._found:
+            self._found[text] = self._answer(text, names=names).fetchall()
+        return self._found[text]
+
+    def _contradicting(self, check: str) -> list[tuple[str | None, ...]]:
+        """Return the contradictions that a check finds."""
+        return self._once(sql_text("checks", check).rstrip().removesuffix(";"), names_in(statement("checks", check)))
 
     def stands_for(self, lake: LakePath) -> bool:
         """Tell whether a new catalog of `lake` would see the same: parquet files are compared when they are named."""
@@ -194,7 +196,7 @@ class Database:
 
     def _forget(self, name: str) -> None:
         """Forget a source, and all that was found in the lake."""
-        for found in (self._checked, self._contradictions, self._named, self._described):
+        for found in (self._checked, self._found, self._named, self._described):
             found.clear()
         self._sources.forget(name)
         if name == "source_regions":

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import pyarrow as pa
 from sqlglot import exp
@@ -109,8 +109,12 @@ class OpenLake(Database):
 
     def _types(self, relation: str, columns: Sequence[str]) -> tuple[str, ...]:
         """Return the DuckDB types of some columns of a relation; those of all are dear where there are thousands."""
-        query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(relation).limit(0)
-        return tuple(self._run(query).types)
+        query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(relation)
+        return tuple(row[1] for row in self._once(f"DESCRIBE {query.sql(DIALECT)}", names_in(query)))
+
+    def _ask(self, text: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a constant question to the lake, which is asked once, until a file changes."""
+        return self._once(text, _names(text))
 
     def _known(self, relation: str) -> str:
         if relation not in VIEWS:

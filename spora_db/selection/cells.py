@@ -99,14 +99,14 @@ def cell_table(source: CellSource | None, catalog: "Catalog") -> CellTable:
     TableError
         If it lists a cell twice or one that no mask can have, or places cells twice and differently.
     """
-    filled = bool(catalog._run("SELECT 1 FROM cells LIMIT 1").fetchall())
+    filled = bool(catalog._ask("SELECT 1 FROM cells LIMIT 1"))
     if source == "table" and not filled:
         raise QueryError(NO_TABLE.format(lake=catalog.lake) + " Leave source= out, or say source='masks'.")
     if filled:
         catalog.check_cells()
     own, tissue = _names(catalog.columns("cells"), catalog.columns("tissues"))
     chosen: CellSource = source or ("table" if filled else "masks")
-    several = tuple(row[0] for row in catalog._run(SEVERAL).fetchall())
+    several = tuple(row[0] for row in catalog._ask(SEVERAL))
     return CellTable(
         lake=str(catalog.lake),
         filled=filled,
