@@ -85,6 +85,16 @@ class WriteError(SporaError, OSError):
     """A file could not be written; nothing half-written is left."""
 
 
+class StoreError(SporaError, OSError):
+    """A place that holds files, such as a bucket, does not answer, refuses, or has no such file.
+
+    Examples
+    --------
+    >>> issubclass(StoreError, SporaError), issubclass(StoreError, OSError)
+    (True, True)
+    """
+
+
 class WorkerError(SporaError, RuntimeError):
     """Worker processes cannot start, or one ended before its work was done.
 

@@ -1,0 +1,99 @@
+"""`LocalStore`: the files below a folder."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from spora_db.errors import StoreError
+from spora_db.files.stamps import Stamp, stamp_of
+from spora_db.files.stores.store import Entry, Span, State, changed, check_span
+
+
+def state_of(stamp: Stamp) -> State:
+    """Return the state that a stamp tells.
+
+    Examples
+    --------
+    >>> state_of((7, 1_000, 3))
+    State(size=3, version='7-1000')
+    """
+    inode, modified, size = stamp
+    return State(size=size, version=f"{inode}-{modified}")
+
+
+class LocalStore:
+    """The files below a folder.
+
+    Parameters
+    ----------
+    root
+        The folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.txt").write_text("tissue")
+    ...     store = LocalStore(folder)
+    ...     store.read("a.txt", offset=2, size=3, state=store.state("a.txt"))
+    b'ssu'
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+
+    def list_folder(self, prefix: str = "") -> list[Entry]:
+        """Return the names in a folder; see `Store`. Links are followed."""
+        try:
+            with os.scandir(self._path(prefix)) as entries:
+                found = [
+                    Entry(entry.name, state_of(stamp_of(entry.stat())) if entry.is_file() else None)
+                    for entry in entries
+                    if entry.is_file() or entry.is_dir()
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(found)
+
+    def state(self, key: str) -> State | None:
+        """Return what a file is now; see `Store`."""
+        try:
+            return state_of(stamp_of(os.stat(self._path(key))))  # noqa: PTH116 - called per chunk
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, key: str, *, offset: int, size: int, state: State) -> bytes:
+        """Return bytes of a file; see `Store`."""
+        path = self._path(key)
+        check_span(path, offset=offset, size=size, state=state)
+        try:
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called per chunk
+                found = state_of(stamp_of(os.fstat(file.fileno())))
+                if found != state:
+                    raise changed(path, state, f"{found.version} of {found.size:,} bytes")
+                file.seek(offset)
+                data = file.read(size)
+                while len(data) < size:
+                    more = file.read(size - len(data))
+                    if not more:
+                        raise changed(path, state, "shorter")
+                    data += more
+        except OSError as error:
+            raise StoreError(
+                f"Could not read {path}: {error.strerror or error}. Check the disk and its rights."
+            ) from error
+        return data
+
+    def read_many(self, spans: Sequence[Span]) -> list[bytes]:
+        """Return the bytes of many ranges, one after another; see `Store`."""
+        return [self.read(span.key, offset=span.offset, size=span.size, state=span.state) for span in spans]
+
+    def read_whole(self, key: str) -> tuple[bytes, State]:
+        """Return all bytes of a file; see `Store`."""
+        state = self.state(key)
+        if state is None:
+            raise StoreError(f"There is no file {self._path(key)}. Copy or download it.")
+        return self.read(key, offset=0, size=state.size, state=state), state
+
+    def _path(self, key: str) -> str:
+        return f"{self.root}/{key}" if key else self.root

@@ -1,0 +1,118 @@
+"""Byte ranges as HTTP asks for them, and whether an answer is the range that was asked for."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from spora_db.files.stores.http import BODY, Answer, Unusable
+from spora_db.files.stores.store import Span, State, changed
+
+CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+GAP = 2**16
+"""Bytes between two ranges that are read along: less than what a line carries in the time of a request."""
+
+
+def state_of_answer(answer: Answer) -> State:
+    """Return the state of a file that an answer's headers tell: its ETag, else the time of its last change, and size.
+
+    Raises
+    ------
+    Unusable
+        They tell no size.
+    """
+    found = CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+    length = found[3] if found else answer.headers.get("x-linked-size") or answer.headers.get("content-length", "")
+    if not length.isdigit():
+        raise Unusable("its answer does not tell how many bytes the file has")
+    return State(size=int(length), version=version_of(answer))
+
+
+def version_of(answer: Answer) -> str:
+    """Return the ETag of an answer, else the time of the last change; empty where the server tells neither."""
+    names = ("x-linked-etag", "etag", "last-modified")
+    return next((answer.headers[name] for name in names if answer.headers.get(name)), "")
+
+
+def is_strong(version: str) -> bool:
+    """Tell whether a version is an ETag that a server compares byte for byte.
+
+    Examples
+    --------
+    >>> is_strong('"d41d8"'), is_strong('W/"d41d8"'), is_strong("Sun, 29 Nov 2026 00:00:00 GMT")
+    (True, False, False)
+    """
+    return version.startswith('"')
+
+
+def check_range(answer: Answer, *, offset: int, size: int, state: State, here: bool = True) -> None:
+    """Refuse an answer of status 200 or 206 that is not the range that was asked for.
+
+    What another address sends that the first has named (not `here`) has a version of its own, which tells nothing.
+
+    Raises
+    ------
+    FileFormatError
+        The file is another one now.
+    Unusable
+        The server has answered something else.
+    """
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise Unusable(f"its answer is encoded ({answer.headers['content-encoding']}), which was not asked for")
+    version = version_of(answer)
+    if here and version and state.version and version != state.version:
+        raise changed(answer.url, state, version)
+    if answer.status == 200:
+        if offset or size != state.size or len(answer.body) != size:
+            raise Unusable(f"it sent the whole file where bytes {offset} to {offset + size - 1} were asked for")
+        return
+    found = CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+    if found is None:
+        raise Unusable("status 206 without a Content-Range that tells which bytes it sent")
+    first, last, whole = map(int, found.groups())
+    if whole != state.size:
+        raise changed(answer.url, state, f"{version} of {whole:,} bytes")
+    if (first, last) != (offset, offset + size - 1) or len(answer.body) != size:
+        raise Unusable(f"it sent bytes {first} to {last} where {offset} to {offset + size - 1} were asked for")
+
+
+class Request(NamedTuple):
+    """One request, and the ranges that it answers, by their positions in what was asked."""
+
+    span: Span
+    parts: tuple[int, ...]
+
+
+def requests(spans: Sequence[Span], *, gap: int = GAP, longest: int = BODY) -> list[Request]:
+    """Merge ranges of one file that lie close together, so that few requests bring all; none twice.
+
+    Parameters
+    ----------
+    spans
+        Ranges of any files, in any order; empty ones are in no request.
+    gap
+        Bytes between two ranges that are read along rather than asked for apart.
+    longest
+        Bytes of a request at most, but for a single range, which is never cut.
+
+    Examples
+    --------
+    >>> state = State(size=10**6, version="a")
+    >>> spans = [Span("x", state, 60_000, 10), Span("x", state, 0, 100), Span("x", state, 400_000, 10)]
+    >>> [(request.span.offset, request.span.size, request.parts) for request in requests(spans)]
+    [(0, 60010, (1, 0)), (400000, 10, (2,))]
+    """
+    wanted = [number for number, span in enumerate(spans) if span.size]
+    order = sorted(wanted, key=lambda number: (spans[number].key, spans[number].state.version, spans[number].offset))
+    merged: list[Request] = []
+    for number in order:
+        span = spans[number]
+        if merged:
+            last, parts = merged[-1]
+            end = max(last.offset + last.size, span.offset + span.size)
+            near = span.offset <= last.offset + last.size + gap and end - last.offset <= longest
+            within = end == last.offset + last.size
+            if last[:2] == span[:2] and (near or within):
+                merged[-1] = Request(last._replace(size=end - last.offset), (*parts, number))
+                continue
+        merged.append(Request(span, (number,)))
+    return merged

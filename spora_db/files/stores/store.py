@@ -1,0 +1,115 @@
+"""`Store`: what every place that holds files can do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from spora_db.errors import FileFormatError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a file is now: another state means other bytes.
+
+    Attributes
+    ----------
+    size
+        Bytes of the file.
+    version
+        What tells it from others of its name: an ETag; of a local file its inode and modification time.
+    """
+
+    size: int
+    version: str
+
+
+class Entry(NamedTuple):
+    """A name in a folder: that of a file, with its state, or of a folder, which has none."""
+
+    name: str
+    state: State | None
+
+
+class Span(NamedTuple):
+    """A range of bytes of one file."""
+
+    key: str
+    state: State
+    offset: int
+    size: int
+
+
+class Store(Protocol):
+    """Files by key, such as ``"cohort/metadata/tissues.parquet"``; the same from any thread and after a fork."""
+
+    root: str
+
+    def list_folder(self, prefix: str = "") -> list[Entry]:
+        """Return the names in a folder, sorted; none where there is no such folder.
+
+        Raises
+        ------
+        StoreError
+            The store does not answer, or does not list.
+        """
+
+    def state(self, key: str) -> State | None:
+        """Return what a file is now, None where there is none.
+
+        Raises
+        ------
+        StoreError
+            The store does not answer, or refuses.
+        """
+
+    def read(self, key: str, *, offset: int, size: int, state: State) -> bytes:
+        """Return exactly `size` bytes of a file that is still what `state` says.
+
+        Raises
+        ------
+        FileFormatError
+            The file is another now, or ends earlier.
+        StoreError
+            The store does not answer, or refuses, or the file is gone.
+        """
+
+    def read_many(self, spans: Sequence[Span]) -> list[bytes]:
+        """Return the bytes of many ranges, of any files, in the order asked; read side by side where that is quicker.
+
+        Raises
+        ------
+        FileFormatError, StoreError
+            As `read`.
+        """
+
+    def read_whole(self, key: str) -> tuple[bytes, State]:
+        """Return all bytes of a file, and what it was.
+
+        Raises
+        ------
+        FileFormatError, StoreError
+            As `read`.
+        """
+
+
+def check_span(where: str, *, offset: int, size: int, state: State) -> None:
+    """Refuse a range that a file does not have.
+
+    Raises
+    ------
+    FileFormatError
+        For such a range.
+    """
+    if offset < 0 or size < 0 or offset + size > state.size:
+        raise FileFormatError(
+            f"The file {where} has {state.size} bytes, but bytes {offset} to {offset + size} of it were asked for. "
+            "It is cut short, or what names this range is of another file. Copy or download it again."
+        )
+
+
+def changed(where: str, known: State, found: str) -> FileFormatError:
+    """Return the error for a file that is another than when it was first asked for."""
+    return FileFormatError(
+        f"The file {where} was written again since it was opened: it was {known.version} of {known.size:,} bytes, and "
+        f"is {found}. Bytes of before and after would be of two files, so no more are read. Open it again."
+    )
