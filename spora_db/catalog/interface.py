@@ -253,7 +253,7 @@ class Catalog(OpenLake):
 
     def __repr__(self) -> str:
         """Return the lake and its datasets."""
-        return f"Catalog({str(self.lake)!r}: {', '.join(dataset.name for dataset in self._folders.datasets)})"
+        return f"Catalog({self._folders.name!r}: {', '.join(dataset.name for dataset in self._folders.datasets)})"
 
     def _repr_html_(self) -> str:
         return catalog_html(self)

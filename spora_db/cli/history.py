@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from spora_db.cli.completion import DELIMITERS, Completer
-from spora_db.remembered.folders import user_folder
+from spora_db.files.folders import user_folder
 
 HISTORY_LINES = 10_000
 _NEWLINE = "\x01"

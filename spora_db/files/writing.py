@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from spora_db.errors import SporaError, WriteError
+from spora_db.files.stores.mirror import check_writable
 
 SYNCED_AT_ONCE: Final = 8
 """Files that are waited for at once: of 200 files of 1 MB, one after another took 1.0 s, eight at once 0.2."""
@@ -48,6 +49,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     [('note.txt', 'whole')]
     """
     path = Path(path)
+    check_writable(path)
     token = f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
     temporary, old = path.with_name(f"{token}.tmp"), path.with_name(f"{token}.old.tmp")
     try:

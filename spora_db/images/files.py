@@ -5,6 +5,7 @@ import os
 from spora_db.errors import FileFormatError
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamp_if_there, stamp_of
+from spora_db.files.stores.mirror import mirror_of
 
 MAX_OPEN_FILES = 128
 
@@ -42,11 +43,12 @@ def describe(head: bytes) -> str:
 class OpenFile:
     """A file descriptor that closes with its last user, so that forgetting the file never closes it under a reader."""
 
-    __slots__ = ("_descriptor", "path", "stamp")
+    __slots__ = ("_descriptor", "_remote", "path", "stamp")
 
     def __init__(self, path: str) -> None:
         self._descriptor = -1
         self.path = path
+        self._remote = mirror_of(path)
         self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self.stamp: Stamp = stamp_of(os.fstat(self._descriptor))
 
@@ -74,6 +76,8 @@ class OpenFile:
                 f"it has {self.size} bytes, but its contents point to bytes {offset} to {offset + size}",
                 expected="a complete file",
             )
+        if self._remote is not None:
+            return self._remote.read(self.path, offset, size)
         try:
             data = os.pread(self._descriptor, size, offset)
             while len(data) < size:  # signals and some network file systems give less than asked

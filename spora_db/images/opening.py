@@ -7,6 +7,7 @@ from typing import get_args
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamps
+from spora_db.files.stores.mirror import mirror_of
 from spora_db.images.base import ChannelAxis, ImageHeader, ImageReader, MissingChunks, check_missing_chunks
 from spora_db.images.conversions import conversion
 from spora_db.images.formats import FORMATS, ImageFormat
@@ -146,6 +147,8 @@ def close_images() -> None:
 
 def _format_of(path: Path) -> tuple[str, ImageFormat]:
     """Return the format of an image by its name, or by the files in it."""
+    if (remote := mirror_of(path)) is not None:
+        remote.prepare(path)
     for name, row in FORMATS.items():
         if row.holds(path):
             return name, row

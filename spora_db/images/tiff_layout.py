@@ -10,6 +10,7 @@ from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import READER_FAILURES, telling
 from spora_db.files.forks import unforked
 from spora_db.files.stamps import Stamp, file_stamp
+from spora_db.files.stores.mirror import open_binary, opened
 from spora_db.images.base import ChannelAxis
 from spora_db.images.files import broken, describe
 from spora_db.images.tiff_described import as_described, described
@@ -65,7 +66,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) 
     """
     try:
         current = file_stamp(path)
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             head = file.read(64)
     except FileNotFoundError as error:
         raise ImageNotFoundError(f"There is no image at {path}. Check the path, or download the image.") from error
@@ -95,7 +96,7 @@ def _layout(path: Path, current: Stamp, channel_axis: ChannelAxis, level: int) -
     """Turn tifffile's view of a file into tables; page by page where that view is not what the pages say."""
     import tifffile
 
-    with tifffile.TiffFile(path, _multifile=False) as tiff:
+    with tifffile.TiffFile(opened(path), _multifile=False) as tiff:
         xml = tiff.ome_metadata
         found = _pictures(tiff)
         uniform = found is not None and len(found) == 1 and found[0].kind == "uniform"
@@ -105,7 +106,7 @@ def _layout(path: Path, current: Stamp, channel_axis: ChannelAxis, level: int) -
             except _PagesDiffer:
                 if not uniform:
                     raise
-    with tifffile.TiffFile(path, _multifile=False, **PAGES_ONLY) as tiff:
+    with tifffile.TiffFile(opened(path), _multifile=False, **PAGES_ONLY) as tiff:
         return _image(path, tiff, pictures(tiff), xml=xml, current=current, channel_axis=channel_axis, level=level)
 
 

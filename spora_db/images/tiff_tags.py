@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from spora_db.arrays import Int64
+from spora_db.files.stores.mirror import open_binary
 from spora_db.images.files import broken
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _name(tag: int) -> str:
 
 def _tags(path: Path) -> Iterator[tuple[int, int, int, int]]:
     """Yield page, tag, type and count of every entry of the directories, as far as they can be read."""
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         head = file.read(16)
         order = "<" if head[:2] == b"II" else ">"
         big = head[2:4] in (b"+\0", b"\0+")

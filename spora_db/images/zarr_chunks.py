@@ -8,6 +8,7 @@ from typing import TypeAlias
 from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
 from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, file_stamp
+from spora_db.files.stores.mirror import mirror_of
 from spora_db.images.blosc_planes import decode_planes, read_planes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
 from spora_db.images.files import OpenFile, broken, describe, open_file
@@ -38,6 +39,8 @@ def state_of_chunk_file(path: str, place: ChunkIndex) -> Stamp | None:
         It has no bytes, as a full disk or a broken copy leaves it: no writer means the fill value by that. Or it is no
         file.
     """
+    if (remote := mirror_of(path)) is not None:
+        remote.find(path)
     try:
         found = file_stamp(path)
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from spora_db.errors import ArgumentError, ImageNotFoundError
+from spora_db.files.stores.mirror import check_writable
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions
@@ -121,6 +122,7 @@ def standardize_lake(
     asked_quantiles(spec)
     registered(spec.method)
     scanned = scan(lake)
+    check_writable(scanned.roots[-1])
     resolution = parse_mpp(mpp)
     cohorts = [_with_images(cohort_of(item, mpp=resolution), modality) for item in scanned.chosen(dataset)]
     if not any(cohort.tissues for cohort in cohorts):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spora_db.errors import ArgumentError, counted
+from spora_db.files.stores.mirror import check_writable
 from spora_db.jobs.cohorts import (
     Cohort,
     cohort_of,
@@ -122,6 +123,7 @@ def tile_lake(
         progress=progress or Quiet(),
     )
     scanned = scan(lake)
+    check_writable(scanned.roots[-1])
     resolution = parse_mpp(mpp)
     cohorts = tuple(cohort_of(item, mpp=resolution) for item in scanned.chosen(dataset))
     if not any(cohort.masks for cohort in cohorts):

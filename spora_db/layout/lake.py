@@ -1,12 +1,13 @@
 """What a lake holds, as values: its datasets, their tables, and the folders of their images and masks."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from spora_db.errors import unknown
-from spora_db.layout.layers import locate
+from spora_db.layout.layers import layer_name, locate
 from spora_db.layout.names import is_rgb
 
 TableKind = Literal[
@@ -102,6 +103,11 @@ class Lake:
     roots: tuple[Path, ...]
     datasets: tuple[Dataset, ...]
 
+    @property
+    def name(self) -> str:
+        """The lake as users call it: its folder, its address, or those of its layers."""
+        return os.pathsep.join(map(layer_name, self.roots))
+
     def root_of(self, path: Path) -> Path:
         """Return the layer that a file lies in: the innermost, should one lie in another."""
         return max((root for root in self.roots if path.is_relative_to(root)), key=lambda root: len(root.parts))
@@ -113,7 +119,7 @@ class Lake:
     def layers_of(self, paths: Iterable[Path]) -> str | None:
         """Return the layers that files lie in, as text; None where there is no file."""
         found = set(map(self.root_of, paths))
-        return ", ".join(str(root) for root in self.roots if root in found) or None
+        return ", ".join(layer_name(root) for root in self.roots if root in found) or None
 
     def locate(self, path: str | Path) -> Path:
         """Return where a file lies that `relative` names."""

@@ -4,12 +4,17 @@ The text of such a lake has its folders separated as ``PATH`` is, so a lake is o
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from spora_db.errors import ArgumentError
+from spora_db.files.stores.mirror import mirror, mirror_of
+from spora_db.files.stores.opening import OPENED, is_remote
 
+_HOST = re.compile(r"https?://?[^/:]+", re.IGNORECASE)
+_PORT = re.compile(r"[0-9]+(/|$)")
 LakePath: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """A lake as users name it: a folder, several, or a text of several."""
 
@@ -30,7 +35,7 @@ def lake_path(lake: LakePath) -> Path:
     if isinstance(lake, str | os.PathLike):
         return Path(lake)
     roots = [os.fspath(root) for root in lake]
-    if len(roots) > 1 and (bad := [root for root in roots if os.pathsep in root]):
+    if len(roots) > 1 and (bad := [root for root in roots if os.pathsep in root and not is_remote(root)]):
         raise ArgumentError(
             f"The layer {bad[0]!r} has {os.pathsep!r} in its name, which separates layers. Rename it, or link to it."
         )
@@ -52,7 +57,33 @@ def layers(lake: LakePath) -> tuple[Path, ...]:
     text = os.fspath(lake_path(lake))
     if os.pathsep not in text or Path(text).expanduser().exists():
         return (Path(text).expanduser(),)
-    return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
+    return tuple(map(_folder, _parts(text)))
+
+
+def _parts(text: str) -> list[str]:
+    """Return the layers in a text; the colon of an address, and that of its port, separate nothing."""
+    parts: list[str] = []
+    for piece in text.split(os.pathsep):
+        before = parts[-1] if parts else ""
+        if (before.lower() in OPENED and piece.startswith("/")) or (_HOST.fullmatch(before) and _PORT.match(piece)):
+            parts[-1] = f"{before}:{piece}"
+        elif piece:
+            parts.append(piece)
+    return parts
+
+
+def _folder(part: str) -> Path:
+    """Return the folder of a layer, of a remote one that of its copy; a path has left one slash of an address."""
+    scheme, colon, rest = part.partition(":")
+    if colon and scheme.lower() in OPENED:
+        return mirror(f"{scheme.lower()}://{rest.strip('/')}").tree
+    return Path(part).expanduser()
+
+
+def layer_name(root: Path) -> str:
+    """Return what users call a layer: its folder or, of a remote one, its address."""
+    remote = mirror_of(root)
+    return str(root) if remote is None else remote.shown(root)
 
 
 def locate(lake: LakePath, path: str | os.PathLike[str]) -> Path:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spora_db.errors import DatasetNotFoundError
+from spora_db.files.stores.mirror import mirror_of
 from spora_db.layout.lake import Dataset, ImageFolder, Lake, MaskFolder, TableFile
-from spora_db.layout.layers import LakePath, lake_path, layers
+from spora_db.layout.layers import LakePath, lake_path, layer_name, layers
 from spora_db.layout.listing import NOT_A_CELL_TASK, TISSUE, is_cell_mask, names_in
 from spora_db.layout.names import MODALITIES, MPP_FOLDER, MULTIPLEX_MODALITIES, STATISTICS, parse_mpp
 
@@ -76,6 +77,8 @@ def scan(lake: LakePath) -> Lake:
     given = layers(lake_path(lake))
     roots = tuple(map(_absolute, given))
     for text, path in zip(given, roots, strict=True):
+        if (remote := mirror_of(path)) is not None:
+            remote.refresh()
         if not path.is_dir():
             message = f"No folder {str(text)!r} (looked at {path}). Give a lake, or one dataset's folder."
             raise DatasetNotFoundError(message)
@@ -88,7 +91,7 @@ def scan(lake: LakePath) -> Lake:
         for folder in whole.folders()
         if (not alone or folder.name in alone) and _is_dataset(folder)
     )
-    path = lake_path(roots)
+    path = lake_path([layer_name(root) for root in roots])
     if not datasets:
         modalities = ", ".join((*(row.family or row.name for row in MODALITIES if row.is_rgb), *MULTIPLEX_MODALITIES))
         message = f"No dataset in {path}: neither it nor a folder in it holds 'metadata' or a modality ({modalities})."

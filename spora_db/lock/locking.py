@@ -5,6 +5,7 @@ both fingerprints of the plan, and a digest of every tissue's rows, channels and
 again if its plan is still the same, and says precisely what differs if not.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from spora_db.catalog import lent_catalog
 from spora_db.errors import DatasetNotFoundError, LockError, QueryError, SporaError
-from spora_db.layout import LakePath, lake_path, layers, locate, scan
+from spora_db.layout import LakePath, lake_path, layer_name, layers, locate, scan
 from spora_db.lock.difference import LockDifference, compare
 from spora_db.lock.lockfile import PLAN_HASH, Lock, read_lock
 from spora_db.lock.state import FileState, file_state, image_state, tissue_states, used_files, verify_image
@@ -61,7 +62,7 @@ def make_lock(
         tables = used_files(catalog.files_used(), resolved, plan)
         paths = [catalog._relative(table.path) for table in tables]
     return Lock(
-        lake=str(lake_path([root.absolute() for root in layers(lake)])),
+        lake=os.pathsep.join(layer_name(root.absolute()) for root in layers(lake)),
         selection=replace(selection, labels=pinned(resolved.selection.labels, plan.labels)),
         specs={name: resolved.selection.standardization.spec(name) for name in resolved.selection.modality_names},
         sql=compiled.text(),

@@ -12,6 +12,7 @@ import numpy as np
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, MaskNotFoundError
 from spora_db.files.failures import telling
+from spora_db.files.stores.mirror import open_binary, opened
 
 MAX_BYTES = 2**34  # of one array; a mask of 130,000 x 130,000 bool is the largest that still loads
 CHUNK = 2**20
@@ -28,7 +29,7 @@ def array_of(path: Path) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes]]]:
         raise MaskNotFoundError(f"No mask file {path}. Expected an .npz file with a 2-D array named 'mask'.")
     with (
         telling(f"The mask {path}", library="zipfile", broken=lambda error: _broken(path, error)),
-        zipfile.ZipFile(path) as archive,
+        zipfile.ZipFile(opened(path)) as archive,
     ):
         member = _member(archive, path)
         with archive.open(member) as stream:
@@ -118,7 +119,7 @@ def read_header(stream: IO[bytes], path: Path) -> tuple[np.dtype[Any], bool, tup
 
 def _broken(path: Path, error: Exception) -> FileFormatError:
     """Say what is in place of an .npz file."""
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         start = file.read(64)
     found = f"could not be read as .npz ({type(error).__name__}: {error}). Expected a zip of arrays."
     if start.startswith(b"version https://git-lfs"):

@@ -37,7 +37,7 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
     rows = fetch_rows(resolved, catalog)
     chosen = choose_channels(selection, rows.images, catalog)
     plan = Plan(
-        lake=str(catalog.lake),
+        lake=catalog._folders.name,
         unit=selection.unit,
         modalities=selection.modalities,
         tile_size=selection.tile_size or 0,

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError
+from spora_db.files.folders import user_folder
 from spora_db.files.parquet import PARQUET_FAILURES
 from spora_db.files.stamps import LastingStamp, Stamp, lasting_stamp, stamp
 from spora_db.layout import Lake, layers, locate
-from spora_db.remembered.folders import lake_digest, user_folder
+from spora_db.remembered.folders import lake_digest
 
 SCHEMA = pa.schema(
     {

@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from spora_db.errors import TableError, WriteError
+from spora_db.files.folders import user_folder
 from spora_db.files.whole_numbers import LEAST, whole_numbers
-from spora_db.remembered.folders import lake_digest, user_folder
+from spora_db.remembered.folders import lake_digest
 from spora_db.sqltext.names import positions
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from spora_db.errors import TableError
 from spora_db.files.stamps import stamps
-from spora_db.layout import Lake, list_images, list_masks
+from spora_db.layout import Lake, layer_name, list_images, list_masks
 from spora_db.remembered.image_index import has_index, headers
 from spora_db.sqltext.expressions import array, constant, empty, identifier, named, null, text, union
 
@@ -66,7 +66,7 @@ def _files(name: str, lake: Lake) -> Iterator[_Files]:
     for dataset in lake.datasets:
         if name == "source_images":
             for folder in dataset.image_folders:
-                root, prefix = str(lake.root_of(folder.path)), lake.relative(folder.path) + "/"
+                root, prefix = layer_name(lake.root_of(folder.path)), lake.relative(folder.path) + "/"
                 for suffix, image_format, ids in list_images(folder):
                     place: dict[str, str | float] = {
                         "dataset": dataset.name,
@@ -77,7 +77,7 @@ def _files(name: str, lake: Lake) -> Iterator[_Files]:
                     yield _Files(place=place, root=root, prefix=prefix, suffix=suffix, tissue_ids=ids)
         else:
             for masks in dataset.mask_folders:
-                root, prefix = str(lake.root_of(masks.path)), lake.relative(masks.path) + "/"
+                root, prefix = layer_name(lake.root_of(masks.path)), lake.relative(masks.path) + "/"
                 place = {"dataset": dataset.name, "mpp": masks.mpp, "kind": masks.kind}
                 tissues = list_masks(masks)
                 yield _Files(place=place, root=root, prefix=prefix, suffix=".npz", tissue_ids=tissues)

@@ -80,14 +80,14 @@ def info(
     from spora_db.catalog import Catalog
     from spora_db.cli.tables import print_table
     from spora_db.cli.terminal import plain_console
-    from spora_db.layout import layers
+    from spora_db.layout import layer_name, layers
 
     console = plain_console()
     with Catalog(lake) as catalog:
         if len(roots := layers(catalog.lake)) > 1:
             console.print(Text.assemble(("Layers", "bold"), ", the later ones above the earlier:"))
             for root in roots:
-                console.print(f"  {root}: {_contents(root)}", soft_wrap=True)
+                console.print(f"  {layer_name(root)}: {_contents(root)}", soft_wrap=True)
         for title, text in INVENTORY.items():
             table = catalog.sql(text).to_arrow_table()
             if len(table):

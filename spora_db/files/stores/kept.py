@@ -1,0 +1,86 @@
+"""What the copies of remote lakes take of the disk: told, bounded, cleared; no file but theirs is ever touched."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from spora_db.errors import ArgumentError
+
+BYTES_VARIABLE = "SPORA_CACHE_BYTES"
+"""The environment variable that says how many bytes of images all copies keep together."""
+DEFAULT_BYTES = 20 * 10**9
+ADDRESS = "address"
+"""The file by which a folder is known for a copy."""
+
+
+class KeptLake(NamedTuple):
+    """One copy: the address of the lake, its folder, and the bytes on disk."""
+
+    address: str
+    folder: Path
+    bytes: int
+
+
+def kept_bytes_limit() -> int:
+    """Return how many bytes of images copies may keep.
+
+    Raises
+    ------
+    ArgumentError
+        If the environment variable is no whole number of bytes.
+    """
+    text = os.environ.get(BYTES_VARIABLE, str(DEFAULT_BYTES))
+    if not text.strip().isdigit():
+        raise ArgumentError(f"{BYTES_VARIABLE}={text!r} is no number of bytes. Write it as 20000000000.")
+    return int(text)
+
+
+def kept_lakes(base: Path) -> list[KeptLake]:
+    """Return the copies below a folder, by address."""
+    found = []
+    for note in base.glob(f"*/{ADDRESS}"):
+        used = sum(_bytes(path) for path in note.parent.rglob("*"))
+        found.append(KeptLake(note.read_text(encoding="utf-8"), note.parent, used))
+    return sorted(found)
+
+
+def clear(base: Path, address: str | None = None) -> list[KeptLake]:
+    """Remove the copy of one lake, or all, and return what was removed."""
+    chosen = [kept for kept in kept_lakes(base) if address in (None, kept.address)]
+    for kept in chosen:
+        shutil.rmtree(kept.folder)
+    return chosen
+
+
+def trim(base: Path, limit: int) -> None:
+    """Remove the images that were opened longest ago, until the others take at most `limit` bytes.
+
+    A process that reads one of them goes on with what it has open.
+    """
+    images = sorted(_images(base))
+    held = sum(size for _, size, _ in images)
+    for _, size, sums in images:
+        if held <= limit:
+            break
+        for path in (sums, sums.with_suffix(".data")):
+            path.unlink(missing_ok=True)
+        held -= size
+
+
+def _images(base: Path) -> Iterator[tuple[float, int, Path]]:
+    """Yield what was kept of every image: when it was opened last, its bytes, the file of its sums."""
+    for note in base.glob(f"*/{ADDRESS}"):
+        for sums in (note.parent / "notes").rglob("*.sums"):
+            with contextlib.suppress(FileNotFoundError):  # another process has removed it
+                yield sums.stat().st_mtime, _bytes(sums.with_suffix(".data")), sums
+
+
+def _bytes(path: Path) -> int:
+    """Return what a file takes of the disk: a sparse one less than its size."""
+    try:
+        return path.lstat().st_blocks * 512
+    except FileNotFoundError:
+        return 0

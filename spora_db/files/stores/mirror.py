@@ -1,0 +1,400 @@
+"""A remote lake as a folder: its tables whole, its images and masks as empty files whose bytes come as they are read.
+
+So everything that reads a folder reads a bucket. The files of images are never written to: they keep the time by which
+readers tell that a file is another one now. What lies below `mirrors_folder` is a copy: it can be deleted at any
+time, and nothing but this module writes to it.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence, Set
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spora_db.errors import FileFormatError, StoreError, WriteError
+from spora_db.files.folders import user_folder
+from spora_db.files.stores.granules import Granules
+from spora_db.files.stores.http import NETWORK
+from spora_db.files.stores.kept import ADDRESS, kept_bytes_limit, trim
+from spora_db.files.stores.opening import open_store
+from spora_db.files.stores.store import Span, State, Store
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+logger = logging.getLogger(__name__)
+
+CACHE_VARIABLE = "SPORA_CACHE_DIR"
+"""The environment variable that names the folder of copies; by default one in the user's folder for caches."""
+WHOLE = (".parquet", ".json")
+"""Ends of files that are copied whole, as DuckDB reads them itself."""
+STORES = (".zarr",)
+"""Ends of folders that are images: listed when they are opened."""
+DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+ARRAYS = ("zarr.json", ".zarray")
+FRESH = 60.0
+"""Seconds for which a process believes what it has listed."""
+
+
+TRIMMED = 64 * 2**20
+"""Bytes of images that a process fetches before it looks whether all copies take too much."""
+
+
+def mirrors_folder() -> str:
+    """Return the folder of all copies: what the environment names, else one of the user's."""
+    return _mirrors_folder(os.environ.get(CACHE_VARIABLE))
+
+
+@lru_cache(maxsize=8)
+def _mirrors_folder(chosen: str | None) -> str:
+    return f"{Path(chosen).absolute() if chosen else user_folder('cache')}/lakes"
+
+
+class Mirror:
+    """The copy of one remote lake, as far as it was read.
+
+    Parameters
+    ----------
+    folder
+        Where it lies: the address, the tree, and notes on it.
+    address
+        The remote lake; None for a copy that is there already.
+    """
+
+    def __init__(self, folder: Path, address: str | None = None) -> None:
+        self.folder, self.tree = folder, folder / "tree"
+        note = folder / ADDRESS
+        if address is None:
+            address = note.read_text(encoding="utf-8")
+        elif not note.exists():
+            _made(self.tree)
+            _write(note, address.encode())
+        self.address = address
+        self._lock = threading.RLock()
+        self._listed_at = -FRESH
+        self._listed: dict[str, State] | None = None
+        self._stores: Set[str] = set()
+        self._known: dict[str, State | None] = {}
+        self._open: dict[str, Granules] = {}
+        self._fetched = 0
+
+    @property
+    def store(self) -> Store:
+        """What is asked for files."""
+        return open_store(self.address)
+
+    def refresh(self) -> None:
+        """List the lake anew, fetch tables that have changed, and forget what is gone; at most once in `FRESH` seconds.
+
+        Raises
+        ------
+        StoreError
+            It does not answer, cannot be listed, or there is nothing.
+        """
+        with self._lock, self._alone():
+            if time.monotonic() - self._listed_at < FRESH:
+                return
+            known, store = self._states(), open_store(self.address)
+            found = dict(_files(store))
+            if not found:
+                raise StoreError(f"There is no lake at {self.address}: nothing lies there. Check the address.")
+            for name in {*known, *self._stores} - found.keys():
+                self._remove(name)
+            there = {name: state for name, state in found.items() if state is not None}
+            changed = {name for name, state in there.items() if known.get(name) != state}
+            tables = sorted(name for name in changed if name.endswith(WHOLE))
+            for name, (data, state) in zip(tables, NETWORK.threads().map(store.read_whole, tables), strict=True):
+                there[name] = state
+                _write(self.tree / name, data)
+            for name in changed - {*tables}:
+                self._place(name, there[name])
+            self._listed, self._stores = there, found.keys() - there.keys()
+            for name in self._stores:
+                _made(self.tree / name)
+            files = {name: [state.size, state.version] for name, state in there.items()}
+            told = {"files": files, "stores": sorted(self._stores)}
+            _write(self.folder / "listing.json", json.dumps(told).encode())
+            self._listed_at = time.monotonic()
+
+    def find(self, path: str) -> State | None:
+        """Return what a file is, and give it its place in the tree; None where there is none.
+
+        It is asked for once in the life of a process.
+        """
+        name = self._name(path)
+        with self._lock:
+            if (state := self._states().get(name)) is not None:
+                return state
+            if name not in self._known:
+                state = self.store.state(name)
+                if state is not None:
+                    self._place(name, state)
+                self._known[name] = state
+            return self._known[name]
+
+    def prepare(self, path: Path) -> None:
+        """Fetch what tells an image: of a store of arrays its metadata, level by level; of a file, that it is there."""
+        name, store = self._name(str(path)), self.store
+        if not name.endswith(STORES):
+            self.find(str(path))
+            return
+        with self._lock:
+            if name in self._known:
+                return
+            level = [name]
+            while level:
+                further = []
+                for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
+                    _made(self.tree / folder)
+                    names = {entry.name for entry in entries}
+                    for document in names & {*DOCUMENTS}:
+                        _write(self.tree / folder / document, store.read_whole(f"{folder}/{document}")[0])
+                    if not _is_array(self.tree / folder, names):
+                        further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
+                level = further
+            self._known[name] = None
+
+    def read(self, path: str, offset: int, size: int) -> bytes:
+        """Return bytes of a file, from the copy as far as it has them.
+
+        Raises
+        ------
+        StoreError, FileFormatError
+            As `Store.read`.
+        """
+        state = self.find(path)
+        if state is None:
+            raise StoreError(f"There is no file {self.shown(path)}.")
+        name = self._name(path)
+
+        def fetch(ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+            self._fetched += sum(length for _, length in ranges)
+            return self.store.read_many([Span(name, state, start, length) for start, length in ranges])
+
+        try:
+            data = self._granules(name, state).read(offset, size, fetch=fetch)
+            if self._fetched > TRIMMED:
+                self._fetched = 0
+                trim(self.folder.parent, kept_bytes_limit())
+            return data
+        except FileFormatError:
+            self._forget(name)
+            raise
+        except StoreError:
+            raise
+        except OSError as error:
+            _say_once(f"What is read of {self.address} is not kept in {self.folder}: {error.strerror or error}.")
+            return fetch([(offset, size)])[0]
+
+    def shown(self, path: str | Path) -> str:
+        """Return the address of a file or folder of the tree."""
+        return self.address if Path(path) == self.tree else f"{self.address}/{self._name(str(path))}"
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(f"{self.tree}/")
+
+    def _states(self) -> dict[str, State]:
+        if self._listed is None:
+            try:
+                told = json.loads((self.folder / "listing.json").read_bytes())
+            except (FileNotFoundError, ValueError):
+                told = {"files": {}, "stores": []}
+            self._listed = {name: State(size=size, version=version) for name, (size, version) in told["files"].items()}
+            self._stores = {*told["stores"]}
+        return self._listed
+
+    def _place(self, name: str, state: State) -> None:
+        """Make the empty file of a remote one, as large as it, unless it is there for this very state."""
+        note, told = self.folder / "notes" / f"{name}.state", f"{state.size} {state.version}"
+        with contextlib.suppress(OSError):
+            if note.read_text(encoding="utf-8") == told and (self.tree / name).is_file():
+                return
+        self._forget(name)
+        path = self.tree / name
+        _made(path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with temporary.open("wb") as file:
+            file.truncate(state.size)
+        temporary.replace(path)
+        _write(note, told.encode())
+
+    def _remove(self, name: str) -> None:
+        """Remove a file or a store that is gone, and the folders that are empty without it."""
+        path = self.tree / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "notes" / name, ignore_errors=True)
+        self._forget(name)
+        for folder in path.parents:
+            if folder == self.tree or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+    def _forget(self, name: str) -> None:
+        """Drop what was kept of a file that is another one now."""
+        self._open.pop(name, None)
+        for end in ("state", "data", "sums"):
+            (self.folder / "notes" / f"{name}.{end}").unlink(missing_ok=True)
+
+    def _granules(self, name: str, state: State) -> Granules:
+        with self._lock:
+            if name not in self._open:
+                data, sums = (self.folder / "notes" / f"{name}.{end}" for end in ("data", "sums"))
+                self._open[name] = Granules(data, sums, state.size)
+                os.utime(sums)
+            return self._open[name]
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time list."""
+        with (self.folder / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+@lru_cache(maxsize=64)
+def _mirror(folder: str, address: str | None, _pid: int) -> Mirror:
+    return Mirror(Path(folder), address)
+
+
+def mirror(address: str) -> Mirror:
+    """Return the copy of a remote lake; nothing is asked of it yet."""
+    digest = hashlib.blake2b(address.encode(), digest_size=12).hexdigest()
+    return _mirror(f"{mirrors_folder()}/{digest}", address, os.getpid())
+
+
+def mirror_of(path: str | os.PathLike[str]) -> Mirror | None:
+    """Return the copy that a path lies in; None for every other path, after a comparison of texts.
+
+    Examples
+    --------
+    >>> mirror_of("/data/lake/cohort") is None
+    True
+    """
+    base, text = mirrors_folder(), os.fspath(path)
+    if not text.startswith(base):
+        return None
+    digest = text[len(base) + 1 :].partition("/")[0]
+    return _mirror(f"{base}/{digest}", None, os.getpid())
+
+
+class RemoteFile(io.RawIOBase):
+    """A file of a remote lake as Python reads files, for libraries that want one."""
+
+    def __init__(self, owner: Mirror, path: str, size: int) -> None:
+        super().__init__()
+        self.name, self._owner, self._size, self._at = path, owner, size, 0
+
+    def readable(self) -> bool:
+        """Return whether it can be read: always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return whether one can read from anywhere: always."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next byte is read from."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Choose where the next byte is read from."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Read as much as the buffer takes, or there is."""
+        view = memoryview(buffer).cast("B")
+        size = max(0, min(len(view), self._size - self._at))
+        view[:size] = self._owner.read(self.name, self._at, size) if size else b""
+        self._at += size
+        return size
+
+
+def open_binary(path: Path) -> io.BufferedReader:
+    """Open a file for reading bytes, one of a remote lake too."""
+    found = opened(path)
+    return found.open("rb") if isinstance(found, Path) else found
+
+
+def opened(path: Path) -> Path | io.BufferedReader:
+    """Return what a library opens in place of a file: its path or, of a remote lake, the file itself."""
+    found = mirror_of(path)
+    state = None if found is None else found.find(str(path))
+    if found is None or state is None:
+        return path
+    return io.BufferedReader(RemoteFile(found, str(path), state.size), 2**16)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse to write into the copy of a remote lake.
+
+    Raises
+    ------
+    WriteError
+        If a path lies in one.
+    """
+    if (found := mirror_of(path)) is not None:
+        raise WriteError(
+            f"{found.address} is not written to. Put a folder over it, as with --into mine, or "
+            f"Catalog([{found.address!r}, 'mine']); to publish it: aws s3 sync mine {found.address}"
+        )
+
+
+def _files(store: Store) -> Iterator[tuple[str, State | None]]:
+    """Yield the files of a lake, level by level; of images that are folders only their names, without a state."""
+    level = [""]
+    while level:
+        further = []
+        for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
+            for name, state in entries:
+                path = f"{folder}/{name}" if folder else name
+                if state is not None or name.endswith(STORES):
+                    yield path, state
+                else:
+                    further.append(path)
+        level = further
+
+
+def _is_array(folder: Path, names: set[str]) -> bool:
+    if ".zarray" in names:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads((folder / "zarr.json").read_bytes()).get("node_type") == "array")
+    return False
+
+
+def _made(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole; one that holds these very bytes stays, with its time."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            return
+    _made(path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WriteError(
+            f"Could not copy {path.name} to {path.parent}: {error.strerror or error}. Free space there, or name "
+            f"another folder with {CACHE_VARIABLE}."
+        ) from error
+
+
+@lru_cache(maxsize=32)
+def _say_once(text: str) -> None:
+    logger.warning(text)
