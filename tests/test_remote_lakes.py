@@ -148,7 +148,7 @@ class TestSameAsAFolder:
         found = {(item.rule, item.file) for item in validate(REMOTE, deep=True)}
         assert found == {(item.rule, item.file) for item in validate(flat(bucket), deep=True)}
 
-    @pytest.mark.parametrize("method", ["fork", "spawn"])
+    @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
     def test_workers(self, bucket: Bucket, method: str) -> None:
         local, remote = query(flat(bucket)).to_torch(), query(REMOTE).to_torch()
         remote[0]  # sockets are open in the parent

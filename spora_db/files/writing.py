@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from spora_db.errors import SporaError, WriteError
-from spora_db.files.stores.mirror import check_writable
+from spora_db.files.stores.remote_files import check_writable
 
 SYNCED_AT_ONCE: Final = 8
 """Files that are waited for at once: of 200 files of 1 MB, one after another took 1.0 s, eight at once 0.2."""

@@ -10,7 +10,7 @@ from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import READER_FAILURES, telling
 from spora_db.files.forks import unforked
 from spora_db.files.stamps import Stamp, file_stamp
-from spora_db.files.stores.mirror import open_binary, opened
+from spora_db.files.stores.remote_files import open_binary, opened
 from spora_db.images.base import ChannelAxis
 from spora_db.images.files import broken, describe
 from spora_db.images.tiff_described import as_described, described

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from spora_db.arrays import Int64
-from spora_db.files.stores.mirror import open_binary
+from spora_db.files.stores.remote_files import open_binary
 from spora_db.images.files import broken
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from spora_db.errors import ArgumentError, ImageNotFoundError
-from spora_db.files.stores.mirror import check_writable
+from spora_db.files.stores.remote_files import check_writable
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spora_db.errors import ArgumentError, counted
-from spora_db.files.stores.mirror import check_writable
+from spora_db.files.stores.remote_files import check_writable
 from spora_db.jobs.cohorts import (
     Cohort,
     cohort_of,

@@ -12,7 +12,7 @@ import numpy as np
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, MaskNotFoundError
 from spora_db.files.failures import telling
-from spora_db.files.stores.mirror import open_binary, opened
+from spora_db.files.stores.remote_files import open_binary, opened
 
 MAX_BYTES = 2**34  # of one array; a mask of 130,000 x 130,000 bool is the largest that still loads
 CHUNK = 2**20

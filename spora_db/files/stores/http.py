@@ -23,7 +23,8 @@ CONNECTIONS = 32
 """Connections that a process keeps open at most."""
 RETRIED = (408, 429, 500, 502, 503, 504)
 """What a server says that may be otherwise a moment later."""
-TRIES = 5
+TRIES = 10
+"""Where every second answer is bad and 32 requests are under way, five tries are bad for one request in 32."""
 STALL = 10.0
 """Seconds without a byte after which a try has failed."""
 PATIENCE = 60.0

@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, WriteError
 
+CACHE_VARIABLE = "SPORA_CACHE_DIR"
+"""The environment variable that names the folder of copies; by default one in the user's folder for caches."""
 BYTES_VARIABLE = "SPORA_CACHE_BYTES"
 """The environment variable that says how many bytes of images all copies keep together."""
 DEFAULT_BYTES = 20 * 10**9
@@ -84,3 +87,26 @@ def _bytes(path: Path) -> int:
         return path.lstat().st_blocks * 512
     except FileNotFoundError:
         return 0
+
+
+def made(folder: Path) -> None:
+    """Make a folder that only its owner enters."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole; one that holds these very bytes stays, with its time."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            return
+    made(path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WriteError(
+            f"Could not copy {path.name} to {path.parent}: {error.strerror or error}. Free space there, or name "
+            f"another folder with {CACHE_VARIABLE}."
+        ) from error

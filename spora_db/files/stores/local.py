@@ -6,19 +6,19 @@ from pathlib import Path
 
 from spora_db.errors import StoreError
 from spora_db.files.stamps import Stamp, stamp_of
-from spora_db.files.stores.store import Entry, Span, State, changed, check_span
+from spora_db.files.stores.store import ObjectEntry, ObjectState, Span, changed, check_span
 
 
-def state_of(stamp: Stamp) -> State:
+def state_of(stamp: Stamp) -> ObjectState:
     """Return the state that a stamp tells.
 
     Examples
     --------
     >>> state_of((7, 1_000, 3))
-    State(size=3, version='7-1000')
+    ObjectState(size=3, version='7-1000')
     """
     inode, modified, size = stamp
-    return State(size=size, version=f"{inode}-{modified}")
+    return ObjectState(size=size, version=f"{inode}-{modified}")
 
 
 class LocalStore:
@@ -42,12 +42,12 @@ class LocalStore:
     def __init__(self, root: str | Path) -> None:
         self.root = str(root)
 
-    def list_folder(self, prefix: str = "") -> list[Entry]:
-        """Return the names in a folder; see `Store`. Links are followed."""
+    def list_folder(self, prefix: str = "") -> list[ObjectEntry]:
+        """Return the names in a folder; see `ObjectStore`. Links are followed."""
         try:
             with os.scandir(self._path(prefix)) as entries:
                 found = [
-                    Entry(entry.name, state_of(stamp_of(entry.stat())) if entry.is_file() else None)
+                    ObjectEntry(entry.name, state_of(stamp_of(entry.stat())) if entry.is_file() else None)
                     for entry in entries
                     if entry.is_file() or entry.is_dir()
                 ]
@@ -55,15 +55,15 @@ class LocalStore:
             return []
         return sorted(found)
 
-    def state(self, key: str) -> State | None:
-        """Return what a file is now; see `Store`."""
+    def state(self, key: str) -> ObjectState | None:
+        """Return what a file is now; see `ObjectStore`."""
         try:
             return state_of(stamp_of(os.stat(self._path(key))))  # noqa: PTH116 - called per chunk
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def read(self, key: str, *, offset: int, size: int, state: State) -> bytes:
-        """Return bytes of a file; see `Store`."""
+    def read(self, key: str, *, offset: int, size: int, state: ObjectState) -> bytes:
+        """Return bytes of a file; see `ObjectStore`."""
         path = self._path(key)
         check_span(path, offset=offset, size=size, state=state)
         try:
@@ -85,11 +85,11 @@ class LocalStore:
         return data
 
     def read_many(self, spans: Sequence[Span]) -> list[bytes]:
-        """Return the bytes of many ranges, one after another; see `Store`."""
+        """Return the bytes of many ranges, one after another; see `ObjectStore`."""
         return [self.read(span.key, offset=span.offset, size=span.size, state=span.state) for span in spans]
 
-    def read_whole(self, key: str) -> tuple[bytes, State]:
-        """Return all bytes of a file; see `Store`."""
+    def read_whole(self, key: str) -> tuple[bytes, ObjectState]:
+        """Return all bytes of a file; see `ObjectStore`."""
         state = self.state(key)
         if state is None:
             raise StoreError(f"There is no file {self._path(key)}. Copy or download it.")

@@ -8,7 +8,6 @@ time, and nothing but this module writes to it.
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import logging
 import os
@@ -21,25 +20,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spora_db.errors import FileFormatError, StoreError, WriteError
+from spora_db.errors import FileFormatError, StoreError
 from spora_db.files.folders import user_folder
 from spora_db.files.stores.granules import Granules
 from spora_db.files.stores.http import NETWORK
-from spora_db.files.stores.kept import ADDRESS, kept_bytes_limit, trim
+from spora_db.files.stores.kept import ADDRESS, CACHE_VARIABLE, kept_bytes_limit, made, trim, write_whole
+from spora_db.files.stores.listing import STORES, files_of, is_array
 from spora_db.files.stores.opening import open_store
-from spora_db.files.stores.store import Span, State, Store
+from spora_db.files.stores.store import ObjectState, ObjectStore, Span
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    pass
 
 logger = logging.getLogger(__name__)
 
-CACHE_VARIABLE = "SPORA_CACHE_DIR"
-"""The environment variable that names the folder of copies; by default one in the user's folder for caches."""
 WHOLE = (".parquet", ".json")
 """Ends of files that are copied whole, as DuckDB reads them itself."""
-STORES = (".zarr",)
-"""Ends of folders that are images: listed when they are opened."""
 DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 ARRAYS = ("zarr.json", ".zarray")
 FRESH = 60.0
@@ -77,19 +73,19 @@ class Mirror:
         if address is None:
             address = note.read_text(encoding="utf-8")
         elif not note.exists():
-            _made(self.tree)
-            _write(note, address.encode())
+            made(self.tree)
+            write_whole(note, address.encode())
         self.address = address
         self._lock = threading.RLock()
         self._listed_at = -FRESH
-        self._listed: dict[str, State] | None = None
+        self._listed: dict[str, ObjectState] | None = None
         self._stores: Set[str] = set()
-        self._known: dict[str, State | None] = {}
+        self._known: dict[str, ObjectState | None] = {}
         self._open: dict[str, Granules] = {}
         self._fetched = 0
 
     @property
-    def store(self) -> Store:
+    def store(self) -> ObjectStore:
         """What is asked for files."""
         return open_store(self.address)
 
@@ -105,7 +101,7 @@ class Mirror:
             if time.monotonic() - self._listed_at < FRESH:
                 return
             known, store = self._states(), open_store(self.address)
-            found = dict(_files(store))
+            found = dict(files_of(store))
             if not found:
                 raise StoreError(f"There is no lake at {self.address}: nothing lies there. Check the address.")
             for name in {*known, *self._stores} - found.keys():
@@ -115,18 +111,18 @@ class Mirror:
             tables = sorted(name for name in changed if name.endswith(WHOLE))
             for name, (data, state) in zip(tables, NETWORK.threads().map(store.read_whole, tables), strict=True):
                 there[name] = state
-                _write(self.tree / name, data)
+                write_whole(self.tree / name, data)
             for name in changed - {*tables}:
                 self._place(name, there[name])
             self._listed, self._stores = there, found.keys() - there.keys()
             for name in self._stores:
-                _made(self.tree / name)
+                made(self.tree / name)
             files = {name: [state.size, state.version] for name, state in there.items()}
             told = {"files": files, "stores": sorted(self._stores)}
-            _write(self.folder / "listing.json", json.dumps(told).encode())
+            write_whole(self.folder / "listing.json", json.dumps(told).encode())
             self._listed_at = time.monotonic()
 
-    def find(self, path: str) -> State | None:
+    def find(self, path: str) -> ObjectState | None:
         """Return what a file is, and give it its place in the tree; None where there is none.
 
         It is asked for once in the life of a process.
@@ -155,11 +151,11 @@ class Mirror:
             while level:
                 further = []
                 for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
-                    _made(self.tree / folder)
+                    made(self.tree / folder)
                     names = {entry.name for entry in entries}
                     for document in names & {*DOCUMENTS}:
-                        _write(self.tree / folder / document, store.read_whole(f"{folder}/{document}")[0])
-                    if not _is_array(self.tree / folder, names):
+                        write_whole(self.tree / folder / document, store.read_whole(f"{folder}/{document}")[0])
+                    if not is_array(self.tree / folder, names):
                         further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
                 level = further
             self._known[name] = None
@@ -170,7 +166,7 @@ class Mirror:
         Raises
         ------
         StoreError, FileFormatError
-            As `Store.read`.
+            As `ObjectStore.read`.
         """
         state = self.find(path)
         if state is None:
@@ -203,17 +199,19 @@ class Mirror:
     def _name(self, path: str) -> str:
         return path.removeprefix(f"{self.tree}/")
 
-    def _states(self) -> dict[str, State]:
+    def _states(self) -> dict[str, ObjectState]:
         if self._listed is None:
             try:
                 told = json.loads((self.folder / "listing.json").read_bytes())
             except (FileNotFoundError, ValueError):
                 told = {"files": {}, "stores": []}
-            self._listed = {name: State(size=size, version=version) for name, (size, version) in told["files"].items()}
+            self._listed = {
+                name: ObjectState(size=size, version=version) for name, (size, version) in told["files"].items()
+            }
             self._stores = {*told["stores"]}
         return self._listed
 
-    def _place(self, name: str, state: State) -> None:
+    def _place(self, name: str, state: ObjectState) -> None:
         """Make the empty file of a remote one, as large as it, unless it is there for this very state."""
         note, told = self.folder / "notes" / f"{name}.state", f"{state.size} {state.version}"
         with contextlib.suppress(OSError):
@@ -221,12 +219,12 @@ class Mirror:
                 return
         self._forget(name)
         path = self.tree / name
-        _made(path.parent)
+        made(path.parent)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         with temporary.open("wb") as file:
             file.truncate(state.size)
         temporary.replace(path)
-        _write(note, told.encode())
+        write_whole(note, told.encode())
 
     def _remove(self, name: str) -> None:
         """Remove a file or a store that is gone, and the folders that are empty without it."""
@@ -245,7 +243,7 @@ class Mirror:
         for end in ("state", "data", "sums"):
             (self.folder / "notes" / f"{name}.{end}").unlink(missing_ok=True)
 
-    def _granules(self, name: str, state: State) -> Granules:
+    def _granules(self, name: str, state: ObjectState) -> Granules:
         with self._lock:
             if name not in self._open:
                 data, sums = (self.folder / "notes" / f"{name}.{end}" for end in ("data", "sums"))
@@ -285,114 +283,6 @@ def mirror_of(path: str | os.PathLike[str]) -> Mirror | None:
         return None
     digest = text[len(base) + 1 :].partition("/")[0]
     return _mirror(f"{base}/{digest}", None, os.getpid())
-
-
-class RemoteFile(io.RawIOBase):
-    """A file of a remote lake as Python reads files, for libraries that want one."""
-
-    def __init__(self, owner: Mirror, path: str, size: int) -> None:
-        super().__init__()
-        self.name, self._owner, self._size, self._at = path, owner, size, 0
-
-    def readable(self) -> bool:
-        """Return whether it can be read: always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return whether one can read from anywhere: always."""
-        return True
-
-    def tell(self) -> int:
-        """Return where the next byte is read from."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Choose where the next byte is read from."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Read as much as the buffer takes, or there is."""
-        view = memoryview(buffer).cast("B")
-        size = max(0, min(len(view), self._size - self._at))
-        view[:size] = self._owner.read(self.name, self._at, size) if size else b""
-        self._at += size
-        return size
-
-
-def open_binary(path: Path) -> io.BufferedReader:
-    """Open a file for reading bytes, one of a remote lake too."""
-    found = opened(path)
-    return found.open("rb") if isinstance(found, Path) else found
-
-
-def opened(path: Path) -> Path | io.BufferedReader:
-    """Return what a library opens in place of a file: its path or, of a remote lake, the file itself."""
-    found = mirror_of(path)
-    state = None if found is None else found.find(str(path))
-    if found is None or state is None:
-        return path
-    return io.BufferedReader(RemoteFile(found, str(path), state.size), 2**16)
-
-
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Refuse to write into the copy of a remote lake.
-
-    Raises
-    ------
-    WriteError
-        If a path lies in one.
-    """
-    if (found := mirror_of(path)) is not None:
-        raise WriteError(
-            f"{found.address} is not written to. Put a folder over it, as with --into mine, or "
-            f"Catalog([{found.address!r}, 'mine']); to publish it: aws s3 sync mine {found.address}"
-        )
-
-
-def _files(store: Store) -> Iterator[tuple[str, State | None]]:
-    """Yield the files of a lake, level by level; of images that are folders only their names, without a state."""
-    level = [""]
-    while level:
-        further = []
-        for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
-            for name, state in entries:
-                path = f"{folder}/{name}" if folder else name
-                if state is not None or name.endswith(STORES):
-                    yield path, state
-                else:
-                    further.append(path)
-        level = further
-
-
-def _is_array(folder: Path, names: set[str]) -> bool:
-    if ".zarray" in names:
-        return True
-    with contextlib.suppress(OSError, ValueError):
-        return bool(json.loads((folder / "zarr.json").read_bytes()).get("node_type") == "array")
-    return False
-
-
-def _made(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole; one that holds these very bytes stays, with its time."""
-    with contextlib.suppress(OSError):
-        if path.read_bytes() == data:
-            return
-    _made(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WriteError(
-            f"Could not copy {path.name} to {path.parent}: {error.strerror or error}. Free space there, or name "
-            f"another folder with {CACHE_VARIABLE}."
-        ) from error
 
 
 @lru_cache(maxsize=32)

@@ -1,15 +1,17 @@
 """Which store an address is of: one row per scheme."""
 
+import copyreg
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from spora_db.errors import ArgumentError
 from spora_db.files.stores.local import LocalStore
 from spora_db.files.stores.remote import RemoteStore
-from spora_db.files.stores.store import Store
+from spora_db.files.stores.store import ObjectStore
 
 
-def _s3(root: str) -> Store:
+def _s3(root: str) -> ObjectStore:
     from spora_db.files.stores.credentials import amazon
     from spora_db.files.stores.s3 import S3Service
 
@@ -17,7 +19,7 @@ def _s3(root: str) -> Store:
     return RemoteStore(root, S3Service(bucket, folder, amazon()))
 
 
-def _gs(root: str) -> Store:
+def _gs(root: str) -> ObjectStore:
     from spora_db.files.stores.credentials import google
     from spora_db.files.stores.s3 import S3Service
 
@@ -25,13 +27,13 @@ def _gs(root: str) -> Store:
     return RemoteStore(root, S3Service(bucket, folder, google()))
 
 
-def _web(root: str) -> Store:
+def _web(root: str) -> ObjectStore:
     from spora_db.files.stores.web import WebService
 
     return RemoteStore(root, WebService(root))
 
 
-def _hub(root: str) -> Store:
+def _hub(root: str) -> ObjectStore:
     from spora_db.files.stores.web import HubService
 
     parts = root.removeprefix("hf://").split("/")
@@ -41,7 +43,7 @@ def _hub(root: str) -> Store:
     return RemoteStore(root, HubService(f"{parts[1]}/{name}", revision or "main", "/".join(parts[3:])))
 
 
-OPENED: dict[str, Callable[[str], Store]] = {
+OPENED: dict[str, Callable[[str], ObjectStore]] = {
     "s3": _s3, "gs": _gs, "http": _web, "https": _web, "hf": _hub,
 }  # fmt: skip
 """What opens an address of each scheme."""
@@ -58,7 +60,7 @@ def is_remote(root: str | Path) -> bool:
     return isinstance(root, str) and "://" in root
 
 
-def open_store(root: str | Path) -> Store:
+def open_store(root: str | Path) -> ObjectStore:
     """Return the store of a folder or an address; nothing is asked of it yet.
 
     Parameters
@@ -86,6 +88,14 @@ def open_store(root: str | Path) -> Store:
         known = ", ".join(f"{name}://" for name in OPENED)
         raise ArgumentError(f"There is no store for {address!r}: a lake is a folder, or one of {known}.")
     return OPENED[scheme](address)
+
+
+def _reduced(store: RemoteStore) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """Reduce a store to its address: connections and credentials are found where it is used."""
+    return open_store, (store.root,)
+
+
+copyreg.pickle(RemoteStore, _reduced)
 
 
 def _bucket(root: str) -> tuple[str, str]:

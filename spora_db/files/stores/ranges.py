@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from spora_db.files.stores.http import BODY, Answer, Unusable
-from spora_db.files.stores.store import Span, State, changed
+from spora_db.files.stores.store import ObjectState, Span, changed
 
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 GAP = 2**16
 """Bytes between two ranges that are read along: less than what a line carries in the time of a request."""
 
 
-def state_of_answer(answer: Answer) -> State:
+def state_of_answer(answer: Answer) -> ObjectState:
     """Return the state of a file that an answer's headers tell: its ETag, else the time of its last change, and size.
 
     Raises
@@ -24,7 +24,7 @@ def state_of_answer(answer: Answer) -> State:
     length = found[3] if found else answer.headers.get("x-linked-size") or answer.headers.get("content-length", "")
     if not length.isdigit():
         raise Unusable("its answer does not tell how many bytes the file has")
-    return State(size=int(length), version=version_of(answer))
+    return ObjectState(size=int(length), version=version_of(answer))
 
 
 def version_of(answer: Answer) -> str:
@@ -44,7 +44,7 @@ def is_strong(version: str) -> bool:
     return version.startswith('"')
 
 
-def check_range(answer: Answer, *, offset: int, size: int, state: State, here: bool = True) -> None:
+def check_range(answer: Answer, *, offset: int, size: int, state: ObjectState, here: bool = True) -> None:
     """Refuse an answer of status 200 or 206 that is not the range that was asked for.
 
     What another address sends that the first has named (not `here`) has a version of its own, which tells nothing.
@@ -96,7 +96,7 @@ def requests(spans: Sequence[Span], *, gap: int = GAP, longest: int = BODY) -> l
 
     Examples
     --------
-    >>> state = State(size=10**6, version="a")
+    >>> state = ObjectState(size=10**6, version="a")
     >>> spans = [Span("x", state, 60_000, 10), Span("x", state, 0, 100), Span("x", state, 400_000, 10)]
     >>> [(request.span.offset, request.span.size, request.parts) for request in requests(spans)]
     [(0, 60010, (1, 0)), (400000, 10, (2,))]

@@ -7,7 +7,7 @@ from typing import Protocol
 from spora_db.errors import FileFormatError, StoreError
 from spora_db.files.stores.http import BODY, NETWORK, Answer, Check, send
 from spora_db.files.stores.ranges import check_range, is_strong, requests, state_of_answer
-from spora_db.files.stores.store import Entry, Span, State, changed, check_span
+from spora_db.files.stores.store import ObjectEntry, ObjectState, Span, changed, check_span
 
 REDIRECTS = 5
 """Addresses that may each name another one."""
@@ -22,7 +22,7 @@ class Service(Protocol):
     def headers(self, method: str, url: str, more: Mapping[str, str]) -> Mapping[str, str]:
         """Return the headers of a request, `more` among them, signed or not; called once per try."""
 
-    def list_folder(self, prefix: str) -> list[Entry]:
+    def list_folder(self, prefix: str) -> list[ObjectEntry]:
         """Return the names in a folder."""
 
     def follow(self, answer: Answer, key: str) -> str | None:
@@ -46,18 +46,12 @@ class RemoteStore:
     def __init__(self, root: str, service: Service) -> None:
         self.root, self._service = root, service
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Reduce to the address."""
-        from spora_db.files.stores.opening import open_store
-
-        return open_store, (self.root,)
-
-    def list_folder(self, prefix: str = "") -> list[Entry]:
-        """Return the names in a folder; see `Store`."""
+    def list_folder(self, prefix: str = "") -> list[ObjectEntry]:
+        """Return the names in a folder; see `ObjectStore`."""
         return self._service.list_folder(prefix)
 
-    def state(self, key: str) -> State | None:
-        """Return what a file is now; see `Store`."""
+    def state(self, key: str) -> ObjectState | None:
+        """Return what a file is now; see `ObjectStore`."""
         answer = self._send("HEAD", key, {})
         if answer.status == 404:
             return None
@@ -65,15 +59,15 @@ class RemoteStore:
             raise StoreError(self._refused(answer, key))
         return state_of_answer(answer)
 
-    def read(self, key: str, *, offset: int, size: int, state: State) -> bytes:
-        """Return bytes of a file; see `Store`."""
+    def read(self, key: str, *, offset: int, size: int, state: ObjectState) -> bytes:
+        """Return bytes of a file; see `ObjectStore`."""
         check_span(self._where(key), offset=offset, size=size, state=state)
         ends = range(offset, offset + size, BODY)
         pieces = [self._range(key, offset=at, size=min(BODY, offset + size - at), state=state) for at in ends]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read_many(self, spans: Sequence[Span]) -> list[bytes]:
-        """Return the bytes of many ranges, merged where they lie close together, over many connections; see `Store`."""
+        """Return the bytes of many ranges, near ones merged, over many connections; see `ObjectStore`."""
         found = [b""] * len(spans)
         asked = requests(spans)
         answers = NETWORK.threads().map(
@@ -86,8 +80,8 @@ class RemoteStore:
                 found[part] = bytes(view[start : start + spans[part].size])
         return found
 
-    def read_whole(self, key: str) -> tuple[bytes, State]:
-        """Return all bytes of a file; see `Store`. Of a small one in one request."""
+    def read_whole(self, key: str) -> tuple[bytes, ObjectState]:
+        """Return all bytes of a file; see `ObjectStore`. Of a small one in one request."""
         answer = self._send("GET", key, {"Range": f"bytes=0-{BODY - 1}"}, check=_check_first, longest=BODY)
         if answer.status == 416 and (state := self.state(key)) is not None:  # an empty file has no first byte
             return self.read(key, offset=0, size=state.size, state=state), state
@@ -102,7 +96,7 @@ class RemoteStore:
         )
         return b"".join([answer.body, *pieces]), state
 
-    def _range(self, key: str, *, offset: int, size: int, state: State) -> bytes:
+    def _range(self, key: str, *, offset: int, size: int, state: ObjectState) -> bytes:
         more = {"Range": f"bytes={offset}-{offset + size - 1}"}
         if is_strong(state.version):
             more["If-Match"] = state.version
@@ -120,7 +114,7 @@ class RemoteStore:
             raise StoreError(self._refused(answer, key))
         return answer.body
 
-    def _gone(self, answer: Answer, key: str, state: State) -> FileFormatError | StoreError:
+    def _gone(self, answer: Answer, key: str, state: ObjectState) -> FileFormatError | StoreError:
         if answer.status == 404:
             return StoreError(f"The file {self._where(key)} was there when it was opened and is gone now.")
         return changed(self._where(key), state, "another one" if answer.status == 412 else "shorter")

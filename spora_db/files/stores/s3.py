@@ -9,7 +9,7 @@ from spora_db.errors import StoreError
 from spora_db.files.stores.credentials import Settings
 from spora_db.files.stores.http import Answer, Unusable, send
 from spora_db.files.stores.signing import signed
-from spora_db.files.stores.store import Entry, State
+from spora_db.files.stores.store import ObjectEntry, ObjectState
 
 REMEDIES = {
     "NoSuchBucket": "There is no such bucket there. Check its name and, for a service other than Amazon's, "
@@ -69,10 +69,10 @@ class S3Service:
         self._base = self._address()
         return True
 
-    def list_folder(self, prefix: str) -> list[Entry]:
+    def list_folder(self, prefix: str) -> list[ObjectEntry]:
         """Return the names in a folder, a page of 1,000 after another."""
         folder = f"{self._folder}{prefix}/" if prefix else self._folder
-        found: list[Entry] = []
+        found: list[ObjectEntry] = []
         token = ""
         while True:
             asked = {"list-type": "2", "delimiter": "/", "prefix": folder, "max-keys": "1000"}
@@ -81,9 +81,11 @@ class S3Service:
             for item in page.iterfind("{*}Contents"):
                 name = _inner(item, "Key").removeprefix(folder)
                 if name:  # the folder itself, as consoles make it
-                    found.append(Entry(name, State(size=int(_inner(item, "Size")), version=_inner(item, "ETag"))))
+                    found.append(
+                        ObjectEntry(name, ObjectState(size=int(_inner(item, "Size")), version=_inner(item, "ETag")))
+                    )
             found += [
-                Entry(_inner(item, "Prefix").removeprefix(folder).rstrip("/"), None)
+                ObjectEntry(_inner(item, "Prefix").removeprefix(folder).rstrip("/"), None)
                 for item in page.iterfind("{*}CommonPrefixes")
             ]
             token = _inner(page, "NextContinuationToken")

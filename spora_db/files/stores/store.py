@@ -1,4 +1,4 @@
-"""`Store`: what every place that holds files can do."""
+"""`ObjectStore`: what every place that holds files can do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from spora_db.errors import FileFormatError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class ObjectState:
     """What a file is now: another state means other bytes.
 
     Attributes
@@ -23,28 +23,28 @@ class State:
     version: str
 
 
-class Entry(NamedTuple):
+class ObjectEntry(NamedTuple):
     """A name in a folder: that of a file, with its state, or of a folder, which has none."""
 
     name: str
-    state: State | None
+    state: ObjectState | None
 
 
 class Span(NamedTuple):
     """A range of bytes of one file."""
 
     key: str
-    state: State
+    state: ObjectState
     offset: int
     size: int
 
 
-class Store(Protocol):
+class ObjectStore(Protocol):
     """Files by key, such as ``"cohort/metadata/tissues.parquet"``; the same from any thread and after a fork."""
 
     root: str
 
-    def list_folder(self, prefix: str = "") -> list[Entry]:
+    def list_folder(self, prefix: str = "") -> list[ObjectEntry]:
         """Return the names in a folder, sorted; none where there is no such folder.
 
         Raises
@@ -53,7 +53,7 @@ class Store(Protocol):
             The store does not answer, or does not list.
         """
 
-    def state(self, key: str) -> State | None:
+    def state(self, key: str) -> ObjectState | None:
         """Return what a file is now, None where there is none.
 
         Raises
@@ -62,7 +62,7 @@ class Store(Protocol):
             The store does not answer, or refuses.
         """
 
-    def read(self, key: str, *, offset: int, size: int, state: State) -> bytes:
+    def read(self, key: str, *, offset: int, size: int, state: ObjectState) -> bytes:
         """Return exactly `size` bytes of a file that is still what `state` says.
 
         Raises
@@ -82,7 +82,7 @@ class Store(Protocol):
             As `read`.
         """
 
-    def read_whole(self, key: str) -> tuple[bytes, State]:
+    def read_whole(self, key: str) -> tuple[bytes, ObjectState]:
         """Return all bytes of a file, and what it was.
 
         Raises
@@ -92,7 +92,7 @@ class Store(Protocol):
         """
 
 
-def check_span(where: str, *, offset: int, size: int, state: State) -> None:
+def check_span(where: str, *, offset: int, size: int, state: ObjectState) -> None:
     """Refuse a range that a file does not have.
 
     Raises
@@ -107,7 +107,7 @@ def check_span(where: str, *, offset: int, size: int, state: State) -> None:
         )
 
 
-def changed(where: str, known: State, found: str) -> FileFormatError:
+def changed(where: str, known: ObjectState, found: str) -> FileFormatError:
     """Return the error for a file that is another than when it was first asked for."""
     return FileFormatError(
         f"The file {where} was written again since it was opened: it was {known.version} of {known.size:,} bytes, and "

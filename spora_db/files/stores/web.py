@@ -8,7 +8,7 @@ from urllib.parse import quote, urljoin
 
 from spora_db.errors import StoreError
 from spora_db.files.stores.http import Answer, Unusable, send
-from spora_db.files.stores.store import Entry, State
+from spora_db.files.stores.store import ObjectEntry, ObjectState
 
 MOVED = (301, 302, 303, 307, 308)
 HUB = "https://huggingface.co"
@@ -28,7 +28,7 @@ class WebService:
         """Return the headers of a request."""
         return more
 
-    def list_folder(self, prefix: str) -> list[Entry]:
+    def list_folder(self, prefix: str) -> list[ObjectEntry]:
         """Refuse: a web address does not tell what lies below it.
 
         Raises
@@ -77,11 +77,11 @@ class HubService(WebService):
         ours = url.startswith(self._hub)
         return {**more, "Authorization": f"Bearer {token}"} if token and ours else more
 
-    def list_folder(self, prefix: str) -> list[Entry]:
+    def list_folder(self, prefix: str) -> list[ObjectEntry]:
         """Return the names in a folder, page after page."""
         folder = (self._folder + prefix).strip("/")
         url = f"{self._tree}/{quote(folder, safe='/~')}".rstrip("/")
-        found: list[Entry] = []
+        found: list[ObjectEntry] = []
         while url:
             answer = send("GET", url, prepare=partial(self.headers, "GET", url, {}), check=_check_json)
             if answer.status == 404:
@@ -91,8 +91,8 @@ class HubService(WebService):
             for item in json.loads(answer.body):
                 name = str(item["path"]).rpartition("/")[2]
                 etag = (item.get("lfs") or {}).get("oid") or item.get("oid", "")
-                state = State(size=int(item["size"]), version=f'"{etag}"') if item["type"] == "file" else None
-                found.append(Entry(name, state))
+                state = ObjectState(size=int(item["size"]), version=f'"{etag}"') if item["type"] == "file" else None
+                found.append(ObjectEntry(name, state))
             url = _next(answer.headers.get("link", ""))
         return sorted(found, key=lambda entry: entry.name)
 
