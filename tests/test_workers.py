@@ -11,12 +11,15 @@ from cell_lakes import write_cells, write_masks
 from lakes import write_lake
 
 READ = """
-import sys
+import multiprocessing, sys
+
+FORKED = set()
 
 def tell(samples):
     parts = [part for part in (samples[0], *samples[0].values()) if isinstance(part, dict) and "image" in part]
-    heavy = {"duckdb", "sqlglot", "pandas", "matplotlib"} & sys.modules.keys()
-    return sorted({name for part in parts for name in part}), "spora_db.loading.loader" in sys.modules, sorted(heavy)
+    heavy = {"duckdb", "sqlglot", "pandas", "matplotlib"} & sys.modules.keys() - FORKED
+    loaded = [f"spora_db.loading.{name}" in sys.modules for name in ("loader", "preloaded")]
+    return sorted({name for part in parts for name in part}), *loaded, sorted(heavy)
 
 if __name__ == "__main__":
     from spora_db import SporaQuery
@@ -30,8 +33,13 @@ if __name__ == "__main__":
         "cells": imc.cells(size=24).with_masks("instances").to_torch(),
         "tissues": imc.tissues().with_masks("tissue").with_cells().to_torch(),
     }
-    options = {"num_workers": 1, "start_method": "spawn", "collate": tell, "timeout": 120}
-    print({rows: next(iter(dataset.loader(2, **options))) for rows, dataset in datasets.items()})
+    FORKED |= sys.modules.keys()
+    options = {"num_workers": 1, "collate": tell, "timeout": 120}
+    found = {method: {} for method in multiprocessing.get_all_start_methods()}
+    for method in found:
+        for rows, dataset in datasets.items():
+            found[method][rows] = next(iter(dataset.loader(2, start_method=method, **options)))
+    print(found)
 """
 
 
@@ -52,24 +60,28 @@ FIELDS = {
 }
 
 
-def test_a_spawned_worker_reads_without_what_it_does_not_need(lake: Path, tmp_path: Path) -> None:
+def test_a_worker_reads_without_what_it_does_not_need(lake: Path, tmp_path: Path) -> None:
+    """A forked one has what its parent has, and loads none of it itself; a forkserver has loaded what reads before."""
     script = tmp_path / "train.py"
     script.write_text(READ)
     command = [sys.executable, str(script), str(lake)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    found = ast.literal_eval(done.stdout)
-    assert {rows: FIELDS[rows] - set(found[rows][0]) for rows in FIELDS} == {rows: set() for rows in FIELDS}
-    assert [rest for _, *rest in found.values()] == [[True, []]] * len(FIELDS)
+    for method, found in ast.literal_eval(done.stdout).items():
+        assert {rows: FIELDS[rows] - set(found[rows][0]) for rows in FIELDS} == {rows: set() for rows in FIELDS}
+        assert {rows: rest for rows, (_, *rest) in found.items()} == {
+            rows: [True, method == "forkserver", []] for rows in FIELDS
+        }
 
 
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
         ("spora_db", {"duckdb", "sqlglot", "pandas", "matplotlib", "torch", "numba"}),
-        ("spora_db.loading.dataset", {"duckdb", "sqlglot", "pandas", "matplotlib"}),
+        ("spora_db.loading.dataset", {"duckdb", "sqlglot", "pandas", "matplotlib", "numba"}),
+        ("spora_db.loading.preloaded", {"duckdb", "sqlglot", "pandas", "matplotlib"}),
         ("spora_db.datasets", {"matplotlib"}),
-        ("spora_db.query", {"matplotlib", "torch"}),
+        ("spora_db.query", {"matplotlib", "torch", "numba"}),
         ("spora_db.cli", {"matplotlib", "torch", "duckdb", "pandas"}),
     ],
 )

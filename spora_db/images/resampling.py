@@ -12,7 +12,6 @@ from spora_db.errors import ArgumentError
 from spora_db.images.base import ImageReader
 from spora_db.images.pixels import deliver
 from spora_db.images.regions import read_region
-from spora_db.kernels.resampling import average_areas, average_fours, average_fours_rounded
 
 SAME = 1.02
 """Two resolutions whose ratio is below this are one: scanners write 0.2527 where 0.25 is meant."""
@@ -158,6 +157,8 @@ class Coarser:
 
     def _average(self, row: int, col: int, *, out: AnyArray) -> None:
         """Fill a region from one piece of the finer image, plane by plane."""
+        from spora_db.kernels.resampling import average_areas, average_fours, average_fours_rounded
+
         _, height, width = out.shape
         tops, bottoms = self._edges(row, height, self.source.shape[1])
         lefts, rights = self._edges(col, width, self.source.shape[2])

@@ -1,6 +1,5 @@
 """What `PlanDataset.loader` may be asked for: how batches are made, and by how many processes of which kind."""
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 from multiprocessing import util
 from typing import Any, Literal, TypeAlias, get_args
@@ -8,11 +7,11 @@ from typing import Any, Literal, TypeAlias, get_args
 from spora_db.errors import ArgumentError, unknown
 from spora_db.images.cache import CacheChoice, choose_cache
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded
+from spora_db.loading.starting import StartMethod
 from spora_db.loading.workers import WorkerStart
 
 Batching: TypeAlias = Literal["list", "padded", "packed", "panel"]
 CollateChoice: TypeAlias = "Batching | Callable[[Sequence[Any]], Any]"
-StartMethod: TypeAlias = Literal["fork", "spawn", "forkserver"]
 CACHE_BYTES = 2 * 2**30
 COLLATES: dict[str, Callable[[Sequence[Any]], Any]] = {
     "list": collate_list,
@@ -74,6 +73,6 @@ def worker_options(
         "timeout": timeout,
         "persistent_workers": True,
         "prefetch_factor": prefetch,
-        "multiprocessing_context": multiprocessing.get_context(start_method),
+        "start_method": start_method,
         "worker_init_fn": WorkerStart(cache=chosen, segments=prefetch + 3),
     }

@@ -6,13 +6,14 @@ import numpy.typing as npt
 import torch
 
 from spora_db.images.cache import CacheChoice
-from spora_db.loading.choices import CACHE_BYTES, CollateChoice, StartMethod, chosen_collate, worker_options
+from spora_db.loading.choices import CACHE_BYTES, CollateChoice, chosen_collate, worker_options
 from spora_db.loading.explain import EpochCost, explain
 from spora_db.loading.loader import TileLoader
 from spora_db.loading.order import Shuffle
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
+from spora_db.loading.starting import StartMethod
 from spora_db.loading.tile_batches import TileBatchSampler
 from spora_db.loading.workers import HandOver
 
@@ -114,9 +115,10 @@ class PlanDataset(PlanRows):
             Rows of a batch on this rank.
         num_workers, collate, start_method, prefetch, timeout, pin_memory
             How batches are made (``"padded"``, ``"packed"``, ``"list"``, ``"panel"``: batches of equal panels, or a
-            function of samples) and read: worker processes (0 reads in this one), how they start (as Python's
-            multiprocessing does), batches that each reads ahead, seconds to wait for one before it is an error (0: for
-            ever), whether batches are pinned (where CUDA is available).
+            function of samples) and read: worker processes (0 reads in this one), how they start (by
+            default forked where nothing stands against it; see `TileLoader.start`), batches that each reads ahead,
+            seconds to wait for one before it is an error (0: for ever), whether batches are pinned (where CUDA is
+            available).
         cache, cache_bytes
             Where decoded chunks are kept, and how many bytes of them by all workers together: ``"shared"``, one copy
             in /dev/shm that ends with the loader (of one process that reads: ``"process"``); ``"process"``, each worker

@@ -14,6 +14,7 @@ from spora_db.loading.drawn import Drawn
 from spora_db.loading.row_numbers import first_images, panel_numbers
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
+from spora_db.loading.starting import WorkersStart, workers_start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class EpochCost:
         another needs, as decoded; and in a shared cache.
     cache_bytes
         Bytes that it may hold.
+    start
+        How workers of a loader would start now.
     """
 
     rows: int
@@ -52,6 +55,7 @@ class EpochCost:
     chunks: int | None = None
     shared: int | None = None
     cache_bytes: int
+    start: WorkersStart
 
     def __str__(self) -> str:
         """Return a few lines."""
@@ -65,6 +69,7 @@ class EpochCost:
             sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.chunks, self.shared, self.cache_bytes)]
             lines.append(f"its chunks take {sizes[0]}, {sizes[1]} shared: cache_bytes of {sizes[2]} hold {share:.0%}")
         lines.append(f"one worker: {self.rows_per_second:,.1f} rows/s (probe of {counted(self.probed, 'row')})")
+        lines.append(str(self.start))
         return "\n".join(lines)
 
 
@@ -107,5 +112,6 @@ def explain(
         rows_per_second=probed / elapsed,
         probed=probed,
         cache_bytes=cache_bytes,
+        start=workers_start(),
         **sizes,
     )

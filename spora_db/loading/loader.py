@@ -16,6 +16,7 @@ from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.progress import EpochProgress, Run
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
+from spora_db.loading.starting import StartMethod, WorkersStart, workers_start
 from spora_db.loading.tile_batches import TileBatchSampler
 from spora_db.loading.workers import warm_up_for
 
@@ -34,6 +35,7 @@ class TileLoader(DataLoader[Any]):
     5. The rank and the number of ranks are found when iteration begins, wherever the loader was made.
     6. Without workers, several iterators may run at once, each over an epoch of its own. With workers, which are
        shared, an iterator that was overtaken by another raises.
+    7. Workers start with the first iteration, by the method that is right then; `start` tells which, and why.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ class TileLoader(DataLoader[Any]):
         The order in batches, and this process's rank.
     cache
         Where each process that reads keeps decoded chunks.
+    start_method
+        How workers start; by default as `start` says.
     options
         Those of ``torch.utils.data.DataLoader``.
 
@@ -66,11 +70,13 @@ class TileLoader(DataLoader[Any]):
         batch_sampler: TileBatchSampler | PanelBatchSampler,
         *,
         cache: ChunkCache,
+        start_method: StartMethod | None = None,
         **options: Any,  # noqa: ANN401 - as torch's
     ) -> None:
         super().__init__(dataset, batch_sampler=batch_sampler, **options)
         self.__dict__["sampler"] = batch_sampler.sampler  # torch puts a sequential one there, and guards it
-        self.cache = cache
+        self.cache, self.start_method = cache, start_method
+        self._started: WorkersStart | None = None
         # Lightning's prediction wraps the batch sampler, to know the rows of a batch
         self._ordering: TileBatchSampler | PanelBatchSampler = getattr(batch_sampler, "_batch_sampler", batch_sampler)
         self._latest: Run | None = None
@@ -116,6 +122,19 @@ class TileLoader(DataLoader[Any]):
     def remaining(self) -> int:
         """Batches that are still to be delivered of the epoch."""
         return self._ordering.remaining
+
+    @property
+    def start(self) -> WorkersStart | None:
+        """How workers were started, or would be now, and why so; None without workers.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> print(dataset.loader(batch_size=4, num_workers=2, start_method="forkserver").start)
+        workers start by forkserver: as asked for
+        """
+        return self._started or (workers_start(self.start_method) if self.num_workers else None)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the epoch stands after the batches that were delivered; for any number of ranks and workers.
@@ -169,7 +188,11 @@ class TileLoader(DataLoader[Any]):
         return in_accelerate(self._ordering, batches) if prepared else batches
 
     def _delivered(self) -> Iterator[Any]:
-        warm_up_for(self.dataset, shared=self.cache.folder is not None)
+        if self.num_workers and self._started is None:
+            self._started = workers_start(self.start_method)
+            self.multiprocessing_context = self._started.context()
+        if self._started is None or self._started.method == "fork":  # which the workers inherit
+            warm_up_for(self.dataset, shared=self.cache.folder is not None)
         if self.num_workers == 0:
             use_cache(self.cache)
         with worker_errors(self):

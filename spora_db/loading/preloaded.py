@@ -1,0 +1,15 @@
+"""What a forkserver loads before it forks workers: the rooms that read, and numba with all that it looks for.
+
+Importing this module is all that can be asked of a forkserver (``set_forkserver_preload``). It starts no thread and
+opens no file that a fork would copy.
+"""
+
+import numpy as np
+
+import spora_db.loading.dataset
+import spora_db.transforms  # noqa: F401 - what a dataset's transform is made of
+from spora_db.kernels.order import interleave_groups
+
+NOTHING = np.zeros(0, np.int64)
+
+interleave_groups(NOTHING, NOTHING, NOTHING, np.zeros(0, np.bool_), 1, 1, 1, NOTHING)  # numba's types, and SciPy's BLAS
