@@ -1,0 +1,67 @@
+"""How long it takes to the first batch: of a new process, and of the workers of a second loader."""
+
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.history import MEASURES, record
+from benchmarks.made_lake import SPEC, write_lake
+
+ROUNDS = 5 if MEASURES else 1
+COLD = """
+import json, sys, time
+start = time.process_time()
+import torch.utils.data
+torch_loaded = time.process_time()
+from spora_db import SporaQuery
+query = SporaQuery(sys.argv[1]).modality("imc").tiles(size=224, mpp=1.0).standardize(sys.argv[2])
+next(iter(query.to_torch().loader(4)))
+print(json.dumps([torch_loaded - start, time.process_time() - torch_loaded]))
+"""
+WORKERS = """
+import json, sys, time
+from spora_db import SporaQuery
+if __name__ == "__main__":
+    query = SporaQuery(sys.argv[1]).modality("imc").tiles(size=224, mpp=1.0).standardize(sys.argv[2])
+    dataset, taken = query.to_torch(), []
+    for method in ("forkserver", "forkserver", "spawn", "fork"):
+        start = time.perf_counter()
+        batches = iter(dataset.loader(4, num_workers=2, start_method=method))
+        next(batches)
+        taken.append(time.perf_counter() - start)
+        del batches
+    print(json.dumps(taken))
+"""
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    return write_lake(tmp_path_factory.mktemp("start") / "lake", tissues=2, shape=(500, 560))
+
+
+def medians(script, lake, tmp_path):
+    """Return the medians of what a script prints, each time in a new process, after one that fills the caches."""
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, str(tmp_path / "script.py"), str(lake), SPEC]
+    found = [
+        json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        for _ in range(1 + ROUNDS)
+    ]
+    return [statistics.median(values) for values in zip(*found[1:], strict=True)]
+
+
+def test_cold_start(lake, tmp_path):
+    torch_alone, beyond = medians(COLD, lake, tmp_path)
+    print(f"\nimport of torch: {torch_alone:.2f} s of CPU (asked: at most 1.2 s beyond it)")
+    record("cold start to the first batch, CPU beyond import torch", beyond, "s")
+    record("cold start to the first batch beyond import torch, against it", beyond / torch_alone)
+
+
+def test_first_batch_of_workers(lake, tmp_path):
+    first, again, spawned, forked = medians(WORKERS, lake, tmp_path)
+    print(f"\nfirst batch of two workers: forked after {forked:.2f} s, of a new forkserver after {first:.2f} s")
+    record("first batch of two workers of the second loader, forkserver", again, "s")
+    record("first batch of two workers of the second loader, spawn against forkserver", spawned / again)
