@@ -1,6 +1,7 @@
 """Workers that end, are late, or have no descriptor left: each is told as what it is; a user's own error passes."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -209,3 +210,22 @@ def test_batches_that_are_kept_work_or_are_told_to_hold_open_files(lake, tmp_pat
         assert said.startswith("WorkerError: "), said
         assert "as many open files as it may have" in said
         assert "batch['image'].clone()" in said
+
+
+PROMPT = """
+import sys
+from spora_db import SporaQuery
+def own(samples):
+    return samples
+dataset = SporaQuery(sys.argv[1]).modality("imc").tiles(size=32).to_torch()
+try:
+    next(iter(dataset.loader(4, num_workers=1, start_method="forkserver", collate=own)))
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="no forkserver here")
+def test_what_a_notebook_defines_is_told_to_be_out_of_reach_of_a_forkserver(lake):
+    told = subprocess.run([sys.executable, "-c", PROMPT, lake], capture_output=True, text=True, check=True, timeout=300)
+    assert "Its workers start by forkserver: as asked for. What they run, such as a transform" in told.stdout

@@ -16,8 +16,10 @@ GUARD = (
     'put what the script does under if __name__ == "__main__":, as workers that are spawned import the script before '
     "they begin, and would begin it again"
 )
-
-
+IMPORTED = (
+    "What they run, such as a transform or a collate, is to be defined in a module, as they cannot import a notebook; "
+    "or pass start_method='fork'"
+)
 DESCRIPTORS = (
     "batches of workers hold some for as long as they are kept, and workers begin with those that this process has "
     "open. Keep what is needed of a batch, not the batch (batch['image'].clone()), close files, or raise the limit: "
@@ -107,11 +109,11 @@ def died(loader: DataLoader[Any], text: str) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return f"A worker process of the loader ended by {name}, from outside or by a fault in compiled code. {again}"
-    context = loader.multiprocessing_context
-    spawned = (
-        context is not None and context.get_start_method() != "fork" and hasattr(sys.modules["__main__"], "__file__")
-    )
-    guard = f" If the loader is made in a script, {GUARD}." if spawned else ""
+    start = getattr(loader, "start", None)
+    guard = ""
+    if start is not None and start.method != "fork":
+        scripted = hasattr(sys.modules["__main__"], "__file__")
+        guard = f" Its {start}. {f'If the loader is made in a script, {GUARD}' if scripted else IMPORTED}."
     how = "" if code is None else f" with exit code {code}"
     return f"A worker process of the loader ended early{how}; what it said itself stands above.{guard} {again}"
 

@@ -6,8 +6,7 @@ opens no file that a fork would copy.
 
 import numpy as np
 
-import spora_db.loading.dataset
-import spora_db.transforms  # noqa: F401 - what a dataset's transform is made of
+import spora_db.loading.dataset  # noqa: F401 - and all that it reads with
 from spora_db.kernels.order import interleave_groups
 
 NOTHING = np.zeros(0, np.int64)
