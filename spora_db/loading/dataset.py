@@ -115,10 +115,9 @@ class PlanDataset(PlanRows):
             Rows of a batch on this rank.
         num_workers, collate, start_method, prefetch, timeout, pin_memory
             How batches are made (``"padded"``, ``"packed"``, ``"list"``, ``"panel"``: batches of equal panels, or a
-            function of samples) and read: worker processes (0 reads in this one), how they start (by
-            default forked where nothing stands against it; see `TileLoader.start`), batches that each reads ahead,
-            seconds to wait for one before it is an error (0: for ever), whether batches are pinned (where CUDA is
-            available).
+            function of samples) and read: worker processes (0 reads in this one), how they start (by default forked
+            where nothing stands against it; see `TileLoader.start`), batches that each reads ahead, seconds to wait for
+            one before it is an error (0: for ever), whether batches are pinned (where CUDA is available).
         cache, cache_bytes
             Where decoded chunks are kept, and how many bytes of them by all workers together: ``"shared"``, one copy
             in /dev/shm that ends with the loader (of one process that reads: ``"process"``); ``"process"``, each worker
