@@ -213,6 +213,7 @@ CHILD = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to limit the memory of a process")
 def test_a_slide_larger_than_the_memory_that_is_free(tmp_path):
     """3 x 11,264 x 11,264 pixels, 381 MB, in 300 MB beyond what Python and its libraries take."""
