@@ -377,7 +377,7 @@ def dataset_of(lake: Path) -> PlanDataset:
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_batches_of_a_shared_cache_are_those_of_none(memory, lake, start):
-    options = {"seed": 3, "start_method": start}
+    options = {"seed": 3, "start_method": start, "cache": "shared"}
     plain = [batch["image"] for batch in dataset_of(lake).loader(10, seed=3, cache_bytes=0)]
     loader = dataset_of(lake).loader(10, num_workers=2, **options)
     assert loader.cache.folder is not None

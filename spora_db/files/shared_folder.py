@@ -1,7 +1,7 @@
 """Files that processes share in one folder: each appears whole, they are bounded, and who is killed does no harm.
 
-1. `SharedFolder.write` fills a hidden file, locked for as long as its writer lives.
-2. Under the folder's lock, room is made for it and it gets its name.
+1. `SharedFolder.write` fills a hidden file, which one process makes under the folder's lock, and locks while it lives.
+2. Under the folder's lock again, room is made for it and it gets its name.
 3. `SharedFolder.read` maps it: what was removed since stays mapped as it was.
 
 Locks are those of the system, which end with the process that holds them.
@@ -11,7 +11,6 @@ import contextlib
 import mmap
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -94,12 +93,13 @@ class SharedFolder:
     def write(self, name: str, fill: Callable[[int], int]) -> bool:
         """Let `fill` write a file, given its descriptor, and return its bytes; then give it its name.
 
-        Nothing changes if there is one of that name, which has 32 hexadecimal digits.
+        Nothing changes if there is one of that name, which has 32 hexadecimal digits, or if another process is writing
+        it: workers that read neighbouring tiles decode the same at the same time.
 
         Returns
         -------
         bool
-            Whether it is there now; not if it is larger than the limit.
+            Whether it is there, or about to be; not if it is larger than the limit.
 
         Raises
         ------
@@ -108,20 +108,26 @@ class SharedFolder:
         """
         import fcntl
 
-        hidden = f"{self._at}.{secrets.token_hex(16)}"
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
+        hidden = f"{self._at}.{name}"
+        with self._locked():
+            if os.path.exists(self._at + name):  # noqa: PTH110
+                return True
+            try:
+                descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                return True
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: see _files
+        try:
             size = fill(descriptor)
             if self.lasting:
                 os.fdatasync(descriptor)
             with self._locked():
-                there = os.path.exists(self._at + name)  # noqa: PTH110
-                if not there and self._make_room(size):
-                    self._state[0] += size  # first: a writer that is killed here must not leave bytes uncounted
-                    os.rename(hidden, self._at + name)  # noqa: PTH104
-                    hidden, there = "", True
-            return there
+                if not self._make_room(size):
+                    return False
+                self._state[0] += size  # first: a writer that is killed here must not leave bytes uncounted
+                os.rename(hidden, self._at + name)  # noqa: PTH104
+                hidden = ""
+            return True
         finally:
             os.close(descriptor)
             if hidden:

@@ -47,8 +47,6 @@ def worker_options(
 ) -> dict[str, Any]:
     """Return the options of a loader whose workers keep `cache_bytes` of chunks together.
 
-    Where one process reads, there is nobody to share them with.
-
     Raises
     ------
     ArgumentError
@@ -62,9 +60,7 @@ def worker_options(
         )
     if start_method is not None and start_method not in get_args(StartMethod):
         raise unknown("start method", start_method, get_args(StartMethod))
-    chosen = choose_cache(
-        "process" if cache == "shared" and workers < 2 else cache, cache_bytes=cache_bytes, processes=max(workers, 1)
-    )
+    chosen = choose_cache(cache, cache_bytes=cache_bytes, processes=max(workers, 1))
     own = {"num_workers": workers, "cache": chosen}
     if not workers:
         return own

@@ -100,7 +100,7 @@ class PlanDataset(PlanRows):
         drop_last: bool = False,
         lanes: int = 4,
         interleave: int = 4,
-        cache: CacheChoice = "shared",
+        cache: CacheChoice = "process",
         cache_bytes: int = CACHE_BYTES,
         start_method: StartMethod | None = None,
         prefetch: int = 2,
@@ -119,9 +119,10 @@ class PlanDataset(PlanRows):
             where nothing stands against it; see `TileLoader.start`), batches that each reads ahead, seconds to wait for
             one before it is an error (0: for ever), whether batches are pinned (where CUDA is available).
         cache, cache_bytes
-            Where decoded chunks are kept, and how many bytes of them by all workers together: ``"shared"``, one copy
-            in /dev/shm that ends with the loader (of one process that reads: ``"process"``); ``"process"``, each worker
-            for itself; or a folder on a local disk, which is kept from run to run. See `spora_db.images.set_cache`.
+            Where decoded chunks are kept, and how many bytes of them by all workers together: ``"process"``, each
+            worker for itself; ``"shared"``, one copy in /dev/shm that ends with the loader; or a folder on a local
+            disk, which is kept from run to run. Sharing a chunk costs about as much as decoding it, so it pays where
+            `explain` says that most of them are kept until the next epoch. See `spora_db.images.set_cache`.
         shuffle, seed, weights, balance_by, replacement, num_samples, lanes, interleave
             The order; see `TileSampler`.
         rank, world_size
