@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alone import standardize_region
 from lakes import write_lake
 from spora_db import SporaQuery, collate_packed, collate_padded
 from spora_db.errors import ArgumentError
@@ -17,7 +18,7 @@ from spora_db.images.pieces import Regions, decode
 from spora_db.loading.read_rows import ReadRows
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.precision import PIXELS
-from spora_db.standardization.regions import Formula, standardize_region, standardize_regions
+from spora_db.standardization.regions import Formula, standardize_regions
 from spora_db.standardization.standardize import copy_raw, placed
 from spora_db.standardization.transform import Transform
 

@@ -19,6 +19,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from alone import standardize_region
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import FileFormatError, WriteError
@@ -38,7 +39,6 @@ from spora_db.images import (
 from spora_db.images.cache import ChunkCache, cache_in_use, find_chunk, keep_chunk, use_cache
 from spora_db.images.zarr_chunks import ChunkStore
 from spora_db.loading.dataset import PlanDataset
-from spora_db.standardization.regions import standardize_region
 from spora_db.standardization.transform import Transform, identity_transform
 
 IMAGE = np.arange(3 * 90 * 100, dtype=np.uint16).reshape(3, 90, 100)

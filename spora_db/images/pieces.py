@@ -257,6 +257,8 @@ def _outside(regions: Regions, inside: AnyArray) -> Iterator[CutChunk]:
     """Yield what lies beyond the edge of each image, in up to four pieces a region: planes whose rows are one row."""
     top, left = inside["top"] - regions.row, inside["left"] - regions.col
     bottom, right = inside["bottom"] - regions.row, inside["right"] - regions.col
+    if not (top.any() or left.any() or (bottom - regions.height).any() or (right - regions.width).any()):
+        return
     empty = inside["bottom"] == 0
     top[empty] = bottom[empty] = regions.height[empty]
     left[empty] = right[empty] = 0

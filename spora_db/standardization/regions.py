@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spora_db.arrays import AnyArray, Float32, Int64
-from spora_db.errors import ArgumentError, SporaError
+from spora_db.errors import SporaError
 from spora_db.images.page_groups import Filling
 from spora_db.images.pieces import CutChunk, Regions, decode, tables
 from spora_db.kernels.tables import PIECES
-from spora_db.standardization.precision import PIXELS, WRITTEN
 from spora_db.standardization.standardize import apply_function, placed, run, standardize_block
 from spora_db.standardization.transform import Transform, identity_transform
 
 if TYPE_CHECKING:
-    from spora_db.images.base import ImageReader
     from spora_db.standardization.filters import FilterFactory
 
 
@@ -151,97 +149,4 @@ def _finished(regions: Regions, region: int, wide: Regions, planes: Float32, for
     down, across = top - int(wide.row[region]), left - int(wide.col[region])
     inner = planes[:, down : down + bottom - top, across : across + right - left]
     out[:, top - row : bottom - row, left - col : right - col] = inner
-    return out
-
-
-def standardize_region(
-    reader: "ImageReader",
-    pages: "Sequence[int] | AnyArray",
-    transform: Transform,
-    *,
-    row: int,
-    col: int,
-    height: int,
-    width: int,
-    out: AnyArray | None = None,
-    pad: bool = True,
-    filters: "FilterFactory | None" = None,
-    halo: bool = False,
-) -> AnyArray:
-    """Read a region of an image and standardize it as it is decoded.
-
-    Parameters
-    ----------
-    reader
-        An open image.
-    pages
-        The C pages wanted, in the order of the result.
-    transform
-        The transform of these C channels.
-    row, col, height, width
-        The region, in pixels of the image; ``row`` and ``col`` may be negative where ``pad``.
-    out
-        Array of shape (C, height, width) to write into, such as a view of a batch, in one of the types that
-        `standardize_block` writes; a float32 one is made where absent. Filters run in float32, before rounding.
-    pad
-        Whether a region may cross the image's edge. What lies outside is raw zero, standardized like any pixel.
-    filters
-        Filters to run after standardization.
-    halo
-        Whether filters see the pixels around the region, as if the whole tissue were filtered; without it they see the
-        region alone and reflect at its border.
-
-    Returns
-    -------
-    float32 array of shape (C, height, width), or `out`
-
-    Raises
-    ------
-    ArgumentError
-        If the region is empty or, without ``pad``, crosses the edge; if shapes do not fit together.
-    BeyondRange
-        If a finite pixel becomes infinite in the type of `out`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from spora_db.images.base import Block
-    >>> class Zeros:
-    ...     shape, dtype = (1, 4, 4), np.dtype("uint8")
-    ...     def blocks(self, pages, row, col, height, width):
-    ...         yield Block(pixels=np.zeros((1, height, width), "uint8"), slots=np.array([0]), row=0, col=0)
-    >>> zero, one = np.zeros(1), np.ones(1)
-    >>> transform = Transform(method="quantile_clipping", lower=zero, upper=one, mean=one, std=one)
-    >>> standardize_region(Zeros(), [0], transform, row=3, col=0, height=2, width=2)
-    array([[[-1., -1.],
-            [-1., -1.]]], dtype=float32)
-    """
-    pages = np.asarray(pages, dtype=np.int64)
-    if height < 1 or width < 1 or len(pages) != len(transform):
-        raise ArgumentError(
-            f"A region needs a positive height and width and as many pages as the transform has channels; "
-            f"got height={height}, width={width}, {len(pages)} pages, {len(transform)} channels."
-        )
-    shape = (len(pages), height, width)
-    _, image_height, image_width = reader.shape
-    if not pad and (min(row, col) < 0 or row + height > image_height or col + width > image_width):
-        raise ArgumentError(
-            f"Region of {height} x {width} pixels at row {row}, col {col} crosses the edge of an image of "
-            f"{image_height} x {image_width} pixels; pass pad=True to fill with zeros what lies outside."
-        )
-    if out is None:
-        out = np.empty(shape, np.float32)
-    elif out.shape != shape or out.dtype not in PIXELS.values():
-        raise ArgumentError(f"out must be {WRITTEN} of shape {shape}; got {out.dtype} of shape {out.shape}.")
-    if not len(pages):
-        return out
-    regular = out.strides[2] == out.itemsize and out.flags.aligned
-    written, faults = out if regular else np.empty(shape, out.dtype), dict[int, Exception]()
-    regions = Regions.of(reader, pages, row=row, col=col, height=height, width=width)
-    formula = Formula(transform, filters, halo)
-    standardize_regions(regions, [formula], placed([written]), dtype=out.dtype, faults=faults)
-    for error in faults.values():
-        raise error
-    if not regular:
-        out[:] = written
     return out

@@ -9,11 +9,11 @@ import pytest
 import tifffile
 import zarr
 
+from alone import standardize_region
 from benchmarks.history import MEASURES, record
 from benchmarks.made_lake import FULL, SMALL, cells, counts
 from spora_db.images import cache_info, clear_cache, open_image, read_region, set_cache_bytes, write_omezarr
 from spora_db.images.cache import DEFAULT_BYTES
-from spora_db.standardization.regions import standardize_region
 from spora_db.standardization.transform import Transform
 
 CHANNELS, TILE = 43, 224
