@@ -290,7 +290,7 @@ def test_memory_stays_flat_over_epochs(lake):
     command = [sys.executable, "-c", FLAT, str(lake)]  # a process of its own: what other tests left moves its size
     sizes = [int(line) for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
     assert len(sizes) == 20
-    assert sizes[-1] - sizes[9] < 2**20
+    assert max(sizes[10:]) - max(sizes[:10]) < 2**20  # from epoch to epoch it moves by what lay together in batches
 
 
 INTERRUPTED = """

@@ -21,7 +21,7 @@ from spora_db.images.pixels import addressable
 from spora_db.kernels.tables import PIECES, PLANES
 
 DecodedPlanes: TypeAlias = tuple[AnyArray, Filling]
-WAVE_BYTES: Final = 2**24
+WAVE_BYTES: Final = 2**22
 """Bytes of decoded chunks whose pieces are used together, about: what lies in the cache of the processor, and no more
 memory than that beside the cache of chunks."""
 PLACE_BITS: Final = 21
@@ -110,7 +110,7 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
             yield tables(wave)
             wave, held = [], 0
         wave.append(part)
-        held += sum(array.nbytes for array, _ in part.sources)
+        held += sum(getattr(array.base, "nbytes", array.nbytes) for array, _ in part.sources)  # of whole chunks
     if wave:
         yield tables(wave)
 
@@ -179,16 +179,12 @@ def _by_chunks(
         _, reader, grid = grids[chunk >> 2 * PLACE_BITS]
         down, across = (chunk >> PLACE_BITS) % 2**PLACE_BITS, chunk % 2**PLACE_BITS
         try:
-            sources = []
             for group in grid.groups:
                 planes, filling = reader.decoded(group, down, across, rows=slice(*rows[k]), cols=slice(*cols[k]))
                 planes = addressable(planes)
-                sources.append((planes if as_kept else planes.astype(reader.dtype, copy=False), filling))
+                yield CutChunk([(planes if as_kept else planes.astype(reader.dtype, copy=False), filling)], own)
         except (SporaError, OSError) as error:
             _fail(faults, np.unique(own["region"]), error)
-        else:
-            for dtype in dict.fromkeys(array.dtype for array, _ in sources):  # of a page uint16, of the next float32
-                yield CutChunk([source for source in sources if source[0].dtype == dtype], own)
 
 
 def _cut(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray) -> tuple[AnyArray, Int64]:
