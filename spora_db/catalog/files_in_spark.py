@@ -57,7 +57,7 @@ def spark_views(
         raise QueryError(f"location={location!r} is one place, and {folders.path} has layers. Leave it out.")
     files = _SparkFiles(folders=folders, location=location)
     parts = ["SET spark.sql.caseSensitive = true", "SET spark.sql.session.timeZone = UTC"]
-    parts += [_view(name, _portable(listing_query(name, folders))) for name in LISTINGS]
+    parts += [_view(name, _portable(listing_query(name, folders, location=files.location))) for name in LISTINGS]
     for name in relations:
         known: dict[str, Mapping[str, str]] = {**columns, **LISTINGS}
         if name in _TABLES:
@@ -77,11 +77,11 @@ class _SparkFiles:
 
     def __init__(self, *, folders: Lake, location: str | None) -> None:
         self.folders = folders
-        self._location = location
+        self.location = location and location.rstrip("/")
 
     def relation(self, path: Path) -> exp.Table:
         """Return a file as ``parquet.`path```."""
-        root = str(self.folders.root_of(path)) if self._location is None else self._location.rstrip("/")
+        root = self.location or str(self.folders.root_of(path))
         place = f"{root}/{self.folders.relative(path)}"
         if _GLOB & set(place):
             raise QueryError(f"Spark reads {place!r} as a pattern. Rename what has one of * ? [ ] {{ }} in its name.")

@@ -181,8 +181,11 @@ def listing_state(lake: Lake) -> object:
     return state if all(entry is not None and entry[1] < latest for entry in state) else None
 
 
-def listing_query(name: str, lake: Lake) -> exp.Query:
-    """Return the SELECT of literals that gives the same rows as `listing_table`, without headers, in any DuckDB."""
+def listing_query(name: str, lake: Lake, *, location: str | None = None) -> exp.Query:
+    """Return the SELECT of literals that gives the same rows as `listing_table`, without headers, in any DuckDB.
+
+    `location` is what ``root`` says instead, of a lake that lies elsewhere for whoever runs it.
+    """
     branches: list[exp.Query] = [empty(LISTINGS[name])]
     if name in _OF_FOLDERS:
         for record in _OF_FOLDERS[name](lake):
@@ -196,6 +199,6 @@ def listing_query(name: str, lake: Lake) -> exp.Query:
         placed = [named(constant(value), column) for column, value in files.place.items()]
         listed = exp.select(named(ids, "tissue_id")).subquery("listed")
         unknown = [named(null(kind), column) for column, kind in _HEADER.items() if name == "source_images"]
-        found = [named(path, "path"), named(text(files.root), "root")]
+        found = [named(path, "path"), named(text(location or files.root), "root")]
         branches.append(exp.select(*placed, tissue.copy(), *found, *unknown).from_(listed))
     return union(branches)
