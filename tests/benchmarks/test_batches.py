@@ -86,7 +86,7 @@ def rates(reads: dict[str, Callable[[list[int]], object]], count: int, seconds: 
 
 
 def in_two_threads(read: Callable[[list[int]], object]) -> Callable[[list[int]], object]:
-    """Return what reads a half of the rows in a thread of its own."""
+    """Return what reads the rows twice, in two threads at once."""
 
     def both(rows: list[int]) -> None:
         threads = [threading.Thread(target=read, args=[part]) for part in (rows, rows)]
