@@ -14,7 +14,7 @@ from spora_db.importing import ImportReport, import_dataset
 def importing(folder: Path, **defaults: Any) -> Callable[..., ImportReport]:
     """Return a function that imports into a lake in `folder`; tables are given as text, and options override."""
 
-    def run(source: Path, **options: Any) -> ImportReport:
+    def run(source: Path | None = None, **options: Any) -> ImportReport:
         for name in ("panel", "metadata", "cells"):
             if isinstance(options.get(name), str):
                 (folder / f"{name}.csv").write_text(options[name])

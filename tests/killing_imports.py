@@ -37,6 +37,7 @@ WORK: dict[str, dict[str, Any]] = {
         "source": "more", "modality": "imc", "mpp": 1.0, "add": True,
         "metadata": "more.csv", "cells": "cells_of_more.csv",
     },
+    "add tables alone": {"source": None, "add": True, "metadata": "grades.csv", "cells": "more_cells.csv"},
 }  # fmt: skip
 
 
@@ -54,6 +55,8 @@ def prepare(root: Path) -> None:
     (root / "more.csv").write_text("tissue_id,age\nf3,63\n")
     (root / "cells_of_imc.csv").write_text("tissue_id,cell_id\nf1,1\nf2,1\n")
     (root / "cells_of_more.csv").write_text("tissue_id,cell_id\nf3,1\n")
+    (root / "grades.csv").write_text("tissue_id,grade\nf1,2\nf2,3\n")
+    (root / "more_cells.csv").write_text("tissue_id,cell_id\nf1,2\n")
     tables = {"metadata": root / "imc.csv", "cells": root / "cells_of_imc.csv"}
     import_dataset(root / "imc", into=root / "before", dataset="mine", modality="imc", mpp=1.0, **tables)
 
@@ -61,7 +64,7 @@ def prepare(root: Path) -> None:
 def work(root: Path, what: str) -> None:
     """Do what is to be killed."""
     options = {"dataset": "mine", "tissue_mask": "full", **WORK[what]}
-    options |= {name: root / options[name] for name in ("source", "metadata", "cells") if name in options}
+    options |= {name: root / options[name] for name in ("source", "metadata", "cells") if options.get(name)}
     source = options.pop("source")
     try:
         said = import_dataset(source, into=root / "lake", **options).notes

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-KEYS: Final = ("tissue_id", "modality")
+KEYS: Final = {"tissues": "modality", "cells": "cell_id", "regions": "region_id"}
+"""What tells the rows of a tissue apart in each table."""
 
 
 def is_added(options: ImportOptions, tissues: Sequence[str]) -> bool:
@@ -41,9 +42,14 @@ def is_added(options: ImportOptions, tissues: Sequence[str]) -> bool:
     return not images.exists() and bool(set(tissues) & _known(options.target))
 
 
+def tissues_of(target: Path) -> "pa.Table":
+    """Return the table of tissues of a dataset."""
+    return _read(target / "metadata" / "tissues.parquet")
+
+
 def _known(target: Path) -> set[str]:
     """Return the ids of the tissues of a dataset."""
-    return set(_read(target / "metadata" / "tissues.parquet").column("tissue_id").to_pylist())
+    return set(tissues_of(target).column("tissue_id").to_pylist())
 
 
 def _read(path: Path) -> "pa.Table":
@@ -84,7 +90,8 @@ def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
     Raises
     ------
     TableError
-        Panels differ, a cell or a region is in both, or columns of one name cannot be one column.
+        Panels differ, a value contradicts one that is there, a cell or a region is in both, or columns of one name
+        cannot be one column.
     WriteError
         A mask is in both.
     """
@@ -92,9 +99,10 @@ def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
     decisions = _join_masks(options, old, folder)
     for path in sorted(folder.glob("*/channels.parquet")):
         _join_panels(old / path.parent.name, path.parent)
-    _join_tissues(old / "metadata" / "tissues.parquet", folder / "metadata" / "tissues.parquet")
-    for name, key in (("cells.parquet", "cell_id"), ("regions.parquet", "region_id")):
-        _join_rows(old / "metadata" / name, folder / "metadata" / name, key=key)
+    for name in KEYS:
+        before, path = (place / "metadata" / f"{name}.parquet" for place in (old, folder))
+        if before.is_file() and path.is_file():
+            write_parquet(joined(before, _read(path), said_by=said_by(options)), path)
     for path in sorted(old.rglob("*")):
         place = folder / path.relative_to(old)
         if path.is_dir() and not path.is_symlink():
@@ -103,6 +111,11 @@ def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
             place.unlink(missing_ok=True)
             _link(path, place)
     return decisions
+
+
+def said_by(options: ImportOptions) -> str | None:
+    """Return what an import was told to take for what is known of tissues; None where only folders have names."""
+    return " and ".join(map(str, options.metadata)) or options.pattern
 
 
 def earlier_imports(target: Path) -> list[Any]:
@@ -139,17 +152,22 @@ def _join_masks(options: ImportOptions, old: Path, folder: Path) -> list[Decisio
     ]
     made = [path for path in twice if path.parent.name == "tissue_masks" and options.masks is None]
     given = [path for path in twice if path not in made]
-    if given:
-        raise WriteError(
-            f"{old} has masks of {listed([path.stem for path in given])} in {given[0].parent.relative_to(folder)} "
-            "already; nothing was added. Leave out the masks."
-        )
+    refuse_masks(old, [path.relative_to(folder) for path in given])
     for path in made:
         path.unlink()
     if made:
         says = f"Tissue masks that are there were kept: {listed([path.stem for path in made])}."
         decisions.append(Decision(about="masks", says=says))
     return decisions
+
+
+def refuse_masks(old: Path, masks: Sequence[Path]) -> None:
+    """Refuse masks that a dataset has already, by their places in it."""
+    if masks:
+        raise WriteError(
+            f"{old} has masks of {listed([path.stem for path in masks])} in {masks[0].parent} already; nothing was "
+            "added. Leave out the masks."
+        )
 
 
 def _join_panels(old: Path, new: Path) -> None:
@@ -173,42 +191,59 @@ def _join_panels(old: Path, new: Path) -> None:
         )
 
 
-def _join_tissues(old: Path, new: Path) -> None:
-    """Join the tables of tissues: what is said of a tissue fills what is not said; what was said first stays."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def joined(old: Path, added: "pa.Table", *, said_by: str | None) -> "pa.Table":
+    """Return a table of a dataset with what is added to it: rows of other keys, and columns by the keys of tissues.
 
-    before, added = _read(old), _in_spelling(_read(new), before_names=_read(old).column_names)
-    keys = [list(zip(*(table[name].to_pylist() for name in KEYS), strict=True)) for table in (before, added)]
-    place = {tissue: row for row, (tissue, _) in reversed(list(enumerate(keys[0])))}
-    exact = {key: row for row, key in enumerate(keys[0])}
-    known = before.take(pa.array([exact.get(key, place.get(key[0])) for key in keys[1]], pa.int64()))
-    same = pa.array([key in exact for key in keys[1]])
-    columns = {name: added[name] for name in added.column_names}
-    for name in before.column_names:
-        if name not in columns or pa.types.is_null(columns[name].type):
-            columns[name] = known[name]
-        elif name not in (*KEYS, "dataset") and columns[name].type == known[name].type:
-            first, second = pc.coalesce(known[name], columns[name]), pc.coalesce(columns[name], known[name])
-            columns[name] = pc.if_else(same, first, second)
-    columns |= {name: added[name] for name in (*KEYS, "dataset")}
-    rest = before.filter([key not in set(keys[1]) for key in keys[0]])
-    write_parquet(_stacked([rest, pa.table(columns)], old), new)
-
-
-def _join_rows(old: Path, new: Path, *, key: str) -> None:
-    """Join two tables of what lies in tissues, of which nothing is in both."""
-    if not (old.is_file() and new.is_file()):
-        return
-    before, added = _read(old), _in_spelling(_read(new), before_names=_read(old).column_names)
-    keys = [
-        set(zip(*(table[name].to_pylist() for name in ("tissue_id", key)), strict=True)) for table in (before, added)
-    ]
-    if twice := sorted(keys[0] & keys[1]):
+    Raises
+    ------
+    TableError
+        A value contradicts one that is there, a cell or a region is in both, or columns cannot be one.
+    """
+    before = _read(old)
+    added = _in_spelling(added, before_names=before.column_names)
+    names = ("tissue_id", KEYS[old.stem])
+    keys = [list(zip(*(table[name].to_pylist() for name in names), strict=True)) for table in (before, added)]
+    if old.stem == "tissues":
+        return _joined_tissues(before, added, keys, old, said_by)
+    if twice := sorted(set(keys[0]) & set(keys[1])):
         raise TableError(
             f"{old} has the {old.stem} {listed(twice, most=4)} already; nothing was added. Leave them out."
         )
-    write_parquet(_stacked([before, added], old), new)
+    return _stacked([before, added], old)
+
+
+def _joined_tissues(
+    before: "pa.Table", added: "pa.Table", keys: Sequence[Sequence[tuple[str, str]]], old: Path, said_by: str | None
+) -> "pa.Table":
+    """Join the tables of tissues: what is said of a tissue fills what is not said, and may not contradict it.
+
+    What only folders say is not kept where something else is said already.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    place = {tissue: row for row, (tissue, _) in reversed(list(enumerate(keys[0])))}
+    exact = {key: row for row, key in enumerate(keys[0])}
+    known = before.take(pa.array([exact.get(key, place.get(key[0])) for key in keys[1]], pa.int64()))
+    both = _stacked([known, added], old)
+    known, added = both.slice(0, len(known)), both.slice(len(known))
+    for key, was, now in zip(keys[1], known.to_pylist(), added.to_pylist(), strict=True):
+        for name in was if said_by and key in exact else ():
+            both_say = name != "dataset" and None not in (was[name], now[name])
+            if both_say and repr(was[name]) != repr(now[name]):
+                raise TableError(
+                    f"{old} says {was[name]!r} in the column {name!r} of the tissue {key[0]!r}, {said_by} says "
+                    f"{now[name]!r}; nothing was added. Correct the value, rename the column if it means something "
+                    "else, or replace the dataset with overwrite (--overwrite)."
+                )
+    same = pa.array([key in exact for key in keys[1]], pa.bool_())
+    columns = {
+        name: pc.coalesce(pc.if_else(same, known[name], pa.scalar(None, known[name].type)), added[name], known[name])
+        for name in both.column_names
+    }
+    columns["dataset"] = added["dataset"]
+    rest = before.filter(pa.array([key not in set(keys[1]) for key in keys[0]], pa.bool_()))
+    return _stacked([rest, pa.table(columns)], old)
 
 
 def _in_spelling(table: "pa.Table", *, before_names: Sequence[str]) -> "pa.Table":

@@ -10,7 +10,11 @@ from spora_db.layout import MULTIPLEX_MODALITIES, is_rgb, modality_folder
 
 
 def check_arguments(options: ImportOptions) -> None:
-    """Refuse arguments that contradict each other."""
+    """Refuse arguments of an import of images that contradict each other, or are not there."""
+    if not (options.modality and options.mpp):
+        raise ArgumentError(
+            "Images need their modality (--modality), such as 'imc', and mpp (--mpp), the microns per pixel. Give both."
+        )
     modality_folder(options.modality)
     if is_rgb(options.modality) and options.panel is not None:
         raise ArgumentError(

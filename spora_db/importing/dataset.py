@@ -27,18 +27,19 @@ from spora_db.importing.pieces import Pieces, pieces_of
 from spora_db.importing.planning import ImportPlan, plan_import, threads
 from spora_db.importing.targets import whole_folder
 from spora_db.importing.tissue_masks import tissue_decisions
-from spora_db.importing.tissues import TissueJob, write_tissue
+from spora_db.importing.tissues import TissueJob, write_masks, write_tissue
+from spora_db.importing.without_images import images_meant, plan_tables
 from spora_db.jobs import Progress, Quiet
 from spora_db.layout import check_name, is_rgb, parse_mpp
 
 
 def import_dataset(
-    source: str | Path,
+    source: str | Path | None = None,
     *,
     into: str | Path,
     dataset: str,
-    modality: str,
-    mpp: float | str,
+    modality: str | None = None,
+    mpp: float | str | None = None,
     source_mpp: float | str | None = None,
     panel: str | Path | None = None,
     pattern: str | None = None,
@@ -66,15 +67,17 @@ def import_dataset(
     ----------
     source
         An image; or a folder that holds, at any depth, OME-TIFF, TIFF or OME-Zarr images, or a folder of single-channel
-        TIFFs per field of view. A field of view becomes a tissue of its name.
+        TIFFs per field of view. A field of view becomes a tissue of its name. Left out, with `add`: metadata, cells,
+        annotations and masks are joined to the tissues that the dataset has; metadata may leave some out.
     into
         The lake, made if absent.
     dataset
         The name of the new dataset.
     modality
-        ``he``, ``ihc_<marker>``, ``imc``, ``codex``, ``cycif`` or ``mibi``.
+        ``he``, ``ihc_<marker>``, ``imc``, ``codex``, ``cycif`` or ``mibi``. Without `source`: of which images cells,
+        annotations and masks are, needed where the dataset has several; metadata then goes to rows of that modality.
     mpp
-        Microns per pixel of the dataset's images.
+        Microns per pixel of the dataset's images; without `source`, needed as `modality` is.
     source_mpp
         Those of the files, where images are to be made coarser: a number, or ``"file"`` for what each file says itself.
         A pixel is the mean of the area that it covers; of a pyramid, the nearest finer level is read.
@@ -128,7 +131,8 @@ def import_dataset(
         Replace a dataset of that name, once the new one is complete.
     add
         Add to a dataset of that name: another modality, another resolution, further tissues; whole or not at all.
-        Tissues of one id are one. A modality that the dataset does not have, of tissues that it has, is added without.
+        Tissues of one id are one. A value that contradicts one that is there is an error; so is a cell that is there.
+        A modality that the dataset does not have, of tissues that it has, is added without.
     dry_run
         Write nothing; the report says what would be written, and what was decided.
     progress
@@ -179,11 +183,11 @@ def import_dataset(
     for name, value in choices.items():
         check_choice(name, value)
     options = ImportOptions(
-        source=Path(source),
+        source=_path(source),
         into=Path(into),
         dataset=check_name(dataset, kind="dataset"),
-        modality=modality,
-        mpp=parse_mpp(mpp),
+        modality=modality or "",
+        mpp=0.0 if mpp is None else parse_mpp(mpp),
         source_mpp="file" if source_mpp == "file" else None if source_mpp is None else parse_mpp(source_mpp),
         panel=_path(panel),
         pattern=pattern,
@@ -205,7 +209,11 @@ def import_dataset(
     )
     cleared = [] if dry_run else clear_leftovers(options.target)
     try:
-        plan = plan_import(options)
+        if options.source is None:
+            options = images_meant(options)
+            plan = plan_tables(options)
+        else:
+            plan = plan_import(options, options.source)
         decisions = plan.decisions + cleared
         if not dry_run:
             decisions += _write(options, plan, progress or Quiet())
@@ -213,7 +221,7 @@ def import_dataset(
         for decision in cleared:
             error.add_note(decision.says)
         raise
-    names = () if is_rgb(modality) else tuple(channel.name for channel in plan.channels)
+    names = () if is_rgb(options.modality) else tuple(channel.name for channel in plan.channels)
     return ImportReport(
         path=options.target, tissues=plan.tissues, channels=names, decisions=decisions, written=not dry_run
     )
@@ -221,7 +229,8 @@ def import_dataset(
 
 def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list[Decision]:
     """Write the dataset, and return what its validation has to say."""
-    units = pieces_of(plan.fields, plan.pages, images=options.images)
+    source = options.source
+    units = 0 if source is None else pieces_of(plan.fields, plan.pages, images=options.images)
     pieces = Pieces(progress, title=f"import {options.dataset}", units=units)
     with whole_folder(options.target, overwrite=options.overwrite or plan.added) as folder:
         jobs = [
@@ -246,15 +255,16 @@ def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list
             for field, chosen in zip(plan.fields, plan.pages, strict=True)
         ]
         with pieces, ThreadPoolExecutor(max_workers=threads()) as pool:
-            shares = dict(zip(plan.tissues, pool.map(write_tissue, jobs), strict=True))
-        write_parquet(plan.tissue_rows, folder / "metadata" / "tissues.parquet")
-        if plan.cell_rows is not None:
-            write_parquet(plan.cell_rows, folder / "metadata" / "cells.parquet")
-        if plan.region_rows is not None:
-            write_parquet(plan.region_rows, folder / "metadata" / "regions.parquet")
-        if not is_rgb(options.modality):
-            write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
-        write_card(folder, options, tissue_masks=plan.tissue_masks)
+            done = pool.map(write_masks if source is None else write_tissue, jobs)
+            shares = dict(zip((job.field.tissue_id for job in jobs), done, strict=True))
+        tables = {"tissues": plan.tissue_rows, "cells": plan.cell_rows, "regions": plan.region_rows}
+        for name, table in tables.items():
+            if table is not None:
+                write_parquet(table, folder / "metadata" / f"{name}.parquet")
+        if source is not None:
+            if not is_rgb(options.modality):
+                write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
+            write_card(folder, options, source=source, tissue_masks=plan.tissue_masks)
         joined = join_dataset(options, folder) if plan.added else []
         found = [*joined, *tissue_decisions(shares, method=options.tissue_mask), *check_result(folder)]
         earlier = earlier_imports(options.target) if plan.added else []

@@ -33,12 +33,12 @@ def write_panel(
     write_parquet(wide, folder / "channels_per_tissue.parquet")
 
 
-def write_card(folder: Path, options: ImportOptions, *, tissue_masks: str) -> None:
+def write_card(folder: Path, options: ImportOptions, *, source: Path, tissue_masks: str) -> None:
     """Record how the dataset came about."""
     card = {
         "name": folder.name,
         "generator": "spora-db import",
-        "source": options.source.name,
+        "source": source.name,
         "modality": options.modality,
         "images": options.images,
         "tissue_masks": tissue_masks,

@@ -11,13 +11,15 @@ from spora_db.importing.options import ImportOptions
 from spora_db.layout import is_rgb
 
 
-def image_decisions(options: ImportOptions, fields: Sequence[Field], facts: Sequence[FileFacts]) -> list[Decision]:
+def image_decisions(
+    options: ImportOptions, fields: Sequence[Field], facts: Sequence[FileFacts], *, source: Path
+) -> list[Decision]:
     """Say which images were found, and which pictures of their files were left out."""
     sizes = sorted({f"{field.height} x {field.width} {field.dtype}" for field in fields})
     details = [
         {
             "tissue_id": field.tissue_id,
-            "origin": _within(field.origin, options.source),
+            "origin": _within(field.origin, source),
             "height": field.height,
             "width": field.width,
             "dtype": str(field.dtype),

@@ -1,12 +1,12 @@
 """The table of tissues of an import: rows of several sheets, each joined by tissue or by patient."""
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from spora_db.errors import TableError, counted
 from spora_db.importing.column_types import as_text, typed
-from spora_db.importing.decisions import Decision
+from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.sheets import Sheet, free_name
 from spora_db.importing.table_joins import has_column, join_sheet, no_column
 from spora_db.importing.tissue_ids import Join, TissueName, join_values
@@ -31,6 +31,7 @@ def tissue_table(
     modality: str,
     id_column: str | None = None,
     found: Mapping[str, Sequence[str | None]] | None = None,
+    known: Collection[str] | None = None,
 ) -> tuple["pa.Table", list[Decision]]:
     """Return tissues.parquet for the imported tissues, and what was decided.
 
@@ -46,6 +47,9 @@ def tissue_table(
         The column that names the image, in any case; found where None, and in sheets without it where others have it.
     found
         Columns that the names of folders and files give, a value per tissue.
+    known
+        The columns that a dataset has to which the tables are added: those by which they are joined stay as they are,
+        and a tissue may have no row.
 
     Raises
     ------
@@ -65,12 +69,18 @@ def tissue_table(
     for sheet in sheets:
         renamed, more = _in_our_words(sheet, id_column)
         join, rows = _rows(
-            renamed, names, patients, id_column if not elsewhere or has_column(sheet, id_column) else None
+            renamed,
+            names,
+            patients,
+            id_column if not elsewhere or has_column(sheet, id_column) else None,
+            is_partial=known is not None,
         )
-        decisions += [*sheet.decisions, *more, *_told(renamed, join, rows)]
+        decisions += [*sheet.decisions, *more, *_told(renamed, join, rows, names)]
         if join.of == "patient" and "patient_id" in join.columns:
             given.pop("patient_id", None)  # as the sheet spells them
-        chosen = typed(renamed.table).take(pa.array(rows))
+        chosen = typed(renamed.table).take(pa.array(rows, pa.int64()))
+        there = {name.casefold() for name in known or ()}.intersection(map(str.casefold, join.columns))
+        chosen = chosen.select([name for name in chosen.column_names if name.casefold() not in there])
         decisions += _merge(columns, _own(chosen, renamed, join, fixed), renamed)
         if "patient_id" in columns:
             patients = as_text(columns["patient_id"]).to_pylist()
@@ -120,12 +130,17 @@ def _in_our_words(sheet: Sheet, id_column: str | None) -> tuple[Sheet, list[Deci
 
 
 def _rows(
-    sheet: Sheet, names: Sequence[TissueName], patients: Sequence[str | None], id_column: str | None
-) -> tuple[Join, list[int]]:
+    sheet: Sheet,
+    names: Sequence[TissueName],
+    patients: Sequence[str | None],
+    id_column: str | None,
+    *,
+    is_partial: bool,
+) -> tuple[Join, list[int | None]]:
     """Return how a sheet is joined, and its row for each tissue."""
     join = join_sheet(sheet, names, id_column=id_column)
     if join is not None:
-        return join, _row_of_each(sheet, join, [name.tissue_id for name in names])
+        return join, _row_of_each(sheet, join, [name.tissue_id for name in names], is_partial=is_partial)
     wanted = sorted({patient for patient in patients if patient is not None})
     known = {name.casefold(): name for name in sheet.names}
     for column in (known[word] for word in _PATIENTS if word in known and wanted):
@@ -134,12 +149,12 @@ def _rows(
         found = join_values(values, people, what=f"The column {column!r} of {sheet.path}")
         if found.tissues:
             join = Join(columns=(column,), tissues=found.tissues, levels=found.levels, of="patient")
-            return join, _row_of_each(sheet, join, [patient or "" for patient in patients])
+            return join, _row_of_each(sheet, join, [patient or "" for patient in patients], is_partial=is_partial)
     raise no_column(sheet, names)
 
 
-def _row_of_each(sheet: Sheet, join: Join, wanted: Sequence[str]) -> list[int]:
-    """Return the row of each wanted tissue or patient, of which each has one."""
+def _row_of_each(sheet: Sheet, join: Join, wanted: Sequence[str], *, is_partial: bool) -> list[int | None]:
+    """Return the row of each wanted tissue or patient, of which each has one, or, where that may be, none."""
     keys = join.of_rows(sheet.table).to_pylist()
     kinds = "images" if join.of == "tissue" else "patients of the images"
     place: dict[str, list[int]] = {}
@@ -152,22 +167,26 @@ def _row_of_each(sheet: Sheet, join: Join, wanted: Sequence[str]) -> list[int]:
             f"{sheet.path} has several rows for the {join.of}s {', '.join(repeated[:10])}. Keep one row per {join.of}."
         )
     absent = sorted({key for key in wanted if key not in place})
-    if absent:
+    if absent and not is_partial:
         shown = [str(key) for key in dict.fromkeys(keys) if key is not None]
         raise TableError(
             f"{sheet.path} has no row for {len(absent)} of {len(set(wanted))} {kinds}: {', '.join(absent[:10])}. It "
             f"has {', '.join(shown[:10])}. Add the rows, or name the column of image names as id_column."
         )
-    return [place[key][0] for key in wanted]
+    return [place[key][0] if key in place else None for key in wanted]
 
 
-def _told(sheet: Sheet, join: Join, rows: Sequence[int]) -> list[Decision]:
+def _told(sheet: Sheet, join: Join, rows: Sequence[int | None], names: Sequence[TissueName]) -> list[Decision]:
     """Say how a sheet was joined, and what of it was left out."""
     decisions = [Decision(about="metadata", says=join.says(sheet.path), details=join.details(sheet.path))]
-    left = len(sheet.table) - len(set(rows))
+    left = len(sheet.table) - len(set(rows) - {None})
     if left:
         says = f"{counted(left, 'row')} of {sheet.path.name} left out: without an image here."
         decisions.append(Decision(about="metadata", says=says))
+    absent = [name.tissue_id for name, row in zip(names, rows, strict=True) if row is None]
+    if absent:
+        says = f"{sheet.path.name} has no row for {len(absent)} of {counted(len(names), 'tissue')}: {listed(absent)}."
+        decisions.append(Decision(about="metadata", says=says, warning=True))
     return decisions
 
 

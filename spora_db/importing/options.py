@@ -28,9 +28,12 @@ CHOICES: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What was asked of an import, checked and with paths as paths; see :func:`spora_db.importing.import_dataset`."""
+    """What was asked of an import, checked and with paths as paths; see :func:`spora_db.importing.import_dataset`.
 
-    source: Path
+    Without a source, `modality` and `mpp` may be empty and 0: of whichever images the dataset has.
+    """
+
+    source: Path | None
     into: Path
     dataset: str
     modality: str
@@ -63,6 +66,7 @@ class ImportOptions:
         """Return them for ``metadata/import.json``: names of files without the folders of this machine."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         values |= {name: [path.name for path in values[name]] for name in ("metadata", "cells")}
+        values |= {name: values[name] or None for name in ("modality", "mpp")}
         return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
 
 

@@ -50,14 +50,16 @@ class ImportPlan:
 
     Attributes
     ----------
+    tissues
+        The ids of the tissues, sorted.
     fields
-        The images, one per tissue, sorted by tissue id.
+        The images, one per tissue, sorted by tissue id; of tables and masks alone, those that they are compared with.
     channels
         Those of the panel that are kept, in its order; red, green and blue for brightfield.
     pages
         For each image, the page of each channel; None where it was not measured.
     tissue_rows, cell_rows, region_rows
-        The tables; no cells and regions where none were given.
+        The tables; none where none were given.
     masks, cell_masks
         Of each tissue: its mask where one is given, and those of its cells by the name that the dataset gives them.
     tissue_masks
@@ -68,10 +70,11 @@ class ImportPlan:
         Whether all of it goes into a dataset that is there.
     """
 
+    tissues: tuple[str, ...]
     fields: tuple[Field, ...]
     channels: tuple[Channel, ...]
     pages: tuple[tuple[int | None, ...], ...]
-    tissue_rows: "pa.Table"
+    tissue_rows: "pa.Table | None"
     cell_rows: "pa.Table | None"
     region_rows: "pa.Table | None"
     masks: Mapping[str, MaskSource]
@@ -80,13 +83,8 @@ class ImportPlan:
     decisions: Decisions
     added: bool = False
 
-    @property
-    def tissues(self) -> tuple[str, ...]:
-        """The ids of the tissues, sorted."""
-        return tuple(field.tissue_id for field in self.fields)
 
-
-def plan_import(options: ImportOptions) -> ImportPlan:
+def plan_import(options: ImportOptions, source: Path) -> ImportPlan:
     """Find images, match channels and join tables; nothing is written.
 
     Raises
@@ -97,7 +95,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     check_arguments(options)
     besides = [path for path in (options.masks, options.cell_masks, options.annotations, *options.cells) if path]
     fields, found = find_fields(
-        options.source,
+        source,
         channel_axis=options.channel_axis,
         pattern=options.pattern,
         besides=besides,
@@ -105,7 +103,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
     )
     tissues = [field.tissue_id for field in fields]
     added = is_added(options, tissues)
-    check_target(options.target, options.source, overwrite=options.overwrite or added)
+    check_target(options.target, source, overwrite=options.overwrite or added)
     found += check_addition(options, tissues) if added else []
     check_folders(options, fields)
     facts = [FileFacts() if field.file is None else file_facts(field.file) for field in fields]
@@ -119,7 +117,7 @@ def plan_import(options: ImportOptions) -> ImportPlan:
         for field in fields
     ]
     images = {page.file.resolve() for field in fields for page in field.pages}
-    decisions = Decisions() + found + image_decisions(options, fields, facts)
+    decisions = Decisions() + found + image_decisions(options, fields, facts, source=source)
     decisions += resolution_decisions(fields, facts, mpp=options.mpp, source_mpp=options.source_mpp)
     fields = [written_size(field, mpp=options.mpp, source_mpp=options.source_mpp) for field in fields]
     channels, pages, found = _rgb_pages(fields) if is_rgb(options.modality) else _panel_pages(options, fields)
@@ -132,9 +130,10 @@ def plan_import(options: ImportOptions) -> ImportPlan:
         _check_field(
             options, field, chosen, [masks.get(field.tissue_id), *cell_masks.get(field.tissue_id, {}).values()]
         )
-    cells, found = _cell_rows(options, fields, names, cell_masks, columns_of_tissues(rows))
+    cells, found = cell_rows(options, fields, names, cell_masks, columns_of_tissues(rows))
     regions, outlined = region_table(options, fields, names)
     return ImportPlan(
+        tissues=tuple(tissues),
         fields=tuple(fields),
         channels=channels,
         pages=pages,
@@ -178,12 +177,12 @@ def _tissue_rows(
         names,
         dataset=options.dataset,
         modality=options.modality,
-        id_column=_id_column(options, sheets),
+        id_column=id_column_of(options, sheets),
         found=found,
     )
 
 
-def _id_column(options: ImportOptions, sheets: Sequence[Sheet]) -> str | None:
+def id_column_of(options: ImportOptions, sheets: Sequence[Sheet]) -> str | None:
     """Return the id column of the tables of tissues: none is asked for where it must be that of the cells."""
     of_cells = options.cells and not any(has_column(sheet, options.id_column) for sheet in sheets)
     return None if of_cells else options.id_column
@@ -208,7 +207,7 @@ def _masks(
     return masks, cell_masks, how, decisions
 
 
-def _cell_rows(
+def cell_rows(
     options: ImportOptions,
     fields: Sequence[Field],
     names: Sequence[TissueName],
@@ -230,7 +229,7 @@ def _cell_rows(
     if cell_masks:
         decisions += cell_decisions(
             cells,
-            fields,
+            [field for field in fields if field.tissue_id in cell_masks],
             {tissue: masks[INSTANCES] for tissue, masks in cell_masks.items()},
             table=options.cells[0],
             missing_chunks=missing_chunks_in(options.modality, options.missing_chunks),

@@ -12,7 +12,7 @@ from spora_db.importing.leftovers import REPLACED, held
 from spora_db.layout import scan
 
 
-def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+def check_target(target: Path, source: Path | None, *, overwrite: bool) -> None:
     """Refuse to write over what must stay."""
     if (target.parent / "metadata").is_dir():
         raise ArgumentError(f"{target.parent} is a dataset, not a lake. Give the folder that holds the datasets.")
@@ -28,7 +28,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
         is_dataset = False
     if target.is_symlink() or not is_dataset:
         raise WriteError(f"{target} exists and is no dataset's folder; it is left alone. Choose another name.")
-    if source.resolve().is_relative_to(target.resolve()):
+    if source is not None and source.resolve().is_relative_to(target.resolve()):
         raise ArgumentError(f"The source {source} lies in {target}, which would be replaced. Move it elsewhere first.")
 
 

@@ -40,11 +40,8 @@ class TissueJob:
     wrote: Callable[[int], object] | None = None
 
 
-def write_tissue(job: TissueJob) -> float | None:
-    """Write the masks and the image of one tissue; return which share of it is tissue where its mask was made here.
-
-    Masks that were given come first: a broken one is told before a slide is converted, not after.
-    """
+def write_masks(job: TissueJob) -> None:
+    """Write the masks of one tissue that were given."""
     if job.mask is not None:
         _write_mask(job, "tissue", read_mask(job.mask, job.field, missing_chunks=job.missing_chunks) > 0)
     for kind, source in job.cell_masks.items():
@@ -55,6 +52,14 @@ def write_tissue(job: TissueJob) -> float | None:
                 "numbers of 32 bits, 0 for background."
             )
         _write_mask(job, kind, labels.astype(np.int32))
+
+
+def write_tissue(job: TissueJob) -> float | None:
+    """Write the masks and the image of one tissue; return which share of it is tissue where its mask was made here.
+
+    Masks that were given come first: a broken one is told before a slide is converted, not after.
+    """
+    write_masks(job)
     levels = _write_image(job)
     if job.mask is not None:
         return None

@@ -12,16 +12,23 @@ from spora_db.cli.arguments import MissingChunksOption, QuietOption, modality_na
 @app.command("import")
 def import_dataset(
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            help="An image, or a folder that holds images or folders of single-channel TIFFs, at any depth."
+            help="An image, or a folder that holds images or folders of single-channel TIFFs, at any depth. With --add "
+            "it may be left out: --metadata, --cells, --annotations and masks join the tissues that are there.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     *,
     dataset: Annotated[str, typer.Option(help="The name of the new dataset.", show_default=False)],
     into: Annotated[Path, typer.Option(help="The lake; made if absent.", show_default=False)],
-    modality: Annotated[str, typer.Option(help=f"{modality_names(rgb=True)}.", show_default=False)],
-    mpp: Annotated[str, typer.Option(help="Microns per pixel, such as 1.0 or 0.5.", show_default=False)],
+    modality: Annotated[
+        str | None, typer.Option(help=f"{modality_names(rgb=True)}; needed with images.", show_default=False)
+    ] = None,
+    mpp: Annotated[
+        str | None,
+        typer.Option(help="Microns per pixel, such as 1.0 or 0.5; needed with images.", show_default=False),
+    ] = None,
     source_mpp: Annotated[
         str | None,
         typer.Option(help="Microns per pixel of the files, or 'file' for what each says: images are made coarser."),
@@ -91,7 +98,7 @@ def import_dataset(
         Path | None, typer.Option(help="Draw some tissues with the outlines of their masks: .png, .pdf or .svg.")
     ] = None,
     add: Annotated[
-        bool, typer.Option("--add", help="Add to a dataset of that name: a modality, a resolution, further tissues.")
+        bool, typer.Option("--add", help="Add to a dataset of that name: images, tissues, or tables alone.")
     ] = False,
     quiet: QuietOption = False,
     dry_run: Annotated[
@@ -105,17 +112,21 @@ def import_dataset(
     Examples:  spora-db import raw --dataset mine --into my-lake --modality imc --mpp 1.0 --panel panel.csv
 
     spora-db import slides --dataset he --into my-lake --modality he --mpp 0.5 --metadata clinic.csv --images link
+
+    spora-db import --add --dataset mine --into my-lake --metadata follow-up.xlsx --cells cells.csv
     """
     import sys
 
     from spora_db.cli.runs import progress_shown
-    from spora_db.errors import counted
+    from spora_db.errors import ArgumentError, counted
     from spora_db.importing import import_dataset as make
 
     if preview is not None:
         from spora_db.drawing.canvas import picture_format
 
         picture_format(preview)
+        if source is None:
+            raise ArgumentError("--preview draws tissue masks that an import makes of images: leave it out.")
     report = make(
         source,
         into=into,
@@ -143,7 +154,7 @@ def import_dataset(
         dry_run=dry_run,
         progress=progress_shown(quiet=quiet),
     )
-    if preview is not None and report.written:
+    if preview is not None and mpp is not None and report.written:
         from spora_db.jobs.preview import draw_tissue_masks
 
         draw_tissue_masks(into, preview, dataset=dataset, mpp=mpp, missing_chunks=missing_chunks)
@@ -152,5 +163,5 @@ def import_dataset(
     channels = f", {counted(len(report.channels), 'channel')}" if report.channels else ""
     would = "" if report.written else " (dry run: nothing was written)"
     sys.stdout.write(f"{report.path}: {counted(len(report.tissues), 'tissue')}{channels}{would}\n{report.decisions}\n")
-    if report.written:
+    if report.written and source is not None:
         sys.stdout.write(f"Next: spora-db tile {into} --dataset {dataset} --tile-size 224 --mpp {mpp}\n")
