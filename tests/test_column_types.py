@@ -134,7 +134,7 @@ def reads(folder: Path, pairs: list[tuple[str, str]]) -> list[tuple[str, list, s
     for start in range(0, len(pairs), 40):
         with Catalog(lake_of(folder / str(start), pairs[start : start + 40])) as catalog:
             found = catalog.sql("SELECT COLUMNS('^p[0-9]+$') FROM tissues ORDER BY dataset, tissue_id")
-            told = {column: cohorts for _, column, _, cohorts, _ in catalog.schema().fetchall()}
+            told = {column: cohorts for _, column, _, cohorts, *_ in catalog.schema().fetchall()}
             values = zip(*found.fetchall(), strict=True)
             answers += [
                 (kind, list(column), told[name])

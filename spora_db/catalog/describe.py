@@ -52,7 +52,7 @@ def schema_table(
     origins: Callable[[str], Iterable[Origin]],
     layers: Callable[[str], str | None],
 ) -> pa.Table:
-    """Return ``relation, column, type, cohorts, layers, problem``, a row per column; a broken relation has its problem.
+    """Return ``relation, column, type, cohorts, problem, layers``, a row per column; a broken relation has its problem.
 
     Parameters
     ----------
@@ -65,11 +65,11 @@ def schema_table(
         try:
             described = describe(relation)
         except SporaError as error:
-            rows.append((relation, None, None, None, None, str(error)))
+            rows.append((relation, None, None, None, str(error), None))
             continue
         cohorts, where = cohort_types(origins(relation)), layers(relation)
-        rows.extend((relation, column, kind, cohorts.get(column), where, None) for column, kind in described.items())
-    names = ("relation", "column", "type", "cohorts", "layers", "problem")
+        rows.extend((relation, column, kind, cohorts.get(column), None, where) for column, kind in described.items())
+    names = ("relation", "column", "type", "cohorts", "problem", "layers")
     return pa.table({name: pa.array([row[index] for row in rows], pa.string()) for index, name in enumerate(names)})
 
 

@@ -161,9 +161,9 @@ class Catalog(OpenLake):
         Returns
         -------
         Result
-            ``relation, column, type, cohorts, layers, problem``: ``cohorts`` lists, where types were reconciled or a
-            name had to change, what each dataset has; ``layers`` the folders of the lake with parquet files of the
-            relation (NULL where it has none); ``problem`` is the error of a relation that cannot be read.
+            ``relation, column, type, cohorts, problem, layers``: ``cohorts`` lists, where types were reconciled or a
+            name had to change, what each dataset has; ``problem`` is the error of a relation that cannot be read;
+            ``layers`` the folders of the lake with parquet files of the relation (NULL where it has none).
 
         Examples
         --------
