@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 EXTRAS = ("anndata", "ray", "dev")
 EXEMPT = ("torch",)
 NO_TESTS = ("build", "hatchling", "mypy", "pandas-stubs", "ruff")
-_BOUND = re.compile(r"([A-Za-z0-9._-]+)>=([0-9][0-9.]*)(?:,<[0-9.]+)?")
+_BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z0-9,]+\])?>=([0-9][0-9.]*)(?:,<[0-9.]+)?")
 
 
 def lowest(project: Path = PROJECT) -> list[str]:

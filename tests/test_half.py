@@ -183,10 +183,10 @@ def lake(tmp_path_factory):
     masks = write_masks(root)
     for name in ("alpha", "beta"):
         folder = root / name / "imc/1_0mpp/standardization"
-        for spec in (LOG, "quantile_clipping_root/uq_0.99_image"):
+        for spec in (LOG, "quantile_clipping_of_halves/uq_0.99_image"):
             shutil.copytree(folder / QUANTILES, folder / spec)
         write_cells(root / name, masks, names=("Pos_Y", "Pos_X"))
-    register_standardizer("quantile_clipping_root", np.sqrt)
+    register_standardizer("quantile_clipping_of_halves", np.sqrt)
     return root
 
 
@@ -204,7 +204,7 @@ QUERIES = {
     "clipped": imc,
     "log1p": lambda lake: imc(lake, LOG),
     "without mean": lambda lake: imc(lake, use_mean_std=False),
-    "registered": lambda lake: imc(lake, "quantile_clipping_root/uq_0.99_image"),
+    "registered": lambda lake: imc(lake, "quantile_clipping_of_halves/uq_0.99_image"),
     "filtered": lambda lake: imc(lake, filters=["gaussian_blur", "median_filter"]),
     "halo": lambda lake: imc(lake, filters=["gaussian_blur"], halo=True),
     "colours": lambda lake: SporaQuery(lake).modality("he").tiles(size=32).standardize("hibou"),

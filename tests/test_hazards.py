@@ -602,7 +602,7 @@ def test_a_column_without_a_name_is_called_by_its_position(tmp_path):
     assert ask(lake, "SELECT column_2, column_3 FROM tissues") == [(3, 9)]
     with Catalog(lake) as catalog:
         told = [row for row in catalog.schema().fetchall() if row[1] == "column_2"]
-    assert told == [(name, "column_2", "BIGINT", "d: BIGINT ''", None) for name in ("tissues", "tiles")]
+    assert told == [(name, "column_2", "BIGINT", "d: BIGINT ''", None, str(lake)) for name in ("tissues", "tiles")]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def takes_all(tree: exp.Expr) -> bool:
     --------
     >>> takes_all(sqlglot.parse_one("SELECT t FROM tissues AS t", dialect=DIALECT))
     True
-    >>> takes_all(sqlglot.parse_one("SELECT r.*, split, count(*) FROM query_rows AS r JOIN tissues", dialect=DIALECT))
+    >>> text = "SELECT r.*, split, count(*) FROM query_rows AS r JOIN tissues USING (dataset)"
+    >>> takes_all(sqlglot.parse_one(text, dialect=DIALECT))
     False
     """
     tables = list(filter(_is_wide, tree.find_all(exp.Table)))
