@@ -23,7 +23,7 @@ def test_every_requirement_declares_the_lowest_version_and_is_declared_once(line
 def test_every_dependency_is_tested_at_its_lowest_version():
     tested = dict(line.split("==") for line in lowest())
     assert set(tested) >= {bound(line)[0] for line in TABLE["dependencies"]} - set(EXEMPT)
-    assert all(f"{name}>={least}" in DECLARED for name, least in tested.items())
+    assert set(tested.items()) <= set(map(bound, DECLARED))
 
 
 @pytest.mark.parametrize("line", TABLE["dependencies"])
