@@ -13,7 +13,7 @@ from spora_db.images import clear_cache
 from spora_db.loading import profiling
 
 SPEC = "quantile_clipping/uq_0.99_image"
-WORK = b"0" * 2_000_000
+WORK = b"0" * 8_000_000
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_shares_are_of_one_whole(lake: Path) -> None:
     assert 0 <= found.waiting <= 1
     assert 0 <= found.hits <= 1
     assert found.together is found.handing_over is None
-    assert str(found).startswith(f"{found.rows} rows in ")
+    assert str(found).startswith(f"{found.rows:,} rows in ")
     assert f"What would help most: {found.advice}" in str(found)
 
 
