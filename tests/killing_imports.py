@@ -144,10 +144,11 @@ def killed(root: Path, what: str, *, times: int, chance: random.Random) -> dict[
         seen["killed"] += not run(root, what, last=last)
         found, left = contents(lake), [path.name for path in lake.glob(".*")]
         seen["left"] += bool(left)
-        seen["neither"] += [last] if last != BETWEEN and found not in (old, new) else []
         run(root, what)
         said = (root / "said.txt").read_text()
-        seen["put back"] += last == BETWEEN and not found and "was put back" in said
+        put_back = not found and "was put back" in said  # a count may fall between the two renames as well
+        seen["put back"] += last == BETWEEN and put_back
+        seen["neither"] += [last] if found not in (old, new) and not put_back else []
         seen["unsaid"] += [last] if any(name not in said for name in left) else []
         seen["different"] += [last] if contents(lake) != new else []
         seen["remains"] += [path.name for path in lake.glob(".*")]

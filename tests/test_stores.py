@@ -385,9 +385,11 @@ def test_requests_cover_every_range_and_no_byte_twice(ranges: list[tuple[int, in
 
 
 def read_apart(
-    root: str, key: str, state: ObjectState, seed: int, count: int, wrong: "multiprocessing.Queue[int]"
+    address: str, root: str, key: str, state: ObjectState, seed: int, count: int, wrong: "multiprocessing.Queue[int]"
 ) -> None:
     """Read ranges of one's own in a child, and tell how many were not as they should be."""
+    os.environ["AWS_ENDPOINT_URL"] = address  # a forkserver may be older than this test
+    os.environ |= {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "very-secret"}
     draw, store = random.Random(seed), open_store(root)
     spans = []
     for _ in range(count):
@@ -416,7 +418,8 @@ def test_children_of_a_process_that_reads_take_no_byte_of_its_answers(bucket: Bu
     mine = [Span(key, state, draw.randrange(len(BIG) - 100), 100) for _ in range(count)]
     store.read_many(mine[:50])  # sockets are open, and threads run
     children = [
-        context.Process(target=read_apart, args=("s3://b/lake", key, state, seed, count, wrong)) for seed in range(4)
+        context.Process(target=read_apart, args=(bucket.address, "s3://b/lake", key, state, seed, count, wrong))
+        for seed in range(4)
     ]
     for child in children:
         child.start()
