@@ -1,7 +1,8 @@
 """Prints the lowest versions that pyproject.toml declares, a requirement a line: what ``make test-lowest`` installs.
 
 torch is exempt: its older builds bring gigabytes of CUDA, so the one build that the Makefile pins is tested with all.
-Tools that no test imports (linters, builders, kernels of notebooks) have lowest versions too, but nothing to be shown.
+What none of these tests imports (linters, builders, kernels of notebooks, frameworks that train) has lowest versions
+too, but nothing to be shown.
 """
 
 import re
@@ -12,7 +13,10 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 EXTRAS = ("anndata", "ray", "dev")
 EXEMPT = ("torch",)
-NO_TESTS = ("build", "hatchling", "mypy", "pandas-stubs", "ruff")
+NO_TESTS = (
+    "accelerate", "build", "hatchling", "lightning", "moto", "mypy", "pandas-stubs", "ruff", "torchdata",
+    "transformers",
+)  # fmt: skip
 _BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z0-9,]+\])?>=([0-9][0-9.]*)(?:,<[0-9.]+)?")
 
 
