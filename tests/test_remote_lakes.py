@@ -18,7 +18,7 @@ from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.cli import app
 from spora_db.errors import ArgumentError, FileFormatError, StoreError, WriteError
-from spora_db.files.stores import granules, http, mirror
+from spora_db.files.stores import credentials, granules, http, mirror
 from spora_db.files.stores.granules import GRANULE, Granules
 from spora_db.files.stores.kept import kept_bytes_limit, trim
 from spora_db.images import clear_cache, close_images, open_image, read_region, write_ometiff
@@ -130,6 +130,12 @@ class TestSameAsAFolder:
         bucket.set()
         same_samples(query(flat(bucket)), query(REMOTE))
         assert first < bucket.set()["bytes"] / 2
+
+    def test_credentials_are_looked_for_once(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+        looked: list[object] = []
+        monkeypatch.setattr(credentials, "amazon", lambda found=credentials.amazon: looked.append(found) or found())
+        same_samples(query(flat(bucket)), query(REMOTE))
+        assert len(looked) == 1
 
     def test_masks_tiffs_and_lattices_of_bytes(self, bucket: Bucket) -> None:
         root = layers(REMOTE)[0]

@@ -16,7 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence, Set
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,9 +84,9 @@ class Mirror:
         self._open: dict[str, Granules] = {}
         self._fetched = 0
 
-    @property
+    @cached_property
     def store(self) -> ObjectStore:
-        """What is asked for files."""
+        """What is asked for files; made once, as to find credentials may take a second."""
         return open_store(self.address)
 
     def refresh(self) -> None:
@@ -100,7 +100,7 @@ class Mirror:
         with self._lock, self._alone():
             if time.monotonic() - self._listed_at < FRESH:
                 return
-            known, store = self._states(), open_store(self.address)
+            known, store = self._states(), self.store
             found = dict(files_of(store))
             if not found:
                 raise StoreError(f"There is no lake at {self.address}: nothing lies there. Check the address.")
