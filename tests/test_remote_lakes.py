@@ -131,6 +131,10 @@ class TestSameAsAFolder:
         same_samples(query(flat(bucket)), query(REMOTE))
         assert first < bucket.set()["bytes"] / 2
 
+    def test_a_bucket_of_googles_interface(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GS_ENDPOINT_URL", bucket.address)
+        same_samples(query(flat(bucket)), query("gs://b/lake"))
+
     def test_credentials_are_looked_for_once(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
         looked: list[object] = []
         monkeypatch.setattr(credentials, "amazon", lambda found=credentials.amazon: looked.append(found) or found())
