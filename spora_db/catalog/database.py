@@ -146,7 +146,7 @@ class Database:
     def files_used(self) -> tuple[TableFile, ...]:
         """Return the parquet files behind the relations that were asked so far, by path."""
         used = set(self._sources.files(self._asked))
-        tables = (table for dataset in self._folders.datasets for table in dataset.tables if table.path in used)
+        tables = (table for table in self._folders.table_files if table.path in used)
         return tuple(sorted(tables, key=lambda table: table.path))
 
     def _once(self, text: str, names: Named) -> list[tuple[Any, ...]]:

@@ -1,9 +1,12 @@
 """The only code that knows the tree: names of folders and files, and what a lake holds."""
 
-from spora_db.layout.lake import Dataset, ImageFolder, Lake, MaskFolder, TableFile, TableKind
+from spora_db.layout.lake import Dataset, FeatureFolder, ImageFolder, Lake, MaskFolder, TableFile, TableKind
 from spora_db.layout.layers import LakePath, lake_path, layer_name, layers, locate
 from spora_db.layout.listing import INSTANCES, TISSUE, cell_mask_folders, is_cell_mask, list_images, list_masks
 from spora_db.layout.names import (
+    FAILED_FILE,
+    FEATURE_PART,
+    FEATURES_FILE,
     IMAGE_SUFFIXES,
     LAKE_VARIABLE,
     MODALITIES,
@@ -11,12 +14,15 @@ from spora_db.layout.names import (
     STATISTICS,
     Modality,
     check_name,
+    feature_folder,
+    feature_part,
     image_folder,
     is_rgb,
     mask_folder,
     modality_folder,
     modality_row,
     mpp_folder,
+    own_table_file,
     parse_mpp,
     spec_folder,
     tile_file,
@@ -24,6 +30,9 @@ from spora_db.layout.names import (
 from spora_db.layout.tree import scan
 
 __all__ = [
+    "FAILED_FILE",
+    "FEATURES_FILE",
+    "FEATURE_PART",
     "IMAGE_SUFFIXES",
     "INSTANCES",
     "LAKE_VARIABLE",
@@ -32,6 +41,7 @@ __all__ = [
     "STATISTICS",
     "TISSUE",
     "Dataset",
+    "FeatureFolder",
     "ImageFolder",
     "Lake",
     "LakePath",
@@ -41,6 +51,8 @@ __all__ = [
     "TableKind",
     "cell_mask_folders",
     "check_name",
+    "feature_folder",
+    "feature_part",
     "image_folder",
     "is_cell_mask",
     "is_rgb",
@@ -54,6 +66,7 @@ __all__ = [
     "modality_folder",
     "modality_row",
     "mpp_folder",
+    "own_table_file",
     "parse_mpp",
     "scan",
     "spec_folder",

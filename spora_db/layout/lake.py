@@ -20,6 +20,8 @@ TableKind = Literal[
     "tile_stats",
     "statistics",
     "label_encoder",
+    "features",
+    "own",
 ]
 
 
@@ -38,6 +40,7 @@ class TableFile:
     level: str | None = None
     statistic: str | None = None
     task: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,15 @@ class MaskFolder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureFolder:
+    """One folder of features: those of a dataset and a name, in the last layer that has them; never of several."""
+
+    path: Path
+    dataset: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """One cohort's folder: its tables, and where its images and masks lie.
 
@@ -80,6 +92,7 @@ class Dataset:
     tables: tuple[TableFile, ...]
     image_folders: tuple[ImageFolder, ...]
     mask_folders: tuple[MaskFolder, ...]
+    feature_folders: tuple[FeatureFolder, ...] = ()
 
     def seen(self, path: Path) -> Path:
         """Return where a file lies that would be written to `path`, below the dataset's: in the last layer with it."""
@@ -96,12 +109,14 @@ class Dataset:
 class Lake:
     """All datasets below the folders of a lake, its layers, sorted by name; paths given to users are relative to them.
 
-    `path` is the lake as one path, as `lake_path` makes it.
+    `path` is the lake as one path, as `lake_path` makes it; `own_tables` are the users' tables that lie beside the
+    datasets and are of all of them.
     """
 
     path: Path
     roots: tuple[Path, ...]
     datasets: tuple[Dataset, ...]
+    own_tables: tuple[TableFile, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,6 +162,11 @@ class Lake:
             if (table.dataset, table.modality) not in have and not is_rgb(table.modality or "")
         )
 
+    @property
+    def table_files(self) -> tuple[TableFile, ...]:
+        """Every table, in dataset order."""
+        return (*(table for dataset in self.datasets for table in dataset.tables), *self.own_tables)
+
     def tables(self, kind: TableKind) -> tuple[TableFile, ...]:
         """Return every table of one kind, in dataset order."""
-        return tuple(table for dataset in self.datasets for table in dataset.tables if table.kind == kind)
+        return tuple(table for table in self.table_files if table.kind == kind)

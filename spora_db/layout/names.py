@@ -13,7 +13,12 @@ LAKE_VARIABLE = "SPORA_DATASETS_DIR"
 """The environment variable that names a default lake, where one may be left out."""
 STATISTICS = ("lower_quantiles", "upper_quantiles", "means", "stds")
 IMAGE_SUFFIXES = {".ome.zarr": "ome-zarr", ".ome.tiff": "ome-tiff", ".ome.tif": "ome-tiff"}
+FEATURES_FILE = "features.json"
+"""What a feature set is; it lies in its folder, beside its parts."""
+FAILED_FILE = "failed.parquet"
+"""The rows of a feature set that have no features, and why."""
 
+FEATURE_PART = re.compile(r"part-([0-9]{9,})-([0-9]{9,})\.parquet")
 MPP_FOLDER = re.compile(r"([0-9]+)_([0-9]+)mpp")
 _MPP_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
@@ -164,6 +169,41 @@ def spec_folder(dataset: Path, modality: str, *, mpp: float | str, spec: str) ->
     method, _, quantiles = spec.partition("/")
     parts = check_name(method, kind="spec"), check_name(quantiles, kind="spec")
     return dataset / modality_folder(modality) / mpp_folder(mpp) / "standardization" / parts[0] / parts[1]
+
+
+def feature_folder(dataset: Path, name: str) -> Path:
+    """Return the folder of a feature set.
+
+    Examples
+    --------
+    >>> feature_folder(Path("cohort"), "virtues-tile").as_posix()
+    'cohort/features/virtues-tile'
+    """
+    return dataset / "features" / check_name(name, kind="name of a feature set")
+
+
+def feature_part(first: int, last: int) -> str:
+    """Return the name of a part of a feature set: the first and last of its rows, counted within the dataset from 0.
+
+    Parts sort by name as by rows.
+
+    Examples
+    --------
+    >>> feature_part(0, 4095)
+    'part-000000000-000004095.parquet'
+    """
+    return f"part-{first:09d}-{last:09d}.parquet"
+
+
+def own_table_file(folder: Path, name: str) -> Path:
+    """Return the path of a user's own table below a dataset, or below a lake for all its datasets.
+
+    Examples
+    --------
+    >>> own_table_file(Path("lake"), "labels").as_posix()
+    'lake/tables/labels.parquet'
+    """
+    return folder / "tables" / f"{check_name(name, kind='name of a table')}.parquet"
 
 
 def is_rgb(modality: str) -> bool:

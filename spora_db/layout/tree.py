@@ -13,10 +13,18 @@ from pathlib import Path
 
 from spora_db.errors import DatasetNotFoundError
 from spora_db.files.stores.mirror import mirror_of
-from spora_db.layout.lake import Dataset, ImageFolder, Lake, MaskFolder, TableFile
+from spora_db.layout.lake import Dataset, FeatureFolder, ImageFolder, Lake, MaskFolder, TableFile
 from spora_db.layout.layers import LakePath, lake_path, layer_name, layers
 from spora_db.layout.listing import NOT_A_CELL_TASK, TISSUE, is_cell_mask, names_in
-from spora_db.layout.names import MODALITIES, MPP_FOLDER, MULTIPLEX_MODALITIES, STATISTICS, parse_mpp
+from spora_db.layout.names import (
+    FEATURE_PART,
+    FEATURES_FILE,
+    MODALITIES,
+    MPP_FOLDER,
+    MULTIPLEX_MODALITIES,
+    STATISTICS,
+    parse_mpp,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +104,8 @@ def scan(lake: LakePath) -> Lake:
         modalities = ", ".join((*(row.family or row.name for row in MODALITIES if row.is_rgb), *MULTIPLEX_MODALITIES))
         message = f"No dataset in {path}: neither it nor a folder in it holds 'metadata' or a modality ({modalities})."
         raise DatasetNotFoundError(message)
-    return Lake(path=path, roots=roots, datasets=datasets)
+    own = () if alone else tuple(_own_tables(whole / "tables", ""))  # of one dataset, what lies beside it is no part
+    return Lake(path=path, roots=roots, datasets=datasets, own_tables=own)
 
 
 def _absolute(given: Path) -> Path:
@@ -168,6 +177,9 @@ def _scan_dataset(folder: _Union) -> Dataset:
             encoder = (task / "label_encoder.parquet").file
             tables.append(TableFile(kind="label_encoder", path=encoder, dataset=name, mpp=mpp, task=task.name))
     tables.extend(_tilings(folder / "tiling", name))
+    tables.extend(_own_tables(folder / "tables", name))
+    features = tuple(_feature_folders(folder / "features", name))
+    tables.extend(part for found in features for part in _feature_parts(found))
     return Dataset(
         name=name,
         path=folder.parts[-1],
@@ -176,6 +188,7 @@ def _scan_dataset(folder: _Union) -> Dataset:
         tables=tuple(table for table in tables if os.path.lexists(table.path)),  # a dangling link is an error, later
         image_folders=tuple(images),
         mask_folders=tuple(masks),
+        feature_folders=features,
     )
 
 
@@ -216,3 +229,25 @@ def _tilings(folder: _Union, dataset: str) -> Iterator[TableFile]:
                         strategy=strategy.name,
                         tile_size=int(match[1]),
                     )
+
+
+def _own_tables(folder: _Union, dataset: str) -> Iterator[TableFile]:
+    for name in folder.names():
+        if name.endswith(".parquet"):
+            yield TableFile(kind="own", path=(folder / name).file, dataset=dataset, name=name.removesuffix(".parquet"))
+
+
+def _feature_folders(folder: _Union, dataset: str) -> Iterator[FeatureFolder]:
+    """Yield each feature set where the last layer has it: parts of two layers are not of one set."""
+    for child in folder.folders():
+        described = [path for path in child.there if (path / FEATURES_FILE).is_file()]
+        if described:
+            yield FeatureFolder(path=described[-1], dataset=dataset, name=child.name)
+        else:
+            logger.warning("Ignored %s: a feature set has a %s.", child.there[-1], FEATURES_FILE)
+
+
+def _feature_parts(folder: FeatureFolder) -> Iterator[TableFile]:
+    for name in names_in(folder.path):
+        if FEATURE_PART.fullmatch(name):
+            yield TableFile(kind="features", path=folder.path / name, dataset=folder.dataset, name=folder.name)

@@ -33,7 +33,7 @@ __all__ = [
 
 def allowed_paths(lake: Lake) -> str:
     """Return the files that DuckDB may open, as the text of its setting ``allowed_paths``."""
-    return path_list(file.path for dataset in lake.datasets for file in dataset.tables)
+    return path_list(file.path for file in lake.table_files)
 
 
 SOURCES: Mapping[str, Callable[[Lake], SourceFiles]] = {
