@@ -67,6 +67,16 @@ class QueryError(SporaError, ValueError):
     """SQL or a predicate that is refused, does not parse or does not run."""
 
 
+class QueryInterruptedError(SporaError, RuntimeError):
+    """A query was ended by another thread, see `Catalog.interrupt`; Ctrl-C is a KeyboardInterrupt as ever.
+
+    Examples
+    --------
+    >>> issubclass(QueryInterruptedError, SporaError), issubclass(QueryInterruptedError, QueryError)
+    (True, False)
+    """
+
+
 class LockError(SporaError, ValueError):
     """The lake does not give the plan of a lock any more; the message says precisely what differs.
 

@@ -23,6 +23,7 @@ from spora_db.errors import (
     FileFormatError,
     MissingExtraError,
     QueryError,
+    QueryInterruptedError,
     SporaError,
     TableError,
     UnknownNameError,
@@ -218,7 +219,7 @@ def test_a_query_of_another_thread_can_be_ended(catalog):
     def ask():
         try:
             catalog.sql("SELECT sum(hash(range)) FROM range(20000000000)").fetchall()
-        except KeyboardInterrupt as error:
+        except QueryInterruptedError as error:
             ended.append(error)
 
     thread = threading.Thread(target=ask)

@@ -20,10 +20,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lakes import write_lake
+from spora_db.asking.answers import answer
+from spora_db.asking.cells import iso_interval
 from spora_db.catalog import Catalog
 from spora_db.cli import app
-from spora_db.cli.answers import answer
-from spora_db.cli.cells import iso_interval
 from spora_db.cli.named_queries import query_text
 from spora_db.cli.tables import print_table
 from spora_db.cli.terminal import fit_carets, plain_console

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from lakes import write_lake
+from spora_db.asking.completion import After, Completer
 from spora_db.catalog import VIEWS, Catalog
-from spora_db.cli.completion import After, Completer
 
 
 @pytest.fixture(scope="module")

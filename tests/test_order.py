@@ -12,9 +12,9 @@ ROOT = Path(spora_db.__file__).parent
 
 ORDER = (
     "errors", "arrays", "files", "layout", "sqltext", "guard", "kernels", "images", "masks", "regions", "dialects",
-    "remembered", "feature_sets", "standardization", "tiling", "statistics", "sources", "catalog", "selection", "plan",
-    "samples", "drawing", "loading", "transforms", "interop", "lock", "audit", "query", "datasets", "plot", "jobs",
-    "validation", "importing", "demo", "cli", "magic",
+    "remembered", "feature_sets", "standardization", "tiling", "statistics", "sources", "catalog", "asking",
+    "selection", "plan", "samples", "drawing", "loading", "transforms", "interop", "lock", "audit", "query", "datasets",
+    "plot", "jobs", "validation", "importing", "demo", "cli", "magic",
 )  # fmt: skip
 """Rooms from the ground floor up; a room is a package, or a module beside them."""
 

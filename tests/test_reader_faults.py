@@ -277,7 +277,7 @@ WORDS = {"AssertionError", "AttributeError", "IndexError", "KeyError", "LookupEr
 NO_FILES = {
     "catalog/aliases.py": "an argument of any type as a table",
     "catalog/explain.py": "values of two types that do not compare",
-    "cli/answers.py": "told as a fault of spora-db",
+    "asking/answers.py": "told as a fault of spora-db",
     "datasets/cohort_images.py": "an argument of a client",
     "datasets/brightfield.py": "an argument of a client",
     "datasets/labels.py": "a label as a number",

@@ -19,11 +19,11 @@ from rich.console import Console
 
 from command_line import call
 from lakes import write_lake
+from spora_db.asking.statements import statements
 from spora_db.catalog import VIEWS, Catalog
 from spora_db.catalog.sql_files import sql_names
 from spora_db.cli.history import history_path
 from spora_db.cli.shell import Shell
-from spora_db.cli.statements import statements
 
 OWN_TERMINAL = """
 import fcntl, os, signal, sys, termios

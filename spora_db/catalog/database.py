@@ -7,6 +7,7 @@ named so far, all after ``SELECT *``: DuckDB binds every column of a view anew f
 """
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionF
 from spora_db.catalog.relations import MACROS, NAMING, VIEWS, kind, standing_on
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import sql_text, statement
+from spora_db.errors import QueryInterruptedError
 from spora_db.layout import Lake, LakePath, TableFile, scan
 from spora_db.sources import (
     LISTINGS,
@@ -259,7 +261,9 @@ class Database:
             except (duckdb.InterruptException, RuntimeError) as error:  # what DuckDB makes of Ctrl-C while it works
                 if "interrupt" not in str(error).lower():
                     raise
-                raise KeyboardInterrupt from error
+                if threading.current_thread() is threading.main_thread():
+                    raise KeyboardInterrupt from error
+                raise QueryInterruptedError("The query was interrupted by another thread. Ask again.") from error
             except duckdb.Error as error:
                 self._fail(error, names, used, asked, ran)
 

@@ -152,7 +152,9 @@ class OpenLake(Database):
             self._unregister(name)
 
     def interrupt(self) -> None:
-        """End the query that another thread runs, with a KeyboardInterrupt there; without one, do nothing.
+        """End the query that another thread runs; without one, do nothing.
+
+        That thread gets a `QueryInterruptedError`, the main one a KeyboardInterrupt, as of Ctrl-C.
 
         Examples
         --------

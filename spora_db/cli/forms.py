@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from spora_db.cli.cells import cell_text, is_list, json_text
+from spora_db.asking.cells import cell_text, is_list, json_text
 from spora_db.cli.tables import print_table
 from spora_db.cli.terminal import plain_console
 from spora_db.errors import ArgumentError, counted

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from spora_db.cli.completion import DELIMITERS, Completer
+from spora_db.asking.completion import DELIMITERS, Completer
 from spora_db.files.folders import user_folder
 
 HISTORY_LINES = 10_000

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from spora_db.cli.statements import ScriptStatement, dot_command, pieces
+from spora_db.asking.statements import ScriptStatement, dot_command, pieces
 from spora_db.errors import ArgumentError, SporaError
 
 STANDARD_INPUT = Path("-")

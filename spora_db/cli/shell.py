@@ -7,16 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from spora_db.asking.answers import answer, explained
+from spora_db.asking.completion import After, Completer
+from spora_db.asking.statements import dot_command, statements
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import header, sql_names
-from spora_db.cli.answers import answer, explained
-from spora_db.cli.completion import After, Completer
 from spora_db.cli.forms import FORMS, encoded, told_of, write_answer
 from spora_db.cli.history import LineEditor, line_editor
 from spora_db.cli.interrupts import interruptible
 from spora_db.cli.named_queries import query_text, show_queries
 from spora_db.cli.scripts import Script
-from spora_db.cli.statements import dot_command, statements
 from spora_db.cli.tables import SHOWN_ROWS, print_lines, print_table
 from spora_db.cli.terminal import fit_carets
 from spora_db.errors import ArgumentError, QueryError, SporaError, counted, unknown

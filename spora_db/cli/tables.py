@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spora_db.cli.cells import shown_text
+from spora_db.asking.cells import shown_text
 from spora_db.cli.terminal import ENDLESS
 
 SHOWN_ROWS = 40

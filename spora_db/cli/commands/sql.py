@@ -60,8 +60,8 @@ def sql(
 
     Columns of one name are told apart in every format: n, n_1.
     """
+    from spora_db.asking.answers import answer, explained
     from spora_db.catalog import Catalog
-    from spora_db.cli.answers import answer, explained
     from spora_db.cli.forms import chosen_form, say_written, write_answer
     from spora_db.cli.interrupts import interruptible
     from spora_db.cli.named_queries import show_queries
@@ -108,9 +108,9 @@ def _lake_and_script(
     first: str | None, second: str | None, file: Path | None, named: str | None
 ) -> tuple[Path, "Script | None"]:
     """Tell the lake from the statements: from arguments, environment, file or standard input; None means the shell."""
+    from spora_db.asking.statements import ScriptStatement, dot_command, pieces
     from spora_db.cli.named_queries import query_text
     from spora_db.cli.scripts import STANDARD_INPUT, Script, read_script
-    from spora_db.cli.statements import ScriptStatement, dot_command, pieces
 
     if sum(given is not None for given in (second, file, named)) > 1:
         raise ArgumentError("Give the SELECT either as an argument, with --file or with --query, not several of them.")

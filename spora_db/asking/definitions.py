@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from spora_db.cli.statements import masked
+from spora_db.asking.statements import masked
 
 _CTE_HEAD = re.compile(
     r"(?:\bWITH(?:\s+RECURSIVE)?|,)\s*(\w+)\s*(\([^()]*\))?\s*AS\s*(?:(?:NOT\s+)?MATERIALIZED\s*)?$", re.IGNORECASE

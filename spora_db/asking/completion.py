@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
+from spora_db.asking.definitions import definitions, query_of
+from spora_db.asking.statements import statements
 from spora_db.catalog import Catalog
-from spora_db.cli.definitions import definitions, query_of
-from spora_db.cli.statements import statements
 from spora_db.errors import SporaError
 from spora_db.guard.functions import FUNCTIONS, WORDS
 
