@@ -18,7 +18,7 @@ from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.cli import app
 from spora_db.errors import ArgumentError, FileFormatError, StoreError, WriteError
-from spora_db.files.stores import credentials, granules, http, mirror
+from spora_db.files.stores import credentials, granules, http, mirror, ranged
 from spora_db.files.stores.granules import GRANULE, Granules
 from spora_db.files.stores.kept import kept_bytes_limit, trim
 from spora_db.images import clear_cache, close_images, open_image, read_region, write_ometiff
@@ -89,6 +89,7 @@ def in_new_process() -> None:
     close_images()
     clear_cache()
     mirror._mirror.cache_clear()
+    ranged.SINCE.clear()
 
 
 def same_samples(one: SporaQuery, other: SporaQuery) -> None:
@@ -302,7 +303,7 @@ class TestKept:
         assert sorted(path.name for path in tmp_path.rglob("*.data")) == ["0.data", "1.data", "other.data"]
 
     def test_an_epoch_under_a_limit_below_what_it_reads(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(mirror, "TRIMMED", 1)
+        monkeypatch.setattr(ranged, "TRIMMED", 1)
         monkeypatch.setenv("SPORA_CACHE_BYTES", "1")
         same_samples(query(REMOTE), query(flat(bucket)))
         monkeypatch.setenv("SPORA_CACHE_BYTES", "20 GB")

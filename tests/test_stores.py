@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from http_servers import Asked, Bucket, scripted, slow_bucket
 from spora_db.errors import ArgumentError, FileFormatError, StoreError
-from spora_db.files.stores import ObjectEntry, ObjectState, ObjectStore, Span, http, open_store
+from spora_db.files.stores import Edge, ObjectEntry, ObjectState, ObjectStore, Span, http, open_store
 from spora_db.files.stores.ranges import GAP, requests
 from spora_db.files.stores.signing import Keys, signed
 
@@ -86,6 +86,18 @@ class TestEveryStore:
         assert store.state("cohort/nothing") is None
         with pytest.raises(StoreError, match=r"There is no file .*cohort/nothing"):
             store.read_whole("cohort/nothing")
+
+    @pytest.mark.parametrize("size", [1, 4, 5, 9, 5_000_000])
+    @pytest.mark.parametrize("key", ["a b+c.txt", "cohort/images/big.bin", "cohort/nothing"])
+    def test_what_a_file_is_comes_with_its_start_or_end(self, store: ObjectStore, key: str, size: int) -> None:
+        start, end = store.read_edge(key, size=size), store.read_edge(key, size=size, at="end")
+        if key not in FILES:
+            assert start is None
+            assert end is None
+            return
+        state, content = known(store, key), FILES[key]
+        assert start == Edge(state, 0, content[:size])
+        assert end == Edge(state, max(0, len(content) - size), content[-size:])
 
     def test_ranges_of_many_files_come_in_the_order_asked(self, store: ObjectStore) -> None:
         draw = random.Random(1)

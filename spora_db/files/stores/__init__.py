@@ -4,6 +4,6 @@ A store is asked by key, the path of a file below its root: of a folder, of a bu
 """
 
 from spora_db.files.stores.opening import open_store
-from spora_db.files.stores.store import ObjectEntry, ObjectState, ObjectStore, Span
+from spora_db.files.stores.store import Edge, ObjectEntry, ObjectState, ObjectStore, Span
 
-__all__ = ["ObjectEntry", "ObjectState", "ObjectStore", "Span", "open_store"]
+__all__ = ["Edge", "ObjectEntry", "ObjectState", "ObjectStore", "Span", "open_store"]

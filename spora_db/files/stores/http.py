@@ -11,16 +11,16 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from spora_db.errors import MissingExtraError, StoreError, reason
+from spora_db.files.stores.crew import Crew
 
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 32
-"""Connections that a process keeps open at most."""
+"""Connections that the processes of a loader keep open at most, together."""
 RETRIED = (408, 429, 500, 502, 503, 504)
 """What a server says that may be otherwise a moment later."""
 TRIES = 10
@@ -65,13 +65,18 @@ class Network:
     """
 
     def __init__(self) -> None:
+        self.connections = CONNECTIONS
         self._start()
         os.register_at_fork(after_in_child=self._start)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._pool: Any = None
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: Crew[Any] | None = None
+
+    def share(self, processes: int) -> None:
+        """Keep this process's share of the connections, so many of which read side by side; before any is open."""
+        self.connections = max(1, CONNECTIONS // processes)
 
     def pool(self) -> Any:  # noqa: ANN401 - urllib3 is an extra
         """Return the connections, made when they are first needed.
@@ -90,14 +95,14 @@ class Network:
                         "Reading a lake over the network needs urllib3: pip install 'spora-db[remote]'."
                     ) from error
                 wait = urllib3.Timeout(connect=STALL, read=STALL)
-                self._pool = urllib3.PoolManager(16, maxsize=CONNECTIONS, block=True, retries=False, timeout=wait)
+                self._pool = urllib3.PoolManager(16, maxsize=self.connections, block=True, retries=False, timeout=wait)
             return self._pool
 
-    def threads(self) -> ThreadPoolExecutor:
+    def threads(self) -> Crew[Any]:
         """Return the threads that ask side by side, as many as there are connections."""
         with self._lock:
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="spora-db-read")
+                self._threads = Crew(self.connections, "spora-db-read")
             return self._threads
 
 

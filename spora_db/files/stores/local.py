@@ -3,10 +3,11 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from spora_db.errors import StoreError
 from spora_db.files.stamps import Stamp, stamp_of
-from spora_db.files.stores.store import ObjectEntry, ObjectState, Span, changed, check_span
+from spora_db.files.stores.store import Edge, ObjectEntry, ObjectState, Span, changed, check_span
 
 
 def state_of(stamp: Stamp) -> ObjectState:
@@ -61,6 +62,17 @@ class LocalStore:
             return state_of(stamp_of(os.stat(self._path(key))))  # noqa: PTH116 - called per chunk
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def read_edge(
+        self, key: str, *, size: int, at: Literal["start", "end"] = "start", known: ObjectState | None = None
+    ) -> Edge | None:
+        """Return what a file is now, and bytes of its start or end; see `ObjectStore`."""
+        state = self.state(key)
+        if state is None or state == known:
+            return None if state is None else Edge(state, 0, b"")
+        size = min(size, state.size)
+        offset = state.size - size if at == "end" else 0
+        return Edge(state, offset, self.read(key, offset=offset, size=size, state=state))
 
     def read(self, key: str, *, offset: int, size: int, state: ObjectState) -> bytes:
         """Return bytes of a file; see `ObjectStore`."""

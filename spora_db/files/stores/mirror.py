@@ -9,30 +9,23 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import logging
 import os
-import secrets
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence, Set
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from spora_db.errors import FileFormatError, StoreError
+from spora_db.errors import SporaError, StoreError
 from spora_db.files.folders import user_folder
-from spora_db.files.stores.granules import Granules
 from spora_db.files.stores.http import NETWORK
-from spora_db.files.stores.kept import ADDRESS, CACHE_VARIABLE, kept_bytes_limit, made, trim, write_whole
+from spora_db.files.stores.kept import ADDRESS, CACHE_VARIABLE, made, write_whole
 from spora_db.files.stores.listing import STORES, files_of, is_array
 from spora_db.files.stores.opening import open_store
-from spora_db.files.stores.store import ObjectState, ObjectStore, Span
-
-if TYPE_CHECKING:
-    pass
-
-logger = logging.getLogger(__name__)
+from spora_db.files.stores.placeholders import Placeholders
+from spora_db.files.stores.ranged import RangedFiles
+from spora_db.files.stores.ranges import FileRange
+from spora_db.files.stores.store import ObjectState, ObjectStore
 
 WHOLE = (".parquet", ".json")
 """Ends of files that are copied whole, as DuckDB reads them itself."""
@@ -40,10 +33,6 @@ DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 ARRAYS = ("zarr.json", ".zarray")
 FRESH = 60.0
 """Seconds for which a process believes what it has listed."""
-
-
-TRIMMED = 64 * 2**20
-"""Bytes of images that a process fetches before it looks whether all copies take too much."""
 
 
 def mirrors_folder() -> str:
@@ -68,7 +57,8 @@ class Mirror:
     """
 
     def __init__(self, folder: Path, address: str | None = None) -> None:
-        self.folder, self.tree = folder, folder / "tree"
+        self.folder, self._places = folder, Placeholders(folder)
+        self.tree = self._places.tree
         note = folder / ADDRESS
         if address is None:
             address = note.read_text(encoding="utf-8")
@@ -80,9 +70,10 @@ class Mirror:
         self._listed_at = -FRESH
         self._listed: dict[str, ObjectState] | None = None
         self._stores: Set[str] = set()
-        self._known: dict[str, ObjectState | None] = {}
-        self._open: dict[str, Granules] = {}
-        self._fetched = 0
+        self._prepared: set[str] = set()
+        self.files = RangedFiles(
+            self._places, address=address, store=lambda: self.store, listed=lambda name: self._states().get(name)
+        )
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -105,7 +96,8 @@ class Mirror:
             if not found:
                 raise StoreError(f"There is no lake at {self.address}: nothing lies there. Check the address.")
             for name in {*known, *self._stores} - found.keys():
-                self._remove(name)
+                self.files.close(name)
+                self._places.remove(name)
             there = {name: state for name, state in found.items() if state is not None}
             changed = {name for name, state in there.items() if known.get(name) != state}
             tables = sorted(name for name in changed if name.endswith(WHOLE))
@@ -113,7 +105,8 @@ class Mirror:
                 there[name] = state
                 write_whole(self.tree / name, data)
             for name in changed - {*tables}:
-                self._place(name, there[name])
+                self.files.close(name)
+                self._places.place(name, there[name])
             self._listed, self._stores = there, found.keys() - there.keys()
             for name in self._stores:
                 made(self.tree / name)
@@ -123,20 +116,8 @@ class Mirror:
             self._listed_at = time.monotonic()
 
     def find(self, path: str) -> ObjectState | None:
-        """Return what a file is, and give it its place in the tree; None where there is none.
-
-        It is asked for once in the life of a process.
-        """
-        name = self._name(path)
-        with self._lock:
-            if (state := self._states().get(name)) is not None:
-                return state
-            if name not in self._known:
-                state = self.store.state(name)
-                if state is not None:
-                    self._place(name, state)
-                self._known[name] = state
-            return self._known[name]
+        """Return what a file is, and give it its place in the tree; see `RangedFiles.find`."""
+        return self.files.find(self._name(path))
 
     def prepare(self, path: Path) -> None:
         """Fetch what tells an image: of a store of arrays its metadata, level by level; of a file, that it is there."""
@@ -145,7 +126,7 @@ class Mirror:
             self.find(str(path))
             return
         with self._lock:
-            if name in self._known:
+            if name in self._prepared:
                 return
             level = [name]
             while level:
@@ -158,39 +139,15 @@ class Mirror:
                     if not is_array(self.tree / folder, names):
                         further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
                 level = further
-            self._known[name] = None
+            self._prepared.add(name)
 
     def read(self, path: str, offset: int, size: int) -> bytes:
-        """Return bytes of a file, from the copy as far as it has them.
+        """Return bytes of a file, from the copy as far as it has them; see `RangedFiles.read`."""
+        return self.files.read(self._name(path), offset, size)
 
-        Raises
-        ------
-        StoreError, FileFormatError
-            As `ObjectStore.read`.
-        """
-        state = self.find(path)
-        if state is None:
-            raise StoreError(f"There is no file {self.shown(path)}.")
-        name = self._name(path)
-
-        def fetch(ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
-            self._fetched += sum(length for _, length in ranges)
-            return self.store.read_many([Span(name, state, start, length) for start, length in ranges])
-
-        try:
-            data = self._granules(name, state).read(offset, size, fetch=fetch)
-            if self._fetched > TRIMMED:
-                self._fetched = 0
-                trim(self.folder.parent, kept_bytes_limit())
-            return data
-        except FileFormatError:
-            self._forget(name)
-            raise
-        except StoreError:
-            raise
-        except OSError as error:
-            _say_once(f"What is read of {self.address} is not kept in {self.folder}: {error.strerror or error}.")
-            return fetch([(offset, size)])[0]
+    def bring(self, ranges: Sequence[FileRange]) -> list[SporaError | None]:
+        """Fetch ranges of files of the tree; see `RangedFiles.bring`."""
+        return self.files.bring([one._replace(path=self._name(one.path)) for one in ranges])
 
     def shown(self, path: str | Path) -> str:
         """Return the address of a file or folder of the tree."""
@@ -210,46 +167,6 @@ class Mirror:
             }
             self._stores = {*told["stores"]}
         return self._listed
-
-    def _place(self, name: str, state: ObjectState) -> None:
-        """Make the empty file of a remote one, as large as it, unless it is there for this very state."""
-        note, told = self.folder / "notes" / f"{name}.state", f"{state.size} {state.version}"
-        with contextlib.suppress(OSError):
-            if note.read_text(encoding="utf-8") == told and (self.tree / name).is_file():
-                return
-        self._forget(name)
-        path = self.tree / name
-        made(path.parent)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        with temporary.open("wb") as file:
-            file.truncate(state.size)
-        temporary.replace(path)
-        write_whole(note, told.encode())
-
-    def _remove(self, name: str) -> None:
-        """Remove a file or a store that is gone, and the folders that are empty without it."""
-        path = self.tree / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "notes" / name, ignore_errors=True)
-        self._forget(name)
-        for folder in path.parents:
-            if folder == self.tree or any(folder.iterdir()):
-                break
-            folder.rmdir()
-
-    def _forget(self, name: str) -> None:
-        """Drop what was kept of a file that is another one now."""
-        self._open.pop(name, None)
-        for end in ("state", "data", "sums"):
-            (self.folder / "notes" / f"{name}.{end}").unlink(missing_ok=True)
-
-    def _granules(self, name: str, state: ObjectState) -> Granules:
-        with self._lock:
-            if name not in self._open:
-                data, sums = (self.folder / "notes" / f"{name}.{end}" for end in ("data", "sums"))
-                self._open[name] = Granules(data, sums, state.size)
-                os.utime(sums)
-            return self._open[name]
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -283,8 +200,3 @@ def mirror_of(path: str | os.PathLike[str]) -> Mirror | None:
         return None
     digest = text[len(base) + 1 :].partition("/")[0]
     return _mirror(f"{base}/{digest}", None, os.getpid())
-
-
-@lru_cache(maxsize=32)
-def _say_once(text: str) -> None:
-    logger.warning(text)

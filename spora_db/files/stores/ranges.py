@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from spora_db.files.stores.http import BODY, Answer, Unusable
 from spora_db.files.stores.store import ObjectState, Span, changed
 
+TO_THE_END = 2**62
+"""The size of a range that goes to the end of its file, whatever that is."""
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 GAP = 2**16
 """Bytes between two ranges that are read along: less than what a line carries in the time of a request."""
@@ -75,6 +77,23 @@ def check_range(answer: Answer, *, offset: int, size: int, state: ObjectState, h
         raise Unusable(f"it sent bytes {first} to {last} where {offset} to {offset + size - 1} were asked for")
 
 
+def check_edge(answer: Answer, *, size: int, at: Literal["start", "end"]) -> None:
+    """Refuse an answer that is not the start or the end that was asked for, or as much of it as there is.
+
+    Raises
+    ------
+    Unusable
+        The server has answered something else.
+    """
+    if answer.status == 206:
+        whole = state_of_answer(answer)
+        size = min(size, whole.size)
+        offset = whole.size - size if at == "end" else 0
+        check_range(answer, offset=offset, size=size, state=whole, here=False)
+    elif answer.status == 200 and len(answer.body) != state_of_answer(answer).size:
+        raise Unusable("it sent a part of the file, and does not say which")
+
+
 class Request(NamedTuple):
     """One request, and the ranges that it answers, by their positions in what was asked."""
 
@@ -116,3 +135,22 @@ def requests(spans: Sequence[Span], *, gap: int = GAP, longest: int = BODY) -> l
                 continue
         merged.append(Request(span, (number,)))
     return merged
+
+
+class FileRange(NamedTuple):
+    """Bytes of a file of a copy; a negative offset counts from its end, and what lies beyond the end is left out."""
+
+    path: str
+    offset: int
+    size: int
+
+    def within(self, size: int) -> tuple[int, int]:
+        """Return offset and size in a file of so many bytes.
+
+        Examples
+        --------
+        >>> FileRange("a", -4, 10).within(100), FileRange("a", 90, 20).within(100)
+        ((96, 4), (90, 10))
+        """
+        start = max(0, self.offset + size) if self.offset < 0 else min(self.offset, size)
+        return start, min(self.size, size - start)

@@ -1,16 +1,19 @@
 """`RemoteStore`: files behind HTTP, of whichever service; every answer is checked against what is known of the file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 
 from spora_db.errors import FileFormatError, StoreError
 from spora_db.files.stores.http import BODY, NETWORK, Answer, Check, send
-from spora_db.files.stores.ranges import check_range, is_strong, requests, state_of_answer
-from spora_db.files.stores.store import ObjectEntry, ObjectState, Span, changed, check_span
+from spora_db.files.stores.ranges import check_edge, check_range, is_strong, requests, state_of_answer
+from spora_db.files.stores.store import Edge, ObjectEntry, ObjectState, Span, changed, check_span
 
 REDIRECTS = 5
 """Addresses that may each name another one."""
+LINKED = ("x-linked-etag", "x-linked-size")
+"""What the first of them says of the file: the version that another one tells is its own."""
 
 
 class Service(Protocol):
@@ -59,6 +62,26 @@ class RemoteStore:
             raise StoreError(self._refused(answer, key))
         return state_of_answer(answer)
 
+    def read_edge(
+        self, key: str, *, size: int, at: Literal["start", "end"] = "start", known: ObjectState | None = None
+    ) -> Edge | None:
+        """Return what a file is now, and bytes of its start or end; see `ObjectStore`."""
+        more = {"Range": f"bytes=0-{size - 1}" if at == "start" else f"bytes=-{size}"}
+        if known is not None and is_strong(known.version):
+            more["If-None-Match"] = known.version
+        answer = self._send("GET", key, more, check=partial(check_edge, size=size, at=at), longest=max(size, 2**16))
+        if answer.status == 404:
+            return None
+        if answer.status == 304 and known is not None:
+            return Edge(known, 0, b"")
+        if answer.status == 416:  # an empty file has no first byte
+            state = self.state(key)
+            return None if state is None else Edge(state, 0, b"")
+        if answer.status not in (200, 206):
+            raise StoreError(self._refused(answer, key))
+        state = state_of_answer(answer)
+        return Edge(state, state.size - len(answer.body) if at == "end" else 0, answer.body)
+
     def read(self, key: str, *, offset: int, size: int, state: ObjectState) -> bytes:
         """Return bytes of a file; see `ObjectStore`."""
         check_span(self._where(key), offset=offset, size=size, state=state)
@@ -82,7 +105,8 @@ class RemoteStore:
 
     def read_whole(self, key: str) -> tuple[bytes, ObjectState]:
         """Return all bytes of a file; see `ObjectStore`. Of a small one in one request."""
-        answer = self._send("GET", key, {"Range": f"bytes=0-{BODY - 1}"}, check=_check_first, longest=BODY)
+        check_first = partial(check_edge, size=BODY, at="start")
+        answer = self._send("GET", key, {"Range": f"bytes=0-{BODY - 1}"}, check=check_first, longest=BODY)
         if answer.status == 416 and (state := self.state(key)) is not None:  # an empty file has no first byte
             return self.read(key, offset=0, size=state.size, state=state), state
         if answer.status == 404:
@@ -122,16 +146,17 @@ class RemoteStore:
     def _send(
         self, method: str, key: str, more: Mapping[str, str], *, check: Check = lambda _: None, longest: int = 2**16
     ) -> Answer:
-        url = self._service.url(key)
+        url, linked = self._service.url(key), dict[str, str]()
         for _ in range(REDIRECTS):
             answer = send(
                 method, url, prepare=partial(self._service.headers, method, url, more), check=check, longest=longest
             )
+            linked |= {name: value for name, value in answer.headers.items() if name in LINKED}
             further = (
                 None if method == "HEAD" and "x-linked-etag" in answer.headers else self._service.follow(answer, key)
             )
             if further is None:
-                return answer
+                return replace(answer, headers={**answer.headers, **linked})
             url = further
         raise StoreError(f"The file {self._where(key)} was not read: {REDIRECTS} addresses each named another one.")
 
@@ -140,10 +165,3 @@ class RemoteStore:
 
     def _where(self, key: str) -> str:
         return f"{self.root}/{key}"
-
-
-def _check_first(answer: Answer) -> None:
-    """Refuse an answer of status 206 that is not the beginning of the file, or not as much of it as there is."""
-    if answer.status == 206:
-        whole = state_of_answer(answer)
-        check_range(answer, offset=0, size=min(BODY, whole.size), state=whole)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from spora_db.errors import FileFormatError
 
@@ -39,6 +39,14 @@ class Span(NamedTuple):
     size: int
 
 
+class Edge(NamedTuple):
+    """What a file is, and bytes of its start or its end: where they begin, and themselves."""
+
+    state: ObjectState
+    offset: int
+    data: bytes
+
+
 class ObjectStore(Protocol):
     """Files by key, such as ``"cohort/metadata/tissues.parquet"``; the same from any thread and after a fork."""
 
@@ -55,6 +63,19 @@ class ObjectStore(Protocol):
 
     def state(self, key: str) -> ObjectState | None:
         """Return what a file is now, None where there is none.
+
+        Raises
+        ------
+        StoreError
+            The store does not answer, or refuses.
+        """
+
+    def read_edge(
+        self, key: str, *, size: int, at: Literal["start", "end"] = "start", known: ObjectState | None = None
+    ) -> Edge | None:
+        """Return what a file is now with `size` bytes of its start or end, or all it has, in one go; None for none.
+
+        Of a file that still is what is `known`, no bytes need come.
 
         Raises
         ------
