@@ -49,6 +49,10 @@ class Recent(Generic[K, V]):
         """Return how many values are kept."""
         return len(self._values)
 
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a value is kept; that is no use of it."""
+        return key in self._values
+
     def get(self, *keys: K) -> V | None:
         """Return the value under the first of ``keys`` that is kept, now the most recently used, or count a miss."""
         with self._lock:

@@ -77,6 +77,10 @@ class SharedFolder:
         except FileNotFoundError:
             return set()
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a file."""
+        return os.path.exists(self._at + name)  # noqa: PTH110
+
     def read(self, name: str) -> pa.Buffer | None:
         """Return the mapped bytes of a file, None where there is none."""
         try:

@@ -9,6 +9,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64, Integers
 from spora_db.errors import ArgumentError
+from spora_db.files.stores.ranges import FileRange
 from spora_db.images.page_groups import Filling, PageGroup
 
 Pages: TypeAlias = Sequence[int] | Integers
@@ -142,6 +143,12 @@ class GridReader(ImageReader, Protocol):
 
     def grids(self, pages: Int64) -> Sequence[ChunkGrid]:
         """Return the grids on which pages lie; none where the image is read row by row."""
+
+    def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
+        """Yield what `decoded` reads of files, step by step: the bytes of a step are there before the next one is made.
+
+        Nothing, of what is kept decoded. What is broken ends it, with the error that `decoded` raises.
+        """
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice

@@ -8,7 +8,7 @@ ones, set behind a header of their own, are a valid buffer, which blosc's own C 
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from spora_db.images.chunk_codecs import BUFFERS, ChunkError, decode_chunk
 HEADER = struct.Struct("<BBBBiii")
 VERSION = 2  # of the format of blosc 1; any other buffer is decoded whole
 UNCOMPRESSED = 0x2
-PEEK = 4096
+PEEK = 1024
 GAP = 16384  # bytes: reading over a smaller gap costs less than another call
 Read = Callable[[int, int], bytes | memoryview]
 
@@ -47,21 +47,88 @@ def decode_planes(read: Read, size: int, *, planes: Int64, plane_bytes: int, chu
     ChunkError
         The buffer contradicts itself or does not decode.
     """
+    head = read_head(read, size)
+    if is_stored(head, size, chunk_bytes=chunk_bytes):
+        return _stored_planes(read, planes, plane_bytes)
+    found = find_blocks(head, size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=chunk_bytes)
+    if found is None:
+        return None
+    version, codec_version, flags, typesize, nbytes, blocksize, _ = HEADER.unpack_from(head)
+    blocks, count = found.blocks, -(-nbytes // blocksize)
+    pieces = _read_pieces(read, found.starts, found.ends, whole=size)
+    tail = nbytes - (count - 1) * blocksize
+    decoded = (len(blocks) - 1) * blocksize + (tail if blocks[-1] == count - 1 else blocksize)
+    offsets = HEADER.size + 4 * len(blocks) + np.concatenate(([0], np.cumsum(found.ends - found.starts)))
+    header = HEADER.pack(version, codec_version, flags, typesize, decoded, blocksize, int(offsets[-1]))
+    buffer = b"".join([header, offsets[:-1].astype("<i4").tobytes(), *pieces])
+    result = decode_chunk(buffer, ("blosc",), decoded)
+    first = planes * plane_bytes // blocksize
+    at = np.searchsorted(blocks, first) * blocksize + planes * plane_bytes - first * blocksize
+    if bool((np.diff(at) == plane_bytes).all()):
+        return result[at[0] : at[-1] + plane_bytes].reshape(len(planes), plane_bytes)
+    return np.stack([result[start : start + plane_bytes] for start in at.tolist()])
+
+
+def read_head(read: Read, size: int) -> bytes | memoryview:
+    """Return the first bytes of a chunk, the offsets of all its blocks among them."""
     head = read(0, min(size, PEEK))
+    needed = min(head_bytes(head), size)
+    return read(0, needed) if needed > len(head) else head
+
+
+def head_bytes(head: bytes | memoryview) -> int:
+    """Return how many bytes the header and the offsets of all blocks take, as a header says."""
+    if len(head) < HEADER.size:
+        return HEADER.size
+    version, _, flags, _, nbytes, blocksize, _ = HEADER.unpack_from(head)
+    plain = version != VERSION or flags & UNCOMPRESSED or blocksize <= 0 or nbytes <= 0
+    return HEADER.size if plain else HEADER.size + 4 * -(-nbytes // blocksize)
+
+
+def is_stored(head: bytes | memoryview, size: int, *, chunk_bytes: int) -> bool:
+    """Tell whether a chunk's planes lie uncompressed one after another, behind the header.
+
+    Raises
+    ------
+    ChunkError
+        The header contradicts the chunk's size.
+    """
     if len(head) < HEADER.size:
         raise ChunkError(f"it has {size} bytes, too few for blosc's header")
-    version, codec_version, flags, typesize, nbytes, blocksize, cbytes = HEADER.unpack_from(head)
+    version, _, flags, _, nbytes, blocksize, cbytes = HEADER.unpack_from(head)
     if version != VERSION:
-        return None
+        return False
     if nbytes != chunk_bytes or cbytes > size or cbytes < HEADER.size or not 0 < blocksize <= nbytes:
         raise ChunkError(
             f"its blosc header says {nbytes} bytes in blocks of {blocksize}, {cbytes} compressed, "
             f"but the chunk has {chunk_bytes}, {size} compressed"
         )
-    if flags & UNCOMPRESSED:
-        if cbytes < HEADER.size + nbytes:
-            raise ChunkError("its blosc header says uncompressed, but bytes are missing")
-        return _stored_planes(read, planes, plane_bytes)
+    if flags & UNCOMPRESSED and cbytes < HEADER.size + nbytes:
+        raise ChunkError("its blosc header says uncompressed, but bytes are missing")
+    return bool(flags & UNCOMPRESSED)
+
+
+class Blocks(NamedTuple):
+    """Some blocks of a buffer, and where each begins and ends in it: int64 arrays."""
+
+    blocks: Int64
+    starts: Int64
+    ends: Int64
+
+
+def find_blocks(
+    head: bytes | memoryview, size: int, *, planes: Int64, plane_bytes: int, chunk_bytes: int
+) -> Blocks | None:
+    """Return the blocks that hold planes of a compressed chunk, None where all do, or only all are decoded.
+
+    Raises
+    ------
+    ChunkError
+        The offsets contradict the chunk's size.
+    """
+    version, *_, nbytes, blocksize, cbytes = HEADER.unpack_from(head)
+    if version != VERSION:
+        return None
     count = -(-nbytes // blocksize)
     first, last = planes * plane_bytes // blocksize, ((planes + 1) * plane_bytes - 1) // blocksize
     blocks = _covered(first, last, count)
@@ -70,25 +137,31 @@ def decode_planes(read: Read, size: int, *, planes: Int64, plane_bytes: int, chu
     table_end = HEADER.size + 4 * count
     if table_end > cbytes:
         raise ChunkError(f"its {cbytes} bytes are too few for the offsets of {count} blocks")
-    if table_end > len(head):
-        head = read(0, table_end)
     starts = np.frombuffer(head, "<i4", count, HEADER.size).astype(np.int64)
     order = np.sort(starts)
     ends = np.append(order[1:], cbytes)[np.searchsorted(order, starts)]  # threads may have written blocks in any order
     if order[0] < table_end or int(ends.max()) > cbytes or bool((ends <= starts).any()):
         raise ChunkError("its block offsets contradict its size")
-    pieces = _read_pieces(read, starts[blocks], ends[blocks], whole=size)
-    tail = nbytes - (count - 1) * blocksize
-    decoded = (len(blocks) - 1) * blocksize + (tail if blocks[-1] == count - 1 else blocksize)
-    lengths = (ends - starts)[blocks]
-    offsets = HEADER.size + 4 * len(blocks) + np.concatenate(([0], np.cumsum(lengths)))
-    header = HEADER.pack(version, codec_version, flags, typesize, decoded, blocksize, int(offsets[-1]))
-    buffer = b"".join([header, offsets[:-1].astype("<i4").tobytes(), *pieces])
-    result = decode_chunk(buffer, ("blosc",), decoded)
-    at = np.searchsorted(blocks, first) * blocksize + planes * plane_bytes - first * blocksize
-    if bool((np.diff(at) == plane_bytes).all()):
-        return result[at[0] : at[-1] + plane_bytes].reshape(len(planes), plane_bytes)
-    return np.stack([result[start : start + plane_bytes] for start in at.tolist()])
+    return Blocks(blocks, starts[blocks], ends[blocks])
+
+
+def plane_ranges(
+    read: Read, size: int, *, planes: Int64, plane_bytes: int, chunk_bytes: int
+) -> list[tuple[int, int]] | None:
+    """Return offset and size of what `decode_planes` reads beside the head, None for all of the chunk.
+
+    Raises
+    ------
+    ChunkError
+        The buffer contradicts itself.
+    """
+    head = read_head(read, size)
+    if is_stored(head, size, chunk_bytes=chunk_bytes):
+        return [(HEADER.size + plane * plane_bytes, plane_bytes) for plane in planes.tolist()]
+    found = find_blocks(head, size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=chunk_bytes)
+    if found is None:
+        return None
+    return list(zip(found.starts.tolist(), (found.ends - found.starts).tolist(), strict=True))
 
 
 def _covered(first: Int64, last: Int64, count: int) -> Int64:

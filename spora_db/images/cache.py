@@ -111,6 +111,13 @@ def find_chunk(*keys: Hashable) -> AnyArray | None:
     return CHUNKS.get(*keys) if found is None else found
 
 
+def is_kept(*keys: Hashable) -> bool:
+    """Tell whether a chunk is kept under one of the keys, without counting it as asked for."""
+    if _ANEW.get():
+        return False
+    return any(key in CHUNKS or bool(_SHARED and key in _SHARED[0]) for key in keys)
+
+
 @contextmanager
 def decoding_anew() -> Iterator[None]:
     """Let this thread decode every chunk anew in this block, as where decoding is measured."""

@@ -9,8 +9,10 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
+from spora_db.files.stores.ranges import FileRange
 from spora_db.images.base import MEANT, Block, ChannelAxis, ChunkGrid, MissingChunks, Pages
-from spora_db.images.cache import OWNERS, find_chunk, identity, keep_chunk
+from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
+from spora_db.images.fetching import bring
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
 from spora_db.images.jpeg_rows import Reuse, check_end, decode_first_rows
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
@@ -64,10 +66,18 @@ class OmeTiffReader:
         """Decode a region inside the image, segment by segment; see :class:`spora_db.images.ImageReader`."""
         wanted, file = check_pages(pages, self.shape[0], self.path), self._open()
         grids, raw = self._by_grid(wanted)
+        place, lines = (slice(row, row + height), slice(col, col + width)), list[tuple[PageGroup, PageTable, int]]()
         for group in raw:
             _, sample, table = self._page(group)
-            start = table.raw_offset + sample * table.format.page_bytes // table.format.samples
-            place = slice(row, row + height), slice(col, col + width)
+            lines.append((group, table, table.raw_offset + sample * table.format.page_bytes // table.format.samples))
+        ranges = [
+            FileRange(self._name, *one)
+            for _, table, start in lines
+            for one in _line_ranges(table.format, start, self.shape[2], *place)
+        ]
+        for error in filter(None, bring(ranges)):
+            raise error
+        for group, table, start in lines:
             planes = _lines(file, table.format, start, self.shape[2], *place)
             for source, slots in group.from_whole.runs:
                 yield Block(pixels=planes[source], slots=slots, row=0, col=0)
@@ -78,6 +88,17 @@ class OmeTiffReader:
         self._open()
         grids, raw = self._by_grid(pages)
         return () if raw else grids
+
+    def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
+        """Yield what is read of the file for a segment; see `GridReader`."""
+        page, sample, table = self._page(group)
+        form = table.format
+        index = (sample * form.grid[0] + down) * form.grid[1] + across
+        offset, size = int(table.offsets[index]), int(table.sizes[index])
+        if form.raw and size >= form.segment_bytes(down):
+            yield [FileRange(self._name, *one) for one in _line_ranges(form, offset, form.segment[1], rows, cols)]
+        elif size and not is_kept((self._identity, page, index)):
+            yield [FileRange(self._name, offset, size)]
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice
@@ -203,20 +224,22 @@ def _first_rows(data: bytes, rows: int, table: PageTable) -> AnyArray | None:
     return decode_first_rows(data, rows, size, tables=table.jpeg_tables, colours=form.jpeg)
 
 
-def _lines(file: OpenFile, form: PageFormat, start: int, width: int, rows: slice, cols: slice) -> AnyArray:
-    """Return pixels as (samples, rows, cols) that lie uncompressed in lines of `width` from byte `start` on.
-
-    Only the bytes between the first and the last col are read where that pays.
-    """
-    samples = 1 if form.planar else form.samples
-    pixel = samples * form.stored.itemsize
+def _line_ranges(form: PageFormat, start: int, width: int, rows: slice, cols: slice) -> list[tuple[int, int]]:
+    """Return offset and size of what is read of lines: all of them or, where that pays, each from its first col on."""
+    pixel = form.stored.itemsize * (1 if form.planar else form.samples)
     line, tall, wide = width * pixel, rows.stop - rows.start, cols.stop - cols.start
     start += rows.start * line
     if 4 * wide >= width or tall * line <= 2**16:
-        data = np.frombuffer(file.read(start, tall * line), form.stored)
-        lines = data.reshape(tall, width, samples)[:, cols]
-    else:
-        parts = [file.read(start + index * line + cols.start * pixel, wide * pixel) for index in range(tall)]
-        lines = np.frombuffer(b"".join(parts), form.stored).reshape(tall, wide, samples)
-    planes = deliver(lines.transpose(2, 0, 1))
+        return [(start, tall * line)]
+    return [(start + index * line + cols.start * pixel, wide * pixel) for index in range(tall)]
+
+
+def _lines(file: OpenFile, form: PageFormat, start: int, width: int, rows: slice, cols: slice) -> AnyArray:
+    """Return pixels as (samples, rows, cols) that lie uncompressed in lines of `width` from byte `start` on."""
+    tall, wide = rows.stop - rows.start, cols.stop - cols.start
+    parts = [file.read(*one) for one in _line_ranges(form, start, width, rows, cols)]
+    lines = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), form.stored)
+    samples = 1 if form.planar else form.samples
+    lines = lines.reshape(tall, -1, samples)
+    planes = deliver((lines if lines.shape[1] == wide else lines[:, cols]).transpose(2, 0, 1))
     return planes if form.convert is None else form.convert(planes)

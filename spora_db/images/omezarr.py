@@ -9,8 +9,10 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ImageNotFoundError
 from spora_db.files.stamps import stamps
+from spora_db.files.stores.mirror import is_known
+from spora_db.files.stores.ranges import FileRange
 from spora_db.images.base import MEANT, Block, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks, Pages
-from spora_db.images.cache import OWNERS, find_chunk, identity, keep_chunk
+from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import check_unchanged, close_files
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import delivered, white
@@ -79,6 +81,15 @@ class OmeZarrReader:
         planes, filling = self._planes((group.chunk, down, across), group)
         return planes[:, rows, cols], filling
 
+    def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
+        """Yield what is read of files for a chunk; see `GridReader`."""
+        place = (group.chunk, down, across)
+        if is_known(str(self._store.path_of(place))) and (source := self._store.locate(place)) is not None:
+            chunk = (self._identity, place, source.stamp)
+            if is_kept((chunk, group.key), (chunk, WHOLE)):
+                return
+        yield from self._store.needs(place, group.planes)
+
     def _planes(self, place: ChunkIndex, group: PageGroup) -> tuple[AnyArray, Filling]:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
         source = self._store.locate(place)
@@ -124,6 +135,9 @@ class Store(Protocol):
 
     def locate(self, place: ChunkIndex) -> ChunkSource | None:
         """Return where the chunk's bytes are, None where the file is absent."""
+
+    def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
+        """Yield what is read of files to decode planes of a chunk, step by step."""
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode a chunk: the planes alone, or all."""

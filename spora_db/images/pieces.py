@@ -1,10 +1,12 @@
 """A batch of regions, planned as a whole: which chunks it needs, and which piece of which chunk goes where.
 
-1. plan: `Regions` (arrays) -> `PIECES` by chunk, each chunk once,
-2. fetch and decode: chunk by chunk, from the cache or the file (`GridReader.decoded`),
-3. `PieceTables`: tables of addresses, from which one call of a kernel fills many regions.
+1. plan: `Regions` (arrays) -> `PlannedChunk`, each chunk once, with the `PIECES` that are cut from it,
+2. fetch: what these need of remote files, all at once (`spora_db.images.fetching`),
+3. decode: chunk by chunk, from the cache or the file (`GridReader.decoded`),
+4. `PieceTables`: tables of addresses, from which one call of a kernel fills many regions.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +15,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Int64
+from spora_db.arrays import AnyArray, Bools, Int64
 from spora_db.errors import SporaError
 from spora_db.images.base import ChunkGrid, ImageReader
+from spora_db.images.fetching import PlannedChunk, fetched
 from spora_db.images.page_groups import Filling
 from spora_db.images.pixels import addressable
 from spora_db.kernels.tables import PIECES, PLANES
@@ -138,10 +141,33 @@ def tables(wave: Sequence[CutChunk]) -> PieceTables:
     return PieceTables(pieces, planes, arrays[0].dtype, arrays)
 
 
+def fetch_ahead(regions: Regions) -> None:
+    """Fetch what `decode` will read of remote files; what cannot be read, that will tell."""
+    deque(fetched(_planned(regions, regions.inside, {}, without=np.zeros(len(regions.readers), np.bool_))), maxlen=0)
+
+
 def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
     """Decode what lies in images: chunk by chunk, or region by region where an image has no chunks to share."""
-    grids: list[tuple[int, Any, ChunkGrid]] = []
     without = np.zeros(len(regions.readers), np.bool_)
+    for chunk, unfetched in fetched(_planned(regions, inside, faults, without=without)):
+        reader, grid, down, across, rows, cols, own = chunk
+        if unfetched is not None:
+            _fail(faults, np.unique(own["region"]), unfetched)
+            continue
+        try:
+            for group in grid.groups:
+                planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols)
+                planes = addressable(planes)
+                yield CutChunk([(planes if as_kept else planes.astype(reader.dtype, copy=False), filling)], own)
+        except (SporaError, OSError) as error:
+            _fail(faults, np.unique(own["region"]), error)
+    for region in np.flatnonzero(without[regions.image] & (inside["bottom"] > 0)).tolist():
+        yield from _by_blocks(regions, region, inside[region], faults)
+
+
+def _planned(regions: Regions, inside: AnyArray, faults: dict[int, Exception], *, without: Bools) -> list[PlannedChunk]:
+    """Return the chunks that regions need, each once, and note which images have none to share."""
+    grids: list[tuple[int, Any, ChunkGrid]] = []
     for image in np.unique(regions.image).tolist():
         reader = regions.readers[image]
         if not len(regions.pages[image]):
@@ -153,10 +179,7 @@ def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], 
             continue
         without[image] = not found
         grids += [(image, reader, grid) for grid in found]
-    if grids:
-        yield from _by_chunks(regions, grids, inside, faults, as_kept=as_kept)
-    for region in np.flatnonzero(without[regions.image] & (inside["bottom"] > 0)).tolist():
-        yield from _by_blocks(regions, region, inside[region], faults)
+    return _by_chunks(regions, grids, inside) if grids else []
 
 
 def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> None:
@@ -164,27 +187,20 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
         faults.setdefault(region, error)
 
 
-def _by_chunks(
-    regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray, faults: dict[int, Exception],
-    *, as_kept: bool,
-) -> Iterator[CutChunk]:  # fmt: skip
+def _by_chunks(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray) -> list[PlannedChunk]:
     pieces, chunks = _cut(regions, grids, inside)
     order = np.argsort(chunks, kind="stable")
     pieces, chunks = pieces[order], chunks[order]
     firsts = np.flatnonzero(np.diff(chunks, prepend=-1))
     bounds = [*firsts.tolist(), len(pieces)]
     rows, cols = _windows(pieces, firsts, "row", "height"), _windows(pieces, firsts, "col", "width")
+    planned = []
     for k, chunk in enumerate(chunks[firsts].tolist()):
-        own = pieces[bounds[k] : bounds[k + 1]]
         _, reader, grid = grids[chunk >> 2 * PLACE_BITS]
         down, across = (chunk >> PLACE_BITS) % 2**PLACE_BITS, chunk % 2**PLACE_BITS
-        try:
-            for group in grid.groups:
-                planes, filling = reader.decoded(group, down, across, rows=slice(*rows[k]), cols=slice(*cols[k]))
-                planes = addressable(planes)
-                yield CutChunk([(planes if as_kept else planes.astype(reader.dtype, copy=False), filling)], own)
-        except (SporaError, OSError) as error:
-            _fail(faults, np.unique(own["region"]), error)
+        own = pieces[bounds[k] : bounds[k + 1]]
+        planned.append(PlannedChunk(reader, grid, down, across, slice(*rows[k]), slice(*cols[k]), own))
+    return planned
 
 
 def _cut(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray) -> tuple[AnyArray, Int64]:

@@ -9,6 +9,7 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
 from spora_db.images.base import Block, ChunkGrid, GridReader, ImageReader, Pages
+from spora_db.images.fetching import PlannedChunk, fetched
 
 ChunkPart: TypeAlias = tuple[int, int, slice]
 BAND = 256
@@ -74,10 +75,19 @@ def grid_blocks(
     reader: GridReader, grids: Sequence[ChunkGrid], row: int, col: int, height: int, width: int
 ) -> Iterator[Block]:
     """Decode a region inside an image, chunk by chunk."""
-    for grid in grids:
-        places = product(cuts(row, height, grid.height), cuts(col, width, grid.width))
-        for ((down, top, rows), (across, left, cols)), group in product(places, grid.groups):
-            planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols)
+    planned = [
+        PlannedChunk(reader, grid, down, across, rows, cols, np.array([top, left]))
+        for grid in grids
+        for (down, top, rows), (across, left, cols) in product(
+            cuts(row, height, grid.height), cuts(col, width, grid.width)
+        )
+    ]
+    for chunk, error in fetched(planned):
+        if error is not None:
+            raise error
+        top, left = chunk.pieces.tolist()
+        for group in chunk.grid.groups:
+            planes, filling = reader.decoded(group, chunk.down, chunk.across, rows=chunk.rows, cols=chunk.cols)
             for source, slots in filling.runs:
                 yield Block(pixels=planes[source], slots=slots, row=top, col=left)
 

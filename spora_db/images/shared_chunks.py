@@ -55,6 +55,10 @@ class SharedChunks:
         self._removals = folder.removals
         MAPPED.clear()
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Tell whether a chunk is there; that is no use of it."""
+        return key in MAPPED or self.folder.has(name_of(key))
+
     def get(self, *keys: Hashable) -> AnyArray | None:
         """Return the chunk under the first of the keys that is there, read-only and maybe of a narrower type."""
         if self._removals != self.folder.removals:

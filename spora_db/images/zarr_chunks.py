@@ -1,6 +1,7 @@
 """Finding and decoding single chunks of an array: files, shards with their index, byte ranges, codecs."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -9,12 +10,13 @@ from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
 from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.files.stores.mirror import mirror_of
-from spora_db.images.blosc_planes import decode_planes, read_planes
+from spora_db.files.stores.ranges import TO_THE_END, FileRange
+from spora_db.images.blosc_planes import PEEK, decode_planes, head_bytes, plane_ranges, read_planes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
 from spora_db.images.files import OpenFile, broken, describe, open_file
 from spora_db.images.pixels import deliver, delivered
 from spora_db.images.zarr_layout import ZarrLayout
-from spora_db.images.zarr_shards import read_index
+from spora_db.images.zarr_shards import index_bytes, read_index
 
 ChunkIndex: TypeAlias = tuple[int, int, int]
 
@@ -163,6 +165,51 @@ class ChunkStore:
             ) from error
         encoding = self._layout.encoding
         return self._layout.planes(decoded.view(encoding.dtype).reshape(encoding.chunk, order=encoding.order))
+
+    def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
+        """Yield what is read of files to decode planes of a chunk, step by step: each tells where the next one lies.
+
+        The whole chunk, where half of its planes are wanted: to ask for the others too takes less time than to ask for
+        each by itself.
+
+        Raises
+        ------
+        FileFormatError, ChunkError
+            As `locate` and `decode`.
+        """
+        path, encoding = self._file(self._layout.along_axes(place)), self._layout.encoding
+        if encoding.sharded:
+            size = index_bytes(math.prod(self._per_shard), has_checksum=encoding.index_crc)
+            if path not in self._indexes:
+                yield [FileRange(path, 0 if encoding.index_at == "start" else -size, size)]
+            source = self.locate(place)
+            if source is None or not source.size:
+                return
+            offset, size = source.offset, source.size
+        else:
+            offset, size = 0, TO_THE_END
+        if self._checked or not self._by_plane or 2 * len(planes) >= self.sizes[0]:
+            yield [FileRange(path, offset, size)]
+            return
+        plane_bytes = self._chunk_bytes // self.sizes[0]
+        if not self._codecs:
+            yield [FileRange(path, offset + plane * plane_bytes, plane_bytes) for plane in planes.tolist()]
+            return
+        yield [FileRange(path, offset, min(size, PEEK))]
+        source = self.locate(place)
+        if source is None:
+            return
+        size = source.size
+        file = open_file(self._owner, source.path, source.stamp)
+
+        def read(start: int, length: int) -> bytes:
+            return file.read(offset + start, length)
+
+        more = min(head_bytes(read(0, min(size, PEEK))), size)
+        if more > PEEK:
+            yield [FileRange(path, offset, more)]
+        ranges = plane_ranges(read, size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=self._chunk_bytes)
+        yield [FileRange(path, offset + start, length) for start, length in ranges or [(0, size)]]
 
     def _decode_planes(
         self, file: OpenFile, source: ChunkSource, planes: Int64, content: UInt8 | None

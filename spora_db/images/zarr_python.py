@@ -1,6 +1,7 @@
 """Chunks that only zarr-python decodes: unusual codecs, filters, transposed or nested layouts."""
 
 import warnings
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
+from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.images.files import broken
 from spora_db.images.pixels import delivered
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, state_of_chunk_file
@@ -45,6 +47,10 @@ class ZarrPythonStore:
         if current is None:
             return None
         return ChunkSource(place=place, path=path, stamp=current, offset=0, size=current[2])
+
+    def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
+        """Yield what is read of files to decode a chunk: all of its file."""
+        yield [FileRange(str(self.path_of(place)), 0, TO_THE_END)]
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode all planes of a chunk; at the image's edge the chunk ends there."""

@@ -35,7 +35,7 @@ def read_index(file: OpenFile, *, count: int, at: Literal["start", "end"], has_c
     FileFormatError
         The file is too small, the checksum is wrong, or the index places chunks outside the file or over each other.
     """
-    size = ENTRY_BYTES * count + (CHECKSUM_BYTES if has_checksum else 0)
+    size = index_bytes(count, has_checksum=has_checksum)
     if file.size < size:
         head = _head(file)
         raise broken(file.path, f"{head} and has {file.size} bytes", expected=f"a shard with an index of {size} bytes")
@@ -49,6 +49,11 @@ def read_index(file: OpenFile, *, count: int, at: Literal["start", "end"], has_c
     _check(index, np.flatnonzero(~is_empty), path=file.path, first=first, last=last, size=file.size)
     index[is_empty] = 0
     return index
+
+
+def index_bytes(count: int, *, has_checksum: bool) -> int:
+    """Return how many bytes the index of so many chunks takes."""
+    return ENTRY_BYTES * count + (CHECKSUM_BYTES if has_checksum else 0)
 
 
 def _check(index: UInt64, kept: Int64, *, path: str, first: int, last: int, size: int) -> None:

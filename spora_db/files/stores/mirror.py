@@ -119,6 +119,10 @@ class Mirror:
         """Return what a file is, and give it its place in the tree; see `RangedFiles.find`."""
         return self.files.find(self._name(path))
 
+    def knows(self, path: str) -> bool:
+        """Tell whether it is known what a file is, or that there is none."""
+        return self.files.known(self._name(path))
+
     def prepare(self, path: Path) -> None:
         """Fetch what tells an image: of a store of arrays its metadata, level by level; of a file, that it is there."""
         name, store = self._name(str(path)), self.store
@@ -200,3 +204,9 @@ def mirror_of(path: str | os.PathLike[str]) -> Mirror | None:
         return None
     digest = text[len(base) + 1 :].partition("/")[0]
     return _mirror(f"{base}/{digest}", None, os.getpid())
+
+
+def is_known(path: str) -> bool:
+    """Tell whether one need not ask what a file is: one of a folder, and of a remote lake one that was asked for."""
+    found = mirror_of(path)
+    return found is None or found.knows(path)

@@ -1,0 +1,79 @@
+"""The stage between planning and decoding: what chunks need of files is fetched, of all of them at once.
+
+Files of a folder are read as their chunks are decoded, as the system keeps and reads ahead what lies on its disks. Of a
+remote lake each step of all chunks is one `Mirror.bring`: indexes of shards, heads of blocks, planes; after which
+decoding finds every byte in the copy.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from spora_db.arrays import AnyArray
+from spora_db.errors import SporaError
+from spora_db.files.stores.mirror import mirror_of
+from spora_db.files.stores.ranges import FileRange
+from spora_db.images.base import ChunkGrid, GridReader
+from spora_db.images.chunk_codecs import ChunkError
+
+AT_ONCE = 256
+"""Chunks that are fetched together, before the first of them is decoded."""
+
+
+class PlannedChunk(NamedTuple):
+    """A chunk at a place of a grid, the rows and cols needed of it, and where they go, as who plans notes it."""
+
+    reader: GridReader
+    grid: ChunkGrid
+    down: int
+    across: int
+    rows: slice
+    cols: slice
+    pieces: AnyArray
+
+
+def fetched(chunks: Sequence[PlannedChunk]) -> Iterator[tuple[PlannedChunk, SporaError | None]]:
+    """Yield chunks whose bytes are there, each with the error if they could not be fetched."""
+    for start in range(0, len(chunks), AT_ONCE):
+        part = chunks[start : start + AT_ONCE]
+        faults = fetch(part)
+        for number, chunk in enumerate(part):
+            yield chunk, faults.get(number)
+
+
+def fetch(chunks: Sequence[PlannedChunk]) -> dict[int, SporaError]:
+    """Fetch what chunks need of remote files, step by step, and return for each that failed the error."""
+    remote = {id(chunk.reader): mirror_of(chunk.reader.path) is not None for chunk in chunks}
+    if not any(remote.values()):
+        return {}
+    waiting = [
+        (number, chunk.reader.needs(group, chunk.down, chunk.across, rows=chunk.rows, cols=chunk.cols))
+        for number, chunk in enumerate(chunks)
+        if remote[id(chunk.reader)]
+        for group in chunk.grid.groups
+    ]
+    faults = dict[int, SporaError]()
+    while waiting:
+        asked, going = list[tuple[int, FileRange]](), list[tuple[int, Iterator[list[FileRange]]]]()
+        for number, steps in waiting:
+            if number in faults:
+                continue
+            with contextlib.suppress(SporaError, OSError, ChunkError):  # which decoding meets again, and tells
+                if (step := next(steps, None)) is not None:
+                    asked += [(number, one) for one in step]
+                    going.append((number, steps))
+        for (number, _), error in zip(asked, bring([one for _, one in asked]), strict=True):
+            if error is not None:
+                faults.setdefault(number, error)
+        waiting = going
+    return faults
+
+
+def bring(ranges: Sequence[FileRange]) -> list[SporaError | None]:
+    """Fetch ranges of files of any remote lakes; see `spora_db.files.stores.mirror.Mirror.bring`."""
+    errors = list[SporaError | None]()
+    for found, part in groupby(ranges, key=lambda one: mirror_of(one.path)):
+        own = list(part)
+        errors += [None] * len(own) if found is None else found.bring(own)
+    return errors
