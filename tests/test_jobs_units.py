@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from spora_db.errors import ArgumentError, FileFormatError, WriteError
 from spora_db.files import writing
+from spora_db.files.locks import lock_file
 from spora_db.files.processors import usable_cpus
 from spora_db.jobs.progress import Lines
-from spora_db.jobs.publishing import _one_at_a_time
 from spora_db.jobs.resources import memory_budget
 from spora_db.jobs.units import Outcome, Shard, failed
 from spora_db.jobs.work_folder import WorkFolder, file_state, fingerprint, read_result, write_result
@@ -130,9 +130,9 @@ def test_a_work_folder_that_another_run_takes_away_is_made_again(tmp_path, monke
 
 def test_a_lock_whose_folder_was_removed_is_taken_anew(tmp_path):
     folder = tmp_path / ".a.work"
-    with _one_at_a_time(folder):
+    with lock_file(folder / "lock"):
         (folder / "lock").unlink()
-    with _one_at_a_time(folder):
+    with lock_file(folder / "lock"):
         assert (folder / "lock").is_file()
 
 

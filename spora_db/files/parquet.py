@@ -1,7 +1,7 @@
 """Parquet files: written whole with a note of how they were made, and what pyarrow raises on broken ones."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ PARQUET_FAILURES = (pa.ArrowException, OSError, ValueError, OverflowError)
 """What pyarrow raises on files that are broken, and on no others."""
 
 
-def write_parquet(table: pa.Table, path: str | Path, *, metadata: Mapping[str, Any] | None = None) -> Path:
+def write_parquet(
+    table: pa.Table, path: str | Path, *, metadata: Mapping[str, Any] | None = None, plain: Collection[str] = ()
+) -> Path:
     """Write ``table`` to ``path`` atomically, with ``metadata`` as JSON in the file's key-value metadata.
 
     Parameters
@@ -27,6 +29,9 @@ def write_parquet(table: pa.Table, path: str | Path, *, metadata: Mapping[str, A
         The parquet file, replaced if it exists.
     metadata
         How the rows were made: JSON values only. It lies under the key ``spora_db``; :func:`read_provenance` reads it.
+    plain
+        Columns, or their lists, whose numbers look random, such as embeddings: written as they are, neither compressed
+        nor as a dictionary.
 
     Returns
     -------
@@ -51,9 +56,24 @@ def write_parquet(table: pa.Table, path: str | Path, *, metadata: Mapping[str, A
         kept[METADATA_KEY.encode()] = json.dumps(metadata, sort_keys=True, allow_nan=False).encode()
     with atomic_path(path) as temporary:
         pq.write_table(
-            table.replace_schema_metadata(kept or None), temporary, compression="zstd", write_page_checksum=True
+            table.replace_schema_metadata(kept or None), temporary, write_page_checksum=True, **_encodings(table, plain)
         )
     return Path(path)
+
+
+def _encodings(table: pa.Table, plain: Collection[str]) -> dict[str, Any]:
+    """Return how columns are written; a list by the path of its values, such as ``embedding.list.element``."""
+    if not plain:
+        return {"compression": "zstd"}
+    leaves = {
+        name: f"{name}.list.element" if pa.types.is_nested(table.schema.field(name).type) else name
+        for name in table.column_names
+    }
+    return {
+        "compression": {leaf: "none" if name in plain else "zstd" for name, leaf in leaves.items()},
+        "use_dictionary": [leaf for name, leaf in leaves.items() if name not in plain],
+        "write_statistics": [leaf for name, leaf in leaves.items() if name not in plain],
+    }
 
 
 def read_provenance(path: str | Path) -> dict[str, Any] | None:

@@ -1,15 +1,15 @@
 """Puts finished files in their final place: all complete beforehand, by rename, one run at a time."""
 
 import contextlib
-import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from spora_db import __version__
 from spora_db.errors import FileFormatError, WriteError
+from spora_db.files.locks import lock_file
 from spora_db.files.parquet import read_provenance
 from spora_db.files.stamps import Stamp, stamp_if_there
 from spora_db.files.writing import sync_folder
@@ -155,7 +155,7 @@ def publish(
     WriteError
         The disk is full, or the target exists and may not be replaced.
     """
-    with _one_at_a_time(work.path.parent):
+    with lock_file(work.path.parent / LOCK):
         first = work.committing or target.stamp() == (before if overwrite else None)
         if first:
             _rename(target, work=work, write=write)
@@ -188,36 +188,3 @@ def _clear(staged: Path) -> None:
         for file in staged.iterdir():
             file.unlink()
         staged.rmdir()
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold a lock that the system releases with the process, so that a killed run never blocks the next one."""
-    import fcntl
-
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / LOCK
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # the folder was removed by a run that has just ended
-            continue
-        except OSError as error:
-            raise WriteError(f"Could not write {path}: {error.strerror or error}.") from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError as error:  # a file system without locks; renames of equal files do no harm
-                if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL):
-                    raise
-            try:
-                current = path.stat()
-            except FileNotFoundError:
-                continue
-            held = os.fstat(descriptor)
-            if (held.st_ino, held.st_dev) != (current.st_ino, current.st_dev):
-                continue  # the holder before us removed the file: lock the one that is there now
-            yield
-            return
-        finally:
-            os.close(descriptor)

@@ -26,10 +26,10 @@ def run_on_ray(units: Sequence[WorkUnit], *, jobs: int) -> Iterator[Outcome]:
     WriteError
         A result could not be written.
     """
-    ray = _import_ray()
+    ray = import_ray()
     if not units:
         return
-    started = _connect(ray, jobs)
+    started = connect(ray, jobs)
     try:
         most = max((int(node["Resources"].get("memory", 0)) for node in ray.nodes() if node["Alive"]), default=0)
         task = ray.remote(num_cpus=1, max_retries=1)(run_unit)
@@ -42,7 +42,14 @@ def run_on_ray(units: Sequence[WorkUnit], *, jobs: int) -> Iterator[Outcome]:
             ray.shutdown()
 
 
-def _import_ray() -> Any:  # noqa: ANN401
+def import_ray() -> Any:  # noqa: ANN401
+    """Return Ray.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
     try:
         import ray
     except ImportError as error:
@@ -53,7 +60,7 @@ def _import_ray() -> Any:  # noqa: ANN401
     return ray
 
 
-def _connect(ray: Any, jobs: int) -> bool:  # noqa: ANN401
+def connect(ray: Any, jobs: int) -> bool:  # noqa: ANN401
     """Join the running cluster, or start a local one; tell whether this run has to end the connection."""
     if ray.is_initialized():
         return False

@@ -7,6 +7,7 @@ from spora_db.layout import LakePath
 from spora_db.query.amount_verbs import AmountVerbs
 from spora_db.query.answers import Answers
 from spora_db.query.content_verbs import ContentVerbs
+from spora_db.query.feature_answers import FeatureAnswers
 from spora_db.query.html import query_html
 from spora_db.query.label_verbs import LabelVerbs
 from spora_db.query.row_answers import RowAnswers
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, Answers):
+class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, FeatureAnswers, Answers):
     """A question to a lake: which tiles (or tissues), which channels, standardized how.
 
     A query is a value: every verb returns a new one, and nothing is read before an answer is asked for. It goes

@@ -1,0 +1,157 @@
+"""The answer of a query that is made of its rows by a model, and kept in the lake."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from spora_db.layout import LakePath, check_name, lake_path, layers
+from spora_db.query.question import Question
+from spora_db.selection.arguments import check_path, checked_choice, checked_flag, checked_text, checked_whole
+
+if TYPE_CHECKING:
+    import torch
+
+    from spora_db.extraction.report import ExtractionReport
+    from spora_db.images.base import MissingChunks
+    from spora_db.jobs import Progress, Shard
+    from spora_db.loading.choices import CollateChoice
+
+
+class FeatureAnswers(Question):
+    """What `SporaQuery` has a model make of its rows."""
+
+    __slots__ = ()
+
+    def extract(
+        self,
+        model: Callable[[Any], object],
+        *,
+        name: str,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        device: "str | torch.device | None" = None,
+        dtype: Literal["float16", "float32"] = "float16",
+        into: str | Path | None = None,
+        overwrite: bool = False,
+        on_error: Literal["raise", "list"] = "raise",
+        allow_nan: bool = False,
+        model_name: str | None = None,
+        weights: str | Path | None = None,
+        collate: "CollateChoice" = "padded",
+        transform: Callable[..., Any] | None = None,
+        missing_chunks: "MissingChunks" = "error",
+        part_rows: int = 16_384,
+        shard: "Shard | str | None" = None,
+        engine: Literal["local", "ray"] = "local",
+        jobs: int = 1,
+        progress: "Progress | None" = None,
+    ) -> "ExtractionReport":
+        """Run a model over all rows, and keep what it returns as a feature set of the lake.
+
+        Rows go dataset by dataset in the order of `df`, in parts, each of which is written whole: a killed run goes on
+        from them when it is started again. Runs at the same time, shards and Ray's actors
+        share the parts, and batches are the same whoever makes them. What is there is never replaced unasked.
+
+        Parameters
+        ----------
+        model
+            A torch module, which is set to evaluation meanwhile, or any function of a batch. It returns a tensor of
+            shape (N, D), one vector a row, or (N,), one number a row; or a dict of such tensors by name. One that is
+            not in a dict is called ``vector``, or ``value``.
+        name
+            What the feature set is called. It lies in ``<layer>/<dataset>/features/<name>``.
+        batch_size, num_workers, collate
+            As `PlanDataset.loader` takes them; batches never mix datasets.
+        device
+            Where batches, and a module, go, such as ``"cuda"``.
+        dtype
+            The type of vectors; single numbers are float32.
+        into
+            A folder of your own to write to, as a layer over the lake, made if it is not there; by default the lake's
+            last layer.
+        overwrite
+            Whether a set of that name is removed first, in the datasets of the query.
+        on_error
+            What becomes of a row that cannot be read: ``"raise"``; or ``"list"``, and it has no features, and stands in
+            the set's ``failed.parquet`` with the reason.
+        allow_nan
+            Whether what the model returns may be NaN or infinite.
+        model_name, weights
+            What is recorded of the model: its name, by default where it is defined, and a file of weights, by whose
+            hash it is known. That of a torch module is taken of its parameters.
+        transform, missing_chunks
+            As `to_torch` takes them; a transform draws nothing here.
+        part_rows
+            Rows of a part, about: what a kill loses at most.
+        shard
+            ``"0/3"``: only every third part, from the first on; the last shard to end completes the set.
+        engine, jobs
+            ``"ray"`` has `jobs` actors of a Ray cluster make the parts, each with the model, and a GPU of its own where
+            `device` is one.
+        progress
+            Told of every part, such as ``spora_db.jobs.Bar``.
+
+        Returns
+        -------
+        ExtractionReport
+            What was made, by dataset. Printed, a line each.
+
+        Raises
+        ------
+        QueryError
+            If the query selects no rows, or a place twice.
+        ArgumentError
+            If an argument has the wrong form, or the model returns what is no feature: another number of rows, NaN,
+            other columns than before.
+        WriteError
+            If a set of that name is there that was made otherwise, another run overwrites it, or the disk is full.
+        MissingExtraError
+            If Ray is not installed.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("he").tiles(size=128, mpp=1.0)
+        >>> report = query.extract(lambda batch: batch["image"].mean(dim=(2, 3)), name="mean-colour", into="mine")
+        >>> report.complete, report.datasets[0].rows == report.datasets[0].made
+        (True, True)
+        """
+        from spora_db.extraction.extracting import RunChoices, SampleChoices, extract
+        from spora_db.extraction.models import identity_of
+        from spora_db.extraction.reading import BatchReading
+        from spora_db.files.writing import made_folder
+        from spora_db.images.base import check_missing_chunks
+        from spora_db.jobs import Quiet, Shard
+
+        check_missing_chunks(missing_chunks)
+        text = checked_text(name, at="extract(model, name=", example="virtues-tile")
+        own_name = None if model_name is None else checked_text(model_name, at="extract(model_name=", example="net")
+        lake: LakePath = self.lake
+        if into is not None:
+            check_path(into, at="extract(model, into=", example="mine")
+            lake = lake_path([*layers(self.lake), made_folder(into)]) if Path(into) not in layers(lake) else lake
+        if shard is not None and not isinstance(shard, Shard):
+            shard = Shard.parse(checked_text(shard, at="extract(model, shard=", example="0/3"))
+        workers = checked_whole(num_workers, at="extract(model, num_workers=", of="workers", least=0)
+        samples = SampleChoices(
+            batch_size=checked_whole(batch_size, at="extract(model, batch_size=", of="rows"),
+            part_rows=checked_whole(part_rows, at="extract(model, part_rows=", of="rows"),
+            reading=BatchReading(collate=collate, num_workers=workers),
+            dtype=dtype,
+            allow_nan=checked_flag(allow_nan, at="extract(model, allow_nan="),
+            on_error=checked_choice(on_error, options=("raise", "list"), kind="choice of on_error="),
+            missing_chunks=missing_chunks,
+            transform=transform,
+            device=None if device is None else str(device),
+        )
+        run = RunChoices(
+            engine=engine,
+            jobs=checked_whole(jobs, at="extract(model, jobs=", of="actors"),
+            shard=shard,
+            overwrite=checked_flag(overwrite, at="extract(model, overwrite="),
+            progress=progress or Quiet(),
+        )
+        return extract(
+            lake, self.selection, model, name=check_name(text, kind="name of a feature set"),
+            identity=identity_of(model, name=own_name, weights=weights), samples=samples, run=run,
+        )  # fmt: skip
