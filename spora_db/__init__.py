@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from spora_db.loading.loader import TileLoader as TileLoader
     from spora_db.loading.panel_batches import PanelBatchSampler as PanelBatchSampler
     from spora_db.loading.sampler import TileSampler as TileSampler
+    from spora_db.maps import CellVectors as CellVectors
+    from spora_db.maps import assemble as assemble
+    from spora_db.maps import cell_vectors as cell_vectors
     from spora_db.masks import load_label_mask as load_label_mask
     from spora_db.masks import load_mask as load_mask
     from spora_db.masks import load_tissue_mask as load_tissue_mask
@@ -90,6 +93,7 @@ _HOMES = {
         "loading.loader": "TileLoader",
         "loading.panel_batches": "PanelBatchSampler",
         "loading.sampler": "TileSampler",
+        "maps": "CellVectors assemble cell_vectors",
         "masks": "load_label_mask load_mask load_tissue_mask",
         "plan": "Plan",
         "query": "SporaQuery",

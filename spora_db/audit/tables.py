@@ -118,7 +118,7 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
     datasets = sorted(set(images.column("dataset").to_pylist()))
     place = {"datasets": datasets, "modalities": list(selection.modality_names), "mpp": selection.mpp}
     frames = [catalog._run(sql_text("questions", "absent_images"), place).df()]
-    if selection.unit == "tile":
+    if selection.unit == "tile" and selection.windows is None:
         tiling = {"strategy": selection.strategy or "default", "size": selection.tile_size}
         frames.append(catalog._run(sql_text("questions", "absent_tiles"), {**place, **tiling}).df())
     with catalog._registered("plan_images", images):

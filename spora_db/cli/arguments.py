@@ -72,7 +72,7 @@ def modality_names(*, rgb: bool) -> str:
     >>> modality_names(rgb=False)
     'imc, codex, cycif or mibi'
     """
-    *names, last = [row.name for row in MODALITIES if rgb or not row.is_rgb]
+    *names, last = [row.name for row in MODALITIES if (rgb or not row.is_rgb) and not row.is_derived]
     return f"{', '.join(names)} or {last}"
 
 

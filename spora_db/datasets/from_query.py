@@ -63,6 +63,7 @@ def _check_expressible(selection: Selection) -> None:
     channels, missing = selection.channels, selection.standardization.missing_statistics
     for what, chosen in (
         ("cells()", selection.unit == "cell"),
+        ("windows()", selection.windows),
         ("label()", selection.labels),
         ("with_masks()", selection.masks),
         ("with_cells()", selection.cells),

@@ -35,11 +35,14 @@ class Modality:
         How it is written in captions.
     is_rgb
         Whether its images are brightfield, of three colours without a panel.
+    is_derived
+        Whether its images are made of others: all their channels are measured, and tissues have no rows for them.
     """
 
     name: str
     title: str
     is_rgb: bool = False
+    is_derived: bool = False
 
     @property
     def family(self) -> str:
@@ -55,10 +58,11 @@ MODALITIES = (
     Modality(name="codex", title="CODEX"),
     Modality(name="cycif", title="CYCIF"),
     Modality(name="mibi", title="MIBI"),
+    Modality(name="map_<name>", title="Map", is_derived=True),
 )
 """Every modality, a row each: whoever treats modalities differently asks one of its fields."""
 
-MULTIPLEX_MODALITIES = tuple(sorted(row.name for row in MODALITIES if not row.is_rgb))
+MULTIPLEX_MODALITIES = tuple(sorted(row.name for row in MODALITIES if not row.is_rgb and not row.is_derived))
 
 RGB_CHANNELS = ("red", "green", "blue")
 """Channel names of brightfield images; their alpha plane is dropped."""
@@ -116,7 +120,7 @@ def modality_folder(modality: str) -> str:
         return modality
     if row is not None and modality.removeprefix(f"{row.family}_") not in ("", modality):
         return f"{row.family}/{check_name(modality, kind='modality')}"
-    known = (*(row.name for row in MODALITIES if row.is_rgb), *MULTIPLEX_MODALITIES)
+    known = (row.name for row in MODALITIES)
     raise ArgumentError(f"Modality {modality!r} has no folder: it must be {', '.join(known)}.")
 
 
@@ -216,6 +220,18 @@ def is_rgb(modality: str) -> bool:
     """
     row = modality_row(modality)
     return row is not None and row.is_rgb
+
+
+def is_derived(modality: str) -> bool:
+    """Tell whether images of a modality are made of others, as maps are.
+
+    Examples
+    --------
+    >>> is_derived("map_tumour"), is_derived("imc")
+    (True, False)
+    """
+    row = modality_row(modality)
+    return row is not None and row.is_derived
 
 
 def modality_row(modality: str) -> Modality | None:

@@ -55,6 +55,7 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
         columns=rows.columns.select(selection.columns),
         masks=choose_masks(selection, rows.images, catalog),
         cells=choose_cells(selection, rows.images, catalog),
+        windows=selection.windows,
     )
     plan = replace(plan, labels=choose_labels(plan, rows.columns, resolved, catalog)).hashed()
     compare_cells(plan, rows.images, resolved, catalog)

@@ -20,7 +20,7 @@ from spora_db.plan.cell_parts import PlanCells
 from spora_db.plan.label_parts import PlanLabels
 from spora_db.plan.mask_parts import PlanMasks
 from spora_db.plan.panels import PlanChannels
-from spora_db.selection import StandardizationChoice, Unit
+from spora_db.selection import StandardizationChoice, Unit, WindowChoice
 
 VERSION = 4
 """Of `Plan.hash`, which locks compare: what it is made of changes with spora-db."""
@@ -68,6 +68,8 @@ class Plan:
         The labels of the rows, if any were asked for.
     masks, cells
         The masks and the cells that come with every sample, if asked for.
+    windows
+        The distances of the windows, where rows are windows over whole tissues.
     rows_hash
         Hexadecimal digest of which rows these are, in their order: unit, tile size, and of every row its tissue,
         images, tile and corner. Order, draws, substitutes and resumption are functions of it; channels, statistics,
@@ -102,6 +104,7 @@ class Plan:
     cells: PlanCells | None = None
     rows_hash: str = field(default="", compare=False)
     hash: str = field(default="", compare=False)
+    windows: WindowChoice | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -207,6 +210,8 @@ class Plan:
             "masks": None if self.masks is None else self.masks.kinds,
             "cells": None if self.cells is None else (self.cells.names, self.cells.categories),
         }
+        if self.windows is not None:
+            head["windows"] = [self.windows.stride, self.windows.padding]
         if self.labels is not None:
             head["labels"] = list(zip(self.labels.names, self.labels.classes, strict=True))
         parts: list[list[_Bytes]] = [[json.dumps(head, sort_keys=True).encode()]]

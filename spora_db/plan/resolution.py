@@ -18,6 +18,7 @@ from spora_db.selection.resolved import Resolved
 from spora_db.selection.splits import check_splits, with_groups
 from spora_db.selection.standardizations import check_standardization, with_standardization
 from spora_db.selection.tilings import with_resolution, with_tiling
+from spora_db.selection.windows import with_windows
 
 STEPS: tuple[Callable[[Resolved, Catalog], Resolved | None], ...] = (
     use_naming,
@@ -25,6 +26,7 @@ STEPS: tuple[Callable[[Resolved, Catalog], Resolved | None], ...] = (
     with_modalities,
     with_tiling,
     with_resolution,
+    with_windows,
     with_standardization,
     with_cells,
     with_columns,

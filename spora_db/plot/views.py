@@ -203,7 +203,7 @@ def _whole(query: "SporaQuery", first: dict[str, Any], modality: str | None) -> 
         modalities=((modality.casefold() if modality else str(first["modality"]),),),
         unit="tissue", tile_size=None, mpp=float(first["mpp"]), strategy=None, conditions=(), splits=(),
         split_choice=None, columns=(), labels=(), sampling=None, limit=None, masks=(), cells=None, rows_sql=None,
-        cell_source=None,
+        cell_source=None, windows=None,
         rows_table=pa.table({"dataset": [first["dataset"]], "tissue_id": [first["tissue_id"]]}),
     )  # fmt: skip
     return replace(query, selection=selection)

@@ -34,6 +34,8 @@ def _asked(query: RowAnswers) -> list[tuple[str, str]]:
     unit = f"{asked.unit}s"
     if asked.tile_size is not None:
         unit += f" of {asked.tile_size} pixels"
+    if asked.windows is not None:
+        unit += f" every {asked.windows.stride} pixels"
     if asked.mpp is not None:
         unit += f" at {asked.mpp} µm per pixel"
     rows = [("unit", unit)]

@@ -83,6 +83,7 @@ class RowVerbs(Question):
             tile_size=None if size is None else checked_whole(size, at="tiles(size=", of="pixels"),
             mpp=checked_mpp(mpp),
             strategy=None if strategy is None else checked_text(strategy, at="tiles(strategy=", example="default"),
+            windows=None,
         )
 
     def tissues(self, *, mpp: float | str | None = None) -> Self:
@@ -94,7 +95,7 @@ class RowVerbs(Question):
         >>> SporaQuery("lake").modality("imc").tissues(mpp=1.0).df()["tissue_id"][0]
         'lung_imc_l001_0001'
         """
-        return self._with(unit="tissue", tile_size=None, mpp=checked_mpp(mpp))
+        return self._with(unit="tissue", tile_size=None, mpp=checked_mpp(mpp), windows=None)
 
     def cells(self, *, size: int, mpp: float | str | None = None, source: CellSource | None = None) -> Self:
         """Ask for cells instead of tiles: one row per cell, a tile of `size` pixels around its centroid.
@@ -137,6 +138,7 @@ class RowVerbs(Question):
             tile_size=checked_whole(size, at="cells(size=", of="pixels"),
             mpp=checked_mpp(mpp),
             strategy=None,
+            windows=None,
             cell_source=checked_source(source),
         )
 

@@ -10,8 +10,9 @@ from spora_db.query.content_verbs import ContentVerbs
 from spora_db.query.feature_answers import FeatureAnswers
 from spora_db.query.html import query_html
 from spora_db.query.label_verbs import LabelVerbs
-from spora_db.query.row_answers import RowAnswers
+from spora_db.query.map_answers import MapAnswers
 from spora_db.query.row_verbs import RowVerbs
+from spora_db.query.window_verbs import WindowVerbs
 from spora_db.selection import Selection
 from spora_db.selection.arguments import check_path, checked_table, checked_text
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class SporaQuery(RowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, RowAnswers, FeatureAnswers, Answers):
+class SporaQuery(
+    RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, MapAnswers, FeatureAnswers, Answers
+):  # fmt: skip
     """A question to a lake: which tiles (or tissues), which channels, standardized how.
 
     A query is a value: every verb returns a new one, and nothing is read before an answer is asked for. It goes

@@ -139,6 +139,6 @@ class Materializer:
             spec=text,
             filters=None if is_rgb(record["modality"]) else self._filters,
             halo=plan.standardization.halo,
-            overhang=plan.unit == "cell",
+            overhang=plan.unit == "cell" or plan.windows is not None,
             precision=self.precision,
         )

@@ -15,6 +15,8 @@ from spora_db.selection.values import (
     SplitChoice,
     StandardizationChoice,
     Unit,
+    WindowChoice,
+    WindowPadding,
 )
 from spora_db.sqltext.accessions import Accessions
 from spora_db.standardization.specs import StatsLevel
@@ -39,4 +41,6 @@ __all__ = [
     "StandardizationChoice",
     "StatsLevel",
     "Unit",
+    "WindowChoice",
+    "WindowPadding",
 ]

@@ -53,7 +53,7 @@ def homes(column: str, resolved: Resolved, catalog: Catalog) -> list[tuple[str, 
     unit, cells = resolved.selection.unit, resolved.cells
     if column in OF_IMAGES:
         return [("images", column)]
-    if column == OF_REGIONS[0] and column not in resolved.source_types:
+    if column == OF_REGIONS[0] and (resolved.selection.windows or column not in resolved.source_types):
         return [("regions", "class")]
     if resolved.source is not None:
         relations = ("cells", "tissues") if unit == "cell" else ("tissues",)

@@ -31,7 +31,7 @@ def with_tiling(resolved: Resolved, catalog: Catalog) -> Resolved:
         asked = placed_as_rows_say(asked, resolved.source, resolved.source_types, catalog)
         missing = asked.unit == "tile" and asked.tile_size is None
         return resolved.asking(mpp=asked.mpp, tile_size=_tiling(asked, catalog)[1] if missing else asked.tile_size)
-    if asked.unit != "tile":
+    if asked.unit != "tile" or asked.windows is not None:
         return resolved
     mpp, size, strategy = _tiling(asked, catalog)
     return resolved.asking(mpp=mpp, tile_size=size, strategy=strategy)

@@ -18,6 +18,7 @@ ChannelKind = Literal["complete", "qc_filtered", "uniprot_filtered"]
 ChannelProperty = Literal["qc_pass", "has_accession"]
 MissingStatistics = Literal["error", "drop_channel", "drop_tissue", "global", "defer"]
 MissingModality = Literal["drop", "keep"]
+WindowPadding = Literal["end", "around"]
 
 PANEL_RULES: dict[ChannelKind, tuple[ChannelProperty, ...]] = {
     "complete": (),
@@ -194,6 +195,34 @@ class CellChoice(Brief):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WindowChoice(Brief):
+    """Windows over whole tissues, at even distances.
+
+    Attributes
+    ----------
+    stride
+        Pixels from one window to the next, down and across.
+    padding
+        Where a window may lie beyond the image: at its end only, or all around it.
+    """
+
+    stride: int
+    padding: WindowPadding = "end"
+
+    @property
+    def strategy(self) -> str:
+        """What stands in the place of a tiling's name, so that no row is taken for one of another grid."""
+        return f"windows/{self.stride}/{self.padding}"
+
+    def geometry(self, size: int) -> tuple[int, int]:
+        """Return how far before the image the first window of `size` begins, and from there how far it reaches.
+
+        One that begins before the image has to reach only as far as its middle square of ``stride`` pixels.
+        """
+        return (0, size) if self.padding == "end" else ((size - self.stride) // 2, self.stride)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Selection(Brief):
     """All that a `SporaQuery` asks for; every verb returns a new one.
 
@@ -208,6 +237,7 @@ class Selection(Brief):
     tile_size: int | None = None
     mpp: float | None = None
     strategy: str | None = None
+    windows: WindowChoice | None = None
     conditions: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     split_choice: SplitChoice | None = None

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from spora_db.errors import AbsentFileWarning
 from spora_db.layout import Lake, TableFile
+from spora_db.layout.names import is_derived
 from spora_db.sources.source_query import Branch, SourceQuery
 from spora_db.sources.tables import CHANNELS
 from spora_db.sources.tables import table as table_source
@@ -97,7 +98,8 @@ def panel_columns(lake: Lake) -> SourceQuery:
 def all_measured(table: TableFile, absent: Path, lake: Lake) -> Branch:
     """Return ``dataset, modality, tissue_id, measured``, all bits set; the warning names the absent file."""
     folders = (folder for dataset in lake.datasets for folder in dataset.image_folders)
-    if any((folder.dataset, folder.modality) == (table.dataset, table.modality) for folder in folders):
+    seen_in = any((folder.dataset, folder.modality) == (table.dataset, table.modality) for folder in folders)
+    if seen_in and not is_derived(table.modality or ""):
         message = (
             f"There is no {absent}: every channel of {table.path.name} beside it counts as measured, in every tissue "
             f"of {table.dataset!r} with an image of {table.modality}. Add the table if that is not so."

@@ -16,6 +16,7 @@ from spora_db.layout import (
     mpp_folder,
     spec_folder,
 )
+from spora_db.layout.names import is_derived
 from spora_db.standardization.specs import parse_spec
 from spora_db.validation.findings import Finding
 from spora_db.validation.folders import is_text
@@ -45,10 +46,10 @@ def check_absent(dataset: Dataset) -> Iterator[Finding]:
             ("panel_absent", "channels", "channels.parquet"),
             ("measured_absent", "panels", "channels_per_tissue.parquet"),
         ):
-            if (kind, folder.modality) not in kinds:
+            if (kind, folder.modality) not in kinds and not (kind == "panels" and is_derived(folder.modality)):
                 reason = f"There is no such file (images: {images})."
                 yield broken(rule, reason, dataset=dataset.name, file=f"{place}/{name}")
-        if ("statistics", folder.modality, folder.mpp, None) not in tables:
+        if ("statistics", folder.modality, folder.mpp, None) not in tables and not is_derived(folder.modality):
             file = f"{place}/{mpp_folder(folder.mpp)}/standardization"
             reason = f"There are no statistics of {folder.modality} at this resolution (images: {images})."
             yield broken("statistics_absent", reason, dataset=dataset.name, file=file)

@@ -14,5 +14,7 @@ SELECT
 FROM source_images
 ANTI JOIN (SELECT dataset, mpp, tissue_id FROM source_masks WHERE kind = 'tissue') AS masked
     USING (dataset, mpp, tissue_id)
+-- maps are coarser than masks have to be
+WHERE NOT starts_with(modality, 'map_')
 GROUP BY dataset, modality, mpp
 ORDER BY dataset, modality, mpp;

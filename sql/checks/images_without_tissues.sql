@@ -14,6 +14,7 @@ SELECT
 FROM source_images
 ANTI JOIN source_tissues USING (dataset, modality, tissue_id)
 -- a dataset without the table is found as tissues_absent
-WHERE dataset IN (SELECT dataset FROM source_tissues)
+-- and maps are made of images that have their rows
+WHERE dataset IN (SELECT dataset FROM source_tissues) AND NOT starts_with(modality, 'map_')
 GROUP BY dataset, modality, mpp
 ORDER BY dataset, modality, mpp;

@@ -4,7 +4,7 @@
 CREATE VIEW images AS
 SELECT
     dataset,        -- name of the dataset's folder
-    modality,       -- he, ihc_<marker>, imc, codex, cycif or mibi
+    modality,       -- he, ihc_<marker>, imc, codex, cycif, mibi, or map_<name>
     mpp,            -- resolution, microns per pixel
     tissue_id,      -- stem of the file
     path,           -- file or folder, relative to `root`
