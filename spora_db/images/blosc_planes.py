@@ -18,7 +18,7 @@ from spora_db.images.chunk_codecs import BUFFERS, ChunkError, decode_chunk
 HEADER = struct.Struct("<BBBBiii")
 VERSION = 2  # of the format of blosc 1; any other buffer is decoded whole
 UNCOMPRESSED = 0x2
-PEEK = 1024
+PEEK = 512  # bytes: the offsets of 124 blocks
 GAP = 16384  # bytes: reading over a smaller gap costs less than another call
 Read = Callable[[int, int], bytes | memoryview]
 

@@ -58,6 +58,11 @@ class OpenFile:
             os.close(self._descriptor)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether its bytes come over a network, if they are not kept."""
+        return self._remote is not None
+
+    @property
     def size(self) -> int:
         """Bytes in the file when it was opened."""
         return self.stamp[2]

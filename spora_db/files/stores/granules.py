@@ -2,10 +2,13 @@
 
 A granule is 4 KiB. Beside the file lies one crc32c per granule, 0 for one that is not there; it is written after the
 granule, so a process that is killed between leaves a granule to be read anew. The first time that a process reads a
-granule that another one wrote, it compares the sum: what a power cut has lost is read anew too.
+granule that another one wrote, it compares the sum: what a power cut has lost is read anew too. Who fetches a granule
+holds a lock on its sum, so that processes which need the same fetch it once.
 """
 
+import fcntl
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -91,9 +94,10 @@ class Granules:
                 if not self._seen[first:last].all():
                     self._look(first, last)
                     lacking.append(first + np.flatnonzero(~(self._seen[first:last] | self._coming[first:last])))
-            numbers = np.unique(np.concatenate(lacking))
-            self._coming[numbers] = True
-        return [(GRANULE * start, self._end(stop) - GRANULE * start) for start, stop in _runs(numbers)]
+            runs = [run for run in _runs(np.unique(np.concatenate(lacking))) if self._hold(*run)]
+            for start, stop in runs:
+                self._coming[start:stop] = True
+        return [(GRANULE * start, self._end(stop) - GRANULE * start) for start, stop in runs]
 
     def keep(self, offset: int, data: bytes) -> None:
         """Keep bytes of the file; of a granule that they hold a part of, none.
@@ -122,13 +126,27 @@ class Granules:
             for offset, size in runs:
                 first, last = _granules(offset, size)
                 self._coming[first:last] = False
+                _lock(self._sums, fcntl.F_UNLCK, 4 * first, 4 * (last - first))
             self._changed.notify_all()
 
     def wait(self, offset: int, size: int) -> None:
-        """Wait until nobody in this process fetches any of some bytes."""
+        """Wait until nobody, in this process or another, fetches any of some bytes, unless all are there."""
         first, last = _granules(offset, size)
         with self._changed:
             self._changed.wait_for(lambda: not self._coming[first:last].any())
+        if not self.has(offset, size):
+            _lock(self._sums, fcntl.F_RDLCK, 4 * first, 4 * (last - first), wait=True)
+            _lock(self._sums, fcntl.F_UNLCK, 4 * first, 4 * (last - first))
+
+    def _hold(self, first: int, last: int) -> bool:
+        """Keep other processes from granules that this one is to fetch; False where another does so, or just has."""
+        if not _lock(self._sums, fcntl.F_WRLCK, 4 * first, 4 * (last - first)):
+            return False
+        self._look(first, last)
+        if self._seen[first:last].all():
+            _lock(self._sums, fcntl.F_UNLCK, 4 * first, 4 * (last - first))
+            return False
+        return True
 
     def _look(self, first: int, last: int) -> None:
         """Note which granules are there that another process, or a run before, has kept."""
@@ -168,6 +186,23 @@ def _runs(numbers: Int64) -> list[tuple[int, int]]:
         return []
     cuts = np.flatnonzero(np.diff(numbers) != 1) + 1
     return [(int(part[0]), int(part[-1]) + 1) for part in np.split(numbers, cuts)]
+
+
+def _lock(descriptor: int, kind: int, offset: int, size: int, *, wait: bool = False) -> bool:
+    """Lock bytes of an open file, and return False where another one holds some: of another process, or opened anew.
+
+    The system lets go of them when the process ends. Where it has no such locks, two may fetch the same.
+    """
+    command = getattr(fcntl, "F_OFD_SETLKW" if wait else "F_OFD_SETLK", None)
+    if command is None or not size:
+        return True
+    try:
+        fcntl.fcntl(descriptor, command, struct.pack("hhqqi4x", kind, os.SEEK_SET, offset, size, 0))
+    except BlockingIOError:
+        return False
+    except OSError:  # a folder of the network without locks
+        return True
+    return True
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:

@@ -130,7 +130,7 @@ class Mirror:
             self.find(str(path))
             return
         with self._lock:
-            if name in self._prepared:
+            if name in self._prepared or self._places.is_prepared(name, since=self.files.since):
                 return
             level = [name]
             while level:
@@ -144,6 +144,7 @@ class Mirror:
                         further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
                 level = further
             self._prepared.add(name)
+            self._places.prepared(name)
 
     def read(self, path: str, offset: int, size: int) -> bytes:
         """Return bytes of a file, from the copy as far as it has them; see `RangedFiles.read`."""

@@ -67,6 +67,17 @@ class Placeholders:
         with contextlib.suppress(FileNotFoundError):
             os.utime(self._note(name, "state"), (time.time(),) * 2)
 
+    def is_prepared(self, store: str, *, since: float) -> bool:
+        """Tell whether the documents of a store were fetched since a time."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._note(store, "prepared").stat().st_mtime >= since
+        return False
+
+    def prepared(self, store: str) -> None:
+        """Note that the documents of a store are there."""
+        write_whole(self._note(store, "prepared"), b"")
+        os.utime(self._note(store, "prepared"), (time.time(),) * 2)
+
     def remove(self, name: str) -> None:
         """Remove a file or a store that is gone, and the folders that are empty without it."""
         path = self.tree / name
@@ -80,7 +91,7 @@ class Placeholders:
 
     def forget(self, name: str) -> None:
         """Drop what was kept of a file that is another one now."""
-        for end in ("state", "data", "sums"):
+        for end in ("state", "data", "sums", "prepared"):
             self._note(name, end).unlink(missing_ok=True)
 
     def granules(self, name: str, state: ObjectState) -> Granules:

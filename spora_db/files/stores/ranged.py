@@ -68,7 +68,7 @@ class RangedFiles:
     ) -> None:
         self._places, self._address = places, address
         self._store, self._listed = store, listed
-        self._since = SINCE.setdefault(str(places.folder), time.time())
+        self.since = SINCE.setdefault(str(places.folder), time.time())
         self._lock = threading.Lock()
         self._known: dict[str, ObjectState | None] = {}
         self._asked: dict[str, Future[ObjectState | None]] = {}
@@ -241,7 +241,7 @@ class RangedFiles:
 
     def _ask(self, name: str, first: FileRange) -> ObjectState | None:
         """Return what a file is now, by a note that is new enough or from the lake, and give it its place."""
-        if (noted := self._places.noted(name, since=self._since)) is not None:
+        if (noted := self._places.noted(name, since=self.since)) is not None:
             return noted
         before = self._places.noted(name)
         at_end = first.offset < 0 and before is None

@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from spora_db.files.stores.http import BODY, Answer, Unusable
+from spora_db.files.stores.http import Answer, Unusable
 from spora_db.files.stores.store import ObjectState, Span, changed
 
 TO_THE_END = 2**62
 """The size of a range that goes to the end of its file, whatever that is."""
+MERGED = 2**21
+"""Bytes of ranges that become one request, at most: a connection carries them in about the time of a request."""
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 GAP = 2**16
 """Bytes between two ranges that are read along: less than what a line carries in the time of a request."""
@@ -101,7 +103,7 @@ class Request(NamedTuple):
     parts: tuple[int, ...]
 
 
-def requests(spans: Sequence[Span], *, gap: int = GAP, longest: int = BODY) -> list[Request]:
+def requests(spans: Sequence[Span], *, gap: int = GAP, longest: int = MERGED) -> list[Request]:
     """Merge ranges of one file that lie close together, so that few requests bring all; none twice.
 
     Parameters
