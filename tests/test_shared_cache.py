@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -376,7 +376,8 @@ def dataset_of(lake: Path) -> PlanDataset:
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_batches_of_a_shared_cache_are_those_of_none(memory, lake, start):
+def test_batches_of_a_shared_cache_are_those_of_none(memory, lake, monkeypatch, start):
+    monkeypatch.setitem(sys.modules, "lightning", ModuleType("lightning"))  # it is looked for among callers
     options = {"seed": 3, "start_method": start, "cache": "shared"}
     plain = [batch["image"] for batch in dataset_of(lake).loader(10, seed=3, cache_bytes=0)]
     loader = dataset_of(lake).loader(10, num_workers=2, **options)

@@ -1,5 +1,6 @@
 """Which process this is among those that share an epoch, found when its iteration begins."""
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -113,25 +114,43 @@ def checked_ranks(rank: int | None, world_size: int | None, *, at: str) -> tuple
 
 
 def iterating() -> Iterator[Any]:
-    """Yield the objects in whose methods the call stands, innermost first; none where no framework is loaded."""
-    return (frame.f_locals["self"] for frame in _frames() if frame.f_locals.get("self") is not None)
+    """Yield the objects of frameworks in whose methods the call stands, innermost first; none where none is loaded."""
+    return (found for frame in _frames() if (found := _local(frame, "self")) is not None)
 
 
 def checkpoint_ranks() -> int | None:
     """Return how many processes wrote the checkpoint that transformers resumes; None where it resumes none."""
     for frame in _frames():
-        folder = frame.f_locals.get("resume_from_checkpoint")
-        if frame.f_globals.get("__name__") == "transformers.trainer" and isinstance(folder, str | os.PathLike):
-            return len(list(Path(folder).glob("rng_state*.pth"))) or None  # each of them writes one
+        if frame.f_globals.get("__name__") == "transformers.trainer":
+            folder = _local(frame, "resume_from_checkpoint")
+            if isinstance(folder, str | os.PathLike):
+                return len(list(Path(folder).glob("rng_state*.pth"))) or None  # each of them writes one
     return None
 
 
 def _frames() -> Iterator[FrameType]:
-    """Yield the calls that led here, innermost first; none where no framework is loaded."""
+    """Yield the calls of functions of frameworks that led here, innermost first."""
     frame = None if sys.modules.keys().isdisjoint(FRAMEWORKS) else sys._getframe(1)
     while frame is not None:
-        yield frame
+        module = frame.f_globals.get("__name__", "").partition(".")[0]
+        if module in (*FRAMEWORKS, "transformers") and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+            yield frame
         frame = frame.f_back
+
+
+def _local(frame: FrameType, name: str) -> object:
+    """Return a variable of a function that runs, None where it has no such one.
+
+    Before Python 3.13 a frame keeps the copy of its variables that it was once asked for, and with it loaders and
+    batches that were deleted since, until the function ends. So the copy is emptied, unless a debugger uses it too.
+    """
+    if name not in frame.f_code.co_varnames:
+        return None
+    variables = frame.f_locals
+    found: object = variables.get(name)
+    if sys.version_info < (3, 13) and sys.gettrace() is None:
+        variables.clear()
+    return found
 
 
 def _name(found: object) -> str:
