@@ -28,6 +28,8 @@ def test_a_wheel_has_its_sql_and_its_commands(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     views = {f"spora_db/sql/views/{path.name}" for path in (ROOT / "sql/views").glob("*.sql")}
     assert views <= names
+    page = {f"spora_db/explore/static/{path.name}" for path in (ROOT / "spora_db/explore/static").iterdir()}
+    assert page <= names
     assert {"spora_db/py.typed", "spora_db/cli/__init__.py"} <= names
 
 

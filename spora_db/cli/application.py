@@ -9,7 +9,20 @@ from typer.core import TyperGroup
 
 from spora_db.errors import SporaError
 
-ORDER = ("demo", "info", "sql", "index", "tile", "standardize", "validate", "quarantine", "diff", "import", "cache")
+ORDER = (
+    "demo",
+    "info",
+    "sql",
+    "explore",
+    "index",
+    "tile",
+    "standardize",
+    "validate",
+    "quarantine",
+    "diff",
+    "import",
+    "cache",
+)
 """How the help lists the commands: as one comes to need them; others follow."""
 
 

@@ -1,0 +1,56 @@
+"""The process that runs a user's SQL: it has memory of its own, and is ended from outside without harm.
+
+It reads one line of JSON per query from its input, ``{"sql", "path"}``, and answers with one: ``{"rows", "more"}`` once
+the answer is in an Arrow file at the path, or ``{"error"}``.
+"""
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from spora_db.asking import answer, explained
+from spora_db.catalog import Catalog
+from spora_db.errors import SporaError
+from spora_db.explore.limits import MOST_ROWS, QUERY_BYTES
+
+BATCH = 16_384
+"""Rows of a batch of the file, which are read together."""
+
+
+def main(lake: str) -> None:
+    """Answer queries until the input ends."""
+    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no answer
+    # DuckDB counts its own blocks only: one list of 8 GB passed its limit of 4
+    resource.setrlimit(resource.RLIMIT_DATA, (2 * QUERY_BYTES, 2 * QUERY_BYTES))
+    try:
+        catalog = Catalog(lake, memory_limit=f"{QUERY_BYTES // 2**20}MiB")
+    except SporaError as error:
+        told.write(json.dumps({"error": str(error)}) + "\n")
+        return
+    with catalog:
+        told.write(json.dumps({"ready": True}) + "\n")
+        told.flush()
+        for line in sys.stdin:
+            asked = json.loads(line)
+            told.write(json.dumps(answered(catalog, asked["sql"], Path(asked["path"]))) + "\n")
+            told.flush()
+
+
+def answered(catalog: Catalog, sql: str, path: Path) -> dict[str, Any]:
+    """Write the answer to a query into an Arrow file, and return what it is."""
+    try:
+        with explained():
+            rows = answer(catalog, sql).head(MOST_ROWS + 1)
+            kept = rows.slice(0, MOST_ROWS)
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, kept.schema) as writer:
+                for batch in kept.to_batches(max_chunksize=BATCH):
+                    writer.write_batch(batch)
+    except SporaError as error:
+        return {"error": str(error)}
+    return {"rows": len(kept), "more": len(rows) > len(kept)}

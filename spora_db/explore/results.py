@@ -1,0 +1,122 @@
+"""The answer to a query, in an Arrow file that is mapped: pages in any order, and what its columns hold."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spora_db.arrays import Int64
+from spora_db.asking.cells import shown_text
+from spora_db.errors import ArgumentError
+from spora_db.explore.limits import CELL_LETTERS, PAGE_ROWS
+
+BINS = 32
+TOP = 12
+
+
+class KeptAnswer:
+    """Rows of a query.
+
+    Parameters
+    ----------
+    path
+        The Arrow file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        self.rows = len(self.table)
+        self.columns = [
+            {"name": field.name, "type": str(field.type), "numeric": is_number(field.type)}
+            for field in self.table.schema
+        ]
+        self._order: tuple[int, bool, Int64] | None = None
+        self._lock = threading.Lock()
+
+    def page(self, offset: int, *, rows: int, sort: int | None = None, descending: bool = False) -> dict[str, Any]:
+        """Return some rows as texts, in the order of a column where one is named.
+
+        Raises
+        ------
+        ArgumentError
+            A place or a column that is not there, or more rows than are given at a time.
+        """
+        if not 0 <= offset <= self.rows or not 0 < rows <= PAGE_ROWS:
+            raise ArgumentError(
+                f"Rows {offset} to {offset + rows} of {self.rows}: expected at most {PAGE_ROWS} inside."
+            )
+        numbers = self.numbers(offset, rows=rows, sort=sort, descending=descending)
+        part = self.table.take(numbers) if sort is not None else self.table.slice(offset, rows)
+        columns = [
+            [None if value is None else shown_text(value, column.type)[:CELL_LETTERS] for value in column.to_pylist()]
+            for column in part.columns
+        ]
+        return {
+            "offset": offset,
+            "numbers": numbers.tolist(),
+            "rows": [list(row) for row in zip(*columns, strict=True)],
+        }
+
+    def numbers(self, offset: int, *, rows: int, sort: int | None, descending: bool) -> Int64:
+        """Return which rows of the file stand at some places of an order."""
+        if sort is None:
+            return np.arange(offset, min(offset + rows, self.rows))
+        kind = self.column(sort).type
+        if pa.types.is_nested(kind) or pa.types.is_interval(kind):
+            raise ArgumentError(f"Rows cannot be sorted by {self.table.column_names[sort]}, of type {kind}.")
+        with self._lock:
+            if self._order is None or self._order[:2] != (sort, descending):
+                order = "descending" if descending else "ascending"
+                found = pc.sort_indices(self.column(sort), sort_keys=[("", order)]).to_numpy().astype(np.int64)
+                self._order = (sort, descending, found)
+            return self._order[2][offset : offset + rows]
+
+    def column(self, number: int) -> pa.ChunkedArray:
+        """Return a column by its number.
+
+        Raises
+        ------
+        ArgumentError
+            There is none.
+        """
+        if not 0 <= number < self.table.num_columns:
+            raise ArgumentError(f"Column {number} is not there; the answer has {self.table.num_columns}.")
+        return self.table.column(number)
+
+    def summary(self, number: int) -> dict[str, Any]:
+        """Return what a column holds: the counts of its commonest values, or a histogram of numbers."""
+        column = self.column(number)
+        told: dict[str, Any] = {"nulls": column.null_count, "rows": self.rows}
+        if is_number(column.type):
+            values = column.drop_null().cast(pa.float64(), safe=False).to_numpy()
+            values = values[np.isfinite(values)]
+            if not values.size:
+                return told
+            low, high = float(values.min()), float(values.max())
+            distinct = np.unique(values[:100_000])
+            if distinct.size > TOP:
+                counts, edges = np.histogram(values, bins=BINS, range=(low, high))
+                return told | {"low": low, "high": high, "counts": counts.tolist(), "edges": edges.tolist()}
+        elif pa.types.is_nested(column.type) or pa.types.is_interval(column.type):
+            return told
+        counted = pc.value_counts(column.combine_chunks()).to_pylist()
+        counted.sort(key=lambda item: -item["counts"])
+        shown = [item for item in counted if item["values"] is not None]
+        values = [[shown_text(item["values"], column.type)[:CELL_LETTERS], item["counts"]] for item in shown[:TOP]]
+        return told | {"distinct": len(shown), "values": values}
+
+    def take(self, numbers: Int64, columns: list[str]) -> pa.Table:
+        """Return rows by their numbers in the file, of the columns among those named that are there."""
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < self.rows:
+            raise ArgumentError(
+                f"Rows from 0 to {self.rows - 1} are there; received {numbers.min()} to {numbers.max()}."
+            )
+        return self.table.select([name for name in columns if name in self.table.column_names]).take(numbers)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Tell whether values of a type lie on a line."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

@@ -1,0 +1,186 @@
+"""Selections: rows chosen by hand or by a lasso, as code for SporaQuery, and as files where writing is allowed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spora_db.arrays import Int64
+from spora_db.errors import ArgumentError, unknown
+from spora_db.explore.images import ShownImages
+from spora_db.explore.limits import LISTED, SELECTED
+from spora_db.explore.results import KeptAnswer
+from spora_db.explore.thumbs import AROUND
+from spora_db.files.writing import atomic_path
+from spora_db.layout.names import check_name
+from spora_db.query import SporaQuery
+from spora_db.regions.edges import PolygonEdges
+
+SavedForm: TypeAlias = Literal["parquet", "lock"]
+IDENTITY: Final = (
+    "dataset", "tissue_id", "modality", "mpp", "strategy", "tile_size", "tile_id", "cell_id", "row", "col",
+)  # fmt: skip
+ENDINGS: Final = {"parquet": ".parquet", "lock": ".lock.json"}
+
+
+def lassoed(images: ShownImages, answer: KeptAnswer, *, key: str, polygon: Sequence[Sequence[float]]) -> Int64:
+    """Return which rows of an answer have their middle inside a polygon drawn on an image.
+
+    Parameters
+    ----------
+    images, answer
+        The images, and the answer.
+    key
+        The image; rows of other tissues are not inside.
+    polygon
+        Row and column of its corners, in pixels of the image.
+
+    Raises
+    ------
+    ArgumentError
+        It is no polygon, or the answer has no places.
+    """
+    points = np.asarray(polygon, np.float64)
+    if points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3 or not np.isfinite(points).all():
+        raise ArgumentError("A lasso is a list of at least three corners, each row and column.")
+    missing = [name for name in ("dataset", "tissue_id", "row", "col") if name not in answer.table.column_names]
+    if missing:
+        raise ArgumentError(f"The answer has no column {', '.join(missing)}; a lasso needs the place of every row.")
+    listed = images.listed(key)
+    table = answer.table
+    own = pc.and_(pc.equal(table["dataset"], listed.dataset), pc.equal(table["tissue_id"], listed.tissue_id))
+    for name in ("modality", "mpp"):
+        if name in table.column_names:
+            own = pc.and_(own, pc.equal(table[name], getattr(listed, name)))
+    numbers = np.flatnonzero(pc.fill_null(own, fill_value=False).to_numpy(zero_copy_only=False))
+    rows, cols = (table[name].take(numbers).cast(pa.float64()).to_numpy() for name in ("row", "col"))
+    if "tile_size" in table.column_names:
+        half = table["tile_size"].take(numbers).cast(pa.float64()).to_numpy() / 2
+        rows, cols = rows + half, cols + half
+    closed = np.concatenate([points, points[:1]])
+    edges = PolygonEdges.of_rings(closed, np.array([0, len(closed)]))
+    found: Int64 = numbers[edges.hold(np.ascontiguousarray(rows), np.ascontiguousarray(cols))].astype(np.int64)
+    return found
+
+
+def selected(answer: KeptAnswer, numbers: Int64 | None) -> pa.Table:
+    """Return the columns of selected rows, or of all, that say what they are.
+
+    Raises
+    ------
+    ArgumentError
+        The rows are nothing that a SporaQuery can ask for, or too many were selected one by one.
+    """
+    if numbers is not None and len(numbers) > SELECTED:
+        raise ArgumentError(f"{len(numbers):,} rows are selected one by one; expected at most {SELECTED:,}. Use SQL.")
+    names = set(answer.table.column_names)
+    if not {"dataset", "tissue_id"} <= names:
+        raise ArgumentError("The answer has no columns dataset and tissue_id: a SporaQuery cannot ask for its rows.")
+    wanted = np.arange(answer.rows) if numbers is None else numbers
+    rows = answer.take(wanted, list(IDENTITY))
+    if _unit(rows) != "cell":
+        return rows
+    for name in ("row", "col"):  # of the middle of a cell; a query has the corner of what is around it
+        corner = pc.subtract(pc.floor(pc.add(rows[name].cast(pa.float64()), 0.5)), AROUND // 2).cast(pa.int64())
+        rows = rows.set_column(rows.column_names.index(name), name, corner)
+    return rows
+
+
+def code_of(lake: Path, sql: str, answer: KeptAnswer, numbers: Int64 | None) -> str:
+    """Return Python that makes the query of a selection: from its SQL, or from the rows that were selected.
+
+    Raises
+    ------
+    ArgumentError
+        As `selected`; or there are too many rows to write out.
+    """
+    rows = selected(answer, numbers)
+    verbs = _verbs(rows)
+    if numbers is None and _unit(rows) != "cell":
+        return f"from spora_db import SporaQuery\n\nquery = SporaQuery.from_sql({str(lake)!r}, {sql!r}){verbs}\n"
+    if len(rows) > LISTED:
+        raise ArgumentError(f"{len(rows):,} rows are too many to write out; expected {LISTED}. Save them as parquet.")
+    columns = "".join(f"    {name!r}: {rows[name].to_pylist()!r},\n" for name in rows.column_names)
+    return (
+        f"import pyarrow as pa\n\nfrom spora_db import SporaQuery\n\nrows = pa.table({{\n{columns}}})\n"
+        f"query = SporaQuery.from_arrow({str(lake)!r}, rows){verbs}\n"
+    )
+
+
+def save(
+    lake: Path, folder: Path | None, answer: KeptAnswer, numbers: Int64 | None, *, name: str, form: SavedForm
+) -> Path:
+    """Write selected rows into the folder that may be written to.
+
+    Parameters
+    ----------
+    lake, folder
+        The lake; and the folder of --write, None where nothing may be written.
+    answer, numbers
+        The rows.
+    name
+        Of the file, without its ending.
+    form
+        A table of the rows, or the lock of their query.
+
+    Raises
+    ------
+    ArgumentError
+        Writing is not allowed, the name leaves the folder, or there is such a file already.
+    """
+    if folder is None:
+        raise ArgumentError("This page only reads. Start it with --write DIR to save selections into that folder.")
+    if form not in get_args(SavedForm):
+        raise unknown("form", form, get_args(SavedForm))
+    path = folder / f"{check_name(name, kind='name')}{ENDINGS[form]}"
+    if path.exists() or path.is_symlink():
+        raise ArgumentError(f"{path.name} is there already. Choose another name.")
+    rows = selected(answer, numbers)
+    if form == "lock":
+        return query_of(lake, rows).lock(path)
+    with atomic_path(path) as partial:
+        pq.write_table(rows, partial)
+    return path
+
+
+def query_of(lake: Path, rows: pa.Table) -> SporaQuery:
+    """Return the query for rows, as `code_of` writes it."""
+    query = SporaQuery.from_arrow(lake, rows)
+    for verb, values, named in _calls(rows):
+        query = getattr(query, verb)(*values, **named)
+    return query
+
+
+def _unit(rows: pa.Table) -> Literal["tile", "cell", "tissue"]:
+    """Return what each row is."""
+    names = set(rows.column_names)
+    if {"tile_id", "row", "col"} <= names:
+        return "tile"
+    return "cell" if {"cell_id", "row", "col"} <= names else "tissue"
+
+
+def _calls(rows: pa.Table) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    """Return the verbs that rows need, with their arguments: what each row is, where it does not say so itself."""
+    unit = _unit(rows)
+    if unit == "tile":
+        return []
+    only = {name: rows[name].unique().to_pylist() for name in ("modality", "mpp") if name in rows.column_names}
+    given = {"mpp": only["mpp"][0]} if len(only.get("mpp", ())) == 1 else {}
+    last: tuple[str, tuple[Any, ...], dict[str, Any]] = ("tissues", (), given)
+    if unit == "cell":
+        last = ("cells", (), {"size": AROUND, **given})
+    if len(only.get("modality", ())) == 1:
+        return [("modality", tuple(only["modality"]), {}), last]
+    return [last]
+
+
+def _verbs(rows: pa.Table) -> str:
+    texts = []
+    for verb, values, named in _calls(rows):
+        arguments = [*map(repr, values), *(f"{name}={value!r}" for name, value in named.items())]
+        texts.append(f".{verb}({', '.join(arguments)})")
+    return "".join(texts)

@@ -1,0 +1,136 @@
+// Compositing channels on the graphics card: one texture per plane, one shader, the sums that plot.composite has.
+
+export const CHANNELS = 8;
+
+const VERTEX = `#version 300 es
+in vec2 corner;
+uniform vec4 place;  // left, top, right, bottom in clip space
+out vec2 at;
+void main() {
+  at = corner;
+  gl_Position = vec4(mix(place.x, place.z, corner.x), mix(place.y, place.w, corner.y), 0.0, 1.0);
+}`;
+
+const FRAGMENT = `#version 300 es
+precision highp float;
+precision highp sampler2D;
+in vec2 at;
+uniform sampler2D plane[${CHANNELS}];
+uniform vec3 colour[${CHANNELS}];
+uniform vec3 limits[${CHANNELS}];  // black, full colour, gamma
+uniform int count;
+uniform ivec2 size;
+uniform bool bright;  // not-a-number is white
+out vec4 colourOut;
+float level(float value, vec3 limit) {
+  if (!(limit.y > limit.x) || isnan(value)) return 0.0;
+  return pow(clamp((value - limit.x) / (limit.y - limit.x), 0.0, 1.0), limit.z);
+}
+void main() {
+  ivec2 texel = min(ivec2(at * vec2(size)), size - 1);
+  vec3 sum = vec3(0.0);
+  bool nothing = true;
+${Array.from({ length: CHANNELS }, (_, k) => `  if (count > ${k}) {
+    float value = texelFetch(plane[${k}], texel, 0).r;
+    nothing = nothing && isnan(value);
+    sum += level(value, limits[${k}]) * colour[${k}];
+  }`).join("\n")}
+  sum /= max(max(sum.r, max(sum.g, sum.b)), 1.0);
+  colourOut = vec4(bright && nothing ? vec3(1.0) : sum, 1.0);
+}`;
+
+export class Compositor {
+  constructor(canvas) {
+    this.canvas = canvas;
+    const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
+    if (!gl) throw new Error("This browser has no WebGL 2; images cannot be shown.");
+    this.gl = gl;
+    this.program = link(gl);
+    gl.useProgram(this.program);
+    this.at = Object.fromEntries(
+      ["place", "plane", "colour", "limits", "count", "size", "bright"].map((name) => [name, gl.getUniformLocation(this.program, name)]),
+    );
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, new Float32Array([0, 0, 1, 0, 0, 1, 1, 1]), gl.STATIC_DRAW);
+    const corner = gl.getAttribLocation(this.program, "corner");
+    gl.enableVertexAttribArray(corner);
+    gl.vertexAttribPointer(corner, 2, gl.FLOAT, false, 0, 0);
+    gl.uniform1iv(this.at.plane, Array.from({ length: CHANNELS }, (_, k) => k));
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    this.none = this.texture(new Float32Array([0]), 1, 1);
+  }
+
+  // float32, or the bits of float16 in a Uint16Array
+  texture(values, width, height) {
+    const gl = this.gl;
+    const half = values instanceof Uint16Array;
+    const texture = gl.createTexture();
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    for (const [name, value] of [[gl.TEXTURE_MIN_FILTER, gl.NEAREST], [gl.TEXTURE_MAG_FILTER, gl.NEAREST],
+      [gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE], [gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE]]) gl.texParameteri(gl.TEXTURE_2D, name, value);
+    const [format, kind] = half ? [gl.R16F, gl.HALF_FLOAT] : [gl.R32F, gl.FLOAT];
+    gl.texImage2D(gl.TEXTURE_2D, 0, format, width, height, 0, gl.RED, kind, values);
+    return texture;
+  }
+
+  forget(texture) {
+    this.gl.deleteTexture(texture);
+  }
+
+  clear(width, height, white) {
+    const gl = this.gl;
+    if (this.canvas.width !== width) this.canvas.width = width;
+    if (this.canvas.height !== height) this.canvas.height = height;
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(white ? 1 : 0, white ? 1 : 0, white ? 1 : 0, 1);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+  }
+
+  // channels: [{texture, colour: [r, g, b], limits: [low, high, gamma]}]; the place in pixels of the canvas
+  draw(channels, { left, top, width, height }, size, bright = false) {
+    const gl = this.gl;
+    const shown = channels.slice(0, CHANNELS);
+    gl.uniform1i(this.at.count, shown.length);
+    gl.uniform1i(this.at.bright, bright ? 1 : 0);
+    gl.uniform2i(this.at.size, size.width, size.height);
+    const x = (value) => (2 * value) / this.canvas.width - 1;
+    const y = (value) => 1 - (2 * value) / this.canvas.height;
+    gl.uniform4f(this.at.place, x(left), y(top), x(left + width), y(top + height));
+    const flat = (name) => Float32Array.from({ length: 3 * CHANNELS }, (_, k) => shown[Math.floor(k / 3)]?.[name][k % 3] ?? 0);
+    gl.uniform3fv(this.at.colour, flat("colour"));
+    gl.uniform3fv(this.at.limits, flat("limits"));
+    for (let k = 0; k < CHANNELS; k += 1) {
+      gl.activeTexture(gl.TEXTURE0 + k);
+      gl.bindTexture(gl.TEXTURE_2D, shown[k]?.texture ?? this.none);
+    }
+    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+  }
+
+  // RGBA of the whole canvas, its first row on top
+  pixels() {
+    const { width, height } = this.canvas;
+    const found = new Uint8Array(4 * width * height);
+    this.gl.readPixels(0, 0, width, height, this.gl.RGBA, this.gl.UNSIGNED_BYTE, found);
+    const rows = Array.from({ length: height }, (_, row) => found.subarray(4 * width * (height - 1 - row), 4 * width * (height - row)));
+    const turned = new Uint8Array(found.length);
+    rows.forEach((row, k) => turned.set(row, 4 * width * k));
+    return turned;
+  }
+}
+
+function link(gl) {
+  const program = gl.createProgram();
+  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+  return program;
+}
+
+export const rgb = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16) / 255);

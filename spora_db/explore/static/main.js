@@ -1,0 +1,193 @@
+// The page: puts its parts together, runs queries, changes views, listens to keys.
+
+import { get, post, takeToken } from "./api.js";
+import { Channels } from "./channels.js";
+import { byId, counted, make } from "./dom.js";
+import { Editor } from "./editor.js";
+import { Gallery } from "./gallery.js";
+import { image, setPalette } from "./images.js";
+import { rows } from "./rows.js";
+import { Images, Selection, showCell } from "./side.js";
+import { change, onChange, remember, restore, state, write } from "./state.js";
+import { Table } from "./table.js";
+import { Viewer } from "./viewer.js";
+
+const EXAMPLES = [
+  ["Tiles", "SELECT dataset, tissue_id, modality, mpp, strategy, tile_size, tile_id, row, col\nFROM tiles\nORDER BY dataset, tissue_id, tile_id"],
+  ["Tissues", "SELECT * FROM tissues"],
+  ["Cells", "SELECT * FROM cells"],
+  ["Images", "SELECT dataset, modality, tissue_id, mpp, format FROM images"],
+  ["Markers", "SELECT * FROM markers"],
+  ["Relations and columns", "SHOW TABLES"],
+];
+const KEYS = [
+  ["Ctrl Enter", "run the query"], ["Alt 1, 2, 3", "table, gallery, viewer"], ["arrows, Page, Home, End", "move in table and gallery"],
+  ["Space", "select a row"], ["Enter", "open a row in the viewer"], ["click, Shift, Ctrl", "select one, up to, one more"],
+  ["1 … 8", "hide or show a channel"], ["+ − arrows", "zoom and move the image"], ["f, o", "whole image, pixel on pixel"],
+  ["t, m, r", "tiles, mask, regions"], ["l", "lasso"], ["b", "other images of the tissue beside"], ["p", "save as PNG"], ["?", "these keys"],
+];
+
+export const page = {};
+
+function tell(text, bad = false) {
+  const status = byId("status");
+  status.textContent = text;
+  status.className = bad ? "bad" : "";
+}
+
+async function run() {
+  const sql = page.editor.value.trim();
+  if (!sql) return;
+  change({ sql: page.editor.value, picked: [] });
+  byId("stop").disabled = false;
+  const started = performance.now();
+  const ticking = setInterval(() => tell(`Running, ${((performance.now() - started) / 1000).toFixed(1)} s`), 100);
+  try {
+    const told = await rows.run(page.editor.value, () => {});
+    clearInterval(ticking);
+    const seconds = ((performance.now() - started) / 1000).toFixed(2);
+    page.editor.mark(told.place ?? null);
+    if (told.state === "done") tell(`${counted(told.rows, "row")}${told.more ? "; the answer has more, which are not kept" : ""} in ${seconds} s`);
+    else if (told.state === "stopped") tell("Stopped.");
+    else tell(told.error, true);
+  } catch (error) {
+    clearInterval(ticking);
+    tell(error.message, true);
+  }
+  clearInterval(ticking);
+  byId("stop").disabled = !rows.running;
+}
+
+async function stop() {
+  await rows.stop().catch(() => {});
+  tell("Stopped.");
+  byId("stop").disabled = true;
+}
+
+function view(name) {
+  document.body.dataset.view = name;
+  for (const section of document.querySelectorAll(".view")) section.classList.toggle("shown", section.id === name);
+  for (const tab of document.querySelectorAll("[role=tab]")) tab.setAttribute("aria-selected", String(tab.dataset.view === name));
+  page.table?.scroller.later();
+  page.gallery?.layout();
+  page.gallery?.begin();
+  page.viewer?.redraw();
+  if (name === "viewer" && !state.at) page.viewer?.fit();
+}
+
+// shows the image of a row, at the place of the row; or only learns which channels there are
+async function open(row, { only = false } = {}) {
+  const names = ["dataset", "tissue_id", "modality", "mpp"].filter((name) => rows.value(row, name) !== null);
+  const asked = new URLSearchParams(names.map((name) => [name, rows.value(row, name)]));
+  const { images } = await get(`api/images?${asked}`);
+  if (!images.length) return tell("The row has no image: its dataset and tissue_id are of none.", true);
+  const { key } = images[0];
+  if (only) return void (await image(key).then(() => page.channels.show(key)));
+  const number = (name) => (rows.value(row, name) === null ? NaN : Number(rows.value(row, name)));
+  const size = number("tile_size");
+  let place = null;
+  if (Number.isFinite(number("row")) && Number.isFinite(number("col"))) {
+    const half = Number.isFinite(size) ? 0 : 32;
+    place = { row: number("row") - half, col: number("col") - half, height: size || 64, width: size || 64 };
+  }
+  change({ view: "viewer", picked: [row.number] });
+  await page.viewer.open(key, { place });
+}
+
+async function beside() {
+  const found = page.viewer.first?.found;
+  if (!found) return;
+  const { images } = await get(`api/images?q=${encodeURIComponent(`${found.dataset} ${found.tissue_id}`)}`);
+  for (const other of images) {
+    if (other.tissue_id === found.tissue_id && !state.images.includes(other.key)) await page.viewer.open(other.key, { beside: true });
+  }
+}
+
+async function lassoed(key, polygon) {
+  try {
+    const { count, rows: found } = await post("api/selections", { query: rows.id ?? "", key, polygon });
+    change({ picked: found });
+    tell(`${counted(count, "row")} inside the lasso`);
+  } catch (error) {
+    tell(rows.id ? error.message : "Run a query first: the lasso selects rows of its answer.", true);
+  }
+}
+
+function theme(name) {
+  document.documentElement.dataset.theme = name || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+  page.channels?.refresh();
+}
+
+function keys(event) {
+  const typing = event.target.matches("textarea, input:not([type=checkbox], [type=range], [type=color]), select");
+  if (event.altKey && "123".includes(event.key)) change({ view: ["table", "gallery", "viewer"][Number(event.key) - 1] });
+  else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  else if (event.key === "?") byId("keys").showModal();
+  else if (/^[1-8]$/.test(event.key) && state.view !== "table") page.channels.key(Number(event.key));
+  else if (event.target.matches("button, summary, [role=grid], .scroll, input") && !/^[a-z]$/.test(event.key)) return;
+  else if (state.view !== "viewer" || !page.viewer.key(event)) return;
+  event.preventDefault();
+}
+
+async function begin() {
+  const allowed = takeToken();
+  restore();
+  theme(state.theme);
+  if (!allowed) return locked();
+  let lake;
+  try {
+    lake = await get("api/lake");
+  } catch (error) {
+    return locked(error.message);
+  }
+  write();
+  byId("lake").textContent = lake.name;
+  byId("lake").title = lake.lake;
+  document.title = `${lake.name} · spora-db`;
+  setPalette(lake.colours);
+  page.editor = new Editor(byId("editor"), { onrun: run, onchange: (sql) => { state.sql = sql; remember(); } });
+  page.table = new Table(byId("table"), {
+    onopen: open,
+    onfilter: (condition) => {
+      page.editor.value = `SELECT * FROM (\n${page.editor.value.trim().replace(/;$/, "")}\n)\nWHERE ${condition}`;
+      run();
+    },
+  });
+  page.channels = new Channels(byId("channels"), { onfull: () => tell(`${lake.channels} channels are shown, which is all that can be told apart. Hide one first.`, true) });
+  page.gallery = new Gallery(byId("gallery"), { onopen: open, batch: lake.thumbs });
+  page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onbeside: beside });
+  page.images = new Images(byId("images"), { onopen: (key, shift) => page.viewer.open(key, { beside: shift }) });
+  page.selection = new Selection(byId("selection"), { writes: lake.write });
+  page.rows = rows;
+  for (const [name, sql] of EXAMPLES) byId("examples").append(make("option", { value: sql }, name));
+  byId("examples").onchange = (event) => {
+    if (event.target.value) page.editor.value = event.target.value;
+    event.target.value = "";
+    run();
+  };
+  byId("run").onclick = run;
+  byId("stop").onclick = stop;
+  byId("theme").onclick = () => {
+    change({ theme: document.documentElement.dataset.theme === "dark" ? "light" : "dark" });
+    theme(state.theme);
+  };
+  byId("keys").append(make("dl", {}, ...KEYS.flatMap(([key, text]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, text)])), make("button", { onclick: () => byId("keys").close() }, "Close"));
+  byId("help").onclick = () => byId("keys").showModal();
+  for (const tab of document.querySelectorAll("[role=tab]")) tab.onclick = () => change({ view: tab.dataset.view });
+  onChange((values) => "view" in values && view(state.view));
+  document.addEventListener("keydown", keys);
+  const picked = state.picked;
+  page.editor.value = state.sql || EXAMPLES[0][1];
+  view(state.view);
+  page.channels.show(state.images[0]);
+  page.channels.fill();
+  await run();
+  if (picked.length) change({ picked });
+  page.ready = true;
+}
+
+function locked(reason = "This page needs the address that spora-db explore printed, with its token.") {
+  document.querySelector("main").replaceChildren(make("p", { class: "empty" }, reason));
+}
+
+begin();

@@ -1,0 +1,126 @@
+// The answer to the query: its state, its rows in pages that are kept, its order; and which rows are selected.
+
+import { drop, get, post } from "./api.js";
+import { change, state } from "./state.js";
+
+const PAGE = 200;
+const KEPT = 40;
+
+export class Rows {
+  constructor() {
+    this.id = null;
+    this.total = 0;
+    this.columns = [];
+    this.sort = null;
+    this.descending = false;
+    this.pages = new Map();
+    this.summaries = new Map();
+    this.listeners = [];
+  }
+
+  onAnswer(listener) {
+    this.listeners.push(listener);
+  }
+
+  // runs SQL; told is called with every state on the way
+  async run(sql, told) {
+    if (this.running) await this.stop();
+    const { id } = await post("api/queries", { sql });
+    this.running = id;
+    let wait = 30;
+    for (;;) {
+      const now = await get(`api/queries/${id}`);
+      if (this.running !== id) return now;
+      told(now);
+      if (now.state !== "running") {
+        this.running = null;
+        if (now.state === "done") this.take(id, now);
+        return now;
+      }
+      await new Promise((done) => setTimeout(done, wait));
+      wait = Math.min(500, wait * 1.5);
+    }
+  }
+
+  async stop() {
+    const id = this.running;
+    this.running = null;
+    if (id) await drop(`api/queries/${id}`);
+  }
+
+  take(id, { rows, columns, more }) {
+    if (this.id) drop(`api/queries/${this.id}`).catch(() => {});
+    Object.assign(this, { id, total: rows, columns, more, sort: null, descending: false });
+    this.pages.clear();
+    this.summaries.clear();
+    for (const listener of this.listeners) listener();
+  }
+
+  order(column) {
+    if (this.sort === column && this.descending) this.sort = null;
+    else if (this.sort === column) this.descending = true;
+    else Object.assign(this, { sort: column, descending: false });
+    this.pages.clear();
+    for (const listener of this.listeners) listener();
+  }
+
+  // a row at a place of the order: {number, cells}; null while it is asked for
+  at(place, then) {
+    const page = Math.floor(place / PAGE);
+    const found = this.pages.get(page);
+    if (found?.rows) {
+      const k = place - page * PAGE;
+      return k < found.rows.length ? { number: found.numbers[k], cells: found.rows[k] } : null;
+    }
+    if (!found) this.fetch(page);
+    if (then) this.pages.get(page).waiting.add(then);
+    return null;
+  }
+
+  async fetch(page) {
+    const entry = { waiting: new Set() };
+    this.pages.set(page, entry);
+    if (this.pages.size > KEPT) this.pages.delete(this.pages.keys().next().value);
+    const order = this.sort === null ? "" : `&sort=${this.sort}&descending=${this.descending ? 1 : 0}`;
+    try {
+      Object.assign(entry, await get(`api/queries/${this.id}/rows?offset=${page * PAGE}&rows=${PAGE}${order}`));
+    } catch (error) {
+      this.pages.delete(page);
+      if (error.status === 400 && this.sort !== null) this.order(this.sort);
+      return;
+    }
+    for (const then of entry.waiting) then();
+  }
+
+  summary(column) {
+    if (!this.summaries.has(column)) this.summaries.set(column, get(`api/queries/${this.id}/columns/${column}`));
+    return this.summaries.get(column);
+  }
+
+  index(name) {
+    return this.columns.findIndex((column) => column.name === name);
+  }
+
+  value(row, name) {
+    const at = this.index(name);
+    return at < 0 || !row ? null : row.cells[at];
+  }
+}
+
+export const rows = new Rows();
+
+// one more row, all up to it (shift), or only it
+export function pick(place, number, event) {
+  let picked = new Set(state.picked);
+  if (event.shiftKey && pick.last !== undefined) {
+    const [low, high] = [Math.min(pick.last, place), Math.max(pick.last, place)];
+    for (let k = low; k <= high && k - low < 2000; k += 1) {
+      const row = rows.at(k);
+      if (row) picked.add(row.number);
+    }
+  } else if (event.ctrlKey || event.metaKey) {
+    if (!picked.delete(number)) picked.add(number);
+  } else picked = picked.size === 1 && picked.has(number) ? new Set() : new Set([number]);
+  pick.last = place;
+  change({ picked: [...picked] });
+}

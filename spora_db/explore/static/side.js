@@ -1,0 +1,96 @@
+// What stands at the side: images to open, the selection and what becomes of it, the cell under the pointer.
+
+import { get, post } from "./api.js";
+import { counted, make } from "./dom.js";
+import { rows } from "./rows.js";
+import { change, onChange, state } from "./state.js";
+
+export class Images {
+  constructor(box, { onopen }) {
+    this.onopen = onopen;
+    this.words = make("input", { type: "search", placeholder: "Find an image: words of its names", oninput: () => this.later() });
+    this.words.setAttribute("aria-label", "Find an image");
+    this.list = make("ul");
+    box.append(this.words, this.list);
+    onChange((values) => "images" in values && this.mark());
+    this.find();
+  }
+
+  later() {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.find(), 150);
+  }
+
+  async find() {
+    const { images } = await get(`api/images?q=${encodeURIComponent(this.words.value)}`);
+    this.list.replaceChildren(...images.map((one) => {
+      const button = make("button", { title: `${one.dataset}, ${one.mpp} µm per pixel. Shift: beside.`, onclick: (event) => this.onopen(one.key, event.shiftKey) }, `${one.tissue_id} · ${one.modality}`);
+      button.dataset.key = one.key;
+      return make("li", {}, button);
+    }));
+    this.mark();
+  }
+
+  mark() {
+    for (const button of this.list.querySelectorAll("button")) button.setAttribute("aria-pressed", String(state.images.includes(button.dataset.key)));
+  }
+}
+
+export class Selection {
+  constructor(box, { writes }) {
+    this.box = box;
+    this.writes = writes;
+    onChange((values) => "picked" in values && this.fill());
+    rows.onAnswer(() => this.fill());
+    this.fill();
+  }
+
+  fill() {
+    const chosen = state.picked.length;
+    const told = chosen ? `${counted(chosen, "row")} selected` : rows.id ? `All ${counted(rows.total, "row")} of the answer` : "No answer yet.";
+    this.out = make("div");
+    const line = make("div", { class: "line" },
+      make("button", { onclick: () => this.code(), disabled: !rows.id, title: "Python that asks for these rows" }, "Code"),
+      make("button", { onclick: () => change({ picked: [] }), disabled: !chosen }, "Clear"));
+    const parts = [make("div", {}, told), line];
+    if (this.writes && rows.id) {
+      this.name = make("input", { placeholder: "name of the file", value: this.name?.value ?? "" });
+      this.name.setAttribute("aria-label", "Name of the file");
+      parts.push(make("div", { class: "line" }, this.name), make("div", { class: "line" },
+        make("button", { onclick: () => this.save("parquet") }, "Save rows"),
+        make("button", { onclick: () => this.save("lock") }, "Save lock")));
+    }
+    this.box.replaceChildren(...parts, this.out);
+  }
+
+  get asked() {
+    return { query: rows.id, rows: state.picked.length ? state.picked : null };
+  }
+
+  async code() {
+    try {
+      const { code } = await post("api/selections", { ...this.asked, code: true });
+      const copy = make("button", { onclick: () => navigator.clipboard.writeText(code).then(() => void (copy.textContent = "Copied")) }, "Copy");
+      this.out.replaceChildren(make("pre", { class: "mono" }, code), copy);
+    } catch (error) {
+      this.out.replaceChildren(make("p", { class: "faint" }, error.message));
+    }
+  }
+
+  async save(form) {
+    try {
+      const { file } = await post("api/exports", { ...this.asked, name: this.name.value, form });
+      this.out.replaceChildren(make("p", {}, `Saved as ${file}`));
+    } catch (error) {
+      this.out.replaceChildren(make("p", { class: "faint" }, error.message));
+    }
+  }
+}
+
+export function showCell(box, cell) {
+  if (!cell.cell_id) return;
+  const values = Object.entries(cell.values).filter(([name]) => !["dataset", "tissue_id", "cell_id"].includes(name)).slice(0, 40);
+  box.className = "";
+  box.replaceChildren(make("dl", {}, make("dt", {}, "cell"), make("dd", {}, String(cell.cell_id)),
+    ...values.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, /^-?\d+\.\d{4,}/.test(value) ? String(Number(Number(value).toPrecision(5))) : value)])));
+}

@@ -1,0 +1,129 @@
+// The table: heads with what each column holds, rows as far as they are seen.
+
+import { brief, counted, make } from "./dom.js";
+import { pick, rows } from "./rows.js";
+import { Scroller } from "./scrolling.js";
+import { onChange, state } from "./state.js";
+
+const WIDTH = { number: 110, text: 190, long: 240 };
+
+export class Table {
+  constructor(box, { onfilter, onopen }) {
+    this.box = box;
+    this.onfilter = onfilter;
+    this.onopen = onopen;
+    this.heads = make("div", { class: "heads" });
+    this.scroll = make("div", { class: "scroll", tabIndex: 0, onkeydown: (event) => this.key(event) });
+    this.scroll.setAttribute("role", "grid");
+    this.scroll.setAttribute("aria-label", "Rows");
+    this.empty = make("p", { class: "empty" }, "Run a query to see its rows.");
+    box.append(this.empty);
+    this.scroller = new Scroller(this.scroll, { height: 24, draw: (...where) => this.draw(...where) });
+    this.scroll.addEventListener("scroll", () => void (this.heads.scrollLeft = this.scroll.scrollLeft));
+    this.shown = new Map();
+    this.current = 0;
+    rows.onAnswer(() => this.fill());
+    onChange((values) => "picked" in values && this.scroller.later());
+  }
+
+  fill() {
+    this.box.replaceChildren(this.heads, this.scroll);
+    this.widths = rows.columns.map(({ name, type, numeric }) => Math.max(numeric ? WIDTH.number : /list|struct|map/.test(type) ? WIDTH.long : WIDTH.text, Math.min(260, 8 * name.length + 30)));
+    this.whole = this.widths.reduce((sum, width) => sum + width, 0);
+    this.heads.replaceChildren(...rows.columns.map((column, k) => this.head(column, k)));
+    for (const element of this.shown.values()) element.remove();
+    this.shown.clear();
+    this.scroller.spacer.style.width = `${this.whole}px`;
+    this.current = 0;
+    this.scroller.resize(rows.total);
+  }
+
+  head(column, k) {
+    const arrow = rows.sort === k ? (rows.descending ? " ↓" : " ↑") : "";
+    const box = make("div", { class: "head" },
+      make("button", { title: `${column.name}: sort`, onclick: () => rows.order(k) }, column.name + arrow),
+      make("div", { class: "kind" }, column.type));
+    box.style.width = `${this.widths[k]}px`;
+    rows.summary(k).then((told) => box.append(...this.summary(column, told))).catch(() => {});
+    return box;
+  }
+
+  summary(column, told) {
+    const name = quoted(column.name);
+    const nulls = told.nulls ? [make("div", { class: "kind" }, `${counted(told.nulls, "NULL")}`)] : [];
+    if (told.counts) {
+      const most = Math.max(...told.counts);
+      const bars = told.counts.map((count, k) => {
+        const [low, high] = [told.edges[k], told.edges[k + 1]];
+        const last = k === told.counts.length - 1;
+        const bar = make("button", {
+          title: `${brief(low)} to ${brief(high)}: ${counted(count, "row")}`,
+          onclick: () => this.onfilter(`${name} >= ${low} AND ${name} ${last ? "<=" : "<"} ${high}`),
+        });
+        bar.style.height = `${count ? Math.max(6, (100 * count) / most) : 0}%`;
+        return bar;
+      });
+      return [make("div", { class: "bars" }, ...bars),
+        make("div", { class: "ends" }, make("span", {}, brief(told.low)), make("span", {}, brief(told.high))), ...nulls];
+    }
+    if (!told.values) return nulls;
+    const most = told.values.length ? told.values[0][1] : 1;
+    const items = told.values.slice(0, nulls.length ? 2 : 3).map(([value, count]) => {
+      const item = make("button", { title: `${value}: ${counted(count, "row")}`, onclick: () => this.onfilter(`${name} = ${literal(value, column)}`) }, value);
+      item.style.setProperty("--share", `${(100 * count) / most}%`);
+      return item;
+    });
+    return [make("div", { class: "values" }, ...items), ...nulls];
+  }
+
+  draw(first, last, top) {
+    for (const [place, element] of this.shown) {
+      if (place < first || place >= last) {
+        element.remove();
+        this.shown.delete(place);
+      }
+    }
+    const picked = new Set(state.picked);
+    for (let place = first; place < last; place += 1) {
+      const row = rows.at(place, () => this.scroller.later());
+      let element = this.shown.get(place);
+      if (!element) {
+        element = make("div", { class: "row" });
+        element.setAttribute("role", "row");
+        element.setAttribute("aria-rowindex", String(place + 1));
+        this.scroller.spacer.append(element);
+        this.shown.set(place, element);
+      }
+      if (row && element.row !== row.cells) {
+        element.row = row.cells;
+        element.style.width = `${this.whole}px`;
+        element.replaceChildren(...row.cells.map((cell, k) => {
+          const span = make("span", { class: cell === null ? "null" : rows.columns[k].numeric ? "number" : "", title: cell ?? "NULL" }, cell ?? "NULL");
+          span.style.width = `${this.widths[k]}px`;
+          return span;
+        }));
+        element.onclick = (event) => { this.current = place; pick(place, row.number, event); };
+        element.ondblclick = () => this.onopen(row);
+      }
+      if (row) element.classList.toggle("picked", picked.has(row.number));
+      element.setAttribute("aria-current", String(place === this.current));
+      element.style.transform = `translateY(${top(place)}px)`;
+    }
+  }
+
+  key(event) {
+    const page = Math.max(1, Math.floor(this.scroll.clientHeight / 24) - 1);
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const row = rows.at(this.current);
+    if (event.key in steps) this.current = Math.max(0, Math.min(rows.total - 1, this.current + steps[event.key]));
+    else if (event.key === " " && row) pick(this.current, row.number, { ctrlKey: true });
+    else if (event.key === "Enter" && row) this.onopen(row);
+    else return;
+    event.preventDefault();
+    this.scroller.show(this.current);
+    this.scroller.later();
+  }
+}
+
+export const quoted = (name) => (/^[A-Za-z_]\w*$/.test(name) && !["row", "order", "group", "table"].includes(name.toLowerCase()) ? name : `"${name.replaceAll('"', '""')}"`);
+const literal = (value, column) => (column.numeric || column.type === "bool" ? value : `'${value.replaceAll("'", "''")}'`);

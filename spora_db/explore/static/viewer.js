@@ -1,0 +1,223 @@
+// The viewer: up to four images side by side that are moved together, in microns, and what is done with them.
+
+import { make } from "./dom.js";
+import { image } from "./images.js";
+import { Pane } from "./pane.js";
+import { rows } from "./rows.js";
+import { change, onChange, state } from "./state.js";
+
+const MOST = 4;
+const LINES = [["tiles", "Tiles", "t"], ["mask", "Mask", "m"], ["regions", "Regions", "r"]];
+
+export class Viewer {
+  constructor(box, { onpoint, onlasso, onbeside }) {
+    this.box = box;
+    this.onpoint = onpoint;
+    this.onlasso = onlasso;
+    this.panes = new Map();
+    this.grid = make("div", { id: "panes" });
+    this.empty = make("p", { class: "empty" }, "Choose an image at the right, or open a row of the table or the gallery.");
+    const tool = (text, title, onclick, name) => {
+      const button = make("button", { title, onclick }, text);
+      if (name) button.dataset.line = name;
+      return button;
+    };
+    this.tools = make("div", { id: "tools" },
+      ...LINES.map(([name, text, key]) => tool(text, `${text}: outlines (${key})`, () => change({ [name]: !state[name] }), name)),
+      tool("Lasso", "Select rows inside a line (l, or shift and drag)", () => this.lasso(!this.lassoing), "lasso"),
+      tool("Fit", "See the whole image (f)", () => this.fit()),
+      tool("1:1", "A pixel of the image on a pixel of the screen (o)", () => this.full()),
+      tool("Beside", "The other images of this tissue, side by side (b)", onbeside),
+      tool("PNG", "Save what is seen (p)", () => this.save(1)),
+      tool("PNG ×4", "Save it in the size of print", () => this.save(4)));
+    box.append(this.grid, this.tools, this.empty);
+    onChange((values) => {
+      if ("images" in values) this.arrange();
+      if (LINES.some(([name]) => name in values)) this.redraw();
+      if ("picked" in values) this.redraw();
+    });
+    this.arrange();
+  }
+
+  get at() {
+    return state.at ?? { y: 0, x: 0, scale: 1 };
+  }
+
+  get first() {
+    return this.panes.get(state.images[0]);
+  }
+
+  arrange() {
+    for (const [key, pane] of this.panes) {
+      if (state.images.includes(key)) continue;
+      pane.end();
+      this.panes.delete(key);
+    }
+    for (const key of state.images.slice(0, MOST)) {
+      if (!this.panes.has(key)) this.panes.set(key, new Pane(key, this));
+    }
+    const shown = [...this.panes.values()];
+    this.grid.replaceChildren(...state.images.slice(0, MOST).map((key) => this.panes.get(key).box));
+    const across = shown.length > 1 ? 2 : 1;
+    this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
+    this.grid.style.gridTemplateRows = `repeat(${Math.ceil(shown.length / across) || 1}, minmax(0, 1fr))`;
+    this.empty.hidden = shown.length > 0;
+    this.grid.hidden = this.tools.hidden = shown.length === 0;
+    this.redraw();
+  }
+
+  redraw() {
+    for (const button of this.tools.querySelectorAll("[data-line]")) {
+      const on = button.dataset.line === "lasso" ? this.lassoing : state[button.dataset.line];
+      button.setAttribute("aria-pressed", String(Boolean(on)));
+    }
+    for (const pane of this.panes.values()) pane.later();
+  }
+
+  // opens an image alone, or beside those that are open
+  async open(key, { beside = false, place = null } = {}) {
+    const images = beside ? [...new Set([...state.images, key])].slice(-MOST) : [key];
+    const found = await image(key);
+    const same = state.images.some((old) => this.panes.get(old)?.found?.tissue_id === found.tissue_id);
+    if (place) {
+      const scale = Math.min(4, 0.5 * Math.min(this.box.clientHeight || 600, this.box.clientWidth || 800) / Math.max(place.height, place.width)) / found.mpp;
+      change({ images, at: { y: (place.row + place.height / 2) * found.mpp, x: (place.col + place.width / 2) * found.mpp, scale } });
+    } else change({ images, at: same ? state.at : null });
+    if (!state.at) this.fit();
+  }
+
+  opened(pane) {
+    if (!state.at && pane === this.first) this.fit();
+  }
+
+  close(key) {
+    change({ images: state.images.filter((other) => other !== key) });
+  }
+
+  fit() {
+    const pane = this.first;
+    if (!pane?.found || !pane.box.clientWidth) return;
+    const { height, width, mpp } = pane.found;
+    const scale = Math.min(pane.box.clientHeight / (height * mpp), pane.box.clientWidth / (width * mpp)) * 0.96;
+    this.move({ y: (height * mpp) / 2, x: (width * mpp) / 2, scale });
+  }
+
+  full() {
+    if (this.first?.found) this.move({ ...this.at, scale: 1 / (this.first.found.mpp * devicePixelRatio) });
+  }
+
+  move(at) {
+    change({ at });
+    for (const pane of this.panes.values()) pane.later();
+  }
+
+  zoom(factor, around = this.at) {
+    const { y, x, scale } = this.at;
+    const next = Math.min(64, Math.max(1e-4, scale * factor));
+    const kept = scale / next;
+    this.move({ y: around.y + (y - around.y) * kept, x: around.x + (x - around.x) * kept, scale: next });
+  }
+
+  lasso(on) {
+    this.lassoing = on;
+    this.redraw();
+  }
+
+  lassoed(pane, polygon) {
+    this.lasso(false);
+    this.onlasso(pane.key, polygon);
+  }
+
+  pointed(cell) {
+    this.onpoint(cell);
+  }
+
+  // where the selected rows lie in an image, as far as they are loaded
+  places(pane) {
+    if (!state.picked.length || rows.index("row") < 0) return [];
+    const picked = new Set(state.picked);
+    const found = [];
+    for (const page of rows.pages.values()) {
+      page.numbers?.forEach((number, k) => {
+        if (!picked.has(number)) return;
+        const row = { cells: page.rows[k] };
+        const is = (name, value) => [null, String(value)].includes(rows.value(row, name));
+        if (!is("dataset", pane.found.dataset) || !is("tissue_id", pane.found.tissue_id)) return;
+        const mpp = rows.value(row, "mpp");
+        const scale = mpp === null ? 1 : Number(mpp) / pane.found.mpp;
+        const size = Number(rows.value(row, "tile_size") ?? 0);
+        const [down, across] = [Number(rows.value(row, "row")), Number(rows.value(row, "col"))];
+        const half = size ? 0 : 12;
+        found.push({ row: (down - half) * scale, col: (across - half) * scale, height: (size || 24) * scale, width: (size || 24) * scale });
+      });
+    }
+    return found;
+  }
+
+  // what is seen of the first image as a file, with scale bar and legend, at a multiple of the screen
+  async save(times) {
+    const pane = this.first;
+    if (!pane?.found) return;
+    const blob = await this.picture(pane, times);
+    const address = URL.createObjectURL(blob);
+    make("a", { href: address, download: `${pane.found.tissue_id}_${pane.found.modality}.png` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  }
+
+  async picture(pane, times) {
+    const before = { width: pane.box.style.width, height: pane.box.style.height, scale: this.at.scale };
+    const { clientWidth, clientHeight } = pane.box;
+    if (times !== 1) {
+      pane.box.style.width = `${clientWidth * times}px`;
+      pane.box.style.height = `${clientHeight * times}px`;
+      state.at = { ...state.at, scale: before.scale * times };
+    }
+    try {
+      pane.draw();
+      for (let turn = 0; !pane.complete && turn < 600; turn += 1) {
+        await new Promise((done) => setTimeout(done, 50));
+        pane.draw();
+      }
+      const canvas = make("canvas", { width: pane.canvas.width, height: pane.canvas.height });
+      const context = canvas.getContext("2d");
+      context.drawImage(pane.canvas, 0, 0);
+      context.drawImage(pane.over, 0, 0);
+      this.writeLegend(context, pane, canvas.height);
+      return await new Promise((done) => canvas.toBlob(done, "image/png"));
+    } finally {
+      pane.box.style.width = before.width;
+      pane.box.style.height = before.height;
+      state.at = { ...state.at, scale: before.scale };
+      pane.later();
+    }
+  }
+
+  writeLegend(context, pane, height) {
+    const size = Math.max(12, Math.round(height / 50));
+    context.font = `${size}px sans-serif`;
+    let left = size;
+    for (const item of pane.legend.children) {
+      context.fillStyle = item.style.color;
+      context.fillText(item.textContent, left, height - size);
+      left += context.measureText(item.textContent).width + size;
+    }
+  }
+
+  key(event) {
+    const step = 80 / this.at.scale;
+    const moves = { ArrowUp: [-step, 0], ArrowDown: [step, 0], ArrowLeft: [0, -step], ArrowRight: [0, step] };
+    const lines = LINES.find(([, , key]) => key === event.key);
+    if (event.key in moves) this.move({ ...this.at, y: this.at.y + moves[event.key][0], x: this.at.x + moves[event.key][1] });
+    else if (event.key === "+" || event.key === "=") this.zoom(1.4);
+    else if (event.key === "-") this.zoom(1 / 1.4);
+    else if (lines) change({ [lines[0]]: !state[lines[0]] });
+    else if (event.key === "f") this.fit();
+    else if (event.key === "o") this.full();
+    else if (event.key === "l") this.lasso(!this.lassoing);
+    else if (event.key === "b") this.tools.querySelector("[title^='The other']").click();
+    else if (event.key === "p") this.save(1);
+    else return false;
+    return true;
+  }
+}
+

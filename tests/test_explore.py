@@ -1,0 +1,367 @@
+"""The server behind `spora-db explore`, asked over HTTP: what it gives, compared with the lake; what it refuses."""
+
+import json
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from exploring import serving
+from spora_db import Catalog, SporaQuery
+from spora_db.drawing.composite import contrast_limits
+from spora_db.errors import ArgumentError
+from spora_db.explore.limits import BODY_BYTES, CHANNELS
+from spora_db.explore.serving import PageServer
+from spora_db.images import open_image, read_region
+from spora_db.masks import load_label_mask
+
+TILES = "SELECT dataset, tissue_id, modality, mpp, strategy, tile_size, tile_id, row, col FROM tiles"
+
+
+@pytest.fixture(scope="module")
+def lake(lake_of_examples):
+    return lake_of_examples
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def client(lake, cache):
+    with serving(lake) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def images(client):
+    return {
+        (one["dataset"], one["modality"], one["tissue_id"]): one
+        for one in client.ask("GET", "/api/images")[1]["images"]
+    }
+
+
+def own(lake, sql):
+    with Catalog(lake) as catalog:
+        return catalog.sql(sql).to_arrow_table()
+
+
+def test_an_answer_is_that_of_the_catalog_page_by_page(client, lake):
+    name, told = client.answered(f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id, tile_id")
+    expected = own(lake, f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id, tile_id")
+    assert (told["state"], told["rows"], told["more"]) == ("done", len(expected), False)
+    assert [column["name"] for column in told["columns"]] == expected.column_names
+    found = []
+    for offset in range(0, len(expected), 7):
+        found += client.ask("GET", f"/api/queries/{name}/rows?offset={offset}&rows=7")[1]["rows"]
+    assert [row[6] for row in found] == [str(value) for value in expected["tile_id"].to_pylist()]
+    col = expected["col"].to_numpy()
+    page = client.ask("GET", f"/api/queries/{name}/rows?offset=0&rows=500&sort=8&descending=1")[1]
+    assert [int(row[8]) for row in page["rows"]] == sorted(col.tolist(), reverse=True)[:500]
+    assert [int(col[number]) for number in page["numbers"]] == [int(row[8]) for row in page["rows"]]
+
+
+def test_a_column_is_summed_up(client):
+    name, _ = client.answered(
+        "SELECT i * 1.5 AS x, i % 3 AS k, chr(CAST(65 + i % 2 AS INTEGER)) AS t, [i] AS l FROM range(1000) AS r(i)"
+    )
+    numbers = client.ask("GET", f"/api/queries/{name}/columns/0")[1]
+    assert (numbers["low"], numbers["high"], sum(numbers["counts"])) == (0, 1498.5, 1000)
+    assert client.ask("GET", f"/api/queries/{name}/columns/1")[1]["values"] == [["0", 334], ["1", 333], ["2", 333]]
+    assert client.ask("GET", f"/api/queries/{name}/columns/2")[1]["values"] == [["A", 500], ["B", 500]]
+    assert client.ask("GET", f"/api/queries/{name}/columns/3")[1] == {"nulls": 0, "rows": 1000}
+    assert client.ask("GET", f"/api/queries/{name}/columns/4")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("sql", "said", "place"),
+    [
+        ("SELECT tissue_idd FROM tiles", "Did you mean 'tissue_id'", None),
+        ("SELECT 1;\nCOPY tiles TO 'x.csv'", "a second statement", (1, 9)),
+        ("SELECT *\nFROM 'secret.parquet'", "the file name", (2, 6)),
+        ("SELECT range(1000000000)", "100,000", None),
+        ("SELECT list(repeat('x', 10000)) FROM range(500000)", "memory", None),
+    ],
+)
+def test_what_is_refused_says_why_and_where(client, sql, said, place):
+    _, told = client.answered(sql)
+    assert told["state"] == "failed"
+    assert said.lower() in told["error"].lower()
+    if place:
+        assert (told["place"]["line"], told["place"]["column"]) == place
+    assert client.answered("SELECT 1 AS one")[1]["rows"] == 1
+
+
+def test_an_endless_query_is_stopped_and_holds_up_nobody(client):
+    endless = [client.query("SELECT sum(hash(a.range)) FROM range(20000000000) a") for _ in range(3)]
+    status, told = client.ask("POST", "/api/queries", {"sql": "SELECT 1"})
+    assert (status, "3 queries run already" in told["error"]) == (400, True)
+    asked = {"before": "SELECT canc", "after": " FROM tissues"}
+    assert "cancer_type" in client.ask("POST", "/api/complete", asked)[1]["completions"]
+    for name in endless:
+        assert client.ask("GET", f"/api/queries/{name}")[1]["state"] == "running"
+        assert client.ask("DELETE", f"/api/queries/{name}")[0] == 204
+        assert client.ask("GET", f"/api/queries/{name}")[1]["state"] == "stopped"
+    assert client.answered("SELECT 1")[1]["state"] == "done"
+
+
+@pytest.mark.parametrize("modality", ["imc", "he", "codex"])
+def test_pieces_are_the_pixels_of_the_file(client, lake, images, modality):
+    image = next(one for (_, kind, _), one in images.items() if kind == modality)
+    told = client.ask("GET", f"/api/images/{image['key']}")[1]
+    path = own(lake, f"SELECT path FROM images WHERE modality = '{modality}' AND tissue_id = '{image['tissue_id']}'")
+    pages = [channel["page"] for channel in told["channels"]][:3]
+    expected = read_region(open_image(lake / path["path"][0].as_py()), pages)
+    found = client.planes(f"/api/images/{image['key']}/tiles/0/0/0?pages={','.join(map(str, pages))}")
+    np.testing.assert_array_equal(found, expected)
+    assert (told["height"], told["width"]) == expected.shape[1:]
+
+
+def test_contrast_is_that_of_pictures(client, lake, images):
+    image = next(one for (_, kind, _), one in images.items() if kind == "imc")
+    path = own(lake, f"SELECT path FROM images WHERE modality = 'imc' AND tissue_id = '{image['tissue_id']}'")
+    pixels = read_region(open_image(lake / path["path"][0].as_py()))
+    found = client.ask("GET", f"/api/images/{image['key']}/limits")[1]["limits"]
+    for row in found:
+        low, high, gamma = contrast_limits([pixels[row["page"]][None]])[0]
+        if high > low:
+            np.testing.assert_allclose([row["low"], row["high"], row["gamma"]], [low, high, gamma], rtol=1e-6)
+    counts = client.ask("GET", f"/api/images/{image['key']}/histogram?page=0")[1]
+    assert sum(counts["counts"]) == pixels[0].size
+
+
+def test_a_piece_may_be_kept_only_by_its_signature(client, images):
+    key = next(iter(images.values()))["key"]
+    signature = client.ask("GET", f"/api/images/{key}")[1]["signature"]
+    _, kept, _ = client.raw("GET", f"/api/images/{key}/tiles/0/0/0?pages=0&v={signature}")
+    assert "immutable" in kept["Cache-Control"]
+    assert "private" in kept["Cache-Control"]
+    _, other, _ = client.raw("GET", f"/api/images/{key}/tiles/0/0/0?pages=0&v=1")
+    assert other["Cache-Control"] == "no-store"
+
+
+def test_outlines_and_cells_are_those_of_the_lake(client, lake, images):
+    (dataset, _, tissue), image = next((names, one) for names, one in images.items() if names[1] == "imc")
+    where = f"dataset = '{dataset}' AND tissue_id = '{tissue}'"
+    tilings = client.ask("GET", f"/api/images/{image['key']}/outlines/tiles")[1]["tilings"]
+    expected = own(lake, f"SELECT row, col, tile_id FROM tile_coordinates WHERE {where} ORDER BY tile_id")
+    assert tilings[0]["tiles"] == [list(row.values()) for row in expected.to_pylist()]
+    assert client.ask("GET", f"/api/images/{image['key']}/outlines/mask")[1]["lines"]
+    path = own(lake, f"SELECT path FROM masks WHERE {where} AND kind = 'instances'")["path"][0].as_py()
+    labels = load_label_mask(lake / path)
+    row, col = (int(axis[len(axis) // 2]) for axis in np.nonzero(labels))
+    cell = client.ask("GET", f"/api/images/{image['key']}/cells/at?row={row}&col={col}")[1]
+    assert cell["cell_id"] == labels[row, col]
+    kind = own(lake, f"SELECT cell_type FROM cells WHERE {where} AND cell_id = {cell['cell_id']}")
+    assert cell["values"]["cell_type"] == kind["cell_type"][0].as_py()
+    inside = labels == cell["cell_id"]
+    steps = (
+        np.abs(np.diff(np.pad(inside, 1).astype(int), axis=0)).sum()
+        + np.abs(np.diff(np.pad(inside, 1).astype(int))).sum()
+    )
+    assert sum(abs(a - c) + abs(b - d) for a, b, c, d in cell["lines"]) == steps
+
+
+def test_thumbs_are_means_of_tiles(client, lake):
+    name, _ = client.answered(f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id, tile_id")
+    asked = {"query": name, "rows": [0, 5], "markers": ["DNA1", "no such"], "size": 64}
+    status, _, content = client.raw("POST", "/api/thumbs", asked)
+    assert status == 200
+    length = int.from_bytes(content[:4], "little")
+    head = json.loads(content[4 : 4 + length])
+    planes = np.frombuffer(content[4 + length :], "<f2").reshape(head["shape"])
+    tile = own(lake, "SELECT row, col, path FROM tiles WHERE modality = 'imc' ORDER BY tissue_id, tile_id").to_pylist()[
+        5
+    ]
+    pixels = read_region(open_image(lake / tile["path"]), [0], row=tile["row"], col=tile["col"], height=128, width=128)
+    expected = pixels[0].astype(np.float64).reshape(64, 2, 64, 2).mean(axis=(1, 3)) / head["rows"][1]["scale"]
+    np.testing.assert_allclose(planes[1, 0], expected, rtol=2e-3, atol=1e-3)
+    assert np.isnan(planes[:, 1]).all()
+
+
+def test_a_lasso_selects_what_a_polygon_in_sql_does(client, lake, images):
+    (dataset, _, tissue), image = next((names, one) for names, one in images.items() if names[1] == "imc")
+    text = f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id, tile_id"
+    name, _ = client.answered(text)
+    triangle = [[0, 0], [320, 0], [0, 320]]
+    found = client.ask(
+        "POST", "/api/selections", {"query": name, "key": image["key"], "polygon": triangle, "code": True}
+    )[1]
+    rows = own(lake, text).to_pylist()
+    inside = [
+        number
+        for number, row in enumerate(rows)
+        if row["tissue_id"] == tissue and row["dataset"] == dataset and row["row"] + 64 + row["col"] + 64 < 320
+    ]
+    assert found["rows"] == inside
+    assert inside
+    scope = {}
+    exec(found["code"], scope)
+    assert scope["query"].plan().rows_hash == SporaQuery.from_arrow(lake, own(lake, text).take(inside)).plan().rows_hash
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"{TILES} WHERE modality = 'imc'",
+        "SELECT dataset, tissue_id, 'imc' AS modality FROM tissues WHERE dataset = 'lung_imc'",
+        "SELECT dataset, tissue_id, cell_id, row, col, 'imc' AS modality FROM cells "
+        "WHERE dataset = 'lung_imc' AND cell_id < 9",
+    ],
+)
+def test_the_code_of_all_rows_asks_for_them(client, sql):
+    name, told = client.answered(sql)
+    code = client.ask("POST", "/api/selections", {"query": name, "code": True})[1]["code"]
+    scope = {}
+    exec(code, scope)
+    assert len(scope["query"]) == told["rows"]
+    scope["query"].plan()
+
+
+def test_files_are_written_only_with_leave_and_only_inside(client, lake, cache, tmp_path):
+    name, _ = client.answered(f"{TILES} LIMIT 5")
+    asked = {"query": name, "rows": [1, 3], "name": "mine", "form": "parquet"}
+    status, told = client.ask("POST", "/api/exports", asked)
+    assert (status, "--write" in told["error"]) == (400, True)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with serving(lake, write=folder) as writer:
+        name, _ = writer.answered(f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id, tile_id")
+        asked["query"] = name
+        assert writer.ask("POST", "/api/exports", asked) == (201, {"file": "mine.parquet"})
+        assert len(pq.read_table(folder / "mine.parquet")) == 2
+        assert writer.ask("POST", "/api/exports", asked)[0] == 400
+        assert writer.ask("POST", "/api/exports", asked | {"form": "lock"})[0] == 201
+        assert len(SporaQuery.from_lock(folder / "mine.lock.json")) == 2
+        for bad in ("../x", "/tmp/x", ".x", "a/b", "", "x\0y"):
+            assert writer.ask("POST", "/api/exports", asked | {"name": bad})[0] == 400
+        assert sorted(path.name for path in folder.iterdir()) == ["mine.lock.json", "mine.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (421, {"Host": "evil.example"}),
+        (421, {"Host": "evil.example:80"}),
+        (421, {"Host": "127.0.0.1"}),
+        (401, {"Authorization": None}),
+        (401, {"Authorization": "Bearer wrong"}),
+        (401, {"Authorization": "Bearer w\xf6rong"}),
+        (401, {"Authorization": "Basic x"}),
+        (403, {"Sec_Fetch_Site": "cross-site"}),
+        (403, {"Sec_Fetch_Site": "same-site"}),
+        (403, {"Origin": "http://evil.example"}),
+        (403, {"Origin": "null"}),
+        (200, {"Sec_Fetch_Site": "same-origin"}),
+    ],
+)
+def test_only_its_own_page_is_answered(client, status, headers):
+    assert client.raw("GET", "/api/lake", **headers)[0] == status
+    if status in (403, 421):  # the page itself is not given, either
+        assert client.raw("GET", "/", **headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../pyproject.toml", "/..%2f..%2fpyproject.toml", "/static/../../errors.py", "/%2e%2e/routes.py", "/routes.py",
+     "/api/images/..%2f..%2fetc%2fpasswd", "/api/images/lung_imc", "//etc/passwd",
+     "/api/images/x/tiles/0/0/-1?pages=0"],
+)  # fmt: skip
+def test_no_path_leads_to_a_file(client, path):
+    status, _, content = client.raw("GET", path)
+    assert status in (400, 404)
+    assert b"root:" not in content
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/queries", b"{"), ("/api/queries", b"[1]"), ("/api/queries", {"sql": 5}),
+        ("/api/queries", b"[" * 200_000),
+        ("/api/thumbs", {"query": "x", "rows": [0], "markers": "a", "size": 64}),
+        ("/api/complete", {"before": "SELECT"}),
+    ],
+)  # fmt: skip
+def test_a_body_of_another_form_is_refused(client, path, body):
+    status, told = client.ask("POST", path, body)
+    assert status == 400
+    assert told["error"]
+
+
+def test_limits_hold(client, images):
+    key = next(one["key"] for one in images.values() if one["modality"] == "imc")
+    pages = ",".join(map(str, range(CHANNELS + 1)))
+    status, told = client.ask("GET", f"/api/images/{key}/tiles/0/0/0?pages={pages}")
+    assert (status, told["error"]) == (400, f"9 pages asked for; expected 1 to {CHANNELS}.")
+    tiles = ("9/0/0?pages=0", "0/7/0?pages=0", "0/0/0?pages=99", "0/0/0", "0/0/0?pages=x")
+    others = ("histogram?page=77", "cells/at?row=99999&col=0", "cells/at?row=x&col=0")
+    for bad in (*(f"tiles/{piece}" for piece in tiles), *others):
+        assert client.ask("GET", f"/api/images/{key}/{bad}")[0] == 400, bad
+    assert client.ask("GET", f"/api/images/{key}/outlines/x")[0] == 404
+    name, _ = client.answered("SELECT 1 AS a")
+    for bad in (
+        "offset=2&rows=1",
+        "offset=0&rows=501",
+        "offset=0&rows=0",
+        "offset=-1&rows=1",
+        "offset=0&rows=1&sort=4",
+    ):
+        assert client.ask("GET", f"/api/queries/{name}/rows?{bad}")[0] == 400, bad
+    thumbs = {"query": name, "markers": ["DNA1"], "size": 64}
+    for bad in (
+        {"rows": [0] * 25},
+        {"rows": [5]},
+        {"rows": [-1]},
+        {"rows": [0], "markers": ["x"] * 9},
+        {"rows": [0], "size": 999},
+    ):
+        assert client.ask("POST", "/api/thumbs", thumbs | bad)[0] == 400, bad
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_oversized_body_is_refused_before_it_is_held(client, chunked):
+    with socket.create_connection(("127.0.0.1", client.server.port), timeout=60) as sent:
+        head = f"POST /api/queries HTTP/1.1\r\nHost: 127.0.0.1:{client.server.port}\r\n"
+        head += f"Authorization: Bearer {client.server.token}\r\n"
+        if chunked:
+            sent.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+            piece = b"%x\r\n" % 65_536 + b"x" * 65_536 + b"\r\n"
+            for _ in range(BODY_BYTES // 65_536 + 1):
+                sent.sendall(piece)
+        else:
+            sent.sendall(f"{head}Content-Length: {BODY_BYTES + 1}\r\n\r\n".encode())
+        assert b" 413 " in sent.recv(100)
+    assert client.ask("GET", "/api/lake")[0] == 200
+
+
+def test_every_answer_has_the_policy(client):
+    for path in ("/", "/api/lake", "/api/none", "/main.js"):
+        _, headers, _ = client.raw("GET", path)
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert "Access-Control-Allow-Origin" not in headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_port_that_is_taken_is_said(lake, cache):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ArgumentError, match="cannot be opened"):
+            PageServer(lake, port=taken.getsockname()[1])
+
+
+def test_nothing_is_left_after_the_end(lake, cache):
+    with serving(lake) as client:
+        client.query("SELECT sum(hash(a.range)) FROM range(20000000000) a")
+        folder = client.server._explorer.queries._folder
+        assert folder.is_dir()
+    assert not folder.exists()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("uvicorn")]
+    assert not Path(folder).exists()

@@ -1,0 +1,305 @@
+"""A walk through the page in a real browser that can reach this machine only; skipped where there is no Chromium.
+
+What is seen is compared with the lake: pixels of the canvas with `plot.composite`, rows with SQL.
+"""
+
+import base64
+import json
+import shutil
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from exploring import serving
+from lakes import write_lake
+from spora_db import Catalog
+from spora_db.drawing.composite import brightfield, composite
+from spora_db.images import open_image, read_region, write_ometiff, write_omezarr
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium, which is not installed (apt-get install chromium)"
+)
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
+
+ARGUMENTS = [
+    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]  # fmt: skip
+PIXELS = """async () => {
+  const { page } = await import("/main.js");
+  const pane = page.viewer.first;
+  pane.draw();
+  const pixels = pane.compositor.pixels();
+  let text = "";
+  for (let k = 0; k < pixels.length; k += 32768) text += String.fromCharCode(...pixels.subarray(k, k + 32768));
+  const { left, top, zoom } = pane.view;
+  const limits = (await import("/images.js")).shown(pane.found);
+  return { pixels: btoa(text), width: pane.canvas.width, height: pane.canvas.height, left, top, zoom, shown: limits };
+}"""
+
+
+class Visit:
+    """A page of the browser, and all that went wrong on it."""
+
+    def __init__(self, context, client) -> None:
+        self.client = client
+        self.page = context.new_page()
+        self.requests = []
+        self.faults = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on(
+            "console", lambda message: message.type in ("error", "warning") and self.faults.append(message.text)
+        )
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.faults.append(f"{request.url}: {request.failure}"))
+
+    def open(self, state=None):
+        rest = "" if state is None else f"&s={quote(json.dumps(state))}"
+        self.page.goto(self.client.server.address + rest)
+        self.answered("row")
+        return self
+
+    def answered(self, text):
+        self.page.locator("#status", has_text=text).wait_for()
+
+    def view(self, name):
+        self.page.click(f"[data-view={name}][role=tab]")
+
+    def complete(self):
+        self.page.locator('.pane[data-complete="true"]').first.wait_for()
+
+    def state(self):
+        self.page.evaluate("import('/state.js').then((module) => module.write())")
+        return json.loads(self.page.evaluate("new URLSearchParams(location.hash.slice(1)).get('s')"))
+
+    def canvas(self):
+        """Return the picture of the canvas, (height, width, 3), and what the page says of it."""
+        self.complete()
+        told = self.page.evaluate(PIXELS)
+        raw = np.frombuffer(base64.b64decode(told["pixels"]), np.uint8).reshape(told["height"], told["width"], 4)
+        return raw[..., :3].astype(int), told
+
+    def well(self):
+        assert self.faults == []
+        address = f"http://127.0.0.1:{self.client.server.port}/"
+        assert [url for url in self.requests if not url.startswith((address, "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def client(lake_of_examples, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        with serving(lake_of_examples) as found:
+            yield found
+
+
+def visit(browser, client, *, width=1280, height=800):
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark")
+    context.set_default_timeout(90_000)
+    return Visit(context, client)
+
+
+def compare(seen, told, picture):
+    """Compare a canvas on which a pixel of the image is a pixel, with the picture that is expected there."""
+    assert told["zoom"] == pytest.approx(1)
+    left, top = round(told["left"]), round(told["top"])
+    rows = slice(max(0, -top), min(picture.shape[0], seen.shape[0] - top))
+    cols = slice(max(0, -left), min(picture.shape[1], seen.shape[1] - left))
+    part = seen[rows.start + top : rows.stop + top, cols.start + left : cols.stop + left]
+    assert part.size > 50_000
+    assert part.max() > 60
+    assert np.abs(part - picture[rows, cols] * 255).max() <= 2
+
+
+def expected(path, told):
+    """The oracle: what `plot.composite` draws of the file with the page's own limits and colours."""
+    pages = [channel["page"] for channel in told["shown"]]
+    limits = [channel["limits"] for channel in told["shown"]]
+    return composite(
+        read_region(open_image(path), pages), [channel["colour"] for channel in told["shown"]], limits=limits
+    )
+
+
+def path_of(lake, modality, tissue):
+    with Catalog(lake) as catalog:
+        text = "SELECT path FROM images WHERE modality = ? AND tissue_id = ?"
+        return lake / catalog.sql(text, [modality, tissue]).fetchall()[0][0]
+
+
+def test_a_walk(browser, client, lake_of_examples):
+    walk = visit(browser, client).open()
+    page = walk.page
+    # the editor: completion, an error and its place, a filter by a click
+    page.fill("textarea", "")
+    page.click("textarea")
+    page.keyboard.type("SELECT dataset, canc")
+    page.locator(".choices li", has_text="cancer_type").wait_for()
+    page.keyboard.press("Tab")
+    assert page.input_value("textarea") == "SELECT dataset, cancer_type"
+    page.keyboard.type(", nope\nFROM tissues")
+    page.keyboard.press("Control+Enter")
+    walk.answered("Unknown column 'nope'")
+    assert page.locator(".sql-wrong").inner_text() == "nope"
+    page.fill("textarea", "SELECT dataset, tissue_id, modality, mpp, strategy, tile_size, tile_id, row, col\n"
+              "FROM tiles WHERE modality = 'imc' ORDER BY tissue_id, tile_id")  # fmt: skip
+    page.click("#run")
+    walk.answered("rows in")
+    total = page.evaluate("import('/main.js').then(({ page }) => page.rows.total)")
+    with Catalog(lake_of_examples) as catalog:
+        assert total == catalog.sql("SELECT count(*) FROM tiles WHERE modality = 'imc'").fetchall()[0][0]
+    # the gallery: pictures come, one is selected and opened
+    walk.view("gallery")
+    page.locator("#channels .channel").first.wait_for()
+    page.locator("canvas.strip").first.wait_for()
+    page.locator("canvas.strip").first.click(position={"x": 40, "y": 40})
+    page.locator("#selection", has_text="1 row selected").wait_for()
+    # the viewer: pixel on pixel it is what plot.composite draws
+    page.locator("canvas.strip").first.dblclick(position={"x": 40, "y": 40})
+    page.locator(".pane").wait_for()
+    page.click("text=Fit")
+    page.click("text=1:1")
+    seen, told = walk.canvas()
+    tissue = page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.found.tissue_id)")
+    compare(seen, told, expected(path_of(lake_of_examples, "imc", tissue), told))
+    # contrast is changed without a request, and the picture with it
+    before = len(walk.requests)
+    slider = page.locator("#channels input[type=range]").first
+    slider.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    other, told = walk.canvas()
+    compare(other, told, expected(path_of(lake_of_examples, "imc", tissue), told))
+    assert not np.array_equal(seen, other)
+    assert len(walk.requests) == before
+    # eight channels at most
+    boxes = page.locator("#channels .channel input[type=checkbox]:not(:checked)")
+    while page.locator("#channels .channel input[type=checkbox]:checked").count() < 8:
+        boxes.first.click()
+    boxes.first.click()
+    walk.answered("8 channels are shown")
+    assert page.locator("#channels .channel input[type=checkbox]:checked").count() == 8
+    # a lasso selects the rows in it, the address gives the same picture elsewhere
+    page.click("text=Fit")
+    box = page.locator(".pane").bounding_box()
+    middle = box["x"] + box["width"] / 2
+    page.click("#tools >> text=Lasso")
+    page.mouse.move(middle - 200, box["y"] + 60)
+    page.mouse.down()
+    for x, y in ((200, 60), (200, 500), (-200, 500)):
+        page.mouse.move(middle + x, box["y"] + y, steps=3)
+    page.mouse.up()
+    walk.answered("inside the lasso")
+    page.click("#selection >> text=Code")
+    assert "SporaQuery.from_arrow" in page.locator("#selection pre").inner_text()
+    seen, _ = walk.canvas()
+    state = walk.state()
+    assert "token" not in page.url
+    assert client.server.token not in page.url
+    again = visit(browser, client).open(state)
+    same, _ = again.canvas()
+    np.testing.assert_array_equal(seen, same)
+    for one in (walk, again):
+        one.well()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dtype", "suffix"), [("f4", ".ome.zarr"), ("u2", ".ome.zarr"), ("u2", ".ome.tiff"), ("u1", ".ome.tiff")]
+)
+def test_every_kind_of_image_is_shown_as_pictures_are(browser, tmp_path, monkeypatch, dtype, suffix):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lake = write_lake(tmp_path / "lake", tissues=2)
+    with Catalog(lake) as catalog:
+        modality, tissue, name, count = catalog.sql(
+            "SELECT modality, tissue_id, path, count(*) FROM images "
+            "JOIN tissue_channels USING (dataset, modality, tissue_id) WHERE measured GROUP BY ALL ORDER BY ALL LIMIT 1"
+        ).fetchall()[0]  # fmt: skip
+    rng = np.random.default_rng(5)
+    image = (
+        rng.gamma(1.5, 30, (count, 400, 380)) if dtype != "u1" else rng.integers(0, 255, (count, 400, 380))
+    ).astype(dtype)
+    if dtype == "f4":
+        image[:, 50:90, 60:120] = np.nan
+    old = lake / name
+    shutil.rmtree(old) if old.is_dir() else old.unlink()
+    path = old.with_name(f"{tissue}{suffix}")
+    (write_omezarr if suffix == ".ome.zarr" else write_ometiff)(path, image, mpp=1.0)
+    with serving(lake) as client:
+        walk = visit(browser, client).open()
+        walk.view("viewer")
+        walk.page.locator("#images button", has_text=f"{tissue} · {modality}").click()
+        walk.page.locator(".pane").wait_for()
+        walk.page.click("text=1:1")
+        seen, told = walk.canvas()
+        compare(seen, told, expected(path, told))
+        walk.well()
+
+
+@pytest.mark.slow
+def test_natural_colours_are_those_of_the_file(browser, client, lake_of_examples):
+    walk = visit(browser, client).open()
+    walk.view("viewer")
+    walk.page.locator("#images button", has_text="· he").first.click()
+    walk.page.locator(".pane").wait_for()
+    walk.page.click("text=1:1")
+    seen, told = walk.canvas()
+    tissue = walk.page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.found.tissue_id)")
+    compare(seen, told, brightfield(read_region(open_image(path_of(lake_of_examples, "he", tissue)))))
+    walk.well()
+
+
+@pytest.mark.slow
+def test_two_million_rows_are_scrolled_with_few_elements(browser, client):
+    walk = visit(browser, client).open({"sql": "SELECT i AS n, i % 7 AS k FROM range(2000000) AS r(i)"})
+    walk.answered("2,000,000 rows")
+    grid = walk.page.locator("[role=grid]")
+    most = 0
+    for key in ("PageDown", "End", "PageUp", "Home", "End"):
+        grid.press(key)
+        walk.page.wait_for_timeout(300)
+        most = max(most, walk.page.locator("#table .row").count())
+    walk.page.locator("#table .row", has_text="1999999").wait_for()
+    assert most < 60
+    walk.page.locator(".head button", has_text="n").first.click()
+    walk.page.locator(".head button", has_text="n ↑").click()
+    walk.page.locator("#table .row", has_text="1999999").wait_for()
+    walk.well()
+
+
+@pytest.mark.slow
+def test_an_endless_query_is_stopped_from_the_page(browser, client):
+    walk = visit(browser, client).open()
+    walk.page.fill("textarea", "SELECT sum(hash(a.range)) FROM range(20000000000) a")
+    walk.page.click("#run")
+    walk.answered("Running")
+    walk.page.click("textarea")
+    walk.page.keyboard.press("End")
+    walk.page.keyboard.type(" WHERE canc")
+    walk.page.locator(".choices li", has_text="cancer_type").wait_for()
+    walk.page.click("#stop")
+    walk.answered("Stopped")
+    walk.page.fill("textarea", "SELECT 41 + 1 AS answer")
+    walk.page.click("#run")
+    walk.answered("1 row in")
+    walk.well()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(700, 900), (3840, 2160)])
+def test_nothing_stands_outside_of_a_window(browser, client, width, height):
+    walk = visit(browser, client, width=width, height=height).open()
+    for view in ("table", "gallery", "viewer"):
+        walk.view(view)
+        wide = walk.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+        assert wide == [width, height]
+    walk.well()
