@@ -59,12 +59,12 @@ class Result:
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
-        return list(self._relation.columns)
+        return self._fetch(lambda: list(self._relation.columns))
 
     @property
     def types(self) -> list[str]:
         """DuckDB types of the columns."""
-        return [str(kind) for kind in self._relation.types]
+        return self._fetch(lambda: [str(kind) for kind in self._relation.types])
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """Return all rows as tuples."""
