@@ -105,6 +105,14 @@ class StoreError(SporaError, OSError):
     """
 
 
+class AbsentObjectError(StoreError):
+    """A place that holds files answers that it has none of this name."""
+
+
+class RefusedError(StoreError):
+    """A place that holds files answers, but does not give what was asked for."""
+
+
 class WorkerError(SporaError, RuntimeError):
     """Worker processes cannot start, or one ended before its work was done.
 

@@ -54,9 +54,9 @@ def test_headers_come_from_the_index_and_only_from_where_it_was_asked_for(lake, 
     report = index_images(lake, beside=beside)
     assert (report.read, report.kept, report.problems) == (5, 0, {})
     assert headers(lake) == KNOWN
-    assert report.path == (lake / ".spora-db/images.parquet" if beside else index_path(lake))
+    assert report.path == (lake / ".spora-db/index.parquet" if beside else index_path(lake))
     written = [path for path in sorted(lake.rglob("*")) if path not in before]
-    assert written == ([lake / ".spora-db", lake / ".spora-db/images.parquet"] if beside else [])
+    assert written == ([lake / ".spora-db", lake / ".spora-db/index.parquet"] if beside else [])
     assert cache.exists() != beside
     again = index_images(lake, beside=beside)
     assert (again.read, again.kept) == (0, 5)

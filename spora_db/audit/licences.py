@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spora_db.errors import FileFormatError
+from spora_db.files.stores.remote_files import fetch_whole
 
 KEYS = ("license", "licence")
 LARGEST = 1_000_000
@@ -23,6 +24,7 @@ def licence_of_file(folder: Path) -> str | None:
     path = folder / "metadata" / "dataset.json"
     if not path.is_file():
         return None
+    fetch_whole([path])
     if path.stat().st_size > LARGEST:
         raise FileFormatError(f"{path} has {path.stat().st_size:,} bytes; expected a short JSON object.")
     try:

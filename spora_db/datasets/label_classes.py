@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, TableError
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.masks.label_encoders import class_names, encoder_columns, encoder_faults
 
 
@@ -22,6 +23,7 @@ def label_classes(folder: Path) -> dict[int, str]:
     if not path.is_file():
         message = f"Cell task {folder.name!r} has no {path}, the table (id, name) of its classes."
         raise TableError(message)
+    fetch_whole([path])
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from spora_db.errors import FileFormatError, reason
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.layout import FEATURES_FILE
 
 FORMAT = 1
@@ -113,6 +114,7 @@ def read_feature_set(folder: Path, *, dataset: str) -> FeatureSet:
     spora_db.errors.FileFormatError: no/such/features.json cannot be read: ...
     """
     path = folder / FEATURES_FILE
+    fetch_whole([path])
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

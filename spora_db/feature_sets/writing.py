@@ -18,8 +18,9 @@ from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError, WriteError, counted
 from spora_db.feature_sets.description import FeatureColumn, FeatureSet, described, read_feature_set
 from spora_db.feature_sets.parts import key_columns, part_rows, part_schema, vector_type
+from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.locks import HeldElsewhereError, lock_file
-from spora_db.files.parquet import PARQUET_FAILURES, read_provenance, write_parquet
+from spora_db.files.parquet import read_provenance, write_parquet
 from spora_db.files.stores.remote_files import check_writable
 from spora_db.files.writing import atomic_path
 from spora_db.layout import FAILED_FILE, FEATURE_PART, FEATURES_FILE, feature_part

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from xml.etree.ElementTree import ParseError
 
+import pyarrow as pa
+
 from spora_db.errors import ReaderError, SporaError
 
 READER_FAILURES: tuple[type[Exception], ...] = (
@@ -43,6 +45,9 @@ FILE_FAILURES: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+PARQUET_FAILURES = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""What pyarrow raises on parquet files that are broken, and on no others."""
 
 
 @contextlib.contextmanager

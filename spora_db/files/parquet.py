@@ -1,4 +1,4 @@
-"""Parquet files: written whole with a note of how they were made, and what pyarrow raises on broken ones."""
+"""Parquet files: written whole, with a note of how they were made."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError
+from spora_db.files.failures import PARQUET_FAILURES
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.files.writing import atomic_path
 
 METADATA_KEY = "spora_db"
-PARQUET_FAILURES = (pa.ArrowException, OSError, ValueError, OverflowError)
-"""What pyarrow raises on files that are broken, and on no others."""
 
 
 def write_parquet(
@@ -78,6 +78,7 @@ def _encodings(table: pa.Table, plain: Collection[str]) -> dict[str, Any]:
 
 def read_provenance(path: str | Path) -> dict[str, Any] | None:
     """Return what :func:`write_parquet` recorded in the file, or None for a file that something else wrote."""
+    fetch_whole([path])
     try:
         kept = pq.read_metadata(path).metadata or {}
         text = kept.get(METADATA_KEY.encode())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spora_db.errors import FileFormatError, ImageNotFoundError
+from spora_db.errors import FileFormatError, ImageNotFoundError, StoreError
 from spora_db.files.failures import READER_FAILURES, telling
 from spora_db.files.forks import unforked
 from spora_db.files.stamps import Stamp, file_stamp
@@ -68,6 +68,8 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) 
         current = file_stamp(path)
         with open_binary(path) as file:
             head = file.read(64)
+    except StoreError:  # of a remote lake; it says all
+        raise
     except FileNotFoundError as error:
         raise ImageNotFoundError(f"There is no image at {path}. Check the path, or download the image.") from error
     except OSError as error:

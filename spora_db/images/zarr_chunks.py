@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
+from spora_db.errors import StoreError
 from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.files.stores.mirror import mirror_of
@@ -154,6 +155,8 @@ class ChunkStore:
                     return part
             data = file.read(source.offset, source.size) if content is None else content
             decoded = decode_chunk(data, self._codecs, self._chunk_bytes)
+        except StoreError:  # of a remote lake; it says all
+            raise
         except OSError as error:
             raise broken(source.path, str(error), expected="a chunk file", remedy="Check the disk.") from error
         except READER_FAILURES as error:

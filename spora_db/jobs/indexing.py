@@ -1,14 +1,18 @@
-"""Remembers the headers of a lake's images, so that ``images`` knows channels, height, width and dtype in SQL."""
+"""Remembers the headers of a lake's images, so that ``images`` knows channels, height, width and dtype in SQL.
+
+Beside a lake it is a manifest of all its files, so that a copy of it in a bucket is opened without listing it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
 from spora_db.errors import SporaError
 from spora_db.files.parquet import write_parquet
-from spora_db.layout import LakePath, scan
-from spora_db.remembered.image_index import SCHEMA, Indexed, index_path, read_index, state_of
+from spora_db.files.stores.manifest import ManifestRow, manifest_table
+from spora_db.files.stores.remote_files import check_writable
+from spora_db.jobs.manifest_files import image_files, layer_in, other_files, side_by_side
+from spora_db.layout import Lake, LakePath, scan
+from spora_db.remembered.image_index import Indexed, holds, index_path, read_index
 from spora_db.sources.listings import listing_table
 
 
@@ -43,8 +47,8 @@ def index_images(lake: LakePath, *, beside: bool = False) -> IndexReport:
     lake
         A lake, or one dataset's folder.
     beside
-        Whether the index is written into the lake (``.spora-db/images.parquet``), for all who read it; by default into
-        the user's own cache folder.
+        Whether the index is written into the lake (``.spora-db/index.parquet``), for all who read it, and tells all of
+        its files: names, sizes, versions. By default it is written into the user's own cache folder, and tells images.
 
     Raises
     ------
@@ -68,44 +72,45 @@ def index_images(lake: LakePath, *, beside: bool = False) -> IndexReport:
     ...         catalog.sql("SELECT tissue_id, channel_count, height, width, dtype FROM images").fetchall()
     [('a', 3, 30, 40, 'uint8')]
     """
+    folders = scan(lake, listed=True)
+    target = index_path(folders.path, beside=beside)
+    check_writable(target)
+    into = target.parents[1] if beside else None
+    known = read_index(folders.path)
+    paths = listing_table("source_images", folders).column("path").to_pylist()
+    kept = {path: known[path] for path in paths if path in known and holds(folders.path, path, known[path])}
+    entries, problems = [], {}
+    for path, (entry, problem) in side_by_side(lambda path: _image(folders, path, kept.get(path), into), paths):
+        if problem is not None:
+            problems[path] = problem
+        if entry is not None:
+            entries.append(entry)
+    if into is not None:
+        entries += other_files(folders, into)
+    write_parquet(manifest_table(entries), target)
+    return IndexReport(path=target, kept=len(kept), read=len(paths) - len(kept) - len(problems), problems=problems)
+
+
+def _image(lake: Lake, path: str, known: Indexed | None, into: Path | None) -> tuple[ManifestRow | None, str | None]:
+    """Return what is remembered of an image, and why it cannot be read, should that be so."""
     from spora_db.images import open_image
 
-    folders = scan(lake)
-    known = read_index(folders.path)
-    entries: dict[str, Indexed] = {}
-    problems: dict[str, str] = {}
-    kept = 0
-    for path in listing_table("source_images", folders).column("path").to_pylist():
-        indexed = known.get(path)
-        if indexed is not None and state_of(folders.path, indexed.files) == indexed.state:
-            entries[path] = indexed
-            kept += 1
-            continue
+    place, header, problem = lake.locate(path), None, None
+    names: list[str] = []
+    if known is not None:
+        names, header = [name for name, *_ in known.files], known.header
+    else:
         try:
-            image = open_image(folders.locate(path))
+            image = open_image(place)
+            names = ["" if file == place else file.relative_to(place).as_posix() for file in image.files]
+            header = (*image.shape, image.dtype.name)
         except SporaError as error:
-            problems[path] = str(error)
-            continue
-        files = tuple(folders.relative(file) for file in image.files)
-        state = state_of(folders.path, files)
-        if state is None:
-            problems[path] = f"{path} was removed while it was read."
-            continue
-        entries[path] = Indexed(files=files, state=state, header=(*image.shape, image.dtype.name))
-    target = index_path(folders.path, beside=beside)
-    write_parquet(_table(entries), target)
-    return IndexReport(path=target, kept=kept, read=len(entries) - kept, problems=problems)
-
-
-def _table(entries: dict[str, Indexed]) -> pa.Table:
-    rows = [
-        {
-            "path": path,
-            "files": list(indexed.files),
-            "sizes": [size for size, _ in indexed.state],
-            "mtimes_ns": [time for _, time in indexed.state],
-            **dict(zip(("channel_count", "height", "width", "dtype"), indexed.header, strict=True)),
-        }
-        for path, indexed in entries.items()
-    ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+            problem = str(error)
+    if problem is not None and into is None:
+        return None, problem
+    try:
+        files = image_files(place, names, whole=into is not None)
+    except OSError:
+        return None, f"{path} was removed while it was read."
+    layer = None if into is None else layer_in(lake, place, into)
+    return ManifestRow(path=path, layer=layer, files=files, header_files=len(names), header=header), problem

@@ -11,6 +11,7 @@ from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Canvas, picture_f
 from spora_db.drawing.markers import choose_channels
 from spora_db.drawing.overview import TissueView, draw_tissue, modality_name, read_thinned, thin_step
 from spora_db.errors import ArgumentError, FileFormatError, counted
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.images import ImageReader, open_image, read_region
 from spora_db.images.base import MissingChunks
 from spora_db.images.brightfield import brightfield_fault
@@ -217,5 +218,7 @@ def _tiles(cohort: Cohort, tissue_id: str, *, parameters: TilingParameters) -> I
         strategy=parameters.strategy,
         tile_size=parameters.tile_size,
     )
-    table = pq.read_table(cohort.dataset.seen(written), columns=["row", "col"], filters=[("tissue_id", "=", tissue_id)])
+    seen = cohort.dataset.seen(written)
+    fetch_whole([seen])
+    table = pq.read_table(seen, columns=["row", "col"], filters=[("tissue_id", "=", tissue_id)])
     return np.stack([table.column(name).to_numpy() for name in ("row", "col")], axis=1)

@@ -62,7 +62,7 @@ class _Union:
         return [child for child in map(self.__truediv__, self.names()) if child.there]
 
 
-def scan(lake: LakePath) -> Lake:
+def scan(lake: LakePath, *, listed: bool = False) -> Lake:
     """List the datasets of a lake, or the one dataset whose folder is given, with all their tables.
 
     Parameters
@@ -70,6 +70,8 @@ def scan(lake: LakePath) -> Lake:
     lake
         A lake, or one dataset's folder (it holds ``metadata/`` or a modality's folder); or several, its layers, as a
         list or a text with their folders separated as ``PATH`` is. Symbolic links are followed.
+    listed
+        Whether remote layers are listed now, whatever their manifests say.
 
     Raises
     ------
@@ -84,9 +86,9 @@ def scan(lake: LakePath) -> Lake:
     """
     given = layers(lake_path(lake))
     roots = tuple(map(_absolute, given))
-    for text, path in zip(given, roots, strict=True):
+    for number, (text, path) in enumerate(zip(given, roots, strict=True)):
         if (remote := mirror_of(path)) is not None:
-            remote.refresh()
+            remote.refresh(roots[number + 1 :], listed=listed)
         if not path.is_dir():
             message = f"No folder {str(text)!r} (looked at {path}). Give a lake, or one dataset's folder."
             raise DatasetNotFoundError(message)

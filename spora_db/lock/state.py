@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.catalog import MACROS
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.images import open_image
 from spora_db.images.regions import read_through
 from spora_db.layout import TableFile
@@ -52,6 +53,7 @@ class FileState:
 
 def file_state(path: Path) -> FileState:
     """Return the fingerprint of a parquet file: all its bytes are read."""
+    fetch_whole([path])
     with path.open("rb") as file:
         state = os.fstat(file.fileno())
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))

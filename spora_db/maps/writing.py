@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, WriteError
-from spora_db.files.parquet import PARQUET_FAILURES
+from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.writing import atomic_path
 from spora_db.images import write_omezarr
 from spora_db.layout import image_folder, modality_folder

@@ -1,51 +1,30 @@
 """What is remembered of image headers: read beside the lake or from the user's cache, believed while files stay as is.
 
-An index is a parquet file with a row per image: its path, the files that its header was read from with their sizes and
-modification times, and the header. ``spora_db.jobs.indexing`` writes it; nothing else does.
+An index beside a lake is its manifest; one in the cache has the same columns, and no row but those of images.
+``spora_db.jobs.indexing`` writes both; nothing else does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from spora_db.errors import FileFormatError
 from spora_db.files.folders import user_folder
-from spora_db.files.parquet import PARQUET_FAILURES
-from spora_db.files.stamps import LastingStamp, Stamp, lasting_stamp, stamp
+from spora_db.files.stamps import lasting_stamp
+from spora_db.files.stores.manifest import BESIDE, HEADER, HeaderFile, read_manifest
+from spora_db.files.stores.mirror import mirror_of
 from spora_db.layout import Lake, layers, locate
 from spora_db.remembered.folders import lake_digest
 
-SCHEMA = pa.schema(
-    {
-        "path": pa.string(),
-        "files": pa.list_(pa.string()),
-        "sizes": pa.list_(pa.int64()),
-        "mtimes_ns": pa.list_(pa.int64()),
-        "channel_count": pa.int64(),
-        "height": pa.int64(),
-        "width": pa.int64(),
-        "dtype": pa.string(),
-    }
-)
-"""Columns of an index; paths are relative to the lake."""
-
-BESIDE = Path(".spora-db") / "images.parquet"
 Header = tuple[int | str, ...]
-UNKNOWN = (None, None, None, None)
+UNKNOWN = (None,) * len(HEADER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indexed:
-    """The header of one image (channels, height, width, dtype), and the state of the files that it was read from."""
+    """The header of one image (channels, height, width, dtype), and the files that it was read from as they were."""
 
-    files: tuple[str, ...]
-    state: tuple[LastingStamp, ...]
+    files: tuple[HeaderFile, ...]
     header: Header
 
 
@@ -55,11 +34,11 @@ def index_path(root: Path, *, beside: bool = False) -> Path:
     Examples
     --------
     >>> index_path(Path("/data/lake"), beside=True).as_posix()
-    '/data/lake/.spora-db/images.parquet'
+    '/data/lake/.spora-db/index.parquet'
     """
     if beside:
         return layers(root)[-1] / BESIDE
-    return user_folder("cache") / lake_digest(root, size=12) / "images.parquet"
+    return user_folder("cache") / lake_digest(root, size=12) / "index.parquet"
 
 
 def read_index(root: Path) -> dict[str, Indexed]:
@@ -72,7 +51,7 @@ def read_index(root: Path) -> dict[str, Indexed]:
     """
     found: dict[str, Indexed] = {}
     for path in _paths(root):
-        found |= _read(path, stamp(path))
+        found |= {name: Indexed(files=files, header=header) for name, files, header in read_manifest(path).headers()}
     return found
 
 
@@ -86,34 +65,27 @@ def _paths(root: Path) -> list[Path]:
     return [path for path in (*beside, index_path(root)) if path.is_file()]
 
 
-@lru_cache(maxsize=4)
-def _read(path: Path, _stamp: Stamp) -> Mapping[str, Indexed]:
-    """Read an index once for as long as it stays as it is."""
-    try:
-        table = pq.read_table(path, schema=SCHEMA).combine_chunks()
-        if absent := [name for name in SCHEMA.names if table.column(name).null_count]:
-            raise ValueError(f"it has nulls, or no values at all, in {', '.join(absent)}")
-    except PARQUET_FAILURES as error:
-        message = f"The index {path} cannot be read: {error}. Delete it, or write it again: spora-db index LAKE."
-        raise FileFormatError(message) from error
-    lists = [table.column(name).combine_chunks() for name in ("files", "sizes", "mtimes_ns")]
-    files, sizes, times = (column.flatten().to_pylist() for column in lists)  # a list at a time takes 0.4 s more
-    states = list(zip(sizes, times, strict=True))
-    cuts = np.concatenate([[0], np.cumsum(lists[0].value_lengths())]).tolist()
-    paths, *header = (table.column(name).to_pylist() for name in ("path", "channel_count", "height", "width", "dtype"))
-    indexed = {}
-    for place, (name, *found) in enumerate(zip(paths, *header, strict=True)):
-        own = slice(cuts[place], cuts[place + 1])
-        indexed[name] = Indexed(files=tuple(files[own]), state=tuple(states[own]), header=tuple(found))
-    return indexed
+def holds(root: Path, path: str, indexed: Indexed) -> bool:
+    """Tell whether the files that a header was read from are as they were.
 
-
-def state_of(root: Path, files: Sequence[str]) -> tuple[LastingStamp, ...] | None:
-    """Return the stamps of files below a lake; None where one is gone."""
+    Those of a remote lake are compared with its listing or its manifest; nothing is asked of it.
+    """
+    place = locate(root, path)
+    files = [place / name if name else place for name, *_ in indexed.files]
+    if (remote := mirror_of(place)) is not None:
+        found = remote.states(files)
+        if None not in found:
+            return all(
+                state is not None and size == state.size and etag in (None, state.version)
+                for (_, size, _, etag), state in zip(indexed.files, found, strict=True)
+            )
     try:
-        return tuple(lasting_stamp(locate(root, name)) for name in files)
+        return all(
+            lasting_stamp(file) == (size, mtime_ns)
+            for file, (_, size, mtime_ns, _) in zip(files, indexed.files, strict=True)
+        )
     except OSError:
-        return None
+        return False
 
 
 def headers(lake: Lake, paths: Sequence[str]) -> Iterator[tuple[Any, ...]]:
@@ -121,7 +93,4 @@ def headers(lake: Lake, paths: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     known = read_index(lake.path)
     for path in paths:
         indexed = known.get(path)
-        if indexed is not None and state_of(lake.path, indexed.files) == indexed.state:
-            yield indexed.header
-        else:
-            yield UNKNOWN
+        yield indexed.header if indexed is not None and holds(lake.path, path, indexed) else UNKNOWN

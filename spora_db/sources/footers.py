@@ -13,9 +13,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from spora_db.errors import FileFormatError, TableError, reason
-from spora_db.files.parquet import PARQUET_FAILURES
+from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.stamps import Stamp, stamp
-from spora_db.layout import TableFile
+from spora_db.files.stores.remote_files import fetch_whole
+from spora_db.layout import Lake, TableFile
+from spora_db.layout.lake import TableKind
 from spora_db.sources.duckdb_types import duckdb_type
 from spora_db.sqltext.names import fold, positions
 
@@ -48,6 +50,13 @@ class FileColumn:
     name: str
 
 
+def whole_tables(lake: Lake, kind: TableKind) -> tuple[TableFile, ...]:
+    """Return every table of one kind, in dataset order; of remote lakes they are fetched, many at once."""
+    tables = lake.tables(kind)
+    fetch_whole(table.path for table in tables)
+    return tables
+
+
 def read_footer(table: TableFile) -> Footer:
     """Read the footer of one parquet file.
 
@@ -56,6 +65,7 @@ def read_footer(table: TableFile) -> Footer:
     FileFormatError
         If the file cannot be opened or is no parquet file.
     """
+    fetch_whole([table.path])
     try:
         current = stamp(table.path)
     except OSError as error:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spora_db.errors import reason
-from spora_db.files.parquet import PARQUET_FAILURES
+from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.stamps import Stamp, stamp
 from spora_db.layout import TableFile
 from spora_db.sources.footers import broken_parquet

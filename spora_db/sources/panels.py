@@ -13,6 +13,7 @@ from sqlglot import exp
 from spora_db.errors import AbsentFileWarning
 from spora_db.layout import Lake, TableFile
 from spora_db.layout.names import is_derived
+from spora_db.sources.footers import whole_tables
 from spora_db.sources.source_query import Branch, SourceQuery
 from spora_db.sources.tables import CHANNELS
 from spora_db.sources.tables import table as table_source
@@ -39,7 +40,7 @@ def panels(lake: Lake) -> SourceQuery:
     A panel without such a file counts as measured in full, in every tissue that has an image; a warning names the file.
     """
     branches = [all_measured(table, path, lake) for table, path in lake.unmeasured()]
-    for table in lake.tables("panels"):
+    for table in whole_tables(lake, "panels"):
         wide = open_wide(table)
         flags = named(channel_values(wide, "BOOLEAN"), "flags")
         origin = read_parquet([table.path], width=len(wide.footer.names))
@@ -80,7 +81,7 @@ def panel_columns(lake: Lake) -> SourceQuery:
     """Return ``dataset, modality, position, n_columns, channel_name``: what each bit of ``panels`` stands for."""
     types = {**_PANEL, "position": "INTEGER", "n_columns": "INTEGER", "channel_name": "VARCHAR"}
     branches = [whole_panel(table, lake) for table, _ in lake.unmeasured()]
-    for table in lake.tables("panels"):
+    for table in whole_tables(lake, "panels"):
         names = [name for _, name in open_wide(table).channels]
         numbers = call("range", constant(len(names)))
         values: Mapping[str, exp.Expression] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlglot import exp
 
 from spora_db.layout import STATISTICS, Lake, TableFile
+from spora_db.sources.footers import whole_tables
 from spora_db.sources.source_query import Branch, SourceQuery
 from spora_db.sources.wide import Wide, channel_values, name_list, open_wide
 from spora_db.sqltext.expressions import (
@@ -32,7 +33,7 @@ def statistics_columns(lake: Lake) -> SourceQuery:
     side. ``channel_tables`` says which of them have a column of the channel, such as ``upper_quantiles means``.
     """
     paths: dict[_Place, list[Path]] = {}
-    for table in lake.tables("statistics"):
+    for table in whole_tables(lake, "statistics"):
         paths.setdefault(_place(table), []).append(table.path)
     branches = []
     for place, names in statistics_tables(lake).items():
@@ -51,7 +52,7 @@ def statistics(lake: Lake) -> SourceQuery:
     """Return a row per tissue and table: the values of the channels that `statistics_columns` names, in that order."""
     names = statistics_tables(lake)
     groups: dict[object, list[Wide]] = {}
-    for wide in (open_wide(table) for table in lake.tables("statistics")):
+    for wide in (open_wide(table) for table in whole_tables(lake, "statistics")):
         listed = tuple(names[_place(wide.footer.table)])
         groups.setdefault((wide.footer.names, wide.footer.types, wide.key_at, listed), []).append(wide)
     branches = []
@@ -73,7 +74,7 @@ def statistics_tables(lake: Lake) -> dict[_Place, dict[str, str]]:
     Channels stand in the order of the files; a text is such as ``upper_quantiles means stds``.
     """
     found: dict[_Place, dict[str, set[str]]] = {}
-    for table in lake.tables("statistics"):
+    for table in whole_tables(lake, "statistics"):
         names = found.setdefault(_place(table), {})
         for _, name in open_wide(table).channels:
             names.setdefault(name, set()).add(str(table.statistic))

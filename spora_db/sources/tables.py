@@ -17,7 +17,7 @@ from spora_db.layout import Lake, TableFile, TableKind
 from spora_db.regions.polygons import POLYGON
 from spora_db.sources.casts import cast, cast_id, cast_time
 from spora_db.sources.duckdb_types import duckdb_type, is_known
-from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer
+from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer, whole_tables
 from spora_db.sources.long_numbers import has_long_numbers
 from spora_db.sources.modalities import may_repeat, with_modality
 from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becomes_text, common_type, needs_exactness
@@ -233,7 +233,7 @@ def table(source: Table, lake: Lake) -> TableSource:
     TableError
         If a file lacks a column it must have.
     """
-    footers = [read_footer(table) for table in lake.tables(source.kind)]
+    footers = [read_footer(table) for table in whole_tables(lake, source.kind)]
     taken = {fold(name) for footer in footers for name in footer.names}
     names = {name: name for name in source.fixed}
     kinds: dict[str, set[str]] = {}

@@ -15,7 +15,7 @@ from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile
 from spora_db.sources.casts import cast_id
 from spora_db.sources.duckdb_types import NULL
-from spora_db.sources.footers import Footer, is_stray, key_position, read_footer
+from spora_db.sources.footers import Footer, is_stray, key_position, read_footer, whole_tables
 from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
 from spora_db.sources.truth_values import truth_value, truth_values
 from spora_db.sqltext.expressions import (
@@ -128,7 +128,7 @@ def wide_files(
     FileFormatError, TableError
         If a file is broken or no such table.
     """
-    for table in lake.tables(kind):
+    for table in whole_tables(lake, kind):
         wide = open_wide(table)
         key = None if wide.key_at is None else wide.footer.names[wide.key_at]
         yield table, key, {name: wide.footer.types[at] for at, name in wide.channels}

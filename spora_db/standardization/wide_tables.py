@@ -9,9 +9,10 @@ import numpy as np
 
 from spora_db.arrays import Float64
 from spora_db.errors import FileFormatError, StatisticsNotFoundError, TableError
-from spora_db.files.parquet import PARQUET_FAILURES
+from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamp
+from spora_db.files.stores.remote_files import fetch_whole
 
 MOST_CELLS: Final = 500_000_000  # a table that claims more is refused before it is decoded
 MOST_TABLES: Final = 128
@@ -53,6 +54,7 @@ def wide_table(path: str | Path) -> WideTable:
         If it repeats a column or a tissue, or cannot be read.
     """
     path = Path(path)
+    fetch_whole([path])
     try:
         current = stamp(path)
     except OSError as error:

@@ -9,7 +9,8 @@ from typing import Final
 
 from spora_db.catalog.describe import cohort_types
 from spora_db.errors import FileFormatError, SporaError, TableError
-from spora_db.files.parquet import PARQUET_FAILURES
+from spora_db.files.failures import PARQUET_FAILURES
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.layout import Dataset, Lake, TableFile, TableKind
 from spora_db.masks.label_encoders import encoder_columns, encoder_faults
 from spora_db.regions.polygons import POLYGON
@@ -132,6 +133,7 @@ def read_encoder(path: Path) -> tuple[list[object], list[object]]:
     """Return the names and the ids of a label encoder; empty where it cannot be read, found elsewhere."""
     import pyarrow.parquet as pq
 
+    fetch_whole([path])
     try:
         with pq.ParquetFile(path) as file:
             places = encoder_columns(file.schema_arrow.names)

@@ -24,8 +24,7 @@ def cache(
     spora-db cache clear s3://bucket/lake
     """
     from spora_db.errors import ArgumentError
-    from spora_db.files.stores.kept import clear, kept_bytes_limit, kept_lakes
-    from spora_db.files.stores.mirror import mirrors_folder
+    from spora_db.files.stores.kept import clear, kept_bytes_limit, kept_lakes, mirrors_folder
 
     base = Path(mirrors_folder())
     found = kept_lakes(base)

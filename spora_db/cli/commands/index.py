@@ -21,7 +21,8 @@ def index(
     """Read image headers once, so that SQL knows channel_count, height, width and dtype of every image.
 
     Writes to your own cache folder unless told otherwise. Run it again after images were added or changed: until then
-    those columns are NULL for them. Exit code 1 if an image cannot be read.
+    those columns are NULL for them. With --beside or --into it tells all files of the lake, so that a copy in a bucket
+    is opened without listing it, and one at a web address at all. Exit code 1 if an image cannot be read.
 
     Examples:  spora-db index my-lake
 

@@ -5,10 +5,12 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from spora_db.errors import ArgumentError, WriteError
+from spora_db.files.folders import user_folder
 
 CACHE_VARIABLE = "SPORA_CACHE_DIR"
 """The environment variable that names the folder of copies; by default one in the user's folder for caches."""
@@ -17,6 +19,16 @@ BYTES_VARIABLE = "SPORA_CACHE_BYTES"
 DEFAULT_BYTES = 20 * 10**9
 ADDRESS = "address"
 """The file by which a folder is known for a copy."""
+
+
+def mirrors_folder() -> str:
+    """Return the folder of all copies: what the environment names, else one of the user's."""
+    return _mirrors_folder(os.environ.get(CACHE_VARIABLE))
+
+
+@lru_cache(maxsize=8)
+def _mirrors_folder(chosen: str | None) -> str:
+    return f"{Path(chosen).absolute() if chosen else user_folder('cache')}/lakes"
 
 
 class KeptLake(NamedTuple):

@@ -1,25 +1,149 @@
-"""What a remote lake holds, listed level by level with all connections at once."""
+"""What a remote lake holds: as its manifest tells, else listed level by level with all connections at once."""
 
 import contextlib
 import json
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
+from spora_db.errors import FileFormatError, RefusedError
 from spora_db.files.stores.http import NETWORK
+from spora_db.files.stores.kept import made, write_whole
+from spora_db.files.stores.manifest import BESIDE, Manifest, read_manifest
 from spora_db.files.stores.store import ObjectState, ObjectStore
+
+logger = logging.getLogger(__name__)
 
 STORES = (".zarr",)
 """Ends of folders that are images: listed when they are opened."""
+DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+"""Files of a store that tell what its image is."""
+PARQUET = b"PAR1"
+"""How a parquet file begins."""
+TOLD = 5.0
+"""Seconds after which a listing says how far it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What lies in a remote lake.
+
+    Attributes
+    ----------
+    files
+        The files and their states, but for those in stores.
+    stores
+        The images that are folders.
+    manifest
+        The copy of the manifest that tells it, None for what was listed.
+    version
+        The state of that manifest.
+    """
+
+    files: Mapping[str, ObjectState] = field(default_factory=dict)
+    stores: frozenset[str] = frozenset()
+    manifest: str | None = None
+    version: str = ""
+
+    @classmethod
+    def of(cls, found: Iterable[tuple[str, ObjectState | None]]) -> Self:
+        """Return the listing of paths with their states, and of images without one."""
+        every = dict(found)
+        files = {name: state for name, state in every.items() if state is not None}
+        return cls(files=files, stores=frozenset(every.keys() - files.keys()))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return what was written to a file as `text`; nothing where there is none."""
+        try:
+            told = json.loads(path.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return cls()
+        files = {name: ObjectState(size=size, version=version) for name, (size, version) in told.pop("files").items()}
+        return cls(files=files, stores=frozenset(told.pop("stores")), **told)
+
+    def text(self) -> str:
+        """Return it as text."""
+        files = {name: [state.size, state.version] for name, state in self.files.items()}
+        told = {"files": files, "stores": sorted(self.stores), "manifest": self.manifest, "version": self.version}
+        return json.dumps(told)
+
+    def state(self, name: str, address: str) -> ObjectState | None:
+        """Return what a file is; None where there is none, or neither a listing nor a manifest tells it."""
+        if (found := self.files.get(name)) is None and (store := store_of(name)):
+            found, _ = self.inside(store, address).get(name, (None, None))
+        return found
+
+    def inside(self, store: str, address: str) -> dict[str, tuple[ObjectState, bytes | None]]:
+        """Return the files of an image that is a folder, and the documents among them, as the manifest tells them."""
+        return {} if self.manifest is None else read_manifest(Path(self.manifest)).inside(store, address)
+
+
+def lake_listing(store: ObjectStore, tree: Path, *, above: Sequence[Path], known: Listing, listed: bool) -> Listing:
+    """Return what a remote lake holds: by a manifest in a layer above it, by its own, else by listing it.
+
+    Parameters
+    ----------
+    store, tree
+        The lake, and the folder of its copy.
+    above
+        The layers over it.
+    known
+        What was known of it before.
+    listed
+        Whether manifests are passed over.
+    """
+    if listed:
+        return Listing.of(files_of(store))
+    for layer in reversed(above):
+        if (place := layer / BESIDE).is_file():
+            above_it = _told(read_manifest(place), store, place, beside=False)
+            if above_it.files or above_it.stores:
+                return above_it
+    place, state = tree / BESIDE, None
+    with contextlib.suppress(RefusedError):  # a bucket that must not be listed says so of files that it has not, too
+        state = store.state(BESIDE)
+    version = "" if state is None else f"{state.size} {state.version}"
+    if version and known.version == version and known.manifest == str(place) and place.is_file():
+        return known
+    content = b"" if state is None else store.read_whole(BESIDE)[0]
+    if not content.startswith(PARQUET):  # a server may have a web page for whatever is not there
+        place.unlink(missing_ok=True)
+        return Listing.of(files_of(store))
+    write_whole(place, content)
+    try:
+        return _told(read_manifest(place), store, place, beside=True, version=version)
+    except FileFormatError as error:
+        raise FileFormatError(str(error).replace(str(place), f"{store.root}/{BESIDE}")) from error
+
+
+def _told(manifest: Manifest, store: ObjectStore, place: Path, *, beside: bool, version: str = "") -> Listing:
+    """Return what a manifest tells of a lake."""
+    found = Listing.of(manifest.listing(store.root, beside=beside))
+    return replace(found, manifest=str(place), version=version)
 
 
 def files_of(store: ObjectStore) -> Iterator[tuple[str, ObjectState | None]]:
-    """Yield the files of a lake, level by level; of images that are folders only their names, without a state."""
+    """Yield the files of a lake, level by level; of images that are folders only their names, without a state.
+
+    What is hidden, such as a manifest, is none of them.
+    """
     level = [""]
+    listed, told = 0, time.monotonic() + TOLD
     while level:
         further = []
         for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
+            listed += 1
+            if time.monotonic() > told:
+                told = time.monotonic() + TOLD
+                logger.info("Listing %s: %d folders so far, now %s", store.root, listed, folder)
             for name, state in entries:
                 path = f"{folder}/{name}" if folder else name
+                if name.startswith("."):
+                    continue
                 if state is not None or name.endswith(STORES):
                     yield path, state
                 else:
@@ -27,10 +151,37 @@ def files_of(store: ObjectStore) -> Iterator[tuple[str, ObjectState | None]]:
         level = further
 
 
-def is_array(folder: Path, names: set[str]) -> bool:
+def fetch_documents(store: ObjectStore, tree: Path, image: str) -> None:
+    """Fetch what tells an image that is a folder, level by level."""
+    level = [image]
+    while level:
+        further = []
+        for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
+            made(tree / folder)
+            names = {entry.name for entry in entries}
+            for document in names & {*DOCUMENTS}:
+                write_whole(tree / folder / document, store.read_whole(f"{folder}/{document}")[0])
+            if not _is_array(tree / folder, names):
+                further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
+        level = further
+
+
+def _is_array(folder: Path, names: set[str]) -> bool:
     """Tell whether a folder with these names in it is an array, whose folders hold chunks."""
     if ".zarray" in names:
         return True
     with contextlib.suppress(OSError, ValueError):
         return bool(json.loads((folder / "zarr.json").read_bytes()).get("node_type") == "array")
     return False
+
+
+def store_of(path: str) -> str:
+    """Return the image that a file lies in, of one that is a folder; empty for any other file.
+
+    Examples
+    --------
+    >>> store_of("a/he/1_0mpp/images/t.ome.zarr/0/zarr.json"), store_of("a/metadata/tissues.parquet")
+    ('a/he/1_0mpp/images/t.ome.zarr', '')
+    """
+    found = [path.find(f"{end}/") + len(end) for end in STORES if f"{end}/" in path]
+    return path[: min(found)] if found else ""

@@ -56,6 +56,16 @@ class LocalStore:
             return []
         return sorted(found)
 
+    def list_tree(self, prefix: str) -> list[ObjectEntry]:
+        """Return all files below a folder; see `ObjectStore`. Links are followed."""
+        found = []
+        for at, _, names in os.walk(self._path(prefix), followlinks=True):
+            inner = os.path.relpath(at, self._path(prefix))
+            for name in names:
+                path = name if inner == "." else f"{inner}/{name}"
+                found.append(ObjectEntry(path, self.state(f"{prefix}/{path}" if prefix else path)))
+        return sorted(found, key=lambda entry: entry.name)
+
     def state(self, key: str) -> ObjectState | None:
         """Return what a file is now; see `ObjectStore`."""
         try:

@@ -1,48 +1,34 @@
 """A remote lake as a folder: its tables whole, its images and masks as empty files whose bytes come as they are read.
 
-So everything that reads a folder reads a bucket. The files of images are never written to: they keep the time by which
-readers tell that a file is another one now. What lies below `mirrors_folder` is a copy: it can be deleted at any
-time, and nothing but this module writes to it.
+So everything that reads a folder reads a bucket. What lies in it tells its manifest, or a listing. What lies below
+`mirrors_folder` is a copy: it can be deleted at any time, and nothing but this package writes to it.
 """
 
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from spora_db.errors import SporaError, StoreError
-from spora_db.files.folders import user_folder
+from spora_db.errors import AbsentObjectError, FileFormatError, SporaError, StoreError
 from spora_db.files.stores.http import NETWORK
-from spora_db.files.stores.kept import ADDRESS, CACHE_VARIABLE, made, write_whole
-from spora_db.files.stores.listing import STORES, files_of, is_array
+from spora_db.files.stores.kept import ADDRESS, made, mirrors_folder, write_whole
+from spora_db.files.stores.listing import DOCUMENTS, STORES, Listing, fetch_documents, lake_listing
+from spora_db.files.stores.manifest import is_by_time, may_be
 from spora_db.files.stores.opening import open_store
 from spora_db.files.stores.placeholders import Placeholders
 from spora_db.files.stores.ranged import RangedFiles
 from spora_db.files.stores.ranges import FileRange
-from spora_db.files.stores.store import ObjectState, ObjectStore
+from spora_db.files.stores.store import ObjectState, ObjectStore, changed
 
 WHOLE = (".parquet", ".json")
-"""Ends of files that are copied whole, as DuckDB reads them itself."""
-DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
-ARRAYS = ("zarr.json", ".zarray")
+"""Ends of files that are copied whole when they are first needed, as DuckDB reads them itself."""
 FRESH = 60.0
 """Seconds for which a process believes what it has listed."""
-
-
-def mirrors_folder() -> str:
-    """Return the folder of all copies: what the environment names, else one of the user's."""
-    return _mirrors_folder(os.environ.get(CACHE_VARIABLE))
-
-
-@lru_cache(maxsize=8)
-def _mirrors_folder(chosen: str | None) -> str:
-    return f"{Path(chosen).absolute() if chosen else user_folder('cache')}/lakes"
 
 
 class Mirror:
@@ -68,11 +54,15 @@ class Mirror:
         self.address = address
         self._lock = threading.RLock()
         self._listed_at = -FRESH
-        self._listed: dict[str, ObjectState] | None = None
-        self._stores: Set[str] = set()
+        self._listing: Listing | None = None
         self._prepared: set[str] = set()
+        self._placed: set[str] = set()
         self.files = RangedFiles(
-            self._places, address=address, store=lambda: self.store, listed=lambda name: self._states().get(name)
+            self._places,
+            address=address,
+            store=lambda: self.store,
+            listed=self._listed,
+            whole=lambda: self.listing().manifest is not None,
         )
 
     @cached_property
@@ -80,8 +70,17 @@ class Mirror:
         """What is asked for files; made once, as to find credentials may take a second."""
         return open_store(self.address)
 
-    def refresh(self) -> None:
-        """List the lake anew, fetch tables that have changed, and forget what is gone; at most once in `FRESH` seconds.
+    def refresh(self, above: Sequence[Path] = (), *, listed: bool = False) -> None:
+        """Learn what lies in the lake now, and forget what is gone; at most once in `FRESH` seconds.
+
+        Tables that were read before and have changed are fetched; others when somebody needs them.
+
+        Parameters
+        ----------
+        above
+            The layers over the lake: a manifest of it in one of them counts for its own.
+        listed
+            Whether it is listed though there is a manifest, and now: to write a new one.
 
         Raises
         ------
@@ -89,35 +88,47 @@ class Mirror:
             It does not answer, cannot be listed, or there is nothing.
         """
         with self._lock, self._alone():
-            if time.monotonic() - self._listed_at < FRESH:
+            if not listed and time.monotonic() - self._listed_at < FRESH:
                 return
-            known, store = self._states(), self.store
-            found = dict(files_of(store))
-            if not found:
+            known = self.listing()
+            found = lake_listing(self.store, self.tree, above=above, known=known, listed=listed)
+            if not found.files and not found.stores:
                 raise StoreError(f"There is no lake at {self.address}: nothing lies there. Check the address.")
-            for name in {*known, *self._stores} - found.keys():
+            for name in (known.files.keys() | known.stores) - (found.files.keys() | found.stores):
                 self.files.close(name)
                 self._places.remove(name)
-            there = {name: state for name, state in found.items() if state is not None}
-            changed = {name for name, state in there.items() if known.get(name) != state}
-            tables = sorted(name for name in changed if name.endswith(WHOLE))
-            for name, (data, state) in zip(tables, NETWORK.threads().map(store.read_whole, tables), strict=True):
-                there[name] = state
-                write_whole(self.tree / name, data)
-            for name in changed - {*tables}:
+            changes = sorted(name for name, state in found.files.items() if known.files.get(name) != state)
+            read = [name for name in changes if name in known.files and self._is_whole(name)]
+            for name in {*changes}.difference(read):
                 self.files.close(name)
-                self._places.place(name, there[name])
-            self._listed, self._stores = there, found.keys() - there.keys()
-            for name in self._stores:
+                self._places.place(name, found.files[name])
+            for name in found.stores - known.stores:
                 made(self.tree / name)
-            files = {name: [state.size, state.version] for name, state in there.items()}
-            told = {"files": files, "stores": sorted(self._stores)}
-            write_whole(self.folder / "listing.json", json.dumps(told).encode())
-            self._listed_at = time.monotonic()
+            self._listing, self._prepared, self._placed = found, set(), set()
+            self._fetch(read)
+            if found != known:
+                write_whole(self.folder / "listing.json", found.text().encode())
+            self._listed_at = -FRESH if listed else time.monotonic()
+
+    def listing(self) -> Listing:
+        """Return what is known of the lake, without asking."""
+        with self._lock:
+            if self._listing is None:
+                self._listing = Listing.read(self.folder / "listing.json")
+            return self._listing
+
+    def fetch(self, paths: Iterable[Path]) -> None:
+        """Bring whole files, such as tables, that are not there yet, many at once."""
+        with self._lock:
+            wanted = [name for path in paths if self._places.is_empty(name := self._name(str(path)))]
+            if wanted:
+                with self._alone():
+                    self._fetch(name for name in wanted if self._places.is_empty(name))
 
     def find(self, path: str) -> ObjectState | None:
         """Return what a file is, and give it its place in the tree; see `RangedFiles.find`."""
-        return self.files.find(self._name(path))
+        with self._as_listed():
+            return self.files.find(self._name(path))
 
     def knows(self, path: str) -> bool:
         """Tell whether it is known what a file is, or that there is none."""
@@ -125,53 +136,99 @@ class Mirror:
 
     def prepare(self, path: Path) -> None:
         """Fetch what tells an image: of a store of arrays its metadata, level by level; of a file, that it is there."""
-        name, store = self._name(str(path)), self.store
+        name = self._name(str(path))
         if not name.endswith(STORES):
             self.find(str(path))
             return
         with self._lock:
             if name in self._prepared or self._places.is_prepared(name, since=self.files.since):
                 return
-            level = [name]
-            while level:
-                further = []
-                for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
-                    made(self.tree / folder)
-                    names = {entry.name for entry in entries}
-                    for document in names & {*DOCUMENTS}:
-                        write_whole(self.tree / folder / document, store.read_whole(f"{folder}/{document}")[0])
-                    if not is_array(self.tree / folder, names):
-                        further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
-                level = further
-            self._prepared.add(name)
-            self._places.prepared(name)
+            if self.listing().manifest:
+                self._unfold(name)
+                return
+        fetch_documents(self.store, self.tree, name)
+        self._prepared.add(name)
+        self._places.prepared(name)
 
     def read(self, path: str, offset: int, size: int) -> bytes:
         """Return bytes of a file, from the copy as far as it has them; see `RangedFiles.read`."""
-        return self.files.read(self._name(path), offset, size)
+        with self._as_listed():
+            return self.files.read(self._name(path), offset, size)
 
     def bring(self, ranges: Sequence[FileRange]) -> list[SporaError | None]:
         """Fetch ranges of files of the tree; see `RangedFiles.bring`."""
-        return self.files.bring([one._replace(path=self._name(one.path)) for one in ranges])
+        found = self.files.bring([one._replace(path=self._name(one.path)) for one in ranges])
+        return [None if error is None else self._told_of(error) for error in found]
 
     def shown(self, path: str | Path) -> str:
         """Return the address of a file or folder of the tree."""
         return self.address if Path(path) == self.tree else f"{self.address}/{self._name(str(path))}"
 
+    def states(self, paths: Iterable[Path]) -> list[ObjectState | None]:
+        """Return what files are as far as a listing or a manifest tells: None where it does not."""
+        listing = self.listing()
+        return [listing.state(self._name(str(path)), self.address) for path in paths]
+
+    def files_below(self, place: Path) -> dict[str, ObjectState]:
+        """Return the files of an image, by their paths below it; of one that is a file its state, without a name."""
+        name = self._name(str(place))
+        if (state := self.listing().files.get(name)) is not None:
+            return {"": state}
+        return {entry.name: entry.state for entry in self.store.list_tree(name) if entry.state is not None}
+
     def _name(self, path: str) -> str:
         return path.removeprefix(f"{self.tree}/")
 
-    def _states(self) -> dict[str, ObjectState]:
-        if self._listed is None:
-            try:
-                told = json.loads((self.folder / "listing.json").read_bytes())
-            except (FileNotFoundError, ValueError):
-                told = {"files": {}, "stores": []}
-            self._listed = {
-                name: ObjectState(size=size, version=version) for name, (size, version) in told["files"].items()
-            }
-            self._stores = {*told["stores"]}
-        return self._listed
+    def _unfold(self, store: str) -> None:
+        """Put the documents of a store in their places, as the manifest has them."""
+        for name, (state, document) in self.listing().inside(store, self.address).items():
+            if name.rpartition("/")[2] in DOCUMENTS:
+                content = document if document is not None else self.read(f"{self.tree}/{name}", 0, state.size)
+                write_whole(self.tree / name, content)
+        self._prepared.add(store)
+
+    def _is_whole(self, name: str) -> bool:
+        return name.endswith(WHOLE) and not self._places.is_empty(name)
+
+    def _fetch(self, names: Iterable[str]) -> None:
+        """Fetch whole files. What a manifest tells of them must hold; a listing may be older than they are."""
+        wanted = list(names)
+        with self._as_listed():
+            for name, (data, state) in zip(wanted, NETWORK.threads().map(self.store.read_whole, wanted), strict=True):
+                known = self.listing().files.get(name, state)
+                if self.listing().manifest and not may_be(known, state):
+                    raise changed(f"{self.address}/{name}", known, f"{state.version} of {state.size:,} bytes")
+                self._places.fill(name, data)
+
+    def _listed(self, name: str) -> ObjectState | None:
+        """Return what is known of a file without asking; one in a store gets its place as soon as it is named."""
+        listing = self.listing()
+        state = listing.state(name, self.address)
+        if state is not None and name not in listing.files and name not in self._placed:
+            if self._places.noted(name) is None or not is_by_time(state):
+                self._places.place(name, state)
+            self._placed.add(name)
+        return state
+
+    def _told_of(self, error: SporaError) -> SporaError:
+        """Return an error that says of a file that is gone or another one that the manifest tells it otherwise."""
+        manifest = self.listing().manifest
+        if manifest is None or not isinstance(error, FileFormatError | AbsentObjectError):
+            return error
+        where = self.shown(manifest) if manifest.startswith(str(self.tree)) else manifest
+        return type(error)(
+            f"{error} The manifest {where} is older than the lake: run spora-db index again, and upload it."
+        )
+
+    @contextlib.contextmanager
+    def _as_listed(self) -> Iterator[None]:
+        try:
+            yield
+        except SporaError as error:
+            told = self._told_of(error)
+            if told is error:
+                raise
+            raise told from error
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

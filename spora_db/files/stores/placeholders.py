@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spora_db.files.stores.granules import Granules
 from spora_db.files.stores.kept import made, write_whole
+from spora_db.files.stores.manifest import is_by_time
 from spora_db.files.stores.store import ObjectState
 
 
@@ -32,7 +33,8 @@ class Placeholders:
     def place(self, name: str, state: ObjectState) -> None:
         """Make the empty file of a remote one, as large as it, unless it is there for this very state.
 
-        One process at a time does: a file that got its place twice would count as written again.
+        One process at a time does: a file that got its place twice would count as written again. So one of which only
+        the time was known keeps its place when its version is learned.
 
         Raises
         ------
@@ -43,14 +45,16 @@ class Placeholders:
             return
         path = self.tree / name
         with self._alone():
-            if self.noted(name) == state:
+            noted = self.noted(name)
+            if noted == state:
                 return
-            self.forget(name)
-            made(path.parent)
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-            with temporary.open("wb") as file:
-                file.truncate(state.size)
-            temporary.replace(path)
+            if noted is None or not (is_by_time(noted) and noted.size == state.size):
+                self.forget(name)
+                made(path.parent)
+                temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+                with temporary.open("wb") as file:
+                    file.truncate(state.size)
+                temporary.replace(path)
             write_whole(self._note(name, "state"), f"{state.size} {state.version}".encode())
 
     def noted(self, name: str, *, since: float = 0.0) -> ObjectState | None:
@@ -77,6 +81,15 @@ class Placeholders:
         """Note that the documents of a store are there."""
         write_whole(self._note(store, "prepared"), b"")
         os.utime(self._note(store, "prepared"), (time.time(),) * 2)
+
+    def fill(self, name: str, data: bytes) -> None:
+        """Put the whole file in the place of its placeholder."""
+        write_whole(self.tree / name, data)
+        self._note(name, "state").unlink(missing_ok=True)
+
+    def is_empty(self, name: str) -> bool:
+        """Tell whether a file is a placeholder."""
+        return self._note(name, "state").exists()
 
     def remove(self, name: str) -> None:
         """Remove a file or a store that is gone, and the folders that are empty without it."""

@@ -1,7 +1,7 @@
 """The files of a remote lake that are read by ranges: what each is, learnt once, and what of its bytes is here.
 
-What a file is comes with its first bytes, so nothing is asked for that alone. It is noted beside the bytes, with the
-time: every process that began before takes the note for it, and so all workers of a loader read the same file.
+What a file is comes with its first bytes. It is noted beside them, with the time: every process that began before takes
+the note for it, and so all workers of a loader read the same file.
 """
 
 import logging
@@ -12,15 +12,16 @@ from concurrent.futures import Future
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from spora_db.errors import FileFormatError, SporaError, StoreError
+from spora_db.errors import AbsentObjectError, FileFormatError, SporaError, StoreError
 from spora_db.files.recent import Recent
 from spora_db.files.stores.crew import Settling
 from spora_db.files.stores.granules import GRANULE, Granules
 from spora_db.files.stores.http import BODY, NETWORK
 from spora_db.files.stores.kept import kept_bytes_limit, trim
+from spora_db.files.stores.manifest import is_by_time, may_be
 from spora_db.files.stores.placeholders import Placeholders
 from spora_db.files.stores.ranges import FileRange, requests
-from spora_db.files.stores.store import ObjectState, ObjectStore, Span
+from spora_db.files.stores.store import ObjectState, ObjectStore, Span, changed
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class RangedFiles:
     store
         Gives the store, when it is first needed.
     listed
-        Gives what the lake's listing says of a file.
+        Gives what the lake's listing, or its manifest, says of a file; `whole` tells whether it says all.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class RangedFiles:
         address: str,
         store: Callable[[], ObjectStore],
         listed: Callable[[str], ObjectState | None],
+        whole: Callable[[], bool],
     ) -> None:
         self._places, self._address = places, address
-        self._store, self._listed = store, listed
+        self._store, self._listed, self._whole = store, listed, whole
         self.since = SINCE.setdefault(str(places.folder), time.time())
         self._lock = threading.Lock()
         self._known: dict[str, ObjectState | None] = {}
@@ -78,7 +80,7 @@ class RangedFiles:
 
     def known(self, name: str) -> bool:
         """Tell whether it is known what a file is, or that there is none."""
-        return name in self._known or self._listed(name) is not None
+        return name in self._known or self._told(name) is not None
 
     def find(self, name: str, first: FileRange | None = None) -> ObjectState | None:
         """Return what a file is, and give it its place in the tree; None where there is none.
@@ -90,7 +92,7 @@ class RangedFiles:
         StoreError
             It does not answer, or refuses.
         """
-        if (state := self._listed(name)) is not None:
+        if (state := self._told(name)) is not None:
             return state
         with self._lock:
             if name in self._known:
@@ -169,11 +171,9 @@ class RangedFiles:
                     for number in wanted[name]:
                         place = ranges[number].within(state.size)
                         granules.wait(*place)
-                        if granules.has(*place):
-                            continue
-                        if name in failed:
+                        if not granules.has(*place) and name in failed:
                             faults[number] = failed[name]
-                        else:
+                        elif not granules.has(*place):
                             lacking.setdefault(name, []).append(number)
                 wanted = lacking
         except OSError as error:
@@ -241,15 +241,23 @@ class RangedFiles:
 
     def _ask(self, name: str, first: FileRange) -> ObjectState | None:
         """Return what a file is now, by a note that is new enough or from the lake, and give it its place."""
-        if (noted := self._places.noted(name, since=self.since)) is not None:
+        listed, before = self._listed(name), self._places.noted(name)
+        if listed is None and self._whole():
+            return None
+        if before is not None and is_by_time(before):
+            before = None
+        elif (noted := self._places.noted(name, since=self.since)) is not None:
             return noted
-        before = self._places.noted(name)
         at_end = first.offset < 0 and before is None
         size = GRANULE - first.offset if at_end else 1 if before is not None else first.offset + first.size
         edge = self._store().read_edge(name, size=min(size, BODY), at="end" if at_end else "start", known=before)
         if edge is None:
+            if listed is not None:
+                raise AbsentObjectError(f"There is no file {self._address}/{name}.")
             self._places.remove(name)
             return None
+        if listed is not None and not may_be(listed, edge.state):
+            raise changed(f"{self._address}/{name}", listed, f"of {edge.state.size:,} bytes")
         self._places.place(name, edge.state)
         self._places.seen(name)
         if edge.data and not self._full:
@@ -258,6 +266,11 @@ class RangedFiles:
             except OSError as error:
                 self._not_kept(error)
         return edge.state
+
+    def _told(self, name: str) -> ObjectState | None:
+        """Return what a file is where a listing says it, so that nothing is asked; a time is not enough."""
+        state = self._listed(name)
+        return None if state is None or is_by_time(state) else state
 
     def _granules(self, name: str, state: ObjectState) -> Granules:
         if (granules := self._open.get(name)) is None:

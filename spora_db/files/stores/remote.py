@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal, Protocol
 
-from spora_db.errors import FileFormatError, StoreError
+from spora_db.errors import AbsentObjectError, FileFormatError, RefusedError, StoreError
 from spora_db.files.stores.http import BODY, NETWORK, Answer, Check, send
 from spora_db.files.stores.ranges import check_edge, check_range, is_strong, requests, state_of_answer
 from spora_db.files.stores.store import Edge, ObjectEntry, ObjectState, Span, changed, check_span
@@ -27,6 +27,9 @@ class Service(Protocol):
 
     def list_folder(self, prefix: str) -> list[ObjectEntry]:
         """Return the names in a folder."""
+
+    def list_tree(self, prefix: str) -> list[ObjectEntry]:
+        """Return all files below a folder."""
 
     def follow(self, answer: Answer, key: str) -> str | None:
         """Return the address that an answer sends one to instead, None where it is an answer."""
@@ -53,13 +56,17 @@ class RemoteStore:
         """Return the names in a folder; see `ObjectStore`."""
         return self._service.list_folder(prefix)
 
+    def list_tree(self, prefix: str) -> list[ObjectEntry]:
+        """Return all files below a folder; see `ObjectStore`."""
+        return self._service.list_tree(prefix)
+
     def state(self, key: str) -> ObjectState | None:
         """Return what a file is now; see `ObjectStore`."""
         answer = self._send("HEAD", key, {})
         if answer.status == 404:
             return None
         if answer.status != 200 and "x-linked-etag" not in answer.headers:
-            raise StoreError(self._refused(answer, key))
+            raise RefusedError(self._refused(answer, key))
         return state_of_answer(answer)
 
     def read_edge(
@@ -78,7 +85,7 @@ class RemoteStore:
             state = self.state(key)
             return None if state is None else Edge(state, 0, b"")
         if answer.status not in (200, 206):
-            raise StoreError(self._refused(answer, key))
+            raise RefusedError(self._refused(answer, key))
         state = state_of_answer(answer)
         return Edge(state, state.size - len(answer.body) if at == "end" else 0, answer.body)
 
@@ -110,9 +117,9 @@ class RemoteStore:
         if answer.status == 416 and (state := self.state(key)) is not None:  # an empty file has no first byte
             return self.read(key, offset=0, size=state.size, state=state), state
         if answer.status == 404:
-            raise StoreError(f"There is no file {self._where(key)}. Check the address, or upload the file.")
+            raise AbsentObjectError(f"There is no file {self._where(key)}. Check the address, or upload the file.")
         if answer.status not in (200, 206):
-            raise StoreError(self._refused(answer, key))
+            raise RefusedError(self._refused(answer, key))
         state = state_of_answer(answer)
         starts = range(len(answer.body), state.size, BODY)
         pieces = NETWORK.threads().map(
@@ -135,12 +142,12 @@ class RemoteStore:
         if answer.status in (404, 412, 416):
             raise self._gone(answer, key, state)
         if answer.status not in (200, 206):
-            raise StoreError(self._refused(answer, key))
+            raise RefusedError(self._refused(answer, key))
         return answer.body
 
     def _gone(self, answer: Answer, key: str, state: ObjectState) -> FileFormatError | StoreError:
         if answer.status == 404:
-            return StoreError(f"The file {self._where(key)} was there when it was opened and is gone now.")
+            return AbsentObjectError(f"The file {self._where(key)} was there when it was opened and is gone now.")
         return changed(self._where(key), state, "another one" if answer.status == 412 else "shorter")
 
     def _send(

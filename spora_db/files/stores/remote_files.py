@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,24 @@ def opened(path: Path) -> Path | io.BufferedReader:
     if found is None or state is None:
         return path
     return io.BufferedReader(RemoteFile(found, str(path), state.size), 2**16)
+
+
+def fetch_whole(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Bring the files among these that lie in remote lakes and are not there yet, many at once: tables, documents.
+
+    Whoever reads a table by its path calls this first.
+
+    Raises
+    ------
+    StoreError, FileFormatError
+        One of them is gone, or another one, or cannot be read.
+    """
+    wanted: dict[Mirror, list[Path]] = {}
+    for path in paths:
+        if (found := mirror_of(path)) is not None:
+            wanted.setdefault(found, []).append(Path(path))
+    for found, files in wanted.items():
+        found.fetch(files)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -71,11 +71,18 @@ class S3Service:
 
     def list_folder(self, prefix: str) -> list[ObjectEntry]:
         """Return the names in a folder, a page of 1,000 after another."""
+        return self._list(prefix, {"delimiter": "/"})
+
+    def list_tree(self, prefix: str) -> list[ObjectEntry]:
+        """Return all files below a folder, a page of 1,000 after another."""
+        return self._list(prefix, {})
+
+    def _list(self, prefix: str, more: Mapping[str, str]) -> list[ObjectEntry]:
         folder = f"{self._folder}{prefix}/" if prefix else self._folder
         found: list[ObjectEntry] = []
         token = ""
         while True:
-            asked = {"list-type": "2", "delimiter": "/", "prefix": folder, "max-keys": "1000"}
+            asked = {"list-type": "2", **more, "prefix": folder, "max-keys": "1000"}
             answer = self._ask(asked | ({"continuation-token": token} if token else {}))
             page = _listing(answer)
             for item in page.iterfind("{*}Contents"):

@@ -61,6 +61,15 @@ class ObjectStore(Protocol):
             The store does not answer, or does not list.
         """
 
+    def list_tree(self, prefix: str) -> list[ObjectEntry]:
+        """Return all files below a folder, by their paths below it, sorted.
+
+        Raises
+        ------
+        StoreError
+            The store does not answer, or does not list.
+        """
+
     def state(self, key: str) -> ObjectState | None:
         """Return what a file is now, None where there is none.
 

@@ -8,6 +8,7 @@ from urllib.parse import quote, urljoin
 
 from spora_db.errors import StoreError
 from spora_db.files.stores.http import Answer, Unusable, send
+from spora_db.files.stores.manifest import BESIDE
 from spora_db.files.stores.store import ObjectEntry, ObjectState
 
 MOVED = (301, 302, 303, 307, 308)
@@ -37,9 +38,13 @@ class WebService:
             Always.
         """
         raise StoreError(
-            f"{self._base} cannot be listed: a web server does not tell which files it has. Use the address of the "
-            "bucket, such as s3://, instead."
+            f"{self._base} cannot be listed: a web server does not tell which files it has. Run `spora-db index "
+            f"--beside` where the lake lies, and upload what it writes, as {self._base}/{BESIDE}; or name a bucket."
         )
+
+    def list_tree(self, prefix: str) -> list[ObjectEntry]:
+        """Refuse, as `list_folder`."""
+        return self.list_folder(prefix)
 
     def follow(self, answer: Answer, key: str) -> str | None:
         """Return the address that an answer names instead."""
@@ -79,8 +84,16 @@ class HubService(WebService):
 
     def list_folder(self, prefix: str) -> list[ObjectEntry]:
         """Return the names in a folder, page after page."""
+        return [entry._replace(name=entry.name.rpartition("/")[2]) for entry in self._list(prefix, "")]
+
+    def list_tree(self, prefix: str) -> list[ObjectEntry]:
+        """Return all files below a folder, page after page."""
+        return [entry for entry in self._list(prefix, "?recursive=true") if entry.state is not None]
+
+    def _list(self, prefix: str, query: str) -> list[ObjectEntry]:
+        """Return what the hub lists, by paths below the folder."""
         folder = (self._folder + prefix).strip("/")
-        url = f"{self._tree}/{quote(folder, safe='/~')}".rstrip("/")
+        url = f"{self._tree}/{quote(folder, safe='/~')}".rstrip("/") + query
         found: list[ObjectEntry] = []
         while url:
             answer = send("GET", url, prepare=partial(self.headers, "GET", url, {}), check=_check_json)
@@ -89,7 +102,7 @@ class HubService(WebService):
             if answer.status != 200:
                 raise StoreError(f"The folder {folder!r} was not listed: {self.refusal(answer)}")
             for item in json.loads(answer.body):
-                name = str(item["path"]).rpartition("/")[2]
+                name = str(item["path"]).removeprefix(f"{folder}/")
                 etag = (item.get("lfs") or {}).get("oid") or item.get("oid", "")
                 state = ObjectState(size=int(item["size"]), version=f'"{etag}"') if item["type"] == "file" else None
                 found.append(ObjectEntry(name, state))
