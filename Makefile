@@ -45,9 +45,11 @@ test-lowest: .venv-lowest/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow $(SPREAD) $(LONG)
 
-# every figure of the README's "Speed", on lakes that it makes and keeps in .benchmarks; adds to history.jsonl
+# every figure of the README's "Speed", on lakes that it makes and keeps in .benchmarks; adds to history.jsonl, prints
+# what is asked and whether it holds, and makes the README's table anew
 benchmark: .venv/.installed
-	SPORA_BENCHMARK=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" $(LONG)
+	SPORA_BENCHMARK=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" $(LONG); \
+	  measured=$$?; cd tests && ../$(BIN)/python -m benchmarks.asked && exit $$measured
 
 clean:
 	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .benchmarks demo dist

@@ -14,7 +14,7 @@ HISTORY = FOLDER / "history.jsonl"
 FIELDS = {
     "date": str, "version": str, "commit": str, "cpu": str, "cores": int, "name": str, "value": float, "unit": str,
 }  # fmt: skip
-UNITS = ("ratio", "tiles/s", "s", "ms", "MB", "times the mask's bytes")
+UNITS = ("ratio", "tiles/s", "s", "ms", "MB", "bytes", "times the mask's bytes")
 MEASURES = "SPORA_BENCHMARK" in os.environ
 """Whether figures are wanted; `make test` runs benchmarks small and once, to see that they work."""
 

@@ -13,7 +13,7 @@ from spora_db.images import write_omezarr
 KEPT = Path(__file__).resolve().parents[2] / ".benchmarks"
 """Where lakes are kept from run to run; `make clean` removes them."""
 
-SPEC = "quantile_clipping_log1p/uq_0.99_global"
+SPEC, CLIP = "quantile_clipping_log1p/uq_0.99_global", "quantile_clipping/uq_0.99_global"
 UPPER, MEAN, STD = 20.0, 0.5, 0.6
 CHANNELS = 43
 FULL, SMALL = (1000, 1100), (500, 560)
@@ -42,7 +42,7 @@ def made_lake(folder: Path, tissues: int) -> Path:
     """Return the lake of so many tissues: kept in `KEPT` where figures are wanted, a small one in ``folder`` else."""
     if not MEASURES:
         return write_lake(folder / "lake", tissues=2, shape=SMALL)
-    kept = KEPT / f"loading-{tissues}"
+    kept = KEPT / f"tissues-{tissues}"
     if not kept.is_dir():
         shutil.rmtree(kept.with_suffix(".part"), ignore_errors=True)
         write_lake(kept.with_suffix(".part"), tissues=tissues, shape=FULL).rename(kept)
@@ -50,11 +50,18 @@ def made_lake(folder: Path, tissues: int) -> Path:
 
 
 def write_lake(root: Path, *, tissues: int, shape: tuple[int, int], seed: int = 0) -> Path:
-    """Write tissues, a panel of 40 proteins and 3 others, masks, a greedy tiling of 224 pixels, one specification."""
+    """Write tissues, a panel of 40 proteins and 3 others, masks, a greedy tiling of 224 pixels, two specifications."""
     rng, base, (height, width) = np.random.default_rng(seed), root / "synth", shape
     images = {modality: base / modality / "1_0mpp/images" for modality in ("imc", "he")}
-    masks, spec = base / "segmentations/1_0mpp/tissue_masks", base / "imc/1_0mpp/standardization" / SPEC
-    for folder in (base / "metadata", *images.values(), masks, base / "tiling/1_0mpp/default", spec):
+    masks, specs = base / "segmentations/1_0mpp/tissue_masks", base / "imc/1_0mpp/standardization"
+    for folder in (
+        base / "metadata",
+        *images.values(),
+        masks,
+        base / "tiling/1_0mpp/default",
+        specs / SPEC,
+        specs / CLIP,
+    ):
         folder.mkdir(parents=True)
     names, records, tiles = [f"marker {number}" for number in range(CHANNELS)], [], []
     row, col = np.ogrid[:height, :width]
@@ -78,5 +85,6 @@ def write_lake(root: Path, *, tissues: int, shape: tuple[int, int], seed: int = 
     ids = pd.Index(sorted({record["tissue_id"] for record in records}), name="tissue_id")
     pd.DataFrame(True, ids, names).to_parquet(base / "imc/channels_per_tissue.parquet")
     for kind, value in (("upper_quantiles", UPPER), ("means", MEAN), ("stds", STD)):
-        pd.DataFrame([[value] * CHANNELS], columns=names).to_parquet(spec / f"global_level_{kind}.parquet")
+        for spec in (SPEC, CLIP):
+            pd.DataFrame([[value] * CHANNELS], columns=names).to_parquet(specs / spec / f"global_level_{kind}.parquet")
     return root

@@ -74,10 +74,11 @@ def test_shared_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
         )
     assert max(held["shared"]) == pytest.approx(cost.shared / 2**20, rel=0.05)  # one copy
     own = float(np.median(np.subtract(memory["the lake each"], memory["none"])))
-    record("later epoch of two workers, shared cache", found["shared"], "tiles/s")
-    record("later epoch of two workers, shared cache, against the first", found["shared"] / np.median(first["shared"]))
-    record("the same, against caches of a quarter of the lake", found["shared"] / found["a quarter of the lake each"])
-    record("the same, against caches of all of it", found["shared"] / found["the lake each"])
+    work = "later epoch of two workers, shared cache"
+    record(work, found["shared"], "tiles/s")
+    record(f"{work}, against the first", found["shared"] / np.median(first["shared"]))
+    record(f"{work}, against caches of a quarter of the lake", found["shared"] / found["a quarter of the lake each"])
+    record(f"{work}, against caches of all of it", found["shared"] / found["the lake each"])
     record("memory of chunks, shared against caches of all", max(held["shared"]) / max(own, 1.0))
     record("first epoch, shared against own caches", np.median(first["shared"]) / np.median(first["the lake each"]))
     quarter = found["half of it shared"] / found["a quarter of the lake each"]

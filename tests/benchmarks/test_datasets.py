@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmarks.history import MEASURES, record
 from lakes import write_zarr
 from spora_db import MultiplexImagingDataset, SporaQuery
 from spora_db.images.cache import clear_cache
 
 SPEC = "quantile_clipping/uq_0.99_image"
 CHANNELS, SIZE, TILE = 40, 512, 224
+
+
+MANY, EACH = (2_000, 50) if MEASURES else (20, 5)
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +77,36 @@ def test_tiles_through_the_classes_against_the_query(lake, benchmark):
         f"published classes {len(order) / through_class:.1f} tiles/s, ratio {through_query / through_class:.2f}"
     )
     benchmark.pedantic(by_class, args=(order[0],), rounds=3)
+
+
+def test_constructor(tmp_path):
+    """The published class of many tissues with statistics: one image, which all of them link to."""
+    base, names = tmp_path / "cohort", [f"m{i}" for i in range(CHANNELS)]
+    tissues = [f"t{i:04d}" for i in range(MANY)]
+    images, spec = base / "imc/1_0mpp/images", base / "imc/1_0mpp/standardization" / SPEC
+    for folder in (base / "metadata", images, base / "tiling/1_0mpp/default", spec):
+        folder.mkdir(parents=True)
+    write_zarr(images / "t0000.ome.zarr", np.ones((CHANNELS, 64, 64), np.float32), chunk=64, shard=64)
+    for tissue in tissues[1:]:
+        (images / f"{tissue}.ome.zarr").symlink_to(images / "t0000.ome.zarr")
+    pd.DataFrame({"tissue_id": tissues, "modality": "imc"}).to_parquet(base / "metadata/tissues.parquet")
+    panel = {"channel_name": names, "qc_pass": True, "uniprot_id": "P01730", "is_nuclear_marker": False}
+    pd.DataFrame(panel).to_parquet(base / "imc/channels.parquet")
+    index = pd.Index(tissues, name="tissue_id")
+    pd.DataFrame(True, index=index, columns=names).to_parquet(base / "imc/channels_per_tissue.parquet")
+    pd.DataFrame(20.0, index=index, columns=names).to_parquet(spec / "image_level_upper_quantiles.parquet")
+    for kind in ("means", "stds"):
+        pd.DataFrame([[0.5] * CHANNELS], columns=names).to_parquet(spec / f"global_level_{kind}.parquet")
+    tiles = {"tissue_id": np.repeat(tissues, EACH), "tile_id": np.tile(np.arange(EACH), MANY), "col": 0}
+    pd.DataFrame(tiles).assign(row=tiles["tile_id"]).to_parquet(
+        base / f"tiling/1_0mpp/default/{TILE}_tile_coordinates.parquet"
+    )
+    taken = []
+    for _ in range(5 if MEASURES else 1):
+        start = time.process_time()
+        made = MultiplexImagingDataset(
+            "cohort", path=base, modality="imc", standardization=SPEC, resolution=1, tile_size=TILE, verbose=False
+        )
+        taken.append(time.process_time() - start)
+    assert len(made.tile_coordinates) == MANY
+    record("published class of many tissues with statistics, processor time", min(taken), "s")
