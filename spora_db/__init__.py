@@ -108,11 +108,16 @@ _HOMES = {
 }  # fmt: skip
 """Every public name and the module that holds it."""
 
+_MODULES = ("datasets", "errors", "images", "magic", "plot", "transforms")
+"""Modules with more that is public."""
+
 __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from its module when it is first used."""
+    if name in _MODULES:
+        return import_module(f"spora_db.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'spora_db' has no attribute {name!r}")
     value = getattr(import_module(f"spora_db.{_HOMES[name]}"), name)
@@ -121,5 +126,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """List the public names, also those that are not imported yet."""
-    return sorted({*globals(), *_HOMES})
+    """List what is public, also what is not imported yet; other modules are not for use from outside."""
+    return sorted({*__all__, *_MODULES, "__version__"})

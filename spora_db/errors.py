@@ -166,17 +166,26 @@ def unknown(
     Unknown modality 'icm' in dataset 'cohort'. Did you mean 'imc'? Available: codex, he, imc.
     """
     names = sorted({str(item) for item in available})
-    folded = {item.casefold(): item for item in names}
-    near = [folded[match] for match in difflib.get_close_matches(str(name).casefold(), list(folded), n=3)]
-    message = f"Unknown {kind} {str(name)!r}" + (f" in {where}" if where else "") + "."
-    if near:
-        message += " Did you mean " + " or ".join(repr(item) for item in near) + "?"
+    message = f"Unknown {kind} {str(name)!r}" + (f" in {where}" if where else "") + "." + did_you_mean(name, names)
     if names:
         more = f", ... ({len(names)} in all)" if len(names) > 20 else ""
         message += " Available: " + ", ".join(names[:20]) + more + "."
     else:
         message += f" There is no {kind} here."
     return UnknownNameError(f"{message} {remedy}".rstrip())
+
+
+def did_you_mean(name: object, available: Iterable[object]) -> str:
+    """Return the question after names that are nearly, or but for letter case, the one received; empty without one.
+
+    Examples
+    --------
+    >>> did_you_mean("IMC", ["codex", "imc"])
+    " Did you mean 'imc'?"
+    """
+    folded = {str(item).casefold(): str(item) for item in available}
+    near = [folded[match] for match in difflib.get_close_matches(str(name).casefold(), list(folded), n=3)]
+    return " Did you mean " + " or ".join(repr(item) for item in near) + "?" if near else ""
 
 
 def counted(number: int, noun: str) -> str:

@@ -251,7 +251,7 @@ def test_the_audit_as_text_dict_and_html(written):
         "Audit of imc tiles at 1 mpp of lake",
         "72 rows, 8 tissues, 4 patients, 2 cohorts, 2 panels, 8 images",
     ]
-    assert "✗ 4 patients in several splits" in text
+    assert "x 4 patients in several splits" in text
     assert "LUAD" in text
     content = audit.to_dict()
     assert json.loads(json.dumps(content)) == content

@@ -12,6 +12,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakes import write_lake
 from spora_db import SporaQuery, assemble, cell_vectors, open_image, validate
 from spora_db.errors import ArgumentError, FileFormatError, MaskNotFoundError, QueryError, SporaError, WriteError
 from spora_db.maps import stitching
@@ -19,7 +20,6 @@ from spora_db.maps.grid import WindowGrid
 from spora_db.maps.stitching import Stitcher
 from spora_db.masks.writing import write_mask
 from spora_db.selection import WindowChoice
-from tests.lakes import write_lake
 
 OURS = settings(deadline=None, max_examples=40, derandomize=True)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lakes import PANEL, coordinates_image, write_lake, write_zarr
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.jobs.indexing import index_images
-from tests.lakes import PANEL, coordinates_image, write_lake, write_zarr
 
 SIZES = {"alpha_0000": (96, 96), "alpha_0001": (45, 131), "alpha_0002": (7, 33), "alpha_0003": (64, 32)}
 """Of one pixel less, more and just as much as windows take."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Section = Literal["cohorts", "splits", "composition", "panels", "overlap", "leakage", "missing", "licences", "findings"]
 MARKS = {"error": "✗", "warning": "!", "ok": "✓"}
+PLAIN = {"error": "x", "warning": "!", "ok": "-"}
+"""The same for text, which is printed on terminals that know ASCII only."""
 _SHOWN: tuple[Section, ...] = ("cohorts", "composition", "missing", "leakage")
 """Sections that are shown where they have rows."""
 
@@ -135,7 +137,7 @@ class Audit:
         """Return the audit as text."""
         totals = ", ".join(f"{number:,} {name}" for name, number in self.totals.items())
         lines = [f"Audit of {self.title}", totals, ""]
-        lines += [f" {MARKS[finding.level]} {finding.text}" for finding in self.findings]
+        lines += [f" {PLAIN[finding.level]} {finding.text}" for finding in self.findings]
         for name in _SHOWN:
             if len(self.sections[name]):
                 lines += ["", name, self.sections[name].to_string(index=False, max_rows=20, na_rep="")]

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from spora_db.errors import SporaError
+from spora_db.layout import LAKE_VARIABLE
 
 ORDER = (
     "demo",
@@ -36,6 +37,10 @@ class _Commands(TyperGroup):
         """Run a command; typer itself answers Ctrl-C differently from version to version, and with no word."""
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if type(error).__name__ == "MissingParameter" and getattr(error.param, "envvar", None) == LAKE_VARIABLE:
+                error.message = f"Name a lake, or have {LAKE_VARIABLE} name one."
+            raise
         except KeyboardInterrupt:
             raise typer.Exit(_interrupted()) from None
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from spora_db.jobs import DatasetReport, Report
 
 SHOWN_FAILURES = 20
+BELOW = {"slowest": "slowest", "files": "file"}
+"""What stands below the table, by column: names and paths, which would be broken into pieces in a narrow one."""
 
 
 def show_report(report: "Report") -> None:
@@ -23,12 +25,17 @@ def show_report(report: "Report") -> None:
     names = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
     console = plain_console()
     if sys.stdout.isatty():
+        told = [name for name in names if name not in BELOW]
         table = Table(header_style="bold")
-        for name in names:
-            table.add_column(name, justify="right" if name in ("tissues", "tiles") else "left", overflow="fold")
+        for name in told:
+            table.add_column(name, justify="right" if name in ("tissues", "tiles") else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(row[name]) for name in names))
+            table.add_row(*(Text(row[name]) for name in told))
         console.print(table)
+        for row in rows:
+            for name in BELOW:
+                if row[name]:
+                    console.print(f"{row['dataset']}, {BELOW[name]}: {row[name]}", soft_wrap=True)
     else:
         for row in rows:
             rest = ", ".join(f"{name} {row[name]}" for name in names if name not in ("dataset", "state") and row[name])

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from spora_db.errors import ArgumentError, ImageNotFoundError
+from spora_db.errors import ArgumentError, ImageNotFoundError, did_you_mean
 from spora_db.files.stores.remote_files import check_writable
 from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.images.pixels import missing_chunks_in
@@ -152,7 +152,8 @@ def _with_images(cohort: Cohort, modality: str) -> Cohort:
 def _no_images(lake: Lake, modality: str, mpp: float) -> ImageNotFoundError:
     there = sorted({name for dataset in lake.datasets for name in dataset.modalities})
     return ImageNotFoundError(
-        f"There is no {modality} image at {mpp:g} mpp in {lake.path}. It has the modalities "
+        f"There is no {modality} image at {mpp:g} mpp in {lake.path}."
+        f"{did_you_mean(modality, there) if modality not in there else ''} It has the modalities "
         f"{', '.join(there) or 'none'} and the resolutions {resolutions(lake)}."
     )
 

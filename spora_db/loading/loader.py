@@ -21,6 +21,7 @@ from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import StartMethod, WorkersStart, workers_start
 from spora_db.loading.tile_batches import TileBatchSampler
 from spora_db.loading.workers import warm_up_for
+from spora_db.plan.html import html_table
 
 
 class TileLoader(DataLoader[Any]):
@@ -90,6 +91,11 @@ class TileLoader(DataLoader[Any]):
             f"{type(self).__name__}({self.dataset!r}, batch_size={self._ordering.batch_size}, "
             f"num_workers={self.num_workers}, epoch={self.epoch})"
         )
+
+    def _repr_html_(self) -> str:
+        own = {"batch_size": self._ordering.batch_size, "num_workers": self.num_workers, "epoch": self.epoch}
+        rows = self.dataset.plan.told()
+        return html_table(type(self).__name__, [*rows, *((name, str(value)) for name, value in own.items())])
 
     @property
     def tiles(self) -> TileSampler:

@@ -25,6 +25,7 @@ from spora_db.loading.substitutes import Substitutes, Unreadable
 from spora_db.loading.transforming import SampleTransform
 from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import Plan
+from spora_db.plan.html import html_table
 from spora_db.samples.materialize import Materializer
 from spora_db.samples.seen import SeenImages
 from spora_db.standardization.precision import Precision
@@ -84,6 +85,9 @@ class PlanRows(LabelledRows, Dataset[Sample]):
     def __repr__(self) -> str:
         """Return the plan's own, in the dataset's name."""
         return f"{type(self).__name__}{str(self.plan).removeprefix('Plan')}"
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, self.plan.told())
 
     def __getitem__(self, position: int) -> Sample:
         """Return one sample.

@@ -17,6 +17,7 @@ from spora_db.files.processors import usable_cpus
 from spora_db.layout import locate
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.cell_parts import PlanCells
+from spora_db.plan.html import html_table
 from spora_db.plan.label_parts import PlanLabels
 from spora_db.plan.mask_parts import PlanMasks
 from spora_db.plan.panels import PlanChannels
@@ -126,6 +127,31 @@ class Plan:
             f"Plan({counted(len(self), self.unit)}{size}, {modalities}, {counted(len(self.images), 'image')}, "
             f"{counted(len(self.channel_names), 'channel')}{labels}, hash {self.hash[:8]})"
         )
+
+    def _repr_html_(self) -> str:
+        return html_table("Plan", self.told())
+
+    def told(self) -> list[tuple[str, str]]:
+        """Return what is loaded, as pairs of a name and a text: what a notebook shows of a plan, and of a dataset."""
+        size = f" of {self.tile_size} pixels" if self.tile_size else ""
+        beside = {
+            "label": () if self.labels is None else self.labels.names,
+            "masks": () if self.masks is None else self.masks.kinds,
+            "columns": self.columns.column_names,
+        }
+        return [
+            ("lake", self.lake),
+            ("rows", f"{counted(len(self), self.unit)}{size}"),
+            ("modality", " with ".join(" or ".join(names) for names in self.modalities)),
+            ("images", f"{len(self.images):,}"),
+            ("channels", f"{len(self.channel_names):,}"),
+            (
+                "standardize",
+                ", ".join(f"{name}: {spec}" if name else spec for name, spec in self.standardization.specs),
+            ),
+            *((name, ", ".join(listed)) for name, listed in beside.items() if listed),
+            ("rows_hash, hash", f"{self.rows_hash[:8]}, {self.hash[:8]}"),
+        ]
 
     @property
     def nbytes(self) -> int:

@@ -1,11 +1,8 @@
 """What a query shows of itself in a notebook: a short table, escaped, without scripts."""
 
-from html import escape
-
 from spora_db.errors import SporaError, counted
+from spora_db.plan.html import html_table
 from spora_db.query.row_answers import RowAnswers
-
-LEFT = "text-align:left"
 
 
 def query_html(query: RowAnswers) -> str:
@@ -22,10 +19,7 @@ def query_html(query: RowAnswers) -> str:
         rows.append(("answer", f"{query.count():,} {query.selection.unit}s"))
     except SporaError as error:
         rows.append(("error", str(error)))
-    body = "".join(
-        f'<tr><th style="{LEFT}">{escape(name)}</th><td style="{LEFT}">{escape(text)}</td></tr>' for name, text in rows
-    )
-    return f"<table><caption>SporaQuery</caption><tbody>{body}</tbody></table>"
+    return html_table("SporaQuery", rows)
 
 
 def _asked(query: RowAnswers) -> list[tuple[str, str]]:

@@ -1,0 +1,91 @@
+"""What a new user meets in the first hour: names to complete, narrow and plain terminals, words for mistakes."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import spora_db
+from command_line import call
+from hero import HERO, WIDTH
+from lakes import write_lake
+from spora_db import SporaQuery
+from spora_db.cli import reporting
+from spora_db.errors import did_you_mean
+from spora_db.jobs.report import DatasetReport, Report
+from spora_db.jobs.units import Outcome
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lake(tmp_path_factory.mktemp("first") / "lake", names=("alpha",), tissues=2)
+
+
+def test_completion_offers_what_is_public_and_all_of_it() -> None:
+    offered = [name for name in dir(spora_db) if not name.startswith("__")]
+    assert set(spora_db.__all__) <= set(offered)
+    modules = {name for name in offered if name.islower()} - set(spora_db.__all__)
+    assert modules == {"datasets", "errors", "images", "magic", "plot", "transforms"}
+    assert all(getattr(spora_db, name) is not None for name in offered)
+
+
+def test_an_audit_is_printed_where_only_ascii_is_known(lake: Path) -> None:
+    audit = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0).audit()
+    assert str(audit).encode("ascii").startswith(b"Audit of imc tiles")
+    assert " - " in str(audit) or " ! " in str(audit)
+
+
+def test_values_show_themselves_in_notebooks_without_reading_a_pixel(lake: Path) -> None:
+    plan = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0).select("age").plan()
+    dataset = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0).select("age").to_torch()
+    loader = dataset.loader(batch_size=7)
+    for value, name in ((plan, "Plan"), (dataset, "PlanDataset"), (loader, "TileLoader")):
+        shown = value._repr_html_()
+        assert f"<caption>{name}</caption>" in shown
+        assert f"{len(plan)} tiles of 32 pixels" in shown
+        assert '<td style="text-align:left">age</td>' in shown
+    assert '<th style="text-align:left">batch_size</th><td style="text-align:left">7</td>' in loader._repr_html_()
+
+
+def test_a_report_breaks_no_name_on_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("/data/cohorts/of/the/institute/lung_imc/tiling/1_0mpp/default/224_tile_coordinates.parquet")
+    part = DatasetReport(
+        dataset="a_cohort_of_lung",
+        state="written",
+        files=(path,),
+        tissues=712,
+        outcomes=(Outcome(tissue_id="a_cohort_of_lung_l004_0005", pixels=1, seconds=2.5),),
+        summary={"tiles": 350_000, "coverage_mean": 0.996, "coverage_sd": 0.001},
+    )
+    written = io.StringIO()
+    console = Console(file=written, width=80, highlight=False, color_system=None)
+    monkeypatch.setattr(reporting, "plain_console", lambda: console)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    reporting.show_report(Report(datasets=(part,)))
+    lines = written.getvalue().splitlines()
+    assert any(str(path) in line for line in lines), "a path stands on one line, to be copied"
+    assert any("a_cohort_of_lung_l004_0005 (2.50 s)" in line for line in lines)
+    assert sum("350000" in line and "0.996" in line for line in lines) == 1
+    assert len(lines) == 7
+
+
+def test_a_command_without_a_lake_says_how_to_name_one() -> None:
+    answer = call("info", code=2)
+    assert "have SPORA_DATASETS_DIR name one" in " ".join(answer.stderr.replace("│", " ").split())
+
+
+def test_the_picture_of_the_readme_has_all_its_colours() -> None:
+    picture = Image.open(HERO).convert("RGB")
+    assert picture.width == WIDTH
+    assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 50_000
+    assert f"(notebooks/figures/{HERO.name})" in (HERO.parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("IMC", " Did you mean 'imc'?"), ("codxe", " Did you mean 'codex'?"), ("zzz", "")]
+)
+def test_a_near_name_is_offered(name: str, said: str) -> None:
+    assert did_you_mean(name, ["imc", "codex"]) == said
