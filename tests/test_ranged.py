@@ -65,7 +65,9 @@ class CountingStore:
 
 def files(folder: Path, store: CountingStore) -> RangedFiles:
     (folder / "tree").mkdir(parents=True, exist_ok=True)
-    return RangedFiles(Placeholders(folder), address="test://", store=lambda: store, listed=lambda name: None)
+    return RangedFiles(
+        Placeholders(folder), address="test://", store=lambda: store, listed=lambda name: None, whole=lambda: False
+    )
 
 
 ranges = st.lists(

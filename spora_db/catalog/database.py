@@ -79,6 +79,7 @@ class Database:
         used = self._prepare(names)
         self._asked |= used
         with self._guarded(names.relations, used, asked, ran=text) as duck:
+            self._connection.bound(text)
             relation = duck.sql(text, params=values)
         return Result(relation, guarded=lambda: self._guarded(names.relations, used))
 
