@@ -1,7 +1,11 @@
 """What a loader asks a bucket for, counted, which no noise blurs; against what a reader of the format's bytes needs."""
 
 import os
+import pickle
 import struct
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.made_lake import SPEC, write_lake
 from http_servers import Bucket, slow_bucket
 from spora_db import SporaQuery
-from spora_db.files.stores import mirror, ranged
+from spora_db.files.stores import http, mirror, ranged
+from spora_db.files.stores.http import NETWORK
 from spora_db.images import clear_cache, close_images
+from spora_db.loading.ahead import AHEAD, with_those_ahead
 
 SIZE = (512, 512)
 FEW = ["marker 3", "marker 20", "marker 41"]
@@ -92,11 +100,14 @@ def needed(bucket: Bucket, dataset: Any, planes: list[int]) -> tuple[int, int]:
     return number, size
 
 
-@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
-    ("channels", "planes", "most"),
-    [(FEW, [3, 20, 41], 1.4), (None, list(range(40)), 1.15)],
-    ids=["3 of 43", "40 of 43"],
+    ("channels", "planes", "most", "workers"),
+    [
+        (FEW, [3, 20, 41], 1.4, 0),
+        (None, list(range(40)), 1.15, 2),
+        pytest.param(FEW, [3, 20, 41], 1.4, 2, marks=pytest.mark.slow),
+        pytest.param(None, list(range(40)), 1.15, 0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_cold_epoch_asks_for_what_it_needs_and_the_next_for_nothing(
     bucket: Bucket, channels: list[str] | None, planes: list[int], most: float, workers: int
@@ -115,8 +126,85 @@ def test_a_cold_epoch_asks_for_what_it_needs_and_the_next_for_nothing(
         assert (left["image"] == right["image"]).all()
         assert third["image"].shape == left["image"].shape
     number, size = needed(bucket, local, planes)
-    print(cold, number, size, cold["bytes"] / size, cold["get"] / number)
     assert cold["get"] <= 1.1 * number
     assert cold["bytes"] <= most * size
     assert cold["head"] == 0
     assert warm["get"] == warm["head"] == warm["list"] == 0
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 4))
+def test_a_batch_tells_which_its_reader_gets_next(batches: list[int], readers: int) -> None:
+    told = list(with_those_ahead([[batch] for batch in batches], readers=readers))
+    assert told == [[batch] for batch in batches]
+    assert [rows.ahead for rows in told] == [
+        [[batch] for batch in batches[number + readers :: readers][:AHEAD]] for number in range(len(batches))
+    ]
+    assert pickle.loads(pickle.dumps(told[0])).ahead == told[0].ahead if told else True
+
+
+def test_batches_to_come_are_fetched_before_they_are_asked_for(bucket: Bucket) -> None:
+    remote, local = rows("s3://b/lake", FEW), rows(bucket.folder / "b/lake", FEW)
+    size = -(-len(local) // (AHEAD + 1))
+    number, _ = needed(bucket, local, [3, 20, 41])
+    bucket.set()
+    batches = iter(remote.loader(size, seed=1, cache_bytes=0))
+    found, asked, pause = [next(batches)], 0, threading.Event()
+    for _ in range(600):
+        asked += bucket.set()["get"]
+        if asked >= number:  # with the documents of the images
+            break
+        pause.wait(0.05)
+    while NETWORK.threads().busy or NETWORK.crew("ahead", AHEAD).busy:
+        pause.wait(0.05)
+    bucket.set()
+    found += list(batches)
+    counted = bucket.set()
+    assert counted["get"] == counted["list"] == 0
+    for left, right in zip(local.loader(size, seed=1), found, strict=True):
+        assert (left["image"] == right["image"]).all()
+
+
+@pytest.mark.parametrize("fault", ["reset", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("503", "cut"))])
+def test_faults_in_every_second_answer_change_no_pixel(
+    bucket: Bucket, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_PAUSE", 0.001)
+    remote, local = rows("s3://b/lake", FEW), rows(bucket.folder / "b/lake", FEW)
+    bucket.set(fault=f"{fault}x2")
+    for left, right in zip(local.loader(4, seed=1), remote.loader(4, seed=1), strict=True):
+        assert (left["image"] == right["image"]).all()
+    assert bucket.set(fault="")["faults"] > 10
+
+
+@pytest.mark.parametrize(
+    "method", ["fork", *(pytest.param(name, marks=pytest.mark.slow) for name in ("spawn", "forkserver"))]
+)
+def test_workers_begin_while_their_parent_fetches(bucket: Bucket, method: Any) -> None:
+    remote, local = rows("s3://b/lake", FEW), rows(bucket.folder / "b/lake", FEW)
+    bucket.set(latency=20)
+    mine = iter(remote.loader(2, seed=2))
+    first = next(mine)  # threads of this process fetch for three batches now
+    pairs = zip(local.loader(4, seed=1), remote.loader(4, seed=1, num_workers=2, start_method=method), strict=True)
+    for left, right in pairs:
+        assert (left["image"] == right["image"]).all()
+    rest = [first, *mine]
+    for left, right in zip(local.loader(2, seed=2), rest, strict=True):
+        assert (left["image"] == right["image"]).all()
+
+
+@pytest.mark.slow
+def test_a_process_ends_at_once_whatever_it_fetches(bucket: Bucket) -> None:
+    code = """
+from spora_db import SporaQuery
+dataset = SporaQuery("s3://b/lake").modality("imc").tiles(size=224).to_torch()
+next(iter(dataset.loader(1)))
+import os, urllib.request
+urllib.request.urlopen(urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + "/?latency=30000", method="POST"))
+from spora_db.files.stores.http import NETWORK
+from spora_db.files.stores import open_store
+store = open_store("s3://b/lake")
+for _ in range(100):
+    NETWORK.threads().submit(lambda: store.state("x"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, timeout=90, capture_output=True)
+    assert not done.stdout  # 100 answers would take two minutes

@@ -6,17 +6,23 @@ decoding finds every byte in the copy.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import wait
+from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import SporaError
+from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import FileRange
 from spora_db.images.base import ChunkGrid, GridReader
 from spora_db.images.chunk_codecs import ChunkError
 
+OPENED = 8
+"""Images of which the metadata is fetched at once."""
 AT_ONCE = 256
 """Chunks that are fetched together, before the first of them is decoded."""
 
@@ -68,6 +74,14 @@ def fetch(chunks: Sequence[PlannedChunk]) -> dict[int, SporaError]:
                 faults.setdefault(number, error)
         waiting = going
     return faults
+
+
+def prepare(paths: Iterable[Path]) -> None:
+    """Fetch what tells images of remote lakes, of many at once; what fails is told when one is opened."""
+    remote = [(found, path) for path in paths if (found := mirror_of(path)) is not None]
+    if len(remote) > 1:
+        futures = [NETWORK.crew("open", OPENED).submit(partial(found.prepare, path)) for found, path in remote]
+        wait(futures)
 
 
 def bring(ranges: Sequence[FileRange]) -> list[SporaError | None]:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from spora_db.errors import WorkerError
 from spora_db.images.cache import ChunkCache, use_cache
 from spora_db.loading.accelerated import in_accelerate
+from spora_db.loading.ahead import WithThoseAhead
 from spora_db.loading.failures import worker_errors
 from spora_db.loading.lightning import count_right
 from spora_db.loading.panel_batches import PanelBatchSampler
@@ -234,6 +235,14 @@ class TileLoader(DataLoader[Any]):
         batches = self._delivered()
         prepared = self._prepared and "accelerate" in sys.modules
         return in_accelerate(self._ordering, batches) if prepared else batches
+
+    @property
+    def _index_sampler(self) -> Any:  # noqa: ANN401 - what torch takes batches from
+        """The batch sampler; of remote lakes one that tells who reads a batch which come next."""
+        batches = super()._index_sampler
+        if not self.dataset.is_remote:
+            return batches
+        return WithThoseAhead(batches, readers=max(self.num_workers, 1))
 
     def _delivered(self) -> Iterator[Any]:
         if self.num_workers and self._started is None:

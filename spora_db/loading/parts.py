@@ -10,7 +10,7 @@ import torch
 
 from spora_db.arrays import Int32, Int64
 from spora_db.errors import SporaError
-from spora_db.images.pieces import Regions
+from spora_db.images.pieces import Regions, fetch_ahead
 from spora_db.images.pixels import delivered
 from spora_db.loading.beside import beside, numbers
 from spora_db.loading.columns import NumberTypes, values_of
@@ -115,10 +115,18 @@ class PartReader:
         listed = [(row, int(images[row]), error) for row, error in sorted(faults.items())]
         return ReadPart(which=which, columns=columns, faults=listed)
 
+    def fetch(self, rows: Int64, column: int) -> None:
+        """Fetch what `read` will read of remote images; what cannot be read, that will tell."""
+        sources, source_of = self._opened(self.materializer.plan.image[rows, column], {})
+        own = rows[source_of >= 0]
+        if len(own):
+            fetch_ahead(self._regions(sources, source_of[source_of >= 0], own))
+
     def _opened(self, images: Int32, faults: dict[int, Exception]) -> tuple[list[ImagePlan], Int64]:
         """Return what is read of the images of rows, each once, and which it is of each row, -1 for none."""
         found, number = np.unique(images, return_inverse=True)
         sources, of_image = list[ImagePlan](), np.full(len(found), -1)
+        self.materializer.prepare(found.tolist())
         for k, image in enumerate(found.tolist()):
             if image == ABSENT:
                 continue

@@ -1,6 +1,7 @@
 """`PlanRows`: the rows of a plan as samples, read in whichever process asks."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast, get_args
 
@@ -10,7 +11,10 @@ from torch.utils.data import Dataset, get_worker_info
 
 from spora_db.arrays import Int64
 from spora_db.errors import QueryError, unknown
+from spora_db.files.stores.mirror import mirror_of
 from spora_db.images.base import MissingChunks
+from spora_db.layout.layers import layers
+from spora_db.loading.ahead import BatchRows, foretell
 from spora_db.loading.beside import check_columns
 from spora_db.loading.columns import number_types
 from spora_db.loading.drawn import Drawn
@@ -72,11 +76,17 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         self._substitutes = Substitutes(plan) if on_error == "replace" else None
         self._seen = SeenImages(bytes(16 * len(plan.images)))
         self._materializer: Materializer | None = None
+        self._of_ahead: Materializer | None = None
 
     @property
     def plan(self) -> Plan:
         """The plan; its arrays are shared with worker processes."""
         return self._handle.plan
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether images of the plan lie in a remote lake."""
+        return any(mirror_of(layer) is not None for layer in layers(self.plan.lake))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -133,7 +143,14 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         """
         if self.transform is not None:
             self.transform.check(positions)
+        if isinstance(positions, BatchRows):
+            foretell(self, positions.ahead, fetch=self._fetch)
         return self._samples(positions)
+
+    def _fetch(self, rows: Int64) -> None:
+        """Fetch what rows need of remote images, in a thread beside the one that reads."""
+        for column in range(len(self.plan.modalities)):
+            replace(self._reader, materializer=self._ahead).fetch(rows, column)
 
     def _samples(self, positions: Sequence[int]) -> Sequence[Any]:
         rows = row_numbers(positions, len(self))
@@ -192,14 +209,22 @@ class PlanRows(LabelledRows, Dataset[Sample]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over the plan only: open files stay in the process that opened them."""
-        return {**self.__dict__, "_materializer": None}
+        return {**self.__dict__, "_materializer": None, "_of_ahead": None}
 
     @property
     def materializer(self) -> Materializer:
         """What opens the images in this process."""
         if self._materializer is None:
-            precision = cast(Precision, str(self.dtype).removeprefix("torch."))
-            self._materializer = Materializer(
-                self.plan, missing_chunks=self.missing_chunks, precision=precision, seen=self._seen
-            )
+            self._materializer = self._opening()
         return self._materializer
+
+    @property
+    def _ahead(self) -> Materializer:
+        """What opens them in threads that fetch ahead."""
+        if self._of_ahead is None:
+            self._of_ahead = self._opening()
+        return self._of_ahead
+
+    def _opening(self) -> Materializer:
+        precision = cast(Precision, str(self.dtype).removeprefix("torch."))
+        return Materializer(self.plan, missing_chunks=self.missing_chunks, precision=precision, seen=self._seen)

@@ -1,8 +1,8 @@
 """What a worker process of a loader does: set its limits, load the kernels, hand batches over without a copy."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing import reduction
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from torch.utils.data import get_worker_info
 
 from spora_db.errors import SporaError
+from spora_db.files.stores.http import NETWORK
+from spora_db.files.stores.ranged import SINCE
 from spora_db.images.cache import ChunkCache, use_cache
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.segments import SEGMENTS, Parcel, SegmentPool
@@ -21,19 +23,25 @@ WARMED = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """What a worker does first: takes its cache and loads the kernels, so that no batch waits for them."""
+    """What a worker does first: takes its cache and loads the kernels, so that no batch waits for them.
+
+    It reads remote files as those who began with it know them, over its share of the connections.
+    """
 
     cache: ChunkCache
     segments: int
+    since: Mapping[str, float] = field(default_factory=lambda: dict(SINCE))
 
     def __call__(self, worker: int) -> None:
         """Prepare worker number `worker`."""
         use_cache(self.cache)
+        SINCE.update(self.since)
         if hasattr(reduction, "DupFd"):
             SEGMENTS[:] = [SegmentPool(self.segments)]
         info = get_worker_info()
         assert info is not None
         assert isinstance(info.dataset, PlanRows)
+        NETWORK.share(info.num_workers)
         warm_up_for(info.dataset, shared=self.cache.folder is not None)
 
 

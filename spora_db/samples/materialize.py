@@ -1,5 +1,6 @@
 """`Materializer`: opens the images of a plan, finds the pages of its channels and the transform of each."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from spora_db.errors import FileFormatError
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
+from spora_db.images.fetching import prepare
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
@@ -79,6 +81,10 @@ class Materializer:
                 found.check_precision()
             self._images[image] = found
         return found
+
+    def prepare(self, images: Iterable[int]) -> None:
+        """Fetch what tells images of remote lakes that were not opened yet; see `spora_db.images.fetching.prepare`."""
+        prepare(self.plan.image_path(image) for image in images if image >= 0 and image not in self._images)
 
     def _open(self, modality: str, path: Path) -> ImageReader:
         return open_image(path, missing_chunks=missing_chunks_in(modality, self.missing_chunks))

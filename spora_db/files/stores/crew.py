@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -63,19 +64,39 @@ class Crew(Generic[T]):
 
     def __init__(self, number: int, name: str) -> None:
         self._number, self._name = number, name
-        self._calls: queue.PriorityQueue[tuple[bool, int, Future[Any], Callable[[], Any]]] = queue.PriorityQueue()
+        self._calls: queue.PriorityQueue[tuple[bool, int, Future[Any], Callable[[], Any] | None]]
+        self._calls = queue.PriorityQueue()
         self._count = itertools.count()
         self._lock = threading.Lock()
-        self._started = self._idle = 0
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way, or waits."""
+        with self._lock:
+            return self._idle < len(self._threads) or not self._calls.empty()
+
+    def end(self, *, seconds: float) -> None:
+        """Drop the calls that nobody has begun, and give the others so many seconds."""
+        with self._lock, contextlib.suppress(queue.Empty):
+            while True:
+                self._calls.get_nowait()[2].cancel()
+        for _ in self._threads:
+            self._calls.put((False, next(self._count), Future(), None))
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def submit(self, call: Callable[[], T]) -> "Future[T]":
         """Let a thread make a call as soon as one is free."""
         future: Future[T] = Future()
         with self._lock:
             self._calls.put((_LATER.get(), next(self._count), future, call))
-            if self._idle < self._calls.qsize() and self._started < self._number:
-                self._started += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+            if self._idle < self._calls.qsize() and len(self._threads) < self._number:
+                name = f"{self._name}-{len(self._threads) + 1}"
+                self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+                self._threads[-1].start()
         return future
 
     def map(self, call: Callable[..., T], *arguments: Iterable[Any]) -> Iterator[T]:
@@ -88,6 +109,8 @@ class Crew(Generic[T]):
             with self._lock:
                 self._idle += 1
             _, _, future, call = self._calls.get()
+            if call is None:
+                return
             with self._lock:
                 self._idle -= 1
             if future.set_running_or_notify_cancel():

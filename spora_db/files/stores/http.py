@@ -4,6 +4,7 @@ A connection belongs to the process that opened it: a forked child that read fro
 of its parent's answers. So every process has a pool of its own, made when it first asks.
 """
 
+import atexit
 import email.utils
 import logging
 import os
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spora_db.errors import MissingExtraError, StoreError, reason
+from spora_db.files.forks import unforked
 from spora_db.files.stores.crew import Crew
 
 logger = logging.getLogger(__name__)
@@ -68,11 +70,17 @@ class Network:
         self.connections = CONNECTIONS
         self._start()
         os.register_at_fork(after_in_child=self._start)
+        atexit.register(self._end)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._pool: Any = None
-        self._threads: Crew[Any] | None = None
+        self._crews: dict[str, Crew[Any]] = {}
+
+    def _end(self) -> None:
+        """Stop what goes on as the process ends; what does not stop within a second ends with it."""
+        for crew in self._crews.values():
+            crew.end(seconds=1.0)
 
     def share(self, processes: int) -> None:
         """Keep this process's share of the connections, so many of which read side by side; before any is open."""
@@ -89,7 +97,8 @@ class Network:
         with self._lock:
             if self._pool is None:
                 try:
-                    import urllib3
+                    with unforked:  # a child that is forked meanwhile could never import it
+                        import urllib3
                 except ImportError as error:
                     raise MissingExtraError(
                         "Reading a lake over the network needs urllib3: pip install 'spora-db[remote]'."
@@ -100,10 +109,14 @@ class Network:
 
     def threads(self) -> Crew[Any]:
         """Return the threads that ask side by side, as many as there are connections."""
+        return self.crew("read", self.connections)
+
+    def crew(self, name: str, number: int) -> Crew[Any]:
+        """Return threads for some work that waits for `threads`, and so cannot be done by these."""
         with self._lock:
-            if self._threads is None:
-                self._threads = Crew(self.connections, "spora-db-read")
-            return self._threads
+            if name not in self._crews:
+                self._crews[name] = Crew(number, f"spora-db-{name}")
+            return self._crews[name]
 
 
 NETWORK = Network()

@@ -57,6 +57,7 @@ class Mirror:
         self._listing: Listing | None = None
         self._prepared: set[str] = set()
         self._placed: set[str] = set()
+        self._preparing: dict[str, threading.Lock] = {}
         self.files = RangedFiles(
             self._places,
             address=address,
@@ -141,14 +142,16 @@ class Mirror:
             self.find(str(path))
             return
         with self._lock:
+            lock = self._preparing.setdefault(name, threading.Lock())
+        with lock:
             if name in self._prepared or self._places.is_prepared(name, since=self.files.since):
                 return
             if self.listing().manifest:
                 self._unfold(name)
                 return
-        fetch_documents(self.store, self.tree, name)
-        self._prepared.add(name)
-        self._places.prepared(name)
+            fetch_documents(self.store, self.tree, name)
+            self._prepared.add(name)
+            self._places.prepared(name)
 
     def read(self, path: str, offset: int, size: int) -> bytes:
         """Return bytes of a file, from the copy as far as it has them; see `RangedFiles.read`."""
