@@ -13,6 +13,8 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from spora_db.audit import Audit as Audit
+    from spora_db.bags import collate_bags_packed as collate_bags_packed
+    from spora_db.bags import collate_bags_padded as collate_bags_padded
     from spora_db.catalog import Catalog as Catalog
     from spora_db.datasets import BalancedSampler as BalancedSampler
     from spora_db.datasets import BaseImagingDataset as BaseImagingDataset
@@ -76,6 +78,7 @@ _HOMES = {
     name: home
     for home, names in {
         "audit": "Audit",
+        "bags": "collate_bags_packed collate_bags_padded",
         "catalog": "Catalog",
         "datasets":
             "BalancedSampler BaseImagingDataset CODEXModality CellMask ComposedImagingDataset ComposedTissue "

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from command_line import call
 from killing_extractions import contents
 from lakes import coordinates_image, write_lake
 from spora_db import SporaQuery
@@ -360,6 +361,53 @@ def test_rows_that_cannot_be_told_apart_are_refused(published: Path, mine: Path)
         query.extract(lambda batch: torch.zeros(len(batch["row"])), name="own", into=mine, collate="list")
     with pytest.raises(QueryError, match="selects no tiles"):
         tiles(published).where("tile_id < 0").extract(means, name="own", into=mine)
+
+
+MODELS = """
+def means(batch):
+    return batch["image"].mean(dim=(2, 3))[:, :3] / 1000
+"""
+
+
+def test_the_command_makes_the_same_bytes(
+    published: Path, tmp_path: Path, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_extraction_models.py").write_text(MODELS)
+    (tmp_path / "rows.sql").write_text("SELECT * FROM tiles WHERE modality = 'imc';")
+    monkeypatch.chdir(tmp_path)
+    tiles(published).lock("cohort.lock.json")
+    start = ["extract", published, "--model", "test_extraction_models:means", "--batch-size", 4, "--part-rows", 8]
+    how = [*start, "--name", "own", "--into", "mine"]
+    of_sql = ["--query", "rows.sql", "--modality", "imc", "--tile-size", 32, "--mpp", "1.0"]
+    first = call(*how, *of_sql, "--shard", "0/2")
+    assert "not complete yet" in first.stdout
+    assert "alpha: 18 rows, 10 made now, 0 there before, 8 still to come" in first.stdout
+    assert "parts" in first.stderr
+    second = call(*how, "--query", "cohort.lock.json", "--quiet")
+    assert (second.stdout, second.stderr) == ("", "")
+    parts = {path: digest for path, digest in contents(tmp_path).items() if "part-" in path}
+    assert parts == {path: digest for path, digest in expected.items() if "part-" in path}
+    told = call(*how, *of_sql, "--standardize", "quantile_clipping/uq_0.99_image", code=1).stderr
+    assert "spec is 'identity' there" in told
+    assert "a lock, which says" in call(*how, "--query", "cohort.lock.json", "--mpp", "1.0", code=1).stderr
+    assert "cannot be read" in call(*how, "--query", "no.sql", code=1).stderr
+    assert "needs --tile-size" in call(*how, "--unit", "cell", "--modality", "imc", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("means", "expected package.module:name"),
+        ("no_such_module:means", "no_such_module cannot be imported"),
+        ("killing_extractions:modle", "killing_extractions has no modle. It has"),
+        ("torch.nn:Linear", "the class Linear"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told(published: Path, mine: Path, model: str, said: str) -> None:
+    told = call(
+        "extract", published, "--model", model, "--name", "own", "--modality", "imc", "--into", mine, code=1
+    ).stderr
+    assert said in told
 
 
 def kill(lake: Path, *, kills: int, processes: int, seed: int = 0) -> dict[str, Any]:

@@ -14,7 +14,8 @@ ORDER = (
     "errors", "arrays", "files", "layout", "sqltext", "guard", "kernels", "images", "masks", "regions", "dialects",
     "remembered", "feature_sets", "standardization", "tiling", "statistics", "sources", "catalog", "asking",
     "selection", "plan", "samples", "drawing", "loading", "transforms", "interop", "maps", "lock", "audit", "jobs",
-    "extraction", "query", "datasets", "plot", "validation", "importing", "demo", "explore", "cli", "magic",
+    "extraction", "nearest", "bags", "query", "datasets", "plot", "validation", "importing", "demo", "explore", "cli",
+    "magic",
 )  # fmt: skip
 """Rooms from the ground floor up; a room is a package, or a module beside them."""
 

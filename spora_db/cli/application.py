@@ -18,6 +18,7 @@ ORDER = (
     "index",
     "tile",
     "standardize",
+    "extract",
     "validate",
     "quarantine",
     "diff",

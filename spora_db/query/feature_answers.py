@@ -1,16 +1,25 @@
-"""The answer of a query that is made of its rows by a model, and kept in the lake."""
+"""Answers of a query with the features of its rows: what a model makes of them, and which of them are alike."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from spora_db.errors import ArgumentError
 from spora_db.layout import LakePath, check_name, lake_path, layers
 from spora_db.query.question import Question
-from spora_db.selection.arguments import check_path, checked_choice, checked_flag, checked_text, checked_whole
+from spora_db.selection.arguments import (
+    check_path,
+    checked_choice,
+    checked_flag,
+    checked_seed,
+    checked_text,
+    checked_whole,
+)
 
 if TYPE_CHECKING:
     import torch
 
+    from spora_db.bags import BagDataset
     from spora_db.extraction.report import ExtractionReport
     from spora_db.images.base import MissingChunks
     from spora_db.jobs import Progress, Shard
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class FeatureAnswers(Question):
-    """What `SporaQuery` has a model make of its rows."""
+    """What `SporaQuery` has a model make of its rows, and what it finds by it."""
 
     __slots__ = ()
 
@@ -125,6 +134,10 @@ class FeatureAnswers(Question):
 
         check_missing_chunks(missing_chunks)
         text = checked_text(name, at="extract(model, name=", example="virtues-tile")
+        if text == "tiles":
+            raise ArgumentError(
+                "extract(model, name='tiles'): bags() takes that for the tiles themselves; name it otherwise."
+            )
         own_name = None if model_name is None else checked_text(model_name, at="extract(model_name=", example="net")
         lake: LakePath = self.lake
         if into is not None:
@@ -155,3 +168,124 @@ class FeatureAnswers(Question):
             lake, self.selection, model, name=check_name(text, kind="name of a feature set"),
             identity=identity_of(model, name=own_name, weights=weights), samples=samples, run=run,
         )  # fmt: skip
+
+    def nearest(self, to: object, *, name: str, column: str | None = None, k: int = 20) -> Self:
+        """Return the query of the `k` rows whose vectors are most like one, by the cosine of the angle between them.
+
+        The search is exact: of all rows that the query selects, conditions and samples included. Vectors of a set are
+        put into one matrix on disk when they are first searched, beside the set, or in the user's cache where that
+        cannot be written to; no more than a block of it is in memory. Rows without features, and vectors that are zero
+        or not finite, are never near.
+
+        Parameters
+        ----------
+        to
+            A vector, as a tensor or array of shape (D,); or a row that has features, as a sample, or as a dict of
+            ``dataset``, ``tissue_id`` and ``tile_id`` or ``cell_id``, selected or not. It is the nearest to itself.
+        name, column
+            The feature set, and which of its vectors; may be left out where it has one only.
+        k
+            How many rows; all if there are fewer.
+
+        Returns
+        -------
+        SporaQuery
+            Of these rows, with the further column ``similarity`` (float64, 1 at most), and the columns that this query
+            selects. Of rows that are equally like, those that come first in the set are taken.
+
+        Raises
+        ------
+        UnknownNameError
+            If no dataset has features of that name, or they have no such column.
+        QueryError
+            If they are of other rows than the query's, such as another tiling, or not complete.
+        ArgumentError
+            If `to` is no vector of that length, and no row.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery(["lake", "mine"]).modality("he").tiles(size=128, mpp=1.0)
+        >>> report = query.extract(lambda batch: batch["image"].mean(dim=(2, 3)), name="mean-colour")
+        >>> near = query.nearest(query.to_torch()[0], name="mean-colour", k=3)
+        >>> len(near), near.df()["similarity"].max().round(6)
+        (3, np.float64(1.0))
+        """
+        from spora_db.nearest.answer import SIMILARITY, nearest_rows
+
+        rows = nearest_rows(
+            self.lake,
+            self.selection,
+            to,
+            name=checked_text(name, at="nearest(to, name=", example="virtues-tile"),
+            column=None if column is None else checked_text(column, at="nearest(to, column=", example="vector"),
+            k=checked_whole(k, at="nearest(to, k=", of="rows"),
+        )
+        return self._with(
+            rows_table=rows, rows_sql=None, conditions=(), splits=(), split_choice=None, sampling=None, limit=None,
+            excluded=None, columns=tuple(dict.fromkeys((*self.selection.columns, SIMILARITY))),
+        )  # fmt: skip
+
+    def bags(
+        self,
+        *,
+        by: str,
+        features: str,
+        column: str | None = None,
+        max_per_bag: int | None = None,
+        seed: int = 0,
+        missing: Literal["error", "drop"] = "error",
+    ) -> "BagDataset":
+        """Return the rows in groups, as a torch dataset whose samples are bags: those of a patient, of a tissue, ...
+
+        A bag is of one dataset: patients of two datasets are two. It has the labels of the query, which all of its rows
+        share. ``DataLoader(bags, batch_size=4)`` makes padded batches, with a mask; `collate_bags_packed` packed ones.
+
+        Parameters
+        ----------
+        by
+            What is one bag: ``"patient_id"``, ``"tissue_id"`` or any other column.
+        features
+            The feature set whose vectors are in the bags, or ``"tiles"``: the tiles themselves.
+        column
+            Which of its vectors; may be left out where it has one only.
+        max_per_bag, seed
+            At most so many rows of a bag, drawn by a hash of the row's identity and the seed, the same on every machine
+            and whatever else is selected.
+        missing
+            Whether rows that have no features are an error, or left out.
+
+        Returns
+        -------
+        BagDataset
+            In the order of the first row of each.
+
+        Raises
+        ------
+        TableError
+            If rows have no value of `by`, no features, or those of a bag several values of a label.
+        QueryError
+            If the query selects no rows, or the features are of others, such as another tiling.
+        UnknownNameError
+            If there is no such column, or no feature set of that name.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("he").tiles(size=128, mpp=1.0).label("cancer_type")
+        >>> bags = query.bags(by="patient_id", features="tiles", max_per_bag=5)
+        >>> sorted(bags[0])[:3], len(bags[0]["features"])
+        (['bag', 'cancer_type', 'col'], 5)
+        """
+        from spora_db.bags.making import make_bags
+
+        return make_bags(
+            self.lake,
+            self.selection,
+            by=checked_text(by, at="bags(by=", example="patient_id"),
+            features=checked_text(features, at="bags(features=", example="virtues-tile"),
+            column=None if column is None else checked_text(column, at="bags(column=", example="vector"),
+            max_per_bag=None if max_per_bag is None else checked_whole(max_per_bag, at="bags(max_per_bag=", of="rows"),
+            seed=checked_seed(seed, at="bags(seed="),
+            missing=checked_choice(missing, options=("error", "drop"), kind="choice of missing="),
+        )
