@@ -205,8 +205,9 @@ class FeatureAnswers(Question):
         Examples
         --------
         >>> from spora_db import SporaQuery
+        >>> rows = SporaQuery("lake").modality("he").tiles(size=128, mpp=1.0)
+        >>> report = rows.extract(lambda batch: batch["image"].mean(dim=(2, 3)), name="mean-colour", into="mine")
         >>> query = SporaQuery(["lake", "mine"]).modality("he").tiles(size=128, mpp=1.0)
-        >>> report = query.extract(lambda batch: batch["image"].mean(dim=(2, 3)), name="mean-colour")
         >>> near = query.nearest(query.to_torch()[0], name="mean-colour", k=3)
         >>> len(near), near.df()["similarity"].max().round(6)
         (3, np.float64(1.0))
