@@ -20,7 +20,8 @@ collect_ignore = ["trainer_scripts"]
 LONG = (
     "trainers", "notebooks", "frameworks", "loader", "cells_fit", "readme", "jobs_killed", "worker_deaths",
     "validation", "jobs_standardize", "datasets_right", "recipes", "half", "import_shapes", "same_everywhere",
-    "cli_answers", "importing_killed", "batches", "hazards", "jobs_tile", "shell", "dialects", "transforming",
+    "cli_answers", "explore", "importing_killed", "batches", "hazards", "jobs_tile", "shell", "dialects",
+    "transforming",
 )  # fmt: skip
 """Files that take longest, by how their names begin."""
 

@@ -1,6 +1,7 @@
 """The server behind `spora-db explore`, asked over HTTP: what it gives, compared with the lake; what it refuses."""
 
 import json
+import os
 import socket
 import threading
 from pathlib import Path
@@ -10,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from exploring import serving
+from http_servers import slow_bucket
+from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.drawing.composite import contrast_limits
 from spora_db.errors import ArgumentError
@@ -365,3 +368,37 @@ def test_nothing_is_left_after_the_end(lake, cache):
     assert not folder.exists()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("uvicorn")]
     assert not Path(folder).exists()
+
+
+@pytest.mark.slow
+def test_a_bucket_is_looked_at_as_a_folder_is_and_no_range_is_asked_for_twice(tmp_path, monkeypatch):
+    lake = write_lake(tmp_path / "buckets/b/lake")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with slow_bucket(tmp_path / "buckets", latency=20) as bucket:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "access")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.address)
+        monkeypatch.setenv("SPORA_CACHE_DIR", str(tmp_path / "mirror"))
+        with serving(lake) as local, serving(Path("s3://b/lake")) as remote:
+            image = next(one for one in local.ask("GET", "/api/images")[1]["images"] if one["modality"] == "imc")
+            words = f"{image['dataset']} {image['modality']} {image['tissue_id']}".replace(" ", "%20")
+            other = remote.ask("GET", f"/api/images?q={words}")[1]["images"][0]
+            ways = [f"/api/images/{one['key']}" for one in (image, other)]
+            paths = ("/limits", "/histogram?page=0", "/outlines/tiles", "/outlines/mask")
+            for path in paths:
+                assert local.ask("GET", ways[0] + path) == remote.ask("GET", ways[1] + path)
+            piece = "/tiles/0/0/0?pages=0,1"
+            np.testing.assert_array_equal(local.planes(ways[0] + piece), remote.planes(ways[1] + piece))
+            text = "SELECT dataset, count(*) AS n FROM tiles GROUP BY ALL ORDER BY ALL"
+            pages = [
+                one.ask("GET", f"/api/queries/{one.answered(text)[0]}/rows?offset=0&rows=9") for one in (local, remote)
+            ]
+            assert pages[0] == pages[1]
+            bucket.set()
+            remote.planes(ways[1] + piece)
+            remote.ask("GET", ways[1] + "/limits")
+            assert bucket.set()["get"] == 0

@@ -8,6 +8,8 @@ import json
 import os
 import resource
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ BATCH = 16_384
 
 def main(lake: str) -> None:
     """Answer queries until the input ends."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer
     # DuckDB counts its own blocks only: one list of 8 GB passed its limit of 4
@@ -54,3 +57,10 @@ def answered(catalog: Catalog, sql: str, path: Path) -> dict[str, Any]:
     except SporaError as error:
         return {"error": str(error)}
     return {"rows": len(kept), "more": len(rows) > len(kept)}
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process, whatever it does, once the server that started it is gone, as by a kill."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

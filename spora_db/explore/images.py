@@ -1,5 +1,7 @@
 """The images of a lake as the page sees them: by key, with channels, levels, pieces of planes, contrast."""
 
+import json
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,8 +107,9 @@ class ShownImages:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._lock = threading.Lock()
-        self._limits: dict[tuple[str, str, int], dict[str, float]] = {}
-        self.overviews = Overviews(lasting_folder(user_folder("cache") / "overviews", limit=OVERVIEW_BYTES))
+        self._learned: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._folder = lasting_folder(user_folder("cache") / "overviews", limit=OVERVIEW_BYTES)
+        self.overviews = Overviews(self._folder)
         rows = catalog._run(_IMAGES).fetchall()
         listed = [ListedImage(key=_key(*row), **dict(zip(_FIELDS, row, strict=True))) for row in rows]
         self._listed = {image.key: image for image in listed}
@@ -211,41 +214,50 @@ class ShownImages:
         wanted = known if pages is None else list(pages)
         if not set(wanted) <= set(known):
             raise ArgumentError(f"Pages {wanted} are not all there; the channels have the pages {known}.")
-        return [self._limits_of(image, page) for page in wanted]
+        names = ("page", "low", "high", "gamma", "least", "most")
+        return [{name: self._learn(image, page)[name] for name in names} for page in wanted]
 
     def histogram(self, key: str, page: int) -> dict[str, Any]:
         """Return counts of a channel's pixels of full size, from the least to the most."""
         image = self.open(key)
         if not 0 <= page < image.levels[0].shape[0]:
             raise ArgumentError(f"Page {page} is not there; the image has {image.levels[0].shape[0]}.")
-        pixels = self._sample(image, page)
-        pixels = pixels[np.isfinite(pixels)]
-        low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
-        counts, _ = np.histogram(pixels, bins=BINS, range=(low, high if high > low else low + 1))
-        return {"low": low, "high": high, "counts": counts.tolist()}
+        told = self._learn(image, page)
+        return {"low": told["least"], "high": told["most"], "counts": told["counts"]}
 
-    def _limits_of(self, image: OpenedImage, page: int) -> dict[str, float]:
+    def _learn(self, image: OpenedImage, page: int) -> dict[str, Any]:
+        """Return what the pixels of a channel say, from memory, from the folder, or from the image."""
         name = (image.listed.key, image.signature, page)
         with self._lock:
-            found = self._limits.get(name)
-        if found is None:
+            found = self._learned.get(name)
+        if found is not None:
+            return found
+        kept = self._folder.read(identity(*name).hex())
+        if kept is not None:
+            found = json.loads(kept.to_pybytes())
+        else:
             found = self._shown_as(image, page)
-            with self._lock:
-                self._limits[name] = found
+            content = json.dumps(found).encode()
+            self._folder.write(identity(*name).hex(), lambda file: os.write(file, content))
+        with self._lock:
+            self._learned[name] = found
         return found
 
-    def _shown_as(self, image: OpenedImage, page: int) -> dict[str, float]:
+    def _shown_as(self, image: OpenedImage, page: int) -> dict[str, Any]:
         kind = image.levels[0].reader.dtype
         if is_rgb(image.listed.modality):
             most = float(np.iinfo(kind).max)
-            return {"page": page, "low": 0.0, "high": most, "gamma": 1.0, "least": 0.0, "most": most}
+            return {"page": page, "low": 0.0, "high": most, "gamma": 1.0, "least": 0.0, "most": most, "counts": []}
         pixels = self._sample(image, page)
         low, high, gamma = contrast_limits([pixels[None]])[0].tolist()
         finite = pixels[np.isfinite(pixels)]
         least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        counts, _ = np.histogram(finite, bins=BINS, range=(least, most if most > least else least + 1))
         if high <= low:  # most pixels are alike
             low, high, gamma = least, most, 1.0
-        return {"page": page, "low": low, "high": high, "gamma": gamma, "least": least, "most": most}
+        return {"page": page, "low": low, "high": high, "gamma": gamma, "least": least, "most": most} | {
+            "counts": counts.tolist()
+        }
 
     def _sample(self, image: OpenedImage, page: int) -> AnyArray:
         """Return pixels of a channel at full size: all, or those of windows spread evenly; an array of shape (h, w)."""

@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,8 +32,12 @@ class Asker:
 
     def __init__(self, lake: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _RUN, str(lake)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-c", _RUN, str(lake)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )  # Ctrl-C is for the server, which ends its processes
         self._ready = False
 
     def ask(self, sql: str, path: Path) -> Mapping[str, Any] | None:
@@ -100,7 +103,8 @@ class Queries:
 
     def __init__(self, lake: Path) -> None:
         self._lake = lake
-        self._folder = Path(tempfile.mkdtemp(prefix="spora-db-explore-"))
+        self._temporary = tempfile.TemporaryDirectory(prefix="spora-db-explore-", ignore_cleanup_errors=True)
+        self._folder = Path(self._temporary.name)
         self._known: dict[str, AskedQuery] = {}
         self._idle = [Asker(lake)]  # it opens the lake while the page is being loaded
         self._lock = threading.Lock()
@@ -179,7 +183,7 @@ class Queries:
                 if query.state == "running" and query.asker is not None:
                     query.state = "stopped"
                     query.asker.end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._temporary.cleanup()
 
     def _forget(self, name: str) -> None:
         query = self._known.pop(name, None)

@@ -6,10 +6,11 @@ import { Compositor, rgb } from "./gl.js";
 import { image, limitsOf, shownMarkers } from "./images.js";
 import { pick, rows } from "./rows.js";
 import { Scroller } from "./scrolling.js";
-import { onChange, state } from "./state.js";
+import { change, onChange, state } from "./state.js";
 
 const GAP = 4;
-const KEPT = 600;
+const KEPT = 600;  // pictures, and at least three screens of them
+const AT_ONCE = 2;
 
 export class Gallery {
   constructor(box, { onopen, batch }) {
@@ -19,7 +20,10 @@ export class Gallery {
     this.scroll = make("div", { class: "scroll", tabIndex: 0, onkeydown: (event) => this.key(event) });
     this.caption = make("div", { class: "caption" });
     this.empty = make("p", { class: "empty" }, "Run a query whose rows have dataset and tissue_id to see their pictures.");
-    box.append(this.scroll, this.caption, this.empty);
+    this.sizes = make("input", { type: "range", min: "48", max: "256", step: "16", value: String(state.size), title: "Size of the pictures", oninput: () => change({ size: Number(this.sizes.value) }) });
+    this.sizes.setAttribute("aria-label", "Size of the pictures");
+    box.append(this.scroll, this.caption, this.empty, make("div", { class: "sizes" }, this.sizes));
+    this.asking = 0;
     this.scroller = new Scroller(this.scroll, { height: state.size + GAP, draw: (...where) => this.draw(...where) });
     this.compositor = new Compositor(document.createElement("canvas"));
     this.thumbs = new Map();
@@ -155,27 +159,29 @@ export class Gallery {
 
   // pictures that are seen and not there yet, a batch at a time
   async ask() {
-    if (this.asking || !this.waiting.size || !this.begun) return;
+    if (this.asking >= AT_ONCE || !this.waiting.size || !this.begun) return;
     const names = shownMarkers().map(([, marker]) => marker.name);
     const markers = names.length ? names : ["-"];
     const wanted = [...this.waiting].filter(([, strip]) => this.strips.has(strip)).slice(0, this.batch);
     this.waiting.clear();
     if (!wanted.length) return;
-    this.asking = true;
+    for (const [number] of wanted) this.thumbs.set(number, { asked: true });
+    this.asking += 1;
     const side = Math.min(192, Math.max(16, state.size));
     const asked = wanted.map(([number]) => number);
     const at = this.names;
     try {
       const { id } = rows;
       const content = await bytes("api/thumbs", { query: id, rows: asked, markers, size: side, modality: state.modality || null });
-      if (id === rows.id && at === this.names) await this.take(content, asked, side);
+      if (id !== rows.id || at !== this.names) return;
+      await this.take(content, asked, side);
     } catch (error) {
       for (const number of asked) this.thumbs.set(number, { error: error.message });
     } finally {
-      this.asking = false;
+      this.asking -= 1;
+      this.scroller.later();
     }
     for (const strip of this.strips.values()) strip.stale = true;
-    this.scroller.later();
   }
 
   async take(content, asked, side) {
@@ -196,7 +202,7 @@ export class Gallery {
       this.thumbs.set(asked[k], thumb);
     }));
     for (const [number, thumb] of this.thumbs) {
-      if (this.thumbs.size <= KEPT) break;
+      if (this.thumbs.size <= Math.max(KEPT, 3 * this.strips.size * this.across)) break;
       this.release(thumb);
       this.thumbs.delete(number);
     }

@@ -287,15 +287,16 @@ function strokes(context, lines, x, y) {
 }
 
 function scaleBar(context, width, height, perMicron, ratio, bright) {
+  const letters = Math.max(11 * ratio, height / 90);
   const goal = width / 5 / perMicron;
   const microns = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000].filter((length) => length <= goal).at(-1) ?? 1;
   const length = microns * perMicron;
   const [right, bottom] = [width - 12 * ratio, height - 12 * ratio];
   context.fillStyle = bright ? "#ffffffcc" : "#000a";
-  context.fillRect(right - length - 8 * ratio, bottom - 22 * ratio, length + 16 * ratio, 28 * ratio);
+  context.fillRect(right - length - 8 * ratio, bottom - letters - 11 * ratio, length + 16 * ratio, letters + 17 * ratio);
   context.fillStyle = bright ? "#000" : "#fff";
   context.fillRect(right - length, bottom - 3 * ratio, length, 3 * ratio);
-  context.font = `${11 * ratio}px sans-serif`;
+  context.font = `${letters}px sans-serif`;
   context.textAlign = "center";
   context.fillText(microns < 1000 ? `${microns} µm` : `${microns / 1000} mm`, right - length / 2, bottom - 8 * ratio);
 }
