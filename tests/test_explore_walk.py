@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from exploring import serving
 from lakes import write_lake
@@ -255,6 +256,29 @@ def test_natural_colours_are_those_of_the_file(browser, client, lake_of_examples
     seen, told = walk.canvas()
     tissue = walk.page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.found.tissue_id)")
     compare(seen, told, brightfield(read_region(open_image(path_of(lake_of_examples, "he", tissue)))))
+    walk.well()
+
+
+@pytest.mark.slow
+def test_a_click_filters_and_what_is_seen_is_saved(browser, client, lake_of_examples, tmp_path):
+    walk = visit(browser, client).open()
+    walk.page.locator(".head .values button", has_text="codex").first.click()
+    walk.page.locator(".head", has_text="modality").locator(".values button").nth(1).wait_for(state="detached")
+    text = walk.page.input_value("textarea")
+    total = walk.page.evaluate("import('/main.js').then(({ page }) => page.rows.total)")
+    with Catalog(lake_of_examples) as catalog:
+        assert total == len(catalog.sql(text)) > 0
+    walk.page.locator("#table .row").first.dblclick()
+    walk.complete()
+    walk.page.click("text=Fit")
+    for name, times in (("PNG", 1), ("PNG \u00d74", 4)):
+        with walk.page.expect_download() as download:
+            walk.page.get_by_role("button", name=name, exact=True).click()
+        download.value.save_as(tmp_path / "seen.png")
+        box = walk.page.locator(".pane").bounding_box()
+        picture = imread(tmp_path / "seen.png")
+        assert picture.shape[:2] == pytest.approx((box["height"] * times, box["width"] * times), abs=times)
+        assert picture[..., :3].max() > 0.5
     walk.well()
 
 

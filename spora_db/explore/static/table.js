@@ -21,6 +21,7 @@ export class Table {
     this.scroller = new Scroller(this.scroll, { height: 24, draw: (...where) => this.draw(...where) });
     this.scroll.addEventListener("scroll", () => void (this.heads.scrollLeft = this.scroll.scrollLeft));
     this.shown = new Map();
+    this.spare = [];
     this.current = 0;
     rows.onAnswer(() => this.fill());
     onChange((values) => "picked" in values && this.scroller.later());
@@ -76,11 +77,40 @@ export class Table {
     return [make("div", { class: "values" }, ...items), ...nulls];
   }
 
+  // an empty row, which is used again and again
+  element() {
+    const element = make("div", { class: "row" }, ...this.widths.map((width) => {
+      const span = make("span");
+      span.style.width = `${width}px`;
+      return span;
+    }));
+    element.setAttribute("role", "row");
+    element.style.width = `${this.whole}px`;
+    element.onclick = (event) => {
+      const row = rows.at(element.place);
+      this.current = element.place;
+      if (row) pick(element.place, row.number, event);
+    };
+    element.ondblclick = () => rows.at(element.place) && this.onopen(rows.at(element.place));
+    element.onmouseover = ({ target }) => void (target !== element && (target.title = target.textContent));
+    this.scroller.spacer.append(element);
+    return element;
+  }
+
+  write(element, row) {
+    element.row = row?.cells ?? null;
+    [...element.children].forEach((span, k) => {
+      const cell = row ? row.cells[k] : "";
+      span.textContent = cell ?? "NULL";
+      span.className = cell === null ? "null" : rows.columns[k].numeric ? "number" : "";
+    });
+  }
+
   draw(first, last, top) {
     for (const [place, element] of this.shown) {
       if (place < first || place >= last) {
-        element.remove();
         this.shown.delete(place);
+        this.spare.push(element);
       }
     }
     const picked = new Set(state.picked);
@@ -88,27 +118,17 @@ export class Table {
       const row = rows.at(place, () => this.scroller.later());
       let element = this.shown.get(place);
       if (!element) {
-        element = make("div", { class: "row" });
-        element.setAttribute("role", "row");
+        element = this.spare.pop() ?? this.element();
         element.setAttribute("aria-rowindex", String(place + 1));
-        this.scroller.spacer.append(element);
         this.shown.set(place, element);
       }
-      if (row && element.row !== row.cells) {
-        element.row = row.cells;
-        element.style.width = `${this.whole}px`;
-        element.replaceChildren(...row.cells.map((cell, k) => {
-          const span = make("span", { class: cell === null ? "null" : rows.columns[k].numeric ? "number" : "", title: cell ?? "NULL" }, cell ?? "NULL");
-          span.style.width = `${this.widths[k]}px`;
-          return span;
-        }));
-        element.onclick = (event) => { this.current = place; pick(place, row.number, event); };
-        element.ondblclick = () => this.onopen(row);
-      }
-      if (row) element.classList.toggle("picked", picked.has(row.number));
+      element.place = place;
+      if (element.row !== (row?.cells ?? null)) this.write(element, row);
+      element.classList.toggle("picked", Boolean(row) && picked.has(row.number));
       element.setAttribute("aria-current", String(place === this.current));
       element.style.transform = `translateY(${top(place)}px)`;
     }
+    for (const element of this.spare.splice(0)) element.remove();
   }
 
   key(event) {
