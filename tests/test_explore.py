@@ -261,13 +261,15 @@ def test_files_are_written_only_with_leave_and_only_inside(client, lake, cache, 
         (403, {"Sec_Fetch_Site": "same-site"}),
         (403, {"Origin": "http://evil.example"}),
         (403, {"Origin": "null"}),
+        (403, {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"}),
         (200, {"Sec_Fetch_Site": "same-origin"}),
     ],
 )
 def test_only_its_own_page_is_answered(client, status, headers):
     assert client.raw("GET", "/api/lake", **headers)[0] == status
-    if status in (403, 421):  # the page itself is not given, either
-        assert client.raw("GET", "/", **headers)[0] == status
+    if status in (403, 421):  # the page itself is not given either, but to who follows a link to it
+        assert client.raw("GET", "/main.js", **headers)[0] == status
+        assert client.raw("GET", "/", **headers)[0] == (200 if "Sec_Fetch_Dest" in headers else status)
 
 
 @pytest.mark.parametrize(

@@ -143,10 +143,13 @@ class ShownImages:
         return found
 
     def of_row(self, row: Mapping[str, Any], *, modality: str | None) -> ListedImage | None:
-        """Return the image that a row of an answer shows: of its tissue, its modality and its resolution."""
+        """Return the image that a row of an answer shows: of its tissue, its modality and its resolution.
+
+        Of a row that says no modality it is one with markers, where the tissue has one.
+        """
         named = row.get("modality") or modality
         found = self._of_tissue.get((str(row.get("dataset")), str(row.get("tissue_id"))), [])
-        for image in found:
+        for image in sorted(found, key=lambda image: is_rgb(image.modality)):
             if named in (None, image.modality) and row.get("mpp") in (None, image.mpp):
                 return image
         return None

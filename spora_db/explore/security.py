@@ -91,8 +91,14 @@ class Gate:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if host not in self._hosts:
-            return 421, "The request names another host than the one that this page was opened as."
+            return 421, (
+                "The request names another host or port than this server's. Open the address that spora-db explore "
+                "printed; through a tunnel, forward the same port, which --port chooses."
+            )
         site, origin = headers.get("sec-fetch-site", "none"), headers.get("origin")
+        # a link to the page may stand anywhere, such as in a terminal that is itself a page: it has no data yet
+        if scope["path"] == "/" and scope["method"] == "GET" and headers.get("sec-fetch-dest") == "document":
+            site = "none"
         if site not in ("none", "same-origin") or origin not in (None, f"http://{host}"):
             return 403, "The request comes from another site."
         length = headers.get("content-length", "0")

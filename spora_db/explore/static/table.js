@@ -20,6 +20,10 @@ export class Table {
     box.append(this.empty);
     this.scroller = new Scroller(this.scroll, { height: 24, draw: (...where) => this.draw(...where) });
     this.scroll.addEventListener("scroll", () => void (this.heads.scrollLeft = this.scroll.scrollLeft));
+    this.range = [0, 0];
+    this.seen = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) if (isIntersecting) this.sum(target);
+    }, { root: this.heads, rootMargin: "0px 300px" });
     this.shown = new Map();
     this.spare = [];
     this.current = 0;
@@ -31,6 +35,9 @@ export class Table {
     this.box.replaceChildren(this.heads, this.scroll);
     this.widths = rows.columns.map(({ name, type, numeric }) => Math.max(numeric ? WIDTH.number : /list|struct|map/.test(type) ? WIDTH.long : WIDTH.text, Math.min(260, 8 * name.length + 30)));
     this.whole = this.widths.reduce((sum, width) => sum + width, 0);
+    this.lefts = this.widths.reduce((lefts, width) => [...lefts, lefts.at(-1) + width], [0]);
+    this.range = [0, 0];
+    this.seen.disconnect();
     this.heads.replaceChildren(...rows.columns.map((column, k) => this.head(column, k)));
     for (const element of this.shown.values()) element.remove();
     this.shown.clear();
@@ -45,8 +52,15 @@ export class Table {
       make("button", { title: `${column.name}: sort`, onclick: () => rows.order(k) }, column.name + arrow),
       make("div", { class: "kind" }, column.type));
     box.style.width = `${this.widths[k]}px`;
-    rows.summary(k).then((told) => box.append(...this.summary(column, told))).catch(() => {});
+    box.sum = () => rows.summary(k).then((told) => box.append(...this.summary(column, told))).catch(() => {});
+    this.seen.observe(box);
     return box;
+  }
+
+  // what a column holds is asked for once its head is seen
+  sum(box) {
+    this.seen.unobserve(box);
+    box.sum();
   }
 
   summary(column, told) {
@@ -79,11 +93,13 @@ export class Table {
 
   // an empty row, which is used again and again
   element() {
-    const element = make("div", { class: "row" }, ...this.widths.map((width) => {
+    const [first, last] = this.range;
+    const element = make("div", { class: "row" }, ...this.widths.slice(first, last).map((width) => {
       const span = make("span");
       span.style.width = `${width}px`;
       return span;
     }));
+    element.style.paddingLeft = `${this.lefts[first]}px`;
     element.setAttribute("role", "row");
     element.style.width = `${this.whole}px`;
     element.onclick = (event) => {
@@ -99,14 +115,29 @@ export class Table {
 
   write(element, row) {
     element.row = row?.cells ?? null;
-    [...element.children].forEach((span, k) => {
+    [...element.children].forEach((span, at) => {
+      const k = this.range[0] + at;
       const cell = row ? row.cells[k] : "";
       span.textContent = cell ?? "NULL";
       span.className = cell === null ? "null" : rows.columns[k].numeric ? "number" : "";
     });
   }
 
+  // the columns that are seen; where there are others than before, rows are made anew
+  columns() {
+    const [left, right] = [this.scroll.scrollLeft - 200, this.scroll.scrollLeft + this.scroll.clientWidth + 200];
+    const first = Math.max(0, this.lefts.findIndex((_, k) => (this.lefts[k + 1] ?? Infinity) > left));
+    const after = this.lefts.findIndex((edge) => edge >= right);
+    const range = [first, after < 0 ? this.widths.length : after];
+    if (range.join() === this.range.join()) return;
+    this.range = range;
+    for (const element of this.shown.values()) element.remove();
+    this.shown.clear();
+  }
+
   draw(first, last, top) {
+    if (!this.widths) return;
+    this.columns();
     for (const [place, element] of this.shown) {
       if (place < first || place >= last) {
         this.shown.delete(place);
