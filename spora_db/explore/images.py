@@ -4,7 +4,6 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +11,10 @@ import numpy as np
 
 from spora_db.arrays import AnyArray
 from spora_db.catalog import Catalog
-from spora_db.drawing.composite import contrast_limits
 from spora_db.drawing.markers import PALETTE, choose_channels
 from spora_db.errors import ArgumentError, FileFormatError, unknown
-from spora_db.explore.limits import CHANNELS, SAMPLED, TILE
+from spora_db.explore.limits import CHANNELS, TILE
+from spora_db.explore.opened import ListedImage, OpenedImage, shown_as
 from spora_db.files.cache_folders import lasting_folder
 from spora_db.files.folders import user_folder
 from spora_db.files.stamps import stamps
@@ -29,70 +28,12 @@ from spora_db.plan.planes import holds_panel
 
 OVERVIEW_BYTES: Final = 2**33
 """Bytes of means that are kept in the user's cache folder."""
-WINDOW: Final = 256
-"""Pixels of a side of the places from which contrast is taken."""
-BINS: Final = 128
 _IMAGES: Final = "SELECT dataset, modality, tissue_id, mpp, path FROM images ORDER BY ALL"
 _CHANNELS: Final = """
     SELECT channel_name, uniprot_id, channel_index, page, qc_pass FROM tissue_channels
     WHERE dataset = $dataset AND modality = $modality AND tissue_id = $tissue_id ORDER BY channel_index
 """
 _RGB: Final = (("R", "#ff0000"), ("G", "#00ff00"), ("B", "#0000ff"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedImage:
-    """One image of the lake: what the catalog says of it, and the key by which the page names it."""
-
-    key: str
-    dataset: str
-    modality: str
-    tissue_id: str
-    mpp: float
-    path: str
-
-    def told(self) -> dict[str, Any]:
-        """Return what the page is told of it, the path left out."""
-        names = ("key", "dataset", "modality", "tissue_id", "mpp")
-        return {name: getattr(self, name) for name in names}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedImage:
-    """An image that is looked at.
-
-    Attributes
-    ----------
-    listed
-        What the catalog says of it.
-    signature
-        What changes when its file does.
-    levels
-        The resolutions in which it can be had, the finest first.
-    channels
-        Of each its name, accession, page, whether it passed quality control.
-    shown
-        Pages that are shown at first, with their colours.
-    """
-
-    listed: ListedImage
-    signature: str
-    levels: tuple[OverviewChoice, ...]
-    channels: tuple[Mapping[str, Any], ...]
-    shown: tuple[tuple[int, str], ...]
-
-    def told(self) -> dict[str, Any]:
-        """Return what the page is told of it."""
-        _, height, width = self.levels[0].shape
-        levels = [
-            {"height": level.shape[1], "width": level.shape[2], "factor": level.factor, "made": level.made > 1}
-            for level in self.levels
-        ]
-        return self.listed.told() | {
-            "height": height, "width": width, "levels": levels, "tile": TILE, "signature": self.signature,
-            "dtype": str(self.levels[0].reader.dtype), "rgb": is_rgb(self.listed.modality),
-            "channels": self.channels, "shown": [{"page": page, "colour": colour} for page, colour in self.shown],
-        }  # fmt: skip
 
 
 class ShownImages:
@@ -239,43 +180,12 @@ class ShownImages:
         if kept is not None:
             found = json.loads(kept.to_pybytes())
         else:
-            found = self._shown_as(image, page)
+            found = shown_as(image, page)
             content = json.dumps(found).encode()
             self._folder.write(identity(*name).hex(), lambda file: os.write(file, content))
         with self._lock:
             self._learned[name] = found
         return found
-
-    def _shown_as(self, image: OpenedImage, page: int) -> dict[str, Any]:
-        kind = image.levels[0].reader.dtype
-        if is_rgb(image.listed.modality):
-            most = float(np.iinfo(kind).max)
-            return {"page": page, "low": 0.0, "high": most, "gamma": 1.0, "least": 0.0, "most": most, "counts": []}
-        pixels = self._sample(image, page)
-        low, high, gamma = contrast_limits([pixels[None]])[0].tolist()
-        finite = pixels[np.isfinite(pixels)]
-        least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        counts, _ = np.histogram(finite, bins=BINS, range=(least, most if most > least else least + 1))
-        if high <= low:  # most pixels are alike
-            low, high, gamma = least, most, 1.0
-        return {"page": page, "low": low, "high": high, "gamma": gamma, "least": least, "most": most} | {
-            "counts": counts.tolist()
-        }
-
-    def _sample(self, image: OpenedImage, page: int) -> AnyArray:
-        """Return pixels of a channel at full size: all, or those of windows spread evenly; an array of shape (h, w)."""
-        reader = image.levels[0].reader
-        _, height, width = reader.shape
-        if height * width <= SAMPLED:
-            whole: AnyArray = read_region(reader, [page])[0]
-            return whole
-        side = max(1, int((SAMPLED // WINDOW**2) ** 0.5))
-        parts = []
-        for row in np.linspace(0, max(0, height - WINDOW), side).astype(int).tolist():
-            for col in np.linspace(0, max(0, width - WINDOW), side).astype(int).tolist():
-                tall, wide = min(WINDOW, height - row), min(WINDOW, width - col)
-                parts.append(read_region(reader, [page], row=row, col=col, height=tall, width=wide).reshape(1, -1))
-        return np.concatenate(parts, axis=1)
 
     def _panel(
         self, listed: ListedImage, reader: Any  # noqa: ANN401 - an ImageReader

@@ -9,8 +9,9 @@ import numpy as np
 
 from spora_db.arrays import Bools, Int32, Int64
 from spora_db.errors import ArgumentError, unknown
-from spora_db.explore.images import ListedImage, OpenedImage, ShownImages
+from spora_db.explore.images import ShownImages
 from spora_db.explore.limits import CELL_LETTERS, OUTLINES
+from spora_db.explore.opened import ListedImage, OpenedImage
 from spora_db.files.stamps import Stamp, stamp
 from spora_db.layout import locate
 from spora_db.layout.listing import INSTANCES

@@ -9,8 +9,9 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError, SporaError
-from spora_db.explore.images import OpenedImage, ShownImages
+from spora_db.explore.images import ShownImages
 from spora_db.explore.limits import CHANNELS, THUMB, THUMBS
+from spora_db.explore.opened import OpenedImage
 from spora_db.explore.results import KeptAnswer
 from spora_db.images.resampling import Coarser, Held
 from spora_db.layout.names import is_rgb
