@@ -2,10 +2,8 @@
 
 import shutil
 import sys
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from exploring import serving
@@ -23,7 +21,7 @@ def pictures(page: Page, address: str) -> None:
     page.click("[data-view=gallery][role=tab]")
     page.locator("#channels canvas").first.wait_for()
     page.wait_for_timeout(15_000)
-    take(page, "explore_gallery.png")
+    take(page, "explore_gallery.jpg")
     page.locator("canvas.strip").nth(2).dblclick(position={"x": 40, "y": 40})
     page.locator('.pane[data-complete="true"]').wait_for()
     page.get_by_role("button", name="Beside").click()
@@ -32,16 +30,12 @@ def pictures(page: Page, address: str) -> None:
     page.keyboard.press("t")
     page.keyboard.press("m")
     page.locator('.pane[data-complete="true"]').nth(1).wait_for()
-    page.mouse.move(300, 430)
-    page.locator("#cell dl").wait_for()
-    page.locator("#cell").scroll_into_view_if_needed()
-    take(page, "explore_viewer.png")
+    page.locator("#channels").scroll_into_view_if_needed()
+    take(page, "explore_viewer.jpg")
 
 
 def take(page: Page, name: str) -> None:
-    """Write what is seen in 256 colours, which takes a third of the bytes."""
-    with Image.open(BytesIO(page.screenshot())) as picture:
-        picture.convert("RGB").quantize(256).save(FIGURES / name, optimize=True)
+    page.screenshot(path=FIGURES / name, type="jpeg", quality=85)
 
 
 def main(lake: Path) -> None:
