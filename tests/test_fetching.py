@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -21,7 +23,8 @@ from http_servers import Bucket, slow_bucket
 from spora_db import SporaQuery
 from spora_db.files.stores import http, mirror, ranged
 from spora_db.files.stores.http import NETWORK
-from spora_db.images import clear_cache, close_images
+from spora_db.images import clear_cache, close_images, open_image, read_region
+from spora_db.layout import layers
 from spora_db.loading.ahead import AHEAD, with_those_ahead
 
 SIZE = (512, 512)
@@ -208,3 +211,23 @@ for _ in range(100):
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, timeout=90, capture_output=True)
     assert not done.stdout  # 100 answers would take two minutes
+
+
+@pytest.mark.parametrize(
+    "compressor", [numcodecs.LZMA(), numcodecs.Zstd()], ids=["decoded by zarr-python", "decoded here"]
+)
+def test_codecs_of_all_kinds_are_read_from_a_bucket(bucket: Bucket, compressor: Any) -> None:
+    name = f"synth/imc/1_0mpp/images/{compressor.codec_id}.ome.zarr"
+    pixels = np.random.default_rng(0).integers(0, 9, (3, 100, 120), np.uint16)
+    group = zarr.open_group(bucket.folder / "b/lake" / name, mode="w", zarr_format=2)
+    array = group.create_array("0", shape=pixels.shape, chunks=(1, 64, 64), dtype=pixels.dtype, compressors=compressor)
+    array[:] = pixels
+    group.attrs["multiscales"] = [
+        {"version": "0.4", "axes": [{"name": axis} for axis in "cyx"], "datasets": [{"path": "0"}]}
+    ]
+    rows("s3://b/lake", FEW)
+    near, far = open_image(bucket.folder / "b/lake" / name), open_image(layers("s3://b/lake")[0] / name)
+    for part in ({}, {"row": 50, "col": 60, "height": 30, "width": 40}):
+        assert (read_region(near, **part) == read_region(far, **part)).all()
+    assert (read_region(near) == pixels).all()
+    shutil.rmtree(bucket.folder / "b/lake" / name)

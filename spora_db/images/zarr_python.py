@@ -11,8 +11,10 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
+from spora_db.files.stores.listing import DOCUMENTS
+from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
-from spora_db.images.files import broken
+from spora_db.images.files import OpenFile, broken
 from spora_db.images.pixels import delivered
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, state_of_chunk_file
 from spora_db.images.zarr_layout import ZarrLayout
@@ -28,7 +30,8 @@ class ZarrPythonStore:
         axes = layout.axes
         with _telling(layout.folder), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # codecs outside the specification: they are read all the same
-            self._array: Any = zarr.open_array(layout.folder, mode="r")
+            folder = layout.folder if mirror_of(layout.folder) is None else _ranged(layout.folder)
+            self._array: Any = zarr.open_array(folder, mode="r")
             chunk, shard = tuple(self._array.chunks), tuple(self._array.shards or self._array.chunks)
             dtype = np.dtype(self._array.dtype)
         self._chunk, self._shard = chunk, shard
@@ -65,6 +68,35 @@ class ZarrPythonStore:
         """Return the first element of a chunk along the array's own axes."""
         places = self._layout.along_axes(place)
         return [coordinate * size for coordinate, size in zip(places, self._chunk, strict=True)]
+
+
+def _ranged(folder: Path) -> Any:  # noqa: ANN401 - zarr is imported where it is needed
+    """Return a store of an array in a remote lake, whose chunks are placeholders in its copy."""
+    from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+    from zarr.storage import LocalStore as ZarrFolder
+
+    class RangedFolder(ZarrFolder):
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:  # noqa: ANN401
+            path = self.root / key
+            if path.name in DOCUMENTS:
+                return await super().get(key, prototype, byte_range)
+            state = state_of_chunk_file(str(path), (0, 0, 0))
+            if state is None:
+                return None
+            start, stop = 0, state[2]
+            if isinstance(byte_range, RangeByteRequest):
+                start, stop = byte_range.start, min(byte_range.end, stop)
+            elif isinstance(byte_range, OffsetByteRequest):
+                start = byte_range.offset
+            elif isinstance(byte_range, SuffixByteRequest):
+                start = max(0, stop - byte_range.suffix)
+            return (prototype or default_buffer_prototype()).buffer.from_bytes(
+                OpenFile(str(path)).read(start, stop - start)
+            )
+
+    from zarr.core.buffer import default_buffer_prototype
+
+    return RangedFolder(folder, read_only=True)
 
 
 def _telling(path: object) -> AbstractContextManager[None]:
