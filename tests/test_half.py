@@ -4,6 +4,7 @@ import functools
 import pickle
 import shutil
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from cell_lakes import write_cells, write_masks
 from lakes import write_lake, write_zarr
 from spora_db import SporaQuery, register_standardizer, standardize_batch
 from spora_db.errors import ArgumentError, UnknownNameError
+from spora_db.kernels import halves
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
 from spora_db.loading.workers import warm_up_for
 from spora_db.standardization.precision import PIXELS, BeyondRange
@@ -77,6 +79,14 @@ def test_every_number_of_the_type_and_all_that_lies_around_the_middle_between_tw
 @given(patterns=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=99))
 def test_any_bits(precision, patterns):
     assert_rounded(np.array(patterns, np.uint32).view(np.float32), precision)
+
+
+def test_processors_without_the_instruction_round_alike():
+    by_addition = numba.vectorize([numba.uint16(numba.float32)])(halves._by_addition)
+    patterns = np.concatenate([np.arange(0, 2**31, 1009), np.arange(2**31, 2**32, 1013)]).astype(np.uint32)
+    values = patterns.view(np.float32)
+    values = values[np.abs(values) < halves.FLOAT16_LOST.view(np.float32)]
+    assert np.array_equal(by_addition(values), values.astype(np.float16).view(np.uint16))
 
 
 @pytest.mark.parametrize("precision", HALVES)

@@ -50,7 +50,8 @@ def fetched(chunks: Sequence[PlannedChunk]) -> Iterator[tuple[PlannedChunk, Spor
 
 def fetch(chunks: Sequence[PlannedChunk]) -> dict[int, SporaError]:
     """Fetch what chunks need of remote files, step by step, and return for each that failed the error."""
-    remote = {id(chunk.reader): mirror_of(chunk.reader.path) is not None for chunk in chunks}
+    readers = {id(chunk.reader): chunk.reader for chunk in chunks}
+    remote = {number: mirror_of(reader.path) is not None for number, reader in readers.items()}
     if not any(remote.values()):
         return {}
     waiting = [

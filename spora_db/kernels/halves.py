@@ -3,9 +3,13 @@
 Rounded in the loops of `standardize_row` itself, 2 million pixels take 1.3 ms through log1p instead of 0.9.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 from spora_db.arrays import Float32, UInt16
 from spora_db.kernels.fused import row_kernel
@@ -20,24 +24,50 @@ FLOAT16_LOST = np.int32(0x477FF000)  # 65520, the least number that rounds to in
 BFLOAT16_LOST = np.int32(0x7F7F8000)
 
 
-@row_kernel
-def float16_row(values: Float32, out: UInt16) -> np.int32:
-    """Round to float16, to nearest, ties to even, what is smaller than `FLOAT16_LOST`; return the largest magnitude.
+def _by_addition(value: np.float32) -> np.uint16:
+    """Round to float16 where the processor does not.
 
     2^13 times its power of two is added to a number: the last bit of the sum is float16's, and the addition, exact in
     IEEE 754 on every processor, rounds as wanted. No branch and no wider type: it vectorizes.
     """
+    bits = np.float32(value).view(np.int32)
+    magnitude = np.int32(bits & MAGNITUDE)
+    power = max(np.int32(magnitude & INFINITE), FLOAT16_LEAST)
+    added = np.int32(power + np.int32(13 << 23))
+    total = np.float32(np.int32(magnitude).view(np.float32) + np.int32(added).view(np.float32))
+    rounded = np.int32(np.int32(total.view(np.int32) - added) + np.int32(power >> np.int32(13)))
+    sign = np.int32(np.int32(bits >> np.int32(16)) & np.int32(0x8000))
+    return np.uint16(np.int32(rounded - np.int32(113 << 10)) | sign)
+
+
+def _float16(context: Any, value: Any) -> Any:  # noqa: ANN401 - numba's types
+    if value != types.float32:
+        return None
+
+    def lowered(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        _, _, features = context.codegen().magic_tuple()
+        if "+f16c" not in features.split(","):
+            return context.compile_internal(builder, _by_addition, signature, arguments)
+        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
+
+    return types.uint16(value), lowered
+
+
+float16: Callable[..., Any] = intrinsic(_float16)
+"""Return the bits of a float32 smaller than `FLOAT16_LOST` rounded to float16: to nearest, ties to even.
+
+Both ways give the same bits. The instruction of most processors (F16C) takes colours from 0.45 to 0.32 ns a pixel;
+without it, LLVM would call a function that is not there.
+"""
+
+
+@row_kernel
+def float16_row(values: Float32, out: UInt16) -> np.int32:
+    """Round to float16 what is smaller than `FLOAT16_LOST`; return the largest magnitude."""
     largest = np.int32(0)
     for i in range(out.size):
-        bits = np.float32(values[i]).view(np.int32)
-        magnitude = np.int32(bits & MAGNITUDE)
-        largest = max(largest, magnitude)
-        power = max(np.int32(magnitude & INFINITE), FLOAT16_LEAST)
-        added = np.int32(power + np.int32(13 << 23))
-        total = np.float32(np.int32(magnitude).view(np.float32) + np.int32(added).view(np.float32))
-        rounded = np.int32(np.int32(total.view(np.int32) - added) + np.int32(power >> np.int32(13)))
-        sign = np.int32(np.int32(bits >> np.int32(16)) & np.int32(0x8000))
-        out[i] = np.uint16(np.int32(rounded - np.int32(113 << 10)) | sign)
+        largest = max(largest, np.int32(np.float32(values[i]).view(np.int32) & MAGNITUDE))
+        out[i] = float16(np.float32(values[i]))
     return largest
 
 
