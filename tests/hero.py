@@ -17,10 +17,15 @@ def smaller(path: Path) -> Image.Image:
 
 
 def difference(path: Path) -> float:
-    """Return by how many of 255 levels the demo's picture and README's differ, in the mean over all pixels."""
+    """Return by how many of 255 levels the demo's picture and README's differ, in the mean over all pixels.
+
+    Both are compared at a fifth of the size, where most of the noise that a codec leaves has gone: the same picture
+    differs by 1.3.
+    """
     now, then = smaller(path), Image.open(HERO).convert("RGB")
     if now.size != then.size:
         return 255.0
+    now, then = now.reduce(5), then.reduce(5)
     return float(np.abs(np.asarray(now, np.float32) - np.asarray(then, np.float32)).mean())
 
 

@@ -89,3 +89,9 @@ def test_the_picture_of_the_readme_has_all_its_colours() -> None:
 )
 def test_a_near_name_is_offered(name: str, said: str) -> None:
     assert did_you_mean(name, ["imc", "codex"]) == said
+
+
+def test_the_citation_is_of_this_version() -> None:
+    lines = (HERO.parents[2] / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {spora_db.__version__}" in lines
+    assert "cff-version: 1.2.0" in lines

@@ -46,7 +46,7 @@ def test_wheel_runs_the_demo_in_an_empty_environment(wheel, tmp_path):
     run(*install, "torch==2.13.0", wheel, "-c", ROOT / "constraints.txt", cwd=elsewhere)
     told = run(elsewhere / "venv/bin/spora-db", "demo", "lake", cwd=elsewhere)
     assert "lung_imc" in told
-    assert difference(elsewhere / "lake/cohort.png") < 5, "README's picture is another; run tests/hero.py"
+    assert difference(elsewhere / "lake/cohort.png") < 3, "README's picture is another; run tests/hero.py"
     asked = ["sql", "lake", "SELECT count(*) AS n FROM datasets", "--format", "csv"]
     counted = run(elsewhere / "venv/bin/spora-db", *asked, cwd=elsewhere)
     assert counted.splitlines()[-1] == "2"
