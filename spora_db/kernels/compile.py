@@ -8,10 +8,12 @@ import numpy.ma  # noqa: F401 - numba and np.unique import it at first use, whic
 from numba.core.compiler_lock import global_compiler_lock
 
 from spora_db.files.forks import fork_only_with
+from spora_db.kernels.linear_algebra import look_for_scipy_later
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 fork_only_with(global_compiler_lock)
+look_for_scipy_later()
 
 
 def kernel(function: Function) -> Function:
