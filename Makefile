@@ -1,4 +1,5 @@
 # make demo: a demo lake, queried, loaded and drawn.   make test: everything that must be green.
+# make docs: the documentation as a site in .site/html.
 # make test-lowest: the heart of the tests with the lowest versions that pyproject.toml declares.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +14,7 @@ SPREAD := -n auto --dist loadfile --no-loadscope-reorder
 # imported again and again by the tests: what Python compiled once is kept, whatever the environment says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-lowest test-slow benchmark clean
+.PHONY: demo docs test test-lowest test-slow benchmark clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -45,6 +46,10 @@ test-lowest: .venv-lowest/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow $(SPREAD) $(LONG)
 
+docs: .venv/.installed
+	$(BIN)/python notebooks/site/build.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .site/mkdocs.yml
+
 # every figure of the README's "Speed", on lakes that it makes and keeps in .benchmarks; adds to history.jsonl, prints
 # what is asked and whether it holds, and makes the README's table anew
 benchmark: .venv/.installed
@@ -52,4 +57,4 @@ benchmark: .venv/.installed
 	  measured=$$?; cd tests && ../$(BIN)/python -m benchmarks.asked && exit $$measured
 
 clean:
-	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .benchmarks demo dist
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .benchmarks .site demo dist

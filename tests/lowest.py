@@ -14,7 +14,8 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 EXTRAS = ("anndata", "ray", "dev")
 EXEMPT = ("torch",)
 NO_TESTS = (
-    "accelerate", "build", "hatchling", "lightning", "moto", "mypy", "pandas-stubs", "ruff", "torchdata",
+    "accelerate", "build", "hatchling", "lightning", "mkdocs-material", "mkdocstrings",
+    "moto", "mypy", "nbconvert", "pandas-stubs", "ruff", "torchdata",
     "transformers",
 )  # fmt: skip
 _BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z0-9,]+\])?>=([0-9][0-9.]*)(?:,<[0-9.]+)?")
