@@ -73,12 +73,13 @@ def test_features(rows: int, tmp_path: Path) -> None:
     written = alternating({"ours": write, "plain": write_plain}, rounds=3)
     record(f"writing {len(own):,} features of {DIMENSION}, plain pyarrow / ours", written["plain"] / written["ours"])
     folder.finish(features, parts)
+    files = sorted(folder.path.glob("part-*"))
     read = alternating(
-        {"ours": lambda: pq.read_table(folder.path), "plain": lambda: pq.read_table(tmp_path / "plain.parquet")},
+        {"ours": lambda: pq.read_table(files), "plain": lambda: pq.read_table(tmp_path / "plain.parquet")},
         rounds=3,
     )
     record(f"reading {len(own):,} features of {DIMENSION}, plain pyarrow / ours", read["plain"] / read["ours"])
-    found = pq.read_table(sorted(folder.path.glob("part-*"))).column("vector").combine_chunks()
+    found = pq.read_table(files).column("vector").combine_chunks()
     assert np.array_equal(found.flatten().to_numpy().reshape(-1, DIMENSION), vectors)
 
     matrix = feature_matrix(folder.path, read_feature_set(folder.path, dataset=dataset), column)
