@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -131,6 +132,10 @@ class AbsentFileWarning(UserWarning):
     """A table is absent that says something which is taken for granted instead; the message says what."""
 
 
+class OrphanRowsWarning(UserWarning):
+    """Rows of a user's table are about things that the lake does not have, or do not say of which dataset they are."""
+
+
 def reason(error: BaseException) -> str:
     """Return what another library's error says, to stand inside a sentence: without a full stop.
 
@@ -186,6 +191,20 @@ def did_you_mean(name: object, available: Iterable[object]) -> str:
     folded = {str(item).casefold(): str(item) for item in available}
     near = [folded[match] for match in difflib.get_close_matches(str(name).casefold(), list(folded), n=3)]
     return " Did you mean " + " or ".join(repr(item) for item in near) + "?" if near else ""
+
+
+def level_of_the_user() -> int:
+    """Return, for a warning, how many calls above its caller the first one is that spora-db did not make itself.
+
+    Examples
+    --------
+    >>> level_of_the_user()
+    1
+    """
+    frame, level, own = sys._getframe(1), 1, __name__.partition(".")[0]
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{own}."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def counted(number: int, noun: str) -> str:

@@ -13,11 +13,11 @@ CALLED_BY_QUERIES = "is public for queries, not for users"
 CALLED_BY_LOADERS = "is public for loaders, not for users"
 EXCEPTIONS = {
     "spora_db.catalog.database.Database.files_used": CALLED_BY_QUERIES,
-    "spora_db.catalog.database.Database.forget_questions": CALLED_BY_QUERIES,
-    "spora_db.catalog.database.Database.stands_for": CALLED_BY_QUERIES,
-    "spora_db.catalog.database.Database.use_naming": CALLED_BY_QUERIES,
     "spora_db.catalog.open_lake.OpenLake.check_cells": CALLED_BY_QUERIES,
     "spora_db.catalog.open_lake.OpenLake.check_channels": CALLED_BY_QUERIES,
+    "spora_db.catalog.open_lake.OpenLake.forget_questions": CALLED_BY_QUERIES,
+    "spora_db.catalog.open_lake.OpenLake.stands_for": CALLED_BY_QUERIES,
+    "spora_db.catalog.open_lake.OpenLake.use_naming": CALLED_BY_QUERIES,
     "spora_db.loading.panel_batches.PanelBatchSampler.items": CALLED_BY_LOADERS,
     "spora_db.loading.panel_batches.PanelBatchSampler.number": CALLED_BY_LOADERS,
     "spora_db.loading.resumable.ResumableSampler.left_aside": CALLED_BY_LOADERS,

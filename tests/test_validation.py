@@ -332,7 +332,10 @@ FAULTS = [
      mask(f"{TASK}/alpha_0000.npz", np.full((64, 64), 7))),
     ("unchecked", "alpha", "panel_names", False, write(CHANNELS, "no parquet")),
 ]  # fmt: skip
-ELSEWHERE = {"sampled", "folder_names", "column_kinds", "encrypted"}  # tests of their own
+OWN = {"own_tables", "own_orphans"}  # in test_own_tables
+OF_FEATURES = {"feature_sets", "feature_parts", "feature_values", "feature_orphans", "feature_rows"}
+"""In test_validate_features."""
+ELSEWHERE = {"sampled", "folder_names", "column_kinds", "encrypted"} | OWN | OF_FEATURES  # tests of their own
 
 
 def faults():

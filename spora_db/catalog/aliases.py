@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.errors import ArgumentError, FileFormatError, TableError, reason
+from spora_db.errors import ArgumentError, TableError
+from spora_db.sources.given_tables import read_given
 from spora_db.sqltext.expressions import array, constant, named, text
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def read_aliases(aliases: Any) -> Aliases:  # noqa: ANN401 - a mapping, a file, 
     if aliases is None:
         return ()
     if isinstance(aliases, str | Path):
-        return _aliases_of_table(_read_table(Path(aliases)), where=str(aliases))
+        table = read_given(aliases, at="aliases(", texts=("alias", "marker"))
+        return _aliases_of_table(table, where=str(aliases))
     if not isinstance(aliases, Mapping):
         return _aliases_of_table(_arrow(aliases), where="The table of aliases=")
     pairs = []
@@ -90,21 +92,6 @@ def alias_query(aliases: Aliases) -> exp.Select:
         "rank": array([constant(row[2]) for row in rows], "INTEGER[]"),
     }
     return exp.select(*(named(exp.Explode(this=values), name) for name, values in lists.items()))
-
-
-def _read_table(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-    from pyarrow import csv
-
-    if not path.is_file():
-        raise FileFormatError(f"aliases={str(path)!r}: there is no such file. Expected parquet or .csv.")
-    try:
-        if path.suffix.lower() == ".csv":
-            as_text = csv.ConvertOptions(column_types={"alias": pa.string(), "marker": pa.string()})
-            return csv.read_csv(path, convert_options=as_text)
-        return pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
-        raise FileFormatError(f"aliases={str(path)!r} cannot be read as parquet or .csv: {reason(error)}.") from error
 
 
 def _arrow(aliases: Any) -> pa.Table:  # noqa: ANN401 - a table of any library

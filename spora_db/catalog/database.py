@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
+from sqlglot import exp
 
 from spora_db.catalog.aliases import Naming
 from spora_db.catalog.connection import Connection, Parameters, ResourceLimits, checked
@@ -21,15 +22,15 @@ from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contra
 from spora_db.catalog.failures import failure
 from spora_db.catalog.known_sources import KnownSources
 from spora_db.catalog.names_in import names_in
+from spora_db.catalog.own_relations import FEATURE, FEATURE_MACRO, OwnRelations
 from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionFunctions
 from spora_db.catalog.relations import MACROS, NAMING, VIEWS, kind, standing_on
 from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import sql_text, statement
-from spora_db.errors import QueryInterruptedError
-from spora_db.layout import Lake, LakePath, TableFile, scan
+from spora_db.errors import QueryInterruptedError, SporaError
+from spora_db.layout import Lake, TableFile
 from spora_db.sources import (
     LISTINGS,
-    SOURCES,
     Origin,
     SourceQuery,
     allowed_paths,
@@ -37,6 +38,7 @@ from spora_db.sources import (
     listing_table,
 )
 from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.expressions import identifier
 from spora_db.sqltext.named import Named
 from spora_db.sqltext.names import fold
 
@@ -66,7 +68,8 @@ class Database:
         self._made: set[str] = set()
         self._checked: set[str] = set()
         self._asked: set[str] = set()
-        self._sources = KnownSources(folders, written=self._written)
+        self._own = OwnRelations(folders)
+        self._sources = KnownSources(folders, builders=self._own.builders, written=self._written)
         self._found: dict[str, list[tuple[Any, ...]]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         self._described: dict[str, Mapping[str, str]] = {}
@@ -100,15 +103,6 @@ class Database:
             duck.unregister(name)
             self._tables.pop(name, None)
 
-    def use_naming(self, naming: Naming) -> None:
-        """Let markers be called so from now on, and no longer as before."""
-        with self._guarded() as duck:
-            for name in NAMING if naming != self._naming else ():
-                if name in self._made:
-                    duck.execute(f"DROP TABLE {name}")
-                    self._made.remove(name)
-            self._naming = naming
-
     def _written(self, name: str, query: SourceQuery) -> SourceQuery:
         return query
 
@@ -133,7 +127,7 @@ class Database:
     def _bound(self, relation: str, own: Mapping[str, str], *, also: Iterable[str] = ()) -> Mapping[str, str]:
         """Return the columns, with their types, that a relation has in every lake, and these of the cohorts' own."""
         names = Named(relations=frozenset({relation}), columns=frozenset(also))
-        bound = self._answer(f"SELECT * FROM {relation} LIMIT 0", names=names)
+        bound = self._answer(f"SELECT * FROM {_quoted(relation)} LIMIT 0", names=names)
         columns = zip(bound.columns, bound.types, strict=True)
         return {name: kind for name, kind in columns if fold(name) not in own.keys() - names.among(own)}
 
@@ -163,19 +157,6 @@ class Database:
         """Return the contradictions that a check finds."""
         return self._once(sql_text("checks", check).rstrip().removesuffix(";"), names_in(statement("checks", check)))
 
-    def stands_for(self, lake: LakePath) -> bool:
-        """Tell whether a new catalog of `lake` would see the same: parquet files are compared when they are named."""
-        folders = scan(lake)
-        listed = listing_state(folders)
-        same = self._folders == folders and listed is not None and listed == self._listed
-        return same and not self._connection.closed and allowed_paths(folders) == self._connection.allowed
-
-    def forget_questions(self) -> None:
-        """Forget which relations were named, and all registered tables."""
-        for name in list(self._tables):
-            self._unregister(name)
-        self._asked.clear()
-
     def close(self) -> None:
         """Close the connection. Closing twice is no error.
 
@@ -189,12 +170,13 @@ class Database:
     def _drop(self, name: str) -> None:
         """Drop a source and what stands on it."""
         for relation in reversed((name, *VIEWS, *MACROS)):
-            if relation not in self._made or name not in standing_on(frozenset({relation})):
+            stands = relation == name or name in standing_on(frozenset({relation}))
+            if relation not in self._made or not stands:
                 continue
             if relation in REGION_FUNCTIONS and self._regions is not None:
                 self._connection.use().remove_function(relation)
             else:
-                self._connection.use().execute(f"DROP {kind(relation)} {relation}")
+                self._connection.use().execute(f"DROP {kind(relation)} {_quoted(relation)}")
             self._made.remove(relation)
 
     def _forget(self, name: str) -> None:
@@ -208,8 +190,8 @@ class Database:
     def _prepare(self, names: Named) -> frozenset[str]:
         """Make the named relations and macros and all they stand on, if not there yet; return all their names."""
         with self._connection.lock:
-            used = standing_on(names.relations)
-            sources = [name for name in used if name in SOURCES]
+            used = (*standing_on(names.relations), *self._own.among(names.relations))
+            sources = [name for name in used if name in self._own.builders]
             for name in sources:
                 if self._sources.is_stale(name):
                     self._forget(name)
@@ -232,8 +214,12 @@ class Database:
                 duck.execute(f"CREATE TABLE {name} AS {self._naming.relations()[name].sql(DIALECT)}")
             elif name in REGION_FUNCTIONS and self._regions is not None:
                 self._regions.register(duck, name)
-            elif name in SOURCES:
-                duck.execute(f"CREATE {kind(name)} {name} AS {self._sources.query(name).sql()}")
+            elif name in self._own.builders:
+                if (table := self._own.given(name)) is not None:
+                    duck.register(f"source_own_{name}", table)
+                duck.execute(f"CREATE {kind(name)} {_quoted(name)} AS {self._sources.query(name).sql()}")
+            elif name == FEATURE:
+                duck.execute(FEATURE_MACRO)
             else:
                 duck.execute(sql_text("views" if name in VIEWS else "macros", name))
         self._made.add(name)
@@ -244,6 +230,22 @@ class Database:
             for check in CHECKS[name]:
                 raise_contradiction(self._contradicting(check))
             self._checked.add(name)
+        elif name in self._own.names and name not in self._checked:
+            self._checked.add(name)
+            try:
+                self._own.check(name, self._rows_of)
+            except SporaError:
+                self._checked.discard(name)
+                raise
+
+    def _rows_of(self, query: exp.Select) -> list[tuple[Any, ...]]:
+        """Return the rows of a SELECT of our own."""
+        return self._answer(query.sql(DIALECT), names=names_in(query)).fetchall()
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """Names of the relations, in the order in which they build on each other; those of one lake come last."""
+        return (*VIEWS, *self._own.names, *self._own.features)
 
     def _regions_of(self, dataset: str) -> pa.Table:
         """Return the regions of a dataset, by another connection: this one is at work."""
@@ -275,10 +277,14 @@ class Database:
         if self._regions is not None and self._regions.failure is not None:
             failed, self._regions.failure = self._regions.failure, None
             raise failed from error
-        sources = [name for name in SOURCES if name in used]
+        sources = [name for name in self._own.builders if name in used]
         raise failure(
-            error, connection=self._connection.use(), relations=VIEWS, named=names, columns_of=self._names_of,
+            error, connection=self._connection.use(), relations=self.relations, named=names, columns_of=self._names_of,
             branches=[branch for name in sources for branch in self._sources.query(name).branches],
             origins=[origin for source in self._sources.among(used) for origin in source.origins],
             lake=self._folders.path, ran=ran, text=asked,
         ) from error  # fmt: skip
+
+
+def _quoted(relation: str) -> str:
+    return identifier(relation).sql(DIALECT)

@@ -14,6 +14,7 @@ from spora_db.errors import FileFormatError, QueryError, SporaError, TableError,
 from spora_db.guard.text import quoting, tokens_of, where
 from spora_db.sources import Branch, Origin
 from spora_db.sources.duckdb_types import is_known
+from spora_db.sources.features import PREFIX
 from spora_db.sources.footers import broken_parquet
 from spora_db.sources.reconcile import TEXT
 from spora_db.sqltext.dialect import DIALECT
@@ -102,6 +103,9 @@ def failure(
         if _TYPES.search(message):
             return QueryError(f"DuckDB: {message.partition(chr(10))[0].rstrip('.')}.{_clashes(text or ran, origins)}")
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
+        if match[1].startswith(PREFIX):
+            sets = [name.removeprefix(PREFIX) for name in relations if name.startswith(PREFIX)]
+            return unknown("feature set", match[1].removeprefix(PREFIX), sets, where=f"lake {str(lake)!r}")
         return unknown("relation", match[1], relations, where=f"lake {str(lake)!r}")
     if match := _UNKNOWN_MARKER.search(message):
         known = [row[0] for row in connection.execute(sql_text("questions", "known_markers")).fetchall()]

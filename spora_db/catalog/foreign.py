@@ -15,8 +15,8 @@ from spora_db.layout import Lake
 PORTABLE: tuple[Literal["tissue_channels", "markers", "tiles"], ...] = ("tissue_channels", "markers", "tiles")
 """The relations that stand on others; each has a file in ``sql/portable``."""
 
-OWN = frozenset({"regions"})
-"""The relations that no other engine has: their polygons are lists of lists of structs."""
+OWN = frozenset({"regions", "features"})
+"""The relations that no other engine has: polygons are lists of lists of structs, features are not in it."""
 OF_REGIONS = frozenset({"region_class", "region_fraction", "region_fractions"})
 """Columns of `tiles` that are computed here."""
 

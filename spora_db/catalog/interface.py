@@ -17,6 +17,7 @@ from spora_db.errors import QueryError
 from spora_db.guard import Statement, check_statement
 from spora_db.remembered.quarantine import read_quarantine
 from spora_db.sources import verify_pages
+from spora_db.sources.given_tables import GivenTable, read_given
 from spora_db.sqltext.binding import Compiled
 from spora_db.sqltext.dialect import DIALECT
 
@@ -37,6 +38,9 @@ class Catalog(OpenLake):
         Further names for markers, for the macros: a mapping from alias to channel name or accession, or to several in
         order of preference; or an Arrow table, a DataFrame, or a parquet or CSV file with the columns ``alias`` and
         ``marker``.
+    tables
+        Further relations, by name: an Arrow table, a DataFrame of pandas or polars, or a parquet or CSV file; see
+        `register`.
 
     Raises
     ------
@@ -95,8 +99,45 @@ class Catalog(OpenLake):
         ...     catalog.sql("SELECT dataset, modalities FROM datasets WHERE dataset = ?", ["lung_imc"]).fetchall()
         [('lung_imc', ['he', 'imc'])]
         """
-        statement = check_statement(text, relations=VIEWS)
+        statement = check_statement(text, relations=self.relations)
         return self._answer(statement.text, params, asked=text, names=statement.names)
+
+    def register(self, name: str, table: "GivenTable") -> None:
+        """Take a table of your own as a relation, for as long as the catalog is open.
+
+        It says by its columns what each row is about: ``dataset`` (may be left out of a lake of one) and ``tissue_id``,
+        with ``tile_id`` a tile (and ``mpp``, ``strategy``, ``tile_size``, where it has them), with ``cell_id`` a cell;
+        ``modality`` where rows are about one. Each is there once; ids become text, as everywhere. Tables in the lake
+        itself, ``tables/<name>.parquet`` beside the datasets or in one, are relations without being registered.
+
+        Parameters
+        ----------
+        name
+            What SQL calls it: small letters, digits, underscores.
+        table
+            A pyarrow Table, a DataFrame of pandas or polars, or a parquet or CSV file. It is read now, and a later call
+            replaces it.
+
+        Raises
+        ------
+        ArgumentError
+            If the lake has a relation of this name, or it is no table.
+        TableError
+            If it has no ``dataset`` where the lake has several; at its first use, if rows share a key. Rows about what
+            the lake does not have are told by an `OrphanRowsWarning` then. A table without ``tissue_id`` is taken as it
+            is: SQL joins it as it likes, `SporaQuery.join` does not.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> from spora_db import Catalog
+        >>> labels = pa.table({"dataset": ["lung_imc"], "tissue_id": ["lung_imc_l001_0001"], "score": [2]})
+        >>> with Catalog("lake") as catalog:
+        ...     catalog.register("labels", labels)
+        ...     catalog.sql("SELECT score, cancer_type FROM labels JOIN tissues USING (dataset, tissue_id)").fetchall()
+        [(2, 'LUAD'), (2, 'LUAD')]
+        """
+        self._give(name, read_given(table, at="Catalog.register(name, "), at="Catalog.register(")
 
     def _select(self, what: exp.Select, statement: Statement) -> Result:
         """Select from the rows of a statement that the guard checked; it is no EXPLAIN."""
@@ -126,7 +167,7 @@ class Catalog(OpenLake):
         if dialect == "duckdb":
             return text
         named = names_in_text(text).relations
-        columns = foreign_columns([name for name in VIEWS if name in named], self.column_types)
+        columns = foreign_columns([name for name in self.relations if name in named], self.column_types)
         return translate(text, dialect=dialect, columns=columns)
 
     def explain_sql(self, text: str, params: Parameters = None) -> Explanation:
@@ -145,7 +186,7 @@ class Catalog(OpenLake):
         >>> [file.path for file in explanation.files]
         ['lung_imc/metadata/tissues.parquet']
         """
-        statement = check_statement(text, relations=VIEWS)
+        statement = check_statement(text, relations=self.relations)
         if statement.explains:
             raise QueryError("The query to explain starts with EXPLAIN itself. Leave this word out.")
         return explain(self, statement.text, params, shown=text, names=statement.names)
@@ -172,7 +213,7 @@ class Catalog(OpenLake):
         ...     catalog.schema().df().query("relation == 'tile_coordinates'")["column"].tolist()[-3:]
         ['tile_id', 'row', 'col']
         """
-        table = schema_table(VIEWS, describe=self.column_types, origins=self._origins, layers=self._layers_of)
+        table = schema_table(self.relations, describe=self.column_types, origins=self._origins, layers=self._layers_of)
         return self._show(table)
 
     def _layers_of(self, relation: str) -> str | None:
@@ -227,7 +268,7 @@ class Catalog(OpenLake):
         >>> with Catalog("lake") as catalog:
         ...     catalog.check("tiles")
         """
-        for path in self._files(relations or VIEWS):
+        for path in self._files(relations or self.relations):
             verify_pages(path)
         for name in dict.fromkeys(check for relation in relations or CHECKS for check in CHECKS.get(relation, ())):
             raise_contradiction(self._contradicting(name))

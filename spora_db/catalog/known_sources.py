@@ -1,12 +1,12 @@
 """The sources of a lake as far as statements named them: files that may be written anew, columns that become more."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from spora_db.catalog.names_in import brings, listed
 from spora_db.files.stamps import stamps
 from spora_db.layout import Lake
-from spora_db.sources import SOURCES, SourceFiles, SourceQuery
+from spora_db.sources import SourceFiles, SourceQuery
 from spora_db.sources.duckdb_types import is_known
 from spora_db.sqltext.named import Named
 
@@ -24,12 +24,17 @@ class KnownSources:
     ----------
     folders
         The lake.
+    builders
+        What reads the footers of each source, by its name.
     written
         See `Written`.
     """
 
-    def __init__(self, folders: Lake, *, written: Written) -> None:
+    def __init__(
+        self, folders: Lake, *, builders: Mapping[str, Callable[[Lake], SourceFiles]], written: Written
+    ) -> None:
         self._folders = folders
+        self._builders = builders
         self._written = written
         self._sources: dict[str, SourceFiles] = {}
         self._queries: dict[str, SourceQuery] = {}
@@ -48,7 +53,7 @@ class KnownSources:
     def name(self, name: str, named: Named) -> bool:
         """Let a source have what a statement names of it; tell whether its SELECT is another now."""
         if name not in self._sources:
-            built = SOURCES[name](self._folders)
+            built = self._builders[name](self._folders)
             self._sources[name], self._stamps[name] = built, stamps(built.files)
         source, before = self._sources[name], self._own.get(name, frozenset())
         own = named.among(source.own) | before.intersection(source.own)
@@ -64,7 +69,7 @@ class KnownSources:
     def among(self, names: Iterable[str]) -> list[SourceFiles]:
         """Return the sources among names."""
         wanted = set(names)
-        return [self._sources[name] for name in SOURCES if name in wanted and name in self._sources]
+        return [self._sources[name] for name in self._builders if name in wanted and name in self._sources]
 
     def files(self, names: Iterable[str]) -> list[Path]:
         """Return the files of the sources among names."""

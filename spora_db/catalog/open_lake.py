@@ -1,7 +1,7 @@
 """An open lake as queries use it: SQL of spora-db's own, tables beside the relations, and an end."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -14,10 +14,12 @@ from spora_db.catalog.connection import Parameters
 from spora_db.catalog.database import Database
 from spora_db.catalog.describe import CHECKS, raise_contradiction
 from spora_db.catalog.names_in import names_in, names_in_text
-from spora_db.catalog.relations import VIEWS
+from spora_db.catalog.relations import NAMING
 from spora_db.catalog.result import Result
 from spora_db.errors import unknown
 from spora_db.layout import LakePath, scan
+from spora_db.sources import allowed_paths, listing_state
+from spora_db.sources.given_tables import GivenTable, read_given
 from spora_db.sqltext.binding import Compiled
 from spora_db.sqltext.dialect import DIALECT
 
@@ -33,7 +35,7 @@ class OpenLake(Database):
 
     Parameters
     ----------
-    lake, memory_limit, threads, aliases
+    lake, memory_limit, threads, aliases, tables
         As `Catalog` takes them.
     """
 
@@ -44,9 +46,12 @@ class OpenLake(Database):
         memory_limit: str | None = None,
         threads: int | None = None,
         aliases: "AliasTable" = None,
+        tables: "Mapping[str, GivenTable] | None" = None,
     ) -> None:
         limits = {"memory_limit": memory_limit, "threads": threads}
         super().__init__(scan(lake), limits=limits, naming=Naming(aliases=read_aliases(aliases)))
+        for name, table in ({} if tables is None else tables).items():
+            self._give(name, read_given(table, at=f"Catalog(tables={{{name!r}: "), at="Catalog(tables=")
 
     @property
     def lake(self) -> Path:
@@ -56,11 +61,6 @@ class OpenLake(Database):
     def _relative(self, path: Path) -> str:
         """Return the path of a file of the lake as ``path`` has it."""
         return self._folders.relative(path)
-
-    @property
-    def relations(self) -> tuple[str, ...]:
-        """Names of the relations, in the order in which they build on each other."""
-        return VIEWS
 
     def _run(self, what: str | exp.Expr | Compiled, params: Parameters = None) -> Result:
         """Run SQL that spora-db wrote itself, without the guard, which alone keeps SQL from writing: never a user's.
@@ -109,7 +109,8 @@ class OpenLake(Database):
 
     def _types(self, relation: str, columns: Sequence[str]) -> tuple[str, ...]:
         """Return the DuckDB types of some columns of a relation; those of all are dear where there are thousands."""
-        query = exp.select(*(exp.column(name, quoted=True) for name in columns)).from_(relation)
+        query = exp.select(*(exp.column(name, quoted=True) for name in columns))
+        query = query.from_(exp.table_(relation, quoted=True))
         return tuple(row[1] for row in self._once(f"DESCRIBE {query.sql(DIALECT)}", names_in(query)))
 
     def _ask(self, text: str) -> list[tuple[Any, ...]]:
@@ -117,9 +118,44 @@ class OpenLake(Database):
         return self._once(text, _names(text))
 
     def _known(self, relation: str) -> str:
-        if relation not in VIEWS:
-            raise unknown("relation", relation, VIEWS, where=f"lake {str(self.lake)!r}")
+        if relation not in self.relations:
+            raise unknown("relation", relation, self.relations, where=f"lake {str(self.lake)!r}")
         return relation
+
+    def _give(self, name: str, table: pa.Table, *, at: str, lent: bool = False) -> None:
+        """Take a user's table as a relation; `at` is the call that gives it."""
+        with self._connection.lock:
+            self._own.give(name, table, at=at, lent=lent)
+            self._withdraw(name)
+
+    def _withdraw(self, name: str) -> None:
+        """Drop what was made of a table that was given."""
+        self._drop(name)
+        self._forget(name)
+
+    def use_naming(self, naming: Naming) -> None:
+        """Let markers be called so from now on, and no longer as before."""
+        with self._guarded() as duck:
+            for name in NAMING if naming != self._naming else ():
+                if name in self._made:
+                    duck.execute(f"DROP TABLE {name}")
+                    self._made.remove(name)
+            self._naming = naming
+
+    def stands_for(self, lake: LakePath) -> bool:
+        """Tell whether a new catalog of `lake` would see the same: parquet files are compared when they are named."""
+        folders = scan(lake)
+        listed = listing_state(folders)
+        same = self._folders == folders and listed is not None and listed == self._listed
+        return same and not self._connection.closed and allowed_paths(folders) == self._connection.allowed
+
+    def forget_questions(self) -> None:
+        """Forget which relations were named, and all tables that were registered or lent."""
+        for name in self._own.forget_lent():
+            self._withdraw(name)
+        for name in list(self._tables):
+            self._unregister(name)
+        self._asked.clear()
 
     def check_channels(self, modality: str | None = None) -> None:
         """Check that the panels and the measured channels of a modality (of all) name the same channels.

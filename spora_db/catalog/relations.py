@@ -12,6 +12,7 @@ VIEWS = (
     "tissues",
     "cells",
     "regions",
+    "features",
     "images",
     "masks",
     "channels",

@@ -23,6 +23,7 @@ ORDER = (
     "quarantine",
     "diff",
     "import",
+    "add-table",
     "cache",
 )
 """How the help lists the commands: as one comes to need them; others follow."""

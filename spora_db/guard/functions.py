@@ -92,7 +92,7 @@ COMPILED = frozenset({"error"})
 AGGREGATES = frozenset(_AGGREGATE.split())
 """The aggregate functions among them, which no condition on rows may hold."""
 
-TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
+TABLE_FUNCTIONS = frozenset({"feature", "generate_series", "json_each", "json_tree", "range", "unnest"})
 """Functions that may stand in FROM: they make rows from their arguments alone."""
 
 _KEYWORD = """

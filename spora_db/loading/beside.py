@@ -38,6 +38,17 @@ def numbers(plan: Plan, rows: Int64) -> dict[str, Int64]:
     return {"tile_id": np.full_like(own, -1), "cell_id": own} if plan.unit == "cell" else {"tile_id": own}
 
 
+def features_of(plan: Plan, rows: Int64) -> dict[str, list[dict[str, torch.Tensor]]]:
+    """Return the field ``features`` of n rows: of each, a tensor by name, float16 or float32."""
+    if plan.features is None:
+        return {}
+    tensors = {
+        name: torch.from_numpy(values[rows])
+        for name, values in zip(plan.features.names, plan.features.values, strict=True)
+    }
+    return {"features": [{name: values[at] for name, values in tensors.items()} for at in range(len(rows))]}
+
+
 def beside(plan: Plan, source: ImagePlan, image: int, *, row: int, col: int, height: int, width: int) -> dict[str, Any]:
     """Return the fields ``masks`` and ``cells`` of a sample, as far as the plan has them.
 

@@ -13,7 +13,7 @@ columns of whole numbers, of truth values            int64, bool tensor of shape
                                                      query has null
 columns of other numbers, decimals too               float64 tensor of shape (B,), NaN for null
 columns of texts, dates, bytes, lists, structs       list of length B, None for null
-``masks``, and other dicts that hold tensors         dict of what their fields are in a batch
+``masks, features``, other dicts of tensors          dict of what their fields are in a batch
 ``cells``                                            list of B dicts
 numbers and tensors that were added to samples       tensor of shape (B, ...); a list where shapes differ
 all else                                             list of length B

@@ -12,7 +12,7 @@ from spora_db.arrays import Int32, Int64
 from spora_db.errors import SporaError
 from spora_db.images.pieces import Regions, fetch_ahead
 from spora_db.images.pixels import delivered
-from spora_db.loading.beside import beside, numbers
+from spora_db.loading.beside import beside, features_of, numbers
 from spora_db.loading.columns import NumberTypes, values_of
 from spora_db.loading.joining import FieldColumns
 from spora_db.loading.labels import labels_of
@@ -111,6 +111,7 @@ class PartReader:
             **(self._formulas(sources, source_of) if self.raw else {}),
             **values_of(plan.columns, self.number_types, own.tolist()),
             **labels_of(plan, own),
+            **features_of(plan, own),
         }
         listed = [(row, int(images[row]), error) for row, error in sorted(faults.items())]
         return ReadPart(which=which, columns=columns, faults=listed)

@@ -132,6 +132,8 @@ def used_files(tables: Iterable[TableFile], resolved: Resolved, plan: Plan) -> l
     def depends(table: TableFile) -> bool:
         if named and table.kind == "channels":  # panels of other cohorts tell what protein a name stands for
             return True
+        if table.kind == "own" and not table.dataset:  # of all datasets
+            return True
         return all(getattr(table, name) in values for name, values in wanted.items())
 
     return [table for table in tables if depends(table)]

@@ -81,7 +81,7 @@ def _tissues_of_interest(resolved: Resolved, catalog: Catalog) -> pa.Table:
     )
     behind = tissues_behind(resolved, catalog)
     compiled = compile_rows(
-        replace(asked, predicates=behind.predicates, columns=behind.columns, weight=None, cells=None)
+        replace(asked, predicates=behind.predicates, columns=behind.columns, weight=None, cells=None, joins=())
     )
     query = compiled.select("dataset", "tissue_id").distinct()
     return catalog._run(query, compiled.parameters).to_arrow_table()

@@ -10,6 +10,7 @@ from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.cells import choose_cells
 from spora_db.plan.channels import choose_channels
 from spora_db.plan.compared_cells import compare_cells
+from spora_db.plan.features import choose_features
 from spora_db.plan.labels import choose_labels
 from spora_db.plan.masks import choose_masks
 from spora_db.plan.plan import Plan
@@ -57,7 +58,8 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
         cells=choose_cells(selection, rows.images, catalog),
         windows=selection.windows,
     )
-    plan = replace(plan, labels=choose_labels(plan, rows.columns, resolved, catalog)).hashed()
+    labels = choose_labels(plan, rows.columns, resolved, catalog)
+    plan = replace(plan, labels=labels, features=choose_features(plan, resolved, catalog)).hashed()
     compare_cells(plan, rows.images, resolved, catalog)
     return plan
 

@@ -17,6 +17,7 @@ from spora_db.files.processors import usable_cpus
 from spora_db.layout import locate
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.cell_parts import PlanCells
+from spora_db.plan.feature_parts import PlanFeatures
 from spora_db.plan.html import html_table
 from spora_db.plan.label_parts import PlanLabels
 from spora_db.plan.mask_parts import PlanMasks
@@ -67,8 +68,8 @@ class Plan:
         Further columns of the query, row by row.
     labels
         The labels of the rows, if any were asked for.
-    masks, cells
-        The masks and the cells that come with every sample, if asked for.
+    masks, cells, features
+        The masks, the cells and the features that come with every sample, if asked for.
     windows
         The distances of the windows, where rows are windows over whole tissues.
     rows_hash
@@ -103,6 +104,7 @@ class Plan:
     labels: PlanLabels | None = None
     masks: PlanMasks | None = None
     cells: PlanCells | None = None
+    features: PlanFeatures | None = None
     rows_hash: str = field(default="", compare=False)
     hash: str = field(default="", compare=False)
     windows: WindowChoice | None = None
@@ -240,10 +242,13 @@ class Plan:
             head["windows"] = [self.windows.stride, self.windows.padding]
         if self.labels is not None:
             head["labels"] = list(zip(self.labels.names, self.labels.classes, strict=True))
+        if self.features is not None:
+            head["features"] = self.features.names
         parts: list[list[_Bytes]] = [[json.dumps(head, sort_keys=True).encode()]]
         parts += [[_buffer(array) for panel in self.channels.panels for array in panel.arrays]]
         parts += [_column_bytes(self.columns.column(name)) for name in self.columns.column_names]
         parts += [[_buffer(array)] for array in (() if self.labels is None else self.labels.values)]
+        parts += [[_buffer(array)] for array in (() if self.features is None else self.features.values)]
         parts += [[_buffer(array)] for array in (() if self.cells is None else self.cells.arrays)]
         with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:  # of millions of rows, it takes as long as a join
             digests = list(pool.map(_digest, [*identity, *parts]))

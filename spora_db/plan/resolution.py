@@ -7,7 +7,8 @@ from spora_db.plan.cell_places import with_awaited_places
 from spora_db.plan.undelivered import with_undelivered
 from spora_db.selection import Selection
 from spora_db.selection.cells_and_masks import check_cells, check_masks, with_cells
-from spora_db.selection.conditions import check_columns, with_columns, with_conditions
+from spora_db.selection.conditions import check_columns, lend_joined, with_columns, with_conditions
+from spora_db.selection.features import check_features, with_feature_rows, with_grains
 from spora_db.selection.group_checks import check_patients, check_split
 from spora_db.selection.labels import with_labels
 from spora_db.selection.marker_names import check_macros, use_naming, with_markers
@@ -22,7 +23,10 @@ from spora_db.selection.windows import with_windows
 
 STEPS: tuple[Callable[[Resolved, Catalog], Resolved | None], ...] = (
     use_naming,
+    lend_joined,
+    with_grains,
     with_own_rows,
+    with_feature_rows,
     with_modalities,
     with_tiling,
     with_resolution,
@@ -39,6 +43,7 @@ STEPS: tuple[Callable[[Resolved, Catalog], Resolved | None], ...] = (
     check_standardization,
     with_undelivered,
     check_masks,
+    check_features,
     check_cells,
     with_groups,
     with_awaited_places,

@@ -21,9 +21,9 @@ class Question:
 
     A verb is one method that checks its arguments and returns ``self._with(choice=...)``, the same question with
     another choice in its `Selection`: in `RowVerbs` where it says which rows, in `AmountVerbs` how many of them, in
-    `ContentVerbs` what a row brings, in `LabelVerbs` what is learnt of it. An answer is one method of `RowAnswers` or
-    `Answers`; `_compiled` lends it the catalog. Whoever wants more without changing spora-db adds methods to a subclass
-    of `SporaQuery`: verbs keep the class.
+    `ContentVerbs` what a row brings, in `LabelVerbs` what is learnt of it, in `TableVerbs` what users know of it.
+    An answer is one method of `RowAnswers` or `Answers`; `_compiled` lends it the catalog. Whoever wants more
+    without changing spora-db adds methods to a subclass of `SporaQuery`: verbs keep the class.
 
     Attributes
     ----------

@@ -12,6 +12,7 @@ from spora_db.query.html import query_html
 from spora_db.query.label_verbs import LabelVerbs
 from spora_db.query.map_answers import MapAnswers
 from spora_db.query.row_verbs import RowVerbs
+from spora_db.query.table_verbs import TableVerbs
 from spora_db.query.window_verbs import WindowVerbs
 from spora_db.selection import Selection
 from spora_db.selection.arguments import check_path, checked_table, checked_text
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SporaQuery(
-    RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, MapAnswers, FeatureAnswers, Answers
+    RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, TableVerbs, MapAnswers, FeatureAnswers, Answers
 ):  # fmt: skip
     """A question to a lake: which tiles (or tissues), which channels, standardized how.
 

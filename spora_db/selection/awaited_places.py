@@ -5,7 +5,8 @@ from dataclasses import replace
 from sqlglot import exp
 
 from spora_db.selection.cells import OF_REGIONS
-from spora_db.selection.compilation import joined_by_and, named_around
+from spora_db.selection.compilation import joined_by_and
+from spora_db.selection.named_around import named_around
 from spora_db.selection.resolved import Resolved
 
 PLACE = frozenset(("row", "col", *OF_REGIONS))

@@ -7,8 +7,11 @@ from sqlglot import exp, parse_one
 from spora_db.selection import Selection
 from spora_db.selection.cells import CellTable, cell_rows
 from spora_db.selection.exclusion_conditions import exclusion_conditions
+from spora_db.selection.features import feature_conditions
 from spora_db.selection.image_conditions import has_image
+from spora_db.selection.joins import with_joined
 from spora_db.selection.marker_conditions import marker_conditions
+from spora_db.selection.named_around import named_around
 from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
 from spora_db.selection.sampling import assigned_split, sampled
 from spora_db.selection.statistics_conditions import statistics_conditions
@@ -26,10 +29,11 @@ SAME_TISSUE = "t.dataset = r.dataset AND t.tissue_id = r.tissue_id AND t.modalit
 
 
 def reads_tiles(resolved: Resolved) -> bool:
-    """Tell whether rows are those of the view `tiles`: not the user's own, no sample, no split assigned to them."""
+    """Tell whether rows are those of the view `tiles`: not the user's own, nothing joined, drawn or assigned."""
     asked = resolved.selection
     assigned = asked.split_choice is not None and asked.split_choice.fractions
-    return asked.unit == "tile" and resolved.source is None and asked.sampling is None and not assigned
+    alone = resolved.source is None and not resolved.joins
+    return asked.unit == "tile" and alone and asked.sampling is None and not assigned
 
 
 def compile_rows(
@@ -66,6 +70,7 @@ def compile_rows(
         *marker_conditions(selection, resolved.markers, binder, undelivered=resolved.undelivered),
         *statistics_conditions(selection, resolved.markers, binder),
         *exclusion_conditions(selection, binder),
+        *feature_conditions(selection),
     ]
     keeps = len(selection.modalities) > 1 and selection.missing_modality == "keep"
     conditions = _conditions(selection, binder)
@@ -110,12 +115,17 @@ def _named_columns(resolved: Resolved, written: Iterable[exp.Expr]) -> tuple[str
 def _base(resolved: Resolved, binder: Binder, names: Collection[str]) -> exp.Expr:
     """Return the relation that rows are selected from: a view, or the user's rows completed to the full identity."""
     selection = resolved.selection
+    assigned = selection.split_choice is not None and bool(selection.split_choice.fractions)
+    if resolved.joins and assigned:
+        names = (*names, *(name for name in resolved.columns if name == "split" and name not in names))
     rows = _rows(resolved, binder, names)
     if resolved.tissue_columns:
         joined = exp.select("r.*", *(_column(name, "t") for name in resolved.tissue_columns))
         joined = joined.from_(exp.alias_(rows, "r", table=True))
         rows = joined.join("tissues AS t", on=SAME_TISSUE, join_type="left", dialect=DIALECT).subquery()
-    if selection.split_choice is None or not selection.split_choice.fractions:
+    if resolved.joins:
+        rows = with_joined(rows, resolved.joins, names=None if resolved.source is not None else names)
+    if selection.split_choice is None or not assigned:
         return rows
     split = exp.alias_(assigned_split(selection.split_choice, binder, of_floats=resolved.split_of_floats), "split")
     known = (*resolved.source_columns, *resolved.tissue_columns)
@@ -133,7 +143,8 @@ def _rows(resolved: Resolved, binder: Binder, names: Collection[str]) -> exp.Exp
             assert resolved.cells is not None
             return cell_rows(resolved.cells, size=selection.tile_size or 0, binder=binder, names=names)
         rows: exp.Select = exp.maybe_parse(TISSUE_ROWS, dialect=DIALECT, into=exp.Select)
-        of_tissue = (_column(name, "t") for name in names if name not in TISSUE_IDENTITY)
+        brought = {*TISSUE_IDENTITY, *(new for join in resolved.joins for _, new in join.columns)}
+        of_tissue = (_column(name, "t") for name in names if name not in brought)
         return rows.select(*of_tissue, copy=False).subquery()
     known: dict[str, Value] = {"modality": selection.modalities[0][0], "mpp": selection.mpp or 0.0}
     if selection.unit == "tile":
@@ -174,19 +185,6 @@ def joined_by_and(tree: exp.Expr) -> Iterator[exp.Expr]:
             waiting += [part.expression, part.this]
         else:
             yield exp.paren(part)
-
-
-def named_around(column: exp.Column, table: str) -> bool:
-    """Tell whether a SELECT around a column reads a relation under this name."""
-    select = column.find_ancestor(exp.Select)
-    while select is not None:
-        from_ = select.args.get("from_")
-        sources = [from_.this] if from_ else []
-        sources += [join.this for join in select.args.get("joins") or []]
-        if any(source.alias_or_name.lower() == table for source in sources):
-            return True
-        select = select.find_ancestor(exp.Select)
-    return False
 
 
 def _with_tile_count(weight: exp.Expr) -> exp.Expr:

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+from sqlglot import exp
+
 from spora_db.catalog import Catalog
 from spora_db.errors import unknown
 from spora_db.guard import check_predicate
+from spora_db.selection.joins import JoinedColumns, joined_columns, lend_tables, of_rows
 from spora_db.selection.repeatable import refuse_random
-from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved
+from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
 
 
 def with_columns(resolved: Resolved, catalog: Catalog) -> Resolved:
@@ -19,7 +22,17 @@ def with_columns(resolved: Resolved, catalog: Catalog) -> Resolved:
         columns = tuple(dict.fromkeys((*TISSUE_IDENTITY, *catalog.columns("tissues"))))
     if asked.split_choice and asked.split_choice.fractions:
         columns = tuple(dict.fromkeys((*columns, "split")))
-    return replace(resolved, columns=columns)
+    joins: list[JoinedColumns] = []
+    for join in asked.joins:
+        found = joined_columns(join, catalog, identity=identity_columns(asked), taken=columns, unit=asked.unit)
+        joins.append(found)
+        columns = (*columns, *(new for _, new in found.columns))
+    return replace(resolved, columns=columns, joins=tuple(joins))
+
+
+def lend_joined(resolved: Resolved, catalog: Catalog) -> None:
+    """Let the users' tables of a query be relations."""
+    lend_tables(resolved.selection.joins, catalog)
 
 
 def check_columns(resolved: Resolved, _: Catalog) -> None:
@@ -41,11 +54,14 @@ def with_conditions(resolved: Resolved, catalog: Catalog) -> Resolved:
     UnknownNameError
         For a column or relation that does not exist.
     """
-    asked, columns, weight = resolved.selection, resolved.columns, None
-    predicates = tuple(check_predicate(text, columns=columns, relations=catalog.relations) for text in asked.conditions)
+    asked, columns = resolved.selection, resolved.columns
+    weight: exp.Expr | None = None
+    checked = (check_predicate(text, columns=columns, relations=catalog.relations) for text in asked.conditions)
+    predicates = tuple(of_rows(tree, resolved.joins) for tree in checked)
     if asked.sampling and asked.sampling.weights is not None:
         names = (*columns, "n_tiles")
-        weight = check_predicate(asked.sampling.weights, columns=names, relations=catalog.relations)
+        weighed = check_predicate(asked.sampling.weights, columns=names, relations=catalog.relations)
+        weight = of_rows(weighed, resolved.joins)
         refuse_random(weight, verb="sample(weights=)")
     for tree in predicates:
         refuse_random(tree, verb="where()")

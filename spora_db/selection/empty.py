@@ -1,6 +1,5 @@
 """Why a query selects nothing, as far as its own words tell: hints beside an empty answer."""
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,7 +7,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
-from spora_db.errors import SporaError, counted, unknown
+from spora_db.errors import SporaError, counted, level_of_the_user, unknown
 from spora_db.selection.compilation import compile_rows, on_base
 from spora_db.selection.group_checks import without_conditions
 from spora_db.selection.resolved import Resolved, identity_columns
@@ -32,15 +31,7 @@ MOST = 1_000
 def warn_of_nothing(resolved: Resolved, catalog: Catalog) -> None:
     """Warn of what in a query can match nothing; called where it selects no rows."""
     for hint in hints(resolved, catalog):
-        warnings.warn(f"The query selects no rows: {hint}", stacklevel=_level_of_the_user())
-
-
-def _level_of_the_user() -> int:
-    """Return how many calls above its caller the first one is that spora-db did not make itself."""
-    frame, level, own = sys._getframe(1), 1, __name__.partition(".")[0]
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{own}."):
-        frame, level = frame.f_back, level + 1
-    return level
+        warnings.warn(f"The query selects no rows: {hint}", stacklevel=level_of_the_user())
 
 
 def hints(resolved: Resolved, catalog: Catalog) -> list[str]:

@@ -106,6 +106,7 @@ def tissues_behind(resolved: Resolved, catalog: Catalog) -> Resolved:
         columns=tuple(dict.fromkeys((*TISSUE_IDENTITY, *of_tissues))),
         weight=None,
         cells=None,
+        joins=(),
         markers=None,
     )
 

@@ -10,8 +10,8 @@ LabelType = Literal["classification", "regression"]
 ClassName = str | int | bool
 SAMPLE_FIELDS = frozenset((
     "image", "channel_names", "uniprot_ids", "marker_index", "dataset", "tissue_id", "modality", "mpp", "tile_id",
-    "cell_id", "row", "col", "spec", "masks", "cells", "statistics", "method", "dtype", "substituted_for", "presence",
-    "cu_seqlens", "max_seqlen", "sample_index",
+    "cell_id", "row", "col", "spec", "masks", "cells", "features", "statistics", "method", "dtype", "substituted_for",
+    "presence", "cu_seqlens", "max_seqlen", "sample_index",
 ))  # fmt: skip
 """What samples and batches have of their own, by name: no label can be called so."""
 

@@ -51,6 +51,9 @@ def homes(column: str, resolved: Resolved, catalog: Catalog) -> list[tuple[str, 
     None where only the rows themselves know: columns of the user's own rows that the lake has under no such name.
     """
     unit, cells = resolved.selection.unit, resolved.cells
+    brought = [(join.name, old) for join in resolved.joins for old, new in join.columns if new == column]
+    if brought:
+        return brought
     if column in OF_IMAGES:
         return [("images", column)]
     if column == OF_REGIONS[0] and (resolved.selection.windows or column not in resolved.source_types):

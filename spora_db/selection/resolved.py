@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from spora_db.selection.cells import IDENTITY as CELL_IDENTITY
 from spora_db.selection.cells import CellTable
+from spora_db.selection.joins import JoinedColumns
 from spora_db.selection.markers import Markers
 from spora_db.selection.values import Selection, Unit
 
@@ -30,6 +31,8 @@ class Resolved:
         The types of its columns, by name.
     cells
         Where cells come from, if they are the rows.
+    joins
+        The users' tables beside the rows.
     columns
         The columns of the rows: what conditions, `select` and `sample` may name.
     predicates
@@ -50,6 +53,7 @@ class Resolved:
     source: exp.Query | None = None
     source_types: Mapping[str, str] = field(default_factory=dict)
     cells: CellTable | None = None
+    joins: tuple[JoinedColumns, ...] = ()
     columns: tuple[str, ...] = ()
     predicates: tuple[exp.Expr, ...] = ()
     weight: exp.Expr | None = None

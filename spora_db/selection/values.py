@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from spora_db.layout.names import is_rgb
 from spora_db.selection.brief import Brief
+from spora_db.selection.feature_choice import FeatureChoice
+from spora_db.selection.joined_table import JoinedTable
 from spora_db.selection.label import Label
 from spora_db.sqltext.accessions import Accessions
 from spora_db.standardization.methods import registrations, restore_registrations
@@ -250,6 +252,8 @@ class Selection(Brief):
     cell_source: CellSource | None = None
     masks: tuple[str, ...] = ()
     cells: CellChoice | None = None
+    joins: tuple[JoinedTable, ...] = ()
+    features: tuple[FeatureChoice, ...] = ()
     rows_sql: str | None = None
     rows_table: pa.Table | None = None
     excluded: pa.Table | None = None

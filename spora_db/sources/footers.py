@@ -182,7 +182,7 @@ def key_position(footer: Footer, key: str) -> int:
 
 
 def file_columns(
-    footer: Footer, *, key: str, layout: Collection[str], place: Iterable[str], taken: Iterable[str]
+    footer: Footer, *, key: str | None, layout: Collection[str], place: Iterable[str], taken: Iterable[str]
 ) -> list[FileColumn]:
     """List the columns of a file that mean something, under the names they have in the relation.
 
@@ -195,7 +195,7 @@ def file_columns(
     footer
         The file.
     key
-        The column that identifies a row, which may hide in a pandas index.
+        The column that identifies a row, which may hide in a pandas index; None where there is none.
     layout
         The columns that every file of the relation may have, the key among them.
     place
@@ -206,7 +206,9 @@ def file_columns(
     skipped = {fold(name) for name in place}
     genuine = set(taken)
     meant = layout_positions(footer, [name for name in layout if name != key])
-    names = {key_position(footer, key): key} | {at: name for name, at in meant.items()}
+    names = {at: name for name, at in meant.items()}
+    if key is not None:
+        names[key_position(footer, key)] = key
     used = set(names.values())
     columns: list[FileColumn] = []
     for position, (file_name, type_name) in enumerate(zip(footer.names, footer.types, strict=True)):

@@ -13,6 +13,7 @@ from spora_db.errors import TableError
 from spora_db.files.stamps import stamps
 from spora_db.layout import Lake, layer_name, list_images, list_masks
 from spora_db.remembered.image_index import has_index, headers
+from spora_db.sources.features import listed_features
 from spora_db.sqltext.expressions import array, constant, empty, identifier, named, null, text, union
 
 _HEADER = {"channel_count": "BIGINT", "height": "BIGINT", "width": "BIGINT", "dtype": "VARCHAR"}
@@ -34,6 +35,27 @@ LISTINGS: Mapping[str, Mapping[str, str]] = {
         "mpp": "DOUBLE",
         "kind": "VARCHAR",
         "tissue_id": "VARCHAR",
+        "path": "VARCHAR",
+        "root": "VARCHAR",
+    },
+    "source_features": {
+        "dataset": "VARCHAR",
+        "name": "VARCHAR",
+        "grain": "VARCHAR",
+        "dimension": "BIGINT",
+        "columns": "VARCHAR[]",
+        "n_rows": "BIGINT",
+        "n_expected": "BIGINT",
+        "n_failed": "BIGINT",
+        "state": "VARCHAR",
+        "model": "VARCHAR",
+        "weights": "VARCHAR",
+        "modalities": "VARCHAR[]",
+        "spec": "VARCHAR",
+        "mpp": "DOUBLE",
+        "strategy": "VARCHAR",
+        "tile_size": "BIGINT",
+        "rows_hash": "VARCHAR",
         "path": "VARCHAR",
         "root": "VARCHAR",
     },
@@ -120,8 +142,8 @@ def _tilings(lake: Lake) -> list[dict[str, Any]]:
     ]
 
 
-_OF_FOLDERS = {"source_datasets": _datasets, "source_tilings": _tilings}
-"""The listings that the scan of the lake already holds."""
+_OF_FOLDERS = {"source_datasets": _datasets, "source_tilings": _tilings, "source_features": listed_features}
+"""The listings that the scan of the lake already holds, and that of feature sets, which have a small file each."""
 
 
 def _literal(value: Any, kind: str) -> exp.Expression:  # noqa: ANN401 - as the listing's type has it
@@ -177,7 +199,8 @@ def listing_state(lake: Lake) -> object:
     latest = time.time_ns() - SETTLED_NS
     images = [folder.path for dataset in lake.datasets for folder in dataset.image_folders]
     masks = [folder.path for dataset in lake.datasets for folder in dataset.mask_folders]
-    state = stamps([*images, *masks])
+    features = [folder.path for dataset in lake.datasets for folder in dataset.feature_folders]
+    state = stamps([*images, *masks, *features])
     return state if all(entry is not None and entry[1] < latest for entry in state) else None
 
 

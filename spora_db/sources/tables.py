@@ -6,7 +6,7 @@
    the layout's, and of the cohorts' own those that a statement names, as every one more costs each statement.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becom
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
 from spora_db.sources.truth_values import truth_value
 from spora_db.sources.whole_numbers import whole_number
-from spora_db.sqltext.expressions import constant, empty, identifier, named, position, read_parquet
+from spora_db.sqltext.expressions import by_position, constant, empty, identifier, named, position, read_parquet
 from spora_db.sqltext.names import fold
 
 
@@ -112,6 +112,8 @@ class TableSource:
         The spelling of every column by its folded name: those of the layout, then the cohorts' own.
     own
         The same of the cohorts' own: in order of the files, those last whose type only DuckDB can tell.
+    registered
+        The table that is read in place of a file, where it is no file.
     """
 
     source: Table
@@ -119,11 +121,12 @@ class TableSource:
     footers: tuple[tuple[Footer, Mapping[str, FileColumn]], ...]
     names: Mapping[str, str]
     own: Mapping[str, str]
+    registered: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
-        return tuple(footer.table.path for footer, _ in self.footers)
+        return () if self.registered else tuple(footer.table.path for footer, _ in self.footers)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -171,7 +174,7 @@ class TableSource:
                 names = [item.alias for item in select.expressions if fold(item.alias) in {*self.source.place, *wanted}]
                 every = select.subquery("every", copy=False)
                 select = exp.Select().select(*map(identifier, names), copy=False).from_(every, copy=False)
-            branches.append(Branch(files=(footer.table.path,), select=select))
+            branches.append(Branch(files=() if self.registered else (footer.table.path,), select=select))
         row_number = {self.source.row_number: "BIGINT"} if self.source.row_number else {}
         typed = {self.names[key]: kind for key, (kind, _) in types.items() if key in wanted and is_known(kind)}
         start = empty({**self.source.place, **row_number, **typed})
@@ -203,7 +206,7 @@ class TableSource:
         self, footer: Footer, columns: Mapping[str, FileColumn], types: Mapping[str, tuple[str, bool]]
     ) -> exp.Select:
         """Return the SELECT over one file with a column per attribute."""
-        file = self.lake.relative(footer.table.path)
+        file = f"the table {self.source.name!r}" if self.registered else self.lake.relative(footer.table.path)
         values: dict[str, exp.Expression] = {}
         for key, column in columns.items():
             wanted, is_id = types[key]
@@ -213,7 +216,11 @@ class TableSource:
                 else _value(self.source, column, file=file, wanted=wanted)
             )
         numbered = self.source.row_number is not None
-        origin = read_parquet([footer.table.path], width=len(footer.names), row_number=numbered)
+        width = len(footer.names)
+        if self.registered:
+            origin = by_position(exp.to_table(self.registered), width=width)
+        else:
+            origin = read_parquet([footer.table.path], width=width, row_number=numbered)
         select = exp.Select().from_(origin, copy=False)
         if self.source is TISSUES:
             select = with_modality(select, footer, values, columns, self.lake)
@@ -233,13 +240,24 @@ def table(source: Table, lake: Lake) -> TableSource:
     TableError
         If a file lacks a column it must have.
     """
-    footers = [read_footer(table) for table in whole_tables(lake, source.kind)]
+    return joined(source, lake, [read_footer(table) for table in whole_tables(lake, source.kind)])
+
+
+def joined(source: Table, lake: Lake, footers: Sequence[Footer], *, registered: str | None = None) -> TableSource:
+    """Return the source of files whose footers are known, or of the one table registered in place of a file.
+
+    Raises
+    ------
+    TableError
+        If a file lacks a column it must have.
+    """
     taken = {fold(name) for footer in footers for name in footer.names}
     names = {name: name for name in source.fixed}
     kinds: dict[str, set[str]] = {}
     listed = []
     for footer in footers:
-        meant = file_columns(footer, key=source.required[0], layout=source.fixed, place=source.place, taken=taken)
+        key = next(iter(source.required), None)
+        meant = file_columns(footer, key=key, layout=source.fixed, place=source.place, taken=taken)
         columns = {fold(column.name): column for column in meant}
         for name in source.required:
             if name not in columns:
@@ -254,7 +272,7 @@ def table(source: Table, lake: Lake) -> TableSource:
     own = [key for key in kinds if key not in source.fixed]
     own.sort(key=lambda key: key not in source.ids and not is_known(common_type(kinds[key])))
     spelled = {key: names[key] for key in own}
-    return TableSource(source=source, lake=lake, footers=tuple(listed), names=names, own=spelled)
+    return TableSource(source=source, lake=lake, footers=tuple(listed), names=names, own=spelled, registered=registered)
 
 
 def _value(source: Table, column: FileColumn, *, file: str, wanted: str) -> exp.Expression:

@@ -135,10 +135,16 @@ def read_parquet(paths: Sequence[Path], *, width: int, filename: bool = False, r
         for name, value in options.items()
         if value or name == "hive_partitioning"
     ]
-    names = ", ".join(f"c{index}" for index in range(width + filename + row_number))
+    table = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=arguments))
+    return by_position(table, width=width + filename + row_number)
+
+
+def by_position(table: exp.Table, *, width: int) -> exp.Table:
+    """Return ``table AS file(c0, c1, ...)``, of as many columns as there are."""
+    names = ", ".join(f"c{index}" for index in range(width))
     columns = [exp.Var(this=names)] if names else []  # one node: 37 panels of 150 would be thousands of identifiers
-    alias = exp.TableAlias(this=exp.to_identifier("file"), columns=columns)
-    return exp.Table(this=exp.Anonymous(this="read_parquet", expressions=arguments), alias=alias)
+    table.set("alias", exp.TableAlias(this=exp.to_identifier("file"), columns=columns))
+    return table
 
 
 def empty(columns: Mapping[str, str]) -> exp.Select:

@@ -9,6 +9,9 @@ from typing import Final
 
 from spora_db.errors import ArgumentError
 from spora_db.layout import (
+    FAILED_FILE,
+    FEATURE_PART,
+    FEATURES_FILE,
     IMAGE_SUFFIXES,
     MODALITIES,
     Dataset,
@@ -54,6 +57,8 @@ def _modality(row: Modality) -> _Folder:
 
 _CELL_MASKS = _Folder(folders={_NAME: _Folder(files=r"label_encoder\.parquet", holds="masks")})
 _TILES = _Folder(files=r"[1-9][0-9]*_tile_(coordinates|stats)\.parquet")
+_TABLES = _Folder(files=rf".*\.parquet|{_CARD}")
+_FEATURES = _Folder(files="|".join((FEATURE_PART.pattern, re.escape(FEATURES_FILE), re.escape(FAILED_FILE))))
 _DATASET = _Folder(
     files=_CARD,
     folders={
@@ -63,6 +68,8 @@ _DATASET = _Folder(
             mpps=_Folder(folders={"tissue_masks": _Folder(holds="masks"), "cell_masks": _CELL_MASKS})
         ),
         "tiling": _Folder(mpps=_Folder(folders={_NAME: _TILES})),
+        "tables": _TABLES,
+        "features": _Folder(folders={_NAME: _FEATURES}),
     },
 )
 
@@ -75,6 +82,8 @@ def check_lake_folder(root: Path, datasets: Set[str]) -> Iterator[Finding]:
     for name, is_folder in found:
         if name.startswith("."):
             yield from _left_over(name, "", name)
+        elif is_folder and name == "tables" and name not in datasets:
+            yield from _walk(root / name, _TABLES, "", name)
         elif is_folder and name not in datasets:
             reason = "The folder is no dataset: it holds neither 'metadata' nor a modality with data."
             yield broken("unknown_folders", reason, dataset="", file=name)

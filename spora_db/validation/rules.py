@@ -58,6 +58,20 @@ _ROWS: Final[tuple[tuple[str, Severity, str, str], ...]] = (
      "Rename one; SQL folds case, so the second one is called <name>_2."),
     ("stray_columns", "note", "No index of pandas was left in a table.", "Write tables with index=False."),
     ("label_encoders", "error", "In a label encoder ids and names are unique and present.", _CORRECT),
+    # users' tables
+    ("own_tables", "error", "A user's table has a name of its own, and one row per tissue, tile or cell it is about.",
+     "Do what the reason says; until then it cannot be asked."),
+    ("own_orphans", "warning", "Rows of a user's table are about what the lake has.",
+     "Correct the ids, or leave the rows out: they join with nothing."),
+    # features
+    ("feature_sets", "error", "A feature set is described, and its parts are as they are described.",
+     "Extract the features again, under another name or with overwrite."),
+    ("feature_parts", "error", "The parts of a feature set are whole, and have each row once.",
+     "Extract the features again."),
+    ("feature_values", "warning", "Features are finite numbers.", "Extract these rows again, or leave them out."),
+    ("feature_orphans", "warning", "Features are of tiles, cells and tissues that the lake has.",
+     "Extract the features again, of the rows that there are."),
+    ("feature_rows", "note", "A feature set has all rows that it was extracted of.", "Go on with the extraction."),
     # cells
     ("cell_places", "error", "Of several pairs of centroid columns, all place a cell at one place.",
      "Keep the pair in pixels of the images, and rename the other."),

@@ -83,6 +83,8 @@ _KINDS: Mapping[TableKind, _Kind] = {
         expected={"tile_size": _WHOLE, "coverage_ratio": _NUMBER},
     ),
     "statistics": _Kind(key=None, needed={}, expected={}, wide=_NUMBER),
+    "own": _Kind(key=None, needed={}, expected={}),
+    "features": _Kind(key="tissue_id", needed={"tissue_id": _TEXT}, expected={}),
     "label_encoder": _Kind(key=None, needed={"name": _TEXT, "id": _WHOLE}, expected={}),
 }
 

@@ -9,9 +9,11 @@ from spora_db.images.base import MissingChunks, check_missing_chunks
 from spora_db.layout import Dataset, Lake, LakePath, lake_path, layers, scan
 from spora_db.validation.absent import check_absent
 from spora_db.validation.cells import check_cells, listed_cells
+from spora_db.validation.features import check_features
 from spora_db.validation.findings import Finding, in_order
 from spora_db.validation.folders import check_folders, check_lake_folder
 from spora_db.validation.headers import header_table, read_headers
+from spora_db.validation.own_tables import check_own_tables
 from spora_db.validation.pixels import check_pixels
 from spora_db.validation.relations import check_relations
 from spora_db.validation.rules import broken
@@ -80,6 +82,7 @@ def validate(
             findings += check_lake_folder(root, names)
     if dataset is None:
         findings += check_kinds(scanned)
+        findings += check_own_tables(scanned)
     for item in chosen:
         findings += _check(item, scanned, deep=deep, missing_chunks=missing_chunks, progress=progress)
     return tuple(in_order(findings))
@@ -98,6 +101,7 @@ def _check(
     yield from check_absent(dataset)
     for table in dataset.tables:
         yield from check_table(table, lake, deep=deep)
+    yield from check_features(dataset, lake, deep=deep)
     yield from check_encoders(dataset, lake)
     images, findings = read_headers(dataset, lake, deep=deep)
     yield from findings

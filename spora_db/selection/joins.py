@@ -1,0 +1,135 @@
+"""Users' tables beside the rows of a query: each joined by its key, its columns as if rows had them."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from spora_db.catalog import Catalog
+from spora_db.errors import ArgumentError, unknown
+from spora_db.selection.joined_table import JoinedTable
+from spora_db.selection.named_around import named_around
+from spora_db.sqltext.names import fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedColumns:
+    """A joined table as the lake has it: what it is joined by, and its columns, each with its name among the rows."""
+
+    name: str
+    keys: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+
+    def named(self, column: str) -> str:
+        """Return the name that a column of the table has among the rows.
+
+        Raises
+        ------
+        UnknownNameError
+            If it has no such column.
+        """
+        names = {fold(old): new for old, new in self.columns} | {fold(key): key for key in self.keys}
+        if fold(column) not in names:
+            raise unknown("column", column, [*self.keys, *(old for old, _ in self.columns)], where=repr(self.name))
+        return names[fold(column)]
+
+
+def lend_tables(joins: Collection[JoinedTable], catalog: Catalog) -> None:
+    """Let the tables of a query be relations of a catalog, until its questions are forgotten.
+
+    Raises
+    ------
+    ArgumentError
+        If the lake has another relation of the name.
+    UnknownNameError
+        If it is to have the table itself, and does not.
+    """
+    for join in joins:
+        if join.table is not None:
+            catalog._give(join.name, join.table, at="join(", lent=True)
+        elif join.name not in catalog._own.names:
+            where = f"lake {str(catalog.lake)!r}"
+            remedy = "Give it, as .join(name, table), or put it into the lake with spora-db add-table."
+            raise unknown("table of your own", join.name, catalog._own.names, where=where, remedy=remedy)
+
+
+def joined_columns(
+    join: JoinedTable, catalog: Catalog, *, identity: tuple[str, ...], taken: Collection[str], unit: str
+) -> JoinedColumns:
+    """Return how a table is joined to rows of this identity, whose columns are `taken`.
+
+    A column of a name that rows have already is called ``<table>_<column>``.
+
+    Raises
+    ------
+    ArgumentError
+        If its rows are about something that rows of the query do not name.
+    """
+    names = catalog.columns(join.name)
+    keys, grain = catalog._own.table(join.name).keys, catalog._own.table(join.name).grain
+    strange = [key for key in keys if key not in identity]
+    if grain is None:
+        raise ArgumentError(
+            f"join({join.name!r}): the table has no column 'tissue_id', which would say what its rows are about. It "
+            f"has: {', '.join(names[:20])}. Ask it in SQL, with SporaQuery.from_sql."
+        )
+    if strange:
+        raise ArgumentError(
+            f"join({join.name!r}): its rows are about {grain}s, by {', '.join(keys)}, but rows of the query are "
+            f"{unit}s, which have no {' and no '.join(strange)}. Make one row of it for each {unit}, or ask in SQL."
+        )
+    known, columns = set(map(fold, taken)), []
+    for name in names:
+        if name in keys:
+            continue
+        new = name
+        while fold(new) in known:
+            new = f"{join.name}_{new}"
+        known.add(fold(new))
+        columns.append((name, new))
+    return JoinedColumns(name=join.name, keys=keys, columns=tuple(columns))
+
+
+def with_joined(rows: exp.Expr, joins: Collection[JoinedColumns], *, names: Collection[str] | None) -> exp.Subquery:
+    """Return rows with the columns of joined tables; a row that a table says nothing of has NULL there.
+
+    Parameters
+    ----------
+    rows
+        What is selected from.
+    joins
+        The tables.
+    names
+        Columns that are named, of the rows and of the tables; None takes all of the rows.
+    """
+    brought = {new for join in joins for _, new in join.columns}
+    query = exp.Select().from_(exp.alias_(rows, "r", table=True))
+    if names is None:
+        query = query.select("r.*")
+    else:
+        query = query.select(*(_column(name, "r") for name in names if name not in brought))
+    for at, join in enumerate(joins):
+        alias = f"joined_{at}"
+        wanted = [(old, new) for old, new in join.columns if names is None or new in names]
+        query = query.select(*(exp.alias_(_column(old, alias), new, quoted=True) for old, new in wanted))
+        same = exp.and_(*(exp.EQ(this=_column(key, alias), expression=_column(key, "r")) for key in join.keys))
+        query = query.join(exp.to_table(join.name, alias=alias), on=same, join_type="left")
+    return query.subquery()
+
+
+def of_rows(tree: exp.Expr, joins: Collection[JoinedColumns]) -> exp.Expr:
+    """Let ``labels.grade`` in a condition mean the column of the row, unless a sub-select around it reads `labels`."""
+    by_name: Mapping[str, JoinedColumns] = {join.name: join for join in joins}
+    if not by_name:
+        return tree
+    tree = tree.copy()
+    for column in list(tree.find_all(exp.Column)):
+        join = by_name.get(fold(column.table))
+        if join is not None and not named_around(column, join.name):
+            column.set("this", exp.to_identifier(join.named(column.name), quoted=True))
+            column.set("table", None)
+    return tree
+
+
+def _column(name: str, table: str) -> exp.Column:
+    return exp.column(name, table=table, quoted=True)

@@ -1,0 +1,93 @@
+"""Tables that users hand over: of any library, or as parquet or CSV files."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+
+from spora_db.errors import ArgumentError, FileFormatError, reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GivenTable: TypeAlias = "str | Path | pa.Table | pd.DataFrame"
+"""How users give a table, see `read_given`."""
+TEXTS = ("dataset", "tissue_id", "patient_id", "specimen_id", "modality", "strategy")
+"""Columns of CSV files that are text, whatever they look like: ``007`` is not 7."""
+
+
+def read_given(table: Any, *, at: str, texts: Collection[str] = TEXTS) -> pa.Table:  # noqa: ANN401 - of any library
+    """Return a table as Arrow, in types that DuckDB reads.
+
+    Parameters
+    ----------
+    table
+        A pyarrow Table, a DataFrame of pandas or polars, a catalog's result, or the path of a parquet or CSV file.
+    at
+        The call up to the table, for errors.
+    texts
+        Columns that are text in a CSV file.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these.
+    FileFormatError
+        If there is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> read_given(pa.table({"tissue_id": ["a"]}), at="register(name, ").num_rows
+    1
+    >>> read_given("no/such.csv", at="register(name, ")
+    Traceback (most recent call last):
+    spora_db.errors.FileFormatError: register(name, 'no/such.csv'): there is no such file. Expected parquet or .csv.
+    """
+    if isinstance(table, str | os.PathLike):
+        return _readable(_of_file(Path(table), at=at, texts=texts))
+    try:
+        for method in ("to_arrow_table", "to_arrow"):
+            if hasattr(table, method):
+                table = getattr(table, method)()
+        return _readable(pa.table(table))
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise ArgumentError(
+            f"{at}{type(table).__name__}): expected a pyarrow Table, a DataFrame, or the path of a parquet or .csv "
+            f"file. As a table it cannot be read: {reason(error)}."
+        ) from error
+
+
+def _of_file(path: Path, *, at: str, texts: Collection[str]) -> pa.Table:
+    import pyarrow.parquet as pq
+    from pyarrow import csv
+
+    if not path.is_file():
+        raise FileFormatError(f"{at}{str(path)!r}): there is no such file. Expected parquet or .csv.")
+    try:
+        if path.suffix.lower() == ".csv":
+            as_text = csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
+            return csv.read_csv(path, convert_options=as_text)
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise FileFormatError(f"{at}{str(path)!r}) cannot be read as parquet or .csv: {reason(error)}.") from error
+
+
+def _readable(table: pa.Table) -> pa.Table:
+    """Return a table without numbers of 16 bits, which DuckDB does not take from Arrow, and without pandas' index."""
+    kept = [name for name in table.column_names if not (name.startswith("__index_level_") and name.endswith("__"))]
+    for at, field in enumerate(table.schema):
+        if (wider := _wider(field.type)) != field.type:
+            table = table.set_column(at, field.name, table.column(at).cast(wider))
+    return table.select(kept) if len(kept) < table.num_columns else table
+
+
+def _wider(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_fixed_size_list(kind) and pa.types.is_float16(kind.value_type):
+        return pa.list_(pa.float32(), kind.list_size)
+    if pa.types.is_list(kind) and pa.types.is_float16(kind.value_type):
+        return pa.list_(pa.float32())
+    return kind
