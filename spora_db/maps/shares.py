@@ -21,6 +21,12 @@ class CellVectors:
         float64 array of shape (n,): pixels of the mask of each cell that tokens cover.
     vectors
         float32 array of shape (n, D): NaN for a cell that no token covers.
+
+    Examples
+    --------
+    >>> found = cell_vectors(np.ones((3, 1, 1), np.float32), np.array([[0, 7], [9, 9]]), pitch=2)
+    >>> len(found), found.vectors.shape
+    (2, (2, 3))
     """
 
     cell_id: Int32
