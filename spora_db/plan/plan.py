@@ -134,7 +134,14 @@ class Plan:
         return html_table("Plan", self.told())
 
     def told(self) -> list[tuple[str, str]]:
-        """Return what is loaded, as pairs of a name and a text: what a notebook shows of a plan, and of a dataset."""
+        """Return what is loaded, as pairs of a name and a text: what a notebook shows of a plan, and of a dataset.
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dict(SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).plan().told())["modality"]
+        'imc'
+        """
         size = f" of {self.tile_size} pixels" if self.tile_size else ""
         beside = {
             "label": () if self.labels is None else self.labels.names,
