@@ -142,18 +142,13 @@ class Plan:
         >>> dict(SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).plan().told())["modality"]
         'imc'
         """
-        size = f" of {self.tile_size} pixels" if self.tile_size else ""
-        beside = {
-            "label": () if self.labels is None else self.labels.names,
-            "masks": () if self.masks is None else self.masks.kinds,
-            "columns": self.columns.column_names,
-        }
+        label, masks = () if self.labels is None else self.labels.names, () if self.masks is None else self.masks.kinds
+        beside = {"label": label, "masks": masks, "columns": self.columns.column_names}
         return [
             ("lake", self.lake),
-            ("rows", f"{counted(len(self), self.unit)}{size}"),
+            ("rows", repr(self)[5:].partition(", ")[0]),
             ("modality", " with ".join(" or ".join(names) for names in self.modalities)),
-            ("images", f"{len(self.images):,}"),
-            ("channels", f"{len(self.channel_names):,}"),
+            ("images, channels", f"{len(self.images):,}, {len(self.channel_names):,}"),
             (
                 "standardize",
                 ", ".join(f"{name}: {spec}" if name else spec for name, spec in self.standardization.specs),
