@@ -16,10 +16,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo docs test test-lowest test-slow benchmark clean
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt tests/readers.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)" -c constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev,notebooks]" -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r tests/readers.txt
 	touch $@
 
 demo: .venv/.installed

@@ -24,6 +24,8 @@ ORDER = (
     "diff",
     "import",
     "add-table",
+    "copy",
+    "export",
     "cache",
 )
 """How the help lists the commands: as one comes to need them; others follow."""

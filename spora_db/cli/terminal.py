@@ -61,3 +61,10 @@ def fit_carets(message: str, width: int) -> str:
             lines[number] = "  " + caret[shift + 2 :]
         lines[number - 1], lines[number] = lines[number - 1][:width].rstrip(), lines[number][:width]
     return "\n".join(lines)
+
+
+def count_files(done: int, total: int) -> None:
+    """Write how many files are done on one line of standard error."""
+    if done == total or done % 20 == 0:
+        sys.stderr.write(f"\r{done:,} of {total:,} files" + ("\n" if done == total else ""))
+        sys.stderr.flush()

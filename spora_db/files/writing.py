@@ -55,10 +55,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        if temporary.is_dir():
-            with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
-                list(pool.map(_sync, temporary.rglob("*")))
-        _sync(temporary)
+        _sync_all(temporary)
         if temporary.is_dir() and os.path.lexists(path):
             path.rename(old)
         temporary.replace(path)
@@ -126,6 +123,30 @@ def made_folder(path: str | Path) -> Path:
     except OSError as error:
         raise WriteError(f"No folder {path} was made: {error.strerror or error}.") from error
     return path
+
+
+def publish_folder(made: Path, path: Path) -> None:
+    """Give a finished folder, on the same disk, the name under which it is looked for; nothing may be there yet.
+
+    Raises
+    ------
+    WriteError
+        If something is there, or the disk does not take it.
+    """
+    try:
+        _sync_all(made)
+        made.rename(path)
+    except OSError as error:
+        raise WriteError(f"Could not write {path}: {error.strerror or error}. {made} is finished; move it.") from error
+    sync_folder(path.parent)
+
+
+def _sync_all(path: Path) -> None:
+    """Wait until a file, or a folder with all in it, is on the disk."""
+    if path.is_dir():
+        with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
+            list(pool.map(_sync, path.rglob("*")))
+    _sync(path)
 
 
 def sync_folder(path: Path) -> None:

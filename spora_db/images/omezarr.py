@@ -15,6 +15,7 @@ from spora_db.images.base import MEANT, Block, ChannelAxis, ChunkGrid, ImageHead
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import check_unchanged, close_files
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
+from spora_db.images.partial import left_out
 from spora_db.images.pixels import delivered, white
 from spora_db.images.regions import check_pages, grid_blocks
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, check_absent
@@ -90,11 +91,28 @@ class OmeZarrReader:
                 return
         yield from self._store.needs(place, group.planes)
 
+    def chunk_file(self, place: ChunkIndex) -> Path:
+        """Return the file that holds, or should hold, the chunk at a place of the grid: channel, down, across."""
+        return self._store.path_of(place)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether this is a copy of some chunks of an image."""
+        return self.layout.empty is not None
+
+    def is_left_out(self, place: ChunkIndex) -> bool:
+        """Tell whether a partial copy lacks a chunk, which its original may have."""
+        if self.layout.empty is None or self._store.locate(place) is not None:
+            return False
+        return self.chunk_file(place).relative_to(self.path).as_posix() not in self.layout.empty
+
     def _planes(self, place: ChunkIndex, group: PageGroup) -> tuple[AnyArray, Filling]:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
         source = self._store.locate(place)
         if source is None:
             check_absent(self._store.path_of(place), self.layout)
+            if self.is_left_out(place):
+                raise left_out(self.path, self.chunk_file(place))
             if self._missing == "error":
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "

@@ -12,9 +12,9 @@ from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.files.writing import atomic_path
 from spora_db.images.omezarr import OmeZarrReader
+from spora_db.images.partial import NOTE
 from spora_db.images.resampling import Coarser, Held, PixelSource, Planes
 from spora_db.images.write import as_write_error, check_image
-from spora_db.images.zarr_layout import WRITTEN
 from spora_db.images.zarr_writing import halves, write_shards
 
 CHUNK, SHARD = 256, 1024
@@ -235,7 +235,7 @@ def _describe(
     planes = source.shape[0]
     # the shape twice, because the JSON that says it has no checksum: a changed digit would cut or pad the image
     ome = _ome(path, mpp, channel_names, levels=len(sizes))
-    attributes: dict[str, Any] = {"ome": ome, WRITTEN: {"shape": list(source.shape)}}
+    attributes: dict[str, Any] = {"ome": ome, NOTE: {"shape": list(source.shape)}}
     group = zarr.open_group(folder, mode="w", zarr_format=3, attributes=attributes)
     blosc = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle", typesize=source.dtype.itemsize)
     for level, size in enumerate(sizes):

@@ -13,6 +13,7 @@ from spora_db.errors import ImageNotFoundError
 from spora_db.images.axes import Axes, default_names, place_axes
 from spora_db.images.base import ChannelAxis
 from spora_db.images.files import broken, describe
+from spora_db.images.partial import NOTE, empty_chunks
 from spora_db.images.pixels import deliver
 from spora_db.images.zarr_encoding import Encoding, read_v2, read_v3
 from spora_db.images.zarr_json import load_json, sizes
@@ -20,8 +21,6 @@ from spora_db.images.zarr_multiscales import dimension_names, level_count, multi
 from spora_db.images.zarr_roots import attributes_of, image_group
 
 CHUNK_LIMIT = 4 * 2**30
-WRITTEN = "spora_db"
-"""The attribute of a group in which `write_omezarr` notes what it wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +41,9 @@ class ZarrLayout:
         The metadata files this was read from.
     levels
         In how many resolutions the store holds the image.
+    empty
+        Of a copy of some chunks only, the files of chunks that the original lacks too, relative to the image; None for
+        a whole image.
     """
 
     folder: Path
@@ -50,6 +52,13 @@ class ZarrLayout:
     encoding: Encoding
     files: tuple[Path, ...]
     levels: int = 1
+    empty: frozenset[str] | None = None
+
+    @property
+    def attributes_file(self) -> Path:
+        """The document that has the image's attributes, or should have."""
+        found = self.files[-2]
+        return found if found.name in ("zarr.json", ".zattrs") else found.with_name(".zattrs")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -134,19 +143,22 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) 
             expected=f"at most {CHUNK_LIMIT:,}",
             remedy="Write it again in smaller chunks.",
         )
-    return ZarrLayout(folder=folder, shape=shape, axes=axes, encoding=encoding, files=(*files, document), levels=levels)
+    return ZarrLayout(
+        folder=folder, shape=shape, axes=axes, encoding=encoding, files=(*files, document), levels=levels,
+        empty=empty_chunks(attributes, files[-1]),
+    )  # fmt: skip
 
 
 def _check_written(attributes: Mapping[str, Any], shape: tuple[int, ...], document: Path) -> None:
     """Compare an array's shape with the one that spora-db noted in its group when it wrote it."""
-    written = attributes.get(WRITTEN)
+    written = attributes.get(NOTE)
     noted = written.get("shape") if isinstance(written, dict) else None
     if isinstance(noted, list) and tuple(noted) != shape:
         raise broken(
             document,
             f"its shape is {shape}, but its group notes that {tuple(noted)} was written",
             expected="the same shape in both",
-            remedy=f"Copy or download it again; if it was resized on purpose, remove {WRITTEN!r} from the group.",
+            remedy=f"Copy or download it again; if it was resized on purpose, remove {NOTE!r} from the group.",
         )
 
 

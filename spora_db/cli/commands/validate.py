@@ -38,11 +38,12 @@ def validate(
     import sys
     from dataclasses import asdict
 
+    from spora_db.cli.terminal import count_files
     from spora_db.errors import counted
     from spora_db.validation import count
     from spora_db.validation import validate as find
 
-    progress = _count_files if deep and sys.stderr.isatty() else None
+    progress = count_files if deep and sys.stderr.isatty() else None
     findings = find(lake, dataset=dataset, deep=deep, missing_chunks=missing_chunks, progress=progress)
     counts = count(findings)
     if output_format == "json":
@@ -54,15 +55,6 @@ def validate(
         sys.stdout.write(f"{words}.\n")
     if counts["error"]:
         raise typer.Exit(1)
-
-
-def _count_files(done: int, total: int) -> None:
-    """Write how many files were read on one line of standard error."""
-    import sys
-
-    if done == total or done % 20 == 0:
-        sys.stderr.write(f"\r{done:,} of {total:,} files read" + ("\n" if done == total else ""))
-        sys.stderr.flush()
 
 
 def _show(findings: "Sequence[Finding]") -> None:

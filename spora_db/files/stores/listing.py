@@ -161,14 +161,14 @@ def fetch_documents(store: ObjectStore, tree: Path, image: str) -> None:
             names = {entry.name for entry in entries}
             for document in names & {*DOCUMENTS}:
                 write_whole(tree / folder / document, store.read_whole(f"{folder}/{document}")[0])
-            if not _is_array(tree / folder, names):
+            if not is_array(tree / folder):
                 further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
         level = further
 
 
-def _is_array(folder: Path, names: set[str]) -> bool:
-    """Tell whether a folder with these names in it is an array, whose folders hold chunks."""
-    if ".zarray" in names:
+def is_array(folder: Path) -> bool:
+    """Tell whether a folder on disk, with its documents in it, is an array, whose folders hold chunks."""
+    if (folder / ".zarray").is_file():
         return True
     with contextlib.suppress(OSError, ValueError):
         return bool(json.loads((folder / "zarr.json").read_bytes()).get("node_type") == "array")
