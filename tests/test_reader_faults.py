@@ -278,14 +278,18 @@ NO_FILES = {
     "catalog/aliases.py": "an argument of any type as a table",
     "catalog/explain.py": "values of two types that do not compare",
     "asking/answers.py": "told as a fault of spora-db",
+    "copying/copying.py": "the fields of a document",
     "datasets/cohort_images.py": "an argument of a client",
     "datasets/brightfield.py": "an argument of a client",
     "datasets/labels.py": "a label as a number",
+    "feature_sets/description.py": "the fields of a document",
     "files/failures.py": "the list itself",
     "loading/indexing.py": "an index of any type",
     "loading/joining.py": "a field that a client's samples lack",
     "loading/transforming.py": "arguments that a client's function does not take",
+    "nearest/answer.py": "an argument of any type as a vector",
     "selection/arguments.py": "an argument of any type as a table",
+    "sources/given_tables.py": "an argument of any type as a table",
     "tiling/parameters.py": "an argument as a number",
 }
 """Where such errors may be caught: what raises them there is no file."""
