@@ -72,12 +72,13 @@ def read_webdataset(folder: Path) -> dict[int, tuple[dict[str, Any], Any]]:
 
 
 def read_mds(folder: Path) -> dict[int, tuple[dict[str, Any], Any]]:
-    found = importlib.util.find_spec("streaming")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip(ABSENT)
-    package = types.ModuleType("streaming")  # its own __init__ imports data sets of torchvision
-    package.__path__ = list(found.submodule_search_locations)
-    sys.modules.setdefault("streaming", package)
+    if "streaming" not in sys.modules:
+        found = importlib.util.find_spec("streaming")
+        if found is None or not found.submodule_search_locations:
+            pytest.skip(ABSENT)
+        package = types.ModuleType("streaming")  # its own __init__ imports data sets of torchvision
+        package.__path__ = list(found.submodule_search_locations)
+        sys.modules["streaming"] = package
     from streaming.base import LocalDataset
 
     data = LocalDataset(str(folder))

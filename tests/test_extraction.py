@@ -420,7 +420,7 @@ def kill(lake: Path, *, kills: int, processes: int, seed: int = 0) -> dict[str, 
 
 @pytest.mark.parametrize(
     ("kills", "processes"),
-    [(5, 2), *(pytest.param(20, count, marks=pytest.mark.slow) for count in (1, 2, 3))],
+    [(2, 2), *(pytest.param(20, count, marks=pytest.mark.slow) for count in (1, 2, 3))],
 )
 def test_killed_extractions_resume_to_the_same_bytes(
     published: Path, tmp_path: Path, kills: int, processes: int
