@@ -198,7 +198,7 @@ def level_of_the_user() -> int:
 
     Examples
     --------
-    >>> level_of_the_user()
+    >>> eval("level_of_the_user()", {"level_of_the_user": level_of_the_user, "__name__": "script"})
     1
     """
     frame, level, own = sys._getframe(1), 1, __name__.partition(".")[0]

@@ -57,7 +57,7 @@ def test_modalities_by_name(name, kind, folder):
 
 
 def test_an_unknown_modality_lists_those_there_are():
-    with pytest.raises(UnknownNameError, match="codex, cycif, he, ihc_<marker>, imc, mibi, phenocycler"):
+    with pytest.raises(UnknownNameError, match="codex, cycif, he, ihc_<marker>, imc, map_<name>, mibi, phenocycler"):
         get_modality_from_str("desi")
     assert not is_valid_modality_instance("imc")
 

@@ -55,7 +55,7 @@ def test_the_environment_names_the_lake_and_a_line_asks(
     {
         "FROM tiles SELECT dataset, tissue_id, tile_id, row, col WHERE modality = 'imc' AND age > 60": 9,
         "DESCRIBE datasets": 7,
-        "SHOW TABLES": 14,
+        "SHOW TABLES": 15,
         "PIVOT datasets ON dataset USING count(*)": 1,
         "VALUES (1), (2)": 2,
         "EXPLAIN FROM tiles": 1,

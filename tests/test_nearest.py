@@ -159,7 +159,13 @@ def test_close_vectors_are_ordered_by_float64(seed: int, k: int, count: int, dty
     draw = np.random.default_rng(seed)
     vectors = (np.ones((count, 30)) + draw.integers(0, 2, (count, 30)) * 2.0**-10).astype(dtype)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    matrix = FeatureMatrix(dataset="d", vectors=vectors, norms=norms.astype(np.float32), keys=None)  # type: ignore[arg-type]
+    matrix = FeatureMatrix(
+        dataset="d",
+        vectors=vectors,
+        norms=norms.astype(np.float32),
+        keys=None,  # type: ignore[arg-type]
+        place=Path("none"),
+    )
     unit = draw.standard_normal(30)
     unit /= np.linalg.norm(unit)
     wanted = draw.random(count) < 0.5

@@ -238,6 +238,7 @@ def cache_info() -> CacheInfo:
 
     Examples
     --------
+    >>> set_cache("process")
     >>> cache_info().bytes_limit == DEFAULT_BYTES
     True
     """
