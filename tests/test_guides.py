@@ -35,7 +35,18 @@ def site() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+COMMANDS = (
+    "add_a_cohort", "copy_a_smaller_lake", "move_to_and_from_shards", "my_own_table", "sparse_channels",
+    "tile_on_a_cluster",
+)  # fmt: skip
+"""Guides of several commands, each of which starts an interpreter."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.stem in COMMANDS else []) for path in GUIDES],
+    ids=lambda path: path.stem,
+)
 def test_guide_runs(path, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SPORA_STATE_DIR", str(folder / "state"))
