@@ -1,6 +1,6 @@
 """Collates of bags, which differ in their number of rows: padded with a mask, or packed one after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,13 +42,7 @@ def collate_bags_padded(bags: Sequence[Mapping[str, Any]]) -> Batch:
     features = _features(bags)
     counts = torch.tensor([len(own) for own in features])
     batch = Batch(features=_padded(features, fill=0), mask=torch.arange(int(counts.max())) < counts[:, None])
-    for name in bags[0]:
-        values = field(name, bags)
-        if name in PER_ROW and name != "features":
-            batch[name] = _padded(values, fill=0 if name == "presence" else -1)
-        elif name != "features":
-            batch[name] = joined(name, values)
-    return batch
+    return _with_others(batch, bags, lambda name, values: _padded(values, fill=0 if name == "presence" else -1))
 
 
 def collate_bags_packed(bags: Sequence[Mapping[str, Any]]) -> Batch:
@@ -81,13 +75,7 @@ def collate_bags_packed(bags: Sequence[Mapping[str, Any]]) -> Batch:
     counts = [len(own) for own in features]
     ends = torch.tensor([0, *counts]).cumsum(0).to(torch.int32)
     batch = Batch(features=torch.cat(features), cu_seqlens=ends, max_seqlen=max(counts))
-    for name in bags[0]:
-        values = field(name, bags)
-        if name in PER_ROW and name != "features":
-            batch[name] = torch.cat(values)
-        elif name != "features":
-            batch[name] = joined(name, values)
-    return batch
+    return _with_others(batch, bags, lambda _, values: torch.cat(values))
 
 
 def _features(bags: Sequence[Mapping[str, Any]]) -> list[torch.Tensor]:
@@ -98,6 +86,17 @@ def _features(bags: Sequence[Mapping[str, Any]]) -> list[torch.Tensor]:
     if len(shapes) > 1:
         raise ArgumentError(f"The features of the bags have shapes {shapes} a row; expected one. Collate them apart.")
     return features
+
+
+def _with_others(
+    batch: Batch, bags: Sequence[Mapping[str, Any]], rows: Callable[[str, list[torch.Tensor]], torch.Tensor]
+) -> Batch:
+    """Return a batch with the other fields of the bags; `rows` joins those that have a value for each row."""
+    for name in bags[0]:
+        if name != "features":
+            values = field(name, bags)
+            batch[name] = rows(name, values) if name in PER_ROW else joined(name, values)
+    return batch
 
 
 def _padded(values: Sequence[torch.Tensor], *, fill: float) -> torch.Tensor:

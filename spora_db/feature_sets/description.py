@@ -55,7 +55,7 @@ class FeatureSet:
     spec
         How pixels were standardized, by modality as text.
     rows, plan
-        `Plan.rows_hash` and `Plan.hash` of all that was asked for, of every dataset.
+        Fingerprints of the dataset's rows that were asked for, and of all that they were asked with.
     notes
         Anything else of interest, as JSON has it.
     """

@@ -1,9 +1,9 @@
 """Feature sets as relations: one of their descriptions, and one of every set, its vectors as arrays of their length."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlglot import exp
 
@@ -14,7 +14,7 @@ from spora_db.layout import Lake, TableFile, layer_name
 from spora_db.sources.casts import cast
 from spora_db.sources.duckdb_types import duckdb_type
 from spora_db.sources.footers import read_footer
-from spora_db.sources.source_query import Branch, Origin, SourceQuery
+from spora_db.sources.source_query import Branch, SourceQuery, WithoutOwnColumns
 from spora_db.sqltext.expressions import cast_to, constant, empty, named, position, read_parquet
 
 PREFIX = "feature_"
@@ -35,7 +35,7 @@ class FeatureParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureSource:
+class FeatureSource(WithoutOwnColumns):
     """The features of a name in all datasets that have them.
 
     Attributes
@@ -53,20 +53,6 @@ class FeatureSource:
     def files(self) -> tuple[Path, ...]:
         """Every part."""
         return tuple(part.path for item in self.sets for part in item.parts)
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        """None: the description says what the columns are."""
-        return ()
-
-    @property
-    def own(self) -> Mapping[str, str]:
-        """None."""
-        return {}
-
-    def kind(self, own: str) -> NoReturn:
-        """Refuse: there are none."""
-        raise KeyError(own)
 
     def query(self, own: Collection[str] | None = None) -> SourceQuery:
         """Return the SELECT: the dataset, the key of the rows, the features."""

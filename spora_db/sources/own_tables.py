@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ from spora_db.layout import Lake, TableFile
 from spora_db.sources.duckdb_types import duckdb_type
 from spora_db.sources.footers import Footer, read_footer
 from spora_db.sources.reconcile import TEXT
-from spora_db.sources.source_query import Origin, SourceQuery
+from spora_db.sources.source_query import Origin, SourceQuery, WithoutOwnColumns
 from spora_db.sources.tables import Table, TableSource, joined
 from spora_db.sqltext.names import fold
 
@@ -44,7 +44,7 @@ OwnGrain = Literal["tissue", "tile", "cell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnTable:
+class OwnTable(WithoutOwnColumns):
     """A table of a user's as a relation of a lake.
 
     Attributes
@@ -83,15 +83,6 @@ class OwnTable:
     def origins(self) -> tuple[Origin, ...]:
         """Where its columns come from."""
         return self.source.origins
-
-    @property
-    def own(self) -> Mapping[str, str]:
-        """None: a SELECT does without no column."""
-        return {}
-
-    def kind(self, own: str) -> NoReturn:
-        """Refuse: there are none."""
-        raise KeyError(own)
 
     def query(self, own: Collection[str] | None = None) -> SourceQuery:
         """Return the SELECT of all columns."""

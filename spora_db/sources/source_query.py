@@ -54,8 +54,28 @@ class SourceFiles(Protocol):
         """Return the SELECT over all files, with these of the cohorts' own columns (folded); None is all of them."""
 
 
+class WithoutOwnColumns:
+    """A source whose columns are known without its files: there are none that a SELECT may do without."""
+
+    __slots__ = ()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """None: what the columns are is said elsewhere."""
+        return ()
+
+    @property
+    def own(self) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    def kind(self, own: str) -> NoReturn:
+        """Refuse: there are none."""
+        raise KeyError(own)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceQuery:
+class SourceQuery(WithoutOwnColumns):
     """A typed empty SELECT, one SELECT per file, and the listings they stand on.
 
     Where all columns are the layout's, it is the `SourceFiles` itself.
@@ -69,20 +89,6 @@ class SourceQuery:
     def files(self) -> tuple[Path, ...]:
         """Every file that is read."""
         return tuple(path for branch in self.branches for path in branch.files)
-
-    @property
-    def origins(self) -> tuple[Origin, ...]:
-        """None: the layout says what the columns are."""
-        return ()
-
-    @property
-    def own(self) -> Mapping[str, str]:
-        """None."""
-        return {}
-
-    def kind(self, own: str) -> NoReturn:
-        """Refuse: there are none."""
-        raise KeyError(own)
 
     def query(self, own: Collection[str] | None = None) -> "SourceQuery":
         """Return itself."""
