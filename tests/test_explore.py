@@ -209,6 +209,67 @@ def test_a_lasso_selects_what_a_polygon_in_sql_does(client, lake, images):
     assert scope["query"].plan().rows_hash == SporaQuery.from_arrow(lake, own(lake, text).take(inside)).plan().rows_hash
 
 
+def points_of(client, name, rest):
+    status, _, content = client.raw("GET", f"/api/queries/{name}/points?{rest}")
+    assert status == 200, content
+    length = int.from_bytes(content[:4], "little")
+    head, rest = json.loads(content[4 : 4 + length]), content[4 + length :]
+    count = head["count"]
+    kinds = zip(("<u4", "<f4", "<f4", "u1"), (0, 4, 8, 12), strict=True)
+    return head, *(np.frombuffer(rest, kind, count, start * count) for kind, start in kinds)
+
+
+def test_points_are_two_columns_and_a_line_around_them_selects_their_rows(client, monkeypatch):
+    text = (
+        "SELECT i, CASE WHEN i % 50 = 0 THEN NULL WHEN i % 50 = 1 THEN 'nan'::DOUBLE ELSE 1e9 + sin(i) END AS x, "
+        "CAST(i % 17 AS DECIMAL(9, 2)) AS y, 'k' || (i % 13 % 11) AS k, i % 3 AS few FROM range(1000) AS r(i)"
+    )
+    name, _ = client.answered(text)
+    i = np.arange(1000)
+    x, y = 1e9 + np.sin(i), i % 17.0
+    wanted = np.flatnonzero(i % 50 > 1)
+    head, numbers, across, up, colours = points_of(client, name, "x=1&y=2&by=3")
+    assert numbers.tolist() == wanted.tolist()
+    np.testing.assert_allclose(head["x"][0] + across * np.ptp(head["x"]), x[wanted], atol=2e-7)
+    np.testing.assert_allclose(up, y[wanted] / 16, atol=1e-7)
+    kinds = np.array([f"k{value}" for value in i % 13 % 11])
+    values = head["by"]["values"]
+    assert len(values) == 10
+    assert values[:2] == ["k0", "k1"]  # twice as often as the others
+    assert [values[c] if c != 255 else None for c in colours] == [k if k in values else None for k in kinds[wanted]]
+    assert points_of(client, name, "x=1&y=2&by=4")[0]["by"] == {"values": ["0", "1", "2"]}
+    head, *_, steps = points_of(client, name, "x=1&y=2&by=0")
+    assert head["by"] == {"ends": [0, 999]}
+    assert np.abs(steps - wanted / 999 * 254).max() <= 1
+    corners = [[1e9 - 0.5, 2.5], [1e9 + 0.5, 2.5], [1e9 + 0.5, 9.5], [1e9 - 0.5, 9.5]]
+    told = client.ask("POST", "/api/selections", {"query": name, "columns": [1, 2], "polygon": corners})[1]
+    assert told["rows"] == [k for k in wanted if abs(x[k] - 1e9) < 0.5 and 2.5 < y[k] < 9.5]
+    chosen = client.ask("POST", f"/api/queries/{name}/rows", {"rows": [7, 3]})[1]
+    assert [row[0] for row in chosen["rows"]] == ["7", "3"]
+    monkeypatch.setattr("spora_db.explore.points.POINTS", 300)
+    head, numbers, *_ = points_of(client, name, "x=1&y=2")
+    assert (head["of"], numbers.tolist()) == (len(wanted), wanted[::4].tolist())
+    for bad in ("x=3&y=2", "x=1", "x=9&y=1", "x=1&y=2&by=99", "x=1&y=x"):
+        assert client.ask("GET", f"/api/queries/{name}/points?{bad}")[0] == 400
+    for bad in ({"columns": [1]}, {"columns": [1, 3]}, {"columns": [1, 2], "polygon": [[0, 0]]}, {"polygon": "x"}):
+        asked = {"query": name, "columns": [1, 2], "polygon": corners} | bad
+        assert client.ask("POST", "/api/selections", asked)[0] == 400, bad
+    assert client.ask("POST", f"/api/queries/{name}/rows", {"rows": [1000]})[0] == 400
+    assert client.ask("POST", f"/api/queries/{name}/rows", {"rows": [0] * 501})[0] == 400
+
+
+def test_selected_rows_are_marked_on_their_image_whether_they_were_paged_or_not(client, lake, images):
+    (_, _, tissue), image = next((names, one) for names, one in images.items() if names[1] == "he")
+    name, told = client.answered(f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id DESC, tile_id")
+    asked = {"query": name, "rows": list(range(told["rows"])), "key": image["key"]}
+    expected = own(lake, f"SELECT DISTINCT row, col, tile_size FROM tiles WHERE tissue_id = '{tissue}'").to_pylist()
+    found = client.ask("POST", "/api/marks", asked)[1]["marks"]
+    assert sorted(found) == sorted(list(row.values()) for row in expected)
+    assert found
+    name, _ = client.answered("SELECT dataset, tissue_id FROM tissues")
+    assert client.ask("POST", "/api/marks", asked | {"query": name, "rows": [0]})[1] == {"marks": []}
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -40,6 +40,12 @@ PIXELS = """async () => {
   return { pixels: btoa(text), width: pane.canvas.width, height: pane.canvas.height, left, top, zoom, shown: limits };
 }"""
 
+POINT = """([x, y]) => import("/main.js").then(({ page: { scatter: { gl, canvas } } }) => {
+  const found = new Uint8Array(4);
+  gl.readPixels(x, canvas.height - 1 - y, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, found);
+  return [...found];
+})"""
+
 
 class Visit:
     """A page of the browser, and all that went wrong on it."""
@@ -219,6 +225,46 @@ def test_a_walk(browser, client, lake_of_examples):
     np.testing.assert_array_equal(seen, same)
     for one in (walk, again):
         one.well()
+
+
+def test_points_are_drawn_and_select_their_rows(browser, client, lake_of_examples):
+    sql = (
+        "SELECT dataset, tissue_id, 'imc' AS modality, mpp, strategy, tile_size, tile_id, row, col, "
+        'row AS n, "row" * 2.0 AS umap_1, col + tile_id / 100 AS umap_2\nFROM tile_coordinates '
+        "WHERE dataset = 'lung_imc' ORDER BY ALL"
+    )
+    walk = visit(browser, client).open({"sql": sql, "view": "scatter"})
+    page = walk.page
+    page.locator("#scatter[data-drawn*='points']").wait_for()
+    assert [page.locator(f"#scatter .bar select >> nth={k}").input_value() for k in range(2)] == ["umap_1", "umap_2"]
+    with Catalog(lake_of_examples) as catalog:
+        rows = catalog.sql(sql).df()
+    # what is drawn where the first row should be is a point, and a line around the lower rows selects them
+    place = "import('/main.js').then(({ page }) => page.scatter.toPlot([%s, %s]))"
+    shares = [(rows[name] - rows[name].min()) / np.ptp(rows[name]) for name in ("umap_1", "umap_2")]
+    x, y = page.evaluate(place % (shares[0][0], shares[1][0]))
+    seen = page.evaluate(POINT, [x, y])
+    assert seen[3] == 255
+    box = page.locator("#scatter .plot").bounding_box()
+    ends = [page.evaluate(place % corner) for corner in ((-0.01, -0.01), (0.4, -0.01), (0.4, 1.01), (-0.01, 1.01))]
+    page.mouse.move(box["x"] + ends[0][0], box["y"] + ends[0][1])
+    page.mouse.down()
+    for across, down in ends[1:]:
+        page.mouse.move(box["x"] + across, box["y"] + down, steps=2)
+    page.mouse.up()
+    inside = np.flatnonzero(shares[0] < 0.4).tolist()
+    walk.answered(f"{len(inside)} rows inside the line")
+    assert walk.state()["picked"] == inside
+    page.click("#selection >> text=Show only")
+    page.locator("#selection", has_text=f"{len(inside)} rows shown of {len(rows)}").wait_for()
+    page.keyboard.press("Alt+1")
+    page.locator("#table .row").nth(len(inside) - 1).wait_for()
+    assert page.locator("#table .row").count() == len(inside)
+    page.keyboard.press("Alt+4")  # by keys alone: all points that are seen
+    page.locator("#scatter canvas").last.focus()
+    page.keyboard.press("s")
+    walk.answered(f"{len(rows)} rows inside the line")
+    walk.well()
 
 
 @pytest.mark.slow

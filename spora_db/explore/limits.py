@@ -30,6 +30,8 @@ SAMPLED: Final = 2**22
 """Pixels of a channel, at full size, from which its contrast is taken."""
 OUTLINES: Final = 50_000
 """Tiles or lines of outlines that are given for an image."""
+POINTS: Final = 500_000
+"""Points that are given of two columns; of more rows every second, third, ..."""
 LISTED: Final = 200
 """Rows that are written out in the code of a selection."""
 SELECTED: Final = 100_000

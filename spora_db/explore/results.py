@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spora_db.arrays import Int64
+from spora_db.arrays import Float64, Int64
 from spora_db.asking.cells import shown_text
 from spora_db.errors import ArgumentError
 from spora_db.explore.limits import CELL_LETTERS, PAGE_ROWS
@@ -50,15 +50,19 @@ class KeptAnswer:
             )
         numbers = self.numbers(offset, rows=rows, sort=sort, descending=descending)
         part = self.table.take(numbers) if sort is not None else self.table.slice(offset, rows)
-        columns = [
-            [None if value is None else shown_text(value, column.type)[:CELL_LETTERS] for value in column.to_pylist()]
-            for column in part.columns
-        ]
-        return {
-            "offset": offset,
-            "numbers": numbers.tolist(),
-            "rows": [list(row) for row in zip(*columns, strict=True)],
-        }
+        return {"offset": offset, "numbers": numbers.tolist(), "rows": _cells(part)}
+
+    def chosen(self, numbers: Int64) -> dict[str, Any]:
+        """Return rows by their numbers, as `page` does.
+
+        Raises
+        ------
+        ArgumentError
+            A row that is not there, or more than are given at a time.
+        """
+        if len(numbers) > PAGE_ROWS:
+            raise ArgumentError(f"{len(numbers)} rows asked for; expected at most {PAGE_ROWS}.")
+        return {"numbers": numbers.tolist(), "rows": _cells(self.take(numbers, self.table.column_names))}
 
     def numbers(self, offset: int, *, rows: int, sort: int | None, descending: bool) -> Int64:
         """Return which rows of the file stand at some places of an order."""
@@ -102,11 +106,15 @@ class KeptAnswer:
                 return told | {"low": low, "high": high, "counts": counts.tolist(), "edges": edges.tolist()}
         elif pa.types.is_nested(column.type) or pa.types.is_interval(column.type):
             return told
-        counted = pc.value_counts(column.combine_chunks()).to_pylist()
-        counted.sort(key=lambda item: -item["counts"])
-        shown = [item for item in counted if item["values"] is not None]
-        values = [[shown_text(item["values"], column.type)[:CELL_LETTERS], item["counts"]] for item in shown[:TOP]]
+        shown = self.commonest(number)
+        values = [[shown_text(value, column.type)[:CELL_LETTERS], count] for value, count in shown[:TOP]]
         return told | {"distinct": len(shown), "values": values}
+
+    def commonest(self, number: int) -> list[tuple[Any, int]]:
+        """Return the values of a column and how often each is there, the commonest first, without NULL."""
+        counted = pc.value_counts(self.column(number).combine_chunks()).to_pylist()
+        found = [(item["values"], item["counts"]) for item in counted if item["values"] is not None]
+        return sorted(found, key=lambda item: -item[1])
 
     def take(self, numbers: Int64, columns: list[str]) -> pa.Table:
         """Return rows by their numbers in the file, of the columns among those named that are there."""
@@ -115,6 +123,29 @@ class KeptAnswer:
                 f"Rows from 0 to {self.rows - 1} are there; received {numbers.min()} to {numbers.max()}."
             )
         return self.table.select([name for name in columns if name in self.table.column_names]).take(numbers)
+
+    def values(self, number: int) -> Float64:
+        """Return a column of numbers as float64, NaN where it is NULL: array of shape (rows,).
+
+        Raises
+        ------
+        ArgumentError
+            There is no such column, or it has no numbers.
+        """
+        column = self.column(number)
+        if not is_number(column.type):
+            raise ArgumentError(f"The column {self.table.column_names[number]!r} is no numbers: {column.type}.")
+        found: Float64 = column.cast(pa.float64(), safe=False).to_numpy()
+        return found
+
+
+def _cells(part: pa.Table) -> list[list[str | None]]:
+    """Return the cells of rows as texts, row by row."""
+    columns = [
+        [None if value is None else shown_text(value, column.type)[:CELL_LETTERS] for value in column.to_pylist()]
+        for column in part.columns
+    ]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -1,6 +1,6 @@
 """Selections: rows chosen by hand or by a lasso, as code for SporaQuery, and as files where writing is allowed."""
 
-from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -12,22 +12,25 @@ import pyarrow.parquet as pq
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError, unknown
 from spora_db.explore.images import ShownImages
-from spora_db.explore.limits import LISTED, SELECTED
+from spora_db.explore.limits import LISTED, OUTLINES, SELECTED
+from spora_db.explore.opened import ListedImage
+from spora_db.explore.points import inside
 from spora_db.explore.results import KeptAnswer
 from spora_db.explore.thumbs import AROUND
 from spora_db.files.writing import atomic_path
 from spora_db.layout.names import check_name
 from spora_db.query import SporaQuery
-from spora_db.regions.edges import PolygonEdges
 
 SavedForm: TypeAlias = Literal["parquet", "lock"]
 IDENTITY: Final = (
     "dataset", "tissue_id", "modality", "mpp", "strategy", "tile_size", "tile_id", "cell_id", "row", "col",
 )  # fmt: skip
+_SMALL: Final = 24
+"""Pixels of the square around a cell."""
 ENDINGS: Final = {"parquet": ".parquet", "lock": ".lock.json"}
 
 
-def lassoed(images: ShownImages, answer: KeptAnswer, *, key: str, polygon: Sequence[Sequence[float]]) -> Int64:
+def lassoed(images: ShownImages, answer: KeptAnswer, *, key: str, polygon: object) -> Int64:
     """Return which rows of an answer have their middle inside a polygon drawn on an image.
 
     Parameters
@@ -44,27 +47,51 @@ def lassoed(images: ShownImages, answer: KeptAnswer, *, key: str, polygon: Seque
     ArgumentError
         It is no polygon, or the answer has no places.
     """
-    points = np.asarray(polygon, np.float64)
-    if points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3 or not np.isfinite(points).all():
-        raise ArgumentError("A lasso is a list of at least three corners, each row and column.")
     missing = [name for name in ("dataset", "tissue_id", "row", "col") if name not in answer.table.column_names]
     if missing:
         raise ArgumentError(f"The answer has no column {', '.join(missing)}; a lasso needs the place of every row.")
-    listed = images.listed(key)
     table = answer.table
-    own = pc.and_(pc.equal(table["dataset"], listed.dataset), pc.equal(table["tissue_id"], listed.tissue_id))
-    for name in ("modality", "mpp"):
-        if name in table.column_names:
-            own = pc.and_(own, pc.equal(table[name], getattr(listed, name)))
-    numbers = np.flatnonzero(pc.fill_null(own, fill_value=False).to_numpy(zero_copy_only=False))
+    numbers = _on(images.listed(key), table, ("dataset", "tissue_id", "modality", "mpp"))
     rows, cols = (table[name].take(numbers).cast(pa.float64()).to_numpy() for name in ("row", "col"))
     if "tile_size" in table.column_names:
         half = table["tile_size"].take(numbers).cast(pa.float64()).to_numpy() / 2
         rows, cols = rows + half, cols + half
-    closed = np.concatenate([points, points[:1]])
-    edges = PolygonEdges.of_rings(closed, np.array([0, len(closed)]))
-    found: Int64 = numbers[edges.hold(np.ascontiguousarray(rows), np.ascontiguousarray(cols))].astype(np.int64)
+    found: Int64 = numbers[inside(rows, cols, polygon=polygon)].astype(np.int64)
     return found
+
+
+def marks(images: ShownImages, answer: KeptAnswer, numbers: Int64, *, key: str) -> list[list[float]]:
+    """Return where rows lie in an image: row, column and side of a square in its pixels, at most `OUTLINES`.
+
+    Rows of its tissue do, of any modality and resolution; of a row without a size the square is small, around it.
+    """
+    listed = images.listed(key)
+    rows = answer.take(numbers, ["dataset", "tissue_id", "mpp", "tile_size", "row", "col"])
+    if not {"dataset", "tissue_id", "row", "col"} <= set(rows.column_names):
+        return []
+    rows = rows.take(_on(listed, rows, ("dataset", "tissue_id")))[:OUTLINES]
+    places = [[float(value) for value in rows[name].cast(pa.float64()).to_numpy()] for name in ("row", "col")]
+    found = []
+    given = {name: rows[name].to_pylist() for name in ("mpp", "tile_size") if name in rows.column_names}
+    for k, (row, col) in enumerate(zip(*places, strict=True)):
+        mpp, size = (given[name][k] if name in given else None for name in ("mpp", "tile_size"))
+        scale = 1.0 if mpp is None else mpp / listed.mpp
+        side, half = (size, 0) if size is not None else (_SMALL, _SMALL / 2)
+        found.append([(row - half) * scale, (col - half) * scale, side * scale])
+    return found
+
+
+def few(numbers: Int64) -> Int64:
+    """Return rows that are selected one by one, if they are not too many.
+
+    Raises
+    ------
+    ArgumentError
+        They are.
+    """
+    if len(numbers) > SELECTED:
+        raise ArgumentError(f"{len(numbers):,} rows are selected one by one; expected at most {SELECTED:,}. Use SQL.")
+    return numbers
 
 
 def selected(answer: KeptAnswer, numbers: Int64 | None) -> pa.Table:
@@ -75,12 +102,10 @@ def selected(answer: KeptAnswer, numbers: Int64 | None) -> pa.Table:
     ArgumentError
         The rows are nothing that a SporaQuery can ask for, or too many were selected one by one.
     """
-    if numbers is not None and len(numbers) > SELECTED:
-        raise ArgumentError(f"{len(numbers):,} rows are selected one by one; expected at most {SELECTED:,}. Use SQL.")
     names = set(answer.table.column_names)
     if not {"dataset", "tissue_id"} <= names:
         raise ArgumentError("The answer has no columns dataset and tissue_id: a SporaQuery cannot ask for its rows.")
-    wanted = np.arange(answer.rows) if numbers is None else numbers
+    wanted = np.arange(answer.rows) if numbers is None else few(numbers)
     rows = answer.take(wanted, list(IDENTITY))
     if _unit(rows) != "cell":
         return rows
@@ -153,6 +178,13 @@ def query_of(lake: Path, rows: pa.Table) -> SporaQuery:
     for verb, values, named in _calls(rows):
         query = getattr(query, verb)(*values, **named)
     return query
+
+
+def _on(listed: ListedImage, rows: pa.Table, names: tuple[str, ...]) -> Int64:
+    """Return which rows are those of an image by some columns; one that rows lack tells nothing."""
+    own = [pc.equal(rows[name], getattr(listed, name)) for name in names if name in rows.column_names]
+    found = np.flatnonzero(pc.fill_null(reduce(pc.and_, own), fill_value=False).to_numpy(zero_copy_only=False))
+    return found.astype(np.int64)
 
 
 def _unit(rows: pa.Table) -> Literal["tile", "cell", "tissue"]:

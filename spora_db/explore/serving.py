@@ -8,7 +8,8 @@ from pathlib import Path
 import uvicorn
 
 from spora_db.errors import ArgumentError, reason
-from spora_db.explore.routes import Explorer, application
+from spora_db.explore.explorer import Explorer
+from spora_db.explore.routes import application
 from spora_db.explore.security import Gate
 
 HOST = "127.0.0.1"

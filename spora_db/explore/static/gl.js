@@ -45,7 +45,7 @@ export class Compositor {
     const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
     if (!gl) throw new Error("This browser has no WebGL 2; images cannot be shown.");
     this.gl = gl;
-    this.program = link(gl);
+    this.program = linked(gl, VERTEX, FRAGMENT);
     gl.useProgram(this.program);
     this.at = Object.fromEntries(
       ["place", "plane", "colour", "limits", "count", "size", "bright"].map((name) => [name, gl.getUniformLocation(this.program, name)]),
@@ -119,9 +119,9 @@ export class Compositor {
   }
 }
 
-function link(gl) {
+export function linked(gl, vertex, fragment) {
   const program = gl.createProgram();
-  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+  for (const [kind, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
     const shader = gl.createShader(kind);
     gl.shaderSource(shader, text);
     gl.compileShader(shader);

@@ -7,6 +7,7 @@ import { Editor } from "./editor.js";
 import { Gallery } from "./gallery.js";
 import { image, setPalette } from "./images.js";
 import { rows } from "./rows.js";
+import { Scatter } from "./scatter.js";
 import { Images, Selection, showCell } from "./side.js";
 import { change, onChange, remember, restore, state, write } from "./state.js";
 import { Table } from "./table.js";
@@ -20,11 +21,12 @@ const EXAMPLES = [
   ["Markers", "SELECT * FROM markers"],
   ["Relations and columns", "SHOW TABLES"],
 ];
+const VIEWS = ["table", "gallery", "viewer", "scatter"];
 const KEYS = [
-  ["Ctrl Enter", "run the query"], ["Alt 1, 2, 3", "table, gallery, viewer"], ["arrows, Page, Home, End", "move in table and gallery"],
+  ["Ctrl Enter", "run the query"], ["Alt 1, 2, 3, 4", "table, gallery, viewer, scatter"], ["arrows, Page, Home, End", "move in table and gallery"],
   ["Space", "select a row"], ["Enter", "open a row in the viewer"], ["click, Shift, Ctrl", "select one, up to, one more"],
-  ["1 … 8", "hide or show a channel"], ["+ − arrows", "zoom and move the image"], ["f, o", "whole image, pixel on pixel"],
-  ["t, m, r", "tiles, mask, regions"], ["l", "lasso"], ["b", "other images of the tissue beside"], ["p", "save as PNG"], ["?", "these keys"],
+  ["1 … 8", "hide or show a channel"], ["+ − arrows", "zoom and move the image"], ["f, o", "whole image or all points, pixel on pixel"],
+  ["t, m, r", "tiles, mask, regions"], ["l", "lasso"], ["s", "select all points that are seen"], ["b", "other images of the tissue beside"], ["p", "save as PNG"], ["?", "these keys"],
 ];
 
 export const page = {};
@@ -120,12 +122,12 @@ function theme(name) {
 
 function keys(event) {
   const typing = event.target.matches("textarea, input:not([type=checkbox], [type=range], [type=color]), select");
-  if (event.altKey && "123".includes(event.key)) change({ view: ["table", "gallery", "viewer"][Number(event.key) - 1] });
+  if (event.altKey && "1234".includes(event.key)) change({ view: VIEWS[Number(event.key) - 1] });
   else if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   else if (event.key === "?") byId("keys").showModal();
-  else if (/^[1-8]$/.test(event.key) && state.view !== "table") page.channels.key(Number(event.key));
+  else if (/^[1-8]$/.test(event.key) && ["gallery", "viewer"].includes(state.view)) page.channels.key(Number(event.key));
   else if (event.target.matches("button, summary, [role=grid], .scroll, input") && !/^[a-z]$/.test(event.key)) return;
-  else if (state.view !== "viewer" || !page.viewer.key(event)) return;
+  else if (!page[state.view]?.key?.(event)) return;
   event.preventDefault();
 }
 
@@ -156,10 +158,12 @@ async function begin() {
   page.channels = new Channels(byId("channels"), { onfull: () => tell(`${lake.channels} channels are shown, which is all that can be told apart. Hide one first.`, true) });
   page.gallery = new Gallery(byId("gallery"), { onopen: open, batch: lake.thumbs });
   page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onbeside: beside });
+  page.scatter = new Scatter(byId("scatter"), { tell });
   page.images = new Images(byId("images"), { onopen: (key, shift) => page.viewer.open(key, { beside: shift }) });
   page.selection = new Selection(byId("selection"), { writes: lake.write });
   page.rows = rows;
-  for (const [name, sql] of EXAMPLES) byId("examples").append(make("option", { value: sql }, name));
+  const sets = lake.features.map(({ name, modalities }) => [`Features ${name}`, `SELECT *${modalities.length === 1 ? `, '${modalities[0]}' AS modality` : ""}\nFROM feature('${name.replaceAll("'", "''")}')`]);
+  for (const [name, sql] of [...EXAMPLES, ...sets]) byId("examples").append(make("option", { value: sql }, name));
   byId("examples").onchange = (event) => {
     if (event.target.value) page.editor.value = event.target.value;
     event.target.value = "";

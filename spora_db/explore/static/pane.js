@@ -207,9 +207,7 @@ export class Pane {
     }
     context.lineWidth = 2 * ratio;
     context.strokeStyle = "#f7e01e";
-    for (const { row, col, height: tall, width: wide } of this.viewer.places(this)) {
-      context.strokeRect(x(col), y(row), wide * zoom, tall * zoom);
-    }
+    for (const [row, col, side] of this.viewer.places(this)) context.strokeRect(x(col), y(row), side * zoom, side * zoom);
     if (this.cell?.lines) strokes(context, this.cell.lines, x, y);
     if (this.lasso) {
       context.beginPath();

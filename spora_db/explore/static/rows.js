@@ -9,17 +9,34 @@ const KEPT = 40;
 export class Rows {
   constructor() {
     this.id = null;
-    this.total = 0;
+    this.all = 0;
     this.columns = [];
     this.sort = null;
     this.descending = false;
     this.pages = new Map();
     this.summaries = new Map();
     this.listeners = [];
+    this.only = null;  // numbers of the rows that are shown, where it is not all of them
   }
 
+  get total() {
+    return this.only ? this.only.length : this.all;
+  }
+
+  // told of every new answer ("answer"), and of another order or part of it ("order")
   onAnswer(listener) {
     this.listeners.push(listener);
+  }
+
+  tell(kind) {
+    for (const listener of this.listeners) listener(kind);
+  }
+
+  // shows some rows of the answer only, or all again
+  show(numbers) {
+    this.only = numbers;
+    this.pages.clear();
+    this.tell("order");
   }
 
   // runs SQL; told is called with every state on the way
@@ -50,18 +67,17 @@ export class Rows {
 
   take(id, { rows, columns, more }) {
     if (this.id) drop(`api/queries/${this.id}`).catch(() => {});
-    Object.assign(this, { id, total: rows, columns, more, sort: null, descending: false });
+    Object.assign(this, { id, all: rows, columns, more, sort: null, descending: false, only: null });
     this.pages.clear();
     this.summaries.clear();
-    for (const listener of this.listeners) listener();
+    this.tell("answer");
   }
 
   order(column) {
     if (this.sort === column && this.descending) this.sort = null;
     else if (this.sort === column) this.descending = true;
     else Object.assign(this, { sort: column, descending: false });
-    this.pages.clear();
-    for (const listener of this.listeners) listener();
+    this.show(null);
   }
 
   // a row at a place of the order: {number, cells}; null while it is asked for
@@ -83,7 +99,9 @@ export class Rows {
     if (this.pages.size > KEPT) this.pages.delete(this.pages.keys().next().value);
     const order = this.sort === null ? "" : `&sort=${this.sort}&descending=${this.descending ? 1 : 0}`;
     try {
-      Object.assign(entry, await get(`api/queries/${this.id}/rows?offset=${page * PAGE}&rows=${PAGE}${order}`));
+      const found = this.only ? await post(`api/queries/${this.id}/rows`, { rows: this.only.slice(page * PAGE, (page + 1) * PAGE) })
+        : await get(`api/queries/${this.id}/rows?offset=${page * PAGE}&rows=${PAGE}${order}`);
+      Object.assign(entry, found);
     } catch (error) {
       this.pages.delete(page);
       if (error.status === 400 && this.sort !== null) this.order(this.sort);

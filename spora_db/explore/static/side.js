@@ -47,10 +47,12 @@ export class Selection {
 
   fill() {
     const chosen = state.picked.length;
-    const told = chosen ? `${counted(chosen, "row")} selected` : rows.id ? `All ${counted(rows.total, "row")} of the answer` : "No answer yet.";
+    const part = rows.only ? `${counted(rows.only.length, "row")} shown of ${rows.all.toLocaleString("en")}; ` : "";
+    const told = part + (chosen ? `${counted(chosen, "row")} selected` : rows.id ? `All ${counted(rows.all, "row")} of the answer` : "No answer yet.");
     this.out = make("div");
     const line = make("div", { class: "line" },
       make("button", { onclick: () => this.code(), disabled: !rows.id, title: "Python that asks for these rows" }, "Code"),
+      make("button", { onclick: () => rows.show(rows.only ? null : [...state.picked].sort((a, b) => a - b)), disabled: !chosen && !rows.only, title: "Table and gallery show the selected rows only" }, rows.only ? "Show all" : "Show only"),
       make("button", { onclick: () => change({ picked: [] }), disabled: !chosen }, "Clear"));
     const parts = [make("div", {}, told), line];
     if (this.writes && rows.id) {

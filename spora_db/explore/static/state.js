@@ -2,7 +2,7 @@
 
 export const state = {
   sql: "", view: "table", images: [], at: null, markers: {}, tiles: false, mask: false, regions: false,
-  picked: [], theme: "", size: 96, modality: "",
+  picked: [], theme: "", size: 96, modality: "", scatter: { x: "", y: "", by: "" },
 };
 const listeners = [];
 let waiting = 0;

@@ -1,5 +1,6 @@
 // The viewer: up to four images side by side that are moved together, in microns, and what is done with them.
 
+import { post } from "./api.js";
 import { make } from "./dom.js";
 import { image } from "./images.js";
 import { Pane } from "./pane.js";
@@ -132,26 +133,21 @@ export class Viewer {
     this.onpoint(cell);
   }
 
-  // where the selected rows lie in an image, as far as they are loaded
+  // where the selected rows lie in an image
   places(pane) {
-    if (!state.picked.length || rows.index("row") < 0) return [];
-    const picked = new Set(state.picked);
-    const found = [];
-    for (const page of rows.pages.values()) {
-      page.numbers?.forEach((number, k) => {
-        if (!picked.has(number)) return;
-        const row = { cells: page.rows[k] };
-        const is = (name, value) => [null, String(value)].includes(rows.value(row, name));
-        if (!is("dataset", pane.found.dataset) || !is("tissue_id", pane.found.tissue_id)) return;
-        const mpp = rows.value(row, "mpp");
-        const scale = mpp === null ? 1 : Number(mpp) / pane.found.mpp;
-        const size = Number(rows.value(row, "tile_size") ?? 0);
-        const [down, across] = [Number(rows.value(row, "row")), Number(rows.value(row, "col"))];
-        const half = size ? 0 : 12;
-        found.push({ row: (down - half) * scale, col: (across - half) * scale, height: (size || 24) * scale, width: (size || 24) * scale });
-      });
+    const { id } = rows;
+    const { picked } = state;
+    if (pane.marked?.id !== id || pane.marked.picked !== picked) {
+      pane.marked = { id, picked, marks: [] };
+      const { marked } = pane;
+      if (id && picked.length && rows.index("row") >= 0) {
+        post("api/marks", { query: id, rows: picked, key: pane.key }).then(({ marks }) => {
+          marked.marks = marks;
+          pane.later();
+        }).catch(() => {});
+      }
     }
-    return found;
+    return pane.marked.marks;
   }
 
   // what is seen of the first image as a file, with scale bar and legend, at a multiple of the screen

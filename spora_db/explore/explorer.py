@@ -1,0 +1,58 @@
+"""What the routes stand on, put together for one lake."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from spora_db.arrays import Int64
+from spora_db.asking import Completer
+from spora_db.catalog import Catalog
+from spora_db.explore import selections
+from spora_db.explore.images import ShownImages
+from spora_db.explore.points import surrounded
+from spora_db.explore.queries import Queries
+from spora_db.explore.requests import text_of, whole_numbers
+
+_FEATURES: Final = """
+    SELECT name, any_value(grain) AS grain, any_value(modalities) AS modalities, any_value(columns) AS columns
+    FROM features WHERE state = 'complete' GROUP BY name ORDER BY name
+"""
+
+
+class Explorer:
+    """What the routes stand on: the lake's catalog for names and completions, its images, the queries.
+
+    Parameters
+    ----------
+    lake
+        The lake.
+    write
+        The folder that selections may be saved into, None where the page only reads.
+    """
+
+    def __init__(self, lake: Path, *, write: Path | None) -> None:
+        self.catalog = Catalog(lake, threads=1)
+        self.lake = self.catalog.lake
+        self.write = write
+        self.images = ShownImages(self.catalog)
+        self.queries = Queries(self.lake)
+        self.completer = Completer(self.catalog, lambda: {})
+
+    def features(self) -> list[dict[str, Any]]:
+        """Return the feature sets of the lake: name, grain, what the model saw, names of vectors and numbers."""
+        found: list[dict[str, Any]] = self.catalog._run(_FEATURES).to_arrow_table().to_pylist()
+        return found
+
+    def close(self) -> None:
+        """End what runs, and close the catalog."""
+        self.queries.close()
+        self.catalog.close()
+
+    def numbers(self, asked: Mapping[str, Any]) -> Int64 | None:
+        """Return the rows that a request names: listed, inside a lasso on an image or on points, or None for all."""
+        if "polygon" in asked:
+            answer, polygon = self.queries.answer(text_of(asked, "query")), asked["polygon"]
+            if "key" in asked:
+                return selections.lassoed(self.images, answer, key=text_of(asked, "key"), polygon=polygon)
+            return surrounded(answer, *whole_numbers(asked, "columns", count=2).tolist(), polygon=polygon)
+        return None if asked.get("rows") is None else whole_numbers(asked, "rows")
