@@ -8,15 +8,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from lakes import write_lake
-from spora_db import Catalog, SporaDataset, SporaQuery
+from spora_db import Catalog, MultiplexImagingDataset, SporaDataset, SporaQuery
 from spora_db.cli import app
-from spora_db.errors import ArgumentError, DatasetNotFoundError, TableError, WriteError
+from spora_db.errors import ArgumentError, DatasetNotFoundError, StatisticsNotFoundError, TableError, WriteError
 from spora_db.jobs import standardize_lake, tile_lake
 from spora_db.jobs.indexing import index_images
+from spora_db.jobs.own_tables import add_table
 from spora_db.layout import lake_path, layers, locate, scan
 from spora_db.lock.locking import check_lock, make_lock
 from spora_db.standardization.specs import parse_spec
@@ -24,6 +28,7 @@ from spora_db.tiling import TilingParameters
 from spora_db.validation import validate
 
 SPEC = "quantile_clipping/uq_0.99_image"
+KEYWORDS = {"imc": {"standardization": SPEC}}
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +238,64 @@ class TestWriting:
         assert f"there is no {tmp_path / 'no'}" in str(told.exception)
 
 
+@pytest.fixture(scope="module")
+def both(flat: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("classes")
+    whole = Path(shutil.copytree(flat, folder / "flat"))
+    write_cell_masks(whole / "alpha")
+    return whole, lake_path(in_layers(whole, folder, seed=7))
+
+
+class TestPublishedClasses:
+    """They read a dataset that lies in several layers as they read the one folder that the layers make."""
+
+    def test_tissues_tiles_masks_and_tables(self, both: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        facts = []
+        for lake in both:
+            monkeypatch.setenv("SPORA_DATASETS_DIR", str(lake))
+            imc = MultiplexImagingDataset(
+                "alpha", modality="imc", resolution=1, tile_size=32, standardization=SPEC, label="cancer_type"
+            )
+            same = MultiplexImagingDataset("alpha", path=imc.path, modality="imc", resolution=1, tile_size=32)
+            tissues = imc.get_tissue_ids()
+            assert list(same.get_tissue_ids()) == list(tissues)
+            pixels = [imc.get_tissue(tissue).image for tissue in tissues]
+            pixels += [imc.get_tile(tissues[1], number).image for number in range(9)]
+            pixels.append(imc.get_cell_task_mask(tissues[0], "cell_type").mask)
+            frames = imc.tissue_metadata, imc.channel_list, imc.image_channel_map, imc.standardizer.means_df
+            names = imc.get_cell_task_mask_types(), imc.get_cell_task_mask(tissues[0], "cell_type").mapping
+            told = [frame.to_csv() for frame in frames], imc.tile_coordinates, str(imc.unique_labels), names
+            facts.append(([hash_of(item) for item in pixels], told, imc.query().plan().hash))
+        assert facts[0] == facts[1]
+
+    def test_rows_of_all_cohorts(self, both: tuple[Path, Path]) -> None:
+        whole, layered = (
+            SporaDataset(["alpha", "beta"], datasets_dir=lake, tile_size=32, modality_kwargs=KEYWORDS) for lake in both
+        )
+        assert whole.tile_index.equals(layered.tile_index)
+        for number in range(0, len(whole), 7):
+            left, right = whole[number]["modalities"], layered[number]["modalities"]
+            assert {key: hash_of(tile.image) for key, tile in left.items()} == {
+                key: hash_of(tile.image) for key, tile in right.items()
+            }
+        asked = query(both[1]).to_spora_dataset()
+        assert len(asked) == query(both[0]).count()
+
+    def test_tables_that_nothing_else_lies_beside(self, flat: Path, tmp_path: Path) -> None:
+        """A layer of a dataset may hold files that alone make no dataset."""
+        grades = pa.table({"dataset": ["alpha"], "tissue_id": ["alpha_0001"], "grade": [3]})
+        add_table([flat, tmp_path], grades, name="g", dataset="alpha")
+        with Catalog([flat / "alpha", tmp_path / "alpha"]) as catalog:
+            assert catalog.sql("SELECT grade FROM g").fetchall() == [(3,)]
+
+    def test_what_is_nowhere_is_told(self, both: tuple[Path, Path]) -> None:
+        with pytest.raises(DatasetNotFoundError, match=r"Dataset 'gamma': no folder .*layer0/gamma"):
+            SporaDataset(["gamma"], datasets_dir=both[1])
+        other = {"imc": {"standardization": SPEC.replace("0.99", "0.5")}}
+        with pytest.raises(StatisticsNotFoundError, match=r"There are: quantile_clipping/uq_0\.99_image"):
+            SporaDataset(["alpha"], datasets_dir=both[1], modality_kwargs=other)
+
+
 class TestContradictions:
     def test_a_tissue_with_another_format_in_each_layer(self, flat: Path, tmp_path: Path) -> None:
         folder = tmp_path / "over/alpha/imc/1_0mpp/images"
@@ -243,13 +306,6 @@ class TestContradictions:
             pytest.raises(TableError, match="both hold tissue 'alpha_0000'"),
         ):
             catalog.sql("SELECT count(*) FROM images").fetchall()
-
-    def test_a_published_class_reads_one_folder(self, flat: Path, tmp_path: Path) -> None:
-        (tmp_path / "over/alpha").mkdir(parents=True)
-        lake = os.pathsep.join([str(flat), str(tmp_path / "over")])
-        assert len(SporaDataset(["beta"], datasets_dir=lake, tile_size=32, preprocess=False)) > 0
-        with pytest.raises(DatasetNotFoundError, match="lies in several layers"):
-            SporaDataset(["alpha"], datasets_dir=lake, tile_size=32)
 
 
 class TestLocks:
@@ -270,9 +326,21 @@ def units_of(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file()]
 
 
-def write_masks(dataset: Path) -> None:
-    import numpy as np
+def hash_of(pixels: object) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
+
+def write_cell_masks(dataset: Path) -> None:
+    cells = dataset / "segmentations/1_0mpp/cell_masks"
+    for number, kind in enumerate(("instances", "cell_type")):
+        (cells / kind).mkdir(parents=True)
+        for tissue in range(4):
+            mask = np.arange(96 * 96).reshape(96, 96) // (500 - 100 * number) % 3
+            np.savez_compressed(cells / kind / f"alpha_{tissue:04d}.npz", mask=mask.astype(np.int32))
+    pq.write_table(pa.table({"id": [1, 2], "name": ["B", "T"]}), cells / "cell_type/label_encoder.parquet")
+
+
+def write_masks(dataset: Path) -> None:
     masks = dataset / "segmentations/1_0mpp/tissue_masks"
     masks.mkdir(parents=True, exist_ok=True)
     for image in (dataset / "imc/1_0mpp/images").iterdir():

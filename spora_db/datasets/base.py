@@ -33,7 +33,8 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
     resolution
         Microns per pixel: 1, 1.0, ``"1.0"`` or ``"1_0mpp"``.
     path
-        The cohort's folder, of any name; by default `name` in the folder that ``SPORA_DATASETS_DIR`` names.
+        The cohort's folder, of any name; by default `name` in the lake that ``SPORA_DATASETS_DIR`` names. One that
+        several layers have is read as one: `path` then is their folders, separated as ``PATH`` is.
     tile_size
         Height and width of tiles in pixels; None for whole tissues only.
     load_cell_metadata

@@ -24,7 +24,7 @@ from spora_db.datasets.tile_corners import Lists, TileCorners
 from spora_db.datasets.tile_table import TileTable, read_tiles
 from spora_db.errors import ArgumentError, ImageNotFoundError, TableError, unknown
 from spora_db.images.base import ImageReader, MissingChunks
-from spora_db.layout import IMAGE_SUFFIXES, TISSUE, image_folder, mask_folder, mpp_folder, parse_mpp, tile_file
+from spora_db.layout import IMAGE_SUFFIXES, TISSUE, image_folder, locate, mask_folder, mpp_folder, parse_mpp, tile_file
 from spora_db.selection import ChannelKind, Selection
 from spora_db.standardization.settled import Settled, fixed
 
@@ -75,7 +75,7 @@ class CohortImages(Settled, ABC):
         self.label, self.label_type = label, label_type
         self.labels_to_keep, self.label_modifying_fn = fixed(labels_to_keep), label_modifying_fn
         self.verbose = verbose
-        self.img_folder = image_folder(self.path, self.modality.name, mpp=self.mpp)
+        self.img_folder = locate(self.path, image_folder(Path(), self.modality.name, mpp=self.mpp))
         self._label = label_choice(label, labels_to_keep, label_type)
         self._draws = Draws(seed)
         with dataset_catalog(self.path, catalog) as opened:
@@ -86,7 +86,7 @@ class CohortImages(Settled, ABC):
             self._tiles = TileCorners(self._read_tiles(opened))
             self._read_panel(opened)
             self._images = freeze_images(self._whole_images(), opened, missing_chunks=missing_chunks)
-        folder = self._mask_folder(TISSUE)
+        folder = self._mask_place(TISSUE)
         self.tissue_masks_dir: Path | None = folder if folder.is_dir() else None
         self._facts_read = self._facts()
         self._settle()
@@ -154,28 +154,33 @@ class CohortImages(Settled, ABC):
 
     def _absent(self, tissue_id: str) -> Exception:
         """Build the error for a tissue that cannot be read: not known, not on disk, or without measured channels."""
-        files = [self.img_folder / f"{tissue_id}{suffix}" for suffix in IMAGE_SUFFIXES]
+        folder = image_folder(Path(), self.modality.name, mpp=self.mpp)
+        files = [locate(self.path, folder / f"{tissue_id}{suffix}") for suffix in IMAGE_SUFFIXES]
         if any(file.exists() for file in files):
             return TableError(
                 f"Tissue {tissue_id!r} has an image in {self.img_folder}, but no row in "
-                f"{self.img_folder.parents[1] / 'channels_per_tissue.parquet'}. Add the row."
+                f"{locate(self.path, folder.parents[1] / 'channels_per_tissue.parquet')}. Add the row."
             )
         if tissue_id in self.tissue_modality_metadata.index:
             return ImageNotFoundError(
-                f"Tissue {tissue_id!r} is in {self.path / 'metadata' / 'tissues.parquet'}, but has no image: expected "
+                f"Tissue {tissue_id!r} is in {self._tissues_file}, but has no image: expected "
                 f"{files[0]} (or {', '.join(list(IMAGE_SUFFIXES)[1:])}). Download it."
             )
         return unknown("tissue", tissue_id, self._images.numbers, where=f"dataset {self.name!r} ({self.img_folder})")
 
-    def _mask_folder(self, kind: str) -> Path:
-        """Return the folder of masks of a kind."""
-        return mask_folder(self.path, kind, mpp=self.mpp)
+    @property
+    def _tissues_file(self) -> Path:
+        return locate(self.path, "metadata/tissues.parquet")
+
+    def _mask_place(self, kind: str, name: str = "") -> Path:
+        """Return where the folder of masks of a kind lies, or a file in it: the last of each."""
+        return locate(self.path, mask_folder(Path(), kind, mpp=self.mpp) / name)
 
     # ---- the tables ----
 
     def _set_metadata(self, tissues: pd.DataFrame) -> None:
         """Apply labels and split, and find the tissues of this modality and of each patient."""
-        file = str(self.path / "metadata" / "tissues.parquet")
+        file = str(self._tissues_file)
         listed, classes = split_rows(tissues, self.split, where=file), None
         if self._label is not None:
             labelled, classes = apply_labels(tissues, self._label, self.label_modifying_fn, where=file)
@@ -191,7 +196,8 @@ class CohortImages(Settled, ABC):
         if self.tile_size is None:
             return None
         size, strategy = self.tile_size, self.tile_strategy
-        path = tile_file(self.path, "tile_coordinates", mpp=self.mpp, strategy=strategy, tile_size=size)
+        file = tile_file(Path(), "tile_coordinates", mpp=self.mpp, strategy=strategy, tile_size=size)
+        path = locate(self.path, file)
         if not path.is_file():
             logger.warning("There is no %s: get_tile returns random tiles. Make it with `spora-db tile`.", path)
             return None

@@ -17,7 +17,7 @@ from spora_db.datasets.frames import modalities_with_images
 from spora_db.datasets.groups import RowGroups, group_rows
 from spora_db.datasets.indexes import COLUMNS, UNITS, IndexUnit, Rows, all_rows, tile_rows, tissue_rows
 from spora_db.datasets.modalities import Modality, ModKey, as_list
-from spora_db.datasets.places import below, datasets_root
+from spora_db.datasets.places import dataset_folder, datasets_root
 from spora_db.datasets.requested import ModalityOptions, expanded, merged
 from spora_db.errors import ArgumentError, DatasetNotFoundError, unknown
 from spora_db.layout import mpp_folder, parse_mpp
@@ -90,10 +90,8 @@ class CohortRows(Settled, Dataset[RowSample], ABC):
         self._groups: dict[IndexUnit, RowGroups] = {}
         self.datasets: dict[str, ComposedImagingDataset] = {}
         for name in self.dataset_names:
-            folder = below(self.datasets_dir, name)
-            if not folder.is_dir():
-                message = f"Dataset {name!r}: no folder {folder}. Give datasets_dir=, the folder that holds it."
-                raise DatasetNotFoundError(message)
+            remedy = "Give datasets_dir=, the folder that holds it."
+            folder = dataset_folder(name, root=self.datasets_dir, remedy=remedy)
             with Catalog(folder) as catalog:
                 existing = modalities_with_images(catalog)
                 chosen = existing if asked is None else [item for item in expanded(asked, existing) if item in existing]

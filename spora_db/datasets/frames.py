@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from spora_db.catalog import Catalog
 from spora_db.errors import TableError, unknown
+from spora_db.layout import locate
 from spora_db.selection import ChannelChoice
 from spora_db.selection.channels import panel_select
 from spora_db.sqltext.dialect import DIALECT
@@ -34,7 +35,7 @@ def read_metadata(catalog: Catalog, folder: Path, table: Literal["tissues", "cel
     TableError
         If the cohort has no such file.
     """
-    path = folder / "metadata" / f"{table}.parquet"
+    path = locate(folder, f"metadata/{table}.parquet")
     if not path.is_file():
         message = f"There is no {path}, the table that this dataset is read from."
         raise TableError(message)
@@ -75,7 +76,9 @@ def read_panel(
     """
     channels = catalog._run(CHANNELS, {"modality": modality}).df()
     if channels.empty:
-        message = f"There are no channels in {folder / 'channels.parquet'}: the panel of {modality} is not known."
+        message = (
+            f"There are no channels in {locate(folder, 'channels.parquet')}: the panel of {modality} is not known."
+        )
         raise TableError(message)
     select = panel_select(ChannelChoice(kind="complete", replace_nuclear=replace_nuclear)).sql(DIALECT)
     text = f"SELECT uniprot_id FROM ({select}) WHERE modality = $modality ORDER BY channel_index"

@@ -1,6 +1,7 @@
 """The rows of many cohorts: tissues or tiles by position, in a DataFrame that users see and may edit."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from spora_db.datasets.composed import ComposedImagingDataset
 from spora_db.datasets.numbers import whole
 from spora_db.errors import ArgumentError, TableError, TilingNotFoundError
-from spora_db.layout import tile_file
+from spora_db.layout import locate, tile_file
 
 Composed: TypeAlias = Mapping[str, ComposedImagingDataset]
 IndexUnit: TypeAlias = Literal["tissues", "tiles"]
@@ -128,10 +129,10 @@ def _tiles(name: str, dataset: ComposedImagingDataset) -> pd.DataFrame:
     table = dataset.get_dataset(dataset.modalities[0])._tiles.table
     if table is None:
         strategy, size = dataset.tile_strategy or "default", int(dataset.tile_size or 0)
-        path = tile_file(dataset.path, "tile_coordinates", mpp=dataset.mpp, strategy=strategy, tile_size=size)
+        file = tile_file(Path(), "tile_coordinates", mpp=dataset.mpp, strategy=strategy, tile_size=size)
         message = (
-            f"Dataset {name!r} has no tile file {path}. Make it with: spora-db tile {dataset.path} "
-            f"--tile-size {size} --mpp {dataset.mpp} --strategy {strategy}, or leave the dataset out."
+            f"Dataset {name!r} has no tile file {locate(dataset.path, file)}. Make it with: spora-db tile "
+            f"{dataset.path} --tile-size {size} --mpp {dataset.mpp} --strategy {strategy}, or leave the dataset out."
         )
         raise TilingNotFoundError(message)
     wanted = set(dataset.get_tissue_ids())

@@ -1,6 +1,7 @@
 """The classes of a cell task, as the table beside its masks names them."""
 
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,9 +10,11 @@ from spora_db.errors import FileFormatError, TableError
 from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.masks.label_encoders import class_names, encoder_columns, encoder_faults
 
+ENCODER_FILE: Final = "label_encoder.parquet"
 
-def label_classes(folder: Path) -> dict[int, str]:
-    """Return the classes of a cell task, id to name, from ``label_encoder.parquet`` beside its masks.
+
+def label_classes(path: Path) -> dict[int, str]:
+    """Return the classes of a cell task, id to name, from the `ENCODER_FILE` beside its masks.
 
     Raises
     ------
@@ -19,9 +22,8 @@ def label_classes(folder: Path) -> dict[int, str]:
         If the table is absent, lacks a column, has ids or names that are absent, repeated or no whole numbers, or
         cannot be read.
     """
-    path = folder / "label_encoder.parquet"
     if not path.is_file():
-        message = f"Cell task {folder.name!r} has no {path}, the table (id, name) of its classes."
+        message = f"Cell task {path.parent.name!r} has no {path}, the table (id, name) of its classes."
         raise TableError(message)
     fetch_whole([path])
     try:

@@ -6,9 +6,19 @@ import torch
 
 from spora_db.datasets._types import CellMask, TissueMask
 from spora_db.datasets.cohort_images import CohortImages
-from spora_db.datasets.label_classes import label_classes
+from spora_db.datasets.label_classes import ENCODER_FILE, label_classes
 from spora_db.errors import ImageNotFoundError, MaskNotFoundError, unknown
-from spora_db.layout import INSTANCES, TISSUE, cell_mask_folders, check_name, is_cell_mask
+from spora_db.layout import (
+    INSTANCES,
+    TISSUE,
+    beneath,
+    cell_mask_folders,
+    check_name,
+    is_cell_mask,
+    layers,
+    locate,
+    mask_folder,
+)
 from spora_db.masks import load_label_mask, load_tissue_mask
 
 
@@ -113,11 +123,11 @@ class MaskAccess(CohortImages):
         """
         tasks = self.get_cell_task_mask_types()
         if mask_type not in tasks:
-            folder = self._mask_folder(INSTANCES[0]).parent
-            clash = not is_cell_mask(mask_type) and (folder / mask_type).is_dir()
+            folder = mask_folder(Path(), INSTANCES[0], mpp=self.mpp).parent
+            clash = not is_cell_mask(mask_type) and locate(self.path, folder / mask_type).is_dir()
             remedy = f"Rename the folder {mask_type!r}: no cell task can be called so." if clash else ""
-            raise unknown("cell task", mask_type, tasks, where=str(folder), remedy=remedy)
-        return self._cells(tissue_id, mask_type, mapping=label_classes(self._mask_folder(mask_type)))
+            raise unknown("cell task", mask_type, tasks, where=str(locate(self.path, folder)), remedy=remedy)
+        return self._cells(tissue_id, mask_type, mapping=label_classes(self._mask_place(mask_type, ENCODER_FILE)))
 
     def get_cell_task_mask_types(self) -> list[str]:
         """Return the names of the cell tasks, sorted.
@@ -134,11 +144,11 @@ class MaskAccess(CohortImages):
         >>> imc.get_cell_task_mask_types()
         ['cell_type']
         """
-        folder = self._mask_folder(INSTANCES[0]).parent
-        if not folder.is_dir():
-            message = f"{self.path.name} has no cell masks at {self.mpp} mpp: there is no folder {folder}."
+        folders = layers(beneath(self.path, mask_folder(Path(), INSTANCES[0], mpp=self.mpp).parent))
+        if not any(folder.is_dir() for folder in folders):
+            message = f"{self.path.name} has no cell masks at {self.mpp} mpp: there is no folder {folders[0]}."
             raise MaskNotFoundError(message)
-        return [task.name for task in cell_mask_folders(folder) if task.name not in INSTANCES]
+        return sorted({task.name for folder in folders for task in cell_mask_folders(folder)}.difference(INSTANCES))
 
     def _cells(self, tissue_id: str, kind: str, *, mapping: dict[int, str] | None = None) -> CellMask:
         shape, image = self._frame(str(tissue_id))
@@ -148,7 +158,7 @@ class MaskAccess(CohortImages):
 
     def _mask_file(self, tissue_id: str, kind: str, *, what: str, remedy: str = "") -> Path:
         """Return the file of a mask, which must be there."""
-        path = self._mask_folder(kind) / f"{check_name(tissue_id)}.npz"
+        path = self._mask_place(kind, f"{check_name(tissue_id)}.npz")
         if not path.is_file():
             message = f"Tissue {tissue_id!r} has no {what}: there is no {path}. {remedy}".rstrip()
             raise MaskNotFoundError(message)

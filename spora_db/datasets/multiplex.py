@@ -20,7 +20,7 @@ from spora_db.datasets.standardization_choices import choice_of
 from spora_db.datasets.tissue_access import Region
 from spora_db.errors import ArgumentError, unknown
 from spora_db.images.base import MissingChunks
-from spora_db.layout import MULTIPLEX_MODALITIES
+from spora_db.layout import MULTIPLEX_MODALITIES, beneath
 from spora_db.samples.materialize import REMEMBERED
 from spora_db.selection import ChannelChoice, ChannelKind, Selection, StatsLevel
 from spora_db.standardization.filters import FilterFactory
@@ -143,13 +143,13 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         )  # fmt: skip
 
     def _read_panel(self, catalog: Catalog) -> None:
-        folder = self.path / self.modality.canonical_dir
+        folder = beneath(self.path, self.modality.canonical_dir)
         nuclear = self.replace_nuclear_uniprot_ids
         self._panel = LivePanel(*read_panel(catalog, self.modality.name, folder, replace_nuclear=nuclear))
         self._remembered: dict[Hashable, tuple[tuple[object, ...], Delivery]] = {}
         self._standardizer: Any = build_standardizer(
-            modality_dir=folder / self.resolution, channels_per_image=self._panel.measured, verbose=self.verbose,
-            **self._options,
+            modality_dir=beneath(folder, self.resolution), channels_per_image=self._panel.measured,
+            verbose=self.verbose, **self._options,
         )  # fmt: skip
 
     def _standardized(self, selection: Selection, kind: ChannelKind) -> Selection:
@@ -157,8 +157,8 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
         return replace(selection, channels=channels, standardization=choice_of(self._standardizer, halo=self.halo))
 
     def _facts(self) -> dict[str, object]:
-        standardizer, own = self._standardizer, self.path / self.modality.canonical_dir / self.resolution
-        known = type(standardizer) is Standardizer and standardizer.folder == own / "standardization"
+        standardizer, own = self._standardizer, f"{self.modality.canonical_dir}/{self.resolution}/standardization"
+        known = type(standardizer) is Standardizer and standardizer.folder == beneath(self.path, own)
         return {**super()._facts(), **self._panel.facts(), "standardizer": known and not standardizer.edited}
 
     def _whole_images(self) -> Selection:

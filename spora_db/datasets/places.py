@@ -7,7 +7,8 @@ from pathlib import Path
 
 from spora_db.catalog import Catalog
 from spora_db.errors import DatasetNotFoundError
-from spora_db.layout import LAKE_VARIABLE, layers
+from spora_db.layout import LAKE_VARIABLE, LakePath, beneath, lake_path, layers
+from spora_db.layout.layers import refresh
 
 
 def datasets_root(given: str | os.PathLike[str] | None = None) -> Path:
@@ -28,36 +29,26 @@ def datasets_root(given: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.environ[LAKE_VARIABLE]).expanduser()
 
 
-def dataset_folder(name: str, path: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of one dataset: the path given (its name may differ), else `name` below the default root.
+def dataset_folder(
+    name: str, path: LakePath | None = None, *, root: str | os.PathLike[str] | None = None, remedy: str | None = None
+) -> Path:
+    """Return the folder of one dataset: the path given (its name may differ), else `name` below `root`.
+
+    Where several layers of a lake have it, they are one path, as `beneath` gives it; so are those that are given.
 
     Raises
     ------
     DatasetNotFoundError
-        If there is no such folder.
+        If there is no such folder; `remedy` says what names it.
     """
-    folder = Path(path).expanduser() if path is not None else below(datasets_root(), name)
-    if not folder.is_dir():
-        message = f"Dataset {name!r}: no folder {folder}. Give path=, or let {LAKE_VARIABLE} name what holds it."
-        raise DatasetNotFoundError(message)
-    return folder
-
-
-def below(root: Path, name: str) -> Path:
-    """Return the folder of a dataset in the one layer of a lake that has it.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If several layers have a part of it.
-    """
-    found = [layer / name for layer in layers(root) if (layer / name).is_dir()]
-    if len(found) > 1:
-        raise DatasetNotFoundError(
-            f"Dataset {name!r} lies in several layers: {', '.join(map(str, found))}. This class reads one folder; "
-            "SporaQuery reads them as one."
-        )
-    return found[0] if found else layers(root)[0] / name
+    lake = datasets_root(root) if path is None else lake_path(path)
+    refresh(layers(lake))
+    parts = layers(lake if path is not None else beneath(lake, name))
+    found = [part for part in parts if part.is_dir()]
+    if not found:
+        remedy = remedy or f"Give path=, or let {LAKE_VARIABLE} name what holds it."
+        raise DatasetNotFoundError(f"Dataset {name!r}: no folder {parts[0]}. {remedy}")
+    return lake_path(found)
 
 
 @contextmanager
@@ -84,4 +75,4 @@ def dataset_catalog(folder: Path, catalog: Catalog | None) -> Iterator[Catalog]:
 
 def dataset_name(folder: Path) -> str:
     """Return the name that the catalog gives the dataset of a folder."""
-    return Path(os.path.abspath(folder)).name  # noqa: PTH100 - as layout.scan: resolve() would rename a symbolic link
+    return Path(os.path.abspath(layers(folder)[-1])).name  # noqa: PTH100 - as layout.scan: resolve() would rename a symbolic link

@@ -21,7 +21,7 @@ class SporaDataset(RandomSamples):
     dataset_names
         One cohort, or several.
     datasets_dir
-        The folder that holds them; by default the one that ``SPORA_DATASETS_DIR`` names.
+        The lake that holds them, of layers or remote too; by default the one that ``SPORA_DATASETS_DIR`` names.
     modalities
         Modalities to deliver where a cohort has them, ``"ihc"`` for all its stains; None for all it has. A cohort with
         none of them is left out, with a warning in the log.

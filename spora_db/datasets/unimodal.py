@@ -16,7 +16,7 @@ from spora_db.datasets.patients import PatientMap
 from spora_db.datasets.places import dataset_catalog, dataset_folder
 from spora_db.datasets.requested import ModalityOptions, expanded, keywords
 from spora_db.errors import ArgumentError, unknown
-from spora_db.layout import parse_mpp
+from spora_db.layout import locate, parse_mpp
 from spora_db.standardization.settled import Settled
 
 
@@ -65,7 +65,7 @@ class UnimodalParts(Settled):
             for key in _asked(modalities, opened, where=f"dataset {name!r} ({self.path})"):
                 self._unimodal[key] = _class_of(key)(name, **common, **keywords(key, options), catalog=opened)
             tissues = read_metadata(opened, self.path, "tissues")
-            tissues = split_rows(tissues, split, where=str(self.path / "metadata"))
+            tissues = split_rows(tissues, split, where=str(locate(self.path, "metadata")))
             self.cell_metadata = read_metadata(opened, self.path, "cells") if load_cell_metadata else None
         self.modalities = list(self._unimodal)
         self.all_tissue_ids = sorted({item for part in self._unimodal.values() for item in part.get_tissue_ids()})

@@ -1,7 +1,7 @@
 """The only code that knows the tree: names of folders and files, and what a lake holds."""
 
 from spora_db.layout.lake import Dataset, FeatureFolder, ImageFolder, Lake, MaskFolder, TableFile, TableKind
-from spora_db.layout.layers import LakePath, lake_path, layer_name, layers, locate
+from spora_db.layout.layers import LakePath, beneath, lake_path, layer_name, layers, locate
 from spora_db.layout.listing import INSTANCES, TISSUE, cell_mask_folders, is_cell_mask, list_images, list_masks
 from spora_db.layout.names import (
     FAILED_FILE,
@@ -49,6 +49,7 @@ __all__ = [
     "Modality",
     "TableFile",
     "TableKind",
+    "beneath",
     "cell_mask_folders",
     "check_name",
     "feature_folder",

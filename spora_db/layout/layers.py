@@ -80,10 +80,28 @@ def _folder(part: str) -> Path:
     return Path(part).expanduser()
 
 
+def refresh(roots: Sequence[Path], *, listed: bool = False) -> None:
+    """Learn what lies in the remote ones of some layers now; `listed` as of `scan`."""
+    for number, root in enumerate(roots):
+        if (remote := mirror_of(root)) is not None:
+            remote.refresh(roots[number + 1 :], listed=listed)
+
+
 def layer_name(root: Path) -> str:
     """Return what users call a layer: its folder or, of a remote one, its address."""
     remote = mirror_of(root)
     return str(root) if remote is None else remote.shown(root)
+
+
+def beneath(lake: LakePath, path: str | os.PathLike[str]) -> Path:
+    """Return a folder of a lake, `path` being relative to it, as one path: in every layer, there or not.
+
+    Examples
+    --------
+    >>> beneath("published:derived", "cohort").as_posix(), beneath("published", "cohort").as_posix()
+    ('published/cohort:derived/cohort', 'published/cohort')
+    """
+    return lake_path([root / path for root in layers(lake)])
 
 
 def locate(lake: LakePath, path: str | os.PathLike[str]) -> Path:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spora_db.errors import DatasetNotFoundError
-from spora_db.files.stores.mirror import mirror_of
 from spora_db.layout.lake import Dataset, FeatureFolder, ImageFolder, Lake, MaskFolder, TableFile
-from spora_db.layout.layers import LakePath, lake_path, layer_name, layers
+from spora_db.layout.layers import LakePath, lake_path, layer_name, layers, refresh
 from spora_db.layout.listing import NOT_A_CELL_TASK, TISSUE, is_cell_mask, names_in
 from spora_db.layout.names import (
     FEATURE_PART,
@@ -86,15 +85,14 @@ def scan(lake: LakePath, *, listed: bool = False) -> Lake:
     """
     given = layers(lake_path(lake))
     roots = tuple(map(_absolute, given))
-    for number, (text, path) in enumerate(zip(given, roots, strict=True)):
-        if (remote := mirror_of(path)) is not None:
-            remote.refresh(roots[number + 1 :], listed=listed)
+    refresh(roots, listed=listed)
+    for text, path in zip(given, roots, strict=True):
         if not path.is_dir():
             message = f"No folder {str(text)!r} (looked at {path}). Give a lake, or one dataset's folder."
             raise DatasetNotFoundError(message)
     alone = {path.name for path in roots if _is_dataset(_Union((path,)))}
     if alone:
-        roots = tuple(path.parent if _is_dataset(_Union((path,))) else path for path in roots)
+        roots = tuple(path.parent if _is_part(path, alone) else path for path in roots)
     whole = _Union(roots)
     datasets = tuple(
         _scan_dataset(folder)
@@ -108,6 +106,11 @@ def scan(lake: LakePath, *, listed: bool = False) -> Lake:
         raise DatasetNotFoundError(message)
     own = () if alone else tuple(_own_tables(whole / "tables", ""))  # of one dataset, what lies beside it is no part
     return Lake(path=path, roots=roots, datasets=datasets, own_tables=own)
+
+
+def _is_part(path: Path, names: set[str]) -> bool:
+    """Tell whether a layer is a folder of the one dataset that others are, as tables or features alone may be."""
+    return _is_dataset(_Union((path,))) or (path.name in names and not (path / path.name).is_dir())
 
 
 def _absolute(given: Path) -> Path:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spora_db.arrays import Bools
 from spora_db.errors import ArgumentError
+from spora_db.layout import beneath
 from spora_db.standardization.filters import FilterFactory, as_array, as_tensor
 from spora_db.standardization.methods import registrations, restore_registrations
 from spora_db.standardization.specs import Spec, parse_spec
@@ -213,7 +214,7 @@ def build_standardizer(
     standardization
         ``"identity"`` or a spec such as ``"quantile_clipping/uq_0.99_image"``.
     modality_dir
-        ``<dataset>/<modality>/<mpp>``, the folder with ``standardization/`` in it.
+        ``<dataset>/<modality>/<mpp>``, the folder with ``standardization/`` in it; of layers see `layout.beneath`.
     channels_per_image
         The panel: a DataFrame with a column per channel, or the names.
     disable_quantile_mask
@@ -248,7 +249,7 @@ def build_standardizer(
     (torch.float32, array([False,  True]))
     """
     spec = parse_spec(standardization, quantile_level=quantile_level)
-    folder = Path(modality_dir) / "standardization"
+    folder = beneath(modality_dir, "standardization")
     names: Iterable[Any] = getattr(channels_per_image, "columns", channels_per_image)
     if spec.needs_statistics:
         statistics_folder(folder, spec)

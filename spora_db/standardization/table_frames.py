@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spora_db.errors import ArgumentError
+from spora_db.layout import locate
 from spora_db.standardization.settled import Settled
 from spora_db.standardization.specs import Spec
 from spora_db.standardization.tables import (
@@ -109,7 +110,7 @@ class TableFrames(Settled):
         """Return a table of the files as a frame."""
         place = statistics_folder(self.folder, self.spec)
         level = moments_level(place, self.stats_level) if kind in MOMENT_TABLES else self.spec.quantile_level
-        return _as_frame(wide_table(place / f"{level}_level_{kind}.parquet"), self.channel_names)
+        return _as_frame(wide_table(locate(place, f"{level}_level_{kind}.parquet")), self.channel_names)
 
     @property
     def stats_dir(self) -> Path | None:

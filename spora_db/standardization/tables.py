@@ -9,6 +9,7 @@ import numpy as np
 
 from spora_db.arrays import Bools, Float64, Int8
 from spora_db.errors import StatisticsNotFoundError, TableError, unknown
+from spora_db.layout import beneath, layers, locate
 from spora_db.standardization.specs import LEVELS, Spec, StatsLevel, parse_spec
 from spora_db.standardization.transform import Transform
 from spora_db.standardization.usable import unusable
@@ -74,7 +75,7 @@ def statistics_folder(folder: str | Path, spec: str | Spec, *, quantile_level: s
     Parameters
     ----------
     folder
-        ``<dataset>/<modality>/<mpp>/standardization``.
+        ``<dataset>/<modality>/<mpp>/standardization``; of a lake of layers as `beneath` gives it, and so is the result.
     spec
         Its text is the folder's name. For the older form (``uq_0.99`` without a level) either name will do.
     quantile_level
@@ -86,17 +87,15 @@ def statistics_folder(folder: str | Path, spec: str | Spec, *, quantile_level: s
         If there is no such folder; the message lists the specs that are there.
     """
     parsed = parse_spec(spec, quantile_level=quantile_level)
-    root = Path(folder)
+    roots = layers(folder)
     full = f"{parsed.text}_{parsed.quantile_level}" if parsed.text else str(parsed)
     for name in dict.fromkeys((str(parsed), full)):
-        if (root / name).is_dir():
-            return root / name
-    there = (
-        sorted(str(path.parent.relative_to(root)) for path in root.glob("*/uq_*/*.parquet")) if root.is_dir() else []
-    )
-    known = "There are: " + ", ".join(dict.fromkeys(there)) + "." if there else "There are none at all."
+        if any((root / name).is_dir() for root in roots):
+            return beneath(folder, name)
+    there = sorted({str(path.parent.relative_to(root)) for root in roots for path in root.glob("*/uq_*/*.parquet")})
+    known = "There are: " + ", ".join(there) + "." if there else "There are none at all."
     raise StatisticsNotFoundError(
-        f"No statistics for {str(parsed)!r} in {root}: expected the folder {root / str(parsed)}. {known} "
+        f"No statistics for {str(parsed)!r} in {folder}: expected the folder {roots[-1] / str(parsed)}. {known} "
         "Compute them with `spora-db standardize`."
     )
 
@@ -160,7 +159,7 @@ def load_statistics(
     def column(level: StatsLevel, kind: str) -> Float64:
         if frames is not None and kind in frames:
             return _of_frame(frames[kind], kind, tissue_id=tissue_id, names=names)
-        return _lookup(place / f"{level}_level_{kind}.parquet", level=level, tissue_id=tissue_id, names=names)
+        return _lookup(locate(place, f"{level}_level_{kind}.parquet"), level=level, tissue_id=tissue_id, names=names)
 
     upper = column(parsed.quantile_level, "upper_quantiles")
     lower = np.zeros(len(names)) if parsed.lower is None else column(parsed.quantile_level, "lower_quantiles")
@@ -185,7 +184,7 @@ def moments_level(folder: Path, wanted: str | None = None) -> StatsLevel:
         return cast(StatsLevel, wanted)
     levels: tuple[StatsLevel, ...] = ("global", "image")
     for level in levels:
-        if all((folder / f"{level}_level_{kind}.parquet").is_file() for kind in MOMENT_TABLES):
+        if all(locate(folder, f"{level}_level_{kind}.parquet").is_file() for kind in MOMENT_TABLES):
             return level
     raise StatisticsNotFoundError(
         f"No means and standard deviations in {folder}: expected global_level_means.parquet and "
