@@ -41,13 +41,13 @@ class Client:
         status, _, content = self.raw(method, path, body)
         return status, json.loads(content) if content else None
 
-    def query(self, sql):
-        status, told = self.ask("POST", "/api/queries", {"sql": sql})
+    def query(self, sql, **more):
+        status, told = self.ask("POST", "/api/queries", {"sql": sql} | more)
         assert status == 201, told
         return told["id"]
 
-    def answered(self, sql):
-        name = self.query(sql)
+    def answered(self, sql, **more):
+        name = self.query(sql, **more)
         while (told := self.ask("GET", f"/api/queries/{name}")[1])["state"] == "running":
             time.sleep(0.02)
         return name, told

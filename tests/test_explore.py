@@ -19,6 +19,7 @@ from spora_db.errors import ArgumentError
 from spora_db.explore.limits import BODY_BYTES, CHANNELS
 from spora_db.explore.serving import PageServer
 from spora_db.images import open_image, read_region
+from spora_db.layout import lake_path
 from spora_db.masks import load_label_mask
 
 TILES = "SELECT dataset, tissue_id, modality, mpp, strategy, tile_size, tile_id, row, col FROM tiles"
@@ -256,6 +257,64 @@ def test_points_are_two_columns_and_a_line_around_them_selects_their_rows(client
         assert client.ask("POST", "/api/selections", asked)[0] == 400, bad
     assert client.ask("POST", f"/api/queries/{name}/rows", {"rows": [1000]})[0] == 400
     assert client.ask("POST", f"/api/queries/{name}/rows", {"rows": [0] * 501})[0] == 400
+
+
+@pytest.fixture(scope="module")
+def featured(lake, cache, tmp_path_factory):
+    """Return the lake and a layer over it with the mean colours of H&E tiles as features."""
+    layer = tmp_path_factory.mktemp("layer")
+    tiles = SporaQuery(lake).modality("he").tiles(size=128, mpp=1.0).where("dataset = 'lung_imc'")
+    tiles.extract(lambda batch: {"colour": batch["image"].mean(dim=(2, 3))}, name="colour", into=layer)
+    return [lake, layer]
+
+
+def test_the_rows_most_like_one_are_those_of_numpy_and_a_query_again(featured):
+    text = "SELECT *, 'he' AS modality, tile_id * 2 AS mine FROM feature('colour') WHERE tile_id <> 3 ORDER BY ALL"
+    rows = own(featured, text)
+    vectors = np.array(rows["colour"].to_pylist(), np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = vectors @ vectors[5]
+    order = np.argsort(-cosine, kind="stable")[:7]
+    row = {name: str(rows[name][5]) for name in ("dataset", "tissue_id", "tile_id")}
+    near = {"row": row, "name": "colour", "column": None, "k": 7}
+    with serving(lake_path(featured)) as client:
+        name, told = client.answered(text, near=near)
+        assert [column["name"] for column in told["columns"]] == [*rows.column_names, "similarity"]
+        page = client.ask("GET", f"/api/queries/{name}/rows?offset=0&rows=50")[1]["rows"]
+        keys = [rows.column_names.index(one) for one in ("tissue_id", "tile_id", "mine")]
+        found = rows.take(order).select(["tissue_id", "tile_id", "mine"]).to_pylist()
+        assert [[line[key] for key in keys] for line in page] == [[str(v) for v in one.values()] for one in found]
+        np.testing.assert_allclose([float(line[-1]) for line in page], cosine[order], atol=1e-9)
+        code = client.ask("POST", "/api/selections", {"query": name, "code": True})[1]["code"]
+        for bad in ({"k": 0}, {"k": 1001}, {"k": True}, {"row": 5}, {"row": {"tile_id": "x"}}, {"column": 5}):
+            assert client.ask("POST", "/api/queries", {"sql": text, "near": near | bad})[0] == 400, bad
+        for other, said in (({"name": "none"}, "Unknown feature set"), ({"row": {"dataset": "x"}}, "tissue_id")):
+            assert said in client.answered(text, near=near | other)[1]["error"]
+        assert client.ask("GET", "/api/lake")[1]["features"] == [
+            {"name": "colour", "grain": "tile", "modalities": ["he"], "columns": ["colour[3]"]}
+        ]
+    scope = {}
+    exec(code, scope)
+    assert {tuple(one) for one in scope["query"].df()[["tissue_id", "tile_id"]].to_numpy()} == {
+        (one["tissue_id"], one["tile_id"]) for one in found
+    }
+
+
+def test_a_click_selects_the_tile_that_is_under_it(client, lake, images):
+    (_, _, tissue), image = next((names, one) for names, one in images.items() if names[1] == "imc")
+    text = f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id DESC, tile_id"
+    rows = own(lake, text).to_pylist()
+    name, _ = client.answered(text)
+    for at in ([150, 140], [10, 300], [0, 0], [250, 20]):
+        asked = {"query": name, "key": image["key"], "at": at}
+        found = client.ask("POST", "/api/selections", asked)[1]["rows"]
+        holds = {
+            number: max(abs(row["row"] + 64 - at[0]), abs(row["col"] + 64 - at[1]))
+            for number, row in enumerate(rows)
+            if row["tissue_id"] == tissue
+        }
+        least = min(holds.values())
+        assert found == ([min(number for number, away in holds.items() if away == least)] if least <= 64 else [])
 
 
 def test_selected_rows_are_marked_on_their_image_whether_they_were_paged_or_not(client, lake, images):

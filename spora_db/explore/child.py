@@ -1,7 +1,8 @@
 """The process that runs a user's SQL: it has memory of its own, and is ended from outside without harm.
 
-It reads one line of JSON per query from its input, ``{"sql", "path"}``, and answers with one: ``{"rows", "more"}`` once
-the answer is in an Arrow file at the path, or ``{"error"}``.
+It reads one line of JSON per query from its input, ``{"sql", "path", "near"}``, and answers with one: ``{"rows",
+"more"}`` once the answer is in an Arrow file at the path, or ``{"error"}``. With ``near`` (see `Near`) the answer is
+those of its rows that are most like one.
 """
 
 import json
@@ -10,6 +11,7 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pyarrow as pa
 
 from spora_db.asking import answer, explained
 from spora_db.catalog import Catalog
-from spora_db.errors import SporaError
+from spora_db.errors import QueryError, SporaError
 from spora_db.explore.limits import MOST_ROWS, QUERY_BYTES
 
 BATCH = 16_384
@@ -41,22 +43,34 @@ def main(lake: str) -> None:
         told.flush()
         for line in sys.stdin:
             asked = json.loads(line)
-            told.write(json.dumps(answered(catalog, asked["sql"], Path(asked["path"]))) + "\n")
+            told.write(json.dumps(answered(catalog, asked["sql"], Path(asked["path"]), near=asked["near"])) + "\n")
             told.flush()
 
 
-def answered(catalog: Catalog, sql: str, path: Path) -> dict[str, Any]:
+def answered(catalog: Catalog, sql: str, path: Path, *, near: Mapping[str, Any] | None) -> dict[str, Any]:
     """Write the answer to a query into an Arrow file, and return what it is."""
     try:
         with explained():
             rows = answer(catalog, sql).head(MOST_ROWS + 1)
             kept = rows.slice(0, MOST_ROWS)
+            if near is not None:
+                kept = rows = _near(catalog, rows, near)
             with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, kept.schema) as writer:
                 for batch in kept.to_batches(max_chunksize=BATCH):
                     writer.write_batch(batch)
     except SporaError as error:
         return {"error": str(error)}
     return {"rows": len(kept), "more": len(rows) > len(kept)}
+
+
+def _near(catalog: Catalog, rows: pa.Table, near: Mapping[str, Any]) -> pa.Table:
+    """Return the rows that are most like one; what that needs is imported now, as most queries do not."""
+    from spora_db.explore.near import Near
+    from spora_db.explore.results import KeptAnswer
+
+    if len(rows) > MOST_ROWS:
+        raise QueryError(f"The answer has more than {MOST_ROWS:,} rows. Ask for less, such as for one modality.")
+    return Near.of(near).among(catalog.lake, KeptAnswer(rows))
 
 
 def _end_with_parent(parent: int) -> None:

@@ -49,7 +49,13 @@ class Explorer:
         self.catalog.close()
 
     def numbers(self, asked: Mapping[str, Any]) -> Int64 | None:
-        """Return the rows that a request names: listed, inside a lasso on an image or on points, or None for all."""
+        """Return the rows that a request names: listed, under a pixel, inside a lasso, or None for all.
+
+        A lasso is drawn on an image (``key``), or on points of two columns (``columns``).
+        """
+        if "at" in asked:
+            answer, at = self.queries.answer(text_of(asked, "query")), whole_numbers(asked, "at", count=2)
+            return selections.under(self.images, answer, key=text_of(asked, "key"), at=at)
         if "polygon" in asked:
             answer, polygon = self.queries.answer(text_of(asked, "query")), asked["polygon"]
             if "key" in asked:

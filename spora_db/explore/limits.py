@@ -32,6 +32,8 @@ OUTLINES: Final = 50_000
 """Tiles or lines of outlines that are given for an image."""
 POINTS: Final = 500_000
 """Points that are given of two columns; of more rows every second, third, ..."""
+NEAREST: Final = 1_000
+"""Rows that are most like one, at most."""
 LISTED: Final = 200
 """Rows that are written out in the code of a selection."""
 SELECTED: Final = 100_000

@@ -11,6 +11,7 @@ from spora_db.explore import selections
 from spora_db.explore.explorer import Explorer
 from spora_db.explore.images import COLOURS
 from spora_db.explore.limits import CHANNELS, PAGE_ROWS, THUMBS
+from spora_db.explore.near import Near
 from spora_db.explore.points import points as points_of
 from spora_db.explore.requests import parameter, text_of, whole_numbers
 from spora_db.layout import layers
@@ -27,8 +28,9 @@ def lake(explorer: Explorer, _request: Request, _asked: Mapping[str, Any]) -> Re
 
 
 def start_query(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) -> Response:
-    """Begin to answer SQL."""
-    return JSONResponse({"id": explorer.queries.start(text_of(asked, "sql"))}, status_code=201)
+    """Begin to answer SQL, or to find the rows of its answer that are most like one."""
+    near = None if asked.get("near") is None else Near.of(asked["near"])
+    return JSONResponse({"id": explorer.queries.start(text_of(asked, "sql"), near=near)}, status_code=201)
 
 
 def query_state(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Response:
@@ -88,7 +90,9 @@ def select(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) -> R
     if numbers is not None:
         told["rows"] = selections.few(numbers).tolist()
     if asked.get("code"):
-        told["code"] = selections.code_of(explorer.lake, query.sql, answer, numbers)
+        told["code"] = selections.code_of(
+            explorer.lake, query.sql, answer, numbers, near="" if query.near is None else query.near.code
+        )
     return JSONResponse(told)
 
 

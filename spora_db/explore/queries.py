@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from spora_db.errors import ArgumentError, QueryError, unknown
 from spora_db.explore.limits import KEPT, QUERY_BYTES, QUERY_SECONDS, RUNNING
+from spora_db.explore.near import Near
 from spora_db.explore.results import KeptAnswer
 
 QueryState: TypeAlias = Literal["running", "done", "failed", "stopped"]
@@ -40,7 +41,7 @@ class Asker:
         )  # Ctrl-C is for the server, which ends its processes
         self._ready = False
 
-    def ask(self, sql: str, path: Path) -> Mapping[str, Any] | None:
+    def ask(self, sql: str, path: Path, *, near: Near | None) -> Mapping[str, Any] | None:
         """Return what the process says of a query, None where it ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -50,7 +51,8 @@ class Asker:
                 if not first or "error" in json.loads(first):
                     return json.loads(first) if first else None
                 self._ready = True
-            self._process.stdin.write(json.dumps({"sql": sql, "path": str(path)}) + "\n")
+            asked = {"sql": sql, "path": str(path), "near": None if near is None else near.told()}
+            self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except (OSError, ValueError):  # it was killed meanwhile
@@ -70,8 +72,9 @@ class Asker:
 class AskedQuery:
     """One query of the page, and its answer once it is there."""
 
-    def __init__(self, sql: str, path: Path) -> None:
+    def __init__(self, sql: str, path: Path, *, near: Near | None) -> None:
         self.sql = sql
+        self.near = near
         self.path = path
         self.state: QueryState = "running"
         self.error = ""
@@ -110,8 +113,8 @@ class Queries:
         self._lock = threading.Lock()
         self._closed = False
 
-    def start(self, sql: str) -> str:
-        """Begin to answer a query; return its name.
+    def start(self, sql: str, *, near: Near | None = None) -> str:
+        """Begin to answer a query, or to find the rows of its answer that are most like one; return its name.
 
         Raises
         ------
@@ -122,7 +125,7 @@ class Queries:
             if sum(query.state == "running" for query in self._known.values()) >= RUNNING:
                 raise QueryError(f"{RUNNING} queries run already. Stop one, or wait for it.")
             name = secrets.token_hex(8)
-            query = self._known[name] = AskedQuery(sql, self._folder / f"{name}.arrow")
+            query = self._known[name] = AskedQuery(sql, self._folder / f"{name}.arrow", near=near)
             query.asker = self._idle.pop() if self._idle else Asker(self._lake)
             ended = [old for old, item in self._known.items() if item.state != "running"]
             for old in ended[: max(0, len(self._known) - KEPT)]:
@@ -197,7 +200,7 @@ class Queries:
         late = threading.Timer(QUERY_SECONDS, self._end_late, args=(query,))
         late.daemon = True
         late.start()
-        said = asker.ask(query.sql, query.path)
+        said = asker.ask(query.sql, query.path, near=query.near)
         late.cancel()
         with query.lock:
             query.asker = None
@@ -213,7 +216,7 @@ class Queries:
                 query.error = str(said["error"])
             else:
                 query.more = bool(said["more"])
-                query.answer = KeptAnswer(query.path)
+                query.answer = KeptAnswer.opened(query.path)
             query.state = "failed" if query.error else "done"
         with self._lock:
             again = said is not None and not self._closed and len(self._idle) < RUNNING

@@ -2,7 +2,7 @@
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,19 +22,24 @@ class KeptAnswer:
 
     Parameters
     ----------
-    path
-        The Arrow file.
+    table
+        The rows.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        self.rows = len(self.table)
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self.rows = len(table)
         self.columns = [
             {"name": field.name, "type": str(field.type), "numeric": is_number(field.type)}
             for field in self.table.schema
         ]
         self._order: tuple[int, bool, Int64] | None = None
         self._lock = threading.Lock()
+
+    @classmethod
+    def opened(cls, path: Path) -> Self:
+        """Return the rows of an Arrow file, which is mapped."""
+        return cls(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
 
     def page(self, offset: int, *, rows: int, sort: int | None = None, descending: bool = False) -> dict[str, Any]:
         """Return some rows as texts, in the order of a column where one is named.

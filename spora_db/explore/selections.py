@@ -27,6 +27,7 @@ IDENTITY: Final = (
 )  # fmt: skip
 _SMALL: Final = 24
 """Pixels of the square around a cell."""
+_PLACE: Final = ("dataset", "tissue_id", "mpp", "tile_size", "row", "col")
 ENDINGS: Final = {"parquet": ".parquet", "lock": ".lock.json"}
 
 
@@ -60,16 +61,40 @@ def lassoed(images: ShownImages, answer: KeptAnswer, *, key: str, polygon: objec
     return found
 
 
+def under(images: ShownImages, answer: KeptAnswer, *, key: str, at: Int64) -> Int64:
+    """Return the row whose square is under a pixel of an image, of several the one whose middle is nearest; or none.
+
+    Parameters
+    ----------
+    images, answer, key
+        As `lassoed`.
+    at
+        Row and column of the pixel.
+    """
+    table = answer.table
+    if not {"dataset", "tissue_id", "row", "col"} <= set(table.column_names):
+        return np.empty(0, np.int64)
+    numbers = _on(images.listed(key), table, ("dataset", "tissue_id"))
+    squares = np.array(_squares(images.listed(key), answer.take(numbers, list(_PLACE)))).reshape(-1, 3)
+    away = np.abs(squares[:, :2] + squares[:, 2:] / 2 - at).max(axis=1, initial=0.0)
+    found = np.flatnonzero(away <= squares[:, 2] / 2)
+    return numbers[found[np.argsort(away[found], kind="stable")[:1]]]
+
+
 def marks(images: ShownImages, answer: KeptAnswer, numbers: Int64, *, key: str) -> list[list[float]]:
     """Return where rows lie in an image: row, column and side of a square in its pixels, at most `OUTLINES`.
 
     Rows of its tissue do, of any modality and resolution; of a row without a size the square is small, around it.
     """
     listed = images.listed(key)
-    rows = answer.take(numbers, ["dataset", "tissue_id", "mpp", "tile_size", "row", "col"])
+    rows = answer.take(numbers, list(_PLACE))
     if not {"dataset", "tissue_id", "row", "col"} <= set(rows.column_names):
         return []
-    rows = rows.take(_on(listed, rows, ("dataset", "tissue_id")))[:OUTLINES]
+    return _squares(listed, rows.take(_on(listed, rows, ("dataset", "tissue_id")))[:OUTLINES])
+
+
+def _squares(listed: ListedImage, rows: pa.Table) -> list[list[float]]:
+    """Return the square of each row in the pixels of an image: row, column and side."""
     places = [[float(value) for value in rows[name].cast(pa.float64()).to_numpy()] for name in ("row", "col")]
     found = []
     given = {name: rows[name].to_pylist() for name in ("mpp", "tile_size") if name in rows.column_names}
@@ -115,8 +140,15 @@ def selected(answer: KeptAnswer, numbers: Int64 | None) -> pa.Table:
     return rows
 
 
-def code_of(lake: Path, sql: str, answer: KeptAnswer, numbers: Int64 | None) -> str:
+def code_of(lake: Path, sql: str, answer: KeptAnswer, numbers: Int64 | None, *, near: str = "") -> str:
     """Return Python that makes the query of a selection: from its SQL, or from the rows that were selected.
+
+    Parameters
+    ----------
+    lake, sql, answer, numbers
+        The lake, the query, its answer, and which rows of it.
+    near
+        A last verb, where the answer is that of the SQL and of this verb.
 
     Raises
     ------
@@ -126,7 +158,7 @@ def code_of(lake: Path, sql: str, answer: KeptAnswer, numbers: Int64 | None) -> 
     rows = selected(answer, numbers)
     verbs = _verbs(rows)
     if numbers is None and _unit(rows) != "cell":
-        return f"from spora_db import SporaQuery\n\nquery = SporaQuery.from_sql({str(lake)!r}, {sql!r}){verbs}\n"
+        return f"from spora_db import SporaQuery\n\nquery = SporaQuery.from_sql({str(lake)!r}, {sql!r}){verbs}{near}\n"
     if len(rows) > LISTED:
         raise ArgumentError(f"{len(rows):,} rows are too many to write out; expected {LISTED}. Save them as parquet.")
     columns = "".join(f"    {name!r}: {rows[name].to_pylist()!r},\n" for name in rows.column_names)

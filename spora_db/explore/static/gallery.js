@@ -30,7 +30,10 @@ export class Gallery {
     this.strips = new Map();
     this.waiting = new Map();
     this.current = 0;
-    rows.onAnswer(() => this.fill());
+    rows.onAnswer(() => {
+      this.current = 0;
+      this.fill();
+    });
     new ResizeObserver(() => this.layout()).observe(this.scroll);
     onChange((values) => {
       if ("size" in values) this.fill();

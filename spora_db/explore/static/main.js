@@ -6,6 +6,7 @@ import { byId, counted, make } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Gallery } from "./gallery.js";
 import { image, setPalette } from "./images.js";
+import { Nearest } from "./nearest.js";
 import { rows } from "./rows.js";
 import { Scatter } from "./scatter.js";
 import { Images, Selection, showCell } from "./side.js";
@@ -26,7 +27,7 @@ const KEYS = [
   ["Ctrl Enter", "run the query"], ["Alt 1, 2, 3, 4", "table, gallery, viewer, scatter"], ["arrows, Page, Home, End", "move in table and gallery"],
   ["Space", "select a row"], ["Enter", "open a row in the viewer"], ["click, Shift, Ctrl", "select one, up to, one more"],
   ["1 … 8", "hide or show a channel"], ["+ − arrows", "zoom and move the image"], ["f, o", "whole image or all points, pixel on pixel"],
-  ["t, m, r", "tiles, mask, regions"], ["l", "lasso"], ["s", "select all points that are seen"], ["b", "other images of the tissue beside"], ["p", "save as PNG"], ["?", "these keys"],
+  ["t, m, r", "tiles, mask, regions"], ["l", "lasso"], ["n", "rows most like the selected one"], ["s", "select all points that are seen"], ["b", "other images of the tissue beside"], ["p", "save as PNG"], ["?", "these keys"],
 ];
 
 export const page = {};
@@ -37,15 +38,16 @@ function tell(text, bad = false) {
   status.className = bad ? "bad" : "";
 }
 
-async function run() {
+// answers what is typed; or finds the rows of its answer that are most like one
+async function run({ near = null } = {}) {
   const sql = page.editor.value.trim();
   if (!sql) return;
-  change({ sql: page.editor.value, picked: [] });
+  change({ sql: page.editor.value, picked: [], near });
   byId("stop").disabled = false;
   const started = performance.now();
   const ticking = setInterval(() => tell(`Running, ${((performance.now() - started) / 1000).toFixed(1)} s`), 100);
   try {
-    const told = await rows.run(page.editor.value, () => {});
+    const told = await rows.run(page.editor.value, near, () => {});
     clearInterval(ticking);
     const seconds = ((performance.now() - started) / 1000).toFixed(2);
     page.editor.mark(told.place ?? null);
@@ -115,6 +117,15 @@ async function lassoed(key, polygon) {
   }
 }
 
+// a click on an image selects the row of the answer that lies there
+async function clicked(key, at, event) {
+  if (!rows.id) return;
+  const { rows: found } = await post("api/selections", { query: rows.id, key, at }).catch(() => ({ rows: [] }));
+  const more = event.ctrlKey || event.metaKey;
+  if (more) change({ picked: [...new Set([...state.picked, ...found])].filter((number) => !(found.includes(number) && state.picked.includes(number))) });
+  else change({ picked: found });
+}
+
 function theme(name) {
   document.documentElement.dataset.theme = name || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
   page.channels?.refresh();
@@ -127,6 +138,7 @@ function keys(event) {
   else if (event.key === "?") byId("keys").showModal();
   else if (/^[1-8]$/.test(event.key) && ["gallery", "viewer"].includes(state.view)) page.channels.key(Number(event.key));
   else if (event.target.matches("button, summary, [role=grid], .scroll, input") && !/^[a-z]$/.test(event.key)) return;
+  else if (event.key === "n") page.nearest.find();
   else if (!page[state.view]?.key?.(event)) return;
   event.preventDefault();
 }
@@ -147,7 +159,7 @@ async function begin() {
   byId("lake").title = lake.lake;
   document.title = `${lake.name} · spora-db`;
   setPalette(lake.colours);
-  page.editor = new Editor(byId("editor"), { onrun: run, onchange: (sql) => { state.sql = sql; remember(); } });
+  page.editor = new Editor(byId("editor"), { onrun: () => run(), onchange: (sql) => { state.sql = sql; remember(); } });
   page.table = new Table(byId("table"), {
     onopen: open,
     onfilter: (condition) => {
@@ -157,7 +169,7 @@ async function begin() {
   });
   page.channels = new Channels(byId("channels"), { onfull: () => tell(`${lake.channels} channels are shown, which is all that can be told apart. Hide one first.`, true) });
   page.gallery = new Gallery(byId("gallery"), { onopen: open, batch: lake.thumbs });
-  page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onbeside: beside });
+  page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onclick: clicked, onbeside: beside });
   page.scatter = new Scatter(byId("scatter"), { tell });
   page.images = new Images(byId("images"), { onopen: (key, shift) => page.viewer.open(key, { beside: shift }) });
   page.selection = new Selection(byId("selection"), { writes: lake.write });
@@ -169,7 +181,8 @@ async function begin() {
     event.target.value = "";
     run();
   };
-  byId("run").onclick = run;
+  byId("run").onclick = () => run();
+  byId("all").onclick = () => run();
   byId("stop").onclick = stop;
   byId("theme").onclick = () => {
     change({ theme: document.documentElement.dataset.theme === "dark" ? "light" : "dark" });
@@ -178,14 +191,18 @@ async function begin() {
   byId("keys").append(make("dl", {}, ...KEYS.flatMap(([key, text]) => [make("dt", {}, make("kbd", {}, key)), make("dd", {}, text)])), make("button", { onclick: () => byId("keys").close() }, "Close"));
   byId("help").onclick = () => byId("keys").showModal();
   for (const tab of document.querySelectorAll("[role=tab]")) tab.onclick = () => change({ view: tab.dataset.view });
-  onChange((values) => "view" in values && view(state.view));
+  onChange((values) => {
+    if ("view" in values) view(state.view);
+    if ("near" in values) page.nearest?.say(byId("near"));
+  });
   document.addEventListener("keydown", keys);
   const picked = state.picked;
+  page.nearest = new Nearest(byId("nearest"), { sets: lake.features, onfind: (near) => run({ near }), tell });
   page.editor.value = state.sql || EXAMPLES[0][1];
   view(state.view);
   page.channels.show(state.images[0]);
   page.channels.fill();
-  await run();
+  await run({ near: state.near });
   if (picked.length) change({ picked });
   page.ready = true;
 }

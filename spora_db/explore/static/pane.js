@@ -230,7 +230,7 @@ export class Pane {
     this.over.addEventListener("pointerdown", (event) => {
       if (!this.found) return;
       this.over.setPointerCapture(event.pointerId);
-      last = event;
+      last = this.pressed = event;
       if (this.viewer.lassoing || event.shiftKey) this.lasso = [place(event)];
     });
     this.over.addEventListener("pointermove", (event) => {
@@ -246,9 +246,13 @@ export class Pane {
         last = event;
       } else this.point(Math.floor(row), Math.floor(col));
     });
-    this.over.addEventListener("pointerup", () => {
+    this.over.addEventListener("pointerup", (event) => {
       last = null;
-      const { lasso } = this;
+      const { lasso, pressed } = this;
+      this.pressed = null;
+      if (pressed && !lasso && Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY) < 3) {
+        this.viewer.onclick(this.key, place(event).map(Math.floor), event);
+      }
       this.lasso = null;
       if (lasso && lasso.length > 2) this.viewer.lassoed(this, lasso);
       this.later();

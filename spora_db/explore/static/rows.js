@@ -40,9 +40,9 @@ export class Rows {
   }
 
   // runs SQL; told is called with every state on the way
-  async run(sql, told) {
+  async run(sql, near, told) {
     if (this.running) await this.stop();
-    const { id } = await post("api/queries", { sql });
+    const { id } = await post("api/queries", { sql, near });
     this.running = id;
     let wait = 30;
     for (;;) {
@@ -108,6 +108,16 @@ export class Rows {
       return;
     }
     for (const then of entry.waiting) then();
+  }
+
+  // a row by its number in the answer, whether its page is here or not
+  async numbered(number) {
+    for (const { numbers, rows: cells } of this.pages.values()) {
+      const k = numbers?.indexOf(number) ?? -1;
+      if (k >= 0) return { number, cells: cells[k] };
+    }
+    const found = await post(`api/queries/${this.id}/rows`, { rows: [number] });
+    return { number, cells: found.rows[0] };
   }
 
   summary(column) {

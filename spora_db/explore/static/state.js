@@ -2,7 +2,7 @@
 
 export const state = {
   sql: "", view: "table", images: [], at: null, markers: {}, tiles: false, mask: false, regions: false,
-  picked: [], theme: "", size: 96, modality: "", scatter: { x: "", y: "", by: "" },
+  picked: [], theme: "", size: 96, modality: "", near: null, scatter: { x: "", y: "", by: "" },
 };
 const listeners = [];
 let waiting = 0;
@@ -13,6 +13,7 @@ export function restore() {
   try {
     const told = JSON.parse(text);
     for (const name of Object.keys(state)) if (name in told && typeof told[name] === typeof state[name]) state[name] = told[name];
+    if (told.near?.row) state.near = told.near;
     if (told.at && ["y", "x", "scale"].every((name) => Number.isFinite(told.at[name]))) state.at = told.at;
   } catch {
     // an address that somebody cut short: the page begins anew

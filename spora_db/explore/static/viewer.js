@@ -11,10 +11,11 @@ const MOST = 4;
 const LINES = [["tiles", "Tiles", "t"], ["mask", "Mask", "m"], ["regions", "Regions", "r"]];
 
 export class Viewer {
-  constructor(box, { onpoint, onlasso, onbeside }) {
+  constructor(box, { onpoint, onlasso, onclick, onbeside }) {
     this.box = box;
     this.onpoint = onpoint;
     this.onlasso = onlasso;
+    this.onclick = onclick;
     this.panes = new Map();
     this.grid = make("div", { id: "panes" });
     this.empty = make("p", { class: "empty" }, "Choose an image at the right, or open a row of the table or the gallery.");
