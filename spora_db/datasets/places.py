@@ -8,7 +8,7 @@ from pathlib import Path
 from spora_db.catalog import Catalog
 from spora_db.errors import DatasetNotFoundError
 from spora_db.layout import LAKE_VARIABLE, LakePath, beneath, lake_path, layers
-from spora_db.layout.layers import refresh
+from spora_db.layout.layers import present, refresh
 
 
 def datasets_root(given: str | os.PathLike[str] | None = None) -> Path:
@@ -43,12 +43,11 @@ def dataset_folder(
     """
     lake = datasets_root(root) if path is None else lake_path(path)
     refresh(layers(lake))
-    parts = layers(lake if path is not None else beneath(lake, name))
-    found = [part for part in parts if part.is_dir()]
-    if not found:
+    found = present(lake if path is not None else beneath(lake, name))
+    if not (first := layers(found)[0]).is_dir():
         remedy = remedy or f"Give path=, or let {LAKE_VARIABLE} name what holds it."
-        raise DatasetNotFoundError(f"Dataset {name!r}: no folder {parts[0]}. {remedy}")
-    return lake_path(found)
+        raise DatasetNotFoundError(f"Dataset {name!r}: no folder {first}. {remedy}")
+    return found
 
 
 @contextmanager

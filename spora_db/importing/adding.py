@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spora_db.errors import ArgumentError, TableError, WriteError
 from spora_db.files.parquet import write_parquet
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.importing.decisions import Decision, listed
 from spora_db.importing.options import ImportOptions
-from spora_db.layout import image_folder, modality_folder
+from spora_db.layout import beneath, image_folder, layers, locate, modality_folder
+from spora_db.layout.listing import names_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+CARD: Final = "metadata/dataset.json"
 KEYS: Final = {"tissues": "modality", "cells": "cell_id", "regions": "region_id"}
 """What tells the rows of a tissue apart in each table."""
 
@@ -33,28 +36,29 @@ def is_added(options: ImportOptions, tissues: Sequence[str]) -> bool:
     """
     if options.add and options.overwrite:
         raise ArgumentError("add and overwrite contradict each other: a dataset is added to, or replaced. Pass one.")
-    exists = (options.target / "metadata" / "tissues.parquet").is_file()
+    exists = locate(options.there, "metadata/tissues.parquet").is_file()
     if options.add and not exists:
-        raise ArgumentError(f"There is no dataset {options.target} to add to. Leave out add (--add) to make it.")
+        raise ArgumentError(f"There is no dataset {options.there} to add to. Leave out add (--add) to make it.")
     if options.add or options.overwrite or not exists:
         return options.add
-    images = options.target / modality_folder(options.modality)
-    return not images.exists() and bool(set(tissues) & _known(options.target))
+    images = locate(options.there, modality_folder(options.modality))
+    return not images.exists() and bool(set(tissues) & _known(options.there))
 
 
-def tissues_of(target: Path) -> "pa.Table":
+def tissues_of(dataset: Path) -> "pa.Table":
     """Return the table of tissues of a dataset."""
-    return _read(target / "metadata" / "tissues.parquet")
+    return _read(locate(dataset, "metadata/tissues.parquet"))
 
 
-def _known(target: Path) -> set[str]:
+def _known(dataset: Path) -> set[str]:
     """Return the ids of the tissues of a dataset."""
-    return set(tissues_of(target).column("tissue_id").to_pylist())
+    return set(tissues_of(dataset).column("tissue_id").to_pylist())
 
 
 def _read(path: Path) -> "pa.Table":
     import pyarrow.parquet as pq
 
+    fetch_whole([path])
     return pq.ParquetFile(path).read()
 
 
@@ -66,15 +70,15 @@ def check_addition(options: ImportOptions, tissues: Sequence[str]) -> list[Decis
     WriteError
         An image of a tissue is there in this modality and resolution.
     """
-    folder = image_folder(options.target, options.modality, mpp=options.mpp)
-    there = {path.name.split(".ome.")[0] for path in folder.iterdir()} if folder.is_dir() else set()
+    folders = layers(beneath(options.there, image_folder(Path(), options.modality, mpp=options.mpp)))
+    there = {name.split(".ome.")[0] for folder in folders for name in names_in(folder)}
     twice = sorted(set(tissues) & there)
     if twice:
         raise WriteError(
-            f"{options.target} has {options.modality} images at {options.mpp:g} microns per pixel of {listed(twice)} "
+            f"{options.there} has {options.modality} images at {options.mpp:g} microns per pixel of {listed(twice)} "
             "already; nothing was added. Leave them out, or replace the dataset with overwrite (--overwrite)."
         )
-    known = _known(options.target)
+    known = _known(options.there)
     both = sorted(set(tissues) & known)
     says = (
         f"Added to the dataset {options.dataset!r}: {options.modality} images at {options.mpp:g} microns per pixel of "
@@ -87,6 +91,8 @@ def check_addition(options: ImportOptions, tissues: Sequence[str]) -> list[Decis
 def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
     """Bring what a dataset has into the folder of what is added to it: files as links, tables joined by their keys.
 
+    Files of other layers than the last stay where they are, and are seen through it.
+
     Raises
     ------
     TableError
@@ -95,20 +101,21 @@ def join_dataset(options: ImportOptions, folder: Path) -> list[Decision]:
     WriteError
         A mask is in both.
     """
-    old = options.target
+    old = options.there
     decisions = _join_masks(options, old, folder)
     for path in sorted(folder.glob("*/channels.parquet")):
-        _join_panels(old / path.parent.name, path.parent)
+        _join_panels(beneath(old, path.parent.name), path.parent)
     for name in KEYS:
-        before, path = (place / "metadata" / f"{name}.parquet" for place in (old, folder))
+        before, path = (locate(place, f"metadata/{name}.parquet") for place in (old, folder))
         if before.is_file() and path.is_file():
             write_parquet(joined(before, _read(path), said_by=said_by(options)), path)
-    for path in sorted(old.rglob("*")):
-        place = folder / path.relative_to(old)
+    if locate(old, CARD).exists():
+        (folder / CARD).unlink(missing_ok=True)
+    for path in sorted(options.target.rglob("*")):
+        place = folder / path.relative_to(options.target)
         if path.is_dir() and not path.is_symlink():
             place.mkdir(parents=True, exist_ok=True)
-        elif not os.path.lexists(place) or place.name == "dataset.json":
-            place.unlink(missing_ok=True)
+        elif not os.path.lexists(place):
             _link(path, place)
     return decisions
 
@@ -118,11 +125,12 @@ def said_by(options: ImportOptions) -> str | None:
     return " and ".join(map(str, options.metadata)) or options.pattern
 
 
-def earlier_imports(target: Path) -> list[Any]:
+def earlier_imports(dataset: Path) -> list[Any]:
     """Return what a dataset keeps of the imports that made it."""
-    path = target / "metadata" / "import.json"
+    path = locate(dataset, "metadata/import.json")
     if not path.is_file():
         return []
+    fetch_whole([path])
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -148,7 +156,7 @@ def _join_masks(options: ImportOptions, old: Path, folder: Path) -> list[Decisio
     """Keep the tissue masks that are there before those that were made; two that were given are an error."""
     decisions = []
     twice = [
-        path for path in sorted(folder.glob("segmentations/**/*.npz")) if (old / path.relative_to(folder)).exists()
+        path for path in sorted(folder.glob("segmentations/**/*.npz")) if locate(old, path.relative_to(folder)).exists()
     ]
     made = [path for path in twice if path.parent.name == "tissue_masks" and options.masks is None]
     given = [path for path in twice if path not in made]
@@ -172,23 +180,21 @@ def refuse_masks(old: Path, masks: Sequence[Path]) -> None:
 
 def _join_panels(old: Path, new: Path) -> None:
     """Join the panels of one modality, which are the same."""
-    if not (old / "channels.parquet").is_file():
+    panel, measured = (locate(old, f"{name}.parquet") for name in ("channels", "channels_per_tissue"))
+    if not panel.is_file():
         return
-    names = [_read(path / "channels.parquet").column("channel_name").to_pylist() for path in (old, new)]
+    names = [_read(path).column("channel_name").to_pylist() for path in (panel, new / panel.name)]
     if names[0] != names[1]:
         other = sorted(set(names[0]) ^ set(names[1])) or names[1]
         raise TableError(
             f"The panel of {old} is another than that of the images that were to be added: {listed(other)}. Images of "
             "one modality of a dataset have one panel: give it as panel (--panel), or choose another dataset."
         )
-    (new / "channels.parquet").unlink()
-    if (old / "channels_per_tissue.parquet").is_file():
-        tables = [_read(path / "channels_per_tissue.parquet") for path in (old, new)]
+    (new / panel.name).unlink()
+    if measured.is_file():
+        tables = [_read(path) for path in (measured, new / measured.name)]
         fresh = [name not in set(tables[0]["tissue_id"].to_pylist()) for name in tables[1]["tissue_id"].to_pylist()]
-        write_parquet(
-            _stacked([tables[0], tables[1].filter(fresh)], old / "channels_per_tissue.parquet"),
-            new / "channels_per_tissue.parquet",
-        )
+        write_parquet(_stacked([tables[0], tables[1].filter(fresh)], measured), new / measured.name)
 
 
 def joined(old: Path, added: "pa.Table", *, said_by: str | None) -> "pa.Table":

@@ -25,18 +25,18 @@ from spora_db.importing.options import (
 )
 from spora_db.importing.pieces import Pieces, pieces_of
 from spora_db.importing.planning import ImportPlan, plan_import, threads
-from spora_db.importing.targets import whole_folder
+from spora_db.importing.targets import check_lake, whole_folder
 from spora_db.importing.tissue_masks import tissue_decisions
 from spora_db.importing.tissues import TissueJob, write_masks, write_tissue
 from spora_db.importing.without_images import images_meant, plan_tables
 from spora_db.jobs import Progress, Quiet
-from spora_db.layout import check_name, is_rgb, parse_mpp
+from spora_db.layout import LakePath, check_name, is_rgb, lake_path, layers, parse_mpp
 
 
 def import_dataset(
     source: str | Path | None = None,
     *,
-    into: str | Path,
+    into: LakePath,
     dataset: str,
     modality: str | None = None,
     mpp: float | str | None = None,
@@ -70,7 +70,7 @@ def import_dataset(
         TIFFs per field of view. A field of view becomes a tissue of its name. Left out, with `add`: metadata, cells,
         annotations and masks are joined to the tissues that the dataset has; metadata may leave some out.
     into
-        The lake, made if absent.
+        The lake, made if absent. Of layers the last is written to, and others are read where something is added.
     dataset
         The name of the new dataset.
     modality
@@ -184,7 +184,7 @@ def import_dataset(
         check_choice(name, value)
     options = ImportOptions(
         source=_path(source),
-        into=Path(into),
+        into=lake_path(into),
         dataset=check_name(dataset, kind="dataset"),
         modality=modality or "",
         mpp=0.0 if mpp is None else parse_mpp(mpp),
@@ -207,6 +207,7 @@ def import_dataset(
         overwrite=overwrite,
         add=add,
     )
+    check_lake(options.into)
     cleared = [] if dry_run else clear_leftovers(options.target)
     try:
         if options.source is None:
@@ -266,8 +267,10 @@ def _write(options: ImportOptions, plan: ImportPlan, progress: Progress) -> list
                 write_panel(folder / options.modality, plan.channels, plan.tissues, plan.pages)
             write_card(folder, options, source=source, tissue_masks=plan.tissue_masks)
         joined = join_dataset(options, folder) if plan.added else []
-        found = [*joined, *tissue_decisions(shares, method=options.tissue_mask), *check_result(folder)]
-        earlier = earlier_imports(options.target) if plan.added else []
+        below = [part for part in layers(options.there) if part != options.target] if plan.added else []
+        seen = check_result(lake_path([*below, folder]))
+        found = [*joined, *tissue_decisions(shares, method=options.tissue_mask), *seen]
+        earlier = earlier_imports(options.there) if plan.added else []
         text = (plan.decisions + found).to_json(options.to_record(), version=spora_db.__version__, earlier=earlier)
         (folder / "metadata" / "import.json").unlink(missing_ok=True)
         (folder / "metadata" / "import.json").write_text(text, encoding="utf-8")

@@ -47,9 +47,9 @@ def write_card(folder: Path, options: ImportOptions, *, source: Path, tissue_mas
     (folder / "metadata" / "dataset.json").write_text(text, encoding="utf-8")
 
 
-def check_result(folder: Path) -> list[Decision]:
+def check_result(dataset: Path) -> list[Decision]:
     """Validate what was written: errors end the import, warnings are told."""
-    findings = validate(folder)
+    findings = validate(dataset)
     errors = [f"{item.file}: {item.reason}" for item in findings if item.severity == "error"]
     if errors:
         raise WriteError(f"The dataset would not be valid, nothing was written: {' '.join(errors[:3])}")

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ChannelAxis, MissingChunks
 from spora_db.importing.decisions import Decisions
+from spora_db.layout import beneath, layers
+from spora_db.layout.layers import present
 
 ImageChoice: TypeAlias = Literal["link", "copy", "zarr", "tiff"]
 SourceMpp: TypeAlias = float | Literal["file"] | None
@@ -59,8 +61,14 @@ class ImportOptions:
 
     @property
     def target(self) -> Path:
-        """The folder of the new dataset."""
-        return self.into / self.dataset
+        """The folder of the new dataset: in the last layer of the lake."""
+        return layers(self.into)[-1] / self.dataset
+
+    @property
+    def there(self) -> Path:
+        """The folders that a dataset of this name has in the layers, as one path; that of the new one where none is."""
+        found = present(beneath(self.into, self.dataset))
+        return found if layers(found)[0].is_dir() else self.target
 
     def to_record(self) -> dict[str, Any]:
         """Return them for ``metadata/import.json``: names of files without the folders of this machine."""

@@ -103,7 +103,7 @@ def plan_import(options: ImportOptions, source: Path) -> ImportPlan:
     )
     tissues = [field.tissue_id for field in fields]
     added = is_added(options, tissues)
-    check_target(options.target, source, overwrite=options.overwrite or added)
+    check_target(options, source, overwrite=options.overwrite or added)
     found += check_addition(options, tissues) if added else []
     check_folders(options, fields)
     facts = [FileFacts() if field.file is None else file_facts(field.file) for field in fields]

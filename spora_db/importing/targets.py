@@ -8,22 +8,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spora_db.errors import ArgumentError, DatasetNotFoundError, SporaError, WriteError
+from spora_db.files.stores.remote_files import check_writable
 from spora_db.importing.leftovers import REPLACED, held
-from spora_db.layout import scan
+from spora_db.importing.options import ImportOptions
+from spora_db.layout import layers, scan
+from spora_db.layout.layers import refresh
 
 
-def check_target(target: Path, source: Path | None, *, overwrite: bool) -> None:
+def check_lake(lake: Path) -> None:
+    """Refuse a lake whose last layer cannot be written to, or that lacks another one."""
+    *below, last = layers(lake)
+    check_writable(last)
+    refresh(layers(lake))
+    for root in below:
+        if not root.is_dir():
+            raise DatasetNotFoundError(f"No folder {root}. Correct the path; only the last layer is made if absent.")
+
+
+def check_target(options: ImportOptions, source: Path | None, *, overwrite: bool) -> None:
     """Refuse to write over what must stay."""
+    target, there = options.target, layers(options.there)
     if (target.parent / "metadata").is_dir():
         raise ArgumentError(f"{target.parent} is a dataset, not a lake. Give the folder that holds the datasets.")
-    if not os.path.lexists(target):
+    if not any(map(os.path.lexists, (target, *there))):
         return
     if not overwrite:
         raise WriteError(
-            f"{target} exists. Choose another name, or pass overwrite (--overwrite) to replace the dataset."
+            f"{there[0]} exists. Choose another name, or pass overwrite (--overwrite) to replace the dataset."
+        )
+    if options.overwrite and there != (target,):
+        raise WriteError(
+            f"{there[0]} lies in a layer that is not written to, so it cannot be replaced. Choose another name, or add "
+            "to it (--add)."
         )
     try:
-        is_dataset = [item.path for item in scan(target).datasets] == [Path(os.path.abspath(target))]  # noqa: PTH100
+        is_dataset = [item.path for item in scan(there).datasets] == [Path(os.path.abspath(there[-1]))]  # noqa: PTH100
     except DatasetNotFoundError:
         is_dataset = False
     if target.is_symlink() or not is_dataset:

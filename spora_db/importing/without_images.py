@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spora_db.errors import ArgumentError
@@ -19,7 +20,7 @@ from spora_db.importing.planning import ImportPlan, cell_rows, id_column_of
 from spora_db.importing.sheets import read_sheet
 from spora_db.importing.targets import check_target
 from spora_db.importing.tissue_ids import TissueName
-from spora_db.layout import TISSUE, list_images, mask_folder, scan
+from spora_db.layout import TISSUE, list_images, list_masks, locate, mask_folder, scan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,8 +46,9 @@ def images_meant(options: ImportOptions) -> ImportOptions:
             "out; source_mpp may be a number."
         )
     is_added(options, ())
-    check_target(options.target, None, overwrite=True)
-    there = [(folder.modality, folder.mpp) for folder in scan(options.target).datasets[0].image_folders]
+    check_target(options, None, overwrite=True)
+    folders = scan(options.there).datasets[0].image_folders
+    there = list(dict.fromkeys((folder.modality, folder.mpp) for folder in folders))
     meant = [
         (modality, mpp) for modality, mpp in there if options.modality in ("", modality) and options.mpp in (0, mpp)
     ]
@@ -68,7 +70,7 @@ def _check_scale(options: ImportOptions) -> None:
     """Refuse annotations whose pixels are those of files that the images were made coarser of, until it is said."""
     if options.annotations is None or options.source_mpp is not None:
         return
-    records = [record.get("options") for record in earlier_imports(options.target) if isinstance(record, dict)]
+    records = [record.get("options") for record in earlier_imports(options.there) if isinstance(record, dict)]
     for said in (record for record in records if isinstance(record, dict)):
         made = said.get("source_mpp")
         if made is not None and (said.get("modality"), said.get("mpp")) == (options.modality, options.mpp):
@@ -91,7 +93,7 @@ def plan_tables(options: ImportOptions) -> ImportPlan:
     SporaError
         As :func:`spora_db.importing.import_dataset`.
     """
-    before = tissues_of(options.target)
+    before = tissues_of(options.there)
     rows = before.filter([options.modality in ("", modality) for modality in before["modality"].to_pylist()])
     ids = rows["tissue_id"].to_pylist()
     tissues = sorted(set(ids))
@@ -109,7 +111,7 @@ def plan_tables(options: ImportOptions) -> ImportPlan:
     regions, outlined = region_table(options, fields, with_image)
     tables = {"tissues": tissue_rows, "cells": cells, "regions": regions}
     for name, table in tables.items():
-        path = options.target / "metadata" / f"{name}.parquet"
+        path = locate(options.there, f"metadata/{name}.parquet")
         if table is not None and path.is_file():
             joined(path, table, said_by=said_by(options))  # a contradiction is told by a dry run too
     return ImportPlan(
@@ -167,19 +169,24 @@ def _tissue_rows(
 
 def _fields(options: ImportOptions) -> list[Field]:
     """Return the images of a dataset that are meant, sorted."""
-    [folder] = [
-        folder
-        for folder in scan(options.target).datasets[0].image_folders
+    images = [
+        folder.path / f"{tissue}{suffix}"
+        for folder in scan(options.there).datasets[0].image_folders
         if (folder.modality, folder.mpp) == (options.modality, options.mpp)
+        for suffix, _, ids in list_images(folder)
+        for tissue in ids
     ]
-    images = [folder.path / f"{tissue}{suffix}" for suffix, _, ids in list_images(folder) for tissue in ids]
     return sorted(map(field_of_file, images), key=lambda field: field.tissue_id)
 
 
 def _cell_masks_of(options: ImportOptions) -> dict[str, dict[str, MaskSource]]:
     """Return the cell masks that tissues of a dataset have."""
-    paths = sorted(mask_folder(options.target, INSTANCES, mpp=options.mpp).glob("*.npz"))
-    return {path.stem: {INSTANCES: MaskSource(path=path)} for path in paths}
+    return {
+        tissue: {INSTANCES: MaskSource(path=folder.path / f"{tissue}.npz")}
+        for folder in scan(options.there).datasets[0].mask_folders
+        if (folder.kind, folder.mpp) == (INSTANCES, options.mpp)
+        for tissue in list_masks(folder)
+    }
 
 
 def _masks(
@@ -199,9 +206,9 @@ def _masks(
     for field in fields:
         given = {TISSUE: masks.get(field.tissue_id), **cell_masks.get(field.tissue_id, {})}
         for kind, source in given.items():
-            path = mask_folder(options.target, kind, mpp=options.mpp) / f"{field.tissue_id}.npz"
+            path = mask_folder(Path(), kind, mpp=options.mpp) / f"{field.tissue_id}.npz"
             if source is not None:
                 check_mask(source, field)
-                twice += [path.relative_to(options.target)] if path.exists() else []
-    refuse_masks(options.target, twice)
+                twice += [path] if locate(options.there, path).exists() else []
+    refuse_masks(options.there, twice)
     return masks, cell_masks, decisions

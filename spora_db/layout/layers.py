@@ -80,6 +80,12 @@ def _folder(part: str) -> Path:
     return Path(part).expanduser()
 
 
+def present(lake: LakePath) -> Path:
+    """Return a lake, or a folder as `beneath` gives it, without the layers that do not have it; where none has, all."""
+    roots = layers(lake)
+    return lake_path([root for root in roots if root.is_dir()] or roots)
+
+
 def refresh(roots: Sequence[Path], *, listed: bool = False) -> None:
     """Learn what lies in the remote ones of some layers now; `listed` as of `scan`."""
     for number, root in enumerate(roots):

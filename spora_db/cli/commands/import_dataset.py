@@ -21,7 +21,9 @@ def import_dataset(
     ] = None,
     *,
     dataset: Annotated[str, typer.Option(help="The name of the new dataset.", show_default=False)],
-    into: Annotated[Path, typer.Option(help="The lake; made if absent.", show_default=False)],
+    into: Annotated[
+        Path, typer.Option(help="The lake; made if absent. Of layers the last is written to.", show_default=False)
+    ],
     modality: Annotated[
         str | None, typer.Option(help=f"{modality_names(rgb=True)}; needed with images.", show_default=False)
     ] = None,
