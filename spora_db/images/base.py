@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Int64, Integers
+from spora_db.arrays import AnyArray, Int64, Integers, UInt64
 from spora_db.errors import ArgumentError
+from spora_db.files.stamps import Stamp
 from spora_db.files.stores.ranges import FileRange
 from spora_db.images.page_groups import Filling, PageGroup
 
@@ -88,6 +89,18 @@ class ImageHeader(NamedTuple):
     dtype: np.dtype[Any]
 
 
+class ChunkFile(NamedTuple):
+    """What a file of chunks was when a batch first asked: its path, its stamp, and of a shard where its chunks lie."""
+
+    path: str
+    stamp: Stamp
+    chunks: UInt64 | None
+
+
+BatchFiles: TypeAlias = dict[tuple[int, ...], ChunkFile | None]
+"""The files of chunks of a batch, by owner and place in the grid of files; None where there is none."""
+
+
 class ChunkGrid(NamedTuple):
     """Chunks of one size that hold some of the pages that are wanted of an image.
 
@@ -151,6 +164,9 @@ class GridReader(ImageReader, Protocol):
         """
 
     def decoded(
-        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice
+        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[AnyArray, Filling]:
-        """Return some rows and cols of the planes of one chunk, and which of the planes are wanted."""
+        """Return some rows and cols of the planes of one chunk, and which of the planes are wanted.
+
+        What files of chunks are is asked once for all chunks that are decoded with the same `files`, empty at first.
+        """

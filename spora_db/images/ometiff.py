@@ -10,7 +10,7 @@ from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
 from spora_db.files.stores.ranges import FileRange
-from spora_db.images.base import MEANT, Block, ChannelAxis, ChunkGrid, MissingChunks, Pages
+from spora_db.images.base import MEANT, BatchFiles, Block, ChannelAxis, ChunkGrid, MissingChunks, Pages
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.fetching import bring
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
@@ -101,7 +101,7 @@ class OmeTiffReader:
             yield [FileRange(self._name, offset, size)]
 
     def decoded(
-        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice
+        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[AnyArray, Filling]:
         """Return a part of a segment, and which of its samples fill which slots; see `GridReader`."""
         page, sample, table = self._page(group)

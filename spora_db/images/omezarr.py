@@ -11,7 +11,7 @@ from spora_db.errors import ImageNotFoundError
 from spora_db.files.stamps import stamps
 from spora_db.files.stores.mirror import is_known
 from spora_db.files.stores.ranges import FileRange
-from spora_db.images.base import MEANT, Block, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks, Pages
+from spora_db.images.base import MEANT, BatchFiles, Block, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks, Pages
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import check_unchanged, close_files
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
@@ -76,16 +76,16 @@ class OmeZarrReader:
         return (ChunkGrid(tall, wide, group_pages(pages, depth)),)
 
     def decoded(
-        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice
+        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[AnyArray, Filling]:
         """Return a part of a chunk's planes, and which of them fill which slots; see `GridReader`."""
-        planes, filling = self._planes((group.chunk, down, across), group)
+        planes, filling = self._planes((group.chunk, down, across), group, files)
         return planes[:, rows, cols], filling
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what is read of files for a chunk; see `GridReader`."""
         place = (group.chunk, down, across)
-        if is_known(str(self._store.path_of(place))) and (source := self._store.locate(place)) is not None:
+        if is_known(str(self._store.path_of(place))) and (source := self._store.locate(place, {})) is not None:
             chunk = (self._identity, place, source.stamp)
             if is_kept((chunk, group.key), (chunk, WHOLE)):
                 return
@@ -102,13 +102,13 @@ class OmeZarrReader:
 
     def is_left_out(self, place: ChunkIndex) -> bool:
         """Tell whether a partial copy lacks a chunk, which its original may have."""
-        if self.layout.empty is None or self._store.locate(place) is not None:
+        if self.layout.empty is None or self._store.locate(place, {}) is not None:
             return False
         return self.chunk_file(place).relative_to(self.path).as_posix() not in self.layout.empty
 
-    def _planes(self, place: ChunkIndex, group: PageGroup) -> tuple[AnyArray, Filling]:
+    def _planes(self, place: ChunkIndex, group: PageGroup, files: BatchFiles) -> tuple[AnyArray, Filling]:
         """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
-        source = self._store.locate(place)
+        source = self._store.locate(place, files)
         if source is None:
             check_absent(self._store.path_of(place), self.layout)
             if self.is_left_out(place):
@@ -151,8 +151,8 @@ class Store(Protocol):
     def path_of(self, place: ChunkIndex) -> Path:
         """Return the chunk's file."""
 
-    def locate(self, place: ChunkIndex) -> ChunkSource | None:
-        """Return where the chunk's bytes are, None where the file is absent."""
+    def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:
+        """Return where the chunk's bytes are, None where the file is absent, as the files of a batch were."""
 
     def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
         """Yield what is read of files to decode planes of a chunk, step by step."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Int64
 from spora_db.errors import SporaError
-from spora_db.images.base import ChunkGrid, ImageReader
+from spora_db.images.base import BatchFiles, ChunkGrid, ImageReader
 from spora_db.images.fetching import PlannedChunk, fetched
 from spora_db.images.page_groups import Filling
 from spora_db.images.pixels import addressable
@@ -113,7 +113,8 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
             yield tables(wave)
             wave, held = [], 0
         wave.append(part)
-        held += sum(getattr(array.base, "nbytes", array.nbytes) for array, _ in part.sources)  # of whole chunks
+        for array, _ in part.sources:
+            held += (array if array.base is None else array.base).nbytes  # of whole chunks
     if wave:
         yield tables(wave)
 
@@ -148,7 +149,7 @@ def fetch_ahead(regions: Regions) -> None:
 
 def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
     """Decode what lies in images: chunk by chunk, or region by region where an image has no chunks to share."""
-    without = np.zeros(len(regions.readers), np.bool_)
+    without, files = np.zeros(len(regions.readers), np.bool_), BatchFiles()
     for chunk, unfetched in fetched(_planned(regions, inside, faults, without=without)):
         reader, grid, down, across, rows, cols, own = chunk
         if unfetched is not None:
@@ -156,7 +157,7 @@ def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], 
             continue
         try:
             for group in grid.groups:
-                planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols)
+                planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files=files)
                 planes = addressable(planes)
                 yield CutChunk([(planes if as_kept else planes.astype(reader.dtype, copy=False), filling)], own)
         except (SporaError, OSError) as error:

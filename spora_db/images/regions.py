@@ -8,7 +8,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
-from spora_db.images.base import Block, ChunkGrid, GridReader, ImageReader, Pages
+from spora_db.images.base import BatchFiles, Block, ChunkGrid, GridReader, ImageReader, Pages
 from spora_db.images.fetching import PlannedChunk, fetched
 
 ChunkPart: TypeAlias = tuple[int, int, slice]
@@ -82,12 +82,15 @@ def grid_blocks(
             cuts(row, height, grid.height), cuts(col, width, grid.width)
         )
     ]
+    files: BatchFiles = {}
     for chunk, error in fetched(planned):
         if error is not None:
             raise error
         top, left = chunk.pieces.tolist()
         for group in chunk.grid.groups:
-            planes, filling = reader.decoded(group, chunk.down, chunk.across, rows=chunk.rows, cols=chunk.cols)
+            planes, filling = reader.decoded(
+                group, chunk.down, chunk.across, rows=chunk.rows, cols=chunk.cols, files=files
+            )
             for source, slots in filling.runs:
                 yield Block(pixels=planes[source], slots=slots, row=top, col=left)
 
@@ -152,7 +155,7 @@ def _copied_blocks(reader: Any) -> Iterator[Block]:  # noqa: ANN401 - an OmeZarr
                 continue
             row, col = down * grid.height, across * grid.width
             rows, cols = slice(0, min(grid.height, height - row)), slice(0, min(grid.width, width - col))
-            planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols)
+            planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files={})
             for source, slots in filling.runs:
                 yield Block(pixels=planes[source], slots=slots, row=row, col=col)
 

@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
 from spora_db.errors import StoreError
@@ -12,6 +11,7 @@ from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
+from spora_db.images.base import BatchFiles, ChunkFile
 from spora_db.images.blosc_planes import PEEK, decode_planes, head_bytes, plane_ranges, read_planes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
 from spora_db.images.files import OpenFile, broken, describe, open_file
@@ -22,8 +22,7 @@ from spora_db.images.zarr_shards import CHECKSUM_BYTES, index_bytes, read_index
 ChunkIndex: TypeAlias = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkSource:
+class ChunkSource(NamedTuple):
     """Where one chunk's bytes lie now; ``size`` is 0 for a chunk that its shard says is empty, and for no other."""
 
     place: ChunkIndex
@@ -111,10 +110,10 @@ class ChunkStore:
 
     def path_of(self, place: ChunkIndex) -> Path:
         """Return the file that holds, or should hold, the chunk at ``place``."""
-        return Path(self._file(self._layout.along_axes(place)))
+        return Path(self._file(self._outer(self._layout.along_axes(place))))
 
-    def locate(self, place: ChunkIndex) -> ChunkSource | None:
-        """Return where the chunk lies, or None where its file is absent.
+    def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:
+        """Return where the chunk lies, or None where its file is absent; of files that a batch knows, nothing is asked.
 
         Raises
         ------
@@ -122,18 +121,20 @@ class ChunkStore:
             The file has no bytes, or is no file, or the shard's index is broken.
         """
         coordinates = self._layout.along_axes(place)
-        path = self._file(coordinates)
-        current = state_of_chunk_file(path, place)
-        if current is None:
+        outer = self._outer(coordinates)
+        key = (self._owner, *outer)
+        if key not in files:
+            files[key] = self._found(self._file(outer), place)
+        file = files[key]
+        if file is None:
             return None
-        if not self._layout.encoding.sharded:
-            return ChunkSource(place=place, path=path, stamp=current, offset=0, size=current[2])
-        index = self._index(path, current)
+        path, current, index = file
+        if index is None:
+            return ChunkSource(place, path, current, 0, current[2])
         position = 0
         for coordinate, per in zip(coordinates, self._per_shard, strict=True):
             position = position * per + coordinate % per
-        offset, size = index[position].tolist()
-        return ChunkSource(place=place, path=path, stamp=current, offset=offset, size=size)
+        return ChunkSource(place, path, current, *index[position].tolist())
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode the sorted ``planes`` of a chunk alone where its codec allows, else all its planes.
@@ -182,12 +183,12 @@ class ChunkStore:
         FileFormatError, ChunkError
             As `locate` and `decode`.
         """
-        path, encoding = self._file(self._layout.along_axes(place)), self._layout.encoding
+        path, encoding = str(self.path_of(place)), self._layout.encoding
         if encoding.sharded:
             size = index_bytes(math.prod(self._per_shard), has_checksum=encoding.index_crc)
             if path not in self._indexes:
                 yield [FileRange(path, 0 if encoding.index_at == "start" else -size, size)]
-            source = self.locate(place)
+            source = self.locate(place, {})
             if source is None or not source.size:
                 return
             offset, size = source.offset, source.size
@@ -201,7 +202,7 @@ class ChunkStore:
             yield [FileRange(path, offset + plane * plane_bytes, plane_bytes) for plane in planes.tolist()]
             return
         yield [FileRange(path, offset, min(size, PEEK))]
-        source = self.locate(place)
+        source = self.locate(place, {})
         if source is None:
             return
         size = source.size
@@ -248,10 +249,21 @@ class ChunkStore:
             return deliver(pixels.reshape(len(planes), *self.sizes[1:]))
         return deliver(pixels.reshape(len(planes), self.sizes[2], self.sizes[1]).swapaxes(1, 2))
 
-    def _file(self, coordinates: list[int]) -> str:
-        """Return the file of the chunk at ``coordinates``."""
-        outer = [coordinate // per for coordinate, per in zip(coordinates, self._per_shard, strict=True)]
+    def _outer(self, coordinates: list[int]) -> list[int]:
+        """Return the place in the grid of files of the chunk at ``coordinates``."""
+        if not self._layout.encoding.sharded:
+            return coordinates
+        return [coordinate // per for coordinate, per in zip(coordinates, self._per_shard, strict=True)]
+
+    def _file(self, outer: list[int]) -> str:
         return f"{self._folder}/{self._layout.encoding.key(outer)}"
+
+    def _found(self, path: str, place: ChunkIndex) -> ChunkFile | None:
+        """Return what a file of chunks is now, None where there is none."""
+        current = state_of_chunk_file(path, place)
+        if current is None:
+            return None
+        return ChunkFile(path, current, self._index(path, current) if self._layout.encoding.sharded else None)
 
     def _index(self, path: str, current: Stamp) -> UInt64:
         """Return a shard's index of (offset, size), read once for every state of the file."""

@@ -14,6 +14,7 @@ from spora_db.files.failures import telling
 from spora_db.files.stores.listing import DOCUMENTS
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
+from spora_db.images.base import BatchFiles
 from spora_db.images.files import OpenFile, broken
 from spora_db.images.pixels import delivered
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, state_of_chunk_file
@@ -43,13 +44,11 @@ class ZarrPythonStore:
         outer = [start // size for start, size in zip(self._starts(place), self._shard, strict=True)]
         return self._layout.folder / self._layout.encoding.key(outer)
 
-    def locate(self, place: ChunkIndex) -> ChunkSource | None:
-        """Return where the chunk lies, or None where its file is absent."""
+    def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:  # files: to decode takes far longer
+        """Return where the chunk lies, or None where its file is absent; each time its file is asked."""
         path = str(self.path_of(place))
         current = state_of_chunk_file(path, place)
-        if current is None:
-            return None
-        return ChunkSource(place=place, path=path, stamp=current, offset=0, size=current[2])
+        return None if current is None else ChunkSource(place, path, current, 0, current[2])
 
     def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
         """Yield what is read of files to decode a chunk: all of its file."""
