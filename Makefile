@@ -51,8 +51,8 @@ docs: .venv/.installed
 	$(BIN)/python notebooks/site/build.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .site/mkdocs.yml
 
-# every figure of the README's "Speed", on lakes that it makes and keeps in .benchmarks; adds to history.jsonl, prints
-# what is asked and whether it holds, and makes the README's table anew
+# every figure of the page "Performance", on lakes that it makes and keeps in .benchmarks; adds to history.jsonl, prints
+# what is asked and whether it holds, and makes its table anew
 benchmark: .venv/.installed
 	SPORA_BENCHMARK=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-enable -s -m "" $(LONG); \
 	  measured=$$?; cd tests && ../$(BIN)/python -m benchmarks.asked && exit $$measured

@@ -1,4 +1,4 @@
-"""The kept figures of benchmarks are well-formed, and the README's table of speed is made of them."""
+"""The kept figures of benchmarks are well-formed, and the table of the page on performance is made of them."""
 
 import ast
 import datetime
@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from benchmarks.asked import NONE, README, ROWS, Row, generated, latest, read_history, table, told
+from benchmarks.asked import NONE, PAGE, ROWS, Row, generated, latest, read_history, table, told
 from benchmarks.history import FIELDS, FOLDER, HISTORY, UNITS
 
 
@@ -50,8 +50,8 @@ def test_every_row_names_the_benchmark_that_records_it(row: Row):
     assert any(all(part in row.figure for part in name.split("*")) for name in names), names
 
 
-def test_the_table_of_the_readme_is_that_of_the_history():
-    text, made = README.read_text(), table(read_history())
+def test_the_table_of_the_page_is_that_of_the_history():
+    text, made = PAGE.read_text(), table(read_history())
     assert generated(text, read_history()) == text, "make it anew: cd tests; python -m benchmarks.asked"
     assert made in text
     assert made.count("\n") == 2 + len(ROWS)

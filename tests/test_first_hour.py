@@ -10,7 +10,7 @@ from rich.console import Console
 
 import spora_db
 from command_line import call
-from hero import HERO, WIDTH
+from hero import HERO, IDEAS, WIDTH, difference, figure
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.cli import reporting
@@ -82,6 +82,13 @@ def test_the_picture_of_the_readme_has_all_its_colours() -> None:
     assert picture.width == WIDTH
     assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 50_000
     assert f"(notebooks/figures/{HERO.name})" in (HERO.parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", IDEAS)
+def test_a_picture_of_an_idea_is_that_of_its_notebook(name: str) -> None:
+    path = HERO.with_name(f"{name}.webp")
+    assert difference(figure(name), Image.open(path)) < 3, "the notebook draws another: run tests/hero.py"
+    assert f"(notebooks/figures/{path.name})" in (HERO.parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,22 @@
-"""Every block of the guides runs, as a newcomer would run it; every public name has its place in the reference."""
+"""Every block of guides and of the reference runs, as for a newcomer; every public name has its place there."""
 
 import importlib.util
-import os
 import re
-import shutil
-import subprocess
-import sys
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import spora_db
-from test_readme import BLOCK
+from documents import GUIDES, REFERENCE, ROOT, blocks, copied, run, settle
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-GUIDES = sorted((NOTEBOOKS / "guides").glob("*.md"))
+NOTEBOOKS = ROOT / "notebooks"
 
 
 @pytest.fixture(scope="module")
 def folder(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a demo lake that guides may write to."""
-    return Path(shutil.copytree(demo_folder, tmp_path_factory.mktemp("guides") / "copy"))
+    return copied(demo_folder, tmp_path_factory.mktemp("guides"))
 
 
 @pytest.fixture(scope="module")
@@ -36,41 +31,50 @@ def site() -> ModuleType:
 
 
 COMMANDS = (
-    "add_a_cohort", "copy_a_smaller_lake", "move_to_and_from_shards", "my_own_table", "sparse_channels",
-    "tile_on_a_cluster",
+    "add_a_cohort", "ask_in_sql", "copy_a_smaller_lake", "import_from_tools", "index_image_sizes",
+    "move_to_and_from_shards", "my_own_table", "sparse_channels", "tile_and_standardize", "tile_on_a_cluster",
+    "write_beside_a_lake",
 )  # fmt: skip
 """Guides of several commands, each of which starts an interpreter."""
+PAGES = [path for path in (*GUIDES, *REFERENCE) if blocks(path)]
 
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=[pytest.mark.slow] if path.stem in COMMANDS else []) for path in GUIDES],
+    [pytest.param(path, marks=[pytest.mark.slow] if path.stem in COMMANDS else []) for path in PAGES],
     ids=lambda path: path.stem,
 )
-def test_guide_runs(path, folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("SPORA_STATE_DIR", str(folder / "state"))
-    monkeypatch.setenv("SPORA_CACHE_DIR", str(folder / "cache"))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    namespace: dict[str, object] = {"__name__": "guide"}
-    ran = 0
-    for language, text in BLOCK.findall(path.read_text(encoding="utf-8")):
-        if language == "python":
-            exec(compile(text, path.name, "exec"), namespace)
-        elif language == "bash":
-            done = subprocess.run(["bash", "-ec", text], capture_output=True, text=True, timeout=300, check=False)
-            assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        ran += language in ("python", "bash")
-    assert ran
+def test_page_runs(path, folder, monkeypatch):
+    settle(folder, monkeypatch)
+    namespace: dict[str, object] = {"__name__": "page"}
+    for language, text in blocks(path):
+        run(language, text, name=path.name, namespace=namespace)
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
-def test_guide_is_one_page_whose_links_lead_to_pages(path):
+def test_guide_is_one_page_of_what_runs(path):
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# ")
-    assert text.count("\n") <= 60
-    links = re.findall(r"\]\(([^)#]+)\)", text)
-    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+    assert text.count("\n") <= 62
+    assert blocks(path)
+
+
+def test_the_shell_answers_what_the_guide_types(folder, monkeypatch):
+    from rich.console import Console
+
+    from spora_db import Catalog
+    from spora_db.cli.shell import PROMPT, Shell
+
+    typed = (NOTEBOOKS / "guides/ask_in_sql.md").read_text(encoding="utf-8")
+    lines = iter(re.findall(f"^{re.escape(PROMPT)}(.*)$", typed, re.MULTILINE))
+    settle(folder, monkeypatch)
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    answers = Console(file=StringIO(), force_terminal=True, width=200)
+    with Catalog(folder / "demo") as catalog:
+        Shell(catalog, answers).run()
+    assert next(lines, None) is None
+    assert "\x1b[31m" not in answers.file.getvalue()  # errors are red
+    assert (folder / "splits.parquet").exists()
 
 
 def test_every_public_name_stands_once_in_the_reference(site):
@@ -87,4 +91,4 @@ def test_pages_are_of_all_notebooks_guides_and_commands(site):
     }
     assert "## spora-db standardize" in pages["reference/commands.md"]
     assert "`--on-zero-quantile`" in pages["reference/commands.md"]
-    assert "| `tissues` |" in pages["reference/relations_and_macros.md"]
+    assert "| `tissues` |" in pages["reference/relations.md"]

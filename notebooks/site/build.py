@@ -1,9 +1,11 @@
-"""Put the pages of the site together, from guides, notebooks, README, and what code and SQL say: ``make docs``.
+"""Put the pages of the site together, from README, guides, reference, notebooks, and what code says: ``make docs``.
 
 1. `pages` returns every page as Markdown, by its place in the navigation.
 2. `write` puts them and their pictures below a folder, and mkdocs.yml with the navigation beside them.
 """
 
+import io
+import os
 import re
 import shutil
 import sys
@@ -14,17 +16,9 @@ from typing import Any
 import nbformat
 import yaml
 from nbconvert import MarkdownExporter
+from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = {
-    "Relations and macros": "The relations",
-    "File layout": "The layout",
-    "Standardization": "Standardization",
-    "Glossary": "Glossary",
-    "Moving from the published loader": "Moving from the published loader",
-    "Performance": "Speed",
-}
-"""Pages of the reference that are sections of the README, by their titles."""
 API = {
     "Queries": "SporaQuery Catalog Plan Audit",
     "Loaders": "PlanDataset TileLoader TileSampler PanelBatchSampler Batch collate_list collate_padded collate_packed "
@@ -41,27 +35,68 @@ API = {
 """Pages of the reference and the public names on each."""
 
 
+GUIDES = {
+    "Bring data": "import_from_tools add_a_cohort my_own_table outlined_regions read_a_lake_in_a_bucket "
+    "write_beside_a_lake copy_a_smaller_lake index_image_sizes",
+    "Tile and standardize": "tile_and_standardize tile_on_a_cluster sparse_channels",
+    "Ask and choose": "ask_in_sql explore_in_a_browser look_at_a_selection tiles_by_cell_density similar_tiles "
+    "audit_for_leakage lock_and_share export_a_cohort use_postgres_or_spark",
+    "Train": "train_in_a_trainer supervised_labels my_own_transforms use_a_gpu bags_per_patient debug_a_slow_loader "
+    "rows_that_cannot_be_read move_from_the_published_loader move_to_and_from_shards",
+    "Predict and keep": "embeddings_into_the_lake predict_per_cell windows_and_maps",
+}
+"""Guides by what they are about; others stand below More."""
+SOURCES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "project/changelog.md",
+    ".github/CONTRIBUTING.md": "project/contributing.md",
+    "spora_db/ARCHITECTURE.md": "project/architecture.md",
+    **{f"notebooks/{folder}/{path.name}": f"{folder}/{path.name}"
+       for folder in ("figures", "guides", "reference") for path in (ROOT / "notebooks" / folder).iterdir()},
+    **{f"notebooks/{path.name}": f"tutorials/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")},
+    **{f"spora_db/{path.parent.name}/WHY.md": f"project/why_{path.parent.name}.md"
+       for path in (ROOT / "spora_db").glob("*/WHY.md")},
+}
+"""Files of the repository that are files of the site."""
+
+
 def pages() -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Yield every page: its place in the navigation, its file, and its Markdown."""
     yield ("Home",), "index.md", home()
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    yield ("Five ideas",), "ideas.md", f"# Five ideas\n{re.sub('^###', '##', part('Five ideas'), flags=re.MULTILINE)}"
+    for path in notebooks():
         text = notebook(path)
         yield ("Tutorials", title_of(text)), f"tutorials/{path.stem}.md", text
-    for path in sorted((ROOT / "notebooks/guides").glob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        yield ("How do I …", title_of(text)), f"guides/{path.name}", text
+    for group, paths in guides().items():
+        for path in paths:
+            text = document(path)
+            yield ("How do I …", group, title_of(text)), f"guides/{path.name}", text
+    for path in sorted((ROOT / "notebooks/reference").glob("*.md")):
+        text = document(path)
+        yield ("Reference", title_of(text)), f"reference/{path.name}", text
+    yield ("Reference", "Commands"), "reference/commands.md", commands()
+    yield ("Reference", "Errors"), "reference/errors.md", errors()
     for name, public in API.items():
         text = f"# {name}\n\n" + "\n".join(f"::: spora_db.{each}\n" for each in public.split())
-        yield ("Reference", name), f"reference/{_file(name)}", text
-    yield ("Reference", "Commands"), "reference/commands.md", commands()
-    yield ("Reference", "Errors"), "reference/errors.md", "# Errors\n\n::: spora_db.errors\n"
-    for name, heading in SECTIONS.items():
-        yield ("Reference", name), f"reference/{_file(name)}", f"# {name}\n{section(heading)}"
+        yield ("Reference", "Python", name), f"reference/{_file(name)}", text
     yield ("Project", "Architecture"), "project/architecture.md", document(ROOT / "spora_db/ARCHITECTURE.md")
     for path in sorted((ROOT / "spora_db").glob("*/WHY.md")):
         text = document(path)
         yield ("Project", "Decisions", path.parent.name), f"project/why_{path.parent.name}.md", text
+    yield ("Project", "Contributing"), "project/contributing.md", document(ROOT / ".github/CONTRIBUTING.md")
     yield ("Project", "Changelog"), "project/changelog.md", document(ROOT / "CHANGELOG.md")
+
+
+def notebooks() -> list[Path]:
+    """Return the notebooks in their order."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def guides() -> dict[str, list[Path]]:
+    """Return the guides by what they are about, in the order of `GUIDES`."""
+    left = {path.stem: path for path in sorted((ROOT / "notebooks/guides").glob("*.md"))}
+    found = {group: [left.pop(stem) for stem in stems.split()] for group, stems in GUIDES.items()}
+    return found | ({"More": list(left.values())} if left else {})
 
 
 def title_of(text: str) -> str:
@@ -71,25 +106,41 @@ def title_of(text: str) -> str:
     return found[1]
 
 
-def section(heading: str) -> str:
-    """Return a section of the README, without its heading, each heading below it one level up."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+def part(heading: str) -> str:
+    """Return a section of the README without its heading, with links that lead to pages."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", document(ROOT / "README.md"), re.M | re.S)
     assert found is not None, heading
-    return unlinked(re.sub(r"^###", "##", found[1], flags=re.MULTILINE))
+    return found[1]
 
 
 def home() -> str:
-    """Return the front page: what stands in the README before its first section, and where to go on."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## ")[0]
-    guides = sorted((ROOT / "notebooks/guides").glob("*.md"))
-    listed = "\n".join(f"- [{title_of(path.read_text(encoding='utf-8'))}](guides/{path.name})" for path in guides)
-    return f"{text.replace('notebooks/figures/', 'figures/')}\n## How do I …\n\n{listed}\n"
+    """Return the front page: the README's first screen, tutorials by their pictures, guides, and how to install."""
+    parts = [document(ROOT / "README.md").split("\n## ")[0].strip(), "## Tutorials", '<div class="cards" markdown>']
+    for path in notebooks():
+        name, title = f"tutorials/{path.stem}", title_of(notebook(path))
+        parts.append(f"[![{title}]({name}.webp) {title}]({name}.md)")
+    parts += ["</div>", "## How do I …", '<div class="columns" markdown>']
+    for group, paths in guides().items():
+        lines = "\n".join(f"- [{title_of(document(path))}](guides/{path.name})" for path in paths)
+        parts.append(f"<div markdown>\n\n**{group}**\n\n{lines}\n\n</div>")
+    parts.append("</div>")
+    for heading in ("What it is for, and what not", "Install"):
+        parts.append(f"## {heading}\n{part(heading).rstrip()}")
+    parts.append(f"## Where to go on\n{part('Where to go on').rstrip()}")
+    return "\n\n".join(parts) + "\n"
 
 
 def document(path: Path) -> str:
-    """Return a document of the repository, its links to files that are no pages as texts."""
-    return unlinked(path.read_text(encoding="utf-8"))
+    """Return a document of the repository: links lead to the pages of the site, those to other files are texts."""
+    source = path.relative_to(ROOT)
+    page = Path(SOURCES[str(source)])
+
+    def linked(found: re.Match[str]) -> str:
+        mark, text, target, anchor = found[1], found[2], found[3], found[4] or ""
+        to = SOURCES.get(os.path.normpath(source.parent / target))
+        return f"{mark}[{text}]({os.path.relpath(to, page.parent)}{anchor})" if to else text
+
+    return re.sub(r"(!?)\[([^\]]+)\]\((?!https?://|#)([^)#]+)(#[^)]*)?\)", linked, path.read_text(encoding="utf-8"))
 
 
 def unlinked(text: str) -> str:
@@ -108,6 +159,21 @@ def pictures(path: Path) -> dict[str, bytes]:
     """Return the pictures of a notebook by the names that its page has for them."""
     _, resources = MarkdownExporter().from_notebook_node(nbformat.read(path, as_version=4))
     return {f"{path.stem}_{name}": data for name, data in resources["outputs"].items()}
+
+
+def thumbnail(path: Path) -> bytes:
+    """Return the last picture of a notebook that is not small, as wide as a card of the front page shows it."""
+    _, resources = MarkdownExporter().from_notebook_node(nbformat.read(path, as_version=4))
+    images = [Image.open(io.BytesIO(data)).convert("RGB") for data in resources["outputs"].values()]
+    image = max(images, key=lambda each: each.width * each.height)
+    made = io.BytesIO()
+    ImageOps.fit(image, (480, 300), centering=(0.5, 0)).save(made, "webp", quality=85)
+    return made.getvalue()
+
+
+def errors() -> str:
+    """Return what every error means and what to do about it, in the order of their tree."""
+    return "# Errors\n\n::: spora_db.errors\n"
 
 
 def commands() -> str:
@@ -147,10 +213,12 @@ def write(folder: Path) -> None:
                 level.append(found := {step: []})
             level = found[step]
         level.append({place[-1]: name})
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    for path in notebooks():
+        (folder / "tutorials" / f"{path.stem}.webp").write_bytes(thumbnail(path))
         for name, data in pictures(path).items():
             (folder / "tutorials" / name).write_bytes(data)
     shutil.copytree(ROOT / "notebooks/figures", folder / "figures")
+    shutil.copy(ROOT / "notebooks/site/site.css", folder / "site.css")
     (folder.parent / "mkdocs.yml").write_text(
         f"INHERIT: {ROOT / 'notebooks/site/mkdocs.yml'}\ndocs_dir: {folder}\nsite_dir: {folder.parent / 'html'}\n"
         + yaml.safe_dump({"nav": navigation}, allow_unicode=True, sort_keys=False),

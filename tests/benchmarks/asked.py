@@ -1,4 +1,4 @@
-"""What is measured, and what is asked of it: ``python -m benchmarks.asked`` prints the rows, and writes the README's.
+"""What is measured, and what is asked of it: ``python -m benchmarks.asked`` prints the rows and writes the page's.
 
 A row shows the latest figure of its name in ``history.jsonl``; ``make benchmark`` ends with these rows.
 """
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.history import HISTORY
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "notebooks/reference/performance.md"
 MARKED = re.compile(r"(?<=<!-- speed -->\n).*?(?=<!-- /speed -->)", re.DOTALL)
 
 
@@ -148,7 +148,7 @@ def told(found: dict[str, Any] | None) -> str:
 
 
 def table(history: list[dict[str, Any]]) -> str:
-    """Return the README's table: every row with its latest figure, and where and when it was measured."""
+    """Return the page's table: every row with its latest figure, and where and when it was measured."""
     lines = ["| work | figure | asked | measured | printed by |", "|---|---|---|---|---|"]
     for row in ROWS:
         found = latest(history, row.figure)
@@ -159,7 +159,7 @@ def table(history: list[dict[str, Any]]) -> str:
 
 
 def generated(text: str, history: list[dict[str, Any]]) -> str:
-    """Return the README with its table of speed made anew."""
+    """Return the page with its table made anew."""
     return MARKED.sub(lambda _: table(history), text)
 
 
@@ -169,7 +169,7 @@ def read_history() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print every row with its figure and whether that is what is asked, and write the README's table."""
+    """Print every row with its figure and whether that is what is asked, and write the page's table."""
     history = read_history()
     for row in ROWS:
         found = latest(history, row.figure)
@@ -178,7 +178,7 @@ def main() -> None:
         print(
             f"{row.work[:70]:70} {told(found):>12} {row.asked:>9} {word:6} {'' if found is None else found['commit']}"
         )
-    README.write_text(generated(README.read_text(), history))
+    PAGE.write_text(generated(PAGE.read_text(), history))
 
 
 if __name__ == "__main__":
