@@ -21,6 +21,8 @@ ORDER = (
 
 DOORS = {
     ("spora_db.query.answers", "spora_db.datasets.from_query"): "SporaQuery.to_spora_dataset gives a published class",
+    ("spora_db.query.looks", "spora_db.explore.widget"): "SporaQuery.view gives the page's viewer",
+    ("spora_db.plot.views", "spora_db.explore.widget"): "plot.view names what SporaQuery.view gives",
 }
 """Imports of a room above, by module, and why."""
 

@@ -12,6 +12,7 @@ from spora_db.explore.images import ShownImages
 from spora_db.explore.points import surrounded
 from spora_db.explore.queries import Queries
 from spora_db.explore.requests import text_of, whole_numbers
+from spora_db.layout import LakePath
 
 _FEATURES: Final = """
     SELECT name, any_value(grain) AS grain, any_value(modalities) AS modalities, any_value(columns) AS columns
@@ -19,8 +20,20 @@ _FEATURES: Final = """
 """
 
 
-class Explorer:
-    """What the routes stand on: the lake's catalog for names and completions, its images, the queries.
+class LookedAt:
+    """What the routes of images stand on: the lake's catalog, and its images."""
+
+    def __init__(self, lake: LakePath) -> None:
+        self.catalog = Catalog(lake, threads=1)
+        self.images = ShownImages(self.catalog)
+
+    def close(self) -> None:
+        """Close the catalog."""
+        self.catalog.close()
+
+
+class Explorer(LookedAt):
+    """What all routes stand on: the lake's catalog for names and completions, its images, the queries.
 
     Parameters
     ----------
@@ -31,10 +44,9 @@ class Explorer:
     """
 
     def __init__(self, lake: Path, *, write: Path | None) -> None:
-        self.catalog = Catalog(lake, threads=1)
+        super().__init__(lake)
         self.lake = self.catalog.lake
         self.write = write
-        self.images = ShownImages(self.catalog)
         self.queries = Queries(self.lake)
         self.completer = Completer(self.catalog, lambda: {})
 
@@ -46,7 +58,7 @@ class Explorer:
     def close(self) -> None:
         """End what runs, and close the catalog."""
         self.queries.close()
-        self.catalog.close()
+        super().close()
 
     def numbers(self, asked: Mapping[str, Any]) -> Int64 | None:
         """Return the rows that a request names: listed, under a pixel, inside a lasso, or None for all.

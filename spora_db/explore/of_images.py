@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from spora_db.errors import ArgumentError
-from spora_db.explore.explorer import Explorer
+from spora_db.explore.explorer import Explorer, LookedAt
 from spora_db.explore.outlines import cell_at, outlines
 from spora_db.explore.requests import pages_of, parameter, raw_planes, text_of, whole_numbers
 from spora_db.explore.thumbs import thumbs
@@ -42,23 +42,23 @@ def list_images(explorer: Explorer, request: Request, _asked: Mapping[str, Any])
     return JSONResponse({"images": [image.told() for image in listed]})
 
 
-def image(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Response:
+def image(explorer: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
     """Say what an image is: its size, levels and channels."""
     return JSONResponse(explorer.images.open(request.path_params["key"]).told())
 
 
-def limits(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Response:
+def limits(explorer: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
     """Say how channels of an image are shown at first: those of ``pages``, or all."""
     pages = pages_of(request) if "pages" in request.query_params else None
     return JSONResponse({"limits": explorer.images.limits(request.path_params["key"], pages)})
 
 
-def histogram(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Response:
+def histogram(explorer: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
     """Count the pixels of a channel by their values."""
     return JSONResponse(explorer.images.histogram(request.path_params["key"], parameter(request, "page")))
 
 
-def tile(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Response:
+def tile(explorer: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
     """Give a piece of some planes at a level."""
     key, level, down, across = (request.path_params[name] for name in ("key", "level", "row", "col"))
     planes = explorer.images.tile(key, level, down, across, pages=pages_of(request))
@@ -66,12 +66,12 @@ def tile(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Res
     return raw_planes(planes, cache="private, max-age=31536000, immutable" if lasting else "no-store")
 
 
-def lines(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Response:
+def lines(explorer: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
     """Give outlines of one kind."""
     return JSONResponse(outlines(explorer.images, request.path_params["key"], request.path_params["kind"]))
 
 
-def cell(explorer: Explorer, request: Request, _asked: Mapping[str, Any]) -> Response:
+def cell(explorer: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
     """Say which cell lies under a pixel."""
     row, col = parameter(request, "row"), parameter(request, "col")
     return JSONResponse(cell_at(explorer.images, request.path_params["key"], row=row, col=col))

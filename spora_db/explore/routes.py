@@ -13,13 +13,15 @@ from starlette.staticfiles import StaticFiles
 
 from spora_db.errors import SporaError, UnknownNameError
 from spora_db.explore import of_images, of_rows
-from spora_db.explore.explorer import Explorer
+from spora_db.explore.explorer import LookedAt
 from spora_db.explore.requests import body_of
 
 STATIC = Path(__file__).with_name("static")
-Answering: TypeAlias = Callable[[Explorer, Request, Mapping[str, Any]], Response]
+Answering: TypeAlias = Callable[[Any, Request, Mapping[str, Any]], Response]
+Routes: TypeAlias = tuple[tuple[str, str, Answering], ...]
+"""Method, path and what answers."""
 
-ROUTES: tuple[tuple[str, str, Answering], ...] = (
+ROUTES: Routes = (
     ("GET", "/api/lake", of_rows.lake),
     ("POST", "/api/queries", of_rows.start_query),
     ("GET", "/api/queries/{id}", of_rows.query_state),
@@ -41,16 +43,15 @@ ROUTES: tuple[tuple[str, str, Answering], ...] = (
     ("POST", "/api/marks", of_rows.marks),
     ("POST", "/api/exports", of_rows.export),
 )
-"""Method, path and what answers."""
 
 
-def application(explorer: Explorer) -> Starlette:
-    """Return the application: the routes, and the page's own files."""
-    routes = [Route(path, _answering(explorer, answer), methods=[method]) for method, path, answer in ROUTES]
-    return Starlette(routes=[*routes, Mount("/", StaticFiles(directory=STATIC, html=True))])
+def application(explorer: LookedAt, *, routes: Routes = ROUTES) -> Starlette:
+    """Return the application: the routes, and the page's own files; those of images need no more than `LookedAt`."""
+    answered = [Route(path, _answering(explorer, answer), methods=[method]) for method, path, answer in routes]
+    return Starlette(routes=[*answered, Mount("/", StaticFiles(directory=STATIC, html=True))])
 
 
-def _answering(explorer: Explorer, answer: Answering) -> Callable[[Request], Any]:
+def _answering(explorer: LookedAt, answer: Answering) -> Callable[[Request], Any]:
     """Return what Starlette calls: in a thread, errors of ours as JSON."""
 
     async def endpoint(request: Request) -> Response:

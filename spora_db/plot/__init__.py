@@ -8,7 +8,7 @@ from spora_db.drawing.overview import TissueView, overview
 from spora_db.drawing.tiles import tile
 from spora_db.plot.heatmaps import coverage, panels
 from spora_db.plot.sheets import cohort_sheet, contact_sheet
-from spora_db.plot.views import tissue, tissue_view
+from spora_db.plot.views import tissue, tissue_view, view
 
 __all__ = [
     "COLOURS",
@@ -30,4 +30,5 @@ __all__ = [
     "tile",
     "tissue",
     "tissue_view",
+    "view",
 ]

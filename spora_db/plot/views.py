@@ -21,6 +21,7 @@ from spora_db.layout.names import is_rgb
 from spora_db.plot.sources import TILES, check_query
 
 if TYPE_CHECKING:
+    from spora_db.explore.widget import LakeViewer
     from spora_db.images.base import MissingChunks
     from spora_db.query import SporaQuery
     from spora_db.samples.image_plan import ImagePlan
@@ -108,6 +109,28 @@ def tissue(
         missing_chunks=missing_chunks,
     )
     return overview(view, channels=channels, limits=limits, width=width, path=path)
+
+
+def view(
+    query: "SporaQuery", tissue_id: str | None = None, *, dataset: str | None = None, height: int = 480
+) -> "LakeViewer":
+    """Look at a tissue that a query selects in a notebook, as `SporaQuery.view` does, whose arguments these are.
+
+    Raises
+    ------
+    ArgumentError
+        It is no query.
+    MissingExtraError, UnknownNameError, QueryError
+        As for `SporaQuery.view`.
+
+    Examples
+    --------
+    >>> from spora_db import SporaQuery
+    >>> viewer = view(SporaQuery("lake").modality("imc").tissues(mpp=1.0), "lung_imc_l001_0001")
+    >>> viewer.close()
+    """
+    check_query(query, write="plot.view(query, tissue_id)")
+    return query.view(tissue_id, dataset=dataset, height=height)
 
 
 def tissue_view(

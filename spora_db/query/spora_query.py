@@ -11,6 +11,7 @@ from spora_db.query.content_verbs import ContentVerbs
 from spora_db.query.feature_answers import FeatureAnswers
 from spora_db.query.html import query_html
 from spora_db.query.label_verbs import LabelVerbs
+from spora_db.query.looks import Looks
 from spora_db.query.map_answers import MapAnswers
 from spora_db.query.row_verbs import RowVerbs
 from spora_db.query.table_verbs import TableVerbs
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 class SporaQuery(
     RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, TableVerbs, MapAnswers, FeatureAnswers, Answers,
-    CarriedAway,
+    CarriedAway, Looks,
 ):  # fmt: skip
     """A question to a lake: which tiles (or tissues), which channels, standardized how.
 

@@ -76,8 +76,8 @@ export class Channels {
     const set = (limits) => setLimits(found, channel, limits);
     canvas.repaint = () => {
       const [from, to, power] = limitsOf(found, channel);
-      if (document.activeElement !== low) low.value = brief(from);
-      if (document.activeElement !== high) high.value = brief(to);
+      if (!low.matches(":focus")) low.value = brief(from);
+      if (!high.matches(":focus")) high.value = brief(to);
       gamma.value = power;
       this.paint(canvas, channel, [from, to, power]);
     };
@@ -124,7 +124,7 @@ export class Channels {
   paint(canvas, channel, [low, high, gamma]) {
     const context = canvas.getContext("2d");
     const { width, height } = canvas;
-    const style = getComputedStyle(document.documentElement);
+    const style = getComputedStyle(canvas);
     context.fillStyle = style.getPropertyValue("--raised");
     context.fillRect(0, 0, width, height);
     const told = canvas.told;

@@ -71,7 +71,7 @@ export class Pane {
     this.compositor.clear(width, height, this.found.rgb);
     this.wanted = [];
     this.complete = true;
-    const channels = shown(this.found);
+    const channels = this.shown = shown(this.found);
     const levels = this.found.levels;
     const { zoom } = this.view;
     let fit = 0;

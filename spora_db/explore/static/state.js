@@ -6,8 +6,10 @@ export const state = {
 };
 const listeners = [];
 let waiting = 0;
+let lasting = false;  // in a notebook, the address is not ours
 
 export function restore() {
+  lasting = true;
   const text = new URLSearchParams(location.hash.slice(1)).get("s");
   if (!text) return;
   try {
@@ -28,7 +30,7 @@ export function change(values) {
 
 export function remember() {
   clearTimeout(waiting);
-  waiting = setTimeout(write, 150);
+  if (lasting) waiting = setTimeout(write, 150);
 }
 
 export function write() {

@@ -68,6 +68,10 @@ export class Viewer {
     this.redraw();
   }
 
+  end() {
+    for (const pane of this.panes.values()) pane.end();
+  }
+
   redraw() {
     for (const button of this.tools.querySelectorAll("[data-line]")) {
       const on = button.dataset.line === "lasso" ? this.lassoing : state[button.dataset.line];

@@ -1,0 +1,152 @@
+"""The page's viewer in a notebook (extra ``widget``): its modules, and planes as binary messages; no server, no port.
+
+1. The front end (``static/widget.js``) asks as the page does, by messages of Jupyter: ``{"id", "method", "path"}``.
+2. `LakeViewer` hands a request to the routes that it has of the page's, in a thread, so that the notebook goes on.
+3. The answer is a message with the same id, status and headers; its bytes, such as raw planes, are its one buffer.
+"""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import anywidget
+import pyarrow as pa
+import pyarrow.compute as pc
+import traitlets
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from spora_db.errors import QueryError, unknown
+from spora_db.explore.explorer import LookedAt
+from spora_db.explore.opened import ListedImage
+from spora_db.explore.routes import ROUTES, STATIC, application
+from spora_db.explore.within import asked_within
+from spora_db.layout.names import is_rgb
+
+if TYPE_CHECKING:
+    from spora_db.query.row_answers import RowAnswers
+
+ANSWERING: Final = 4
+"""Requests that are answered at a time."""
+TILES: Final = "/api/images/{key}/outlines/tiles"
+IMAGES: Final = "/api/images"
+
+
+class LakeViewer(anywidget.AnyWidget):
+    """The images of a query's rows, to be looked at in a notebook; `SporaQuery.view` makes one.
+
+    Channels, contrast, outlines and zooming are those of ``spora-db explore``; the outlined tiles are the query's.
+
+    Parameters
+    ----------
+    query
+        The query.
+    tissue_id, dataset
+        The tissue that is shown first; by default the first of the query's rows.
+    height
+        Of the widget on the screen, in CSS pixels.
+
+    Raises
+    ------
+    QueryError
+        The query selects no rows.
+    UnknownNameError
+        It selects no such tissue or dataset.
+    """
+
+    _esm = STATIC / "widget.js"
+    height = traitlets.Int().tag(sync=True)
+    """Of the widget on the screen, in CSS pixels."""
+    first = traitlets.Unicode().tag(sync=True)
+    """The key of the image that is shown first."""
+
+    def __init__(
+        self, query: "RowAnswers", tissue_id: str | None = None, *, dataset: str | None = None, height: int = 480
+    ) -> None:
+        rows = _rows(query, tissue_id, dataset)
+        self._size = query.selection.tile_size
+        self._looked = LookedAt(query.lake)
+        try:
+            self._shown = _shown(self._looked, rows, query)
+        except BaseException:
+            self._looked.close()
+            raise
+        self._rows = rows
+        own = (("GET", TILES, self._tiles), ("GET", IMAGES, self._images))
+        taken = [route for route in ROUTES if route[1].startswith(IMAGES) and route[1] not in (TILES, IMAGES)]
+        self._application = application(self._looked, routes=(*own, *taken))
+        self._answering = ThreadPoolExecutor(ANSWERING, thread_name_prefix="viewer")
+        self._sending = threading.Lock()
+        super().__init__(height=height, first=next(iter(self._shown)))
+        self.on_msg(self._asked)
+
+    def close(self) -> None:
+        """End the widget, and what it holds open of the lake."""
+        super().close()
+        self._answering.shutdown(wait=True, cancel_futures=True)
+        self._looked.close()
+
+    def _asked(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
+        """Take a request of the front end; its answer is sent once it is there."""
+        self._answering.submit(self._answer, content)
+
+    def _answer(self, content: Mapping[str, Any]) -> None:
+        body = content.get("body")
+        sent = b"" if body is None else str(body).encode()
+        given = asked_within(self._application, str(content["method"]), str(content["path"]), sent)
+        told = {"id": content["id"], "status": given.status, "headers": dict(given.headers)}
+        with self._sending:
+            self.send(told, [given.content])
+
+    def _images(self, _looked: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
+        """List the images of the query of which the names hold all words of ``q``."""
+        words = request.query_params.get("q", "").casefold().split()
+        told = [image.told() for image in self._shown.values()]
+        found = [one for one in told if all(word in " ".join(map(str, one.values())).casefold() for word in words)]
+        return JSONResponse({"images": found})
+
+    def _tiles(self, _looked: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:
+        """Give the outlines of the query's own tiles in an image."""
+        image = self._shown.get(request.path_params["key"])
+        if image is None or "row" not in self._rows.column_names:
+            return JSONResponse({"tilings": [], "more": False})
+        own = pc.and_(*(pc.equal(self._rows[name], getattr(image, name)) for name in ("dataset", "tissue_id")))
+        found = self._rows.filter(own)
+        sizes = found["tile_size"] if "tile_size" in found.column_names else pa.array([self._size] * len(found))
+        tilings: dict[int, list[list[int]]] = {}
+        for size, row, col in zip(*(column.to_pylist() for column in (sizes, found["row"], found["col"])), strict=True):
+            tilings.setdefault(size, []).append([row, col])
+        told = [{"size": size, "tiles": tiles} for size, tiles in tilings.items()]
+        return JSONResponse({"tilings": told, "more": False})
+
+
+def _rows(query: "RowAnswers", tissue_id: str | None, dataset: str | None) -> pa.Table:
+    """Return the rows of a query, those of the tissue that is shown first in front."""
+    rows = query.to_arrow()
+    for name, value in (("dataset", dataset), ("tissue_id", tissue_id)):
+        if value is None:
+            continue
+        first = pc.equal(rows[name], value)
+        if not pc.any(first).as_py():
+            raise unknown(name, value, rows[name].unique().to_pylist(), where="the query's rows")
+        rows = pa.concat_tables([rows.filter(first), rows.filter(pc.invert(first))])
+    return rows
+
+
+def _shown(looked: LookedAt, rows: pa.Table, query: "RowAnswers") -> dict[str, ListedImage]:
+    """Return the images of rows by key, markers first; of a query for several modalities at once, all of them."""
+    names = [name for name in ("dataset", "tissue_id", "modality", "mpp") if name in rows.column_names]
+    found: dict[str, ListedImage] = {}
+    paired = query.selection.modality_names if len(query.selection.modalities) > 1 else ()
+    for row in rows.group_by(names, use_threads=False).aggregate([]).to_pylist():
+        for modality in sorted(paired, key=is_rgb) or (row["modality"],):
+            image = looked.images.of_row({**row, "modality": modality}, modality=None)
+            if image is not None:
+                found[image.key] = image
+    if not found:
+        raise QueryError(
+            f"The query selects no {query.selection.unit}s in {query.lake}, so there is nothing to look at. "
+            "Look at query.sql() and loosen a condition."
+        )
+    return found
