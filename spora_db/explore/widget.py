@@ -8,6 +8,7 @@
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import anywidget
@@ -60,23 +61,24 @@ class LakeViewer(anywidget.AnyWidget):
     """Of the widget on the screen, in CSS pixels."""
     first = traitlets.Unicode().tag(sync=True)
     """The key of the image that is shown first."""
+    _held = ExitStack()  # of a widget that was refused, which ipywidgets closes too
 
     def __init__(
         self, query: "RowAnswers", tissue_id: str | None = None, *, dataset: str | None = None, height: int = 480
     ) -> None:
         rows = _rows(query, tissue_id, dataset)
         self._size = query.selection.tile_size
-        self._looked = LookedAt(query.lake)
-        try:
-            self._shown = _shown(self._looked, rows, query)
-        except BaseException:
-            self._looked.close()
-            raise
         self._rows = rows
+        with ExitStack() as opening:
+            looked = LookedAt(query.lake)
+            opening.callback(looked.close)
+            self._shown = _shown(looked, rows, query)
+            self._answering = ThreadPoolExecutor(ANSWERING, thread_name_prefix="viewer")
+            opening.callback(self._answering.shutdown, wait=True, cancel_futures=True)
+            self._held = opening.pop_all()
         own = (("GET", TILES, self._tiles), ("GET", IMAGES, self._images))
         taken = [route for route in ROUTES if route[1].startswith(IMAGES) and route[1] not in (TILES, IMAGES)]
-        self._application = application(self._looked, routes=(*own, *taken))
-        self._answering = ThreadPoolExecutor(ANSWERING, thread_name_prefix="viewer")
+        self._application = application(looked, routes=(*own, *taken))
         self._sending = threading.Lock()
         super().__init__(height=height, first=next(iter(self._shown)))
         self.on_msg(self._asked)
@@ -84,8 +86,7 @@ class LakeViewer(anywidget.AnyWidget):
     def close(self) -> None:
         """End the widget, and what it holds open of the lake."""
         super().close()
-        self._answering.shutdown(wait=True, cancel_futures=True)
-        self._looked.close()
+        self._held.close()
 
     def _asked(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         """Take a request of the front end; its answer is sent once it is there."""
