@@ -136,6 +136,10 @@ class OrphanRowsWarning(UserWarning):
     """Rows of a user's table are about things that the lake does not have, or do not say of which dataset they are."""
 
 
+class OtherPixelsWarning(UserWarning):
+    """Features that a query names were made of pixels that are standardized, or cut out, otherwise than its own."""
+
+
 def reason(error: BaseException) -> str:
     """Return what another library's error says, to stand inside a sentence: without a full stop.
 

@@ -273,7 +273,8 @@ def test_what_changes_from_run_to_run_is_named_to_locks():
 
 def test_the_macros_of_the_catalog_are_its_own(catalog):
     of_markers = {"marker_channels", "n_markers", "has_all_markers", "has_any_marker"}
-    assert set(MACROS) == of_markers | {"regions_at", "regions_of_tile"}
+    of_scores = {"is_probabilities", "checked_probabilities", "score_entropy", "score_margin"}
+    assert set(MACROS) == of_markers | of_scores | {"regions_at", "regions_of_tile"}
     with pytest.raises(QueryError, match="MARKER_CHANNELS"):  # the other three stand on it; no query names it
         catalog.sql("FROM marker_channels(['CD3'])").fetchall()
     text = "SELECT * FROM tissues WHERE n_markers(dataset, 'he', tissue_id, ['CD3']) > 0"

@@ -96,6 +96,13 @@ def test_the_answer_is_a_query(lake: list[Path], made: tuple[str, np.ndarray]) -
     assert again.df().equals(near.df())
 
 
+def test_of_what_was_found_the_similarity_is_the_new_one(lake: list[Path], made: tuple[str, np.ndarray]) -> None:
+    to = np.ones(DIMENSION)
+    found = tiles(lake).nearest(to, name=made[0], k=5).nearest(-to, name=made[0], k=2).df()
+    assert (found["similarity"] < 0).all()
+    assert found.columns.tolist().count("similarity") == 1
+
+
 def test_a_matrix_is_made_once_and_again_when_parts_change(lake: list[Path], made: tuple[str, np.ndarray]) -> None:
     folder, to = lake[1] / "alpha/features" / made[0], np.ones(DIMENSION)
     tiles(lake).nearest(to, name=made[0])

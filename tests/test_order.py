@@ -14,7 +14,7 @@ ORDER = (
     "errors", "arrays", "files", "layout", "sqltext", "guard", "kernels", "images", "masks", "regions", "dialects",
     "remembered", "feature_sets", "standardization", "tiling", "statistics", "sources", "catalog", "asking",
     "selection", "plan", "samples", "drawing", "loading", "transforms", "interop", "maps", "exporting", "lock",
-    "copying", "audit", "jobs", "extraction", "nearest", "bags", "query", "datasets", "plot", "validation",
+    "copying", "audit", "jobs", "extraction", "nearest", "choosing", "bags", "query", "datasets", "plot", "validation",
     "importing", "demo", "explore", "cli", "magic",
 )  # fmt: skip
 """Rooms from the ground floor up; a room is a package, or a module beside them."""

@@ -10,7 +10,14 @@ import torch
 
 from feature_lakes import EMBEDDING, SCORE, write_features
 from spora_db import SporaQuery, collate_list, collate_packed, collate_padded
-from spora_db.errors import ArgumentError, FileFormatError, LockError, TableError, UnknownNameError
+from spora_db.errors import (
+    ArgumentError,
+    FileFormatError,
+    LockError,
+    OtherPixelsWarning,
+    TableError,
+    UnknownNameError,
+)
 from spora_db.feature_sets import FeatureSet
 from spora_db.layout import feature_folder, feature_part
 
@@ -138,6 +145,30 @@ def test_hashes_and_locks_know_them(made: Made, tmp_path: Path) -> None:
     (feature_folder(above / "lung_imc", "other") / part.name).rename(part)
     with pytest.raises(LockError, match=r"part-000000000-000000034\.parquet"):
         SporaQuery.from_lock(path)
+
+
+def test_other_pixels_are_told(made: Made, tmp_path: Path) -> None:
+    """Features of pixels that were standardized otherwise, or of cells that were cut out otherwise: a warning."""
+    layers, _ = made
+    above = tmp_path / "above"
+    rows = query(layers, "tile").df()
+    spec = "quantile_clipping_log1p/uq_0.99_image"
+    write_features(above / "lung_imc", replace(features("tile", expected=len(rows)), name="raw", spec="identity"), rows)
+    asked = query([*layers, above], "tile")
+    told = (
+        r"'raw' were made of other pixels: pixels of imc were standardized by 'identity', those of the query are by 'q"
+    )
+    with pytest.warns(OtherPixelsWarning, match=told):
+        asked.standardize(spec).with_features("raw").count()
+    with pytest.warns(OtherPixelsWarning, match=told):
+        asked.standardize(spec).nearest(np.ones(4), name="raw", k=1)
+    with pytest.warns(OtherPixelsWarning, match=told):
+        asked.standardize(spec).bags(by="tissue_id", features="raw")
+    asked.with_features("raw").count()  # no warning: the query says nothing of pixels
+    asked.standardize(spec).with_features("own-tile").count()  # nor does the set
+    cells = SporaQuery(layers).modality("imc").cells(size=32, mpp=1.0)
+    with pytest.warns(OtherPixelsWarning, match="it has tile_size 16, the query 32"):
+        cells.with_features("own-cell").count()
 
 
 def test_what_does_not_fit_is_told(made: Made) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,15 +14,14 @@ from spora_db.errors import QueryError, TableError, counted
 from spora_db.layout import LakePath
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.row_numbers import IMAGE_COLUMNS, first_images
-from spora_db.nearest.answer import found_sets
 from spora_db.nearest.matrix import FeatureMatrix
+from spora_db.nearest.sets import MissingFeatures, found_sets
 from spora_db.plan import Plan
 from spora_db.plan.freezing import plan_of
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
 
 TILES = "tiles"
-MissingFeatures: TypeAlias = Literal["error", "drop"]
 
 
 def make_bags(

@@ -24,7 +24,9 @@ VIEWS = (
     "standardization_stats",
     "tiles",
 )
-MACROS = ("marker_channels", "n_markers", "has_all_markers", "has_any_marker", *REGION_FUNCTIONS)
+MARKER_MACROS = ("marker_channels", "n_markers", "has_all_markers", "has_any_marker")
+SCORE_MACROS = ("is_probabilities", "checked_probabilities", "score_entropy", "score_margin")
+MACROS = (*MARKER_MACROS, *SCORE_MACROS, *REGION_FUNCTIONS)
 NAMING = tuple(Naming().relations())
 """The tables of what users say of the names of markers, which the macros read."""
 

@@ -53,7 +53,7 @@ class FeatureSet:
     model, weights
         Name of the model, and a hash of its weights, if they were given.
     spec
-        How pixels were standardized, by modality as text.
+        How pixels were standardized: a spec, or of several modalities JSON with a spec of each.
     rows, plan
         Fingerprints of the dataset's rows that were asked for, and of all that they were asked with.
     notes
@@ -82,6 +82,21 @@ class FeatureSet:
     def vectors(self) -> tuple[FeatureColumn, ...]:
         """The columns that are vectors."""
         return tuple(column for column in self.columns if column.dimension is not None)
+
+    def spec_of(self, modality: str) -> str | None:
+        """Return how the pixels of a modality were standardized, None where nothing tells.
+
+        Examples
+        --------
+        >>> made = FeatureSet(name="a", dataset="b", grain="tile", columns=(), expected=1, spec='{"he": "imagenet"}')
+        >>> made.spec_of("he")
+        'imagenet'
+        """
+        try:
+            by_modality = json.loads(self.spec or "null")
+        except ValueError:
+            return self.spec
+        return by_modality.get(modality) if isinstance(by_modality, dict) else self.spec
 
 
 def described(features: FeatureSet) -> str:

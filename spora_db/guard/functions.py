@@ -79,7 +79,9 @@ array cast coalesce columns exists gen_random_uuid grouping grouping_id if ifnul
 typeof unpack uuid version
 """
 
-_SPORA = "has_all_markers has_any_marker n_markers regions_at regions_of_tile"
+_SPORA = (
+    "has_all_markers has_any_marker is_probabilities n_markers regions_at regions_of_tile score_entropy score_margin"
+)
 
 FUNCTIONS = frozenset(
     " ".join((_NUMERIC, _TEXT, _TIME, _NESTED, _JSON, _AGGREGATE, _WINDOW, _FORM, _SPORA)).split(),

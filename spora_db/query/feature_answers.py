@@ -222,10 +222,7 @@ class FeatureAnswers(Question):
             column=None if column is None else checked_text(column, at="nearest(to, column=", example="vector"),
             k=checked_whole(k, at="nearest(to, k=", of="rows"),
         )
-        return self._with(
-            rows_table=rows, rows_sql=None, conditions=(), splits=(), split_choice=None, sampling=None, limit=None,
-            excluded=None, columns=tuple(dict.fromkeys((*self.selection.columns, SIMILARITY))),
-        )  # fmt: skip
+        return self._of_rows(rows, also=(SIMILARITY,))
 
     def bags(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from spora_db.catalog import Catalog, lent_catalog
 from spora_db.layout import LakePath, lake_path
@@ -13,6 +13,9 @@ from spora_db.selection.arguments import check_path, checked_whole, wrong
 from spora_db.selection.compilation import compile_rows
 from spora_db.selection.resolved import Resolved
 from spora_db.sqltext.binding import Compiled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,13 @@ class Question:
     def _with(self, **changes: object) -> Self:
         """Return the same question with other choices."""
         return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
+
+    def _of_rows(self, rows: "pa.Table", *, also: tuple[str, ...]) -> Self:
+        """Return the query of rows that were found, which have these further columns."""
+        return self._with(
+            rows_table=rows, rows_sql=None, conditions=(), splits=(), split_choice=None, sampling=None, limit=None,
+            excluded=None, columns=tuple(dict.fromkeys((*self.selection.columns, *also))),
+        )  # fmt: skip
 
     def _first(self, n: object, *, at: str) -> Self:
         """Return the same question for the first `n` of its rows; `at` is the call that was given it."""

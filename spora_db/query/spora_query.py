@@ -7,6 +7,7 @@ from spora_db.layout import LakePath
 from spora_db.query.amount_verbs import AmountVerbs
 from spora_db.query.answers import Answers
 from spora_db.query.carried_away import CarriedAway
+from spora_db.query.choice_answers import ChoiceAnswers
 from spora_db.query.content_verbs import ContentVerbs
 from spora_db.query.feature_answers import FeatureAnswers
 from spora_db.query.html import query_html
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class SporaQuery(
-    RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, TableVerbs, MapAnswers, FeatureAnswers, Answers,
-    CarriedAway, Looks,
+    RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, TableVerbs, MapAnswers, FeatureAnswers,
+    ChoiceAnswers, Answers, CarriedAway, Looks,
 ):  # fmt: skip
     """A question to a lake: which tiles (or tissues), which channels, standardized how.
 

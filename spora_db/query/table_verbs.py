@@ -45,7 +45,7 @@ class TableVerbs(Question):
         >>> query.plan()
         Traceback (most recent call last):
         ...
-        spora_db.errors.UnknownNameError: Unknown feature set 'virtues' in lake ... There is no feature set here.
+        spora_db.errors.UnknownNameError: Unknown feature set 'virtues' in lake ...
         """
         if not names:
             raise ArgumentError("with_features() needs at least one name, such as .with_features('virtues-tile').")
@@ -69,7 +69,7 @@ class TableVerbs(Question):
         >>> SporaQuery("lake").features("virtues").count()
         Traceback (most recent call last):
         ...
-        spora_db.errors.UnknownNameError: Unknown feature set 'virtues' in lake ... There is no feature set here.
+        spora_db.errors.UnknownNameError: Unknown feature set 'virtues' in lake ...
         """
         name = checked_text(name, at="features(", example="virtues-tile")
         return self._with(features=added(self.selection.features, (name,), missing="drop", rows=True))

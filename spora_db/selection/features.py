@@ -1,5 +1,6 @@
 """Feature sets of a query against the lake: whether it has them, for rows such as these, and rows without them."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from sqlglot import exp
 
 from spora_db.catalog import Catalog
-from spora_db.errors import ArgumentError, unknown
+from spora_db.errors import ArgumentError, OtherPixelsWarning, level_of_the_user, unknown
 from spora_db.feature_sets import FeatureSet, Grain
 from spora_db.selection.feature_choice import FeatureChoice
 from spora_db.selection.resolved import Resolved
@@ -35,7 +36,8 @@ def sets_of(name: str, catalog: Catalog) -> list[FeatureParts]:
     found = [item for item in every if relation_of(item.features.name) == relation_of(name)]
     if not found:
         known = dict.fromkeys(item.features.name for item in every)
-        raise unknown("feature set", name, known, where=f"lake {str(catalog.lake)!r}")
+        where = f"lake {str(catalog.lake)!r}"
+        raise unknown("feature set", name, known, where=where, remedy="Make one with query.extract().")
     return found
 
 
@@ -83,6 +85,33 @@ def check_features(resolved: Resolved, catalog: Catalog) -> None:
                     f"with_features({choice.name!r}): its tiles have {name} {', '.join(map(str, sorted(own)))}, those "
                     f"of the query {getattr(asked, name)}. Ask for the same tiles, or extract features of these."
                 )
+        tell_other_pixels(sets, asked)
+
+
+def tell_other_pixels(sets: list[FeatureSet], selection: Selection) -> None:
+    """Warn where features were made of other pixels than the query delivers: standardized or cut out otherwise.
+
+    No error, as both may be meant: features of a model with a standardization of its own, beside images for another. A
+    query that standardizes nothing says nothing of pixels.
+    """
+    told: dict[str, None] = {}
+    for features in sets:
+        for modality in features.modalities:
+            made, asked = features.spec_of(modality), selection.standardization.spec(modality)
+            if modality in selection.modality_names and asked != "identity" and made not in (None, asked):
+                told[f"pixels of {modality} were standardized by {made!r}, those of the query are by {asked!r}"] = None
+        for name in ("mpp", "tile_size") if features.grain == selection.unit != "tile" else ():
+            made, asked = getattr(features, name), getattr(selection, name)
+            if None not in (made, asked) and made != asked:
+                told[f"it has {name} {made}, the query {asked}"] = None
+    if told:
+        name = sets[0].name
+        warnings.warn(
+            f"The features {name!r} were made of other pixels: {'; '.join(told)}. If that is not meant, ask for the "
+            "pixels of the features, or extract features of these under another name.",
+            OtherPixelsWarning,
+            stacklevel=level_of_the_user(),
+        )
 
 
 def feature_conditions(selection: Selection) -> Iterator[exp.Expr]:

@@ -23,9 +23,10 @@ PREFIX = "feature_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureParts:
-    """The features of one dataset: what they are, and the files that hold them."""
+    """The features of one dataset: what they are, their folder, and the files in it that hold them."""
 
     features: FeatureSet
+    folder: Path
     parts: tuple[TableFile, ...]
 
     @property
@@ -119,7 +120,8 @@ def feature_sets(lake: Lake) -> Iterator[FeatureParts]:
     for dataset in lake.datasets:
         for folder in dataset.feature_folders:
             parts = tuple(table for table in dataset.tables if table.kind == "features" and table.name == folder.name)
-            yield FeatureParts(features=read_feature_set(folder.path, dataset=dataset.name), parts=parts)
+            told = read_feature_set(folder.path, dataset=dataset.name)
+            yield FeatureParts(features=told, folder=folder.path, parts=parts)
 
 
 def feature_source(name: str, lake: Lake) -> FeatureSource:
@@ -173,12 +175,6 @@ def listed_features(lake: Lake) -> list[dict[str, Any]]:
     records = []
     for item in feature_sets(lake):
         told = item.features
-        folder = next(
-            folder
-            for dataset in lake.datasets
-            for folder in dataset.feature_folders
-            if (folder.dataset, folder.name) == (told.dataset, told.name)
-        )
         records.append(
             {
                 "dataset": told.dataset,
@@ -198,8 +194,8 @@ def listed_features(lake: Lake) -> list[dict[str, Any]]:
                 "strategy": told.strategy,
                 "tile_size": told.tile_size,
                 "rows_hash": told.rows,
-                "path": lake.relative(folder.path),
-                "root": layer_name(lake.root_of(folder.path)),
+                "path": lake.relative(item.folder),
+                "root": layer_name(lake.root_of(item.folder)),
             }
         )
     return records
