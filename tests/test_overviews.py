@@ -7,7 +7,7 @@ import pytest
 
 from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.files.cache_folders import lasting_folder
-from spora_db.images import open_levels, overviews, write_ometiff, write_omezarr
+from spora_db.images import open_levels, overviews, read_region, write_ometiff, write_omezarr
 from spora_db.images.overviews import OverviewChoice, Overviews
 from spora_db.images.resampling import Held, Planes
 from spora_db.images.write_zarr import write_pyramid
@@ -47,6 +47,23 @@ def test_every_level_is_a_mean_of_full_pixels(tmp_path, kept, monkeypatch, dtype
         else:
             np.testing.assert_array_equal(found, np.rint(expected))
     assert kept.made == 1
+
+
+def test_every_row_is_decoded_once_for_all_levels(tmp_path, kept, monkeypatch):
+    monkeypatch.setattr(overviews, "BAND_BYTES", 1)
+    path = write_omezarr(tmp_path / "a.ome.zarr", np.ones((2, 4200, 24), np.uint16), mpp=1.0)
+    rows = []
+
+    def counting(reader, pages, *, row, height, **rest):
+        rows.extend((page, number) for page in pages for number in range(row, row + height))
+        return read_region(reader, pages, row=row, height=height, **rest)
+
+    monkeypatch.setattr(overviews, "read_region", counting)
+    choices = OverviewChoice.of(open_levels(path))
+    assert [choice.made for choice in choices] == [1, 4, 8, 16]
+    for choice in reversed(choices[1:]):
+        whole(kept, choice, 1)
+    assert sorted(rows) == [(1, number) for number in range(4200)]
 
 
 def test_a_level_of_the_file_is_taken_as_it_is(tmp_path, kept):

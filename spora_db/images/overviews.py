@@ -7,7 +7,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,15 @@ from typing import Final, Self
 
 import numpy as np
 
-from spora_db.arrays import AnyArray
+from spora_db.arrays import AnyArray, Float64
 from spora_db.errors import ArgumentError
 from spora_db.files.shared_folder import SharedFolder
 from spora_db.files.stamps import stamps
 from spora_db.images.base import ImageReader
 from spora_db.images.cache import identity
+from spora_db.images.pixels import deliver
 from spora_db.images.regions import read_region
-from spora_db.images.resampling import Coarser, Held, Planes, times
+from spora_db.images.resampling import Planes, times
 
 SMALLEST: Final = 512
 """An image is made coarser until its longer side has at most so many pixels."""
@@ -197,19 +198,36 @@ class Overviews:
         try:
             for top in range(0, height, lines):
                 count = min(lines, height - top)
-                band = Held(image=read_region(reader, [page], row=top, height=count))
-                for step, plane in making.planes.items():
-                    coarser = Coarser(source=band, factor=float(step))
-                    start = top // step
-                    rows = min(coarser.shape[1], len(plane) - start)
-                    if rows > 0:
-                        plane[start : start + rows] = coarser.read(0, 0, rows, plane.shape[1])[0]
+                band = deliver(read_region(reader, [page], row=top, height=count)[0])
+                for plane, (step, means) in zip(making.planes.values(), _means(band, list(making.planes)), strict=True):
+                    part = plane[top // step : top // step + len(means)]
+                    found = means[: len(part), : plane.shape[1]]
+                    part[:] = np.rint(found) if plane.dtype.kind in "iub" else found
                 making.go_on(count)
             for step, plane in making.planes.items():
                 self._folder.write(_name(image, page, step), partial(_write, plane))
         finally:
             with self._lock:
                 self._making.pop((image, page), None)
+
+
+def _means(band: AnyArray, steps: Sequence[int]) -> Iterator[tuple[int, Float64]]:
+    """Yield the means of squares of a band, of 4 pixels and then twice as many; the last have what there is.
+
+    Every pixel is added up once: coarser sums are of finer ones, which of whole numbers below 2**53 changes nothing.
+    """
+    from spora_db.kernels.resampling import sum_fours
+
+    sums = np.zeros(tuple(-(-size // BASE) for size in band.shape))
+    sum_fours(band, sums)
+    for step in steps:
+        if step > BASE:
+            even = np.pad(sums, [(0, size % 2) for size in sums.shape])
+            sums = even[::2, ::2] + even[::2, 1::2] + even[1::2, ::2] + even[1::2, 1::2]
+        tall, wide = (
+            np.minimum(step, size - step * np.arange(count)) for size, count in zip(band.shape, sums.shape, strict=True)
+        )
+        yield step, sums / np.multiply.outer(tall, wide)
 
 
 def _planes(reader: ImageReader, steps: Sequence[int]) -> dict[int, AnyArray]:

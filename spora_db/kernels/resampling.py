@@ -56,3 +56,16 @@ def average_fours_rounded(plane: AnyArray, out: AnyArray) -> None:
         for j in range(out.shape[1]):
             total = int(upper[2 * j]) + int(upper[2 * j + 1]) + int(lower[2 * j]) + int(lower[2 * j + 1])
             target[j] = (total + 1 + (total >> 2 & 1)) >> 2
+
+
+@kernel
+def sum_fours(plane: AnyArray, out: Float64) -> None:
+    """Add to ``out`` (h, w), zeros at first, the pixels of a plane in squares of 4 x 4; the last have what there is."""
+    whole = plane.shape[1] // 4
+    for i in range(plane.shape[0]):
+        line, target = plane[i], out[i // 4]
+        for j in range(whole):
+            left = float(line[4 * j]) + float(line[4 * j + 1])
+            target[j] += left + (float(line[4 * j + 2]) + float(line[4 * j + 3]))
+        for col in range(4 * whole, plane.shape[1]):
+            target[whole] += line[col]
