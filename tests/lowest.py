@@ -15,7 +15,7 @@ EXTRAS = ("anndata", "ray", "dev")
 EXEMPT = ("torch",)
 NO_TESTS = (
     "accelerate", "build", "hatchling", "lightning", "mkdocs-material", "mkdocstrings",
-    "moto", "mypy", "nbconvert", "pandas-stubs", "ruff", "torchdata",
+    "moto", "mypy", "nbconvert", "obstore", "pandas-stubs", "ruff", "torchdata",
     "transformers",
 )  # fmt: skip
 _BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z0-9,]+\])?>=([0-9][0-9.]*)(?:,<[0-9.]+)?")
