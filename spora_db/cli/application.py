@@ -39,8 +39,11 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Run a command; typer itself answers Ctrl-C differently from version to version, and with no word."""
+        from spora_db.cli.terminal import told_of_waiting
+
         try:
-            return super().invoke(ctx)
+            with told_of_waiting():
+                return super().invoke(ctx)
         except typer.BadParameter as error:
             if type(error).__name__ == "MissingParameter" and getattr(error.param, "envvar", None) == LAKE_VARIABLE:
                 error.message = f"Name a lake, or have {LAKE_VARIABLE} name one."

@@ -1,7 +1,10 @@
 """The console that commands write to: text appears as it is."""
 
+import contextlib
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 from rich.console import Console
@@ -24,6 +27,21 @@ def plain_console(file: TextIO | None = None) -> Console:
     if not console.is_terminal:
         console.width, console.soft_wrap = ENDLESS, True
     return console
+
+
+@contextlib.contextmanager
+def told_of_waiting() -> Iterator[None]:
+    """Write to standard error what the stores of remote lakes say of a long wait, such as how far a listing is."""
+    logger, handler = logging.getLogger("spora_db.files.stores"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("spora-db: %(message)s"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def error_text(message: str) -> str:
