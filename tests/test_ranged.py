@@ -1,6 +1,7 @@
 """Ranges of remote files: every byte right and fetched once, whoever asks; what fails is told for each."""
 
 import errno
+import itertools
 import random
 import threading
 import time
@@ -187,6 +188,42 @@ def test_a_placeholder_keeps_its_time_for_all_who_place_it(tmp_path: Path) -> No
     assert len(seen) == 1
     Placeholders(tmp_path).place("x/y", ObjectState(size=10, version="2"))
     assert (tmp_path / "tree/x/y").stat().st_ino not in seen
+
+
+def test_what_is_here_whole_never_becomes_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    places, state = Placeholders(tmp_path), ObjectState(size=10, version="1")
+    places.fill("x/zarr.json", b"{}")
+    places.place("x/zarr.json", state)
+    assert (tmp_path / "tree/x/zarr.json").read_bytes() == b"{}"
+    places.place("x/0", state)
+    places.fill("x/0", b"0123456789")
+    places.place("x/0", ObjectState(size=10, version="2"))
+    assert (tmp_path / "tree/x/0").read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize("write", [0, 1])
+def test_a_process_that_is_killed_as_it_places_a_file_leaves_none_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    (tmp_path / "tree").mkdir()
+    places, states = Placeholders(tmp_path), [ObjectState(size=size, version="1") for size in (10, 12)]
+    places.place("x/y", states[0])
+    replaced, replace = itertools.count(), Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if next(replaced) == write:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            places.place("x/y", states[1])
+    assert places.noted("x/y") in (None, states[0])
+    places.place("x/y", states[1])
+    assert places.noted("x/y") == states[1]
+    assert (tmp_path / "tree/x/y").stat().st_size == 12
 
 
 def test_a_full_disk_costs_speed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

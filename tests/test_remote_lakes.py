@@ -18,7 +18,7 @@ from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.cli import app
 from spora_db.errors import ArgumentError, FileFormatError, StoreError, WriteError
-from spora_db.files.stores import credentials, granules, http, mirror, ranged
+from spora_db.files.stores import credentials, granules, http, listing, mirror, ranged
 from spora_db.files.stores.granules import GRANULE, Granules
 from spora_db.files.stores.kept import kept_bytes_limit, trim
 from spora_db.images import clear_cache, close_images, open_image, read_region, write_ometiff
@@ -173,6 +173,24 @@ class TestSameAsAFolder:
         assert lock.rows == query(flat(bucket)).count()
         assert not check_lock(lock)
 
+    @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+    def test_a_lock_of_images_that_nobody_has_read(self, bucket: Bucket, whole: bool) -> None:
+        here, there = (
+            make_lock(root, query(root).selection, images=True, whole=whole) for root in (flat(bucket), REMOTE)
+        )
+        assert here.images
+        assert there.images
+        told = [{name: (own.size, own.digest) for name, own in lock.images.items()} for lock in (here, there)]
+        assert told[0] == told[1]
+        chunk = next(path for path in (flat(bucket) / next(iter(here.images))).glob("0/c/**/*") if path.is_file())
+        before = chunk.read_bytes()
+        try:
+            chunk.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+            in_new_process()
+            assert check_lock(there)
+        finally:
+            chunk.write_bytes(before)
+
 
 class TestLayers:
     def test_what_is_made_of_a_bucket_goes_to_a_folder_over_it(self, bucket: Bucket, tmp_path: Path) -> None:
@@ -271,6 +289,14 @@ class TestFaults:
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
             with pytest.raises(StoreError, match="no list of a bucket"):
                 Catalog("s3://b/other")
+
+
+def test_a_command_tells_how_far_a_listing_is(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "TOLD", 0.0)
+    told = CliRunner().invoke(app, ["info", REMOTE])
+    assert told.exit_code == 0, told.output
+    assert f"spora-db: Listing {REMOTE}: 2 folders so far, now alpha" in told.stderr
+    assert "Listing" not in told.stdout
 
 
 class TestKept:

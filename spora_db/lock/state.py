@@ -14,7 +14,9 @@ from sqlglot import exp
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.catalog import MACROS
-from spora_db.files.stores.remote_files import fetch_whole
+from spora_db.files.stores.mirror import Mirror, mirror_of
+from spora_db.files.stores.ranges import TO_THE_END, FileRange
+from spora_db.files.stores.remote_files import fetch_whole, open_binary
 from spora_db.images import open_image
 from spora_db.images.regions import read_through
 from spora_db.layout import TableFile
@@ -61,18 +63,41 @@ def file_state(path: Path) -> FileState:
 
 
 def image_state(path: Path, *, whole: bool = False) -> FileState:
-    """Return the fingerprint of an image, a file or a folder, from both ends of its files, or from all their bytes."""
-    files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+    """Return the fingerprint of an image, a file or a folder, from both ends of its files, or from all their bytes.
+
+    That of a remote lake is the same, whatever of it is in the copy: what lacks is fetched. It tells no time.
+
+    Raises
+    ------
+    StoreError, FileFormatError
+        A file of a remote lake is gone, or another one, or cannot be read.
+    """
     digest, size, modified = hashlib.blake2b(digest_size=16), 0, 0
-    for file in files:
-        with file.open("rb") as opened:
-            state = os.fstat(opened.fileno())
-            name = file.relative_to(path).as_posix()
-            digest.update(json.dumps([name, state.st_size]).encode())
-            for part in _parts(opened) if whole else (_ends(opened, state.st_size),):
+    remote = mirror_of(path)
+    for name, length, time in _files(path) if remote is None else _remote_files(path, remote, whole=whole):
+        with open_binary(path / name) as opened:
+            digest.update(json.dumps([name, length]).encode())
+            for part in _parts(opened) if whole else (_ends(opened, length),):
                 digest.update(part)
-        size, modified = size + state.st_size, max(modified, state.st_mtime_ns)
+        size, modified = size + length, max(modified, time)
     return FileState(size=size, modified=modified, digest=digest.hexdigest())
+
+
+def _files(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield name, bytes and time of each file of an image; the name of one that is a file is a dot."""
+    for file in sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]:
+        state = file.stat()
+        yield file.relative_to(path).as_posix(), state.st_size, state.st_mtime_ns
+
+
+def _remote_files(path: Path, remote: Mirror, *, whole: bool) -> list[tuple[str, int, int]]:
+    """Return the same of a remote image, with what its fingerprint reads fetched, of all files at once."""
+    found = {name or ".": state.size for name, state in remote.files_below(path).items()}
+    ranges = ((0, TO_THE_END),) if whole else ((0, EDGE), (-EDGE, EDGE))
+    for error in remote.bring([FileRange(str(path / name), *part) for part in ranges for name in found]):
+        if error is not None:
+            raise error
+    return [(name, found[name], 0) for name in sorted(found, key=lambda name: name.split("/"))]
 
 
 def verify_image(path: Path) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from spora_db.errors import ArgumentError, WriteError
+from spora_db.errors import ArgumentError, SporaError, WriteError
 from spora_db.files.folders import user_folder
 
 CACHE_VARIABLE = "SPORA_CACHE_DIR"
@@ -101,24 +101,60 @@ def _bytes(path: Path) -> int:
         return 0
 
 
+@contextlib.contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Say of what cannot be written to a copy why, and how another place for it is named.
+
+    Raises
+    ------
+    WriteError
+        In place of an `OSError` of the system: no rights, a disk that is full or only read.
+    """
+    try:
+        yield
+    except SporaError:
+        raise
+    except OSError as error:
+        base, whose = Path(mirrors_folder()), ""
+        with contextlib.suppress(OSError):
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            whose = f", and {there} belongs to another user" if there.stat().st_uid != os.geteuid() else ""
+        raise WriteError(
+            f"What is read of a remote lake cannot be kept in {folder}: {error.strerror or error}{whose}. Free space "
+            f"there, or name a folder of your own in place of {base.parent} with {CACHE_VARIABLE}."
+        ) from error
+
+
 def made(folder: Path) -> None:
-    """Make a folder that only its owner enters."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make a folder that only its owner enters.
+
+    Raises
+    ------
+    WriteError
+        It cannot be made.
+    """
+    with kept_in(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole; one that holds these very bytes stays, with its time."""
+    """Write a file whole; one that holds these very bytes stays, with its time.
+
+    Raises
+    ------
+    WriteError
+        It cannot be written.
+    """
     with contextlib.suppress(OSError):
         if path.read_bytes() == data:
             return
     made(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WriteError(
-            f"Could not copy {path.name} to {path.parent}: {error.strerror or error}. Free space there, or name "
-            f"another folder with {CACHE_VARIABLE}."
-        ) from error
+    with kept_in(path.parent):
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise

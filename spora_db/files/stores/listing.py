@@ -13,6 +13,7 @@ from spora_db.errors import FileFormatError, RefusedError
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.kept import made, write_whole
 from spora_db.files.stores.manifest import BESIDE, Manifest, read_manifest
+from spora_db.files.stores.placeholders import Placeholders
 from spora_db.files.stores.store import ObjectState, ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -151,16 +152,16 @@ def files_of(store: ObjectStore) -> Iterator[tuple[str, ObjectState | None]]:
         level = further
 
 
-def fetch_documents(store: ObjectStore, tree: Path, image: str) -> None:
+def fetch_documents(store: ObjectStore, places: Placeholders, image: str) -> None:
     """Fetch what tells an image that is a folder, level by level."""
-    level = [image]
+    level, tree = [image], places.tree
     while level:
         further = []
         for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
             made(tree / folder)
             names = {entry.name for entry in entries}
             for document in names & {*DOCUMENTS}:
-                write_whole(tree / folder / document, store.read_whole(f"{folder}/{document}")[0])
+                places.fill(f"{folder}/{document}", store.read_whole(f"{folder}/{document}")[0])
             if not is_array(tree / folder):
                 further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
         level = further

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from spora_db.errors import AbsentObjectError, FileFormatError, SporaError, StoreError
 from spora_db.files.stores.http import NETWORK
-from spora_db.files.stores.kept import ADDRESS, made, mirrors_folder, write_whole
+from spora_db.files.stores.kept import ADDRESS, kept_in, made, mirrors_folder, write_whole
 from spora_db.files.stores.listing import DOCUMENTS, STORES, Listing, fetch_documents, lake_listing
 from spora_db.files.stores.manifest import is_by_time, may_be
 from spora_db.files.stores.opening import open_store
@@ -46,11 +46,12 @@ class Mirror:
         self.folder, self._places = folder, Placeholders(folder)
         self.tree = self._places.tree
         note = folder / ADDRESS
-        if address is None:
-            address = note.read_text(encoding="utf-8")
-        elif not note.exists():
-            made(self.tree)
-            write_whole(note, address.encode())
+        with kept_in(folder):  # who may not enter it cannot even tell whether the note is there
+            if address is None:
+                address = note.read_text(encoding="utf-8")
+            elif not note.exists():
+                made(self.tree)
+                write_whole(note, address.encode())
         self.address = address
         self._lock = threading.RLock()
         self._listed_at = -FRESH
@@ -149,7 +150,7 @@ class Mirror:
             if self.listing().manifest:
                 self._unfold(name)
                 return
-            fetch_documents(self.store, self.tree, name)
+            fetch_documents(self.store, self._places, name)
             self._prepared.add(name)
             self._places.prepared(name)
 
@@ -173,11 +174,26 @@ class Mirror:
         return [listing.state(self._name(str(path)), self.address) for path in paths]
 
     def files_below(self, place: Path) -> dict[str, ObjectState]:
-        """Return the files of an image, by their paths below it; of one that is a file its state, without a name."""
+        """Return the files of an image, by their paths below it; of one that is a file its state, without a name.
+
+        As the store lists them; of one that cannot be listed, those of the manifest, each asked for what it is.
+
+        Raises
+        ------
+        StoreError
+            It does not answer, or there is neither.
+        """
         name = self._name(str(place))
         if (state := self.listing().files.get(name)) is not None:
             return {"": state}
-        return {entry.name: entry.state for entry in self.store.list_tree(name) if entry.state is not None}
+        try:
+            return {entry.name: entry.state for entry in self.store.list_tree(name) if entry.state is not None}
+        except StoreError:
+            if not (told := self.listing().inside(name, self.address)):
+                raise
+        self.files.bring([FileRange(inner, 0, 1) for inner in told])
+        found = {inner.removeprefix(f"{name}/"): self.find(f"{self.tree}/{inner}") for inner in told}
+        return {inner: state for inner, state in found.items() if state is not None}
 
     def _name(self, path: str) -> str:
         return path.removeprefix(f"{self.tree}/")
@@ -187,7 +203,7 @@ class Mirror:
         for name, (state, document) in self.listing().inside(store, self.address).items():
             if name.rpartition("/")[2] in DOCUMENTS:
                 content = document if document is not None else self.read(f"{self.tree}/{name}", 0, state.size)
-                write_whole(self.tree / name, content)
+                self._places.fill(name, content)
         self._prepared.add(store)
 
     def _is_whole(self, name: str) -> bool:
@@ -236,8 +252,10 @@ class Mirror:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Let one process at a time list."""
-        with (self.folder / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            with kept_in(self.folder):
+                file = stack.enter_context((self.folder / "lock").open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spora_db.files.stores.granules import Granules
-from spora_db.files.stores.kept import made, write_whole
+from spora_db.files.stores.kept import kept_in, made, write_whole
 from spora_db.files.stores.manifest import is_by_time
 from spora_db.files.stores.store import ObjectState
+
+LEFT = ("data", "sums", "prepared")
+"""Notes on what was read of a file, which are of no use once it is another one."""
 
 
 class Placeholders:
@@ -31,7 +34,7 @@ class Placeholders:
         self.folder, self.tree = folder, folder / "tree"
 
     def place(self, name: str, state: ObjectState) -> None:
-        """Make the empty file of a remote one, as large as it, unless it is there for this very state.
+        """Make the empty file of a remote one, as large as it, unless it is there for this very state, or whole.
 
         One process at a time does: a file that got its place twice would count as written again. So one of which only
         the time was known keeps its place when its version is learned.
@@ -46,23 +49,28 @@ class Placeholders:
         path = self.tree / name
         with self._alone():
             noted = self.noted(name)
-            if noted == state:
+            if noted == state or (path.is_file() and not self.is_empty(name)):
                 return
-            if noted is None or not (is_by_time(noted) and noted.size == state.size):
-                self.forget(name)
+            kept = noted is not None and is_by_time(noted) and noted.size == state.size
+            if not kept:
+                for end in LEFT:
+                    self._note(name, end).unlink(missing_ok=True)
+            # before its file: one without a note is taken for whole, whenever a process is killed
+            write_whole(self._note(name, "state"), f"{state.size} {state.version}".encode())
+            if not kept:
                 made(path.parent)
                 temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
                 with temporary.open("wb") as file:
                     file.truncate(state.size)
                 temporary.replace(path)
-            write_whole(self._note(name, "state"), f"{state.size} {state.version}".encode())
 
     def noted(self, name: str, *, since: float = 0.0) -> ObjectState | None:
         """Return what a placeholder stands for, None where there is none, or none that was looked at since a time."""
         note = self._note(name, "state")
         with contextlib.suppress(OSError, ValueError):
             size, _, version = note.read_text(encoding="utf-8").partition(" ")
-            if (self.tree / name).is_file() and note.stat().st_mtime >= since:
+            placed = (self.tree / name).stat().st_size == int(size)
+            if placed and note.stat().st_mtime >= since:
                 return ObjectState(size=int(size), version=version)
         return None
 
@@ -104,7 +112,7 @@ class Placeholders:
 
     def forget(self, name: str) -> None:
         """Drop what was kept of a file that is another one now."""
-        for end in ("state", "data", "sums", "prepared"):
+        for end in ("state", *LEFT):
             self._note(name, end).unlink(missing_ok=True)
 
     def granules(self, name: str, state: ObjectState) -> Granules:
@@ -120,6 +128,6 @@ class Placeholders:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self.folder / "places").open("a") as file:
+        with kept_in(self.folder), (self.folder / "places").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
