@@ -6,7 +6,11 @@ import multiprocessing
 import os
 import pickle
 import random
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -188,6 +192,11 @@ CODES = {
 }  # fmt: skip
 
 
+def error_of(code: str, more: str = "") -> bytes:
+    """Return what a bucket says beside the status of an error."""
+    return f"<Error><Code>{code}</Code><Message>very-secret</Message>{more}</Error>".encode()
+
+
 class TestFaults:
     @pytest.mark.parametrize("fault", ["503", "reset", "cut", "stall", "ignore"])
     def test_every_second_answer_is_bad_and_all_bytes_are_right(
@@ -262,6 +271,34 @@ class TestFaults:
         with answers as server, pytest.raises(StoreError, match="not done after 0 s"):
             open_store(server.address).read("x", offset=0, size=200, state=ObjectState(size=200, version=""))
 
+    @pytest.mark.parametrize("seconds", [60, 10_000])
+    def test_a_network_that_is_gone_is_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        clock, answer = [0.0], http.Answer(status=206, headers={}, body=b"", url="")
+
+        def gone(*_: object, **__: object) -> http.Answer:
+            if 5 < clock[0] < 5 + seconds:
+                raise http.Unreachable("no connection: Network is unreachable")
+            return answer
+
+        def sleep(pause: float) -> None:
+            clock[0] += pause
+
+        monkeypatch.setattr(http, "_once", gone)
+        monkeypatch.setattr(http.time, "sleep", sleep)
+        monkeypatch.setattr(http.time, "monotonic", lambda: clock[0])
+        ask = partial(http.send, "GET", "http://host/x", prepare=dict, check=lambda found: None)
+        assert ask() is answer
+        clock[0] = 6.0
+        if seconds == 60:
+            assert ask() is answer
+            assert 65 < clock[0] < 100
+            assert "http://host/x: no connection: Network is unreachable; try 11" in caplog.text
+        else:
+            with pytest.raises(StoreError, match=r"http://host/x failed: no connection: Network.* tries in 1[78]"):
+                ask()
+
     def test_nobody_listens(self, impatient: None) -> None:
         with scripted(lambda asked: (200, {}, b"")) as server:
             pass
@@ -272,8 +309,7 @@ class TestFaults:
 class TestWhoAsks:
     @pytest.mark.parametrize("code", CODES)
     def test_a_refusal_says_what_to_do(self, impatient: None, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-        body = f"<Error><Code>{code}</Code><Message>very-secret</Message></Error>".encode()
-        with scripted(lambda asked: (403, {}, body)) as server:
+        with scripted(lambda asked: (403, {}, error_of(code))) as server:
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
             with pytest.raises(StoreError, match=f"{code}.*{CODES[code]}") as caught:
                 open_store("s3://b/lake").list_folder()
@@ -329,6 +365,85 @@ class TestWhoAsks:
         sent = http.Answer(status=301, headers={"x-amz-bucket-region": "eu-west-1"}, body=b"", url="")
         assert service.follow(sent, "x") == "https://b.s3.eu-west-1.amazonaws.com/lake/x"
         assert service.follow(sent, "x") is None
+
+    def test_requests_side_by_side_are_all_sent_to_the_region_that_the_service_names(
+        self, impatient: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        arrived, all_here = itertools.count(1), threading.Event()
+
+        def answer(asked: Asked) -> tuple[int, dict[str, str], bytes]:
+            if "/eu-west-1/s3/" in asked.headers["authorization"]:
+                return 206, {"Content-Range": "bytes 0-1/2", "ETag": '"a"'}, b"01"
+            if next(arrived) == 8:
+                all_here.set()
+            all_here.wait(5)
+            return 400, {}, error_of("AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>")
+
+        with scripted(answer) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+            state = ObjectState(size=2, version='"a"')
+            spans = [Span(f"{number}", state, 0, 2) for number in range(8)]
+            assert open_store("s3://b/lake").read_many(spans) == [b"01"] * 8
+
+    def test_a_wrong_clock_is_told_by_how_much(self, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        times = "<RequestTime>20261129T090000Z</RequestTime><ServerTime>2026-11-29T10:00:00Z</ServerTime>"
+        with scripted(lambda asked: (403, {}, error_of("RequestTimeTooSkewed", times))) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+            with pytest.raises(StoreError, match=r"2026-11-29T10:00:00Z there, .* 20261129T090000Z\. The clock"):
+                open_store("s3://b/lake").list_folder()
+
+    def test_credentials_that_expire_are_looked_for_again(
+        self, impatient: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def answer(asked: Asked) -> tuple[int, dict[str, str], bytes]:
+            if "Credential=new" in asked.headers["authorization"]:
+                return 206, {"Content-Range": "bytes 0-1/2", "ETag": '"a"'}, b"01"
+            return 400, {}, error_of("ExpiredToken")
+
+        def log_in(name: str) -> None:
+            text = f"[default]\naws_access_key_id={name}\naws_secret_access_key=s\naws_session_token=t\n"
+            (tmp_path / "credentials").write_text(text)
+
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+        log_in("old")
+        with scripted(answer) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+            store, spans = open_store("s3://b/lake"), [Span("x", ObjectState(size=2, version='"a"'), 0, 2)]
+            with pytest.raises(StoreError, match=r"lake/x was not read: .*\(ExpiredToken\)\. .* no others"):
+                store.read_many(spans)
+            log_in("new")
+            assert store.read_many(spans * 3) == [b"01"] * 3
+
+    def test_credentials_that_a_program_gives_for_a_time_are_asked_for_in_time(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        given = {"Version": 1, "AccessKeyId": "KEY", "SecretAccessKey": "s", "SessionToken": "t"}
+        soon = datetime.now(UTC) + timedelta(minutes=5)  # sooner than botocore lets them get old
+        text = json.dumps(given | {"Expiration": soon.isoformat()}).replace("KEY", "key'$(wc -l < times)'")
+        (tmp_path / "give").write_text(f"cd {tmp_path}; echo >> times; echo '{text}'\n")
+        (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {tmp_path}/give\n")
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        with scripted(lambda asked: (200, {"ETag": '"a"', "Content-Length": "3"}, b"")) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+            store = open_store("s3://b/lake")
+            for _ in range(3):
+                store.state("x")
+        assert len({asked.headers["authorization"].partition("/")[0] for asked in server.asked}) == 3
+
+    @pytest.mark.parametrize(
+        ("setting", "value", "said"),
+        [("AWS_PROFILE", "nobody", "profile.*nobody"), ("AWS_CONFIG_FILE", "config", "cannot be had: .*exit 3")],
+    )
+    def test_credentials_that_cannot_be_had(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str, said: str
+    ) -> None:
+        (tmp_path / "config").write_text("[default]\ncredential_process = sh -c 'echo exit 3 >&2; exit 3'\n")
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv(setting, str(tmp_path / value) if value == "config" else value)
+        with pytest.raises(StoreError, match=said):
+            open_store("s3://b/lake").state("x")
 
 
 class TestHub:

@@ -6,7 +6,9 @@ of its parent's answers. So every process has a pool of its own, made when it fi
 
 import atexit
 import email.utils
+import itertools
 import logging
+import math
 import os
 import random
 import threading
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from spora_db.errors import MissingExtraError, StoreError, reason
 from spora_db.files.forks import unforked
@@ -31,6 +34,8 @@ STALL = 10.0
 """Seconds without a byte after which a try has failed."""
 PATIENCE = 60.0
 """Seconds after which a request has failed, whatever tries are left."""
+OUTAGE = 180.0
+"""The same where a host cannot be reached that has answered before: a network that is gone for a minute comes back."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 8.0
 PIECE = 2**18
@@ -54,6 +59,10 @@ class Unusable(Exception):
     """An answer that another try may mend: the message says what is wrong with it."""
 
 
+class Unreachable(Unusable):
+    """No answer at all, as nobody is there, or nothing comes."""
+
+
 Check = Callable[[Answer], None]
 """Raises `Unusable` for an answer that is not what was asked for."""
 Prepare = Callable[[], Mapping[str, str]]
@@ -68,6 +77,7 @@ class Network:
 
     def __init__(self) -> None:
         self.connections = CONNECTIONS
+        self.answered = set[str]()
         self._start()
         os.register_at_fork(after_in_child=self._start)
         atexit.register(self._end)
@@ -144,23 +154,28 @@ def send(method: str, url: str, *, prepare: Prepare, check: Check, longest: int 
     Raises
     ------
     StoreError
-        After `TRIES` tries or `PATIENCE` seconds: with the URL, what the last try found, and how many there were.
+        After `TRIES` tries or `PATIENCE` seconds, of a host that is gone after `OUTAGE`: with the URL, what the last
+        try found, and how many there were.
     """
-    began, said = time.monotonic(), ""
-    for number in range(1, TRIES + 1):
-        wait = 0.0
+    began, said, host = time.monotonic(), "", urlsplit(url).netloc
+    for number in itertools.count(1):
+        wait, tries, patience = 0.0, float(TRIES), PATIENCE
         try:
-            answer = _once(method, url, headers=prepare(), longest=longest, until=began + PATIENCE)
+            answer = _once(method, url, headers=prepare(), longest=longest, until=time.monotonic() + PATIENCE)
+            NETWORK.answered.add(host)
             if answer.status not in RETRIED:
                 check(answer)
                 return answer
             said, wait = f"status {answer.status}", _asked_to_wait(answer)
         except Unusable as error:
             said = str(error)
-        pause = max(wait, random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**number)))
-        if number == TRIES or time.monotonic() + pause > began + PATIENCE:
+            if isinstance(error, Unreachable) and host in NETWORK.answered:
+                tries, patience = math.inf, OUTAGE
+        pause = max(wait, random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(number, TRIES))))
+        if number >= tries or time.monotonic() + pause > began + patience:
             break
-        logger.debug("%s %s: %s; try %d follows in %.1f s", method, url, said, number + 1, pause)
+        level = logging.WARNING if number == TRIES else logging.DEBUG
+        logger.log(level, "%s %s: %s; try %d follows in %.1f s", method, url, said, number + 1, pause)
         time.sleep(pause)
     raise StoreError(
         f"{method} {url} failed: {said}, after {number} {'try' if number == 1 else 'tries'} in "
@@ -197,6 +212,8 @@ def _once(method: str, url: str, *, headers: Mapping[str, str], longest: int, un
             raise Unusable(f"{length:,} bytes came of {int(told):,}")
         whole = True
         return Answer(status=response.status, headers=found, body=b"".join(pieces), url=url)
+    except (urllib3.exceptions.TimeoutError, urllib3.exceptions.NewConnectionError) as error:
+        raise Unreachable(_words(error)) from error
     except urllib3.exceptions.HTTPError as error:
         raise Unusable(_words(error)) from error
     except OSError as error:

@@ -19,9 +19,14 @@ REMEDIES = {
     "InvalidAccessKeyId": "The service does not know this access key. Check AWS_ACCESS_KEY_ID, or the profile.",
     "SignatureDoesNotMatch": "The secret key is not that of the access key. Check AWS_SECRET_ACCESS_KEY, or the "
     "profile.",
-    "ExpiredToken": "The credentials have expired. Get new ones, such as with `aws sso login`.",
+    "ExpiredToken": "The credentials have expired, and those found now are no others. Get new ones, such as with "
+    "`aws sso login`.",
     "RequestTimeTooSkewed": "The clock of this machine is wrong. Set it.",
 }
+
+EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
+ELSEWHERE = ("AuthorizationHeaderMalformed", "PermanentRedirect", "Redirect", "TemporaryRedirect")
+TO_INDEX = "run spora-db index --beside where it lies, and upload what it writes."
 
 
 class S3Service:
@@ -62,9 +67,20 @@ class S3Service:
         return self.url(key) if self._moved(answer) else None
 
     def _moved(self, answer: Answer) -> bool:
-        region = answer.headers.get("x-amz-bucket-region") or _text(answer, "Region")
-        if answer.status not in (301, 307, 400) or not region or region == self._region:
+        """Take over what an answer says that asking otherwise would mend, and tell whether it says so.
+
+        Requests side by side are all told of another region, and only the first of these answers brings news.
+        """
+        if answer.status < 300:
             return False
+        code = _text(answer, "Code")
+        if code in EXPIRED:
+            return self._settings.renew()
+        region = answer.headers.get("x-amz-bucket-region") or _text(answer, "Region")
+        if answer.status not in (301, 307, 400) or not region:
+            return False
+        if region == self._region:
+            return code in ELSEWHERE
         self._region = region
         self._base = self._address()
         return True
@@ -100,20 +116,24 @@ class S3Service:
                 return sorted(found, key=lambda entry: entry.name)
 
     def _ask(self, asked: Mapping[str, str]) -> Answer:
-        for _ in range(2):
+        for _ in range(3):  # in another region, with new credentials
             url = f"{self._base.rstrip('/')}/?{urlencode(asked, quote_via=quote)}"
             answer = send("GET", url, prepare=partial(self.headers, "GET", url, {}), check=_check_listing)
             if not self._moved(answer):
                 break
         if answer.status != 200:
-            raise StoreError(f"The bucket {self._bucket!r} was not listed: {self.refusal(answer)}")
+            more = f" A lake with a manifest need not be listed: {TO_INDEX}" if answer.status == 403 else ""
+            raise StoreError(f"The bucket {self._bucket!r} was not listed: {self.refusal(answer)}{more}")
         return answer
 
     def refusal(self, answer: Answer) -> str:
         """Say why an answer is none, and what to do."""
         code = _text(answer, "Code") or {403: "AccessDenied"}.get(answer.status, "")
         remedy = REMEDIES.get(code, "Check the address.")
-        return f"{answer.url.partition('?')[0]} answered status {answer.status}{f' ({code})' if code else ''}. {remedy}"
+        there, here = _text(answer, "ServerTime"), _text(answer, "RequestTime")
+        clocks = f" It is {there} there, and by the request {here}." if there and here else ""
+        said = f"{answer.url.partition('?')[0]} answered status {answer.status}{f' ({code})' if code else ''}."
+        return f"{said}{clocks} {remedy}"
 
 
 def _check_listing(answer: Answer) -> None:
