@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterable
 from types import ModuleType
 
+STANDS_FOR: dict[str, str] = {}
+"""Folders that users did not name, such as the copy of a remote lake, and the address that they did."""
+
 
 class SporaError(Exception):
     """Base of every error that spora-db raises on purpose.
@@ -20,8 +23,14 @@ class SporaError(Exception):
     """
 
     def __str__(self) -> str:
-        """Return the message itself, also for errors that derive from KeyError (which would quote it)."""
-        return str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        """Return the message itself, also for errors that derive from KeyError (which would quote it).
+
+        What lies in a folder of `STANDS_FOR` is named as what it stands for.
+        """
+        said = str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        for folder, address in STANDS_FOR.items():
+            said = said.replace(folder, address)
+        return said
 
 
 class ArgumentError(SporaError, ValueError):

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from benchmarks.made_lake import SPEC, write_lake
 from http_servers import Bucket, slow_bucket
 from spora_db import SporaQuery
+from spora_db.errors import FileFormatError
 from spora_db.files.stores import http, mirror, ranged
 from spora_db.files.stores.http import NETWORK
 from spora_db.images import clear_cache, close_images, open_image, read_region
@@ -165,6 +166,19 @@ def test_batches_to_come_are_fetched_before_they_are_asked_for(bucket: Bucket) -
     assert counted["get"] == counted["list"] == 0
     for left, right in zip(local.loader(size, seed=1), found, strict=True):
         assert (left["image"] == right["image"]).all()
+
+
+def test_an_image_that_changes_while_it_is_read_is_told_and_then_read_anew(bucket: Bucket) -> None:
+    rows("s3://b/lake", FEW[:1])[0]
+    for path in bucket.folder.rglob("imc/**/c/**/*"):
+        if path.is_file():  # the same bytes, but a bucket does not say that
+            path.with_name("new").write_bytes(path.read_bytes())
+            path.with_name("new").replace(path)
+    with pytest.raises(FileFormatError, match=r"The file s3://b/lake/.* was written again since it was opened: it was"):
+        rows("s3://b/lake", FEW)[0]
+    new_process()
+    near, far = rows(bucket.folder / "b/lake", FEW), rows("s3://b/lake", FEW)
+    assert (near[0]["image"] == far[0]["image"]).all()
 
 
 @pytest.mark.parametrize("fault", ["reset", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("503", "cut"))])

@@ -115,13 +115,13 @@ def kept_in(folder: Path) -> Iterator[None]:
     except SporaError:
         raise
     except OSError as error:
-        base, whose = Path(mirrors_folder()), ""
+        base, whose = Path(mirrors_folder()).parent, ""
         with contextlib.suppress(OSError):
             there = next(path for path in (folder, *folder.parents) if path.exists())
             whose = f", and {there} belongs to another user" if there.stat().st_uid != os.geteuid() else ""
         raise WriteError(
-            f"What is read of a remote lake cannot be kept in {folder}: {error.strerror or error}{whose}. Free space "
-            f"there, or name a folder of your own in place of {base.parent} with {CACHE_VARIABLE}."
+            f"What is read of remote lakes cannot be kept below {base}: {error.strerror or error}{whose}. Free space "
+            f"there, or name another folder, of your own, with {CACHE_VARIABLE}."
         ) from error
 
 

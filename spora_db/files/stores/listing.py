@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from spora_db.errors import FileFormatError, RefusedError
+from spora_db.errors import RefusedError
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.kept import made, write_whole
 from spora_db.files.stores.manifest import BESIDE, Manifest, read_manifest
@@ -115,10 +115,7 @@ def lake_listing(store: ObjectStore, tree: Path, *, above: Sequence[Path], known
         place.unlink(missing_ok=True)
         return Listing.of(files_of(store))
     write_whole(place, content)
-    try:
-        return _told(read_manifest(place), store, place, beside=True, version=version)
-    except FileFormatError as error:
-        raise FileFormatError(str(error).replace(str(place), f"{store.root}/{BESIDE}")) from error
+    return _told(read_manifest(place), store, place, beside=True, version=version)
 
 
 def _told(manifest: Manifest, store: ObjectStore, place: Path, *, beside: bool, version: str = "") -> Listing:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from spora_db.errors import AbsentObjectError, FileFormatError, SporaError, StoreError
+from spora_db.errors import STANDS_FOR, AbsentObjectError, FileFormatError, SporaError, StoreError
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.kept import ADDRESS, kept_in, made, mirrors_folder, write_whole
 from spora_db.files.stores.listing import DOCUMENTS, STORES, Listing, fetch_documents, lake_listing
@@ -53,6 +53,7 @@ class Mirror:
                 made(self.tree)
                 write_whole(note, address.encode())
         self.address = address
+        STANDS_FOR[str(self.tree)] = address
         self._lock = threading.RLock()
         self._listed_at = -FRESH
         self._listing: Listing | None = None
