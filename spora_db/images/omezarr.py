@@ -85,7 +85,7 @@ class OmeZarrReader:
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what is read of files for a chunk; see `GridReader`."""
         place = (group.chunk, down, across)
-        if is_known(str(self._store.path_of(place))) and (source := self._store.locate(place, {})) is not None:
+        if is_known(self._store.file_of(place)) and (source := self._store.locate(place, {})) is not None:
             chunk = (self._identity, place, source.stamp)
             if is_kept((chunk, group.key), (chunk, WHOLE)):
                 return
@@ -150,6 +150,9 @@ class Store(Protocol):
 
     def path_of(self, place: ChunkIndex) -> Path:
         """Return the chunk's file."""
+
+    def file_of(self, place: ChunkIndex) -> str:
+        """Return the same as a text."""
 
     def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:
         """Return where the chunk's bytes are, None where the file is absent, as the files of a batch were."""

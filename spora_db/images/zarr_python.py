@@ -44,15 +44,19 @@ class ZarrPythonStore:
         outer = [start // size for start, size in zip(self._starts(place), self._shard, strict=True)]
         return self._layout.folder / self._layout.encoding.key(outer)
 
+    def file_of(self, place: ChunkIndex) -> str:
+        """Return the same as a text."""
+        return str(self.path_of(place))
+
     def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:  # files: to decode takes far longer
         """Return where the chunk lies, or None where its file is absent; each time its file is asked."""
-        path = str(self.path_of(place))
+        path = self.file_of(place)
         current = state_of_chunk_file(path, place)
         return None if current is None else ChunkSource(place, path, current, 0, current[2])
 
     def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
         """Yield what is read of files to decode a chunk: all of its file."""
-        yield [FileRange(str(self.path_of(place)), 0, TO_THE_END)]
+        yield [FileRange(self.file_of(place), 0, TO_THE_END)]
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode all planes of a chunk; at the image's edge the chunk ends there."""

@@ -92,7 +92,7 @@ class RangedFiles:
         StoreError
             It does not answer, or refuses.
         """
-        if (state := self._told(name)) is not None:
+        if (state := self._known.get(name) or self._told(name)) is not None:
             return state
         with self._lock:
             if name in self._known:
@@ -159,10 +159,11 @@ class RangedFiles:
         """
         faults = self._find_all(ranges)
         wanted: dict[str, list[int]] = {}
-        for number, one in enumerate(ranges):
-            if number not in faults and self.find(one.path) is not None:
-                wanted.setdefault(one.path, []).append(number)
         try:
+            for number, one in enumerate(ranges):
+                state = None if number in faults or self._full else self.find(one.path)
+                if state is not None and not self._granules(one.path, state).has(*one.within(state.size)):
+                    wanted.setdefault(one.path, []).append(number)
             while wanted and not self._full:
                 claimed = [self._claim(name, [ranges[number] for number in own]) for name, own in wanted.items()]
                 failed = self._fetch(claimed)
