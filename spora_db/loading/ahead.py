@@ -20,8 +20,9 @@ from spora_db.files.stores.http import NETWORK
 
 logger = logging.getLogger(__name__)
 
-AHEAD = 3
-"""Batches for which a process fetches before their turn."""
+AHEAD = 8
+"""Batches for which a process fetches before their turn: of small ones, whose chunks are found in three steps, three
+kept a third of the connections busy."""
 TOLD = Recent[tuple[int, tuple[int, ...]], tuple[int, tuple[int, ...]]](64)
 """Batches, by dataset and rows, for which this process has been told to fetch."""
 

@@ -60,6 +60,8 @@ GREEDY = "test_tiling.py::test_greedy_time_and_memory"
 START, START_AGAIN = "test_start.py::test_cold_start", "test_start.py::test_first_batch_of_workers"
 RANDOM, OF_TIFF = "random tile, {} of 43 channels", "random tile of an OME-TIFF, 3 of 43 pages"
 NONE = "\N{EN DASH}"
+REMOTE, BUCKET = "test_remote.py::test_epochs_of_a_bucket", "bucket, {} of 43 channels at {} ms"
+LINE, COPY = "test_remote.py::test_a_line_of_a_bucket", "test_remote.py::test_epochs_of_the_disk_copy"
 SHARED = "later epoch of two workers, shared cache"
 
 ROWS = (
@@ -119,6 +121,22 @@ ROWS = (
         "statistics of quantile_clipping with image-level quantiles, in decode passes", "<= 2", IMAGE_LEVEL),
     Row("statistics with global quantiles, in decodes",
         "statistics of quantile_clipping with global quantiles, in decode passes", "<= 2", GLOBAL_LEVEL),
+    *(
+        Row(f"epoch of a bucket, {few} of 43 channels at {wait} ms, against zarr-python over obstore, {how}",
+            f"{BUCKET.format(few, wait)}, against zarr-python {how}", f">= {asked}", REMOTE)
+        for few, wait, how, asked in (
+            (3, 20, "one by one", 8), (3, 50, "in 16 threads", 2.5), (40, 50, "one by one", 5),
+            (40, 50, "in 16 threads", 1.2),
+        )
+    ),
+    Row("fetching for it, 3 of 43 channels at 50 ms, of what its requests wait over 32 connections",
+        f"{BUCKET.format(3, 50)}, share of what its requests wait, nothing decoded", ">= 0.5", REMOTE),
+    Row("fetching for it, 40 of 43 channels, of a line of 800 Mbit/s",
+        "bucket, 40 of 43 channels, share of a line of 800 Mbit/s, fetched", ">= 0.6", LINE),
+    Row("epoch from the disk copy of a bucket against a folder, processor time",
+        "epoch from the disk copy of a bucket against a folder, CPU", ">= 0.85", COPY),
+    Row("epoch of a folder against one that knows no remote lakes, processor time",
+        "epoch of a folder against one without remote lakes, CPU", "<= 1.02", COPY),
     Row("new process to the first batch, processor time beyond `import torch`",
         "cold start to the first batch, CPU beyond import torch", "<= 1.2", START),
     Row("first batch of the second loader of two workers, forkserver",
