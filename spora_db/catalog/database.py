@@ -21,12 +21,12 @@ from spora_db.catalog.connection import Connection, Parameters, ResourceLimits, 
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
 from spora_db.catalog.known_sources import KnownSources
-from spora_db.catalog.names_in import names_in
+from spora_db.catalog.names_in import named_by, names_in
 from spora_db.catalog.own_relations import FEATURE, FEATURE_MACRO, OwnRelations
 from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionFunctions
 from spora_db.catalog.relations import MACROS, NAMING, VIEWS, kind, standing_on
 from spora_db.catalog.result import Result
-from spora_db.catalog.sql_files import sql_text, statement
+from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import QueryInterruptedError, SporaError
 from spora_db.layout import Lake, TableFile
 from spora_db.sources import (
@@ -155,7 +155,7 @@ class Database:
 
     def _contradicting(self, check: str) -> list[tuple[str | None, ...]]:
         """Return the contradictions that a check finds."""
-        return self._once(sql_text("checks", check).rstrip().removesuffix(";"), names_in(statement("checks", check)))
+        return self._once(sql_text("checks", check).rstrip().removesuffix(";"), named_by("checks", check))
 
     def close(self) -> None:
         """Close the connection. Closing twice is no error.

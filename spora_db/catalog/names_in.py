@@ -1,7 +1,10 @@
 """Which relations and columns a statement of sqlglot's names, and what the files of ``sql/`` stand on."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -49,10 +52,19 @@ def _selected(view: str) -> list[exp.Expr]:
 
 def names_in(tree: exp.Expr) -> Named:
     """Return what a statement names; its own CTEs may be among the relations."""
-    tables = {table.name.lower() for table in tree.find_all(exp.Table)}
-    functions = {call.name.lower() for call in tree.find_all(exp.Anonymous)}
-    columns = None if takes_all(tree) else frozenset(fold(name.name) for name in tree.find_all(exp.Identifier))
+    found = _by_type(tree)
+    tables = {table.name.lower() for table in found[exp.Table]}
+    functions = {call.name.lower() for call in found[exp.Anonymous]}
+    columns = None if _takes_all(found) else frozenset(fold(name.name) for name in found[exp.Identifier])
     return Named(relations=frozenset(tables | functions), columns=columns)
+
+
+def _by_type(tree: exp.Expr) -> dict[type[exp.Expr], list[Any]]:
+    """Return the nodes of a tree by their type: a walk takes longer than all that is asked of what it finds."""
+    found: dict[type[exp.Expr], list[Any]] = defaultdict(list)
+    for node in tree.walk():
+        found[type(node)].append(node)
+    return found
 
 
 def takes_all(tree: exp.Expr) -> bool:
@@ -66,15 +78,19 @@ def takes_all(tree: exp.Expr) -> bool:
     >>> takes_all(sqlglot.parse_one(text, dialect=DIALECT))
     False
     """
-    tables = list(filter(_is_wide, tree.find_all(exp.Table)))
+    return _takes_all(_by_type(tree))
+
+
+def _takes_all(found: Mapping[type[exp.Expr], Sequence[Any]]) -> bool:
+    tables = list(filter(_is_wide, found[exp.Table]))
     called = {fold(table.alias_or_name) for table in tables}
     return (
         any(table.alias_column_names for table in tables)
-        or tree.find(exp.PositionalColumn, exp.Columns, exp.Pivot) is not None
-        or any(fold(column.name) in called for column in tree.find_all(exp.Column))
-        or any(call.name.lower() == "columns" for call in tree.find_all(exp.Anonymous))
-        or any(join.method == "NATURAL" for join in tree.find_all(exp.Join))
-        or any(_is_open(star) for star in tree.find_all(exp.Star))
+        or any(found[kind] for kind in (exp.PositionalColumn, exp.Columns, exp.Pivot))
+        or any(fold(column.name) in called for column in found[exp.Column])
+        or any(call.name.lower() == "columns" for call in found[exp.Anonymous])
+        or any(join.method == "NATURAL" for join in found[exp.Join])
+        or any(_is_open(star) for star in found[exp.Star])
     )
 
 
@@ -125,4 +141,10 @@ def names_in_text(text: str) -> Named:
 @cache
 def needs(folder: Folder, name: str) -> frozenset[str]:
     """Return the names that one SQL file stands on, its own left out."""
-    return names_in(statement(folder, name)).relations - {name}
+    return named_by(folder, name).relations - {name}
+
+
+@cache
+def named_by(folder: Folder, name: str) -> Named:
+    """Return what one SQL file names."""
+    return names_in(statement(folder, name))
