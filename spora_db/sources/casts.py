@@ -12,14 +12,9 @@ _HOLDS_FLOATS = re.compile(r"\b(FLOAT|DOUBLE)\b")
 
 
 def cast(column: exp.Expression, *, found: str, wanted: str) -> exp.Expression:
-    """Return the expression that brings a column to a type; DuckDB concludes nothing of NaN in it, see `opaque`.
-
-    Through a CASE it sees the least and greatest values within lists and maps; through TRY it sees none, at no cost.
-    """
+    """Return the expression that brings a column to a type; DuckDB concludes nothing of NaN in it, see `opaque`."""
     nested = parts(found) is not None
-    value = column
-    if _HOLDS_FLOATS.search(found):
-        value = call("try", column) if nested else opaque(column)
+    value = opaque(column) if _HOLDS_FLOATS.search(found) else column
     same = found == wanted and nested
     return cast_to(value, wanted) if is_known(wanted) and not same else value
 

@@ -52,9 +52,10 @@ def write_lake(root: Path, columns: int) -> Path:
 
 
 def seconds(ask: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    """Return the CPU seconds of a question, those of all threads."""
+    start = time.process_time()
     ask()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def test_columns(tmp_path: Path) -> None:
@@ -89,5 +90,7 @@ def test_columns(tmp_path: Path) -> None:
         first = seconds(lambda: catalog.sql("SELECT count(*) FROM tissues").fetchall())
         record(f"first SELECT count(*) FROM tissues over {MOST:,} columns", first, "s")
         answer = catalog.sql("SELECT count(*) FROM tissues").fetchall()
+        every = seconds(lambda: catalog.sql("SELECT * FROM tissues").to_arrow_table())
+        record(f"first SELECT * FROM tissues over {MOST:,} columns", every, "s")
     assert answer == [(COHORTS * TISSUES,)]
     close_kept_catalog()
