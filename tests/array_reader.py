@@ -4,30 +4,30 @@ from pathlib import Path
 
 import numpy as np
 
-from spora_db.images.base import Block
+from spora_db.images.base import ChunkGrid
+from spora_db.images.page_groups import group_pages
 from spora_db.statistics import StatisticsUnit
 
 
 class ArrayReader:
-    """An image in memory that answers in blocks of a grid, planes in two groups, as readers of files do."""
+    """An image in memory in chunks on a grid, planes in two groups, as readers of files give it."""
+
+    path = Path("array")
 
     def __init__(self, array, chunk=(16, 24)):
         self.array, self.chunks = array, chunk
         self.shape, self.dtype = array.shape, array.dtype
 
-    def blocks(self, pages, row, col, height, width):
-        pages = np.asarray(pages)
-        assert min(row, col) >= 0
-        assert row + height <= self.shape[1]
-        assert col + width <= self.shape[2]
-        for top in range(row // self.chunks[0] * self.chunks[0], row + height, self.chunks[0]):
-            for left in range(col // self.chunks[1] * self.chunks[1], col + width, self.chunks[1]):
-                rows = slice(max(top, row), min(top + self.chunks[0], row + height))
-                cols = slice(max(left, col), min(left + self.chunks[1], col + width))
-                for slots in np.array_split(np.arange(len(pages)), 2):
-                    if len(slots):
-                        pixels = self.array[pages[slots], rows, cols]
-                        yield Block(pixels=pixels, slots=slots, row=rows.start - row, col=cols.start - col)
+    def grids(self, pages):
+        return [ChunkGrid(*self.chunks, group_pages(pages, -(-len(self.array) // 2)))]
+
+    def decoded(self, group, down, across, *, rows, cols, files):
+        top, left = down * self.chunks[0], across * self.chunks[1]
+        assert max(top + rows.stop, 0) <= self.shape[1]
+        assert max(left + cols.stop, 0) <= self.shape[2]
+        depth = -(-len(self.array) // 2)
+        chunk = self.array[group.chunk * depth + group.planes, top : top + self.chunks[0], left : left + self.chunks[1]]
+        return chunk[:, rows, cols], group.from_wanted
 
 
 def cohort(monkeypatch, tissues, dtype="float32"):

@@ -11,7 +11,7 @@ import zarr
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, FileFormatError
 from spora_db.images import (
-    Block,
+    ChunkGrid,
     image_header,
     open_image,
     read_region,
@@ -21,6 +21,7 @@ from spora_db.images import (
 )
 from spora_db.images.chunk_codecs import DECODERS
 from spora_db.images.formats import FORMATS
+from spora_db.images.page_groups import group_pages
 from spora_db.images.zarr_layout import read_layout
 from spora_db.layout.names import IMAGE_SUFFIXES
 
@@ -38,9 +39,14 @@ class NpyReader:
         self.shape, self.dtype = self._array.shape, self._array.dtype
         self.chunks = self.shape[1:]
 
-    def blocks(self, pages, row, col, height, width):
-        planes = self._array[np.asarray(pages), row : row + height, col : col + width]
-        yield Block(pixels=planes, slots=np.arange(len(planes)), row=0, col=0)
+    def grids(self, pages):
+        return [ChunkGrid(*self.chunks, group_pages(pages, self.shape[0]))]
+
+    def needs(self, group, down, across, *, rows, cols):
+        return iter(())
+
+    def decoded(self, group, down, across, *, rows, cols, files):
+        return self._array[:, rows, cols], group.from_whole
 
     def close(self):
         self._array = None

@@ -31,6 +31,8 @@ from spora_db.images.cache import DEFAULT_BYTES
 from spora_db.images.chunk_codecs import BUFFERS, checked
 from spora_db.images.files import FILES, MAX_OPEN_FILES
 from spora_db.images.page_groups import group_pages
+from spora_db.images.pieces import Regions
+from spora_db.images.regions import blocks
 
 SHAPE = (5, 150, 130)
 IMAGE = np.arange(np.prod(SHAPE), dtype=np.uint32).reshape(SHAPE)
@@ -88,10 +90,11 @@ def test_an_empty_region_is_refused(path: Path) -> None:
 def test_blocks_cover_every_page_and_pixel_once(path: Path) -> None:
     pages = [4, 1, 1, 0]
     count = np.zeros((4, 77, 90), int)
-    for block in open_image(path).blocks(pages, 11, 13, 77, 90):
-        _, height, width = block.pixels.shape
-        count[block.slots, block.row : block.row + height, block.col : block.col + width] += 1
-        assert not block.pixels.flags.writeable or block.pixels.base is None
+    region = Regions.of(open_image(path), np.array(pages), row=11, col=13, height=77, width=90)
+    for pixels, slots, row, col in blocks(region):
+        _, height, width = pixels.shape
+        count[slots, row - 11 : row - 11 + height, col - 13 : col - 13 + width] += 1
+        assert not pixels.flags.writeable or pixels.base is None
     assert (count == 1).all()
 
 
@@ -167,13 +170,12 @@ def test_memory_is_used_again_only_when_nothing_views_it(tmp_path: Path) -> None
                 int(rng.integers(500)),
                 np.sort(rng.permutation(8)[: rng.integers(2, 9)]),
             )
-            for block in open_image(path).blocks(pages, row, col, 100, 100):
+            for block in blocks(Regions.of(open_image(path), pages, row=row, col=col, height=100, width=100)):
                 if rng.random() < 0.5:
-                    kept.append((block, pages, row, col))
-            for block, asked, top, left in kept:
+                    kept.append((block, pages))
+            for block, asked in kept:
                 height, width = block.pixels.shape[1:]
-                rows = slice(top + block.row, top + block.row + height)
-                cols = slice(left + block.col, left + block.col + width)
+                rows, cols = slice(block.row, block.row + height), slice(block.col, block.col + width)
                 np.testing.assert_array_equal(block.pixels, image[asked[block.slots], rows, cols])
     kept.clear()
     del block

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alone import standardize_region
+from array_reader import ArrayReader
 from lakes import write_lake
 from spora_db import SporaQuery, collate_packed, collate_padded
 from spora_db.errors import ArgumentError
-from spora_db.images import Block, cache_info, clear_cache, open_image, set_cache_bytes, write_omezarr
+from spora_db.images import cache_info, clear_cache, open_image, set_cache_bytes, write_omezarr
 from spora_db.images.pieces import Regions, decode
 from spora_db.loading.read_rows import ReadRows
 from spora_db.standardization.filters import FilterFactory
@@ -23,21 +24,6 @@ from spora_db.standardization.standardize import copy_raw, placed
 from spora_db.standardization.transform import Transform
 
 SHAPE = (3, 70, 90)
-
-
-class Blocks:
-    """An image from outside, which gives blocks of a region and has no grid."""
-
-    not_rgb, chunks, files, path = None, (16, 16), (), "image"
-
-    def __init__(self, image):
-        self.image, self.shape, self.dtype = image, image.shape, image.dtype
-
-    def blocks(self, pages, row, col, height, width):
-        planes = self.image[np.asarray(pages), row : row + height, col : col + width]
-        cut = height // 2
-        yield Block(pixels=planes[:, :cut], slots=np.arange(len(planes)), row=0, col=0)
-        yield Block(pixels=planes[:, cut:], slots=np.arange(len(planes)), row=cut, col=0)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +40,7 @@ def images(tmp_path_factory):
     tifffile.imwrite(folder / "d.tif", counts, photometric="minisblack")
     readers = [open_image(folder / name) for name in ("a.ome.zarr", "b.tif", "c.tif", "d.tif")]
     held = [numbers, colours, counts, counts, numbers]
-    return [*zip([*readers, Blocks(numbers)], held, strict=True)]
+    return [*zip([*readers, ArrayReader(numbers)], held, strict=True)]
 
 
 def formula(method, channels, filters, halo):

@@ -253,9 +253,9 @@ def test_blocks_without_tissue_are_not_decoded():
     class Counting(ArrayReader):
         asked = 0
 
-        def blocks(self, pages, row, col, height, width):
+        def decoded(self, group, down, across, **where):
             self.asked += 1
-            return super().blocks(pages, row, col, height, width)
+            return super().decoded(group, down, across, **where)
 
     mask = np.zeros((600, 600), bool)
     mask[520, 530] = True

@@ -110,14 +110,14 @@ def test_a_bracket_with_too_many_pixels_is_searched(monkeypatch, spec):
 
 def counting(monkeypatch):
     """Count the pixels that are decoded."""
-    decoded, blocks = [], ArrayReader.blocks
+    asked, decoded = [], ArrayReader.decoded
 
-    def counted(self, pages, row, col, height, width):
-        decoded.append(len(pages) * height * width)
-        return blocks(self, pages, row, col, height, width)
+    def counted(self, group, down, across, *, rows, cols, files):
+        asked.append(len(group.planes) * (rows.stop - rows.start) * (cols.stop - cols.start))
+        return decoded(self, group, down, across, rows=rows, cols=cols, files=files)
 
-    monkeypatch.setattr(ArrayReader, "blocks", counted)
-    return decoded
+    monkeypatch.setattr(ArrayReader, "decoded", counted)
+    return asked
 
 
 def test_pixels_are_decoded_once_besides_the_sample(monkeypatch):

@@ -1,6 +1,6 @@
 """Reading regions of OME-Zarr and OME-TIFF images, and writing them."""
 
-from spora_db.images.base import Block, ImageHeader, ImageReader
+from spora_db.images.base import ChunkGrid, ImageHeader, ImageReader
 from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache, set_cache_bytes
 from spora_db.images.chunk_codecs import register_codec
 from spora_db.images.formats import register_image_format
@@ -10,8 +10,8 @@ from spora_db.images.write import write_ometiff
 from spora_db.images.write_zarr import write_omezarr
 
 __all__ = [
-    "Block",
     "CacheInfo",
+    "ChunkGrid",
     "ImageHeader",
     "ImageReader",
     "Overlap",

@@ -1,7 +1,6 @@
-"""What an image is to the rest of the package: a shape, and decoded blocks of any region of any of its pages."""
+"""What an image is to the rest of the package: a shape, grids of chunks, and the decoded planes of each chunk."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
@@ -58,27 +57,6 @@ def stacked(axes: Sequence[str]) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A decoded piece of an image that lies in a requested region.
-
-    Attributes
-    ----------
-    pixels
-        Array of shape (k, h, w), native byte order; often a view into a cached chunk, so never written to. Of the
-        reader's dtype, or uint16 with the same values, as chunks are shared.
-    slots
-        int64 array of shape (k,): the positions of the k planes in the *requested* list of pages.
-    row, col
-        Where ``pixels[:, 0, 0]`` belongs in the requested region, in pixels from its top-left corner.
-    """
-
-    pixels: AnyArray
-    slots: Int64
-    row: int
-    col: int
-
-
 class ImageHeader(NamedTuple):
     """What a file says about its image without a pixel being decoded."""
 
@@ -118,7 +96,10 @@ class ChunkGrid(NamedTuple):
 
 
 class ImageReader(Protocol):
-    """An open image: regions of chosen pages, one decode per touched chunk. Readers may be shared between threads."""
+    """An open image in chunks on grids: what is needed of it is known before anything is decoded.
+
+    Readers may be shared between threads. One that holds all pixels has one chunk.
+    """
 
     @property
     def path(self) -> Path:
@@ -144,18 +125,11 @@ class ImageReader(Protocol):
     def not_rgb(self) -> str | None:
         """Why the file is no picture of red, green and blue; None where it does not say so."""
 
-    def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
-        """Decode a region inside the image; the blocks cover every requested (page, pixel) exactly once."""
-
     def close(self) -> None:
         """Release the file; the reader opens it again when asked for pixels."""
 
-
-class GridReader(ImageReader, Protocol):
-    """An image in chunks on grids: what of it a batch of tiles needs is known before anything is decoded."""
-
     def grids(self, pages: Int64) -> Sequence[ChunkGrid]:
-        """Return the grids on which pages lie; none where the image is read row by row."""
+        """Return the grids on which pages lie; see `spora_db.images.page_groups.group_pages`."""
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what `decoded` reads of files, step by step: the bytes of a step are there before the next one is made.

@@ -18,7 +18,7 @@ from spora_db.errors import SporaError
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import FileRange
-from spora_db.images.base import ChunkGrid, GridReader
+from spora_db.images.base import ChunkGrid, ImageReader
 from spora_db.images.chunk_codecs import ChunkError
 
 OPENED = 8
@@ -30,7 +30,7 @@ AT_ONCE = 256
 class PlannedChunk(NamedTuple):
     """A chunk at a place of a grid, the rows and cols needed of it, and where they go, as who plans notes it."""
 
-    reader: GridReader
+    reader: ImageReader
     grid: ChunkGrid
     down: int
     across: int

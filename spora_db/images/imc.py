@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from spora_db.arrays import AnyArray
+from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError, need
 from spora_db.files.failures import telling
 from spora_db.files.recent import Recent
-from spora_db.images.base import MEANT, Block, ChannelAxis, MissingChunks, Pages
+from spora_db.files.stores.ranges import FileRange
+from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
 from spora_db.images.cache import OWNERS
 from spora_db.images.files import broken
-from spora_db.images.regions import check_pages
+from spora_db.images.page_groups import Filling, PageGroup, group_pages
 
 if TYPE_CHECKING:
     from readimc import MCDFile
@@ -77,15 +78,23 @@ class _Acquisition:
         """Height and width in pixels of what is decoded at once."""
         return self.shape[1:]
 
-    def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
-        """Read a region inside the image; see :class:`spora_db.images.ImageReader`."""
-        wanted = check_pages(pages, self.shape[0], self.path)
+    def grids(self, pages: Int64) -> tuple[ChunkGrid]:
+        """Return the one chunk that this is; see `spora_db.images.base.ImageReader`."""
+        return (ChunkGrid(*self.chunks, group_pages(pages, self.shape[0])),)
+
+    def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
+        """Yield nothing: no such file lies in a remote lake."""
+        return iter(())
+
+    def decoded(
+        self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
+    ) -> tuple[AnyArray, Filling]:
+        """Return a part of the image; see `ImageReader`."""
         planes = _LAST.get(self._owner)
         if planes is None:
             planes = self._read()
             _LAST.put(self._owner, planes)
-        part = planes[wanted, row : row + height, col : col + width]
-        yield Block(pixels=part, slots=np.arange(len(wanted)), row=0, col=0)
+        return planes[:, rows, cols], group.from_whole
 
     def _read(self) -> AnyArray:
         raise NotImplementedError

@@ -10,19 +10,19 @@ from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
 from spora_db.files.stores.ranges import FileRange
-from spora_db.images.base import MEANT, BatchFiles, Block, ChannelAxis, ChunkGrid, MissingChunks, Pages
+from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
-from spora_db.images.fetching import bring
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
 from spora_db.images.jpeg_rows import Reuse, check_end, decode_first_rows
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import deliver, delivered, white
-from spora_db.images.regions import check_pages, grid_blocks
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageFormat, PageTable
 
 REUSE = Reuse()
 """Whether this process asks for JPEG segments again that it keeps."""
+LINES = (256, 4096)
+"""Rows and cols of a page that are read together where it lies in the file as it is, without segments."""
 
 
 class OmeTiffReader:
@@ -62,65 +62,53 @@ class OmeTiffReader:
         self.levels = self._layout.levels
         self._white = white(self.dtype, path) if missing_chunks == "white" else None
 
-    def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
-        """Decode a region inside the image, segment by segment; see :class:`spora_db.images.ImageReader`."""
-        wanted, file = check_pages(pages, self.shape[0], self.path), self._open()
-        grids, raw = self._by_grid(wanted)
-        place, lines = (slice(row, row + height), slice(col, col + width)), list[tuple[PageGroup, PageTable, int]]()
-        for group in raw:
-            _, sample, table = self._page(group)
-            lines.append((group, table, table.raw_offset + sample * table.format.page_bytes // table.format.samples))
-        ranges = [
-            FileRange(self._name, *one)
-            for _, table, start in lines
-            for one in _line_ranges(table.format, start, self.shape[2], *place)
-        ]
-        for error in filter(None, bring(ranges)):
-            raise error
-        for group, table, start in lines:
-            planes = _lines(file, table.format, start, self.shape[2], *place)
-            for source, slots in group.from_whole.runs:
-                yield Block(pixels=planes[source], slots=slots, row=0, col=0)
-        yield from grid_blocks(self, grids, row, col, height, width)
-
     def grids(self, pages: Int64) -> Sequence[ChunkGrid]:
-        """Return the grids of segments of some pages; see `spora_db.images.base.GridReader`."""
+        """Return the grids of segments of some pages; see `spora_db.images.base.ImageReader`."""
         self._open()
-        grids, raw = self._by_grid(pages)
-        return () if raw else grids
+        form = self._layout.format
+        grids: dict[tuple[int, int], list[PageGroup]] = {}
+        for group in group_pages(pages, 1 if form.planar else form.samples):
+            table = self._page(group)[2]
+            grids.setdefault(table.format.segment if table.raw_offset < 0 else LINES, []).append(group)
+        return [ChunkGrid(*size, groups) for size, groups in grids.items()]
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
-        """Yield what is read of the file for a segment; see `GridReader`."""
-        page, sample, table = self._page(group)
-        form = table.format
-        index = (sample * form.grid[0] + down) * form.grid[1] + across
-        offset, size = int(table.offsets[index]), int(table.sizes[index])
-        if form.raw and size >= form.segment_bytes(down):
-            yield [FileRange(self._name, *one) for one in _line_ranges(form, offset, form.segment[1], rows, cols)]
-        elif size and not is_kept((self._identity, page, index)):
-            yield [FileRange(self._name, offset, size)]
+        """Yield what is read of the file for a segment; see `ImageReader`."""
+        page, index, table = self._segment_of(group, down, across)
+        if (lines := self._lines_of(group, down, across, rows, cols)) is not None:
+            yield [FileRange(self._name, *one) for one in _line_ranges(table.format, *lines)]
+        elif table.sizes[index] and not is_kept((self._identity, page, index)):
+            yield [FileRange(self._name, int(table.offsets[index]), int(table.sizes[index]))]
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[AnyArray, Filling]:
-        """Return a part of a segment, and which of its samples fill which slots; see `GridReader`."""
-        page, sample, table = self._page(group)
-        form = table.format
-        index = (sample * form.grid[0] + down) * form.grid[1] + across
-        if form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
-            planes = _lines(self._open(), form, int(table.offsets[index]), form.segment[1], rows, cols)
-        else:
-            planes = self._segment(page, index, table, rows.stop)[:, rows, cols]
-        return planes, group.from_whole
+        """Return a part of a segment, and which of its samples fill which slots; see `ImageReader`."""
+        page, index, table = self._segment_of(group, down, across)
+        if (lines := self._lines_of(group, down, across, rows, cols)) is not None:
+            return _lines(self._open(), table.format, *lines), group.from_whole
+        return self._segment(page, index, table, rows.stop)[:, rows, cols], group.from_whole
 
-    def _by_grid(self, pages: Int64) -> tuple[list[ChunkGrid], list[PageGroup]]:
-        """Return the grids on which pages lie, and the pages that lie uncompressed in rows."""
-        form, raw = self._layout.format, list[PageGroup]()
-        grids: dict[tuple[int, int], list[PageGroup]] = {}
-        for group in group_pages(pages, 1 if form.planar else form.samples):
-            table = self._page(group)[2]
-            (grids.setdefault(table.format.segment, []) if table.raw_offset < 0 else raw).append(group)
-        return [ChunkGrid(*segment, groups) for segment, groups in grids.items()], raw
+    def _segment_of(self, group: PageGroup, down: int, across: int) -> tuple[int, int, PageTable]:
+        """Return the page of a segment, its number there, and the page's table."""
+        page, sample, table = self._page(group)
+        grid = table.format.grid
+        return page, (sample * grid[0] + down) * grid[1] + across, table
+
+    def _lines_of(
+        self, group: PageGroup, down: int, across: int, rows: slice, cols: slice
+    ) -> tuple[int, int, slice, slice] | None:
+        """Return where pixels are stored as they are: the first byte, the width of lines, rows and cols; else None."""
+        _, index, table = self._segment_of(group, down, across)
+        form = table.format
+        if table.raw_offset >= 0:
+            start = table.raw_offset + self._page(group)[1] * form.page_bytes // form.samples
+            top, left = down * LINES[0], across * LINES[1]
+            rows, cols = slice(top + rows.start, top + rows.stop), slice(left + cols.start, left + cols.stop)
+            return start, self.shape[2], rows, cols
+        if form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
+            return int(table.offsets[index]), form.segment[1], rows, cols
+        return None
 
     def _page(self, group: PageGroup) -> tuple[int, int, PageTable]:
         """Return the page of a group, its sample where each has planes of its own, and the page's table."""

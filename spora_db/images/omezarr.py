@@ -11,13 +11,12 @@ from spora_db.errors import ImageNotFoundError
 from spora_db.files.stamps import stamps
 from spora_db.files.stores.mirror import is_known
 from spora_db.files.stores.ranges import FileRange
-from spora_db.images.base import MEANT, BatchFiles, Block, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks, Pages
+from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import check_unchanged, close_files
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.partial import left_out
 from spora_db.images.pixels import delivered, white
-from spora_db.images.regions import check_pages, grid_blocks
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
@@ -65,25 +64,20 @@ class OmeZarrReader:
         self.files = self.layout.files
         self.levels = self.layout.levels
 
-    def blocks(self, pages: Pages, row: int, col: int, height: int, width: int) -> Iterator[Block]:
-        """Decode a region inside the image, chunk by chunk; see :class:`spora_db.images.ImageReader`."""
-        wanted = check_pages(pages, self.shape[0], self.path)
-        yield from grid_blocks(self, self.grids(wanted), row, col, height, width)
-
     def grids(self, pages: Int64) -> tuple[ChunkGrid]:
-        """Return the one grid of this image; see `spora_db.images.base.GridReader`."""
+        """Return the one grid of this image; see `spora_db.images.base.ImageReader`."""
         depth, tall, wide = self._sizes
         return (ChunkGrid(tall, wide, group_pages(pages, depth)),)
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[AnyArray, Filling]:
-        """Return a part of a chunk's planes, and which of them fill which slots; see `GridReader`."""
+        """Return a part of a chunk's planes, and which of them fill which slots; see `ImageReader`."""
         planes, filling = self._planes((group.chunk, down, across), group, files)
         return planes[:, rows, cols], filling
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
-        """Yield what is read of files for a chunk; see `GridReader`."""
+        """Yield what is read of files for a chunk; see `ImageReader`."""
         place = (group.chunk, down, across)
         if is_known(self._store.file_of(place)) and (source := self._store.locate(place, {})) is not None:
             chunk = (self._identity, place, source.stamp)

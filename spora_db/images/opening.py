@@ -40,7 +40,7 @@ def open_image(
     Returns
     -------
     ImageReader
-        With ``shape`` (C, H, W), ``dtype``, ``chunks`` and ``blocks``; see :func:`read_region`.
+        With ``shape`` (C, H, W), ``dtype``, ``chunks`` and more; see :func:`read_region`.
 
     Raises
     ------

@@ -2,20 +2,19 @@
 
 1. plan: `Regions` (arrays) -> `PlannedChunk`, each chunk once, with the `PIECES` that are cut from it,
 2. fetch: what these need of remote files, all at once (`spora_db.images.fetching`),
-3. decode: chunk by chunk, from the cache or the file (`GridReader.decoded`),
+3. decode: chunk by chunk, from the cache or the file (`ImageReader.decoded`),
 4. `PieceTables`: tables of addresses, from which one call of a kernel fills many regions.
 """
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Bools, Int64
+from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import SporaError
 from spora_db.images.base import BatchFiles, ChunkGrid, ImageReader
 from spora_db.images.fetching import PlannedChunk, fetched
@@ -24,6 +23,7 @@ from spora_db.images.pixels import addressable
 from spora_db.kernels.tables import PIECES, PLANES
 
 DecodedPlanes: TypeAlias = tuple[AnyArray, Filling]
+Grids: TypeAlias = list[tuple[int, ImageReader, ChunkGrid]]
 WAVE_BYTES: Final = 2**22
 """Bytes of decoded chunks whose pieces are used together, about: what lies in the cache of the processor, and no more
 memory than that beside the cache of chunks."""
@@ -43,6 +43,8 @@ class Regions:
         int64 array of shape (N,): the image of each region.
     row, col, height, width
         int64 arrays of shape (N,), in pixels.
+    inside
+        What of each region lies in its image: ``top, left, bottom, right`` by name, the ends not included; or 0.
     """
 
     readers: Sequence[ImageReader]
@@ -52,6 +54,18 @@ class Regions:
     col: Int64
     height: Int64
     width: Int64
+    inside: AnyArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what lies inside: at once, as a cached property holds a lock in Python 3.11, for ever in a fork."""
+        shapes = np.array([reader.shape for reader in self.readers], np.int64).reshape(-1, 3)[self.image]
+        found = np.empty(len(self.image), [(name, np.int64) for name in ("top", "left", "bottom", "right")])
+        found["top"], found["left"] = np.maximum(self.row, 0), np.maximum(self.col, 0)
+        found["bottom"] = np.maximum(np.minimum(self.row + self.height, shapes[:, 1]), found["top"])
+        found["right"] = np.maximum(np.minimum(self.col + self.width, shapes[:, 2]), found["left"])
+        empty = (found["bottom"] == found["top"]) | (found["right"] == found["left"])
+        found[empty] = 0
+        object.__setattr__(self, "inside", found)
 
     @classmethod
     def of(cls, reader: ImageReader, pages: Int64, *, row: int, col: int, height: int, width: int) -> "Regions":
@@ -62,18 +76,6 @@ class Regions:
     def at(self, region: int) -> dict[str, int]:
         """Return ``row, col, height, width`` of one region."""
         return {name: int(getattr(self, name)[region]) for name in ("row", "col", "height", "width")}
-
-    @cached_property
-    def inside(self) -> AnyArray:
-        """What of each region lies in its image: ``top, left, bottom, right`` by name, the ends not included; or 0."""
-        shapes = np.array([reader.shape for reader in self.readers], np.int64)[self.image]
-        found = np.empty(len(self.image), [(name, np.int64) for name in ("top", "left", "bottom", "right")])
-        found["top"], found["left"] = np.maximum(self.row, 0), np.maximum(self.col, 0)
-        found["bottom"] = np.maximum(np.minimum(self.row + self.height, shapes[:, 1]), found["top"])
-        found["right"] = np.maximum(np.minimum(self.col + self.width, shapes[:, 2]), found["left"])
-        empty = (found["bottom"] == found["top"]) | (found["right"] == found["left"])
-        found[empty] = 0
-        return found
 
 
 class PieceTables(NamedTuple):
@@ -106,8 +108,8 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
     as_kept
         Whether pixels may come in the narrower type in which chunks are shared, instead of their image's.
     """
-    inside, wave, held = regions.inside, list[CutChunk](), 0
-    for part in chain(_outside(regions, inside), _on_grids(regions, inside, faults, as_kept=as_kept)):
+    wave, held = list[CutChunk](), 0
+    for part in chain(_outside(regions, regions.inside), cut_chunks(regions, faults, as_kept=as_kept)):
         first = part.sources[0][0]
         if wave and (held > WAVE_BYTES or first.dtype != wave[0].sources[0][0].dtype):
             yield tables(wave)
@@ -144,13 +146,13 @@ def tables(wave: Sequence[CutChunk]) -> PieceTables:
 
 def fetch_ahead(regions: Regions) -> None:
     """Fetch what `decode` will read of remote files; what cannot be read, that will tell."""
-    deque(fetched(_planned(regions, regions.inside, {}, without=np.zeros(len(regions.readers), np.bool_))), maxlen=0)
+    deque(fetched(_planned(regions, regions.inside, {})), maxlen=0)
 
 
-def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
-    """Decode what lies in images: chunk by chunk, or region by region where an image has no chunks to share."""
-    without, files = np.zeros(len(regions.readers), np.bool_), BatchFiles()
-    for chunk, unfetched in fetched(_planned(regions, inside, faults, without=without)):
+def cut_chunks(regions: Regions, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
+    """Decode what lies in images, chunk by chunk."""
+    files: BatchFiles = {}
+    for chunk, unfetched in fetched(_planned(regions, regions.inside, faults)):
         reader, grid, down, across, rows, cols, own = chunk
         if unfetched is not None:
             _fail(faults, np.unique(own["region"]), unfetched)
@@ -162,24 +164,19 @@ def _on_grids(regions: Regions, inside: AnyArray, faults: dict[int, Exception], 
                 yield CutChunk([(planes if as_kept else planes.astype(reader.dtype, copy=False), filling)], own)
         except (SporaError, OSError) as error:
             _fail(faults, np.unique(own["region"]), error)
-    for region in np.flatnonzero(without[regions.image] & (inside["bottom"] > 0)).tolist():
-        yield from _by_blocks(regions, region, inside[region], faults)
 
 
-def _planned(regions: Regions, inside: AnyArray, faults: dict[int, Exception], *, without: Bools) -> list[PlannedChunk]:
-    """Return the chunks that regions need, each once, and note which images have none to share."""
-    grids: list[tuple[int, Any, ChunkGrid]] = []
+def _planned(regions: Regions, inside: AnyArray, faults: dict[int, Exception]) -> list[PlannedChunk]:
+    """Return the chunks that regions need, each once."""
+    grids: Grids = []
     for image in np.unique(regions.image).tolist():
         reader = regions.readers[image]
         if not len(regions.pages[image]):
             continue
         try:
-            found = reader.grids(regions.pages[image]) if hasattr(reader, "grids") else ()
+            grids += [(image, reader, grid) for grid in reader.grids(regions.pages[image])]
         except (SporaError, OSError) as error:
             _fail(faults, np.flatnonzero(regions.image == image), error)
-            continue
-        without[image] = not found
-        grids += [(image, reader, grid) for grid in found]
     return _by_chunks(regions, grids, inside) if grids else []
 
 
@@ -188,7 +185,7 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
         faults.setdefault(region, error)
 
 
-def _by_chunks(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray) -> list[PlannedChunk]:
+def _by_chunks(regions: Regions, grids: Grids, inside: AnyArray) -> list[PlannedChunk]:
     pieces, chunks = _cut(regions, grids, inside)
     order = np.argsort(chunks, kind="stable")
     pieces, chunks = pieces[order], chunks[order]
@@ -204,7 +201,7 @@ def _by_chunks(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], in
     return planned
 
 
-def _cut(regions: Regions, grids: Sequence[tuple[int, Any, ChunkGrid]], inside: AnyArray) -> tuple[AnyArray, Int64]:
+def _cut(regions: Regions, grids: Grids, inside: AnyArray) -> tuple[AnyArray, Int64]:
     """Return the pieces of regions by chunks, and for each its chunk as a number: of the grid, its place down, across.
 
     `row` and `col` of the pieces are those in the chunk.
@@ -250,20 +247,6 @@ def _windows(pieces: AnyArray, firsts: Int64, start: str, length: str) -> list[l
     pieces[start] -= np.repeat(begins, np.diff(firsts, append=len(pieces)))
     windows: list[list[int]] = np.stack([begins, ends], axis=1).tolist()
     return windows
-
-
-def _by_blocks(regions: Regions, region: int, inside: AnyArray, faults: dict[int, Exception]) -> Iterator[CutChunk]:
-    image = int(regions.image[region])
-    top, left, bottom, right = inside.tolist()
-    out_row, out_col = top - int(regions.row[region]), left - int(regions.col[region])
-    try:
-        for block in regions.readers[image].blocks(regions.pages[image], top, left, bottom - top, right - left):
-            planes, (count, height, width) = addressable(block.pixels), block.pixels.shape
-            place = (region, 0, 0, 0, 0, out_row + block.row, out_col + block.col, height, width)
-            filling = Filling(np.arange(count), block.slots, ())
-            yield CutChunk([(planes, filling)], np.array([place], PIECES))
-    except (SporaError, OSError) as error:
-        faults.setdefault(region, error)
 
 
 def _outside(regions: Regions, inside: AnyArray) -> Iterator[CutChunk]:

@@ -1,19 +1,15 @@
 """Regions of images: what of them lies in an image and in its chunks, and reading them into one array."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
-from spora_db.images.base import BatchFiles, Block, ChunkGrid, GridReader, ImageReader, Pages
-from spora_db.images.fetching import PlannedChunk, fetched
-
-ChunkPart: TypeAlias = tuple[int, int, slice]
-BAND = 256
-"""Rows that are decoded at once where an image is gone through, about: a whole number of chunks."""
+from spora_db.images.base import ImageReader, Pages
+from spora_db.images.pieces import Regions, cut_chunks
 
 
 class Overlap(NamedTuple):
@@ -58,41 +54,46 @@ def overlap(
     return Overlap(top, left, bottom - top, right - left, top - row, left - col)
 
 
-def cuts(start: int, length: int, size: int) -> Iterator[ChunkPart]:
-    """Yield the chunks of `size` that a range of pixels meets: which one, where it begins in the range, and what of it.
+class Block(NamedTuple):
+    """A decoded piece of an image that lies in a requested region.
 
-    Examples
-    --------
-    >>> list(cuts(200, 100, 256))
-    [(0, 0, slice(200, 256, None)), (1, 56, slice(0, 44, None))]
+    Attributes
+    ----------
+    pixels
+        Array of shape (k, h, w), native byte order; often a view into a cached chunk, so never written to. Of the
+        reader's dtype, or uint16 with the same values, as chunks are shared.
+    slots
+        int64 array of shape (k,): the positions of the k planes in the *requested* list of pages.
+    row, col
+        Where ``pixels[:, 0, 0]`` lies in the image, in pixels.
     """
-    for chunk in range(start // size, (start + length - 1) // size + 1):
-        first, last = max(start, chunk * size), min(start + length, (chunk + 1) * size)
-        yield chunk, first - start, slice(first - chunk * size, last - chunk * size)
+
+    pixels: AnyArray
+    slots: Int64
+    row: int
+    col: int
 
 
-def grid_blocks(
-    reader: GridReader, grids: Sequence[ChunkGrid], row: int, col: int, height: int, width: int
-) -> Iterator[Block]:
-    """Decode a region inside an image, chunk by chunk."""
-    planned = [
-        PlannedChunk(reader, grid, down, across, rows, cols, np.array([top, left]))
-        for grid in grids
-        for (down, top, rows), (across, left, cols) in product(
-            cuts(row, height, grid.height), cuts(col, width, grid.width)
-        )
-    ]
-    files: BatchFiles = {}
-    for chunk, error in fetched(planned):
-        if error is not None:
-            raise error
-        top, left = chunk.pieces.tolist()
-        for group in chunk.grid.groups:
-            planes, filling = reader.decoded(
-                group, chunk.down, chunk.across, rows=chunk.rows, cols=chunk.cols, files=files
-            )
+def blocks(regions: Regions) -> Iterator[Block]:
+    """Decode regions inside of an image, chunk by chunk, each once: every page and pixel of them comes once.
+
+    Raises
+    ------
+    SporaError, OSError
+        The first error of a chunk.
+    """
+    faults = dict[int, Exception]()
+    for part in cut_chunks(regions, faults, as_kept=True):
+        if faults:
+            break
+        for piece, (planes, filling) in product(part.pieces, part.sources):
+            row, col, height, width = (int(piece[name]) for name in ("row", "col", "height", "width"))
+            top = int(regions.row[piece["region"]] + piece["out_row"])
+            left = int(regions.col[piece["region"]] + piece["out_col"])
             for source, slots in filling.runs:
-                yield Block(pixels=planes[source], slots=slots, row=top, col=left)
+                yield Block(planes[source, row : row + height, col : col + width], slots, top, left)
+    for error in faults.values():
+        raise error
 
 
 def check_pages(pages: Pages | None, count: int, path: object) -> Int64:
@@ -121,7 +122,7 @@ def check_pages(pages: Pages | None, count: int, path: object) -> Int64:
 
 
 def read_through(reader: ImageReader) -> Iterator[Block]:
-    """Decode all pixels of an image once, band by band: whatever checksums its file carries are compared.
+    """Decode all pixels of an image once, chunk by chunk: whatever checksums its file carries are compared.
 
     Of a copy of some chunks only, those that it has.
 
@@ -136,28 +137,21 @@ def read_through(reader: ImageReader) -> Iterator[Block]:
     24000
     """
     channels, height, width = reader.shape
-    if getattr(reader, "is_partial", False):
-        yield from _copied_blocks(cast(Any, reader))
+    pages = np.arange(channels)
+    if not getattr(reader, "is_partial", False):
+        yield from blocks(Regions.of(reader, pages, row=0, col=0, height=height, width=width))
         return
-    tall = reader.chunks[0]
-    band = max(tall, BAND // tall * tall)
-    for row in range(0, height, band):
-        yield from reader.blocks(range(channels), row, 0, min(band, height - row), width)
-
-
-def _copied_blocks(reader: Any) -> Iterator[Block]:  # noqa: ANN401 - an OmeZarrReader, which imports this module
-    """Decode the chunks that a partial copy has."""
-    channels, height, width = reader.shape
-    for grid in reader.grids(np.arange(channels)):
-        places = product(range(-(-height // grid.height)), range(-(-width // grid.width)), grid.groups)
-        for down, across, group in places:
-            if reader.is_left_out((group.chunk, down, across)):
-                continue
-            row, col = down * grid.height, across * grid.width
-            rows, cols = slice(0, min(grid.height, height - row)), slice(0, min(grid.width, width - col))
-            planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files={})
-            for source, slots in filling.runs:
-                yield Block(pixels=planes[source], slots=slots, row=row, col=col)
+    partial = cast(Any, reader)  # an OmeZarrReader
+    for grid in reader.grids(pages):
+        places = [*product(range(-(-height // grid.height)), range(-(-width // grid.width)))]
+        for group in grid.groups:
+            copied = [place for place in places if not partial.is_left_out((group.chunk, *place))]
+            row, col = np.array(copied, np.int64).reshape(-1, 2).T * [[grid.height], [grid.width]]
+            tall, wide = np.minimum(grid.height, height - row), np.minimum(grid.width, width - col)
+            own, image = [np.sort(group.from_wanted.slots)], np.zeros_like(row)
+            yield from blocks(
+                Regions(readers=[reader], pages=own, image=image, row=row, col=col, height=tall, width=wide)
+            )
 
 
 def read_region(
@@ -224,9 +218,9 @@ def read_region(
         out[:] = 0
     if part is None:
         return out
-    for block in reader.blocks(wanted, part.row, part.col, part.height, part.width):
-        top, left = part.out_row + block.row, part.out_col + block.col
-        _, block_height, block_width = block.pixels.shape
-        for plane, slot in zip(block.pixels, block.slots.tolist(), strict=True):
-            out[slot, top : top + block_height, left : left + block_width] = plane
+    region = Regions.of(reader, wanted, row=part.row, col=part.col, height=part.height, width=part.width)
+    for pixels, slots, top, left in blocks(region):
+        rows, cols = slice(top - row, top - row + pixels.shape[1]), slice(left - col, left - col + pixels.shape[2])
+        for plane, slot in zip(pixels, slots.tolist(), strict=True):
+            out[slot, rows, cols] = plane
     return out

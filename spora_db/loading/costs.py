@@ -11,6 +11,8 @@ import numpy as np
 
 from spora_db.images import cache_info
 from spora_db.images.cache import decoding_anew
+from spora_db.images.pieces import Regions
+from spora_db.images.regions import blocks
 from spora_db.images.shared_chunks import narrowed
 from spora_db.plan import ABSENT
 from spora_db.samples.image_plan import ImagePlan
@@ -139,7 +141,8 @@ def _probe(source: ImagePlan) -> ImageKind:
     reader = source.reader
     before = cache_info().bytes_decoded
     with decoding_anew():
-        blocks = list(reader.blocks(source.pages, 0, 0, *reader.chunks))
+        height, width = reader.chunks
+        found = list(blocks(Regions.of(reader, source.pages, row=0, col=0, height=height, width=width)))
     decoded = cache_info().bytes_decoded - before
     itemsize = reader.dtype.itemsize
     if decoded == 0:  # not compressed: only what is asked for is read
@@ -147,7 +150,7 @@ def _probe(source: ImagePlan) -> ImageKind:
     path, (channels, *size) = reader.path, reader.shape
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     whole = channels * itemsize * math.prod(-(-n // part) * part for n, part in zip(size, reader.chunks, strict=True))
-    narrow = itemsize > 2 and all(narrowed(plane) is not None for block in blocks for plane in block.pixels)
+    narrow = itemsize > 2 and all(narrowed(plane) is not None for block in found for plane in block.pixels)
     return ImageKind(
         chunk=reader.chunks,
         chunk_bytes=decoded / len(source.pages),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Int64
+from spora_db.images.pieces import Regions
+from spora_db.images.regions import blocks
 from spora_db.statistics.strides import flat_planes
 
 if TYPE_CHECKING:
@@ -66,24 +68,23 @@ def masked_blocks(reader: "ImageReader", pages: Int64, mask: Bools) -> Iterator[
     """
     from spora_db.kernels.statistics import mask_runs
 
-    _, height, width = reader.shape
-    known: dict[tuple[int, int, int, int], tuple[PixelRuns, int]] = {}
-    for row, col, tall, wide in regions((height, width), reader.chunks):
-        if len(pages) == 0 or not mask[row : row + tall, col : col + wide].any():
+    for row, col, tall, wide in regions(reader.shape[1:], reader.chunks):
+        if len(pages) == 0 or not _part(mask, row, col, tall, wide).any():
             continue
-        known.clear()
-        for block in reader.blocks(pages, row, col, tall, wide):
-            _, h, w = block.pixels.shape
-            place = (row + block.row, col + block.col, h, w)
-            if place not in known:  # planes that come one by one share the runs of their place
-                part = np.ascontiguousarray(mask[place[0] : place[0] + h, place[1] : place[1] + w])
-                most = h * (w // 2 + 1)
-                rows, starts, stops = (np.empty(most, np.int64) for _ in range(3))
+        known: tuple[int, ...] = ()
+        for pixels, slots, top, left in blocks(Regions.of(reader, pages, row=row, col=col, height=tall, width=wide)):
+            _, height, width = pixels.shape
+            if known != (top, left, height, width):  # planes that come one by one share the runs of their place
+                known, part = (top, left, height, width), np.ascontiguousarray(_part(mask, top, left, height, width))
+                rows, starts, stops = (np.empty(height * (width // 2 + 1), np.int64) for _ in range(3))
                 count = mask_runs(part, rows, starts, stops)
-                known[place] = ((rows[:count], starts[:count], stops[:count]), int(np.count_nonzero(part)))
-            runs, inside = known[place]
+                runs, inside = (rows[:count], starts[:count], stops[:count]), int(np.count_nonzero(part))
             if inside:
-                yield block.pixels, block.slots, runs, inside
+                yield pixels, slots, runs, inside
+
+
+def _part(mask: Bools, row: int, col: int, height: int, width: int) -> Bools:
+    return mask[row : row + height, col : col + width]
 
 
 def gather(pixels: AnyArray, runs: PixelRuns, slots: Int64, out: AnyArray, filled: Int64) -> None:

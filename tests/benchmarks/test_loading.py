@@ -18,6 +18,8 @@ from benchmarks.history import MEASURES, record
 from benchmarks.made_lake import MEAN, SPEC, STD, UPPER, made_lake
 from spora_db import SporaQuery
 from spora_db.images import cache_info, clear_cache, open_image, set_cache_bytes
+from spora_db.images.pieces import Regions
+from spora_db.images.regions import blocks
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.device import standardize_batch
 from spora_db.loading.loader import TileLoader
@@ -160,7 +162,8 @@ def once(dataset: PlanDataset) -> float:
         set_cache_bytes(2**31)
         clear_cache()
         start = time.perf_counter()
-        for _ in source.reader.blocks(source.pages, 0, 0, *source.reader.shape[1:]):
+        height, width = source.reader.shape[1:]
+        for _ in blocks(Regions.of(source.reader, source.pages, row=0, col=0, height=height, width=width)):
             pass
         rows = np.flatnonzero(plan.image[:, 0] == image)
         out = np.empty((len(source.pages), 224, 224), np.float32)
@@ -175,8 +178,9 @@ def fused_pass(dataset: PlanDataset, row: int, out: np.ndarray) -> None:
     """Decode the chunks of a tile and standardize it."""
     plan = dataset.plan
     source = dataset.materializer.image(int(plan.image[row, 0]))
-    for block in source.reader.blocks(source.pages, int(plan.row[row]), int(plan.col[row]), 224, 224):
-        standardize_block(block.pixels, out[:, block.row :, block.col :], source.transform, block.slots)
+    top, left = int(plan.row[row]), int(plan.col[row])
+    for block in blocks(Regions.of(source.reader, source.pages, row=top, col=left, height=224, width=224)):
+        standardize_block(block.pixels, out[:, block.row - top :, block.col - left :], source.transform, block.slots)
 
 
 def test_epoch(lake: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.history import record
 from spora_db.images import open_image, write_omezarr
 from spora_db.images.cache import DEFAULT_BYTES, set_cache_bytes
+from spora_db.images.regions import read_through
 from spora_db.standardization.specs import parse_spec
 from spora_db.statistics import StatisticsUnit, compute_statistics
 from spora_db.statistics.tissue import tissue_statistics
@@ -20,7 +21,8 @@ CHANNELS, HEIGHT, WIDTH = 20, 1000, 1100
 CHILD = """
 import json, sys
 import numpy as np
-from spora_db.images.base import Block
+from spora_db.images.base import ChunkGrid
+from spora_db.images.page_groups import group_pages
 from spora_db.standardization.specs import parse_spec
 from spora_db.statistics.tissue import tissue_statistics
 
@@ -29,8 +31,10 @@ class Reader:
     def __init__(self, side, dtype):
         self.shape, self.dtype = (4, side, side), np.dtype(dtype)
         self.noise = np.random.default_rng(0).gamma(0.6, 90, (4, 300, 300)).astype(dtype)
-    def blocks(self, pages, row, col, height, width):
-        yield Block(pixels=self.noise[:, :height, :width], slots=np.arange(4), row=0, col=0)
+    def grids(self, pages):
+        return [ChunkGrid(256, 256, group_pages(pages, 4))]
+    def decoded(self, group, down, across, *, rows, cols, files):
+        return self.noise[:, rows, cols], group.from_whole
 
 def peak():  # of this process alone: what getrusage tells begins with the parent's peak
     with open("/proc/self/status") as file:
@@ -67,7 +71,7 @@ def test_statistics_in_units_of_one_decode(benchmark, capsys, tissue, method):
         times = {"decode": [], "statistics": []}
         for _ in range(4):
             start = time.perf_counter()
-            for _ in reader.blocks(pages, 0, 0, HEIGHT, WIDTH):
+            for _ in read_through(reader):
                 pass
             middle = time.perf_counter()
             tissue_statistics(reader, mask, pages=pages, spec=spec)
@@ -104,7 +108,7 @@ def test_global_statistics_in_units_of_one_decode(capsys, tissue, tmp_path, meth
         for _ in range(3):
             start = time.process_time()
             for _ in units:
-                for _ in reader.blocks(np.arange(CHANNELS), 0, 0, HEIGHT, WIDTH):
+                for _ in read_through(reader):
                     pass
             middle = time.process_time()
             compute_statistics(units, spec=f"{method}/uq_0.99_global", channel_names=names)
@@ -135,7 +139,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 import spora_db.images, spora_db.masks
-from spora_db.images.base import Block
+from spora_db.images.base import ChunkGrid
+from spora_db.images.page_groups import group_pages
 from spora_db.statistics import StatisticsUnit
 sys.path.append(sys.argv[3])
 from spora_db.statistics import compute_statistics
@@ -145,8 +150,10 @@ class Reader:
     def __init__(self, seed, dtype):
         self.dtype = np.dtype(dtype)
         self.noise = np.random.default_rng(seed).gamma(0.6, 900, self.shape).astype(dtype)
-    def blocks(self, pages, row, col, height, width):
-        yield Block(pixels=self.noise, slots=np.arange(20), row=0, col=0)
+    def grids(self, pages):
+        return [ChunkGrid(256, 256, group_pages(pages, 20))]
+    def decoded(self, group, down, across, *, rows, cols, files):
+        return self.noise[:, rows, cols], group.from_whole
 
 def peak():
     with open("/proc/self/status") as file:
