@@ -16,7 +16,7 @@ from typing import NamedTuple
 from spora_db.arrays import AnyArray
 from spora_db.errors import SporaError
 from spora_db.files.stores.http import NETWORK
-from spora_db.files.stores.mirror import mirror_of
+from spora_db.files.stores.mirror import Mirror, mirror_of
 from spora_db.files.stores.ranges import FileRange
 from spora_db.images.base import ChunkGrid, ImageReader
 from spora_db.images.chunk_codecs import ChunkError
@@ -51,28 +51,34 @@ def fetched(chunks: Sequence[PlannedChunk]) -> Iterator[tuple[PlannedChunk, Spor
 def fetch(chunks: Sequence[PlannedChunk]) -> dict[int, SporaError]:
     """Fetch what chunks need of remote files, step by step, and return for each that failed the error."""
     readers = {id(chunk.reader): chunk.reader for chunk in chunks}
-    remote = {number: mirror_of(reader.path) is not None for number, reader in readers.items()}
-    if not any(remote.values()):
+    lakes = {number: found for number, reader in readers.items() if (found := mirror_of(reader.path)) is not None}
+    if not lakes:
         return {}
     waiting = [
-        (number, chunk.reader.needs(group, chunk.down, chunk.across, rows=chunk.rows, cols=chunk.cols))
+        (number, lakes[id(chunk.reader)], chunk.reader.needs(
+            group, chunk.down, chunk.across, rows=chunk.rows, cols=chunk.cols
+        ))
         for number, chunk in enumerate(chunks)
-        if remote[id(chunk.reader)]
+        if id(chunk.reader) in lakes
         for group in chunk.grid.groups
-    ]
+    ]  # fmt: skip
     faults = dict[int, SporaError]()
     while waiting:
-        asked, going = list[tuple[int, FileRange]](), list[tuple[int, Iterator[list[FileRange]]]]()
-        for number, steps in waiting:
+        asked, going = (
+            dict[Mirror, list[tuple[int, FileRange]]](),
+            list[tuple[int, Mirror, Iterator[list[FileRange]]]](),
+        )
+        for number, lake, steps in waiting:
             if number in faults:
                 continue
             with contextlib.suppress(SporaError, OSError, ChunkError):  # which decoding meets again, and tells
                 if (step := next(steps, None)) is not None:
-                    asked += [(number, one) for one in step]
-                    going.append((number, steps))
-        for (number, _), error in zip(asked, bring([one for _, one in asked]), strict=True):
-            if error is not None:
-                faults.setdefault(number, error)
+                    asked.setdefault(lake, []).extend((number, one) for one in step)
+                    going.append((number, lake, steps))
+        for lake, ranges in asked.items():
+            for (number, _), error in zip(ranges, lake.bring([one for _, one in ranges]), strict=True):
+                if error is not None:
+                    faults.setdefault(number, error)
         waiting = going
     return faults
 

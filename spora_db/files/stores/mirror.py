@@ -162,7 +162,7 @@ class Mirror:
 
     def bring(self, ranges: Sequence[FileRange]) -> list[SporaError | None]:
         """Fetch ranges of files of the tree; see `RangedFiles.bring`."""
-        found = self.files.bring([one._replace(path=self._name(one.path)) for one in ranges])
+        found = self.files.bring([FileRange(self._name(path), offset, size) for path, offset, size in ranges])
         return [None if error is None else self._told_of(error) for error in found]
 
     def shown(self, path: str | Path) -> str:
