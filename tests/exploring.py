@@ -22,7 +22,7 @@ class Client:
     def raw(self, method, path, body=None, **headers):
         given = {"Host": f"127.0.0.1:{self.server.port}", "Authorization": f"Bearer {self.server.token}"}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=300)
         try:
             content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
             sent = {name: value for name, value in given.items() if value is not None}

@@ -17,7 +17,7 @@ class Talk:
 
     def ask(self, content):
         self.viewer._handle_custom_msg(content, [])
-        return self.sent.get(timeout=60)
+        return self.sent.get(timeout=300)
 
     def get(self, path):
         told, (content,) = self.ask({"id": 7, "method": "GET", "path": path})

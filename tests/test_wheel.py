@@ -21,8 +21,9 @@ def run(*command: object, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
+    """Return the wheel that is built of the sdist, as whoever installs the sdist builds it."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -35,6 +36,14 @@ def test_a_wheel_has_its_sql_and_its_commands(wheel):
     assert page <= names
     assert {"spora_db/py.typed", "spora_db/cli/__init__.py"} <= names
     assert not [name for name in names if name.startswith("tests") or "/tests/" in name]
+
+
+def test_a_wheel_is_code_and_no_data(wheel):
+    held = {".py", ".sql", ".js", ".css", ".html", ".svg", ".md", ".typed", ".csv"}
+    files = [entry for entry in zipfile.ZipFile(wheel).infolist() if ".dist-info/" not in entry.filename]
+    assert {Path(entry.filename).suffix or Path(entry.filename).name[-6:] for entry in files} - {".typed"} <= held
+    # what one reads at a sitting; the largest is the list of spellings of markers
+    assert max(entry.compress_size for entry in files) < 12_000
 
 
 @pytest.mark.slow

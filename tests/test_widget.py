@@ -137,7 +137,7 @@ def test_the_canvas_in_a_notebook_is_what_pictures_are(lake):
 
         browser = playwright.chromium.launch(executable_path=walk.CHROMIUM, args=walk.ARGUMENTS)
         page = browser.new_page(viewport={"width": 1100, "height": 700})
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(90_000)
         page.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
