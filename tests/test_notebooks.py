@@ -12,13 +12,21 @@ from PIL import Image
 
 from refresh_notebooks import LARGEST, NOTEBOOKS, execute, figures, texts
 
-NAMES = ("01_explore_a_lake", "02_select_a_cohort", "03_train", "04_cells_and_statistics", "05_your_own_data")
+NAMES = (
+    "01_explore_a_lake",
+    "02_select_a_cohort",
+    "03_train",
+    "04_cells_and_statistics",
+    "05_your_own_data",
+    "06_the_loop",
+)
 FIGURES = {
     "01_explore_a_lake": 5,
     "02_select_a_cohort": 2,
     "03_train": 4,
     "04_cells_and_statistics": 7,
     "05_your_own_data": 2,
+    "06_the_loop": 4,
 }
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -33,7 +41,7 @@ def test_these_are_all_notebooks() -> None:
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == list(NAMES)
 
 
-SLOW = ("03_train", "04_cells_and_statistics", "05_your_own_data")
+SLOW = ("03_train", "04_cells_and_statistics", "05_your_own_data", "06_the_loop")
 """Notebooks that train, measure and import; the README's blocks do so too, on less."""
 
 

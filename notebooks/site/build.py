@@ -43,7 +43,7 @@ GUIDES = {
     "audit_for_leakage lock_and_share export_a_cohort use_postgres_or_spark",
     "Train": "train_in_a_trainer supervised_labels my_own_transforms use_a_gpu bags_per_patient debug_a_slow_loader "
     "rows_that_cannot_be_read move_from_the_published_loader move_to_and_from_shards",
-    "Predict and keep": "embeddings_into_the_lake predict_per_cell windows_and_maps",
+    "Predict and keep": "embeddings_into_the_lake choose_what_to_label predict_per_cell windows_and_maps",
 }
 """Guides by what they are about; others stand below More."""
 SOURCES = {
