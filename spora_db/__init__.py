@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from spora_db.maps import CellVectors as CellVectors
     from spora_db.maps import assemble as assemble
     from spora_db.maps import cell_vectors as cell_vectors
+    from spora_db.maps import write_masks as write_masks
     from spora_db.masks import load_label_mask as load_label_mask
     from spora_db.masks import load_mask as load_mask
     from spora_db.masks import load_tissue_mask as load_tissue_mask
@@ -96,7 +97,7 @@ _HOMES = {
         "loading.loader": "TileLoader",
         "loading.panel_batches": "PanelBatchSampler",
         "loading.sampler": "TileSampler",
-        "maps": "CellVectors assemble cell_vectors",
+        "maps": "CellVectors assemble cell_vectors write_masks",
         "masks": "load_label_mask load_mask load_tissue_mask",
         "plan": "Plan",
         "query": "SporaQuery",

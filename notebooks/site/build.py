@@ -25,7 +25,7 @@ API = {
     "collate_panel collate_bags_padded collate_bags_packed standardize_batch",
     "Images and masks": "open_image read_region load_mask load_label_mask load_tissue_mask",
     "Making lakes": "import_dataset tile_lake standardize_lake validate tile_mask tile_grid",
-    "Maps": "assemble cell_vectors CellVectors",
+    "Maps": "assemble cell_vectors CellVectors write_masks",
     "Standardizations": "register_standardizer build_standardizer FilterFactory",
     "Published classes": "SporaDataset MultiplexImagingDataset HEImagingDataset SingleIHCImagingDataset "
     "ComposedImagingDataset BaseImagingDataset BalancedSampler MultiplexTissue HETissue IHCTissue ComposedTissue "

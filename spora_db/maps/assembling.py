@@ -101,7 +101,7 @@ def assemble(
     stitcher: Stitcher | None = None
     path, names, mpp = Path(), tuple[str, ...](), 0.0
     image = -1
-    images = _image_of(plan)
+    images = image_of(plan)
     for position, tokens in _tokens(plan, outputs):
         if images[position] != image:
             if stitcher is not None:
@@ -111,7 +111,7 @@ def assemble(
                 step = float(pitch or (plan.windows.stride if tokens.shape[0] == 1 else plan.tile_size / len(tokens)))
                 _check_free(plan, root, modality=modality, pitch=step, overwrite=overwrite)
             image = int(images[position])
-            record = _record(plan, image)
+            record = record_of(plan, image)
             mpp = round(record["mpp"] * step, 6)
             path = map_path(root, record["dataset"], record["tissue_id"], modality=modality, mpp=mpp)
             _, height, width = open_image(plan.image_path(image)).shape
@@ -141,14 +141,15 @@ def _tokens(plan: Plan, outputs: Iterable[Any]) -> Iterator[tuple[int, Float32]]
         )
 
 
-def _image_of(plan: Plan) -> "np.ndarray[Any, np.dtype[np.int32]]":
+def image_of(plan: Plan) -> "np.ndarray[Any, np.dtype[np.int32]]":
     """Return the image that tells the size of each row's tissue: the first that is there."""
     there = (plan.image != ABSENT).argmax(axis=1)
     found: np.ndarray[Any, np.dtype[np.int32]] = plan.image[np.arange(len(plan)), there]
     return found
 
 
-def _record(plan: Plan, image: int) -> dict[str, Any]:
+def record_of(plan: Plan, image: int) -> dict[str, Any]:
+    """Return what says of which tissue an image is, and its resolution."""
     return {name: plan.images.column(name)[image].as_py() for name in ("dataset", "tissue_id", "mpp")}
 
 
@@ -156,8 +157,8 @@ def _check_free(plan: Plan, root: Path, *, modality: str, pitch: float, overwrit
     """Refuse maps that are there, before a model has run for hours."""
     if overwrite:
         return
-    for image in np.unique(_image_of(plan)).tolist():
-        record = _record(plan, image)
+    for image in np.unique(image_of(plan)).tolist():
+        record = record_of(plan, image)
         mpp = round(record["mpp"] * pitch, 6)
         path = map_path(root, record["dataset"], record["tissue_id"], modality=modality, mpp=mpp)
         if path.exists():
