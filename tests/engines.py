@@ -15,8 +15,8 @@ import sqlglot
 import postgres
 from dialect_cases import OTHERS, PROBE, TYPES
 from spora_db.catalog.foreign import column_type
-from spora_db.dialects import translate
 from spora_db.dialects.aggregates import AGGREGATES
+from spora_db.dialects.translation import translate
 from spora_db.errors import QueryError
 
 

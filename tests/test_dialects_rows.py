@@ -18,7 +18,7 @@ from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.catalog import VIEWS, Catalog
 from spora_db.catalog.foreign import foreign_columns
-from spora_db.dialects import translate
+from spora_db.dialects.translation import translate
 from spora_db.errors import ArgumentError, QueryError, SporaError, UnknownNameError
 
 FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3}

@@ -4,7 +4,7 @@ import pytest
 
 from dialect_cases import QUERIES
 from engines import check_verdict, duck, plain, probed, translated
-from spora_db.dialects import translate
+from spora_db.dialects.translation import translate
 
 __all__ = ["duck", "probed"]
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from spora_db.catalog.sql_files import sql_text
-from spora_db.dialects import translate, write
+from spora_db.dialects.translation import translate, write
 from spora_db.errors import QueryError
 from spora_db.layout import STATISTICS, Lake, TableFile
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query

@@ -6,9 +6,10 @@ from typing import Literal
 from sqlglot import exp
 
 from spora_db.catalog.files_in_spark import spark_views
+from spora_db.catalog.names_in import names_in_text
 from spora_db.catalog.sql_files import sql_text
-from spora_db.dialects import Dialect, check_dialect, translate, write
-from spora_db.dialects.translation import ViewColumns
+from spora_db.dialects import Dialect, check_dialect
+from spora_db.dialects.translation import ViewColumns, translate, write
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.layout import Lake
 
@@ -67,6 +68,21 @@ def foreign_columns(relations: Iterable[str], columns: Callable[[str], Mapping[s
             raise QueryError(f"The relation {name!r} has no table in another engine. Ask it here.")
         found[name] = {column: kind for column, kind in columns(name).items() if column not in OF_REGIONS}
     return found
+
+
+def foreign_select(
+    text: str, dialect: Dialect, *, relations: Iterable[str], columns: Callable[[str], Mapping[str, str]]
+) -> str:
+    """Return a SELECT over some of the relations in another engine's SQL; parameters as `foreign_columns`.
+
+    Raises
+    ------
+    QueryError
+        If something in it is not known to mean the same there.
+    """
+    named = names_in_text(text).relations
+    known = foreign_columns([name for name in relations if name in named], columns)
+    return translate(text, dialect=dialect, columns=known)
 
 
 def foreign_script(

@@ -1,6 +1,6 @@
 """The same SELECT for another engine: what is known to mean the same there is translated, all else is refused.
 
-``translate`` reads a text as the guard does, every function by DuckDB's own name, and writes each part anew:
+``translation`` reads a text as the guard does, every function by DuckDB's own name, and writes each part anew:
 
 1. queries clause by clause (``queries``, ``sources``, ``orders``), names resolved (``scope``);
 2. expressions by the class of their node (``expressions``, ``comparisons``, ``casts``, ``patterns``), functions and
@@ -12,6 +12,5 @@ on PostgreSQL and Spark and gave DuckDB's rows. What remains different: letters 
 """
 
 from spora_db.dialects.targets import DIALECTS, Dialect, check_dialect
-from spora_db.dialects.translation import ViewColumns, translate, write
 
-__all__ = ["DIALECTS", "Dialect", "ViewColumns", "check_dialect", "translate", "write"]
+__all__ = ["DIALECTS", "Dialect", "check_dialect"]
