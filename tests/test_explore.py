@@ -300,6 +300,54 @@ def test_the_rows_most_like_one_are_those_of_numpy_and_a_query_again(featured):
     }
 
 
+def test_tags_last_from_query_to_query_and_become_a_table_that_queries_know(lake, cache, tmp_path):
+    folder = tmp_path / "layer"
+    folder.mkdir()
+    text = f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id, tile_id"
+    rows = own(lake, text).select(["tissue_id", "tile_id"]).to_pylist()
+    key = [(row["tissue_id"], row["tile_id"]) for row in rows]
+    with serving(lake, write=folder) as client:
+        name, _ = client.answered(text)
+
+        def change(tag, numbers, kind="give", query=name):
+            return client.ask("POST", "/api/tags", {"query": query, "rows": numbers, "tag": tag, "change": kind})
+
+        assert change("Tumor center", [0, 1, 2]) == (200, {"tags": [{"tag": "Tumor center", "rows": 3}], "saved": None})
+        assert change("fold", [2, 9])[0] == 200
+        assert change("fold", [9, 5])[1]["tags"][1] == {"tag": "fold", "rows": 3}
+        assert change("Tumor center", [0, 7], "take")[1]["tags"][0]["rows"] == 2
+        tagged = {"Tumor center": {key[1], key[2]}, "fold": {key[2], key[5], key[9]}}
+        # the same tiles in another modality and order
+        other, _ = client.answered(f"{TILES} WHERE modality = 'he' ORDER BY tissue_id DESC, tile_id DESC")
+        asked = {"query": other, "of_tag": "Tumor center", "code": True}
+        found = client.ask("POST", "/api/selections", asked)[1]
+        page = client.ask("POST", f"/api/queries/{other}/rows", {"rows": found["rows"]})[1]["rows"]
+        assert {(row[1], int(row[6])) for row in page} == tagged["Tumor center"]
+        for bad in ("", " x", "tile_id", "FOLD", "a\nb", "x" * 61):
+            assert change(bad, [0])[0] == 400, bad
+        cells, _ = client.answered("SELECT dataset, tissue_id, cell_id FROM cells LIMIT 3")
+        assert "told apart by" in change("fold", [0], query=cells)[1]["error"]
+        assert client.ask("POST", "/api/selections", asked | {"of_tag": "none"})[0] == 404
+        for bad in ("../x", "tiles", "A b", ""):
+            assert client.ask("POST", "/api/tags/table", {"name": bad})[0] == 400, bad
+        assert client.ask("POST", "/api/tags/table", {"name": "mine"}) == (201, {"file": "tables/mine.parquet"})
+        assert client.ask("POST", "/api/tags/table", {"name": "mine"})[0] == 400
+        assert [path.relative_to(folder).as_posix() for path in folder.rglob("*.*")] == ["tables/mine.parquet"]
+        saved = client.ask("POST", "/api/selections", asked)[1]["code"]
+        assert ".join('mine').where('mine.\"Tumor center\"')" in saved
+        told = change("fold", [0], "forget")[1]
+        assert told == {"tags": [{"tag": "Tumor center", "rows": 2}], "saved": None}
+    table = own([lake, folder], "SELECT * FROM mine").to_pylist()
+    for tag, wanted in tagged.items():
+        assert {(row["tissue_id"], row["tile_id"]) for row in table if row[tag]} == wanted
+    assert len(table) == len(tagged["Tumor center"] | tagged["fold"])
+    for code in (found["code"], saved):
+        scope = {}
+        exec(code, scope)
+        asked_for = scope["query"].df()[["tissue_id", "tile_id", "modality"]].to_numpy().tolist()
+        assert sorted(asked_for) == sorted([*pair, "he"] for pair in tagged["Tumor center"])
+
+
 def test_a_click_selects_the_tile_that_is_under_it(client, lake, images):
     (_, _, tissue), image = next((names, one) for names, one in images.items() if names[1] == "imc")
     text = f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id DESC, tile_id"
@@ -350,8 +398,10 @@ def test_the_code_of_all_rows_asks_for_them(client, sql):
 def test_files_are_written_only_with_leave_and_only_inside(client, lake, cache, tmp_path):
     name, _ = client.answered(f"{TILES} LIMIT 5")
     asked = {"query": name, "rows": [1, 3], "name": "mine", "form": "parquet"}
-    status, told = client.ask("POST", "/api/exports", asked)
-    assert (status, "--write" in told["error"]) == (400, True)
+    for path in ("/api/exports", "/api/tags/table"):
+        client.ask("POST", "/api/tags", asked | {"tag": "one", "change": "give"})
+        status, told = client.ask("POST", path, asked)
+        assert (status, "--write" in told["error"]) == (400, True)
     folder = tmp_path / "out"
     folder.mkdir()
     with serving(lake, write=folder) as writer:

@@ -313,6 +313,26 @@ def test_natural_colours_are_those_of_the_file(browser, client, lake_of_examples
     walk.well()
 
 
+def test_natural_colours_lie_beneath_channels(browser, client, lake_of_examples):
+    image = client.ask("GET", "/api/images?q=imc%20l001_0001")[1]["images"]
+    key = next(one["key"] for one in image if one["modality"] == "imc")
+    state = {"view": "viewer", "images": [key], "beneath": True, "opacity": 0.6, "sql": "SELECT 1 AS one"}
+    walk = visit(browser, client).open(state)
+    walk.complete()
+    walk.page.click("text=1:1")
+    walk.page.wait_for_function("import('/main.js').then(({ page }) => page.viewer.first.beneath?.complete)")
+    seen, told = walk.canvas()
+    tissue = walk.page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.found.tissue_id)")
+    channels = expected(path_of(lake_of_examples, "imc", tissue), told)
+    below = brightfield(read_region(open_image(path_of(lake_of_examples, "he", tissue))))
+    cover = 0.6 * channels.max(axis=2, keepdims=True)
+    compare(seen, told, below * (1 - cover) + 0.6 * channels)
+    walk.page.keyboard.press("u")
+    seen, told = walk.canvas()
+    compare(seen, told, channels)
+    walk.well()
+
+
 @pytest.mark.slow
 def test_a_click_filters_and_what_is_seen_is_saved(browser, client, lake_of_examples, tmp_path):
     walk = visit(browser, client).open()

@@ -12,6 +12,7 @@ from spora_db.explore.images import ShownImages
 from spora_db.explore.points import surrounded
 from spora_db.explore.queries import Queries
 from spora_db.explore.requests import text_of, whole_numbers
+from spora_db.explore.tags import Tags
 from spora_db.layout import LakePath
 
 _FEATURES: Final = """
@@ -48,6 +49,7 @@ class Explorer(LookedAt):
         self.lake = self.catalog.lake
         self.write = write
         self.queries = Queries(self.lake)
+        self.tags = Tags(self.lake)
         self.completer = Completer(self.catalog, lambda: {})
 
     def features(self) -> list[dict[str, Any]]:
@@ -61,10 +63,12 @@ class Explorer(LookedAt):
         super().close()
 
     def numbers(self, asked: Mapping[str, Any]) -> Int64 | None:
-        """Return the rows that a request names: listed, under a pixel, inside a lasso, or None for all.
+        """Return the rows that a request names: listed, under a pixel, inside a lasso, with a tag, or None for all.
 
         A lasso is drawn on an image (``key``), or on points of two columns (``columns``).
         """
+        if "of_tag" in asked:
+            return self.tags.among(self.queries.answer(text_of(asked, "query")), text_of(asked, "of_tag"))
         if "at" in asked:
             answer, at = self.queries.answer(text_of(asked, "query")), whole_numbers(asked, "at", count=2)
             return selections.under(self.images, answer, key=text_of(asked, "key"), at=at)

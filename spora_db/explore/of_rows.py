@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from spora_db.asking.completion import DELIMITERS
+from spora_db.errors import unknown
 from spora_db.explore import selections
 from spora_db.explore.explorer import Explorer
 from spora_db.explore.images import COLOURS
@@ -90,9 +92,11 @@ def select(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) -> R
     if numbers is not None:
         told["rows"] = selections.few(numbers).tolist()
     if asked.get("code"):
-        told["code"] = selections.code_of(
-            explorer.lake, query.sql, answer, numbers, near="" if query.near is None else query.near.code
-        )
+        lake, last = explorer.lake, "" if query.near is None else query.near.code
+        saved = explorer.tags.verbs(text_of(asked, "of_tag")) if "of_tag" in asked else None
+        if saved is not None:  # the table says which rows have the tag
+            lake, numbers, last = saved[0], None, last + saved[1]
+        told["code"] = selections.code_of(lake, query.sql, answer, numbers, near=last)
     return JSONResponse(told)
 
 
@@ -100,6 +104,33 @@ def marks(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) -> Re
     """Say where selected rows lie in an image."""
     answer, numbers = explorer.queries.answer(text_of(asked, "query")), whole_numbers(asked, "rows")
     return JSONResponse({"marks": selections.marks(explorer.images, answer, numbers, key=text_of(asked, "key"))})
+
+
+def tags(explorer: Explorer, _request: Request, _asked: Mapping[str, Any]) -> Response:
+    """Say which tags there are."""
+    return JSONResponse(explorer.tags.told())
+
+
+def change_tag(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) -> Response:
+    """Give a tag to rows, take it from them, or forget it."""
+    tag, change = text_of(asked, "tag"), text_of(asked, "change")
+    if change not in ("give", "take", "forget"):
+        raise unknown("change of a tag", change, ("give", "take", "forget"))
+    if change == "forget":
+        explorer.tags.forget(tag)
+    else:
+        answer, numbers = explorer.queries.answer(text_of(asked, "query")), explorer.numbers(asked)
+        if change == "give":
+            explorer.tags.give(answer, numbers, tag)
+        else:
+            explorer.tags.take(answer, np.arange(answer.rows) if numbers is None else numbers, tag)
+    return JSONResponse(explorer.tags.told())
+
+
+def save_tags(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) -> Response:
+    """Save all tags as a table of a layer."""
+    path = explorer.tags.save(explorer.write, name=text_of(asked, "name"))
+    return JSONResponse({"file": f"{path.parent.name}/{path.name}"}, status_code=201)
 
 
 def export(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) -> Response:

@@ -32,7 +32,7 @@ class ListedImage:
     def told(self) -> dict[str, Any]:
         """Return what the page is told of it, the path left out."""
         names = ("key", "dataset", "modality", "tissue_id", "mpp")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"rgb": is_rgb(self.modality)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class OpenedImage:
         ]
         return self.listed.told() | {
             "height": height, "width": width, "levels": levels, "tile": TILE, "signature": self.signature,
-            "dtype": str(self.levels[0].reader.dtype), "rgb": is_rgb(self.listed.modality),
+            "dtype": str(self.levels[0].reader.dtype),
             "channels": self.channels, "shown": [{"page": page, "colour": colour} for page, colour in self.shown],
         }  # fmt: skip
 

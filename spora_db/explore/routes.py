@@ -41,6 +41,9 @@ ROUTES: Routes = (
     ("GET", "/api/images/{key}/cells/at", of_images.cell),
     ("POST", "/api/selections", of_rows.select),
     ("POST", "/api/marks", of_rows.marks),
+    ("GET", "/api/tags", of_rows.tags),
+    ("POST", "/api/tags", of_rows.change_tag),
+    ("POST", "/api/tags/table", of_rows.save_tags),
     ("POST", "/api/exports", of_rows.export),
 )
 

@@ -157,7 +157,7 @@ def code_of(lake: Path, sql: str, answer: KeptAnswer, numbers: Int64 | None, *, 
     """
     rows = selected(answer, numbers)
     verbs = _verbs(rows)
-    if numbers is None and _unit(rows) != "cell":
+    if numbers is None and (".join(" in near or _unit(rows) != "cell"):
         return f"from spora_db import SporaQuery\n\nquery = SporaQuery.from_sql({str(lake)!r}, {sql!r}){verbs}{near}\n"
     if len(rows) > LISTED:
         raise ArgumentError(f"{len(rows):,} rows are too many to write out; expected {LISTED}. Save them as parquet.")

@@ -12,6 +12,12 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+// a text to be copied, with its button
+export function copied(text) {
+  const copy = make("button", { onclick: () => navigator.clipboard.writeText(text).then(() => void (copy.textContent = "Copied")) }, "Copy");
+  return [make("pre", { class: "mono" }, text), copy];
+}
+
 export const byId = (name) => document.getElementById(name);
 
 export const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;

@@ -39,6 +39,17 @@ ${Array.from({ length: CHANNELS }, (_, k) => `  if (count > ${k}) {
   colourOut = vec4(bright && nothing ? vec3(1.0) : sum, 1.0);
 }`;
 
+// over what is drawn already: black shows it, full colour covers it
+const LAY = `#version 300 es
+precision highp float;
+uniform sampler2D drawn;
+uniform float opacity;
+out vec4 colourOut;
+void main() {
+  vec3 colour = opacity * texelFetch(drawn, ivec2(gl_FragCoord.xy), 0).rgb;
+  colourOut = vec4(colour, max(colour.r, max(colour.g, colour.b)));
+}`;
+
 export class Compositor {
   constructor(canvas) {
     this.canvas = canvas;
@@ -107,6 +118,47 @@ export class Compositor {
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
 
+  // what is drawn from now on is kept apart from the canvas, until it is laid over it
+  apart() {
+    const gl = this.gl;
+    const { width, height } = this.canvas;
+    this.sheet ??= { frame: gl.createFramebuffer(), program: linked(gl, VERTEX, LAY) };
+    const { sheet } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, sheet.frame);
+    if (sheet.width !== width || sheet.height !== height) {
+      if (sheet.texture) gl.deleteTexture(sheet.texture);
+      Object.assign(sheet, { width, height, texture: this.blank(width, height) });
+      gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, sheet.texture, 0);
+    }
+    gl.clearColor(0, 0, 0, 1);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+  }
+
+  lay(opacity) {
+    const { gl, sheet } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    gl.useProgram(sheet.program);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, sheet.texture);
+    gl.uniform1i(gl.getUniformLocation(sheet.program, "drawn"), 0);
+    gl.uniform1f(gl.getUniformLocation(sheet.program, "opacity"), opacity);
+    gl.uniform4f(gl.getUniformLocation(sheet.program, "place"), -1, 1, 1, -1);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+    gl.disable(gl.BLEND);
+    gl.useProgram(this.program);
+  }
+
+  blank(width, height) {
+    const gl = this.gl;
+    const texture = gl.createTexture();
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, width, height);
+    return texture;
+  }
+
   // RGBA of the whole canvas, its first row on top
   pixels() {
     const { width, height } = this.canvas;
@@ -128,6 +180,7 @@ export function linked(gl, vertex, fragment) {
     if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
     gl.attachShader(program, shader);
   }
+  gl.bindAttribLocation(program, 0, "corner");  // of both programs of a compositor
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
   return program;

@@ -11,6 +11,7 @@ import { rows } from "./rows.js";
 import { Scatter } from "./scatter.js";
 import { Images, Selection, showCell } from "./side.js";
 import { change, onChange, remember, restore, state, write } from "./state.js";
+import { Tags } from "./tags.js";
 import { Table } from "./table.js";
 import { Viewer } from "./viewer.js";
 
@@ -27,7 +28,7 @@ const KEYS = [
   ["Ctrl Enter", "run the query"], ["Alt 1, 2, 3, 4", "table, gallery, viewer, scatter"], ["arrows, Page, Home, End", "move in table and gallery"],
   ["Space", "select a row"], ["Enter", "open a row in the viewer"], ["click, Shift, Ctrl", "select one, up to, one more"],
   ["1 … 8", "hide or show a channel"], ["+ − arrows", "zoom and move the image"], ["f, o", "whole image or all points, pixel on pixel"],
-  ["t, m, r", "tiles, mask, regions"], ["l", "lasso"], ["n", "rows most like the selected one"], ["s", "select all points that are seen"], ["b", "other images of the tissue beside"], ["p", "save as PNG"], ["?", "these keys"],
+  ["t, m, r", "tiles, mask, regions"], ["l", "lasso"], ["g", "give a tag to the selected rows"], ["n", "rows most like the selected one"], ["s", "select all points that are seen"], ["b, u", "other images of the tissue beside, H&E beneath"], ["p", "save as PNG"], ["?", "these keys"],
 ];
 
 export const page = {};
@@ -139,6 +140,7 @@ function keys(event) {
   else if (/^[1-8]$/.test(event.key) && ["gallery", "viewer"].includes(state.view)) page.channels.key(Number(event.key));
   else if (event.target.matches("button, summary, [role=grid], .scroll, input") && !/^[a-z]$/.test(event.key)) return;
   else if (event.key === "n") page.nearest.find();
+  else if (event.key === "g") page.tags.name.focus();
   else if (!page[state.view]?.key?.(event)) return;
   event.preventDefault();
 }
@@ -169,10 +171,11 @@ async function begin() {
   });
   page.channels = new Channels(byId("channels"), { onfull: () => tell(`${lake.channels} channels are shown, which is all that can be told apart. Hide one first.`, true) });
   page.gallery = new Gallery(byId("gallery"), { onopen: open, batch: lake.thumbs });
-  page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onclick: clicked, onbeside: beside });
+  page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onclick: clicked, onbeside: beside, tell });
   page.scatter = new Scatter(byId("scatter"), { tell });
   page.images = new Images(byId("images"), { onopen: (key, shift) => page.viewer.open(key, { beside: shift }) });
   page.selection = new Selection(byId("selection"), { writes: lake.write });
+  page.tags = new Tags(byId("tags"), { writes: lake.write, tell });
   page.rows = rows;
   const sets = lake.features.map(({ name, modalities }) => [`Features ${name}`, `SELECT *${modalities.length === 1 ? `, '${modalities[0]}' AS modality` : ""}\nFROM feature('${name.replaceAll("'", "''")}')`]);
   for (const [name, sql] of [...EXAMPLES, ...sets]) byId("examples").append(make("option", { value: sql }, name));

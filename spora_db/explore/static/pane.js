@@ -1,13 +1,11 @@
 // One image of the viewer: pieces of the level that fits, a coarser one below until they come, and lines over it.
 
-import { get, planes } from "./api.js";
+import { get } from "./api.js";
 import { make } from "./dom.js";
 import { Compositor } from "./gl.js";
 import { image, shown } from "./images.js";
+import { Pieces } from "./pieces.js";
 import { onChange, state } from "./state.js";
-
-const HELD = 384 * 2 ** 20;  // bytes of textures
-const AT_ONCE = 6;
 
 export class Pane {
   constructor(key, viewer) {
@@ -23,15 +21,13 @@ export class Pane {
     shut.setAttribute("aria-label", "Close this image");
     this.box = make("div", { class: "pane" }, this.canvas, this.over, this.title, this.legend, this.where, this.fault, shut);
     this.compositor = new Compositor(this.canvas);
-    this.pieces = new Map();  // texture of a plane of a piece, or a promise, by level/row/col/page
-    this.held = 0;
-    this.asked = 0;
     this.lines = {};
     this.size = new ResizeObserver(() => this.later());
     this.size.observe(this.box);
     this.listen();
     this.ready = image(key).then((found) => {
       this.found = found;
+      this.pieces = this.pieced(found);
       this.title.textContent = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
       this.box.classList.toggle("bright", found.rgb);
       viewer.opened(this);
@@ -40,9 +36,25 @@ export class Pane {
     onChange((values) => "markers" in values && this.later());
   }
 
+  pieced(found) {
+    return new Pieces(found, this.compositor, { changed: () => this.later(), failed: (message) => void (this.fault.textContent = message) });
+  }
+
+  // the image in natural colours that lies beneath the channels, where that is wanted and the tissue has one
+  get under() {
+    if (!state.beneath || this.found.rgb) return null;
+    this.finding ??= this.viewer.bright(this.found).then((found) => {
+      if (!found || this.gone) return;
+      this.beneath = this.pieced(found);
+      this.later();
+    }).catch((error) => void (this.fault.textContent = error.message));
+    return this.beneath ?? null;
+  }
+
   end() {
     this.size.disconnect();
     this.gone = true;
+    for (const pieces of [this.pieces, this.beneath]) pieces?.end();
     this.compositor.gl.getExtension("WEBGL_lose_context")?.loseContext();
     this.box.remove();
   }
@@ -69,94 +81,23 @@ export class Pane {
     const ratio = devicePixelRatio;
     const [width, height] = [this.box.clientWidth, this.box.clientHeight].map((side) => Math.max(1, Math.round(side * ratio)));
     this.compositor.clear(width, height, this.found.rgb);
-    this.wanted = [];
-    this.complete = true;
     const channels = this.shown = shown(this.found);
-    const levels = this.found.levels;
-    const { zoom } = this.view;
-    let fit = 0;
-    while (fit + 1 < levels.length && levels[fit + 1].factor * zoom <= 1.42) fit += 1;
-    for (let level = levels.length - 1; level >= fit; level -= 1) this.drawLevel(level, channels, level === fit || level === levels.length - 1);
+    const { under, view } = this;
+    if (under) {
+      this.compositor.clear(width, height, true);
+      under.draw({ ...view, zoom: (view.zoom * under.found.mpp) / this.found.mpp }, shown(under.found));
+      this.compositor.apart();
+    }
+    this.pieces.draw(view, channels);
+    if (under) this.compositor.lay(state.opacity);
+    this.complete = this.pieces.complete && (under?.complete ?? true);
     this.paintLines(width, height);
     this.legend.replaceChildren(...(this.found.rgb ? [] : channels.map(({ name, text }) => {
       const item = make("span", {}, name);
       item.style.color = text;
       return item;
     })));
-    this.fetch();
-  }
-
-  drawLevel(level, channels, ask) {
-    const { factor, height, width } = this.found.levels[level];
-    const { zoom, left, top } = this.view;
-    const side = this.found.tile;
-    const step = factor * zoom;
-    const first = [Math.max(0, Math.floor(-top / step / side)), Math.max(0, Math.floor(-left / step / side))];
-    const last = [
-      Math.min(Math.ceil(height / side), Math.ceil((this.canvas.height - top) / step / side)),
-      Math.min(Math.ceil(width / side), Math.ceil((this.canvas.width - left) / step / side)),
-    ];
-    for (let row = first[0]; row < last[0]; row += 1) {
-      for (let col = first[1]; col < last[1]; col += 1) {
-        const textures = channels.map(({ page }) => this.pieces.get(`${level}/${row}/${col}/${page}`));
-        const there = channels.map((channel, k) => textures[k]?.texture && { ...channel, texture: textures[k].texture }).filter(Boolean);
-        const missing = channels.filter((_, k) => !textures[k]);
-        if (ask && missing.length) this.wanted.push({ level, row, col, pages: missing.map(({ page }) => page) });
-        if (ask && there.length < channels.length) this.complete = false;
-        if (!there.length || there.length < channels.length && level < this.found.levels.length - 1) continue;
-        const size = { height: Math.min(side, height - row * side), width: Math.min(side, width - col * side) };
-        this.compositor.draw(there, { left: left + col * side * step, top: top + row * side * step, width: size.width * step, height: size.height * step }, size, this.found.rgb);
-        for (const { page } of channels) this.touch(`${level}/${row}/${col}/${page}`);
-      }
-    }
-  }
-
-  touch(name) {
-    const piece = this.pieces.get(name);
-    if (!piece?.texture) return;
-    this.pieces.delete(name);
-    this.pieces.set(name, piece);
-  }
-
-  // coarse pieces first, then from the middle outwards
-  fetch() {
-    const middle = ({ level, row, col }) => {
-      const { factor } = this.found.levels[level];
-      const { zoom, left, top } = this.view;
-      const half = this.found.tile / 2;
-      return Math.hypot((row * 2 + 1) * half * factor * zoom + top - this.canvas.height / 2, (col * 2 + 1) * half * factor * zoom + left - this.canvas.width / 2);
-    };
-    this.wanted.sort((a, b) => b.level - a.level || middle(a) - middle(b));
-    for (const piece of this.wanted.slice(0, AT_ONCE - this.asked)) this.take(piece);
     this.box.dataset.complete = String(this.complete);
-  }
-
-  async take({ level, row, col, pages }) {
-    const name = (page) => `${level}/${row}/${col}/${page}`;
-    for (const page of pages) this.pieces.set(name(page), { asked: true });
-    this.asked += 1;
-    try {
-      const found = await planes(`api/images/${this.key}/tiles/${level}/${row}/${col}?pages=${pages.join()}&v=${this.found.signature}`);
-      if (this.gone) return;
-      pages.forEach((page, k) => {
-        const texture = this.compositor.texture(found.planes[k], found.width, found.height);
-        const size = 4 * found.width * found.height;
-        this.pieces.set(name(page), { texture, size });
-        this.held += size;
-      });
-      for (const [old, piece] of this.pieces) {
-        if (this.held <= HELD) break;
-        if (!piece.texture) continue;
-        this.compositor.forget(piece.texture);
-        this.held -= piece.size;
-        this.pieces.delete(old);
-      }
-    } catch (error) {
-      this.fault.textContent = error.message;
-    } finally {
-      this.asked -= 1;
-      this.later();
-    }
   }
 
   async line(kind) {

@@ -1,7 +1,7 @@
 // What stands at the side: images to open, the selection and what becomes of it, the cell under the pointer.
 
 import { get, post } from "./api.js";
-import { counted, make } from "./dom.js";
+import { copied, counted, make } from "./dom.js";
 import { rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
 
@@ -72,8 +72,7 @@ export class Selection {
   async code() {
     try {
       const { code } = await post("api/selections", { ...this.asked, code: true });
-      const copy = make("button", { onclick: () => navigator.clipboard.writeText(code).then(() => void (copy.textContent = "Copied")) }, "Copy");
-      this.out.replaceChildren(make("pre", { class: "mono" }, code), copy);
+      this.out.replaceChildren(...copied(code));
     } catch (error) {
       this.out.replaceChildren(make("p", { class: "faint" }, error.message));
     }

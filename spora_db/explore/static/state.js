@@ -1,7 +1,7 @@
 // What the page shows, as one value: it is kept in the fragment of the address, so that the address gives the same page.
 
 export const state = {
-  sql: "", view: "table", images: [], at: null, markers: {}, tiles: false, mask: false, regions: false,
+  sql: "", view: "table", images: [], at: null, markers: {}, tiles: false, mask: false, regions: false, beneath: false, opacity: 0.8,
   picked: [], theme: "", size: 96, modality: "", near: null, scatter: { x: "", y: "", by: "" },
 };
 const listeners = [];

@@ -1,6 +1,6 @@
 // The viewer: up to four images side by side that are moved together, in microns, and what is done with them.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { make } from "./dom.js";
 import { image } from "./images.js";
 import { Pane } from "./pane.js";
@@ -11,11 +11,12 @@ const MOST = 4;
 const LINES = [["tiles", "Tiles", "t"], ["mask", "Mask", "m"], ["regions", "Regions", "r"]];
 
 export class Viewer {
-  constructor(box, { onpoint, onlasso, onclick, onbeside }) {
+  constructor(box, { onpoint, onlasso, onclick, onbeside, tell }) {
     this.box = box;
     this.onpoint = onpoint;
     this.onlasso = onlasso;
     this.onclick = onclick;
+    this.tell = tell;
     this.panes = new Map();
     this.grid = make("div", { id: "panes" });
     this.empty = make("p", { class: "empty" }, "Choose an image at the right, or open a row of the table or the gallery.");
@@ -30,12 +31,15 @@ export class Viewer {
       tool("Fit", "See the whole image (f)", () => this.fit()),
       tool("1:1", "A pixel of the image on a pixel of the screen (o)", () => this.full()),
       tool("Beside", "The other images of this tissue, side by side (b)", onbeside),
+      tool("Beneath", "H&E beneath the channels (u)", () => this.lay(!state.beneath), "beneath"),
+      this.opacity = make("input", { type: "range", min: "0", max: "1", step: "0.05", title: "How much the channels cover", oninput: () => change({ opacity: Number(this.opacity.value) }) }),
       tool("PNG", "Save what is seen (p)", () => this.save(1)),
       tool("PNG ×4", "Save it in the size of print", () => this.save(4)));
+    this.opacity.setAttribute("aria-label", "How much the channels cover");
     box.append(this.grid, this.tools, this.empty);
     onChange((values) => {
       if ("images" in values) this.arrange();
-      if (LINES.some(([name]) => name in values)) this.redraw();
+      if (["beneath", "opacity"].some((name) => name in values) || LINES.some(([name]) => name in values)) this.redraw();
       if ("picked" in values) this.redraw();
     });
     this.arrange();
@@ -77,7 +81,22 @@ export class Viewer {
       const on = button.dataset.line === "lasso" ? this.lassoing : state[button.dataset.line];
       button.setAttribute("aria-pressed", String(Boolean(on)));
     }
+    this.opacity.hidden = !state.beneath;
+    this.opacity.value = String(state.opacity);
     for (const pane of this.panes.values()) pane.later();
+  }
+
+  // lays the image in natural colours of the same tissue beneath the channels
+  async lay(on) {
+    change({ beneath: on });
+    const found = this.first?.found;
+    if (on && found && !found.rgb && !(await this.bright(found))) this.tell("The tissue has no image in natural colours that could lie beneath.", true);
+  }
+
+  async bright({ dataset, tissue_id }) {
+    const { images } = await get(`api/images?q=${encodeURIComponent(`${dataset} ${tissue_id}`)}`);
+    const other = images.find((one) => one.rgb && one.tissue_id === tissue_id && one.dataset === dataset);
+    return other ? image(other.key) : null;
   }
 
   // opens an image alone, or beside those that are open
@@ -215,6 +234,7 @@ export class Viewer {
     else if (event.key === "f") this.fit();
     else if (event.key === "o") this.full();
     else if (event.key === "l") this.lasso(!this.lassoing);
+    else if (event.key === "u") this.lay(!state.beneath);
     else if (event.key === "b") this.tools.querySelector("[title^='The other']").click();
     else if (event.key === "p") this.save(1);
     else return false;

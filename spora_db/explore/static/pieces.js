@@ -1,0 +1,111 @@
+// The pieces of one image: those of the level that fits, a coarser one below until they come; drawn, asked for, forgotten.
+
+import { planes } from "./api.js";
+
+const HELD = 384 * 2 ** 20;  // bytes of textures
+const AT_ONCE = 6;
+
+export class Pieces {
+  constructor(found, compositor, { changed, failed }) {
+    this.found = found;
+    this.compositor = compositor;
+    this.changed = changed;
+    this.failed = failed;
+    this.pieces = new Map();  // texture of a plane of a piece, or a promise, by level/row/col/page
+    this.held = 0;
+    this.asked = 0;
+    this.complete = false;
+  }
+
+  // draws what is there of some channels; the view says how many pixels of the canvas one is, and where the first lies
+  draw(view, channels) {
+    this.view = view;
+    this.wanted = [];
+    this.complete = true;
+    const { levels } = this.found;
+    let fit = 0;
+    while (fit + 1 < levels.length && levels[fit + 1].factor * view.zoom <= 1.42) fit += 1;
+    for (let level = levels.length - 1; level >= fit; level -= 1) this.drawLevel(level, channels, level === fit || level === levels.length - 1);
+    this.fetch();
+  }
+
+  drawLevel(level, channels, ask) {
+    const { factor, height, width } = this.found.levels[level];
+    const { zoom, left, top } = this.view;
+    const { canvas } = this.compositor;
+    const side = this.found.tile;
+    const step = factor * zoom;
+    const first = [Math.max(0, Math.floor(-top / step / side)), Math.max(0, Math.floor(-left / step / side))];
+    const last = [
+      Math.min(Math.ceil(height / side), Math.ceil((canvas.height - top) / step / side)),
+      Math.min(Math.ceil(width / side), Math.ceil((canvas.width - left) / step / side)),
+    ];
+    for (let row = first[0]; row < last[0]; row += 1) {
+      for (let col = first[1]; col < last[1]; col += 1) {
+        const textures = channels.map(({ page }) => this.pieces.get(`${level}/${row}/${col}/${page}`));
+        const there = channels.map((channel, k) => textures[k]?.texture && { ...channel, texture: textures[k].texture }).filter(Boolean);
+        const missing = channels.filter((_, k) => !textures[k]);
+        if (ask && missing.length) this.wanted.push({ level, row, col, pages: missing.map(({ page }) => page) });
+        if (ask && there.length < channels.length) this.complete = false;
+        if (!there.length || there.length < channels.length && level < this.found.levels.length - 1) continue;
+        const size = { height: Math.min(side, height - row * side), width: Math.min(side, width - col * side) };
+        this.compositor.draw(there, { left: left + col * side * step, top: top + row * side * step, width: size.width * step, height: size.height * step }, size, this.found.rgb);
+        for (const { page } of channels) this.touch(`${level}/${row}/${col}/${page}`);
+      }
+    }
+  }
+
+  touch(name) {
+    const piece = this.pieces.get(name);
+    if (!piece?.texture) return;
+    this.pieces.delete(name);
+    this.pieces.set(name, piece);
+  }
+
+  // coarse pieces first, then from the middle outwards
+  fetch() {
+    const middle = ({ level, row, col }) => {
+      const { factor } = this.found.levels[level];
+      const { zoom, left, top } = this.view;
+      const { canvas } = this.compositor;
+      const half = this.found.tile / 2;
+      return Math.hypot((row * 2 + 1) * half * factor * zoom + top - canvas.height / 2, (col * 2 + 1) * half * factor * zoom + left - canvas.width / 2);
+    };
+    this.wanted.sort((a, b) => b.level - a.level || middle(a) - middle(b));
+    for (const piece of this.wanted.slice(0, AT_ONCE - this.asked)) this.take(piece);
+  }
+
+  async take({ level, row, col, pages }) {
+    const name = (page) => `${level}/${row}/${col}/${page}`;
+    for (const page of pages) this.pieces.set(name(page), { asked: true });
+    this.asked += 1;
+    try {
+      const found = await planes(`api/images/${this.found.key}/tiles/${level}/${row}/${col}?pages=${pages.join()}&v=${this.found.signature}`);
+      if (this.gone) return;
+      pages.forEach((page, k) => {
+        const texture = this.compositor.texture(found.planes[k], found.width, found.height);
+        const size = 4 * found.width * found.height;
+        this.pieces.set(name(page), { texture, size });
+        this.held += size;
+      });
+      for (const [old, piece] of this.pieces) {
+        if (this.held <= HELD) break;
+        if (!piece.texture) continue;
+        this.compositor.forget(piece.texture);
+        this.held -= piece.size;
+        this.pieces.delete(old);
+      }
+    } catch (error) {
+      this.failed(error.message);
+    } finally {
+      this.asked -= 1;
+      this.changed();
+    }
+  }
+
+  end() {
+    this.gone = true;
+    for (const { texture } of this.pieces.values()) if (texture) this.compositor.forget(texture);
+    this.pieces.clear();
+  }
+}
