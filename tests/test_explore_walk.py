@@ -46,6 +46,33 @@ POINT = """([x, y]) => import("/main.js").then(({ page: { scatter: { gl, canvas 
   return [...found];
 })"""
 
+STATE = "import('/state.js').then((module) => module.state)"
+BAR = """import("/main.js").then(({ page }) => {
+  const { over, found, view } = page.viewer.first;
+  const { data: row } = over.getContext("2d").getImageData(0, over.height - 14, over.width, 1);
+  let [longest, run] = [0, 0];
+  for (let k = 0; k < over.width; k += 1) {
+    run = row[4 * k] === 255 && row[4 * k + 1] === 255 && row[4 * k + 3] === 255 ? run + 1 : 0;
+    longest = Math.max(longest, run);
+  }
+  return [longest / view.zoom * found.mpp, view.zoom / found.mpp];
+})"""
+MIDDLES = """import("/main.js").then(({ page }) => [...page.viewer.panes.values()].map(
+  ({ view: { left, top, zoom }, canvas, found: { mpp } }) => [
+    (canvas.width / 2 - left) / zoom * mpp, (canvas.height / 2 - top) / zoom * mpp]))"""
+INKS = """() => ["--ink", "--faint", "--bad", "--picked", "--paper", "--raised"].map(
+  (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim())"""
+
+
+def contrast(ink, paper):
+    """Return the contrast of two colours, 1 to 21, as WCAG 2 defines it."""
+    light = []
+    for text in (ink, paper):
+        parts = [int(text[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        light.append(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
 
 class Visit:
     """A page of the browser, and all that went wrong on it."""
@@ -76,6 +103,14 @@ class Visit:
 
     def complete(self):
         self.page.locator('.pane[data-complete="true"]').first.wait_for()
+
+    def tab_to(self, selector):
+        """Press Tab until an element has the focus."""
+        for _ in range(80):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"Tab does not lead to {selector}")
 
     def state(self):
         self.page.evaluate("import('/state.js').then((module) => module.write())")
@@ -313,6 +348,122 @@ def test_natural_colours_are_those_of_the_file(browser, client, lake_of_examples
     walk.well()
 
 
+def test_everything_is_reached_by_keys(browser, client):
+    walk = visit(browser, client).open()
+    page = walk.page
+    walk.tab_to("textarea")
+    page.keyboard.press("Control+a")
+    page.keyboard.type(
+        "SELECT dataset, tissue_id, modality, mpp, tile_size, tile_id, row, col FROM tiles "
+        "WHERE modality = 'imc' ORDER BY ALL"
+    )
+    page.keyboard.press("Control+Enter")
+    walk.answered("rows in")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Alt+2")
+    page.locator("canvas.strip").first.wait_for()
+    walk.tab_to("#gallery .scroll")
+    for key in ("ArrowRight", "ArrowRight", "Space", "ArrowLeft", "Space"):
+        page.keyboard.press(key)
+    page.locator("#selection", has_text="2 rows selected").wait_for()
+    page.keyboard.press("Enter")
+    walk.complete()
+    assert walk.state()["picked"] == [1]
+    # the legend has what is shown, in its colours; keys hide and show it
+    legend = page.locator(".pane .legend span")
+    names = legend.all_inner_texts()
+    shown = [marker for marker in page.evaluate(STATE)["markers"].values() if marker["on"]]
+    assert sorted(names) == sorted(marker["name"] for marker in shown)
+    page.keyboard.press("2")
+    page.wait_for_function("(n) => document.querySelectorAll('.pane .legend span').length === n", arg=len(names) - 1)
+    assert legend.all_inner_texts() == [names[0], *names[2:]]
+    # outlines, moves, zoom; the scale bar is as long as a round number of microns
+    for key in ("t", "m", "o", "ArrowDown", "+"):
+        page.keyboard.press(key)
+    walk.complete()
+    told = page.evaluate(STATE)
+    assert (told["tiles"], told["mask"], told["regions"]) == (True, True, False)
+    page.keyboard.press("f")
+    page.keyboard.press("-")
+    walk.complete()
+    page.wait_for_timeout(200)
+    microns, zoom = page.evaluate(BAR)
+    assert min(abs(microns - length) for length in (1, 2, 5, 10, 20, 50, 100, 200, 500)) <= 2.5 / zoom
+    with page.expect_download():
+        page.keyboard.press("p")
+    page.keyboard.press("?")
+    page.locator("#keys[open]").wait_for()
+    page.keyboard.press("Escape")
+    # both themes can be read
+    themes = set()
+    for _ in range(2):
+        *inks, paper, raised = page.evaluate(INKS)
+        assert min(contrast(ink, back) for ink in inks for back in (paper, raised)) >= 4.5
+        themes.add((paper, page.evaluate(STATE)["theme"]))
+        page.click("#theme")
+    assert len(themes) == 2
+    walk.well()
+
+
+@pytest.mark.slow
+def test_images_side_by_side_are_moved_together_and_a_marker_has_one_colour(browser, client, lake_of_examples):
+    walk = visit(browser, client).open()
+    page = walk.page
+    walk.view("viewer")
+    page.locator("#images button", has_text="· imc").first.click()
+    walk.complete()
+    page.locator("#channels input[type=color]:not(:disabled)").first.fill("#12ab9f")
+    colours = {name: marker["colour"] for name, marker in page.evaluate(STATE)["markers"].items() if marker["on"]}
+    assert "#12ab9f" in colours.values()
+    page.keyboard.press("b")
+    page.locator("#images button", has_text="· codex").first.click(modifiers=["Shift"])
+    page.locator(".pane").nth(2).wait_for()
+    for k in range(3):
+        page.locator(".pane").nth(k).and_(page.locator('[data-complete="true"]')).wait_for()
+    told = page.evaluate(
+        "import('/main.js').then(({ page }) => [...page.viewer.panes.values()].map(({ found }) => "
+        "found.channels.filter(({ marker }) => marker).map(({ marker, name, uniprot }) => [marker, name, uniprot])))"
+    )
+    own = {marker for marker, _, accession in told[0] if accession}
+    both = own & {marker for marker, _, accession in told[2] if accession} & colours.keys()
+    assert both
+    texts = page.locator(".pane >> nth=2").locator(".legend span")
+    painted = {
+        texts.nth(k).inner_text(): texts.nth(k).evaluate("(span) => span.style.color") for k in range(texts.count())
+    }
+    for marker, name, _ in told[2]:
+        if marker in both:
+            red, green, blue = (int(colours[marker][k : k + 2], 16) for k in (1, 3, 5))
+            assert painted[name] == f"rgb({red}, {green}, {blue})"
+    # a drag on one moves all, by the same microns
+    box = page.locator(".pane").nth(1).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = page.evaluate(STATE)["at"]
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 30, y + 20, steps=4)
+    page.mouse.up()
+    at = page.evaluate(STATE)["at"]
+    assert (at["x"] - before["x"]) * at["scale"] == pytest.approx(30)
+    assert (at["y"] - before["y"]) * at["scale"] == pytest.approx(-20)
+    middles = page.evaluate(MIDDLES)
+    np.testing.assert_allclose(middles, [[at["x"], at["y"]]] * 3, atol=1)
+    # the values of the cell under the pointer are those of the lake
+    tissue = page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.found.tissue_id)")
+    with Catalog(lake_of_examples) as catalog:
+        text = "SELECT cell_id, cell_type, row, col FROM cells WHERE tissue_id = ? ORDER BY area DESC LIMIT 1"
+        cell, kind, row, col = catalog.sql(text, [tissue]).fetchall()[0]
+    page.keyboard.press("f")
+    view = page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.view)")
+    left, top, zoom = (view[name] for name in ("left", "top", "zoom"))
+    x, y = left + (col + 0.5) * zoom, top + (row + 0.5) * zoom
+    box = page.locator(".pane").first.bounding_box()
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.locator("#cell dd", has_text=str(cell)).first.wait_for()
+    page.locator("#cell dd", has_text=kind).first.wait_for()
+    walk.well()
+
+
 def test_natural_colours_lie_beneath_channels(browser, client, lake_of_examples):
     image = client.ask("GET", "/api/images?q=imc%20l001_0001")[1]["images"]
     key = next(one["key"] for one in image if one["modality"] == "imc")
@@ -320,7 +471,7 @@ def test_natural_colours_lie_beneath_channels(browser, client, lake_of_examples)
     walk = visit(browser, client).open(state)
     walk.complete()
     walk.page.click("text=1:1")
-    walk.page.wait_for_function("import('/main.js').then(({ page }) => page.viewer.first.beneath?.complete)")
+    walk.page.wait_for_function("async () => (await import('/main.js')).page.viewer.first.beneath?.complete")
     seen, told = walk.canvas()
     tissue = walk.page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.found.tissue_id)")
     channels = expected(path_of(lake_of_examples, "imc", tissue), told)
@@ -396,7 +547,7 @@ def test_an_endless_query_is_stopped_from_the_page(browser, client):
 @pytest.mark.parametrize(("width", "height"), [(700, 900), (3840, 2160)])
 def test_nothing_stands_outside_of_a_window(browser, client, width, height):
     walk = visit(browser, client, width=width, height=height).open()
-    for view in ("table", "gallery", "viewer"):
+    for view in ("table", "gallery", "viewer", "scatter"):
         walk.view(view)
         wide = walk.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
         assert wide == [width, height]

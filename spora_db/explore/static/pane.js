@@ -118,7 +118,8 @@ export class Pane {
     const ratio = devicePixelRatio;
     const x = (col) => left + col * zoom;
     const y = (row) => top + row * zoom;
-    const ink = this.found.rgb ? "#14213d" : "#ffffff";
+    const bright = this.found.rgb || Boolean(this.under);
+    const ink = bright ? "#14213d" : "#ffffff";
     context.lineWidth = ratio;
     for (const kind of ["tiles", "mask", "regions"]) if (state[kind]) this.line(kind);
     if (state.mask && this.lines.mask?.lines) {
@@ -158,7 +159,7 @@ export class Pane {
       context.fill();
       context.stroke();
     }
-    scaleBar(context, width, height, zoom / this.found.mpp, ratio, this.found.rgb);
+    scaleBar(context, width, height, zoom / this.found.mpp, ratio, bright);
   }
 
   listen() {

@@ -6,7 +6,6 @@ import { linked, rgb } from "./gl.js";
 import { rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
 
-const EDGE = 46;
 const EMBEDDED = /^(.*(?:umap|t_?sne|phate|pca?c?).*?)_?[0-9xy]$/i;
 const COLOURS = ["#4c8dff", "#ff9f40", "#3ec46d", "#ff5d8f", "#b57bff", "#ffd166", "#2ec4c6", "#c98a5e", "#8fd14f", "#e377c2"];
 const SCALE = ["#3b1c6e", "#4c57b0", "#2f8f9d", "#5bc26a", "#f7e05a"];
@@ -77,7 +76,7 @@ export class Scatter {
     const names = rows.columns.map(({ name }) => name);
     const numbers = rows.columns.filter(({ numeric }) => numeric).map(({ name }) => name);
     const { x, y, by } = state.scatter;
-    const told = names.includes(by) ? by : ["cell_type", "region_class", "modality"].find((name) => names.includes(name)) ?? "";
+    const told = names.includes(by) ? by : ["cell_type", "region_class", "dataset"].find((name) => names.includes(name)) ?? "";
     if (numbers.includes(x) && numbers.includes(y)) return { x, y, by: names.includes(by) || by === "" ? by : told };
     const stems = numbers.map((name) => EMBEDDED.exec(name)?.[1]);
     const first = stems.findIndex((stem, k) => stem !== undefined && stems.indexOf(stem, k + 1) > 0);
@@ -134,7 +133,7 @@ export class Scatter {
       return make("span", {}, dot, text);
     };
     const { by } = head;
-    this.legend.replaceChildren(...(!by ? [] : by.values ? [...by.values.map((value, k) => item(COLOURS[k], value)), ...(this.points.colours.includes(OTHER) ? [item(GREY, "other")] : [])]
+    this.legend.replaceChildren(...(!by || by.values?.length === 1 ? [] : by.values ? [...by.values.map((value, k) => item(COLOURS[k], value)), ...(this.points.colours.includes(OTHER) ? [item(GREY, "other")] : [])]
       : [item(SCALE[0], brief(by.ends[0])), item(SCALE.at(-1), brief(by.ends[1]))]));
   }
 
@@ -169,9 +168,15 @@ export class Scatter {
     });
   }
 
+  // the height of letters, which are larger on a large screen
+  get letters() {
+    return parseFloat(getComputedStyle(this.bar).fontSize);
+  }
+
   // from shares of both columns to pixels of the plot, and back
   get inner() {
-    return { left: EDGE + 14, top: 10, width: Math.max(1, this.plot.clientWidth - EDGE - 26), height: Math.max(1, this.plot.clientHeight - EDGE) };
+    const edge = 4 * this.letters;
+    return { left: edge + 12, top: 10, width: Math.max(1, this.plot.clientWidth - edge - 24), height: Math.max(1, this.plot.clientHeight - edge) };
   }
 
   toPlot([x, y]) {
@@ -229,7 +234,7 @@ export class Scatter {
     const at = (name) => gl.getUniformLocation(program, name);
     gl.uniform4f(at("seen"), ...this.seen);
     gl.uniform4f(at("inner"), (2 * left) / width - 1, 1 - (2 * (top + tall)) / height, (2 * (left + wide)) / width - 1, 1 - (2 * top) / height);
-    gl.uniform1f(at("size"), devicePixelRatio * (head.count > 50_000 ? 2 : head.count > 2000 ? 4 : 7));
+    gl.uniform1f(at("size"), devicePixelRatio * (this.letters / 12) * (head.count > 50_000 ? 2 : head.count > 2000 ? 4 : 7));
     gl.uniform3fv(at("palette"), COLOURS.flatMap(rgb));
     gl.uniform3fv(at("scale"), SCALE.flatMap(rgb));
     gl.uniform3fv(at("grey"), rgb(GREY));
@@ -251,7 +256,7 @@ export class Scatter {
     const { left, top, width, height } = this.inner;
     context.strokeStyle = context.fillStyle = this.colour("--faint");
     context.lineWidth = 1;
-    context.font = "12px system-ui, sans-serif";
+    context.font = getComputedStyle(this.bar).font;
     context.strokeRect(left + 0.5, top + 0.5, width, height);
     const { x, y } = this.chosen;
     const low = this.toValues([this.seen[0], this.seen[1]]);
@@ -260,7 +265,7 @@ export class Scatter {
     for (const value of ticks(low[0], high[0], fits)) {
       const across = left + ((value - low[0]) / (high[0] - low[0])) * width;
       context.textAlign = "center";
-      context.fillText(brief(value), across, top + height + 16);
+      context.fillText(brief(value), across, top + height + 1.3 * this.letters);
       context.fillRect(across, top + height, 1, 4);
     }
     for (const value of ticks(low[1], high[1], Math.max(2, Math.floor(height / 60)))) {
@@ -271,9 +276,9 @@ export class Scatter {
     }
     context.fillStyle = this.colour("--ink");
     context.textAlign = "center";
-    context.fillText(x, left + width / 2, top + height + 32);
+    context.fillText(x, left + width / 2, top + height + 2.6 * this.letters);
     context.save();
-    context.translate(13, top + height / 2);
+    context.translate(this.letters, top + height / 2);
     context.rotate(-Math.PI / 2);
     context.fillText(y, 0, 0);
     context.restore();

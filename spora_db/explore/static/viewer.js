@@ -11,7 +11,7 @@ const MOST = 4;
 const LINES = [["tiles", "Tiles", "t"], ["mask", "Mask", "m"], ["regions", "Regions", "r"]];
 
 export class Viewer {
-  constructor(box, { onpoint, onlasso, onclick, onbeside, tell }) {
+  constructor(box, { onpoint, onlasso, onbeside, onclick = () => {}, tell = () => {} }) {
     this.box = box;
     this.onpoint = onpoint;
     this.onlasso = onlasso;
@@ -101,8 +101,8 @@ export class Viewer {
 
   // opens an image alone, or beside those that are open
   async open(key, { beside = false, place = null } = {}) {
-    const images = beside ? [...new Set([...state.images, key])].slice(-MOST) : [key];
     const found = await image(key);
+    const images = beside ? [...new Set([...state.images, key])].slice(-MOST) : [key];  // now: others may have come meanwhile
     const same = state.images.some((old) => this.panes.get(old)?.found?.tissue_id === found.tissue_id);
     if (place) {
       const scale = Math.min(4, 0.5 * Math.min(this.box.clientHeight || 600, this.box.clientWidth || 800) / Math.max(place.height, place.width)) / found.mpp;
