@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from cell_lakes import write_mask, write_masks
+from cell_lakes import write_cells, write_mask, write_masks
 from lakes import write_lake
 from spora_db import SporaQuery, collate_list
 from spora_db.errors import ArgumentError, FileFormatError, MaskNotFoundError, UnknownNameError
@@ -65,6 +67,33 @@ def test_masks_are_the_same_region_as_the_image(lake, masks, build):
             assert mask.dtype == (torch.bool if kind == "tissue" else torch.int32)
             assert mask.is_contiguous()
             assert np.array_equal(mask.numpy(), expected(masks, sample, kind))
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory):
+    """Datasets of tiles, cells and tissues with masks and cells beside two modalities, and what these are."""
+    lake = write_lake(tmp_path_factory.mktemp("batches") / "lake", names=("alpha",))
+    masks = write_masks(lake)
+    cells = write_cells(lake / "alpha", masks, names=("Pos_Y", "Pos_X"))
+    query = SporaQuery(lake).modality("imc", "he").with_masks(*KINDS).with_cells("area")
+    return [own.to_torch() for own in (query.tiles(size=32), query.cells(size=24), query.tissues())], masks, cells
+
+
+@settings(deadline=None, max_examples=12)
+@given(data=st.data())
+def test_masks_and_cells_of_any_batch_are_cut_from_the_whole(batches, data):
+    datasets, masks, cells = batches
+    dataset = data.draw(st.sampled_from(datasets))
+    rows = data.draw(st.lists(st.integers(0, len(dataset) - 1), min_size=1, max_size=6))
+    for sample in (one[modality] for one in dataset.__getitems__(rows) for modality in ("imc", "he")):
+        for kind, mask in sample["masks"].items():
+            assert np.array_equal(mask.numpy(), expected(masks, sample, kind))
+        own, corner = cells[cells["tissue_id"] == sample["tissue_id"]], np.array([sample["row"], sample["col"]])
+        places = (own[["row", "col"]].to_numpy() + np.array([0.25, -0.25])).astype(np.float32)
+        first = np.where(corner == 0, -0.5, corner)  # a whole number is the centre of a pixel
+        inside = ((places >= first) & (places < corner + sample["image"].shape[1:])).all(axis=1)
+        assert sorted(sample["cells"]["cell_id"].tolist()) == sorted(own["cell_id"][inside])
+        assert (sample["cells"]["area"] == 1.5 * sample["cells"]["cell_id"]).all()
 
 
 def test_masks_beyond_the_edge_are_zero(lake, masks):

@@ -1,14 +1,17 @@
-"""What comes beside the image of a sample: its number, the masks of the same region, the cells in it."""
+"""What comes beside the images of a batch: their numbers, the masks of the same regions, the cells in them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from spora_db.arrays import Int64
-from spora_db.errors import ArgumentError
+from spora_db.arrays import Int32, Int64
+from spora_db.errors import ArgumentError, SporaError
+from spora_db.images.pieces import Regions
 from spora_db.plan import Plan
+from spora_db.plan.mask_parts import cut
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.selection.label import SAMPLE_FIELDS
 
@@ -49,41 +52,50 @@ def features_of(plan: Plan, rows: Int64) -> dict[str, list[dict[str, torch.Tenso
     return {"features": [{name: values[at] for name, values in tensors.items()} for at in range(len(rows))]}
 
 
-def beside(plan: Plan, source: ImagePlan, image: int, *, row: int, col: int, height: int, width: int) -> dict[str, Any]:
-    """Return the fields ``masks`` and ``cells`` of a sample, as far as the plan has them.
+def beside(
+    plan: Plan, sources: Sequence[ImagePlan], images: Int32, regions: Regions, faults: dict[int, Exception]
+) -> list[dict[str, Any]]:
+    """Return the fields ``masks`` and ``cells`` of the samples of a batch, as far as the plan has them.
 
     Parameters
     ----------
     plan
         The plan.
-    source, image
-        The open image, and its position among the images of the plan.
-    row, col, height, width
-        The sample's region, in pixels.
+    sources, images
+        The open images of the regions, and for each region its image's position among those of the plan.
+    regions
+        The samples' regions.
+    faults
+        The regions that need none; takes the errors of those whose masks cannot be read.
 
     Returns
     -------
-    dict
+    list of dict
         ``masks``: by kind a tensor of shape (height, width), bool for ``"tissue"``, int32 for all others; zero beyond
         the image's edge. ``cells``: tensors of shape (n,) by name, as `PlanCells.within` gives them, and
         ``categories``: by column the texts that its codes stand for.
     """
-    found: dict[str, Any] = {}
-    if plan.masks is not None:
-        _, image_height, image_width = source.reader.shape
-        masks = plan.masks.read(
-            image,
-            lake=Path(plan.lake),
-            shape=(image_height, image_width),
-            image_path=source.reader.path,
-            row=row,
-            col=col,
-            height=height,
-            width=width,
-        )
-        found["masks"] = {kind: torch.from_numpy(mask) for kind, mask in masks.items()}
-    if plan.cells is not None:
-        cells = plan.cells.within(image, row=row, col=col, height=height, width=width)
-        found["cells"] = {name: torch.from_numpy(values) for name, values in cells.items()}
-        found["cells"]["categories"] = dict(plan.cells.texts)
+    found: list[dict[str, Any]] = [{} for _ in regions.image]
+    for number, source in enumerate(sources):
+        own = [region for region in np.flatnonzero(regions.image == number).tolist() if region not in faults]
+        if not own:
+            continue
+        image, (_, height, width) = int(images[own[0]]), source.reader.shape
+        try:
+            masks = (
+                {}
+                if plan.masks is None
+                else plan.masks.of(image, lake=Path(plan.lake), shape=(height, width), image_path=source.reader.path)
+            )
+        except (SporaError, OSError) as error:
+            faults |= dict.fromkeys(own, error)
+            continue
+        for region in own:
+            place = regions.at(region)
+            if plan.masks is not None:
+                found[region]["masks"] = {kind: torch.from_numpy(cut(mask, **place)) for kind, mask in masks.items()}
+            if plan.cells is not None:
+                cells = plan.cells.within(image, **place)
+                found[region]["cells"] = {name: torch.from_numpy(values) for name, values in cells.items()}
+                found[region]["cells"]["categories"] = dict(plan.cells.texts)
     return found

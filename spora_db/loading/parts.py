@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
@@ -85,17 +84,15 @@ class PartReader:
         image, places = memory_for(regions, [self._dtype(source) for source in sources], together=plan.unit != "tissue")
         dtype = None if self.raw else PIXELS[self.materializer.precision]
         failed = read_regions(sources, regions, places, dtype=dtype) if of_row else {}
-        failed |= self._misplaced(of_row, images[which], own)
+        for number, source in enumerate(sources if plan.unit == "cell" or plan.cells is not None else ()):
+            at = np.flatnonzero(source_of == number)
+            misplaced = self.materializer.misplaced(source, int(images[which[at[0]]]), own[at])
+            failed |= {int(at[k]): error for k, error in misplaced.items()}
         if self.raw:
             for region in set(range(len(of_row))) - failed.keys():
                 of_row[region].check_raw(array_over(image[region]))
-        found = [dict[str, Any]()] * len(of_row)
-        if plan.masks is not None or plan.cells is not None:
-            for region in sorted(set(range(len(of_row))) - failed.keys()):
-                try:
-                    found[region] = beside(plan, of_row[region], int(images[which[region]]), **regions.at(region))
-                except (SporaError, OSError) as error:
-                    failed[region] = error
+        with_more = plan.masks is not None or plan.cells is not None
+        found = beside(plan, sources, images[which], regions, failed) if with_more else []
         faults |= {int(which[region]): error for region, error in failed.items()}
         columns: FieldColumns = {
             "image": image,
@@ -151,17 +148,6 @@ class PartReader:
             readers=[source.reader for source in sources], pages=[source.pages for source in sources], image=image,
             row=plan.row[rows].astype(np.int64), col=plan.col[rows].astype(np.int64), height=height, width=width,
         )  # fmt: skip
-
-    def _misplaced(self, of_row: Sequence[ImagePlan], images: Int32, rows: Int64) -> dict[int, Exception]:
-        """Return the errors of rows whose cells do not fit their image or mask."""
-        found = dict[int, Exception]()
-        if self.materializer.plan.unit == "cell" or self.materializer.plan.cells is not None:
-            for k, (source, image, row) in enumerate(zip(of_row, images.tolist(), rows.tolist(), strict=True)):
-                try:
-                    self.materializer.check_cells(source, image, row)
-                except (SporaError, OSError) as error:
-                    found[k] = error
-        return found
 
     def _dtype(self, source: ImagePlan) -> torch.dtype:
         """Return the type in which an image is delivered."""

@@ -38,19 +38,8 @@ class PlanMasks:
     kinds: tuple[str, ...]
     paths: pa.Table
 
-    def read(
-        self,
-        image: int,
-        *,
-        lake: Path,
-        shape: tuple[int, int],
-        image_path: Path,
-        row: int,
-        col: int,
-        height: int,
-        width: int,
-    ) -> Mapping[str, AnyArray]:
-        """Return a region of all masks of one image; beyond the image's edge they hold zeros.
+    def of(self, image: int, *, lake: Path, shape: tuple[int, int], image_path: Path) -> Mapping[str, AnyArray]:
+        """Return all masks of one image.
 
         Parameters
         ----------
@@ -60,13 +49,11 @@ class PlanMasks:
             The folder that paths are relative to.
         shape, image_path
             Height and width of the image, which the masks must have, and its file, for the error.
-        row, col, height, width
-            The region, in pixels; it may begin before the image and end after it.
 
         Returns
         -------
         dict of str to numpy.ndarray
-            By kind, of shape (height, width): bool for ``"tissue"``, int32 for all others. The arrays are copies.
+            By kind, of shape (H, W), read-only: bool for ``"tissue"``, int32 for all others.
 
         Raises
         ------
@@ -78,8 +65,7 @@ class PlanMasks:
         found = {}
         for kind in self.kinds:
             path = locate(lake, str(self.paths.column(kind)[image].as_py()))
-            mask = MASKS.get(path, tissue=kind == TISSUE, shape=shape, image=image_path, kept=len(self.kinds))
-            found[kind] = cut(mask, row=row, col=col, height=height, width=width)
+            found[kind] = MASKS.get(path, tissue=kind == TISSUE, shape=shape, image=image_path, kept=len(self.kinds))
         return found
 
     def check_cells(
@@ -90,7 +76,7 @@ class PlanMasks:
         Parameters
         ----------
         image, lake, shape, image_path
-            As for `read`.
+            As for `of`.
 
         Raises
         ------

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spora_db.errors import TableError
+from spora_db.arrays import Int64
+from spora_db.errors import SporaError
 from spora_db.plan import Plan
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.mask_parts import CELLS
@@ -26,27 +27,18 @@ def check_fit(plan: Plan, source: ImagePlan, image: int, cells: ListedCells) -> 
         masks.check_cells(cells, image, lake=Path(plan.lake), shape=shape, image_path=reader.path)
 
 
-def check_cell_of_row(plan: Plan, source: ImagePlan, image: int, position: int) -> None:
-    """Refuse the cell that is a row of a plan where it does not fit; how all cells of its image lie tells why.
+def misplaced_cells(plan: Plan, source: ImagePlan, image: int, rows: Int64) -> dict[int, Exception]:
+    """Return which of some cells, rows of a plan of one image, do not fit it; how all of its cells lie tells why."""
 
-    Raises
-    ------
-    TableError
-        As `check_fit` does.
-    """
-    if _surely_fits(plan, source, position):
-        return
-    try:
-        check_fit(plan, source, image, plan.cells_at(np.array([position]), source.record))
-    except TableError:
-        rows = np.flatnonzero((plan.image == image).any(axis=1))
-        check_fit(plan, source, image, plan.cells_at(rows, source.record))
-        raise
+    def error_of(positions: Int64) -> Exception | None:
+        try:
+            check_fit(plan, source, image, plan.cells_at(positions, source.record))
+        except (SporaError, OSError) as error:
+            return error
+        return None
 
-
-def _surely_fits(plan: Plan, source: ImagePlan, position: int) -> bool:
-    """Tell at once, as for every sample, that the cell of a row lies in the image and no mask is to be asked."""
-    half, (_, height, width) = plan.tile_size // 2, source.reader.shape
-    row, col = int(plan.row[position]) + half, int(plan.col[position]) + half
-    alone = plan.masks is None or CELLS not in plan.masks.kinds
-    return alone and 0 <= row < height and 0 <= col < width
+    if error_of(rows) is None:
+        return {}
+    alone = {k: error_of(rows[k : k + 1]) for k in range(len(rows))}
+    together = error_of(np.flatnonzero((plan.image == image).any(axis=1)))
+    return {k: together or error for k, error in alone.items() if error is not None}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spora_db.errors import FileFormatError
+from spora_db.arrays import Int64
+from spora_db.errors import FileFormatError, SporaError
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
@@ -14,7 +15,7 @@ from spora_db.images.pixels import missing_chunks_in
 from spora_db.layout.names import is_rgb
 from spora_db.plan import Plan
 from spora_db.plan.planes import holds_panel
-from spora_db.samples.cell_fit import check_cell_of_row, check_fit
+from spora_db.samples.cell_fit import check_fit, misplaced_cells
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.seen import SeenImages
 from spora_db.standardization.filters import FilterFactory
@@ -89,21 +90,32 @@ class Materializer:
     def _open(self, modality: str, path: Path) -> ImageReader:
         return open_image(path, missing_chunks=missing_chunks_in(modality, self.missing_chunks))
 
-    def check_cells(self, source: ImagePlan, image: int, position: int) -> None:
-        """Refuse cells that do not fit the image of a row or, where it comes along, its instance mask.
+    def misplaced(self, source: ImagePlan, image: int, rows: Int64) -> dict[int, Exception]:
+        """Return which of a batch's rows of one image have cells that do not fit it or its instance mask, and why.
 
-        Of a query of cells, the row's own cell; of the cells that come along, all of the tissue, once.
+        Of a query of cells, each row's own cell; of the cells that come along, all of the tissue, once.
 
-        Raises
-        ------
-        TableError
-            If a cell lies outside the image, is not in the mask, or elsewhere in it.
+        Parameters
+        ----------
+        source, image
+            The open image, and its position among the images of the plan.
+        rows
+            int64 array of shape (n,): positions in the plan.
+
+        Returns
+        -------
+        dict of int to Exception
+            By positions in `rows`: a TableError where a cell lies outside the image, is not in the mask, or elsewhere
+            in it; or the error of a mask that cannot be read.
         """
-        if self.plan.unit == "cell":
-            check_cell_of_row(self.plan, source, image, position)
+        found = misplaced_cells(self.plan, source, image, rows) if self.plan.unit == "cell" else {}
         if self.plan.cells is not None and image not in self._compared:
-            check_fit(self.plan, source, image, self.plan.cells.listed(image, source.record))
-            self._compared.add(image)
+            try:
+                check_fit(self.plan, source, image, self.plan.cells.listed(image, source.record))
+                self._compared.add(image)
+            except (SporaError, OSError) as error:
+                found = dict.fromkeys(range(len(rows)), error) | found
+        return found
 
     def _prepare(self, image: int) -> ImagePlan:
         plan, channels = self.plan, self.plan.channels.of(image)
