@@ -13,6 +13,10 @@ STANDS_FOR: dict[str, str] = {}
 class SporaError(Exception):
     """Base of every error that spora-db raises on purpose.
 
+    See Also
+    --------
+    errors
+
     Examples
     --------
     >>> try:
@@ -90,6 +94,10 @@ class QueryInterruptedError(SporaError, RuntimeError):
 class LockError(SporaError, ValueError):
     """The lake does not give the plan of a lock any more; the message says precisely what differs.
 
+    See Also
+    --------
+    SporaQuery.lock, SporaQuery.from_lock
+
     Examples
     --------
     >>> issubclass(LockError, SporaError), issubclass(LockError, ValueError)
@@ -125,6 +133,10 @@ class RefusedError(StoreError):
 
 class WorkerError(SporaError, RuntimeError):
     """Worker processes cannot start, or one ended before its work was done.
+
+    See Also
+    --------
+    PlanDataset.loader
 
     Examples
     --------

@@ -1,8 +1,11 @@
-"""``help()`` shows an example that runs, of every public name and of every method that users call."""
+"""``help()`` shows an example that runs, and what to see also, of every public name and method that users call."""
 
 import doctest
+import importlib
 import inspect
+import re
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -60,7 +63,36 @@ def test_help_shows_an_example_that_runs(name):
     assert skipped == (name in SKIPPED), f"the example of {name} {'does not run' if skipped else 'runs'}"
 
 
+NAMED = "the class names what belongs to it"
+ALONE = {
+    "spora_db.plan.plan.Plan.identity": NAMED,
+    "spora_db.plan.plan.Plan.image_path": NAMED,
+    "spora_db.plan.plan.Plan.told": NAMED,
+}
+"""Methods without anything to see also, and why."""
+
+
+def see_also(name: str) -> list[str]:
+    """Return what a docstring names to see also, by what users import."""
+    found = re.search(r"^See Also\n-+\n(.+?)(?:\n\n|\Z)", inspect.getdoc(PUBLIC[name]) or "", re.MULTILINE | re.DOTALL)
+    return found[1].replace("\n", " ").split(", ") if found else []
+
+
+def is_there(name: str) -> bool:
+    """Tell whether a name, such as ``SporaQuery.where`` or ``plot.tissue``, is one of spora_db's."""
+    first, *rest = name.split(".")
+    at = getattr(spora_db, first, None) or importlib.import_module(f"spora_db.{first}")
+    return reduce(lambda value, part: getattr(value, part, None), rest, at) is not None
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - EXCEPTIONS.keys() - ALONE.keys()))
+def test_help_says_what_to_see_also(name):
+    assert see_also(name), f"{name} has no See Also in its docstring"
+    assert [other for other in see_also(name) if not is_there(other)] == []
+    assert name.removeprefix("spora_db.") not in see_also(name)
+
+
 def test_exceptions_are_of_names_that_there_are():
-    assert {*EXCEPTIONS, *SKIPPED} <= PUBLIC.keys()
+    assert {*EXCEPTIONS, *SKIPPED, *ALONE} <= PUBLIC.keys()
     documented = [name for name in EXCEPTIONS if ">>>" in (inspect.getdoc(PUBLIC[name]) or "")]
     assert documented == []

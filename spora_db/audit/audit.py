@@ -42,6 +42,10 @@ class Audit:
     sections
         The tables by name; `table` returns one.
 
+    See Also
+    --------
+    SporaQuery.audit, plot.coverage, validate
+
     Examples
     --------
     >>> from spora_db import SporaQuery
@@ -80,6 +84,10 @@ class Audit:
         UnknownNameError
             For another name.
 
+        See Also
+        --------
+        Audit.to_dict, Audit.save_png
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -95,6 +103,10 @@ class Audit:
         """Return everything as plain values that JSON can hold.
 
         A row of ``overlap`` has the name of its cohort as ``cohort`` (``cohort_`` where a dataset is called so).
+
+        See Also
+        --------
+        Audit.table, Audit.save_png
 
         Examples
         --------
@@ -116,6 +128,10 @@ class Audit:
         ----------
         path
             The file, .png (or .pdf, .svg), written whole or not at all.
+
+        See Also
+        --------
+        Audit.table, Audit.to_dict
 
         Examples
         --------

@@ -33,6 +33,10 @@ def collate_bags_padded(bags: Sequence[Mapping[str, Any]]) -> Batch:
     ArgumentError
         If there are no bags, or their features differ in shape.
 
+    See Also
+    --------
+    collate_bags_packed, SporaQuery.bags
+
     Examples
     --------
     >>> batch = collate_bags_padded([{"features": torch.ones(n, 4)} for n in (1, 3)])
@@ -64,6 +68,10 @@ def collate_bags_packed(bags: Sequence[Mapping[str, Any]]) -> Batch:
     ------
     ArgumentError
         If there are no bags, or their features differ in shape.
+
+    See Also
+    --------
+    collate_bags_padded, SporaQuery.bags
 
     Examples
     --------

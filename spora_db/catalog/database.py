@@ -160,6 +160,10 @@ class Database:
     def close(self) -> None:
         """Close the connection. Closing twice is no error.
 
+        See Also
+        --------
+        Catalog.interrupt
+
         Examples
         --------
         >>> from spora_db import Catalog

@@ -3,15 +3,13 @@
 from sqlglot import exp
 
 from spora_db.catalog.connection import Parameters
-from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table, script
+from spora_db.catalog.describe import CHECKS, raise_contradiction, schema_table
 from spora_db.catalog.explain import explain
 from spora_db.catalog.explanation import Explanation
 from spora_db.catalog.html import catalog_html
 from spora_db.catalog.names_in import names_in
-from spora_db.catalog.open_lake import OpenLake
-from spora_db.catalog.relations import MACROS, VIEWS
 from spora_db.catalog.result import Result
-from spora_db.dialects import Dialect, check_dialect
+from spora_db.catalog.scripts import Scripts
 from spora_db.errors import QueryError
 from spora_db.guard import Statement, check_statement
 from spora_db.remembered.quarantine import read_quarantine
@@ -21,7 +19,7 @@ from spora_db.sqltext.binding import Compiled
 from spora_db.sqltext.dialect import DIALECT
 
 
-class Catalog(OpenLake):
+class Catalog(Scripts):
     """A lake as a read-only database.
 
     Parameters
@@ -47,6 +45,10 @@ class Catalog(OpenLake):
         If there is no such folder, or no dataset in it.
     ArgumentError
         If DuckDB refuses a limit, or the aliases are none.
+
+    See Also
+    --------
+    SporaQuery, Catalog.sql, Catalog.schema
 
     Notes
     -----
@@ -91,6 +93,10 @@ class Catalog(OpenLake):
         TableError
             If a table contradicts itself or another one.
 
+        See Also
+        --------
+        Catalog.check, Catalog.schema, SporaQuery.from_sql
+
         Examples
         --------
         >>> from spora_db import Catalog
@@ -126,6 +132,10 @@ class Catalog(OpenLake):
             the lake does not have are told by an `OrphanRowsWarning` then. A table without ``tissue_id`` is taken as it
             is: SQL joins it as it likes, `SporaQuery.join` does not.
 
+        See Also
+        --------
+        SporaQuery.join, SporaQuery.from_arrow
+
         Examples
         --------
         >>> import pyarrow as pa
@@ -143,32 +153,6 @@ class Catalog(OpenLake):
         text = f"{what.sql(DIALECT)} FROM (\n{statement.text}\n)"
         return self._answer(text, names=statement.names)
 
-    def translate(self, text: str, *, dialect: Dialect) -> str:
-        """Return a query over the relations in the SQL of another engine that has the same relations (see `ddl`).
-
-        Raises
-        ------
-        QueryError
-            If something in it has no translation; the message names it.
-
-        Examples
-        --------
-        >>> from spora_db import Catalog
-        >>> with Catalog("lake") as catalog:
-        ...     print(catalog.translate("SELECT count(*) AS n FROM tiles WHERE tile_size = 128", dialect="spark"))
-        SELECT
-          COUNT(*) AS `n`
-        FROM `tiles` AS `tiles`
-        WHERE
-          `tiles`.`tile_size` = 128
-        """
-        check_dialect(dialect)
-        if dialect == "duckdb":
-            return text
-        from spora_db.catalog.foreign import foreign_select  # 0.06 of importing the package
-
-        return foreign_select(text, dialect, relations=self.relations, columns=self.column_types)
-
     def explain_sql(self, text: str, params: Parameters = None) -> Explanation:
         """Say what a user's query (see `sql`) will read, without running it.
 
@@ -176,6 +160,10 @@ class Catalog(OpenLake):
         ------
         QueryError
             If the text is refused, does not parse or does not run.
+
+        See Also
+        --------
+        Catalog.check, SporaQuery.explain
 
         Examples
         --------
@@ -205,6 +193,10 @@ class Catalog(OpenLake):
             name had to change, what each dataset has; ``problem`` is the error of a relation that cannot be read;
             ``layers`` the folders of the lake with parquet files of the relation (NULL where it has none).
 
+        See Also
+        --------
+        Catalog.columns, Catalog.column_types
+
         Examples
         --------
         >>> from spora_db import Catalog
@@ -218,37 +210,6 @@ class Catalog(OpenLake):
     def _layers_of(self, relation: str) -> str | None:
         return self._folders.layers_of(self._files([relation]))
 
-    def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
-        """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.
-
-        Images and masks are listed in the script; parquet files are read from where they are, by whoever runs it.
-
-        Parameters
-        ----------
-        dialect
-            ``"spark"`` reads the parquet files as DuckDB does; ``"postgres"`` gets empty tables, to be loaded with
-            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no macros.
-        location
-            Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path.
-
-        Raises
-        ------
-        QueryError
-            If a column or a path has no translation.
-
-        Examples
-        --------
-        >>> from spora_db import Catalog
-        >>> with Catalog("lake") as catalog:
-        ...     "s3a://bucket/lung_imc/metadata/tissues.parquet" in catalog.ddl(dialect="spark", location="s3a://bucket")
-        True
-        """
-        if dialect == "duckdb" and location is None:
-            return script(self._folders, views=VIEWS, macros=MACROS, naming=self._naming)
-        from spora_db.catalog.foreign import foreign_script
-
-        return foreign_script(dialect, self._folders, relations=VIEWS, columns=self.column_types, location=location)
-
     def check(self, *relations: str) -> None:
         """Check the files that relations stand on, those of all relations where none is named.
 
@@ -261,6 +222,10 @@ class Catalog(OpenLake):
             At the first file that is broken.
         TableError
             At the first contradiction: a name in one table and not in the other, a row that must be unique repeated.
+
+        See Also
+        --------
+        Catalog.sql, Catalog.explain_sql
 
         Examples
         --------
@@ -282,6 +247,10 @@ class Catalog(OpenLake):
             ``dataset, tissue_id, modality, mpp, tile_size, tile_id, cell_id, row, col, error, time`` (UTC, of the first
             failure); a row each; none where nothing failed. They are kept in a file of the user, see
             `spora_db.remembered.quarantine`.
+
+        See Also
+        --------
+        SporaQuery.exclude, SporaQuery.to_torch
 
         Examples
         --------

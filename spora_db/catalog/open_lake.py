@@ -81,6 +81,10 @@ class OpenLake(Database):
     def columns(self, relation: str) -> tuple[str, ...]:
         """Return the names of a relation's columns, as `column_types` does.
 
+        See Also
+        --------
+        Catalog.column_types, Catalog.schema
+
         Examples
         --------
         >>> from spora_db import Catalog
@@ -97,6 +101,10 @@ class OpenLake(Database):
         ------
         UnknownNameError
             If there is no such relation.
+
+        See Also
+        --------
+        Catalog.columns, Catalog.schema
 
         Examples
         --------
@@ -191,6 +199,10 @@ class OpenLake(Database):
         """End the query that another thread runs; without one, do nothing.
 
         That thread gets a `QueryInterruptedError`, the main one a KeyboardInterrupt, as of Ctrl-C.
+
+        See Also
+        --------
+        Catalog.close, Catalog.sql
 
         Examples
         --------

@@ -84,6 +84,10 @@ class BrightfieldTissue:
 class HETissue(BrightfieldTissue):
     """A whole H&E image or a tile of it; attributes as :class:`BrightfieldTissue`.
 
+    See Also
+    --------
+    HEImagingDataset, MultiplexTissue
+
     Examples
     --------
     >>> HETissue(image=torch.zeros(3, 8, 8), tissue_id="t").kind
@@ -99,6 +103,10 @@ class IHCTissue(BrightfieldTissue):
     ----------
     marker
         The stained marker, such as ``"Ki67"``.
+
+    See Also
+    --------
+    SingleIHCImagingDataset, HETissue
 
     Examples
     --------
@@ -129,6 +137,10 @@ class MultiplexTissue:
         object array of shape (C,): their names.
     uniprot_ids
         object array of shape (C,): their UniProt accessions, None where a channel has none; None if not wanted.
+
+    See Also
+    --------
+    MultiplexImagingDataset.get_tile, HETissue
 
     Examples
     --------
@@ -161,6 +173,10 @@ class ComposedTissue:
     modalities
         Modality to its tissue or tile.
 
+    See Also
+    --------
+    ComposedImagingDataset.get_composed_tissue, MultiplexTissue
+
     Examples
     --------
     >>> tissue = HETissue(image=torch.zeros(3, 8, 8), tissue_id="t")
@@ -182,6 +198,10 @@ class TissueMask:
         bool array of shape (H, W).
     tissue_id
         The tissue.
+
+    See Also
+    --------
+    CellMask, load_tissue_mask
 
     Examples
     --------
@@ -205,6 +225,10 @@ class CellMask:
         The tissue.
     mapping
         Class id to name, for cell tasks.
+
+    See Also
+    --------
+    TissueMask, MultiplexImagingDataset.get_cell_instance_mask
 
     Examples
     --------

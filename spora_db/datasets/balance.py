@@ -26,6 +26,10 @@ class BalancedSampler(Sampler[int]):
     ArgumentError
         If `num_samples` is below one.
 
+    See Also
+    --------
+    SporaDataset.sampler, PlanDataset.loader
+
     Examples
     --------
     >>> groups = RowGroups(order=np.arange(4), starts=np.array([0, 3, 4]))
@@ -41,6 +45,10 @@ class BalancedSampler(Sampler[int]):
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of another epoch.
+
+        See Also
+        --------
+        SporaDataset.sampler
 
         Examples
         --------

@@ -88,6 +88,10 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
     TableError
         If a table contradicts itself or another one, or ``metadata/tissues.parquet`` is absent.
 
+    See Also
+    --------
+    MultiplexImagingDataset, HEImagingDataset, SporaQuery.to_spora_dataset
+
     Examples
     --------
     >>> from spora_db import MultiplexImagingDataset
@@ -108,6 +112,10 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
         ------
         ArgumentError
             If attributes were edited that a query reads from the files of the lake.
+
+        See Also
+        --------
+        SporaQuery.to_spora_dataset
 
         Examples
         --------

@@ -114,6 +114,10 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     DatasetNotFoundError, UnknownNameError, TableError
         As :class:`BaseImagingDataset`.
 
+    See Also
+    --------
+    SingleIHCImagingDataset, MultiplexImagingDataset, SporaQuery
+
     Examples
     --------
     >>> HEImagingDataset("cohort", path="no/such/folder", resolution=1.0)
@@ -165,6 +169,10 @@ label_modifying_fn, label_type, load_cell_metadata, verbose, seed, missing_chunk
     ----------
     marker_name
         ``ihc_<marker>``.
+
+    See Also
+    --------
+    HEImagingDataset, MultiplexImagingDataset, SporaQuery
 
     Examples
     --------

@@ -177,6 +177,10 @@ class CohortRows(Settled, Dataset[RowSample], ABC):
     def get_dataset(self, dataset_name: str) -> ComposedImagingDataset:
         """Return one cohort; an unknown name is an error that lists those there are.
 
+        See Also
+        --------
+        SporaDataset.get_tissue_ids
+
         Examples
         --------
         >>> from spora_db import SporaDataset

@@ -25,6 +25,10 @@ def collate_tissues(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         of shape (n, C, H, W) where all n have one shape, else a list of n tensors), and for multiplex images
         ``channel_names`` and ``uniprot_ids`` (lists of n lists).
 
+    See Also
+    --------
+    SporaDataset, collate_padded
+
     Examples
     --------
     >>> from spora_db.datasets import HETissue

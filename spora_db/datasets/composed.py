@@ -47,6 +47,10 @@ class ComposedImagingDataset(UnimodalParts):
     TypeError
         For keywords that a modality's class does not have.
 
+    See Also
+    --------
+    SporaDataset, MultiplexImagingDataset
+
     Examples
     --------
     >>> ComposedImagingDataset("cohort", path="no/such/folder", modalities=["he", "imc"], resolution=1)
@@ -59,6 +63,10 @@ class ComposedImagingDataset(UnimodalParts):
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
         """Return a whole tissue in every modality it has; see :meth:`BaseImagingDataset.get_tissue`.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_composed_tile, ComposedImagingDataset.get_composed_tissue_by_patient
 
         Examples
         --------
@@ -74,6 +82,10 @@ class ComposedImagingDataset(UnimodalParts):
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
         """Return a tile in every modality the tissue has, all at one place; see :meth:`BaseImagingDataset.get_tile`.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_composed_tile_by_coordinates, ComposedImagingDataset.get_composed_tissue
 
         Examples
         --------
@@ -92,6 +104,10 @@ class ComposedImagingDataset(UnimodalParts):
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - as its siblings
     ) -> ComposedTissue:  # fmt: skip
         """Return the tile at a place in every modality; see :meth:`BaseImagingDataset.get_tile_by_coordinates`.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_composed_tile
 
         Examples
         --------
@@ -112,6 +128,10 @@ class ComposedImagingDataset(UnimodalParts):
     ) -> list[ComposedTissue]:  # fmt: skip
         """Return the tissues of a patient, an int or a str; an empty list for a patient without any.
 
+        See Also
+        --------
+        ComposedImagingDataset.get_composed_tissue
+
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
@@ -129,6 +149,10 @@ class ComposedImagingDataset(UnimodalParts):
         ------
         ArgumentError
             If options of the modalities differ that a query has only once; ask `get_dataset(modality).query()` then.
+
+        See Also
+        --------
+        SporaQuery.to_spora_dataset
 
         Examples
         --------

@@ -45,6 +45,10 @@ class MaskAccess(CohortImages):
         FileFormatError
             If the mask cannot be read, or has another size than the image.
 
+        See Also
+        --------
+        load_tissue_mask, MultiplexImagingDataset.get_cell_instance_mask
+
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
@@ -81,6 +85,10 @@ class MaskAccess(CohortImages):
         MaskNotFoundError, FileFormatError
             As `get_tissue_mask`.
 
+        See Also
+        --------
+        MultiplexImagingDataset.get_cell_task_mask, load_label_mask
+
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
@@ -114,6 +122,10 @@ class MaskAccess(CohortImages):
         TableError, FileFormatError
             If the mask or ``label_encoder.parquet`` is absent, cannot be read or does not fit.
 
+        See Also
+        --------
+        MultiplexImagingDataset.get_cell_task_mask_types, MultiplexImagingDataset.get_cell_instance_mask
+
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
@@ -136,6 +148,10 @@ class MaskAccess(CohortImages):
         ------
         MaskNotFoundError
             If the cohort has no cell masks at this resolution at all.
+
+        See Also
+        --------
+        MultiplexImagingDataset.get_cell_task_mask
 
         Examples
         --------

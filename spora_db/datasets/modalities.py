@@ -30,6 +30,10 @@ class HEModality(_Modality):
     canonical_dir
         Its folder below the dataset.
 
+    See Also
+    --------
+    get_modality_from_str, IHCModality
+
     Examples
     --------
     >>> HEModality().canonical_dir
@@ -50,6 +54,10 @@ class IHCModality(_Modality):
         ``ihc_<marker>``.
     canonical_dir
         Its folder below the dataset, ``ihc/ihc_<marker>`` unless given.
+
+    See Also
+    --------
+    get_modality_from_str, HEModality
 
     Examples
     --------
@@ -75,6 +83,10 @@ class IHCModality(_Modality):
 class IMCModality(_Modality):
     """Imaging mass cytometry; attributes as :class:`HEModality`.
 
+    See Also
+    --------
+    get_modality_from_str, CODEXModality
+
     Examples
     --------
     >>> IMCModality().name
@@ -88,6 +100,10 @@ class IMCModality(_Modality):
 @dataclass(kw_only=True)
 class CODEXModality(_Modality):
     """CODEX, also sold as PhenoCycler; attributes as :class:`HEModality`, and `alt_name`, its other name.
+
+    See Also
+    --------
+    get_modality_from_str, IMCModality
 
     Examples
     --------
@@ -104,6 +120,10 @@ class CODEXModality(_Modality):
 class CycIFModality(_Modality):
     """Cyclic immunofluorescence; attributes as :class:`HEModality`.
 
+    See Also
+    --------
+    get_modality_from_str, IMCModality
+
     Examples
     --------
     >>> CycIFModality().name
@@ -117,6 +137,10 @@ class CycIFModality(_Modality):
 @dataclass(kw_only=True)
 class MIBIModality(_Modality):
     """Multiplexed ion beam imaging; attributes as :class:`HEModality`.
+
+    See Also
+    --------
+    get_modality_from_str, IMCModality
 
     Examples
     --------
@@ -166,6 +190,10 @@ def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality
     UnknownNameError
         If there is no such modality; the message lists those there are.
 
+    See Also
+    --------
+    is_valid_modality_instance
+
     Examples
     --------
     >>> get_modality_from_str("PhenoCycler").canonical_dir
@@ -190,6 +218,10 @@ def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality
 
 def is_valid_modality_instance(obj: object, union_type: Any = None) -> bool:  # noqa: ANN401 - a union
     """Tell whether an object is one of the modality dataclasses, or of those in `union_type`.
+
+    See Also
+    --------
+    get_modality_from_str
 
     Examples
     --------

@@ -77,6 +77,10 @@ load_cell_metadata, verbose, seed, missing_chunks, catalog
     DatasetNotFoundError, UnknownNameError, TableError
         As :class:`BaseImagingDataset`.
 
+    See Also
+    --------
+    HEImagingDataset, SporaDataset, SporaQuery
+
     Examples
     --------
     >>> MultiplexImagingDataset("cohort", path="no/such/folder", modality="imc", resolution=1.0)

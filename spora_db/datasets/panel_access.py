@@ -127,6 +127,10 @@ class PanelAccess(BaseImagingDataset):
         -------
         object array of shape (C,), in panel order
 
+        See Also
+        --------
+        MultiplexImagingDataset.get_uniprot_ids
+
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
@@ -151,6 +155,10 @@ class PanelAccess(BaseImagingDataset):
         Returns
         -------
         object array of shape (C,), in panel order; None with ``return_uniprot_ids=False``
+
+        See Also
+        --------
+        MultiplexImagingDataset.get_channel_names
 
         Examples
         --------

@@ -22,6 +22,10 @@ class RandomSamples(CohortRows):
     ) -> RowSample:
         """Return a random tile or tissue, whichever this dataset is of; see `seed` and `balance`.
 
+        See Also
+        --------
+        SporaDataset.sample_random_tile, SporaDataset.sample_random_tissue
+
         Examples
         --------
         >>> from spora_db import SporaDataset
@@ -35,6 +39,10 @@ class RandomSamples(CohortRows):
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
     ) -> RowSample:
         """Return a random tissue; see `seed` and `balance`.
+
+        See Also
+        --------
+        SporaDataset.sample_random, SporaDataset.set_epoch
 
         Examples
         --------
@@ -55,6 +63,10 @@ class RandomSamples(CohortRows):
         ArgumentError
             If this dataset is of tissues.
 
+        See Also
+        --------
+        SporaDataset.sample_random, SporaDataset.set_epoch
+
         Examples
         --------
         >>> from spora_db import SporaDataset
@@ -67,6 +79,10 @@ class RandomSamples(CohortRows):
     def set_epoch(self, epoch: int) -> None:
         """Make `sample_random` and its siblings draw another epoch's samples, here and in workers to come.
 
+        See Also
+        --------
+        SporaDataset.sampler, SporaDataset.sample_random
+
         Examples
         --------
         >>> from spora_db import SporaDataset
@@ -77,6 +93,10 @@ class RandomSamples(CohortRows):
 
     def sampler(self, num_samples: int | None = None) -> BalancedSampler:
         """Return a sampler for a DataLoader: positions drawn as by `balance`, by default as many as there are rows.
+
+        See Also
+        --------
+        BalancedSampler, SporaDataset.set_epoch
 
         Examples
         --------

@@ -70,6 +70,10 @@ class SporaDataset(RandomSamples):
     UnknownNameError, ArgumentError, TableError
         As :class:`ComposedImagingDataset`.
 
+    See Also
+    --------
+    ComposedImagingDataset, SporaQuery, collate_tissues
+
     Examples
     --------
     >>> SporaDataset(["cohort"], datasets_dir="no/such/folder")
@@ -95,6 +99,10 @@ class SporaDataset(RandomSamples):
     def get_tissue_ids(self, dataset_name: str | None = None) -> list[str]:
         """Return the tissues of one cohort, or of all.
 
+        See Also
+        --------
+        SporaDataset.get_tissue_sample
+
         Examples
         --------
         >>> from spora_db import SporaDataset
@@ -117,6 +125,10 @@ class SporaDataset(RandomSamples):
         dict
             ``dataset_name``, ``tissue_id`` and ``modalities``: modality to its tissue object.
 
+        See Also
+        --------
+        SporaDataset.get_tile_sample, SporaDataset.get_tissue_ids
+
         Examples
         --------
         >>> from spora_db import SporaDataset
@@ -138,6 +150,10 @@ class SporaDataset(RandomSamples):
         dict
             ``dataset_name``, ``tissue_id``, ``tile_id`` and ``modalities``: modality to its tile, all at one place.
 
+        See Also
+        --------
+        SporaDataset.get_tissue_sample, collate_tissues
+
         Examples
         --------
         >>> from spora_db import SporaDataset
@@ -157,6 +173,10 @@ class SporaDataset(RandomSamples):
         ------
         ArgumentError
             If options differ between cohorts or modalities that a query has only once.
+
+        See Also
+        --------
+        SporaQuery.to_spora_dataset
 
         Examples
         --------

@@ -34,6 +34,10 @@ class TissueAccess(CohortImages):
         -------
         object array of shape (tissues,), sorted, each once
 
+        See Also
+        --------
+        MultiplexImagingDataset.get_tissue
+
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
@@ -79,6 +83,10 @@ class TissueAccess(CohortImages):
         StatisticsNotFoundError
             If the spec's tables do not know the tissue or a channel.
 
+        See Also
+        --------
+        MultiplexImagingDataset.get_tissue_by_patient, MultiplexImagingDataset.get_tile
+
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
@@ -112,6 +120,10 @@ class TissueAccess(CohortImages):
             If the tile file has no such tissue or tile.
         ArgumentError
             If the dataset was made without a tile size.
+
+        See Also
+        --------
+        MultiplexImagingDataset.get_tile_by_coordinates, MultiplexImagingDataset.get_tissue
 
         Examples
         --------
@@ -148,6 +160,10 @@ class TissueAccess(CohortImages):
         ArgumentError
             If the dataset was made without a tile size.
 
+        See Also
+        --------
+        MultiplexImagingDataset.get_tile
+
         Examples
         --------
         >>> from spora_db import MultiplexImagingDataset
@@ -160,6 +176,10 @@ class TissueAccess(CohortImages):
 
     def corner(self, tissue_id: str, tile_id: int) -> tuple[int, int]:
         """Return row and col of a tile; where the cohort has no tile file, those of a random one.
+
+        See Also
+        --------
+        MultiplexImagingDataset.get_tile
 
         Examples
         --------
@@ -178,6 +198,10 @@ class TissueAccess(CohortImages):
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> list[Any]:  # fmt: skip
         """Return the tissues of a patient, an int or a str; an empty list for a patient without any.
+
+        See Also
+        --------
+        MultiplexImagingDataset.get_tissue
 
         Examples
         --------

@@ -91,6 +91,10 @@ class UnimodalParts(Settled):
         UnknownNameError
             If it is not part of this one; it is a KeyError and a ValueError.
 
+        See Also
+        --------
+        ComposedImagingDataset.get_available_modalities
+
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
@@ -103,6 +107,10 @@ class UnimodalParts(Settled):
     def get_available_modalities(self) -> list[str]:
         """Return the names of the modalities.
 
+        See Also
+        --------
+        ComposedImagingDataset.get_modalities_of_tissue, ComposedImagingDataset.get_dataset
+
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
@@ -114,6 +122,10 @@ class UnimodalParts(Settled):
 
     def get_tissue_ids(self, modality: ModKey | None = None) -> list[str]:
         """Return the tissues of one modality, or of any.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_modalities_of_tissue
 
         Examples
         --------
@@ -131,6 +143,10 @@ class UnimodalParts(Settled):
         ------
         UnknownNameError
             If there is no such tissue.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_available_modalities
 
         Examples
         --------
@@ -151,6 +167,10 @@ class UnimodalParts(Settled):
     ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
         """Return a whole tissue of one modality; see :meth:`BaseImagingDataset.get_tissue`.
 
+        See Also
+        --------
+        ComposedImagingDataset.get_composed_tissue, ComposedImagingDataset.get_unimodal_tile
+
         Examples
         --------
         >>> from spora_db import ComposedImagingDataset
@@ -162,6 +182,10 @@ class UnimodalParts(Settled):
 
     def get_unimodal_tissue_mask(self, tissue_id: str, modality: ModKey) -> TissueMask:
         """Return the tissue mask, checked against the image of one modality.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_unimodal_tissue
 
         Examples
         --------
@@ -175,6 +199,10 @@ class UnimodalParts(Settled):
 
     def get_unimodal_tissue_size(self, tissue_id: str, modality: ModKey) -> tuple[int, int, int]:
         """Return (planes, height, width) of the image of one modality.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_unimodal_tissue
 
         Examples
         --------
@@ -190,6 +218,10 @@ class UnimodalParts(Settled):
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
         """Return a tile of one modality; see :meth:`BaseImagingDataset.get_tile`.
+
+        See Also
+        --------
+        ComposedImagingDataset.get_composed_tile, ComposedImagingDataset.get_unimodal_tissue
 
         Examples
         --------

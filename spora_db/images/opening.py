@@ -51,6 +51,10 @@ def open_image(
     ArgumentError
         An unknown ``missing_chunks`` or ``channel_axis``.
 
+    See Also
+    --------
+    read_region, load_mask
+
     Examples
     --------
     >>> import tempfile

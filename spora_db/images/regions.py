@@ -196,6 +196,10 @@ def read_region(
     FileFormatError
         A chunk of the region is broken.
 
+    See Also
+    --------
+    open_image, SporaQuery.to_torch
+
     Examples
     --------
     >>> import tempfile

@@ -157,6 +157,10 @@ def import_dataset(
     WriteError
         The dataset exists, or it cannot be written; nothing is left of it.
 
+    See Also
+    --------
+    validate, tile_lake, standardize_lake
+
     Examples
     --------
     >>> import tempfile

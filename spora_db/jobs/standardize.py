@@ -92,6 +92,10 @@ def standardize_lake(
     WriteError
         The tables exist already; the lake is read-only; the disk is full.
 
+    See Also
+    --------
+    tile_lake, SporaQuery.standardize, SporaQuery.coverage
+
     Examples
     --------
     >>> import tempfile

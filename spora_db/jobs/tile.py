@@ -100,6 +100,10 @@ def tile_lake(
     ArgumentError
         Arguments that contradict each other; tiles larger than every image.
 
+    See Also
+    --------
+    tile_mask, tile_grid, standardize_lake
+
     Examples
     --------
     >>> import tempfile

@@ -21,6 +21,10 @@ class Batch(Movable):
 
     Of several modalities it holds a batch for each. ``to(device)`` and ``pin_memory()`` take all tensors along.
 
+    See Also
+    --------
+    PlanDataset.loader, collate_padded, standardize_batch
+
     Examples
     --------
     >>> batch = Batch(image=torch.zeros(2, 3, 8, 8), dataset=["a", "b"], row=torch.tensor([0, 8]))

@@ -45,6 +45,10 @@ def collate_list(samples: Sequence[Fields]) -> list[Fields]:
     samples
         What a dataset yields.
 
+    See Also
+    --------
+    collate_padded, collate_packed, collate_panel
+
     Examples
     --------
     >>> collate_list([{"tile_id": 0}, {"tile_id": 1}])
@@ -71,6 +75,10 @@ def collate_padded(samples: Sequence[Fields]) -> Batch:
     ------
     ArgumentError
         If heights or widths differ, or fields that samples share.
+
+    See Also
+    --------
+    collate_packed, collate_panel, collate_list
 
     Examples
     --------
@@ -102,6 +110,10 @@ def collate_packed(samples: Sequence[Fields]) -> Batch:
     ArgumentError
         If heights or widths differ, or fields that samples share.
 
+    See Also
+    --------
+    collate_padded, collate_panel, collate_list
+
     Examples
     --------
     >>> batch = collate_packed([{"image": torch.ones(c, 2, 2)} for c in (1, 3)])
@@ -119,6 +131,10 @@ class collate_panel:
     ----------
     names
         P channel names or UniProt accessions, in the order of delivery; an accession stands for all its isoforms.
+
+    See Also
+    --------
+    PanelBatchSampler, collate_padded
 
     Examples
     --------

@@ -75,6 +75,10 @@ class PlanDataset(PlanRows):
     WriteError
         If the quarantine cannot be written.
 
+    See Also
+    --------
+    SporaQuery.to_torch, PlanDataset.loader, TileSampler
+
     Examples
     --------
     >>> from spora_db import SporaQuery
@@ -144,6 +148,10 @@ class PlanDataset(PlanRows):
         WriteError
             If the folder named cannot hold a cache.
 
+        See Also
+        --------
+        TileLoader, TileSampler, collate_padded
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -175,6 +183,10 @@ class PlanDataset(PlanRows):
 
     def explain(self, *, batch_size: int = 32, seconds: float = 1.0, cache_bytes: int = CACHE_BYTES) -> EpochCost:
         """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`.
+
+        See Also
+        --------
+        TileLoader.profile, SporaQuery.explain
 
         Examples
         --------

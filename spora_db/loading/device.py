@@ -37,6 +37,10 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     ArgumentError
         If the batch carries no statistics.
 
+    See Also
+    --------
+    SporaQuery.to_torch, Batch.to
+
     Examples
     --------
     >>> sample = {

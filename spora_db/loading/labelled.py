@@ -48,6 +48,10 @@ class LabelledRows:
         ArgumentError, UnknownNameError
             If there is no such label, or several and none is named.
 
+        See Also
+        --------
+        SporaQuery.label, PlanDataset.class_counts
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -71,6 +75,10 @@ class LabelledRows:
         ArgumentError, UnknownNameError
             If no such label has classes, or several have and none is named.
 
+        See Also
+        --------
+        PlanDataset.class_weights, SporaQuery.label
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -91,6 +99,10 @@ class LabelledRows:
         ----------
         label
             As for `class_counts`, which errors are as well.
+
+        See Also
+        --------
+        PlanDataset.class_counts, SporaQuery.label
 
         Examples
         --------

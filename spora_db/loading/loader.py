@@ -54,6 +54,10 @@ class TileLoader(DataLoader[Any]):
     options
         Those of ``torch.utils.data.DataLoader``.
 
+    See Also
+    --------
+    PlanDataset.loader, TileSampler, TileLoader.state_dict
+
     Examples
     --------
     >>> from spora_db import SporaQuery
@@ -116,6 +120,10 @@ class TileLoader(DataLoader[Any]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; one in which a loaded state stands goes on from there.
 
+        See Also
+        --------
+        TileLoader.state_dict
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -166,6 +174,10 @@ class TileLoader(DataLoader[Any]):
         ArgumentError
             If `seconds` is no number above 0.
 
+        See Also
+        --------
+        PlanDataset.explain, PlanDataset.loader
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -188,6 +200,10 @@ class TileLoader(DataLoader[Any]):
     def state_dict(self) -> dict[str, Any]:
         """Return where the epoch stands after the batches that were delivered; for any number of ranks and workers.
 
+        See Also
+        --------
+        TileLoader.load_state_dict
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -205,6 +221,10 @@ class TileLoader(DataLoader[Any]):
         ------
         ArgumentError
             If it belongs to another plan or order.
+
+        See Also
+        --------
+        TileLoader.state_dict, TileLoader.set_epoch
 
         Examples
         --------

@@ -39,6 +39,10 @@ class Movable(dict[str, Any]):
         non_blocking
             Whether to go on before pinned memory is copied; see ``torch.Tensor.to``.
 
+        See Also
+        --------
+        Batch.pin_memory, standardize_batch
+
         Examples
         --------
         >>> Movable(image=torch.zeros(2)).to("meta")["image"].device.type
@@ -49,6 +53,10 @@ class Movable(dict[str, Any]):
     def pin_memory(self) -> Self:
         """Return this with all tensors in pinned memory, as ``DataLoader(pin_memory=True)`` asks for.
 
+        See Also
+        --------
+        Batch.to, PlanDataset.loader
+
         Examples
         --------
         >>> Movable(image=torch.zeros(2)).pin_memory()["image"].is_pinned()  # doctest: +SKIP
@@ -58,6 +66,10 @@ class Movable(dict[str, Any]):
 
     def copy(self) -> Self:
         """Return a shallow copy of the same class.
+
+        See Also
+        --------
+        Batch.to
 
         Examples
         --------

@@ -35,6 +35,10 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
     ArgumentError
         If the batch size is below 1.
 
+    See Also
+    --------
+    TileSampler, PlanDataset.loader, collate_panel
+
     Examples
     --------
     >>> from spora_db import SporaQuery, TileSampler
@@ -61,6 +65,10 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
         ----------
         epoch
             The epoch; by default the current one.
+
+        See Also
+        --------
+        PanelBatchSampler.state_dict, TileSampler.order
 
         Examples
         --------

@@ -73,6 +73,10 @@ class ResumableSampler(DistributedSampler[Item]):
             Any number; each has its own order. One in which a loaded state stands goes on from there, any other, and
             one of which this process has already begun an iteration, starts at its beginning.
 
+        See Also
+        --------
+        TileSampler.state_dict
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -122,6 +126,10 @@ class ResumableSampler(DistributedSampler[Item]):
             processes a DataLoader asks for items ahead of those that it delivers: pass what it delivered, or use the
             `state_dict` of the loader that `dataset.loader()` returns, which counts.
 
+        See Also
+        --------
+        TileSampler.load_state_dict
+
         Examples
         --------
         >>> from spora_db import SporaQuery, TileSampler
@@ -150,6 +158,10 @@ class ResumableSampler(DistributedSampler[Item]):
         ------
         ArgumentError
             If it belongs to another plan or order.
+
+        See Also
+        --------
+        TileSampler.state_dict
 
         Examples
         --------

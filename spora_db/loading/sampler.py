@@ -79,6 +79,10 @@ class TileSampler(ResumableSampler[int]):
     ArgumentError
         If arguments are out of range or contradict each other, or weights are unusable.
 
+    See Also
+    --------
+    PanelBatchSampler, PlanDataset.loader
+
     Examples
     --------
     >>> from spora_db import SporaQuery
@@ -155,6 +159,10 @@ class TileSampler(ResumableSampler[int]):
         -------
         int64 array of shape (num_samples,)
 
+        See Also
+        --------
+        TileSampler.report, PanelBatchSampler.batches
+
         Examples
         --------
         >>> from spora_db import SporaQuery, TileSampler
@@ -181,6 +189,10 @@ class TileSampler(ResumableSampler[int]):
             Worker processes of this rank, each with its cache.
         cache_bytes
             Bytes of decoded chunks that each keeps; by default the current limit.
+
+        See Also
+        --------
+        TileSampler.order, PlanDataset.explain
 
         Examples
         --------

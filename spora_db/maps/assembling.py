@@ -78,6 +78,10 @@ def assemble(
     WriteError
         If a map is there already, or cannot be written.
 
+    See Also
+    --------
+    SporaQuery.assemble, SporaQuery.windows, cell_vectors
+
     Examples
     --------
     >>> import numpy as np

@@ -22,6 +22,10 @@ class CellVectors:
     vectors
         float32 array of shape (n, D): NaN for a cell that no token covers.
 
+    See Also
+    --------
+    cell_vectors, SporaQuery.cell_vectors
+
     Examples
     --------
     >>> found = cell_vectors(np.ones((3, 1, 1), np.float32), np.array([[0, 7], [9, 9]]), pitch=2)
@@ -55,6 +59,10 @@ def cell_vectors(tokens: AnyArray, mask: AnyArray, *, pitch: float) -> CellVecto
     ------
     ArgumentError
         If an array is none of these, or `pitch` no number above zero.
+
+    See Also
+    --------
+    SporaQuery.cell_vectors, CellVectors, assemble
 
     Examples
     --------

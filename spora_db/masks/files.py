@@ -34,6 +34,10 @@ def load_mask(path: str | Path, *, shape: tuple[int, int] | None = None, image: 
         Not an ``.npz``; broken, truncated or encrypted; pickled objects; not 2-D; another shape than ``shape``; or a
         header that claims more pixels than the file holds.
 
+    See Also
+    --------
+    load_label_mask, load_tissue_mask
+
     Examples
     --------
     >>> import tempfile
@@ -87,6 +91,10 @@ def load_tissue_mask(
     MaskNotFoundError, FileFormatError
         As :func:`load_mask`, and for a mask that holds NaN.
 
+    See Also
+    --------
+    load_label_mask, tile_mask
+
     Examples
     --------
     >>> import tempfile
@@ -114,6 +122,10 @@ def load_label_mask(
     ------
     MaskNotFoundError, FileFormatError
         As :func:`load_mask`, and for values that are not whole numbers of 32 bits.
+
+    See Also
+    --------
+    load_mask, load_tissue_mask, SporaQuery.with_masks
 
     Examples
     --------

@@ -79,6 +79,10 @@ class Plan:
     hash
         Hexadecimal digest of all the above except the lake's place: the same plan gives the same samples.
 
+    See Also
+    --------
+    SporaQuery.plan, PlanDataset
+
     Examples
     --------
     >>> from spora_db import SporaQuery
@@ -143,16 +147,14 @@ class Plan:
         'imc'
         """
         label, masks = () if self.labels is None else self.labels.names, () if self.masks is None else self.masks.kinds
+        specs = self.standardization.specs
         beside = {"label": label, "masks": masks, "columns": self.columns.column_names}
         return [
             ("lake", self.lake),
             ("rows", repr(self)[5:].partition(", ")[0]),
             ("modality", " with ".join(" or ".join(names) for names in self.modalities)),
             ("images, channels", f"{len(self.images):,}, {len(self.channel_names):,}"),
-            (
-                "standardize",
-                ", ".join(f"{name}: {spec}" if name else spec for name, spec in self.standardization.specs),
-            ),
+            ("standardize", ", ".join(f"{name}: {spec}" if name else spec for name, spec in specs)),
             *((name, ", ".join(listed)) for name, listed in beside.items() if listed),
             ("rows_hash, hash", f"{self.rows_hash[:8]}, {self.hash[:8]}"),
         ]
@@ -188,13 +190,8 @@ class Plan:
         """
         present = next(int(image) for image in self.image[position] if image != ABSENT)
         image = self.images.slice(present, 1).to_pylist()[0]
-        return {
-            "dataset": image["dataset"],
-            "tissue_id": image["tissue_id"],
-            "tile_id": int(self.tile_id[position]),
-            "row": int(self.row[position]),
-            "col": int(self.col[position]),
-        }
+        place = {name: int(getattr(self, name)[position]) for name in ("tile_id", "row", "col")}
+        return {"dataset": image["dataset"], "tissue_id": image["tissue_id"], **place}
 
     def image_path(self, image: int) -> Path:
         """Return the file of one entry of `images`.

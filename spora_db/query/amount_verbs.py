@@ -57,6 +57,10 @@ class AmountVerbs(Question):
         ArgumentError
             If an argument is out of range or contradicts another one.
 
+        See Also
+        --------
+        SporaQuery.limit, PlanDataset.loader
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -92,6 +96,10 @@ class AmountVerbs(Question):
         ------
         ArgumentError
             If `n` is no whole number, or negative.
+
+        See Also
+        --------
+        SporaQuery.sample, SporaQuery.head
 
         Examples
         --------

@@ -1,12 +1,11 @@
 """Answers of a query other than rows and tensors: what is known about it, and what other libraries take of it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spora_db.catalog import lent_catalog
 from spora_db.query.question import Question
-from spora_db.selection.arguments import check_path, checked_flag, checked_names, checked_seed
+from spora_db.selection.arguments import checked_flag, checked_names, checked_seed
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -29,6 +28,10 @@ class Answers(Question):
         A cohort is a dataset (``dataset/modality`` where several of its panels are selected). Proteins are counted by
         accession, isoforms aside; channels without one by name, letter case aside. The diagonal is each cohort's own.
         Brightfield images have no panel and are left out; where nothing else is selected, the table is empty.
+
+        See Also
+        --------
+        plot.panels, SporaQuery.channels
 
         Examples
         --------
@@ -55,6 +58,10 @@ class Answers(Question):
             ``"no moments"``, both, or ``"unusable values"``: the tables have them, and the channel is dropped, for the
             reason that is given, such as an upper quantile of 0. No rows where all is there, or the spec needs none.
             Its choice of ``missing=`` is put aside, and so is that tissues lack what `channels` requires of them.
+
+        See Also
+        --------
+        plot.coverage, SporaQuery.panel_overlap, standardize_lake
 
         Examples
         --------
@@ -93,6 +100,10 @@ class Answers(Question):
         Audit
             Prints as text; ``.table(section)``, ``.to_dict()``, ``.save_png(path)``.
 
+        See Also
+        --------
+        Audit, SporaQuery.coverage, SporaQuery.lock
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -110,50 +121,6 @@ class Answers(Question):
         return make_audit(
             self.lake, self.selection, columns=names, fingerprints=compared, missing_chunks=missing_chunks
         )
-
-    def lock(self, path: str | Path, *, images: bool = False, verify: bool = False) -> Path:
-        """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
-
-        It holds the choices, the SQL, the versions, the plan's hash, a fingerprint of every parquet file that the plan
-        depends on, and a digest of every tissue's rows, channels and statistics. `from_lock` checks all of it.
-
-        Parameters
-        ----------
-        path
-            The file, such as ``"cohort.lock.json"``; an existing one is replaced.
-        images
-            Whether the images and masks are fingerprinted too, by size and by both ends of their files.
-        verify
-            Whether images and masks are read whole instead: a damaged one is refused (every checksum in it is
-            compared), and fingerprints are of all bytes, so that one changed bit is found when the lock is checked.
-
-        Raises
-        ------
-        FileFormatError
-            If `verify`, and an image or mask is damaged.
-        QueryError
-            If the SQL gives other rows at every run: ``random()``, sample clauses, the time of day.
-        WriteError
-            If the folder of `path` is not there, or the file cannot be written.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
-        >>> query.lock("cohort.lock.json").name
-        'cohort.lock.json'
-        """
-        from spora_db.files.writing import named_file
-        from spora_db.lock.locking import make_lock, verify_images
-
-        check_path(path, at="lock(", example="cohort.lock.json")
-        named_file(path)
-        too = checked_flag(images, at="lock(images=")
-        whole = checked_flag(verify, at="lock(verify=")
-        lock = make_lock(self.lake, self.selection, images=too or whole, whole=whole)
-        if whole:
-            verify_images(lock)
-        return lock.write(path)
 
     def to_spora_dataset(
         self,
@@ -179,6 +146,10 @@ class Answers(Question):
             If the query selects no rows.
         ArgumentError
             If an argument has the wrong form, or the query makes a choice that the published classes do not have.
+
+        See Also
+        --------
+        SporaQuery.to_torch, SporaDataset.query
 
         Examples
         --------
@@ -231,6 +202,10 @@ class Answers(Question):
         QueryError
             If the query selects no rows.
 
+        See Also
+        --------
+        SporaQuery.to_spatialdata, SporaQuery.with_cells
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -266,6 +241,10 @@ class Answers(Question):
         ------
         MissingExtraError
             If spatialdata is not installed: ``pip install "spora-db[spatialdata]"``.
+
+        See Also
+        --------
+        SporaQuery.to_anndata
 
         Examples
         --------

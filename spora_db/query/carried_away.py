@@ -1,4 +1,4 @@
-"""Answers of a query that are folders: a smaller lake, or shards for other loaders."""
+"""Answers of a query that are files: a lock, a smaller lake, or shards for other loaders."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,10 @@ class CarriedAway(Question):
             If a file changes while it is copied, or cannot be read.
         WriteError
             If something else is there, or it cannot be written.
+
+        See Also
+        --------
+        SporaQuery.export, SporaQuery.lock
 
         Examples
         --------
@@ -120,6 +124,10 @@ class CarriedAway(Question):
         WriteError
             If something else is there, or it cannot be written.
 
+        See Also
+        --------
+        SporaQuery.copy_to, SporaQuery.to_torch
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -138,3 +146,51 @@ class CarriedAway(Question):
             plan_of(self.lake, self.selection), format, folder, shard_bytes=size, num_workers=workers, pixels=pixels,
             dtype=dtype, missing_chunks=missing_chunks,
         )  # fmt: skip
+
+    def lock(self, path: str | Path, *, images: bool = False, verify: bool = False) -> Path:
+        """Write a lock: the query, and the exact state of the lake that its plan was made from, as JSON.
+
+        It holds the choices, the SQL, the versions, the plan's hash, a fingerprint of every parquet file that the plan
+        depends on, and a digest of every tissue's rows, channels and statistics. `from_lock` checks all of it.
+
+        Parameters
+        ----------
+        path
+            The file, such as ``"cohort.lock.json"``; an existing one is replaced.
+        images
+            Whether the images and masks are fingerprinted too, by size and by both ends of their files.
+        verify
+            Whether images and masks are read whole instead: a damaged one is refused (every checksum in it is
+            compared), and fingerprints are of all bytes, so that one changed bit is found when the lock is checked.
+
+        Raises
+        ------
+        FileFormatError
+            If `verify`, and an image or mask is damaged.
+        QueryError
+            If the SQL gives other rows at every run: ``random()``, sample clauses, the time of day.
+        WriteError
+            If the folder of `path` is not there, or the file cannot be written.
+
+        See Also
+        --------
+        SporaQuery.from_lock, SporaQuery.audit
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> query.lock("cohort.lock.json").name
+        'cohort.lock.json'
+        """
+        from spora_db.files.writing import named_file
+        from spora_db.lock.locking import make_lock, verify_images
+
+        check_path(path, at="lock(", example="cohort.lock.json")
+        named_file(path)
+        too = checked_flag(images, at="lock(images=")
+        whole = checked_flag(verify, at="lock(verify=")
+        lock = make_lock(self.lake, self.selection, images=too or whole, whole=whole)
+        if whole:
+            verify_images(lock)
+        return lock.write(path)

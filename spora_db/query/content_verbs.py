@@ -85,6 +85,10 @@ class ContentVerbs(Question):
         accessions
             Which accessions count: as the published loader accepts them, or the official UniProt pattern.
 
+        See Also
+        --------
+        SporaQuery.panel_overlap, SporaQuery.standardize
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -151,6 +155,10 @@ class ContentVerbs(Question):
             channel is left out for this tissue; the rows of the tissue are left out; or the cohort's global statistics
             stand in, quantiles and moments together from the spec of the same name at global level.
 
+        See Also
+        --------
+        standardize_lake, SporaQuery.coverage, register_standardizer
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -192,6 +200,10 @@ class ContentVerbs(Question):
             ``"tissue"``, ``"instances"`` (one label per cell), or the name of a cell task. What there is:
             ``SELECT DISTINCT kind FROM masks``.
 
+        See Also
+        --------
+        SporaQuery.with_cells, load_label_mask
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -219,6 +231,10 @@ class ContentVerbs(Question):
             are null), texts and times as codes. What would not arrive whole is refused, such as lists.
         source
             What says which cells there are, as in `cells`.
+
+        See Also
+        --------
+        SporaQuery.with_masks, SporaQuery.cells
 
         Examples
         --------

@@ -58,8 +58,8 @@ class FeatureAnswers(Question):
         """Run a model over all rows, and keep what it returns as a feature set of the lake.
 
         Rows go dataset by dataset in the order of `df`, in parts, each of which is written whole: a killed run goes on
-        from them when it is started again. Runs at the same time, shards and Ray's actors
-        share the parts, and batches are the same whoever makes them. What is there is never replaced unasked.
+        from them when it is started again. Runs at the same time, shards and Ray's actors share the parts, and batches
+        are the same whoever makes them. What is there is never replaced unasked.
 
         Parameters
         ----------
@@ -76,18 +76,16 @@ class FeatureAnswers(Question):
         dtype
             The type of vectors; single numbers are float32.
         into
-            A folder of your own to write to, as a layer over the lake, made if it is not there; by default the lake's
-            last layer.
+            A folder of your own to write to, made if it is not there, as a layer; by default the lake's last layer.
         overwrite
             Whether a set of that name is removed first, in the datasets of the query.
         on_error
-            What becomes of a row that cannot be read: ``"raise"``; or ``"list"``, and it has no features, and stands in
-            the set's ``failed.parquet`` with the reason.
+            What a row that cannot be read is: an error, or a line with the reason in the set's ``failed.parquet``.
         allow_nan
             Whether what the model returns may be NaN or infinite.
         model_name, weights
-            What is recorded of the model: its name, by default where it is defined, and a file of weights, by whose
-            hash it is known. That of a torch module is taken of its parameters.
+            What is recorded of the model: its name, by default where it is defined, and a file of weights, for its
+            hash. That of a torch module is taken of its parameters.
         transform, missing_chunks
             As `to_torch` takes them; a transform draws nothing here.
         part_rows
@@ -110,12 +108,15 @@ class FeatureAnswers(Question):
         QueryError
             If the query selects no rows, or a place twice.
         ArgumentError
-            If an argument has the wrong form, or the model returns what is no feature: another number of rows, NaN,
-            other columns than before.
+            If an argument has the wrong form, or the model returns no feature: NaN, another number of rows or columns.
         WriteError
             If a set of that name is there that was made otherwise, another run overwrites it, or the disk is full.
         MissingExtraError
             If Ray is not installed.
+
+        See Also
+        --------
+        SporaQuery.with_features, SporaQuery.nearest, SporaQuery.bags
 
         Examples
         --------
@@ -202,6 +203,10 @@ class FeatureAnswers(Question):
         ArgumentError
             If `to` is no vector of that length, and no row.
 
+        See Also
+        --------
+        SporaQuery.extract, SporaQuery.with_features
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -248,8 +253,7 @@ class FeatureAnswers(Question):
         column
             Which of its vectors; may be left out where it has one only.
         max_per_bag, seed
-            At most so many rows of a bag, drawn by a hash of the row's identity and the seed, the same on every machine
-            and whatever else is selected.
+            At most so many rows of a bag, drawn by a hash of row and seed: the same on every machine, in any selection.
         missing
             Whether rows that have no features are an error, or left out.
 
@@ -266,6 +270,10 @@ class FeatureAnswers(Question):
             If the query selects no rows, or the features are of others, such as another tiling.
         UnknownNameError
             If there is no such column, or no feature set of that name.
+
+        See Also
+        --------
+        SporaQuery.extract, collate_bags_padded, collate_bags_packed
 
         Examples
         --------

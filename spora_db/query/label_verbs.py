@@ -50,6 +50,10 @@ class LabelVerbs(Question):
         ArgumentError
             If samples have a field of the name, such as ``"dataset"``, or arguments contradict each other.
 
+        See Also
+        --------
+        SporaQuery.select, PlanDataset.class_weights
+
         Examples
         --------
         >>> import torch

@@ -61,6 +61,10 @@ class MapAnswers(RowAnswers):
         WriteError
             If a map is there already, or cannot be written.
 
+        See Also
+        --------
+        SporaQuery.windows, SporaQuery.cell_vectors, assemble
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -117,6 +121,10 @@ class MapAnswers(RowAnswers):
             If a tissue has no instance mask.
         FileFormatError
             If a mask is of another size than the map.
+
+        See Also
+        --------
+        SporaQuery.assemble, CellVectors
 
         Examples
         --------

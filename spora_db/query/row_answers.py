@@ -1,4 +1,4 @@
-"""Answers of a query that are its rows: SQL, counts, tables, the frozen plan and tensors."""
+"""Answers of a query that are its rows: counts, tables, the frozen plan and tensors."""
 
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 import pyarrow as pa
 from sqlglot import exp
 
-from spora_db.catalog import Explanation
-from spora_db.dialects import Dialect
-from spora_db.errors import ArgumentError, QueryError, need
+from spora_db.errors import ArgumentError, need
 from spora_db.files.whole_numbers import as_frame
 from spora_db.plan import Plan
 from spora_db.plan.freezing import plan_of
@@ -80,40 +78,15 @@ class RowAnswers(Question):
             """as bool(query.where("tissue_id = 't1'"))."""
         )
 
-    def sql(self, *, dialect: Dialect = "duckdb") -> str:
-        """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell.
-
-        Macros in its conditions know the `aliases` of `channels` there only if the catalog is opened with them.
-
-        Parameters
-        ----------
-        dialect
-            Another engine that has the same relations (``Catalog.ddl(dialect=...)`` makes them there): ``"postgres"``
-            or ``"spark"``. It selects the same rows there, samples included; they come back with `from_arrow`.
-
-        Raises
-        ------
-        QueryError
-            If the query has no translation, such as one over rows of an Arrow table.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> print(SporaQuery("lake").modality("imc").tissues(mpp=1.0).sql(dialect="postgres"))
-        SELECT
-          "base"."dataset" AS "dataset",
-          ...
-        """
-        with self._compiled() as (resolved, compiled, catalog):
-            if dialect != "duckdb" and resolved.selection.rows_table is not None:
-                raise QueryError("Rows from an Arrow table are in no other engine: this query has no translation.")
-            return catalog.translate(compiled.text(inline=True), dialect=dialect)
-
     def count(self) -> int:
         """Return the number of rows.
 
         Of a query that selects nothing, a warning names what in it can match nothing: a condition on a value that no
         row has, with the near ones; images of several modalities that no tissue has together.
+
+        See Also
+        --------
+        SporaQuery.head, SporaQuery.explain
 
         Examples
         --------
@@ -137,6 +110,10 @@ class RowAnswers(Question):
         ArgumentError
             If `n` is negative, or no whole number.
 
+        See Also
+        --------
+        SporaQuery.df, SporaQuery.limit
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -149,6 +126,10 @@ class RowAnswers(Question):
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table, in order of the identity: its columns, those of `select`, of `label`.
+
+        See Also
+        --------
+        SporaQuery.from_arrow, SporaQuery.df
 
         Examples
         --------
@@ -165,6 +146,10 @@ class RowAnswers(Question):
 
     def df(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame, with the columns of `to_arrow`.
+
+        See Also
+        --------
+        SporaQuery.pl, SporaQuery.to_arrow, SporaQuery.head
 
         Examples
         --------
@@ -183,6 +168,10 @@ class RowAnswers(Question):
         MissingExtraError
             If polars is not installed.
 
+        See Also
+        --------
+        SporaQuery.df, SporaQuery.to_arrow
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -193,25 +182,12 @@ class RowAnswers(Question):
         polars = need("polars", extra=None, what="pl()", instead="Without it, use to_arrow() or df().")
         return cast("pl.DataFrame", polars.from_arrow(self.to_arrow()))
 
-    def explain(self) -> Explanation:
-        """Return the SQL, DuckDB's plan, the files and row groups that it touches, and its estimate of the rows.
-
-        Printed, it is a text; nothing is run.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
-        >>> print(query.explain())
-        SELECT
-          "base"."dataset",
-          ...
-        """
-        with self._compiled() as (_, compiled, catalog):
-            return catalog._explain(compiled)
-
     def plan(self) -> Plan:
         """Return the frozen plan: what `to_torch` loads, without a connection or an open file.
+
+        See Also
+        --------
+        Plan, SporaQuery.to_torch, SporaQuery.lock
 
         Examples
         --------
@@ -267,6 +243,10 @@ class RowAnswers(Question):
             If an argument is out of range, or the signature of `transform` does not tell whether it takes an rng.
         WriteError
             If the quarantine cannot be written.
+
+        See Also
+        --------
+        PlanDataset, PlanDataset.loader, SporaQuery.plan
 
         Examples
         --------

@@ -8,7 +8,7 @@ import pyarrow as pa
 from spora_db.errors import ArgumentError
 from spora_db.query.question import Question
 from spora_db.remembered.quarantine import excluded_rows
-from spora_db.selection import CellSource, MissingModality, SplitChoice
+from spora_db.selection import MissingModality, SplitChoice
 from spora_db.selection.arguments import (
     checked_choice,
     checked_each,
@@ -21,7 +21,6 @@ from spora_db.selection.arguments import (
     checked_text,
     checked_whole,
 )
-from spora_db.selection.cells import checked_source
 
 
 class RowVerbs(Question):
@@ -42,6 +41,10 @@ class RowVerbs(Question):
         missing
             Whether places that lack one of several modalities are dropped or kept (with what is there; a row's columns,
             and so its conditions, are those of the first modality that the tissue has).
+
+        See Also
+        --------
+        SporaQuery.tiles, SporaQuery.channels
 
         Examples
         --------
@@ -71,6 +74,10 @@ class RowVerbs(Question):
         strategy
             Name of the tiling, ``"default"`` unless given.
 
+        See Also
+        --------
+        SporaQuery.tissues, SporaQuery.cells, SporaQuery.windows, tile_lake
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -89,6 +96,10 @@ class RowVerbs(Question):
     def tissues(self, *, mpp: float | str | None = None) -> Self:
         """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel).
 
+        See Also
+        --------
+        SporaQuery.tiles, SporaQuery.cells
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -96,51 +107,6 @@ class RowVerbs(Question):
         'lung_imc_l001_0001'
         """
         return self._with(unit="tissue", tile_size=None, mpp=checked_mpp(mpp), windows=None)
-
-    def cells(self, *, size: int, mpp: float | str | None = None, source: CellSource | None = None) -> Self:
-        """Ask for cells instead of tiles: one row per cell, a tile of `size` pixels around its centroid.
-
-        Rows carry ``cell_id`` and the tile's top-left corner: ``row`` is the centroid, rounded (halves up), minus
-        ``size // 2``. A tile that crosses the image's edge holds zeros there; ``row`` and ``col`` may be negative.
-        Conditions and `select` know the columns of `cells` and `tissues`; of two of one name, the tissue's is called
-        ``tissue_<name>`` (but ``split``, ``patient_id``, ``specimen_id`` are the tissue's). ``region_class`` is the
-        class of the smallest region that holds the centroid, ``region_classes`` are those of all that do.
-
-        Centroids are pixels of the resolution asked for. They come from the cells table where it has the columns
-        ``centroid_row, centroid_col`` (or ``centroid-0, centroid-1``; ``centroid_0, centroid_1``; ``Pos_Y, Pos_X``;
-        ``Y_centroid, X_centroid``; ``Location_Center_Y, Location_Center_X``; ``row, col``) and the images of the
-        dataset have one resolution; a dataset takes the first pair that it has, and two that contradict each other are
-        an error, but for ``row, col``, which may be a core's place on its slide. Else `plan` and `to_torch` measure
-        centroids in the instance masks, which are read once for all selected tissues (progress is logged); until then,
-        ``row`` and ``col`` are NULL in `sql` and `df`, and conditions on them are an error there. Where a table places
-        cells and tissues have instance masks, `plan` compares the two, as far as 67 million pixels of masks go (what is
-        left is logged; ``spora-db validate --deep`` compares all).
-
-        Parameters
-        ----------
-        size
-            Height and width of the tile in pixels.
-        mpp
-            Resolution in microns per pixel, as a number or a folder name; may be left out where there is one only.
-        source
-            What says which cells there are: the cells ``"table"``, or the labels of the instance ``"masks"``. By
-            default the table where any dataset has one; a dataset without one then contributes no rows.
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> cells = SporaQuery("lake").modality("imc").cells(size=32, mpp=1.0).where("cell_type = 'B cell'")
-        >>> cells.head(1)[["tissue_id", "row", "col"]].shape
-        (1, 3)
-        """
-        return self._with(
-            unit="cell",
-            tile_size=checked_whole(size, at="cells(size=", of="pixels"),
-            mpp=checked_mpp(mpp),
-            strategy=None,
-            windows=None,
-            cell_source=checked_source(source),
-        )
 
     def where(self, condition: str) -> Self:
         """Keep rows for which an SQL condition over columns of `tiles` (`tissues`, `cells`) holds; conditions add up.
@@ -156,6 +122,10 @@ class RowVerbs(Question):
             ``"age > 60 AND NOT isnan(age)"``. Tiles know the regions that they lie in:
             ``"region_class = 'tumor' AND region_fraction >= 0.5"`` are those of which tumor covers most, and at least
             half; ``"region_fractions['stroma'] > 0.1"`` asks for one class, whatever else is there.
+
+        See Also
+        --------
+        SporaQuery.split, SporaQuery.exclude, SporaQuery.from_sql
 
         Examples
         --------
@@ -203,6 +173,10 @@ class RowVerbs(Question):
         ArgumentError
             If a name was left out by an earlier call, or the arguments contradict each other.
 
+        See Also
+        --------
+        SporaQuery.where, SporaQuery.audit
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -243,6 +217,10 @@ class RowVerbs(Question):
     def select(self, *columns: str) -> Self:
         """Carry further columns, such as a label, into the answer and into every sample.
 
+        See Also
+        --------
+        SporaQuery.label, SporaQuery.where
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -270,6 +248,10 @@ class RowVerbs(Question):
             If it is no table, or one of these columns is in it twice.
         TableError
             If ``dataset`` or ``tissue_id`` is missing or null.
+
+        See Also
+        --------
+        SporaQuery.where, Catalog.quarantine
 
         Examples
         --------

@@ -15,6 +15,7 @@ from spora_db.query.label_verbs import LabelVerbs
 from spora_db.query.looks import Looks
 from spora_db.query.map_answers import MapAnswers
 from spora_db.query.row_verbs import RowVerbs
+from spora_db.query.sql_answers import SqlAnswers
 from spora_db.query.table_verbs import TableVerbs
 from spora_db.query.window_verbs import WindowVerbs
 from spora_db.selection import Selection
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 
 class SporaQuery(
-    RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, TableVerbs, MapAnswers, FeatureAnswers,
-    ChoiceAnswers, Answers, CarriedAway, Looks,
+    RowVerbs, WindowVerbs, AmountVerbs, ContentVerbs, LabelVerbs, TableVerbs, SqlAnswers, MapAnswers,
+    FeatureAnswers, ChoiceAnswers, Answers, CarriedAway, Looks,
 ):  # fmt: skip
     """A question to a lake: which tiles (or tissues), which channels, standardized how.
 
@@ -47,6 +48,10 @@ class SporaQuery(
         A lake's folder, or one dataset's.
     selection
         What to ask for; built by the verbs.
+
+    See Also
+    --------
+    Catalog, Plan, PlanDataset, SporaDataset
 
     Examples
     --------
@@ -88,6 +93,10 @@ class SporaQuery(
         FileFormatError
             If the file is no lock.
 
+        See Also
+        --------
+        SporaQuery.lock, SporaQuery.plan
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -116,6 +125,10 @@ class SporaQuery(
             ``mpp``, ``strategy`` and ``tile_size`` may be left out where
             `modality` and `tiles` say them, or the lake leaves no choice.
 
+        See Also
+        --------
+        SporaQuery.from_arrow, SporaQuery.where, Catalog.sql
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -142,6 +155,10 @@ class SporaQuery(
         ------
         ArgumentError
             If it is no table, or an identity column is in it twice.
+
+        See Also
+        --------
+        SporaQuery.from_sql, SporaQuery.to_arrow, SporaQuery.join
 
         Examples
         --------

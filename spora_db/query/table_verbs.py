@@ -38,6 +38,10 @@ class TableVerbs(Question):
         TableError
             If rows have no features, when the plan is made.
 
+        See Also
+        --------
+        SporaQuery.features, SporaQuery.extract
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -62,6 +66,10 @@ class TableVerbs(Question):
         ----------
         name
             The feature set.
+
+        See Also
+        --------
+        SporaQuery.with_features, SporaQuery.extract
 
         Examples
         --------
@@ -92,6 +100,10 @@ class TableVerbs(Question):
         ------
         ArgumentError, FileFormatError
             If it is no table, or cannot be read. That its keys fit, and the lake, is checked when an answer is asked.
+
+        See Also
+        --------
+        SporaQuery.from_arrow, Catalog.register
 
         Examples
         --------

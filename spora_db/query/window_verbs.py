@@ -1,15 +1,16 @@
-"""Verbs for dense inference: windows that cover whole tissues, whether these are tiled or not."""
+"""Verbs for squares that need no tiling: windows that cover whole tissues, and squares around cells."""
 
 from typing import Self
 
 from spora_db.errors import ArgumentError
 from spora_db.query.question import Question
-from spora_db.selection import WindowChoice, WindowPadding
+from spora_db.selection import CellSource, WindowChoice, WindowPadding
 from spora_db.selection.arguments import checked_choice, checked_mpp, checked_whole
+from spora_db.selection.cells import checked_source
 
 
 class WindowVerbs(Question):
-    """How `SporaQuery` covers tissues with windows; every verb returns a new query."""
+    """How `SporaQuery` takes squares of tissues, tiled or not; every verb returns a new query."""
 
     __slots__ = ()
 
@@ -48,6 +49,10 @@ class WindowVerbs(Question):
         ArgumentError
             If `stride` is larger than `size`: pixels would lie between windows.
 
+        See Also
+        --------
+        SporaQuery.tiles, SporaQuery.assemble
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -72,4 +77,53 @@ class WindowVerbs(Question):
             mpp=checked_mpp(mpp),
             strategy=None,
             windows=WindowChoice(stride=step, padding=where),
+        )
+
+    def cells(self, *, size: int, mpp: float | str | None = None, source: CellSource | None = None) -> Self:
+        """Ask for cells instead of tiles: one row per cell, a tile of `size` pixels around its centroid.
+
+        Rows carry ``cell_id`` and the tile's top-left corner: ``row`` is the centroid, rounded (halves up), minus
+        ``size // 2``. A tile that crosses the image's edge holds zeros there; ``row`` and ``col`` may be negative.
+        Conditions and `select` know the columns of `cells` and `tissues`; of two of one name, the tissue's is called
+        ``tissue_<name>`` (but ``split``, ``patient_id``, ``specimen_id`` are the tissue's). ``region_class`` is the
+        class of the smallest region that holds the centroid, ``region_classes`` are those of all that do.
+
+        Centroids are pixels of the resolution asked for. They come from the cells table where it has the columns
+        ``centroid_row, centroid_col`` (or ``centroid-0, centroid-1``; ``centroid_0, centroid_1``; ``Pos_Y, Pos_X``;
+        ``Y_centroid, X_centroid``; ``Location_Center_Y, Location_Center_X``; ``row, col``) and the images of the
+        dataset have one resolution; a dataset takes the first pair that it has, and two that contradict each other are
+        an error, but for ``row, col``, which may be a core's place on its slide. Else `plan` and `to_torch` measure
+        centroids in the instance masks, which are read once for all selected tissues (progress is logged); until then,
+        ``row`` and ``col`` are NULL in `sql` and `df`, and conditions on them are an error there. Where a table places
+        cells and tissues have instance masks, `plan` compares the two, as far as 67 million pixels of masks go (what is
+        left is logged; ``spora-db validate --deep`` compares all).
+
+        Parameters
+        ----------
+        size
+            Height and width of the tile in pixels.
+        mpp
+            Resolution in microns per pixel, as a number or a folder name; may be left out where there is one only.
+        source
+            What says which cells there are: the cells ``"table"``, or the labels of the instance ``"masks"``. By
+            default the table where any dataset has one; a dataset without one then contributes no rows.
+
+        See Also
+        --------
+        SporaQuery.tiles, SporaQuery.tissues, SporaQuery.with_cells
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> cells = SporaQuery("lake").modality("imc").cells(size=32, mpp=1.0).where("cell_type = 'B cell'")
+        >>> cells.head(1)[["tissue_id", "row", "col"]].shape
+        (1, 3)
+        """
+        return self._with(
+            unit="cell",
+            tile_size=checked_whole(size, at="cells(size=", of="pixels"),
+            mpp=checked_mpp(mpp),
+            strategy=None,
+            windows=None,
+            cell_source=checked_source(source),
         )

@@ -122,6 +122,10 @@ class FilterFactory(Settled):
     ArgumentError
         For a parameter out of range.
 
+    See Also
+    --------
+    MultiplexImagingDataset, build_standardizer
+
     Examples
     --------
     >>> import numpy as np
@@ -165,6 +169,10 @@ class FilterFactory(Settled):
     def apply_in_place(self, planes: Float32) -> None:
         """Filter float32 planes of shape (C, H, W) in place.
 
+        See Also
+        --------
+        FilterFactory.apply_filters
+
         Examples
         --------
         >>> import numpy as np
@@ -193,6 +201,10 @@ class FilterFactory(Settled):
         ------
         ArgumentError
             For another shape, or values that are not real numbers.
+
+        See Also
+        --------
+        FilterFactory.apply_in_place
 
         Examples
         --------

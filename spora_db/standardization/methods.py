@@ -79,6 +79,10 @@ def register_standardizer(name: str, transform: Elementwise) -> None:
     ArgumentError
         If the name is built in, is not a folder name, or is registered for another function already.
 
+    See Also
+    --------
+    build_standardizer, standardize_lake
+
     Examples
     --------
     >>> import numpy as np

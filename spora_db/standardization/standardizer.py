@@ -239,6 +239,10 @@ def build_standardizer(
     StatisticsNotFoundError
         If the folder of the spec is absent.
 
+    See Also
+    --------
+    register_standardizer, SporaQuery.standardize
+
     Examples
     --------
     >>> import numpy as np

@@ -25,6 +25,10 @@ class Tile(NamedTuple):
     gain
         Mask pixels that it newly covers.
 
+    See Also
+    --------
+    tile_mask, best_mask_tiling_try_to_stop
+
     Examples
     --------
     >>> Tile(y=0, x=64, h=32, w=32, valid_ratio=1.0, gain=1024).x
@@ -72,6 +76,10 @@ def best_mask_tiling_try_to_stop(
     ArgumentError
         A parameter is out of range, or the mask is not 2-D, is empty of pixels or holds NaN.
 
+    See Also
+    --------
+    tile_mask, tile_lake
+
     Examples
     --------
     >>> tiles, stats, covered = best_mask_tiling_try_to_stop(np.ones((64, 96), bool), 64, stride=32)
@@ -117,6 +125,10 @@ def get_grid_tile(
     ------
     ArgumentError
         As :func:`best_mask_tiling_try_to_stop`.
+
+    See Also
+    --------
+    tile_grid, Tile
 
     Examples
     --------

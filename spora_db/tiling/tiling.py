@@ -81,6 +81,10 @@ def tile_mask(
     ArgumentError
         A parameter is out of range, or the mask is not 2-D, is empty of pixels or holds NaN.
 
+    See Also
+    --------
+    tile_grid, tile_lake, load_tissue_mask
+
     Examples
     --------
     >>> tiling = tile_mask(np.ones((100, 160), bool), tile_size=64, stride=32)
@@ -128,6 +132,10 @@ def tile_grid(
     ------
     ArgumentError
         As :func:`tile_mask`, or the strategy is ``"default"``.
+
+    See Also
+    --------
+    tile_mask, tile_lake
 
     Examples
     --------

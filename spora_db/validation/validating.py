@@ -62,6 +62,10 @@ def validate(
     ArgumentError
         If there is no such choice of `missing_chunks`.
 
+    See Also
+    --------
+    Audit, import_dataset
+
     Examples
     --------
     >>> import tempfile

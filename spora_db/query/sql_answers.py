@@ -1,0 +1,66 @@
+"""Answers of a query that say how it is asked: its SQL, and what DuckDB will read for it."""
+
+from spora_db.catalog import Explanation
+from spora_db.dialects import Dialect
+from spora_db.errors import QueryError
+from spora_db.query.question import Question
+
+
+class SqlAnswers(Question):
+    """What a `SporaQuery` is in SQL."""
+
+    __slots__ = ()
+
+    def sql(self, *, dialect: Dialect = "duckdb") -> str:
+        """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell.
+
+        Macros in its conditions know the `aliases` of `channels` there only if the catalog is opened with them.
+
+        Parameters
+        ----------
+        dialect
+            Another engine that has the same relations (``Catalog.ddl(dialect=...)`` makes them there): ``"postgres"``
+            or ``"spark"``. It selects the same rows there, samples included; they come back with `from_arrow`.
+
+        Raises
+        ------
+        QueryError
+            If the query has no translation, such as one over rows of an Arrow table.
+
+        See Also
+        --------
+        SporaQuery.explain, Catalog.ddl
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> print(SporaQuery("lake").modality("imc").tissues(mpp=1.0).sql(dialect="postgres"))
+        SELECT
+          "base"."dataset" AS "dataset",
+          ...
+        """
+        with self._compiled() as (resolved, compiled, catalog):
+            if dialect != "duckdb" and resolved.selection.rows_table is not None:
+                raise QueryError("Rows from an Arrow table are in no other engine: this query has no translation.")
+            return catalog.translate(compiled.text(inline=True), dialect=dialect)
+
+    def explain(self) -> Explanation:
+        """Return the SQL, DuckDB's plan, the files and row groups that it touches, and its estimate of the rows.
+
+        Printed, it is a text; nothing is run.
+
+        See Also
+        --------
+        SporaQuery.sql, SporaQuery.count
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> query = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0)
+        >>> print(query.explain())
+        SELECT
+          "base"."dataset",
+          ...
+        """
+        with self._compiled() as (_, compiled, catalog):
+            return catalog._explain(compiled)
