@@ -38,57 +38,84 @@ class SporaError(Exception):
 
 
 class ArgumentError(SporaError, ValueError):
-    """An argument is out of range, of the wrong form, or contradicts another one."""
+    """An argument is out of range, of the wrong form, or contradicts another one.
+
+    Pass what the message expects.
+    """
 
 
 class UnknownNameError(SporaError, KeyError, ValueError):
-    """A tissue, modality, channel, column, spec, ... that does not exist; the message lists those that do."""
+    """A tissue, modality, channel, column, spec, ... that does not exist; the message lists those that do.
+
+    Take one of those, or the near spelling that it asks after.
+    """
 
 
 class DatasetNotFoundError(SporaError, FileNotFoundError):
-    """The folder is not a lake or a dataset, or the lake has no dataset of that name."""
+    """The folder is not a lake or a dataset, or the lake has no dataset of that name.
+
+    Name the folder that holds the datasets, or one of those that the message lists.
+    """
 
 
 class ImageNotFoundError(SporaError, FileNotFoundError):
-    """No image file for the tissue, or a chunk of it is absent (a partial download)."""
+    """No image file for the tissue, or a chunk of it is absent (a partial download).
+
+    Complete the download, or say that absent chunks are meant: `missing_chunks`.
+    """
 
 
 class MaskNotFoundError(SporaError, FileNotFoundError, ValueError):
-    """No mask file for the tissue."""
+    """No mask file for the tissue.
+
+    Add the file that the message names, or leave the tissue out.
+    """
 
 
 class TilingNotFoundError(SporaError, FileNotFoundError, ValueError):
-    """No tile file of this size, resolution and strategy, or no tile in it."""
+    """No tile file of this size, resolution and strategy, or no tile in it.
+
+    Run ``spora-db tile`` as the message says, or ask for a tiling that is there.
+    """
 
 
 class FileFormatError(SporaError, ValueError):
-    """A file is broken, truncated, hostile or of an unsupported kind."""
+    """A file is broken, truncated, hostile or of an unsupported kind.
+
+    Fetch or write the file again, or convert it to a kind that the message names.
+    """
 
 
 class ReaderError(SporaError, RuntimeError):
-    """A library, or spora-db itself, failed at a file in a way that says nothing of the file, which may be whole."""
+    """A library, or spora-db itself, failed at a file in a way that says nothing of the file, which may be whole.
+
+    Try again; if it stays, report it with the cause that stands below it.
+    """
 
 
 class TableError(SporaError, ValueError):
-    """A parquet table lacks a column, contradicts another table or repeats a row that must be unique."""
+    """A parquet table lacks a column, contradicts another table or repeats a row that must be unique.
+
+    Mend the table that the message names; ``spora-db validate`` lists all such contradictions at once.
+    """
 
 
 class StatisticsNotFoundError(SporaError, LookupError, ValueError):
-    """Standardization asks for statistics that the files do not hold."""
+    """Standardization asks for statistics that the files do not hold.
+
+    Run ``spora-db standardize``; `SporaQuery.coverage` lists all that is missing.
+    """
 
 
 class QueryError(SporaError, ValueError):
-    """SQL or a predicate that is refused, does not parse or does not run."""
+    """SQL or a predicate that is refused, does not parse or does not run.
+
+    Mend what the message quotes; ``spora-db sql LAKE .tables`` and ``.schema`` list what there is.
+    """
 
 
 class QueryInterruptedError(SporaError, RuntimeError):
-    """A query was ended by another thread, see `Catalog.interrupt`; Ctrl-C is a KeyboardInterrupt as ever.
-
-    Examples
-    --------
-    >>> issubclass(QueryInterruptedError, SporaError), issubclass(QueryInterruptedError, QueryError)
-    (True, False)
-    """
+    """A query was ended by another thread, see `Catalog.interrupt`; Ctrl-C is a KeyboardInterrupt as ever."""
 
 
 class LockError(SporaError, ValueError):
@@ -98,6 +125,8 @@ class LockError(SporaError, ValueError):
     --------
     SporaQuery.lock, SporaQuery.from_lock
 
+    Get back what the lock was made from, or make a new lock.
+
     Examples
     --------
     >>> issubclass(LockError, SporaError), issubclass(LockError, ValueError)
@@ -106,29 +135,29 @@ class LockError(SporaError, ValueError):
 
 
 class ReadOnlyError(SporaError, AttributeError, TypeError):
-    """Something that says how an object was made was assigned or edited, which would have no effect."""
+    """Something that says how an object was made was assigned or edited, to no effect. Make another."""
 
 
 class WriteError(SporaError, OSError):
-    """A file could not be written; nothing half-written is left."""
+    """A file could not be written; nothing half-written is left.
+
+    Free space, or name a folder that may be written, and start again.
+    """
 
 
 class StoreError(SporaError, OSError):
     """A place that holds files, such as a bucket, does not answer, refuses, or has no such file.
 
-    Examples
-    --------
-    >>> issubclass(StoreError, SporaError), issubclass(StoreError, OSError)
-    (True, True)
+    Check the address, the network and the credentials, and start again: what came is kept.
     """
 
 
 class AbsentObjectError(StoreError):
-    """A place that holds files answers that it has none of this name."""
+    """A place that holds files answers that it has none of this name; index the lake again if it changed."""
 
 
 class RefusedError(StoreError):
-    """A place that holds files answers, but does not give what was asked for."""
+    """A place that holds files answers, but does not give what was asked for; check rights and credentials."""
 
 
 class WorkerError(SporaError, RuntimeError):
@@ -137,6 +166,8 @@ class WorkerError(SporaError, RuntimeError):
     See Also
     --------
     PlanDataset.loader
+
+    Do what the message says, such as fewer workers where memory ran out.
 
     Examples
     --------
@@ -150,11 +181,17 @@ class MissingExtraError(SporaError, ImportError):
 
 
 class AbsentFileWarning(UserWarning):
-    """A table is absent that says something which is taken for granted instead; the message says what."""
+    """A table is absent that says something which is taken for granted instead; the message says what.
+
+    Add the table where that is not true of the cohort.
+    """
 
 
 class OrphanRowsWarning(UserWarning):
-    """Rows of a user's table are about things that the lake does not have, or do not say of which dataset they are."""
+    """Rows of a user's table are about things that the lake does not have, or do not say of which dataset they are.
+
+    Check the spelling of ids and datasets in the table.
+    """
 
 
 class OtherPixelsWarning(UserWarning):

@@ -91,4 +91,6 @@ def test_pages_are_of_all_notebooks_guides_and_commands(site):
     }
     assert "## spora-db standardize" in pages["reference/commands.md"]
     assert "`--on-zero-quantile`" in pages["reference/commands.md"]
+    assert "| `LockError` | `ValueError` | The lake does not give the plan of a lock" in pages["reference/errors.md"]
+    assert "| Get back what the lock was made from, or make a new lock. |" in pages["reference/errors.md"]
     assert "| `tissues` |" in pages["reference/relations.md"]

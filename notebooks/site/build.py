@@ -4,6 +4,7 @@
 2. `write` puts them and their pictures below a folder, and mkdocs.yml with the navigation beside them.
 """
 
+import inspect
 import io
 import os
 import re
@@ -173,7 +174,18 @@ def thumbnail(path: Path) -> bytes:
 
 def errors() -> str:
     """Return what every error means and what to do about it, in the order of their tree."""
-    return "# Errors\n\n::: spora_db.errors\n"
+    from spora_db import errors as tree
+
+    lines = ["# Errors", "", "All derive from `SporaError`, and from a builtin that callers already catch.", ""]
+    lines += ["| error | is also | what it means | what to do |", "|---|---|---|---|"]
+    for name, value in vars(tree).items():
+        if not (isinstance(value, type) and issubclass(value, (tree.SporaError, Warning)) and value is not tree.SporaError):
+            continue
+        meaning, _, remedy = inspect.cleandoc(value.__doc__ or "").partition("\n\n")
+        remedy = remedy.partition("Examples\n")[0].replace("\n", " ").replace("``", "`").strip()
+        also = ", ".join(f"`{base.__name__}`" for base in value.__bases__ if base is not tree.SporaError)
+        lines.append(f"| `{name}` | {also} | {' '.join(meaning.split())} | {remedy} |")
+    return "\n".join(lines) + "\n"
 
 
 def commands() -> str:
