@@ -44,6 +44,10 @@ class Looks(RowAnswers):
         ArgumentError
             If the height is no whole number of at least 100.
 
+        See Also
+        --------
+        plot.tissue, plot.contact_sheet, SporaQuery.head
+
         Examples
         --------
         >>> from spora_db import SporaQuery
