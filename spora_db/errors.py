@@ -121,11 +121,11 @@ class QueryInterruptedError(SporaError, RuntimeError):
 class LockError(SporaError, ValueError):
     """The lake does not give the plan of a lock any more; the message says precisely what differs.
 
+    Get back what the lock was made from, or make a new lock.
+
     See Also
     --------
     SporaQuery.lock, SporaQuery.from_lock
-
-    Get back what the lock was made from, or make a new lock.
 
     Examples
     --------
@@ -163,11 +163,11 @@ class RefusedError(StoreError):
 class WorkerError(SporaError, RuntimeError):
     """Worker processes cannot start, or one ended before its work was done.
 
+    Do what the message says, such as fewer workers where memory ran out.
+
     See Also
     --------
     PlanDataset.loader
-
-    Do what the message says, such as fewer workers where memory ran out.
 
     Examples
     --------
@@ -181,10 +181,7 @@ class MissingExtraError(SporaError, ImportError):
 
 
 class AbsentFileWarning(UserWarning):
-    """A table is absent that says something which is taken for granted instead; the message says what.
-
-    Add the table where that is not true of the cohort.
-    """
+    """A table is absent, and what it would say is taken for granted: the message says what. Add it if that is wrong."""
 
 
 class OrphanRowsWarning(UserWarning):

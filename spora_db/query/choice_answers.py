@@ -66,6 +66,10 @@ class ChoiceAnswers(Question):
         TableError
             If rows have no scores, or scores that are no probabilities: NaN, negative, not 1 in all.
 
+        See Also
+        --------
+        SporaQuery.most_different, SporaQuery.nearest, SporaQuery.extract
+
         Examples
         --------
         >>> from spora_db import SporaQuery
@@ -129,6 +133,10 @@ class ChoiceAnswers(Question):
             If the other is no query of this lake, and of such rows.
         TableError
             If rows have no features, or a vector that is zero or not finite.
+
+        See Also
+        --------
+        SporaQuery.most_uncertain, SporaQuery.nearest, SporaQuery.extract
 
         Examples
         --------
