@@ -38,10 +38,7 @@ class SporaError(Exception):
 
 
 class ArgumentError(SporaError, ValueError):
-    """An argument is out of range, of the wrong form, or contradicts another one.
-
-    Pass what the message expects.
-    """
+    """An argument is out of range, of the wrong form, or contradicts another one. Pass what the message expects."""
 
 
 class UnknownNameError(SporaError, KeyError, ValueError):
@@ -66,10 +63,7 @@ class ImageNotFoundError(SporaError, FileNotFoundError):
 
 
 class MaskNotFoundError(SporaError, FileNotFoundError, ValueError):
-    """No mask file for the tissue.
-
-    Add the file that the message names, or leave the tissue out.
-    """
+    """No mask file for the tissue. Add the one that the message names, or leave the tissue out."""
 
 
 class TilingNotFoundError(SporaError, FileNotFoundError, ValueError):
@@ -185,10 +179,7 @@ class AbsentFileWarning(UserWarning):
 
 
 class OrphanRowsWarning(UserWarning):
-    """Rows of a user's table are about things that the lake does not have, or do not say of which dataset they are.
-
-    Check the spelling of ids and datasets in the table.
-    """
+    """Rows of a user's table name no thing or dataset of the lake. Check the spelling of its ids and datasets."""
 
 
 class OtherPixelsWarning(UserWarning):

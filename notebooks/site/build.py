@@ -181,10 +181,10 @@ def errors() -> str:
     for name, value in vars(tree).items():
         if not (isinstance(value, type) and issubclass(value, (tree.SporaError, Warning)) and value is not tree.SporaError):
             continue
-        meaning, _, remedy = inspect.cleandoc(value.__doc__ or "").partition("\n\n")
-        remedy = remedy.partition("Examples\n")[0].replace("\n", " ").replace("``", "`").strip()
+        told = re.split(r"^(?:See Also|Examples)$", inspect.cleandoc(value.__doc__ or ""), flags=re.MULTILINE)[0]
+        meaning, *remedy = re.split(r"(?<=\w\.) (?=[A-Z])", " ".join(told.replace("``", "`").split()), maxsplit=1)
         also = ", ".join(f"`{base.__name__}`" for base in value.__bases__ if base is not tree.SporaError)
-        lines.append(f"| `{name}` | {also} | {' '.join(meaning.split())} | {remedy} |")
+        lines.append(f"| `{name}` | {also} | {meaning} | {''.join(remedy)} |")
     return "\n".join(lines) + "\n"
 
 
