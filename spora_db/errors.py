@@ -109,7 +109,7 @@ class QueryError(SporaError, ValueError):
 
 
 class QueryInterruptedError(SporaError, RuntimeError):
-    """A query was ended by another thread, see `Catalog.interrupt`; Ctrl-C is a KeyboardInterrupt as ever."""
+    """A query was ended by another thread, see `Catalog.interrupt`; Ctrl-C is a KeyboardInterrupt. Ask again."""
 
 
 class LockError(SporaError, ValueError):

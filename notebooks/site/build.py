@@ -182,7 +182,7 @@ def errors() -> str:
         if not (isinstance(value, type) and issubclass(value, (tree.SporaError, Warning)) and value is not tree.SporaError):
             continue
         told = re.split(r"^(?:See Also|Examples)$", inspect.cleandoc(value.__doc__ or ""), flags=re.MULTILINE)[0]
-        meaning, *remedy = re.split(r"(?<=\w\.) (?=[A-Z])", " ".join(told.replace("``", "`").split()), maxsplit=1)
+        meaning, *remedy = re.split(r"(?<=[\w)]\.) (?=[A-Z])", " ".join(told.replace("``", "`").split()), maxsplit=1)
         also = ", ".join(f"`{base.__name__}`" for base in value.__bases__ if base is not tree.SporaError)
         lines.append(f"| `{name}` | {also} | {meaning} | {''.join(remedy)} |")
     return "\n".join(lines) + "\n"
