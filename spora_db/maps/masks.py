@@ -63,6 +63,10 @@ def write_masks(
     WriteError
         If a mask is there already, the task has other classes, or it cannot be written.
 
+    See Also
+    --------
+    assemble, load_mask, SporaQuery.with_masks
+
     Examples
     --------
     >>> from spora_db import SporaQuery, write_masks
