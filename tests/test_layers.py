@@ -119,13 +119,17 @@ class TestOneLake:
     def test_schema_and_info_show_where_tables_lie(self, flat: Path, tmp_path: Path) -> None:
         over = tmp_path / "over"
         copy(flat / "alpha/metadata/tissues.parquet", over / "alpha/metadata/tissues.parquet")
+        grades = pa.table({"dataset": ["alpha"], "tissue_id": ["alpha_0001"], "grade": [3]})
+        add_table([flat, over], grades, name="grades")
         with Catalog([flat, over]) as catalog:
             found = _layers_of(catalog)
+        assert found["grades"] == str(over)
         assert found["tissues"] == f"{flat}, {over}"
         assert found["channels"] == str(flat)
         assert found["images"] is None
         told = CliRunner().invoke(app, ["info", os.pathsep.join([str(flat), str(over)])]).output
-        assert f"{over}: 1 table, 0 images, 0 masks of alpha" in told
+        assert f"{over}: 2 tables, 0 images, 0 masks of alpha" in told
+        assert f"│ grades │ a table of your own, in {over}" in " ".join(told.split("\n"))
 
 
 def _layers_of(catalog: Catalog) -> dict[str, str | None]:

@@ -203,6 +203,18 @@ def test_a_table_in_the_lake_and_in_a_dataset_is_refused(lake: Path) -> None:
         catalog.sql("FROM labels")
 
 
+def test_one_datasets_folder_sees_its_rows_of_a_table_beside_it(lake: Path) -> None:
+    in_lake(LABELS, lake.parent)
+    with Catalog(lake) as whole, Catalog(lake / "alpha") as alone:
+        rows = "SELECT * FROM labels WHERE dataset = 'alpha' ORDER BY ALL"
+        assert alone.sql("FROM labels ORDER BY ALL").fetchall() == whole.sql(rows).fetchall() != []
+        assert len(whole.sql("FROM labels")) > len(alone.sql("FROM labels"))
+    assert not [item for item in validate(lake / "alpha") if item.rule.startswith("own_")]
+    LABELS.drop(columns="dataset").to_parquet(lake / "tables" / "labels.parquet")
+    with Catalog(lake / "alpha") as alone, pytest.raises(TableError, match=r"no column 'dataset', and lies beside"):
+        alone.sql("FROM labels")
+
+
 def test_a_file_that_is_written_again_is_read_again(lake: Path) -> None:
     in_lake(LABELS, lake.parent)
     with Catalog(lake) as catalog:

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,14 @@ class TestSameAsAFolder:
                 text = f"SELECT {names} FROM {relation} ORDER BY ALL"
                 assert remote.sql(text).to_arrow_table().equals(local.sql(text).to_arrow_table()), relation
             assert remote.sql("SELECT DISTINCT root FROM images").fetchall() == [(REMOTE,)]
+
+    def test_a_script_for_spark_names_the_same_files(self, bucket: Bucket) -> None:
+        with Catalog(flat(bucket)) as local, Catalog(REMOTE) as remote:
+            scripts = [catalog.ddl(dialect="spark", location="s3a://b/lake") for catalog in (local, remote)]
+            own = remote.ddl(dialect="spark")
+        assert scripts[0] == scripts[1]
+        named = [re.findall("`parquet`[.]`([^`]*)`", script) for script in (scripts[0], own)]
+        assert named[0] == named[1] != []
 
     def test_plans_samples_and_a_second_epoch_without_a_request(self, bucket: Bucket) -> None:
         local, remote = query(flat(bucket)), query(REMOTE)

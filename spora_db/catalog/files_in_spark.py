@@ -4,7 +4,8 @@ DuckDB reads columns by position; Spark knows names only, and takes them as the 
 (``spark.sql.caseSensitive``). Wide files become long by ``stack``.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,7 @@ from sqlglot import exp
 from spora_db.catalog.sql_files import sql_text
 from spora_db.dialects.translation import translate, write
 from spora_db.errors import QueryError
-from spora_db.layout import STATISTICS, Lake, TableFile
+from spora_db.layout import STATISTICS, Lake, TableFile, layer_name
 from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
 from spora_db.sources.statistics import statistics_tables
 from spora_db.sources.truth_values import truth_value
@@ -23,6 +24,7 @@ from spora_db.sources.wide import wide_files
 _TABLES = {
     "tissues": "source_tissues",
     "cells": "source_cells",
+    "regions": "source_regions",
     "channels": "source_channels",
     "tile_coordinates": "source_tile_coordinates",
     "tile_stats": "source_tile_stats",
@@ -63,10 +65,13 @@ def spark_views(
         if name in _TABLES:
             source = SOURCES[_TABLES[name]](folders).query()
             known[_TABLES[name]] = columns[name]
-            parts.append(_view(_TABLES[name], _union(source, files)))
+            parts.append(_view(_TABLES[name], _union(source, files, columns[name])))
         if name in ("channels_per_tissue", "standardization_stats"):
             rows = _panels(files) if name == "channels_per_tissue" else _statistics(files)
             parts.append(_view(name, rows))
+        elif name == "regions":  # what is measured of polygons is not there
+            own = (exp.column(column, quoted=True) for column in columns[name])
+            parts.append(_view(name, exp.select(*own).from_(_TABLES[name])))
         else:
             parts.append(translate(sql_text("views", name), dialect="spark", columns=known))
     return parts
@@ -81,7 +86,8 @@ class _SparkFiles:
 
     def relation(self, path: Path) -> exp.Table:
         """Return a file as ``parquet.`path```."""
-        root = self.location or str(self.folders.root_of(path))
+        address = layer_name(self.folders.root_of(path))
+        root = self.location or re.sub("^s3://", "s3a://", address)
         place = f"{root}/{self.folders.relative(path)}"
         if _GLOB & set(place):
             raise QueryError(f"Spark reads {place!r} as a pattern. Rename what has one of * ? [ ] {{ }} in its name.")
@@ -129,11 +135,12 @@ def _portable(query: exp.Query) -> exp.Query:
     return query
 
 
-def _union(source: SourceQuery, files: _SparkFiles) -> exp.Query:
-    """Return a source with every branch listing all columns, by name instead of by position."""
+def _union(source: SourceQuery, files: _SparkFiles, columns: Collection[str]) -> exp.Query:
+    """Return a source with every branch listing all columns that Spark has, by name instead of by position."""
     types: dict[str, exp.Expr | None] = {item.alias: item.this for item in source.empty.expressions}
     for branch in source.branches:
         types |= {item.alias: types.get(item.alias) for item in branch.select.expressions}
+    types = {name: kind for name, kind in types.items() if name in columns}
     selects = [source.empty.copy(), *(_named(branch, files) for branch in source.branches)]
     for select in selects:
         have = {item.alias: item for item in select.expressions}

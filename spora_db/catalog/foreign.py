@@ -16,10 +16,12 @@ from spora_db.layout import Lake
 PORTABLE: tuple[Literal["tissue_channels", "markers", "tiles"], ...] = ("tissue_channels", "markers", "tiles")
 """The relations that stand on others; each has a file in ``sql/portable``."""
 
-OWN = frozenset({"regions", "features"})
-"""The relations that no other engine has: polygons are lists of lists of structs, features are not in it."""
+OWN = frozenset({"features"})
+"""The relations that no other engine has."""
 OF_REGIONS = frozenset({"region_class", "region_fraction", "region_fractions"})
 """Columns of `tiles` that are computed here."""
+MEASURED = frozenset({"area", "first_row", "first_col", "last_row", "last_col"})
+"""Columns of `regions` that are computed here; PostgreSQL is given their values, Spark reads files."""
 
 _WIDER = {
     "HUGEINT": "DECIMAL(38, 0)",
@@ -49,13 +51,17 @@ def column_type(kind: str) -> exp.DataType:
     return exp.DataType.build("VARCHAR" if kind.startswith("ENUM") else _WIDER.get(kind, kind), dialect="duckdb")
 
 
-def foreign_columns(relations: Iterable[str], columns: Callable[[str], Mapping[str, str]]) -> ViewColumns:
-    """Return the columns of relations that other engines have too.
+def foreign_columns(
+    relations: Iterable[str], columns: Callable[[str], Mapping[str, str]], *, dialect: Dialect
+) -> ViewColumns:
+    """Return the columns of relations that another engine has too: polygons, lists of lists of structs, it has not.
 
     Parameters
     ----------
     relations, columns
         Names of the relations; what returns the columns of one.
+    dialect
+        The engine.
 
     Raises
     ------
@@ -66,7 +72,10 @@ def foreign_columns(relations: Iterable[str], columns: Callable[[str], Mapping[s
     for name in relations:
         if name in OWN:
             raise QueryError(f"The relation {name!r} has no table in another engine. Ask it here.")
-        found[name] = {column: kind for column, kind in columns(name).items() if column not in OF_REGIONS}
+        lacking = OF_REGIONS if name == "tiles" else frozenset()
+        if name == "regions":
+            lacking = MEASURED | {"polygon"} if dialect == "spark" else frozenset({"polygon"})
+        found[name] = {column: kind for column, kind in columns(name).items() if column not in lacking}
     return found
 
 
@@ -81,7 +90,7 @@ def foreign_select(
         If something in it is not known to mean the same there.
     """
     named = names_in_text(text).relations
-    known = foreign_columns([name for name in relations if name in named], columns)
+    known = foreign_columns([name for name in relations if name in named], columns, dialect=dialect)
     return translate(text, dialect=dialect, columns=known)
 
 
@@ -112,7 +121,7 @@ def foreign_script(
         If a column or a path has no translation.
     """
     check_dialect(dialect)
-    known = foreign_columns([name for name in relations if name not in OWN], columns)
+    known = foreign_columns([name for name in relations if name not in OWN], columns, dialect=dialect)
     base = tuple(name for name in known if name not in PORTABLE)
     if dialect == "spark":
         parts = spark_views(folders, base, known, location=location)

@@ -207,9 +207,6 @@ class Catalog(Scripts):
         table = schema_table(self.relations, describe=self.column_types, origins=self._origins, layers=self._layers_of)
         return self._show(table)
 
-    def _layers_of(self, relation: str) -> str | None:
-        return self._folders.layers_of(self._files([relation]))
-
     def check(self, *relations: str) -> None:
         """Check the files that relations stand on, those of all relations where none is named.
 

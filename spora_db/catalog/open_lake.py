@@ -14,8 +14,9 @@ from spora_db.catalog.connection import Parameters
 from spora_db.catalog.database import Database
 from spora_db.catalog.describe import CHECKS, raise_contradiction
 from spora_db.catalog.names_in import names_in, names_in_text
-from spora_db.catalog.relations import NAMING
+from spora_db.catalog.relations import NAMING, VIEWS
 from spora_db.catalog.result import Result
+from spora_db.catalog.sql_files import header
 from spora_db.errors import unknown
 from spora_db.layout import LakePath, scan
 from spora_db.sources import allowed_paths, listing_state
@@ -114,6 +115,17 @@ class OpenLake(Database):
         'BIGINT'
         """
         return dict(self._columns_of(self._known(relation)))
+
+    def _purpose(self, relation: str) -> str:
+        """Return what the rows of a relation are; of users' tables and of features also the layer that they lie in."""
+        if relation in VIEWS:
+            return header("views", relation)["purpose"]
+        what = "the features of a set" if relation in self._own.features else "a table of your own"
+        where = self._layers_of(relation)
+        return what if where is None else f"{what}, in {where}"
+
+    def _layers_of(self, relation: str) -> str | None:
+        return self._folders.layers_of(self._files([relation]))
 
     def _types(self, relation: str, columns: Sequence[str]) -> tuple[str, ...]:
         """Return the DuckDB types of some columns of a relation; those of all are dear where there are thousands."""

@@ -48,9 +48,10 @@ class Scripts(OpenLake):
         ----------
         dialect
             ``"spark"`` reads the parquet files as DuckDB does; ``"postgres"`` gets empty tables, to be loaded with
-            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no macros.
+            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no macros. Of
+            ``regions`` neither has ``polygon`` (load it with ``SELECT * EXCLUDE (polygon)``), Spark no area and box.
         location
-            Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path.
+            Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path or address (``s3a``).
 
         Raises
         ------

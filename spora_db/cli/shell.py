@@ -11,7 +11,7 @@ from spora_db.asking.answers import answer, explained
 from spora_db.asking.completion import After, Completer
 from spora_db.asking.statements import dot_command, statements
 from spora_db.catalog import Catalog
-from spora_db.catalog.sql_files import header, sql_names
+from spora_db.catalog.sql_files import sql_names
 from spora_db.cli.forms import FORMS, encoded, told_of, write_answer
 from spora_db.cli.history import LineEditor, line_editor
 from spora_db.cli.interrupts import interruptible
@@ -175,7 +175,7 @@ class Shell:
     def _tables(self, _: str) -> None:
         table = Table("relation", "purpose", header_style="bold")
         for name in self._catalog.relations:
-            table.add_row(name, header("views", name)["purpose"])
+            table.add_row(name, self._catalog._purpose(name))
         self._console.print(table)
 
     def _schema(self, relation: str) -> None:

@@ -110,13 +110,14 @@ class Lake:
     """All datasets below the folders of a lake, its layers, sorted by name; paths given to users are relative to them.
 
     `path` is the lake as one path, as `lake_path` makes it; `own_tables` are the users' tables that lie beside the
-    datasets and are of all of them.
+    datasets and are of all of them; `alone` tells that one dataset's folder was opened, others may lie beside it.
     """
 
     path: Path
     roots: tuple[Path, ...]
     datasets: tuple[Dataset, ...]
     own_tables: tuple[TableFile, ...] = ()
+    alone: bool = False
 
     @property
     def name(self) -> str:

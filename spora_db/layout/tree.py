@@ -104,8 +104,8 @@ def scan(lake: LakePath, *, listed: bool = False) -> Lake:
         modalities = ", ".join((*(row.family or row.name for row in MODALITIES if row.is_rgb), *MULTIPLEX_MODALITIES))
         message = f"No dataset in {path}: neither it nor a folder in it holds 'metadata' or a modality ({modalities})."
         raise DatasetNotFoundError(message)
-    own = () if alone else tuple(_own_tables(whole / "tables", ""))  # of one dataset, what lies beside it is no part
-    return Lake(path=path, roots=roots, datasets=datasets, own_tables=own)
+    own = tuple(_own_tables(whole / "tables", ""))
+    return Lake(path=path, roots=roots, datasets=datasets, own_tables=own, alone=bool(alone))
 
 
 def _is_part(path: Path, names: set[str]) -> bool:

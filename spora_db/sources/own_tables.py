@@ -18,7 +18,7 @@ from spora_db.layout import Lake, TableFile
 from spora_db.sources.duckdb_types import duckdb_type
 from spora_db.sources.footers import Footer, read_footer
 from spora_db.sources.reconcile import TEXT
-from spora_db.sources.source_query import Origin, SourceQuery, WithoutOwnColumns
+from spora_db.sources.source_query import Branch, Origin, SourceQuery, WithoutOwnColumns
 from spora_db.sources.tables import Table, TableSource, joined
 from spora_db.sqltext.names import fold
 
@@ -59,6 +59,8 @@ class OwnTable(WithoutOwnColumns):
         The table itself, where it was handed over and is no file; it has to be registered as ``source_own_<name>``.
     of_one
         The dataset that rows are taken to be of, as the lake has no other and they do not say it.
+    only
+        The dataset whose rows are seen, where its folder alone was opened and the table lies beside it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class OwnTable(WithoutOwnColumns):
     keys: tuple[str, ...]
     given: pa.Table | None = None
     of_one: str | None = None
+    only: str | None = None
 
     @property
     def grain(self) -> OwnGrain | None:
@@ -86,7 +89,10 @@ class OwnTable(WithoutOwnColumns):
 
     def query(self, own: Collection[str] | None = None) -> SourceQuery:
         """Return the SELECT of all columns."""
-        return self.source.query()
+        found = self.source.query()
+        if self.only is None:
+            return found
+        return replace(found, branches=tuple(_of(self.only, branch) for branch in found.branches))
 
 
 def check_own_name(name: str, *, relations: Iterable[str], at: str) -> str:
@@ -147,11 +153,13 @@ def _own(name: str, footers: list[Footer], lake: Lake, *, where: list[str], give
         listed = "; ".join(f"{at} has {', '.join(own)}" for at, own in zip(where, keys, strict=True))
         raise TableError(f"The files of the table {name!r} tell rows apart in different ways: {listed}.")
     placed, of_one = bool(footers[0].table.dataset), None
+    beside = lake.alone and not placed and given is None
     if not placed and keys[0] and "dataset" not in keys[0]:
-        if len(lake.datasets) > 1:
+        if beside or len(lake.datasets) > 1:
             names = ", ".join(dataset.name for dataset in lake.datasets[:5])
+            several = f"lies beside the dataset {names} and others" if beside else f"the lake has several ({names})"
             raise TableError(
-                f"{where[0]} has no column 'dataset', and the lake has several ({names}). Add it, so that rows say "
+                f"{where[0]} has no column 'dataset', and {several}. Add it, so that rows say "
                 f"whose tissues they mean. It has: {_listed(footers[0])}."
             )
         of_one = lake.datasets[0].name
@@ -168,7 +176,14 @@ def _own(name: str, footers: list[Footer], lake: Lake, *, where: list[str], give
     )
     source = joined(table, lake, footers, registered=None if given is None else f"source_own_{name}")
     present = tuple(dict.fromkeys((*table.place, *fixed)))
-    return OwnTable(name=name, source=source, keys=present, given=given, of_one=of_one)
+    only = lake.datasets[0].name if beside and "dataset" in keys[0] else None
+    return OwnTable(name=name, source=source, keys=present, given=given, of_one=of_one, only=only)
+
+
+def _of(dataset: str, branch: Branch) -> Branch:
+    """Return the rows of a dataset of what a file gives."""
+    [column] = [item.this for item in branch.select.expressions if item.alias == "dataset"]
+    return replace(branch, select=branch.select.where(column.copy().eq(dataset)))
 
 
 def _keys(footer: Footer, where: str) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from spora_db.validation.rules import broken
 
 def check_own_tables(lake: Lake) -> Iterator[Finding]:
     """Yield what is wrong with the tables in ``tables/`` of a lake and its datasets, a finding for each table."""
-    files = {str(table.name): table for table in reversed(lake.tables("own"))}
+    tables = [table for table in lake.tables("own") if table.dataset or not lake.alone]
+    files = {str(table.name): table for table in reversed(tables)}
     if not files:
         return
     with Catalog(lake.path) as catalog:

@@ -1,12 +1,17 @@
 """``spora-db info``: what a lake holds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spora_db.cli.application import app
 from spora_db.cli.arguments import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from spora_db.catalog import Catalog
 
 INVENTORY = {
     "Datasets": "SELECT * FROM datasets ORDER BY dataset",
@@ -18,6 +23,7 @@ INVENTORY = {
         "SELECT dataset, modality, count(*) AS channels, count(*) FILTER (WHERE qc_pass) AS qc_passed, "
         "count(uniprot_id) AS with_uniprot FROM channels GROUP BY ALL ORDER BY dataset, modality"
     ),
+    "Features": "SELECT dataset, name, grain, dimension, n_rows, state, root FROM features ORDER BY ALL",
     "Regions": (
         "SELECT dataset, class, mpp, count(DISTINCT tissue_id) AS tissues, count(*) AS regions, sum(area) AS area "
         "FROM regions GROUP BY ALL ORDER BY dataset, class, mpp"
@@ -37,6 +43,8 @@ EMPTY = {
     "Panels": "no multiplex panel",
     "Images": "no images",
     "Regions": "nothing was outlined",
+    "Features": "none yet: spora-db extract LAKE --model MODULE:NAME --name NAME",
+    "Own tables": "none: spora-db add-table LAKE FILE --name NAME",
 }
 
 
@@ -46,14 +54,24 @@ def _contents(root: Path) -> str:
     from spora_db.layout import list_images, list_masks, scan
 
     try:
-        datasets = scan(root).datasets
+        found = scan(root)
     except DatasetNotFoundError:
-        return "nothing yet"
+        own = len(list((root / "tables").glob("*.parquet")))
+        return f"{counted(own, 'table')} of your own" if own else "nothing yet"
+    datasets = found.datasets
     images = sum(len(ids) for item in datasets for folder in item.image_folders for *_, ids in list_images(folder))
     masks = sum(len(list_masks(folder)) for item in datasets for folder in item.mask_folders)
-    tables = sum(len(item.tables) for item in datasets)
+    tables = len(found.table_files)
     names = ", ".join(item.name for item in datasets)
     return f"{counted(tables, 'table')}, {counted(images, 'image')}, {counted(masks, 'mask')} of {names}"
+
+
+def _own_tables(catalog: "Catalog") -> "pa.Table":
+    """Return the users' tables that lie in a lake, and where."""
+    import pyarrow as pa
+
+    rows = [{"table": name, "rows": catalog._purpose(name)} for name in catalog._own.names]
+    return pa.Table.from_pylist(rows, schema=pa.schema({"table": pa.string(), "rows": pa.string()}))
 
 
 @app.command()
@@ -64,7 +82,7 @@ def info(
         bool, typer.Option("--provenance", help="Show how every tiling and every table of statistics was made.")
     ] = False,
 ) -> None:
-    """Show what a lake holds: datasets, images, panels, regions, tilings, standardizations.
+    """Show what a lake holds: datasets, images, panels, features, regions, tilings, standardizations, own tables.
 
     Examples:  spora-db info my-lake
 
@@ -88,8 +106,8 @@ def info(
             console.print(Text.assemble(("Layers", "bold"), ", the later ones above the earlier:"))
             for root in roots:
                 console.print(f"  {layer_name(root)}: {_contents(root)}", soft_wrap=True)
-        for title, text in INVENTORY.items():
-            table = catalog.sql(text).to_arrow_table()
+        tables = {title: catalog.sql(text).to_arrow_table() for title, text in INVENTORY.items()}
+        for title, table in (tables | {"Own tables": _own_tables(catalog)}).items():
             if len(table):
                 print_table(console, table, title=title, rows=len(table), more="a wider terminal")
             else:
