@@ -25,10 +25,11 @@ def spora(*arguments: object, lake: Path | None = None, code: int = 0) -> Done:
     return call(*arguments, code=code, **({} if lake is None else {"SPORA_DATASETS_DIR": str(lake)}))
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["info"], ["sql"], ["tile"], ["standardize"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["info"], ["sql"], ["tile"], ["standardize"], ["cache", "clear"]])
 def test_help_teaches(command):
     told = spora(*command, "--help").stdout
     assert "Usage" in told
+    assert "<bool>" not in told  # a flag takes no value
     assert "Example" in told or not command
 
 

@@ -5,18 +5,20 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from http_servers import Bucket, scripted, slow_bucket
 from lakes import write_lake
-from spora_db import Catalog, SporaQuery
+from spora_db import Catalog, SporaDataset, SporaQuery
 from spora_db.cli import app
 from spora_db.errors import ArgumentError, FileFormatError, StoreError, WriteError
 from spora_db.files.stores import credentials, granules, http, listing, mirror, ranged
@@ -199,6 +201,61 @@ class TestSameAsAFolder:
             assert check_lock(there)
         finally:
             chunk.write_bytes(before)
+
+
+QUERIES: dict[str, Callable[[SporaQuery], SporaQuery]] = {
+    "tiles": lambda lake: lake.modality("imc").tiles(size=32, mpp=1.0).standardize(SPEC),
+    "where and split": lambda lake: lake.modality("imc").tiles(size=32, mpp=1.0).where("split = 'train' AND age > 45"),
+    "sample": lambda lake: lake.modality("imc").tiles(size=32, mpp=1.0).sample(7, by="dataset", seed=3),
+    "require": lambda lake: lake.modality("imc").tissues(mpp=1.0).channels(kind="complete", require=["CD3e"]),
+    "kind": lambda lake: lake.modality("imc").tiles(size=32, mpp=1.0).channels(kind="uniprot_filtered").limit(5),
+    "windows": lambda lake: lake.modality("imc").windows(size=40, stride=30, mpp=1.0).limit(6),
+    "tissues of he": lambda lake: lake.modality("he").tissues(mpp=1.0).standardize("imagenet"),
+    "two modalities": lambda lake: lake.modality(("he", "imc")).tiles(size=32, mpp=1.0).limit(6),
+    "masks": lambda lake: lake.modality("imc").where("dataset = 'alpha'").tissues(mpp=1.0).with_masks("tissue"),
+    "label": lambda lake: lake.modality("imc").tiles(size=32, mpp=1.0).label("cancer_type").limit(6),
+}
+
+
+def bits(value: object) -> object:
+    """Return a value of a sample or of an attribute so that equal means equal to the last bit."""
+    if isinstance(value, dict):
+        return {name: bits(item) for name, item in value.items()}
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return str(value.dtype), value.shape, np.asarray(value).tobytes()
+    return repr(value)
+
+
+class TestEverySetting:
+    """The same list of queries, loaders and classes gives the same on a folder and on a bucket."""
+
+    @pytest.mark.parametrize("name", QUERIES)
+    def test_queries(self, bucket: Bucket, name: str) -> None:
+        local, remote = (QUERIES[name](SporaQuery(lake)) for lake in (flat(bucket), REMOTE))
+        assert remote.to_arrow().equals(local.to_arrow())
+        near, far = local.to_torch(), remote.to_torch()
+        assert (far.plan.hash, far.plan.rows_hash, len(far)) == (near.plan.hash, near.plan.rows_hash, len(near))
+        assert len(near) > 0
+        for number in range(0, len(near), 3):
+            assert bits(far[number]) == bits(near[number])
+
+    @pytest.mark.parametrize("given", [{"dtype": "float16"}, {"missing_chunks": "zeros"}], ids=str)
+    def test_loaders(self, bucket: Bucket, given: dict[str, Any]) -> None:
+        near, far = (query(lake).to_torch(**given).loader(batch_size=20) for lake in (flat(bucket), REMOTE))
+        for left, right in zip(near, far, strict=True):
+            assert bits(right) == bits(left)
+
+    def test_published_classes(self, bucket: Bucket) -> None:
+        found = []
+        for lake in (flat(bucket), REMOTE):
+            keywords = {"imc": {"standardization": SPEC}}
+            rows = SporaDataset(["alpha", "beta"], datasets_dir=lake, tile_size=32, modality_kwargs=keywords)
+            imc = rows.get_dataset("alpha").get_dataset("imc")
+            mask = imc.get_tissue_mask("alpha_0001").mask
+            tables = [frame.to_csv() for frame in (rows.tile_index, imc.tissue_metadata, imc.channel_list)]
+            pixels = [bits(part.image) for part in rows[5]["modalities"].values()]
+            found.append((tables, bits(mask), pixels, bits(imc.get_tissue("alpha_0000").image)))
+        assert found[0] == found[1]
 
 
 class TestLayers:

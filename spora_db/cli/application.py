@@ -31,11 +31,30 @@ ORDER = (
 """How the help lists the commands: as one comes to need them; others follow."""
 
 
+def _drop_types(options: list[Any]) -> list[Any]:
+    """Let no flag's help name a value: newer typers say ``<bool>``, as if one had to be given."""
+    for option in options:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    return options
+
+
 class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 -- click's Context, or the copy of it in newer typers
         """Return the names of the commands, in the order of the help."""
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """Return a command."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _drop_types([*command.params, command.get_help_option(ctx)])
+        return command
+
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Return the options before a command."""
+        return _drop_types(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Run a command; typer itself answers Ctrl-C differently from version to version, and with no word."""
