@@ -13,7 +13,8 @@ import pytest
 
 from command_line import call
 from spora_db import Catalog
-from spora_db.errors import ArgumentError, FileFormatError, OrphanRowsWarning, SporaError, TableError
+from spora_db.errors import ArgumentError, FileFormatError, OrphanRowsWarning, SporaError, TableError, WriteError
+from spora_db.jobs.own_tables import add_table
 from spora_db.validation import validate
 
 TISSUES = {"alpha": ["1", "2", "007"], "beta": ["1"]}
@@ -255,3 +256,46 @@ def test_a_table_that_says_a_thing_twice_is_not_put_into_a_lake(lake: Path, tmp_
     call("add-table", lake, as_csv(LABELS, tmp_path), "--name", "labels", "--overwrite")
     with Catalog(lake) as catalog:
         assert len(catalog.sql("FROM labels")) == 3
+
+
+STAGES = LABELS.iloc[:2].drop(columns="dataset")
+
+
+def test_a_table_of_a_dataset_needs_no_column_that_says_it(lake: Path, tmp_path: Path) -> None:
+    """Warnings are errors here: nothing is guessed, as the dataset is said. Tables of both spellings are one."""
+    add_table(lake, STAGES, name="stages", dataset="alpha")
+    add_table(lake / "beta", LABELS.iloc[2:], name="stages")
+    (tmp_path / "above").mkdir()
+    assert add_table([lake / "alpha", tmp_path / "above"], STAGES, name="more").parts[-4:-2] == ("above", "alpha")
+    with Catalog([lake, tmp_path / "above"]) as catalog:
+        assert catalog.sql("SELECT dataset, stage FROM stages ORDER BY ALL").df()["stage"].tolist() == [
+            "I",
+            "II",
+            "III",
+        ]
+        assert catalog.sql("SELECT DISTINCT dataset FROM more").fetchall() == [("alpha",)]
+
+
+REFUSED: dict[str, tuple[str | None, pd.DataFrame, str | None, str]] = {
+    "rows of another dataset": (None, LABELS, "alpha", "goes into the dataset 'alpha', but has rows of beta"),
+    "beside the datasets already": (None, STAGES, "alpha", "tables/t.parquet and .*alpha/tables/t.parquet too"),
+    "in a dataset already": ("alpha", LABELS, None, "tables/t.parquet and .*alpha/tables/t.parquet too"),
+    "other keys elsewhere": ("alpha", STAGES.assign(modality="he").iloc[:1], "beta", "tell rows apart in different"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_table_that_others_of_its_name_contradict_is_not_put_into_a_lake(lake: Path, case: str) -> None:
+    first, table, dataset, said = REFUSED[case]
+    add_table(lake, LABELS if first is None else STAGES, name="t", dataset=first)
+    for overwrite in (False, True):
+        with pytest.raises((TableError, WriteError), match=said):
+            add_table(lake, table, name="t", dataset=dataset, overwrite=overwrite)
+    with Catalog(lake) as catalog:
+        assert len(catalog.sql("FROM t")) == (3 if first is None else 2)
+
+
+def test_a_table_that_replaces_another_is_called_by_its_name(lake: Path) -> None:
+    add_table(lake, LABELS, name="labels")
+    with pytest.raises(TableError, match="table 'labels' has 2 rows of one tissue"):
+        add_table(lake, pd.concat([LABELS, LABELS]), name="labels", overwrite=True)

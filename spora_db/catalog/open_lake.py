@@ -142,10 +142,10 @@ class OpenLake(Database):
             raise unknown("relation", relation, self.relations, where=f"lake {str(self.lake)!r}")
         return relation
 
-    def _give(self, name: str, table: pa.Table, *, at: str, lent: bool = False) -> None:
-        """Take a user's table as a relation; `at` is the call that gives it."""
+    def _give(self, name: str, table: pa.Table, *, at: str, lent: bool = False, instead: bool = False) -> None:
+        """Take a user's table as a relation, see `OwnRelations.give`."""
         with self._connection.lock:
-            self._own.give(name, table, at=at, lent=lent)
+            self._own.give(name, table, at=at, lent=lent, instead=instead)
             self._withdraw(name)
 
     def _withdraw(self, name: str) -> None:

@@ -69,8 +69,8 @@ class OwnRelations:
         if of_function:
             yield FEATURE
 
-    def give(self, name: str, table: pa.Table, *, at: str, lent: bool = False) -> None:
-        """Take a table as a relation; one that is `lent` until `forget_lent`.
+    def give(self, name: str, table: pa.Table, *, at: str, lent: bool = False, instead: bool = False) -> None:
+        """Take a table as a relation: one that is `lent` until `forget_lent`, `instead` of one of its name in the lake.
 
         Raises
         ------
@@ -79,6 +79,8 @@ class OwnRelations:
         TableError
             If it does not say what its rows are about.
         """
+        if instead and name in self._files:
+            self._files.remove(name)
         check_own_name(name, relations=(*VIEWS, *MACROS, *self._files), at=at)
         self._tables[name] = own_of_arrow(name, table, self._folders)
         self._given[name] = table

@@ -1,13 +1,16 @@
 """Puts a user's table into a lake, checked, where every query finds it."""
 
-import os
 from pathlib import Path
 
+import pyarrow as pa
+
 from spora_db.catalog import Catalog
-from spora_db.errors import WriteError
+from spora_db.errors import TableError, WriteError
 from spora_db.files.parquet import write_parquet
-from spora_db.layout import Dataset, LakePath, layers, own_table_file, scan
+from spora_db.layout import Dataset, LakePath, own_table_file, scan
 from spora_db.sources.given_tables import GivenTable, read_given
+from spora_db.sources.own_tables import check_beside
+from spora_db.sqltext.names import fold
 
 
 def add_table(
@@ -26,8 +29,8 @@ def add_table(
     name
         What SQL calls it.
     dataset
-        The dataset that all rows are of; they then need no column that says it. By default the table lies beside the
-        datasets, or in the one whose folder was given.
+        The dataset that all rows are of; they then need no column that says it, and none is kept. By default the table
+        lies beside the datasets, or in the one whose folder was given.
     overwrite
         Whether a table of this name is replaced.
 
@@ -39,9 +42,9 @@ def add_table(
     Raises
     ------
     ArgumentError, TableError, FileFormatError
-        If the name means something else in SQL, rows share or lack a key, or it is no table.
+        If the name means something else in SQL, rows share or lack a key or say another dataset, or it is no table.
     WriteError
-        If there is such a table, or it cannot be written.
+        If there is such a table, what else has its name would contradict it, or it cannot be written.
 
     Examples
     --------
@@ -56,14 +59,33 @@ def add_table(
     """
     given = read_given(table, at="add_table(lake, ")
     folders = scan(lake)
-    alone = [item for item in folders.datasets if item.path == Path(os.path.abspath(layers(lake)[-1]))]  # noqa: PTH100
-    home: Dataset | None = folders.chosen(dataset)[0] if dataset is not None else alone[0] if alone else None
+    home: Dataset | None = None
+    if dataset is not None or (folders.alone and len(folders.datasets) == 1):
+        [home] = folders.chosen(dataset)
     path = own_table_file(folders.roots[-1] if home is None else home.path, name)
+    if home is not None:
+        given = _without_dataset(given, home.name, name=name)
+    if folders.locate(folders.relative(path)).is_file() and not overwrite:
+        raise WriteError(f"{path} was not written: the lake has a table {name!r}. Replace it with overwrite.")
+    try:
+        check_beside(name, given, folders, path=path, dataset="" if home is None else home.name)
+    except TableError as error:
+        raise WriteError(f"{path} was not written. {error}") from error
     with Catalog(lake if home is None else list(home.paths)) as catalog:
-        there = name in catalog.relations and any(file.name == name for file in folders.tables("own"))
-        if there and not overwrite:
-            raise WriteError(f"{path} was not written: the lake has a table {name!r}. Replace it with overwrite.")
-        checked = f"{name}_anew" if there else name
-        catalog.register(checked, given)
-        catalog.columns(checked)  # its keys are checked at first use
+        said = given if home is None else given.append_column("dataset", pa.repeat(home.name, len(given)))
+        catalog._give(name, said, at="add_table(lake, table, name=", instead=True)
+        catalog.columns(name)  # its keys are checked at first use
     return write_parquet(given, path)
+
+
+def _without_dataset(table: pa.Table, dataset: str, *, name: str) -> pa.Table:
+    """Return a table for a dataset's folder, which says the dataset, without the column that says it too."""
+    kept = [column for column in table.column_names if fold(column) != "dataset"]
+    for column in set(table.column_names).difference(kept):
+        other = sorted({str(value) for value in table[column].unique().to_pylist()} - {dataset})
+        if other:
+            raise TableError(
+                f"The table {name!r} goes into the dataset {dataset!r}, but has rows of {', '.join(other[:5])}. Leave "
+                "them out, or add the table beside the datasets: without dataset, to the lake."
+            )
+    return table.select(kept)

@@ -129,43 +129,71 @@ def own_of_files(name: str, lake: Lake) -> OwnTable:
     TableError
         If it lies in both, its files have other keys, or one lacks what says what its rows are about.
     """
-    files = [table for table in lake.tables("own") if table.name == name]
-    beside = [table for table in files if not table.dataset]
-    if beside and len(beside) < len(files):
-        inside = next(table for table in files if table.dataset)
-        raise TableError(f"The table {name!r} is {beside[0].path} and {inside.path} too. Keep one, or rename one.")
-    return _own(name, [read_footer(table) for table in files], lake, where=[str(table.path) for table in files])
+    footers = [read_footer(table) for table in lake.tables("own") if table.name == name]
+    _keys_of_all(name, footers)
+    return _own(name, footers, lake)
 
 
 def own_of_arrow(name: str, table: pa.Table, lake: Lake) -> OwnTable:
     """Return a user's table that was given, as `own_of_files` does; it is told by its name."""
-    types = tuple(duckdb_type(kind) for kind in table.schema.types)
     file = TableFile(kind="own", path=Path(name), dataset="", name=name)
-    footer = Footer(
-        table=file, names=tuple(table.column_names), types=types, without_nulls=frozenset(), rows=len(table)
-    )
-    return _own(name, [footer], lake, where=[f"The table {name!r}"], given=table)
+    return _own(name, [_footer(table, file)], lake, given=table)
 
 
-def _own(name: str, footers: list[Footer], lake: Lake, *, where: list[str], given: pa.Table | None = None) -> OwnTable:
-    keys = [_keys(footer, at) for footer, at in zip(footers, where, strict=True)]
+def check_beside(name: str, table: pa.Table, lake: Lake, *, path: Path, dataset: str) -> None:
+    """Refuse a table that would, in a file of a dataset (or ``""``), contradict other files of its name in a lake.
+
+    Raises
+    ------
+    TableError
+        As `own_of_files` does.
+    """
+    place = lake.relative(path)
+    others = [file for file in lake.tables("own") if file.name == name and lake.relative(file.path) != place]
+    own = _footer(table, TableFile(kind="own", path=path, dataset=dataset, name=name))
+    _keys_of_all(name, [own, *map(read_footer, others)])
+
+
+def _footer(table: pa.Table, file: TableFile) -> Footer:
+    types = tuple(duckdb_type(kind) for kind in table.schema.types)
+    return Footer(table=file, names=tuple(table.column_names), types=types, without_nulls=frozenset(), rows=len(table))
+
+
+def _keys_of_all(name: str, footers: list[Footer]) -> tuple[str, ...]:
+    """Return the key columns of the files of a table, which are one place's, and tell rows apart alike."""
+    beside = [footer.table.path for footer in footers if not footer.table.dataset]
+    inside = [footer.table.path for footer in footers if footer.table.dataset]
+    if beside and inside:
+        raise TableError(f"The table {name!r} is {beside[0]} and {inside[0]} too. Keep one, or rename one.")
+    keys = [_keys(footer, str(footer.table.path)) for footer in footers]
     if len(set(keys)) > 1:
-        listed = "; ".join(f"{at} has {', '.join(own)}" for at, own in zip(where, keys, strict=True))
-        raise TableError(f"The files of the table {name!r} tell rows apart in different ways: {listed}.")
+        listed = "; ".join(
+            f"{footer.table.path} has {', '.join(own) or 'none'}" for footer, own in zip(footers, keys, strict=True)
+        )
+        raise TableError(
+            f"The files of the table {name!r} tell rows apart in different ways: {listed}. Give them the same columns "
+            f"of these: {', '.join(KEYS)}."
+        )
+    return keys[0]
+
+
+def _own(name: str, footers: list[Footer], lake: Lake, *, given: pa.Table | None = None) -> OwnTable:
+    where = str(footers[0].table.path) if given is None else f"The table {name!r}"
+    keys = _keys(footers[0], where)
     placed, of_one = bool(footers[0].table.dataset), None
     beside = lake.alone and not placed and given is None
-    if not placed and keys[0] and "dataset" not in keys[0]:
+    if not placed and keys and "dataset" not in keys:
         if beside or len(lake.datasets) > 1:
             names = ", ".join(dataset.name for dataset in lake.datasets[:5])
             several = f"lies beside the dataset {names} and others" if beside else f"the lake has several ({names})"
             raise TableError(
-                f"{where[0]} has no column 'dataset', and {several}. Add it, so that rows say "
+                f"{where} has no column 'dataset', and {several}. Add it, so that rows say "
                 f"whose tissues they mean. It has: {_listed(footers[0])}."
             )
         of_one = lake.datasets[0].name
         footers = [_of_dataset(footer, of_one) for footer in footers]
     elsewhere = placed or of_one is not None
-    fixed = {key: kind for key, kind in KEYS.items() if key in keys[0] and not (elsewhere and key == "dataset")}
+    fixed = {key: kind for key, kind in KEYS.items() if key in keys and not (elsewhere and key == "dataset")}
     table = Table(
         name=name,
         kind="own",
@@ -176,7 +204,7 @@ def _own(name: str, footers: list[Footer], lake: Lake, *, where: list[str], give
     )
     source = joined(table, lake, footers, registered=None if given is None else f"source_own_{name}")
     present = tuple(dict.fromkeys((*table.place, *fixed)))
-    only = lake.datasets[0].name if beside and "dataset" in keys[0] else None
+    only = lake.datasets[0].name if beside and "dataset" in keys else None
     return OwnTable(name=name, source=source, keys=present, given=given, of_one=of_one, only=only)
 
 
@@ -187,8 +215,8 @@ def _of(dataset: str, branch: Branch) -> Branch:
 
 
 def _keys(footer: Footer, where: str) -> tuple[str, ...]:
-    """Return which of the key columns a file has; of one without a tissue at most the dataset."""
-    have = {fold(name) for name in footer.names}
+    """Return which key columns a file has, but the dataset if its place says it; without a tissue at most that."""
+    have = {fold(name) for name in footer.names} - ({"dataset"} if footer.table.dataset else set())
     found = tuple(key for key in KEYS if key in have)
     if "tissue_id" not in found:
         return found[:1] if found[:1] == ("dataset",) else ()
