@@ -395,6 +395,56 @@ def test_the_code_of_all_rows_asks_for_them(client, sql):
     scope["query"].plan()
 
 
+KINDS = (
+    "'b'::ENUM('a', 'b')", "'ab'::BLOB", "uuid()", "TIME '10:00:00'", "TIMESTAMPTZ '2020-01-01'", "true", "NULL",
+    "1.5::DECIMAL(9, 2)", "'101'::BIT", "INTERVAL 1 DAY", "[1]", "{'a': 1}", "MAP {'a': 1}", "union_value(a := 1)",
+    "'nan'::DOUBLE", "18446744073709551615::UBIGINT", "[1, 2]::INT[2]",
+    "170141183460469231731687303715884105727::HUGEINT",
+)  # fmt: skip
+
+
+def test_values_of_any_kind_are_given_or_refused_by_the_name_of_their_column(client):
+    columns = ", ".join(f"{value} AS v{k}" for k, value in enumerate(KINDS))
+    name, told = client.answered(f"SELECT i AS x, {columns} FROM range(3) t(i)")
+    assert told["state"] == "done", told
+    for k in range(1, 1 + len(KINDS)):
+        for path in (f"rows?offset=0&rows=3&sort={k}", f"columns/{k}", f"points?x=0&y=0&by={k}", f"points?x=0&y={k}"):
+            status, _, content = client.raw("GET", f"/api/queries/{name}/{path}")
+            assert status == 200 or (status == 400 and f"v{k - 1}" in json.loads(content)["error"]), (path, content)
+    assert client.ask("GET", f"/api/queries/{name}/rows?offset=0&rows=1&sort=1")[1]["rows"][0][1] == "b"
+    assert points_of(client, name, "x=0&y=0&by=1")[0]["by"] == {"values": ["b"]}
+
+
+def test_rows_that_do_not_say_where_or_which_they_are_keep_no_others_back(client, images):
+    (dataset, _, tissue), image = next(item for item in images.items() if item[1]["modality"] == "imc")
+    which = f"'{dataset}' AS dataset, '{tissue}' AS tissue_id"
+    name, _ = client.answered(
+        f"SELECT {which}, 8 AS tile_size, 1.0 AS mpp, u AS tile_id, u AS row, 2 AS col FROM (VALUES (NULL), (16)) t(u)"
+    )
+    asked = {"query": name, "key": image["key"]}
+    scale = 1 / image["mpp"]
+    assert client.ask("POST", "/api/marks", asked | {"rows": [0, 1]})[1] == {
+        "marks": [[16 * scale, 2 * scale, 8 * scale]]
+    }
+    assert client.ask("POST", "/api/selections", asked | {"at": [int(18 * scale), int(4 * scale)]})[1]["rows"] == [1]
+    status, told = client.ask("POST", "/api/tags", {"query": name, "tag": "half", "change": "give"})
+    assert (status, "1 of the rows have no tile_id" in told["error"]) == (400, True)
+    name, _ = client.answered(f"SELECT {which}, 'a' AS row, 2 AS col")
+    status, told = client.ask("POST", "/api/marks", {"query": name, "key": image["key"], "rows": [0]})
+    assert (status, "'row'" in told["error"]) == (400, True)
+    content = client.raw("POST", "/api/thumbs", {"query": name, "rows": [0], "markers": ["DNA1"], "size": 32})[2]
+    head = json.loads(content[4 : 4 + int.from_bytes(content[:4], "little")])
+    assert "'a'" in head["rows"][0]["error"]
+    name, _ = client.answered("SELECT 1 AS dataset, 2 AS tissue_id, 1 AS row, 2 AS col")
+    assert client.ask("POST", "/api/marks", {"query": name, "key": image["key"], "rows": [0]}) == (200, {"marks": []})
+
+
+def test_numbers_that_are_none_are_refused(client):
+    assert client.ask("GET", "/api/images?tissue_id=t&mpp=fine")[0] == 400
+    row = {"dataset": "d", "tissue_id": "t", "tile_id": float("inf")}
+    assert client.ask("POST", "/api/queries", {"sql": TILES, "near": {"row": row, "name": "x", "k": 3}})[0] == 400
+
+
 def test_files_are_written_only_with_leave_and_only_inside(client, lake, cache, tmp_path):
     name, _ = client.answered(f"{TILES} LIMIT 5")
     asked = {"query": name, "rows": [1, 3], "name": "mine", "form": "parquet"}

@@ -282,6 +282,8 @@ NO_FILES = {
     "datasets/cohort_images.py": "an argument of a client",
     "datasets/brightfield.py": "an argument of a client",
     "datasets/labels.py": "a label as a number",
+    "explore/near.py": "the fields of a request",
+    "explore/points.py": "the corners of a request",
     "feature_sets/description.py": "the fields of a document",
     "files/failures.py": "the list itself",
     "loading/indexing.py": "an index of any type",

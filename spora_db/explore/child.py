@@ -51,7 +51,7 @@ def answered(catalog: Catalog, sql: str, path: Path, *, near: Mapping[str, Any] 
     """Write the answer to a query into an Arrow file, and return what it is."""
     try:
         with explained():
-            rows = answer(catalog, sql).head(MOST_ROWS + 1)
+            rows = _plain(answer(catalog, sql).head(MOST_ROWS + 1))
             kept = rows.slice(0, MOST_ROWS)
             if near is not None:
                 kept = rows = _near(catalog, rows, near)
@@ -61,6 +61,12 @@ def answered(catalog: Catalog, sql: str, path: Path, *, near: Mapping[str, Any] 
     except SporaError as error:
         return {"error": str(error)}
     return {"rows": len(kept), "more": len(rows) > len(kept)}
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Return rows with the values of an ENUM instead of their numbers, which Arrow neither sorts nor looks up."""
+    kinds = [field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in rows.schema]
+    return rows.cast(pa.schema(zip(rows.column_names, kinds, strict=True)))
 
 
 def _near(catalog: Catalog, rows: pa.Table, near: Mapping[str, Any]) -> pa.Table:

@@ -53,7 +53,7 @@ class Near:
         ids = {key: row[key] for key in _IDS if row.get(key) is not None}
         try:
             own = {key: int(value) for key, value in ids.items()}
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ArgumentError(f"A row of {ids}: expected whole numbers.") from error
         texts = {key: str(row[key]) for key in ("dataset", "tissue_id") if row.get(key) is not None}
         return cls(row={**texts, **own}, name=name, column=column, k=k)

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from spora_db.errors import ArgumentError
 from spora_db.explore.explorer import Explorer, LookedAt
 from spora_db.explore.outlines import cell_at, outlines
-from spora_db.explore.requests import pages_of, parameter, raw_planes, text_of, whole_numbers
+from spora_db.explore.requests import pages_of, parameter, raw_planes, resolution, text_of, whole_numbers
 from spora_db.explore.thumbs import thumbs
 
 LISTED = 500
@@ -34,9 +34,8 @@ def list_images(explorer: Explorer, request: Request, _asked: Mapping[str, Any])
     """List images of which the names hold all words of ``q``; or the one that a row of an answer shows."""
     given = request.query_params
     if "tissue_id" in given:
-        row = {name: given.get(name) for name in ("dataset", "tissue_id", "modality")}
-        row["mpp"] = float(given["mpp"]) if given.get("mpp") else None  # type: ignore[assignment]
-        found = explorer.images.of_row(row, modality=None)
+        row: dict[str, Any] = {name: given.get(name) for name in ("dataset", "tissue_id", "modality")}
+        found = explorer.images.of_row(row | {"mpp": resolution(request)}, modality=None)
         return JSONResponse({"images": [] if found is None else [found.told()]})
     listed = explorer.images.find(given.get("q", ""), most=LISTED)
     return JSONResponse({"images": [image.told() for image in listed]})

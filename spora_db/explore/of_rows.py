@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -123,7 +122,7 @@ def change_tag(explorer: Explorer, _request: Request, asked: Mapping[str, Any]) 
         if change == "give":
             explorer.tags.give(answer, numbers, tag)
         else:
-            explorer.tags.take(answer, np.arange(answer.rows) if numbers is None else numbers, tag)
+            explorer.tags.take(answer, numbers, tag)
     return JSONResponse(explorer.tags.told())
 
 

@@ -8,10 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spora_db.arrays import AnyArray, Float64, Int64
-from spora_db.asking.cells import shown_text
 from spora_db.errors import ArgumentError
-from spora_db.explore.limits import CELL_LETTERS, POINTS
-from spora_db.explore.results import KeptAnswer, is_number
+from spora_db.explore.limits import POINTS
+from spora_db.explore.results import KeptAnswer, is_number, texts
 from spora_db.regions.edges import PolygonEdges
 
 TOLD_APART: Final = 10
@@ -117,7 +116,6 @@ def _colours(answer: KeptAnswer, by: int, numbers: Int64) -> tuple[AnyArray, dic
             return np.where(np.isfinite(step), np.clip(step, 0, STEPS), OTHER).astype(np.uint8), {"ends": ends}
     if pa.types.is_nested(column.type) or pa.types.is_interval(column.type):
         raise ArgumentError(f"Points have no colours by {answer.table.column_names[by]}, of type {column.type}.")
-    known = [value for value, _ in answer.commonest(by)[:TOLD_APART]]
-    places = pc.index_in(column.take(numbers), pa.array(known, column.type)).fill_null(OTHER)
-    texts = [shown_text(value, column.type)[:CELL_LETTERS] for value in known]
-    return places.to_numpy().astype(np.uint8), {"values": texts}
+    known, _, _ = answer.commonest(by, most=TOLD_APART)
+    places = pc.index_in(column.take(numbers), known).fill_null(OTHER)
+    return places.to_numpy().astype(np.uint8), {"values": texts(known)}

@@ -49,6 +49,15 @@ def parameter(request: Request, name: str) -> int:
     return int(text)
 
 
+def resolution(request: Request) -> float | None:
+    """Return ``mpp`` of the address, None where it says none."""
+    text = request.query_params.get("mpp", "")
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise ArgumentError(f"mpp is a number, microns per pixel; received {text!r}.") from error
+
+
 def pages_of(request: Request) -> list[int]:
     """Return the numbers of planes of the address."""
     texts = request.query_params.get("pages", "").split(",")

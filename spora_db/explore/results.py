@@ -105,21 +105,22 @@ class KeptAnswer:
             if not values.size:
                 return told
             low, high = float(values.min()), float(values.max())
-            distinct = np.unique(values[:100_000])
-            if distinct.size > TOP:
+            if np.unique(values[:100_000]).size > TOP:
                 counts, edges = np.histogram(values, bins=BINS, range=(low, high))
                 return told | {"low": low, "high": high, "counts": counts.tolist(), "edges": edges.tolist()}
         elif pa.types.is_nested(column.type) or pa.types.is_interval(column.type):
             return told
-        shown = self.commonest(number)
-        values = [[shown_text(value, column.type)[:CELL_LETTERS], count] for value, count in shown[:TOP]]
-        return told | {"distinct": len(shown), "values": values}
+        shown, often, distinct = self.commonest(number, most=TOP)
+        top = list(zip(texts(shown), often.tolist(), strict=True))
+        return told | {"distinct": distinct, "values": top}
 
-    def commonest(self, number: int) -> list[tuple[Any, int]]:
-        """Return the values of a column and how often each is there, the commonest first, without NULL."""
-        counted = pc.value_counts(self.column(number).combine_chunks()).to_pylist()
-        found = [(item["values"], item["counts"]) for item in counted if item["values"] is not None]
-        return sorted(found, key=lambda item: -item[1])
+    def commonest(self, number: int, *, most: int) -> tuple[pa.Array, Int64, int]:
+        """Return the commonest values of a column, how often each is there, and how many there are, without NULL."""
+        counted = pc.value_counts(self.column(number).combine_chunks())
+        counted = counted.filter(pc.is_valid(counted.field("values")))
+        counts = counted.field("counts").to_numpy()
+        first = np.argsort(-counts, kind="stable")[:most]
+        return counted.field("values").take(pa.array(first)), counts[first], len(counted)
 
     def take(self, numbers: Int64, columns: list[str]) -> pa.Table:
         """Return rows by their numbers in the file, of the columns among those named that are there."""
@@ -137,20 +138,34 @@ class KeptAnswer:
         ArgumentError
             There is no such column, or it has no numbers.
         """
-        column = self.column(number)
-        if not is_number(column.type):
-            raise ArgumentError(f"The column {self.table.column_names[number]!r} is no numbers: {column.type}.")
-        found: Float64 = column.cast(pa.float64(), safe=False).to_numpy()
-        return found
+        self.column(number)
+        return floats(self.table, self.table.column_names[number])
+
+
+def floats(rows: pa.Table, name: str) -> Float64:
+    """Return a column of numbers as float64, NaN where it is NULL: array of shape (rows,).
+
+    Raises
+    ------
+    ArgumentError
+        It has no numbers.
+    """
+    column = rows[name]
+    if not is_number(column.type):
+        raise ArgumentError(f"The column {name!r} is no numbers: {column.type}.")
+    found: Float64 = column.cast(pa.float64(), safe=False).to_numpy()
+    return found
+
+
+def texts(column: pa.Array | pa.ChunkedArray) -> list[str | None]:
+    """Return values as texts of bounded length, None for NULL."""
+    kind = column.type
+    return [None if value is None else shown_text(value, kind)[:CELL_LETTERS] for value in column.to_pylist()]
 
 
 def _cells(part: pa.Table) -> list[list[str | None]]:
     """Return the cells of rows as texts, row by row."""
-    columns = [
-        [None if value is None else shown_text(value, column.type)[:CELL_LETTERS] for value in column.to_pylist()]
-        for column in part.columns
-    ]
-    return [list(row) for row in zip(*columns, strict=True)]
+    return [list(row) for row in zip(*map(texts, part.columns), strict=True)]
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from spora_db.asking import explained
 from spora_db.errors import SporaError, UnknownNameError
 from spora_db.explore import of_images, of_rows
 from spora_db.explore.explorer import LookedAt
@@ -55,15 +56,19 @@ def application(explorer: LookedAt, *, routes: Routes = ROUTES) -> Starlette:
 
 
 def _answering(explorer: LookedAt, answer: Answering) -> Callable[[Request], Any]:
-    """Return what Starlette calls: in a thread, errors of ours as JSON."""
+    """Return what Starlette calls: in a thread; errors as JSON, those of libraries too."""
 
     async def endpoint(request: Request) -> Response:
         try:
             asked = body_of(await request.body()) if request.method == "POST" else {}
-            return await run_in_threadpool(answer, explorer, request, asked)
+            with explained():
+                try:
+                    return await run_in_threadpool(answer, explorer, request, asked)
+                except OSError as error:
+                    return JSONResponse({"error": str(error)}, status_code=400)
         except UnknownNameError as error:
             return JSONResponse({"error": str(error)}, status_code=404)
-        except (SporaError, OSError) as error:
+        except SporaError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
 
     return endpoint

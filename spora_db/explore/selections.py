@@ -1,6 +1,5 @@
 """Selections: rows chosen by hand or by a lasso, as code for SporaQuery, and as files where writing is allowed."""
 
-from functools import reduce
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -9,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spora_db.arrays import Int64
+from spora_db.arrays import Float64, Int64
 from spora_db.errors import ArgumentError, unknown
 from spora_db.explore.images import ShownImages
 from spora_db.explore.limits import LISTED, OUTLINES, SELECTED
 from spora_db.explore.opened import ListedImage
 from spora_db.explore.points import inside
-from spora_db.explore.results import KeptAnswer
+from spora_db.explore.results import KeptAnswer, floats
 from spora_db.explore.thumbs import AROUND
 from spora_db.files.writing import atomic_path
 from spora_db.layout.names import check_name
@@ -53,9 +52,9 @@ def lassoed(images: ShownImages, answer: KeptAnswer, *, key: str, polygon: objec
         raise ArgumentError(f"The answer has no column {', '.join(missing)}; a lasso needs the place of every row.")
     table = answer.table
     numbers = _on(images.listed(key), table, ("dataset", "tissue_id", "modality", "mpp"))
-    rows, cols = (table[name].take(numbers).cast(pa.float64()).to_numpy() for name in ("row", "col"))
+    rows, cols = (floats(table, name)[numbers] for name in ("row", "col"))
     if "tile_size" in table.column_names:
-        half = table["tile_size"].take(numbers).cast(pa.float64()).to_numpy() / 2
+        half = floats(table, "tile_size")[numbers] / 2
         rows, cols = rows + half, cols + half
     found: Int64 = numbers[inside(rows, cols, polygon=polygon)].astype(np.int64)
     return found
@@ -75,7 +74,7 @@ def under(images: ShownImages, answer: KeptAnswer, *, key: str, at: Int64) -> In
     if not {"dataset", "tissue_id", "row", "col"} <= set(table.column_names):
         return np.empty(0, np.int64)
     numbers = _on(images.listed(key), table, ("dataset", "tissue_id"))
-    squares = np.array(_squares(images.listed(key), answer.take(numbers, list(_PLACE)))).reshape(-1, 3)
+    squares = _squares(images.listed(key), answer.take(numbers, list(_PLACE)))
     away = np.abs(squares[:, :2] + squares[:, 2:] / 2 - at).max(axis=1, initial=0.0)
     found = np.flatnonzero(away <= squares[:, 2] / 2)
     return numbers[found[np.argsort(away[found], kind="stable")[:1]]]
@@ -84,26 +83,27 @@ def under(images: ShownImages, answer: KeptAnswer, *, key: str, at: Int64) -> In
 def marks(images: ShownImages, answer: KeptAnswer, numbers: Int64, *, key: str) -> list[list[float]]:
     """Return where rows lie in an image: row, column and side of a square in its pixels, at most `OUTLINES`.
 
-    Rows of its tissue do, of any modality and resolution; of a row without a size the square is small, around it.
+    Rows of its tissue do, of any modality and resolution; of a row without a size the square is small, around it. Rows
+    without a place lie nowhere.
     """
     listed = images.listed(key)
     rows = answer.take(numbers, list(_PLACE))
     if not {"dataset", "tissue_id", "row", "col"} <= set(rows.column_names):
         return []
-    return _squares(listed, rows.take(_on(listed, rows, ("dataset", "tissue_id")))[:OUTLINES])
+    found = _squares(listed, rows.take(_on(listed, rows, ("dataset", "tissue_id"))))
+    placed: list[list[float]] = found[np.isfinite(found).all(axis=1)][:OUTLINES].tolist()
+    return placed
 
 
-def _squares(listed: ListedImage, rows: pa.Table) -> list[list[float]]:
-    """Return the square of each row in the pixels of an image: row, column and side."""
-    places = [[float(value) for value in rows[name].cast(pa.float64()).to_numpy()] for name in ("row", "col")]
-    found = []
-    given = {name: rows[name].to_pylist() for name in ("mpp", "tile_size") if name in rows.column_names}
-    for k, (row, col) in enumerate(zip(*places, strict=True)):
-        mpp, size = (given[name][k] if name in given else None for name in ("mpp", "tile_size"))
-        scale = 1.0 if mpp is None else mpp / listed.mpp
-        side, half = (size, 0) if size is not None else (_SMALL, _SMALL / 2)
-        found.append([(row - half) * scale, (col - half) * scale, side * scale])
-    return found
+def _squares(listed: ListedImage, rows: pa.Table) -> Float64:
+    """Return the square of each row in the pixels of an image: row, column and side, an array of shape (rows, 3)."""
+    unknown = np.full(len(rows), np.nan)
+    given = {name: floats(rows, name) if name in rows.column_names else unknown for name in _PLACE[2:]}
+    size = given["tile_size"]
+    half = np.where(np.isnan(size), _SMALL / 2, 0.0)
+    corners = [given["row"] - half, given["col"] - half, np.where(np.isnan(size), _SMALL, size)]
+    scale = np.where(np.isnan(given["mpp"]), 1.0, given["mpp"] / listed.mpp)
+    return np.stack(corners, axis=1) * scale[:, None]
 
 
 def few(numbers: Int64) -> Int64:
@@ -214,9 +214,14 @@ def query_of(lake: Path, rows: pa.Table) -> SporaQuery:
 
 def _on(listed: ListedImage, rows: pa.Table, names: tuple[str, ...]) -> Int64:
     """Return which rows are those of an image by some columns; one that rows lack tells nothing."""
-    own = [pc.equal(rows[name], getattr(listed, name)) for name in names if name in rows.column_names]
-    found = np.flatnonzero(pc.fill_null(reduce(pc.and_, own), fill_value=False).to_numpy(zero_copy_only=False))
-    return found.astype(np.int64)
+    own = np.ones(len(rows), np.bool_)
+    for name in (name for name in names if name in rows.column_names):
+        if name == "mpp":
+            own &= floats(rows, name) == listed.mpp
+        else:
+            same = pc.equal(rows[name].cast(pa.string()), getattr(listed, name))
+            own &= pc.fill_null(same, fill_value=False).to_numpy()
+    return np.flatnonzero(own).astype(np.int64)
 
 
 def _unit(rows: pa.Table) -> Literal["tile", "cell", "tissue"]:

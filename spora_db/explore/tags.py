@@ -39,8 +39,8 @@ class Tags:
     def __init__(self, lake: Path) -> None:
         self._lake = lake
         self._lock = threading.Lock()
-        self._keys: tuple[str, ...] = ()
-        self._tagged: dict[str, set[tuple[Any, ...]]] = {}
+        self._keys: list[str] = []
+        self._tagged: dict[str, pa.Table] = {}
         self._saved: tuple[Path, str] | None = None
 
     def told(self) -> dict[str, Any]:
@@ -55,25 +55,35 @@ class Tags:
         Raises
         ------
         ArgumentError
-            The rows are of another kind than those that have tags, or too many; or the name cannot be a column.
+            The rows are of another kind than those that have tags, or too many were selected one by one, or they do
+            not say which they are; or the name cannot be a column.
         """
-        _check(tag, list(self._tagged))
-        keys, rows = self._rows(answer, np.arange(answer.rows) if numbers is None else few(numbers))
+        rows = _told_apart(answer, None if numbers is None else few(numbers))
+        nameless = [name for name in rows.column_names if rows[name].null_count]
+        if nameless:
+            raise ArgumentError(
+                f"{rows[nameless[0]].null_count:,} of the rows have no {nameless[0]}, so they cannot be tagged. "
+                f"Leave them out: WHERE {nameless[0]} IS NOT NULL."
+            )
         with self._lock:
-            if self._tagged and keys != self._keys:
+            _check(tag, list(self._tagged))
+            known = self._tagged.get(tag, rows.slice(0, 0))
+            if self._tagged and rows.column_names != self._keys:
                 raise ArgumentError(
-                    f"Tagged rows are told apart by {', '.join(self._keys)}, these by {', '.join(keys)}. Save the tags "
-                    "and forget them, or select the same columns."
+                    f"Tagged rows are told apart by {', '.join(self._keys)}, these by {', '.join(rows.column_names)}. "
+                    "Save the tags and forget them, or select the same columns."
                 )
-            self._keys, self._saved = keys, None
-            self._tagged.setdefault(tag, set()).update(rows)
+            self._keys, self._saved = rows.column_names, None
+            self._tagged[tag] = _distinct([known, rows])
 
-    def take(self, answer: KeptAnswer, numbers: Int64, tag: str) -> None:
-        """Take a tag from rows of an answer."""
-        _, rows = self._rows(answer, numbers)
+    def take(self, answer: KeptAnswer, numbers: Int64 | None, tag: str) -> None:
+        """Take a tag from rows of an answer, or from all."""
+        rows = _told_apart(answer, numbers)
         with self._lock:
-            self._of(tag).difference_update(rows)
-            self._saved = None
+            tagged = self._of(tag)
+            if rows.column_names == self._keys:
+                self._tagged[tag] = tagged.join(rows, self._keys, join_type="left anti")
+                self._saved = None
 
     def forget(self, tag: str) -> None:
         """Forget a tag; of no row are its rows forgotten that have others."""
@@ -90,11 +100,10 @@ class Tags:
         UnknownNameError
             There is no such tag.
         """
-        keys, rows = self._rows(answer, np.arange(answer.rows))
+        rows = _told_apart(answer, None)
         with self._lock:
             tagged = self._of(tag)
-            found = [number for number, row in enumerate(rows) if row in tagged] if keys == self._keys else []
-        return np.array(found, np.int64)
+            return _held(rows, tagged) if rows.column_names == self._keys else np.empty(0, np.int64)
 
     def table(self) -> pa.Table:
         """Return a row for every row that has a tag: what it is, and a bool for every tag.
@@ -105,11 +114,15 @@ class Tags:
             There is none.
         """
         with self._lock:
-            if not any(self._tagged.values()):
+            if not sum(len(tagged) for tagged in self._tagged.values()):
                 raise ArgumentError("No row has a tag. Select some, and give them one.")
-            rows = sorted(set().union(*self._tagged.values()))
-            columns = {key: list(values) for key, values in zip(self._keys, zip(*rows, strict=True), strict=True)}
-            return pa.table(columns | {tag: [row in own for row in rows] for tag, own in self._tagged.items()})
+            rows = _distinct(list(self._tagged.values())).sort_by([(key, "ascending") for key in self._keys])
+            told = rows
+            for tag, tagged in self._tagged.items():
+                has = np.zeros(len(rows), np.bool_)
+                has[_held(rows, tagged)] = True
+                told = told.append_column(tag, pa.array(has))
+            return told
 
     def save(self, folder: Path | None, *, name: str) -> Path:
         """Write the table into the folder that may be written to, as a layer over the lake; see `add_table`.
@@ -137,21 +150,34 @@ class Tags:
         condition = f"{name}.{exp.to_identifier(tag, quoted=True).sql(DIALECT)}"
         return lake, f".join({name!r}).where({condition!r})"
 
-    def _of(self, tag: str) -> set[tuple[Any, ...]]:
+    def _of(self, tag: str) -> pa.Table:
         if tag not in self._tagged:
             raise unknown("tag", tag, list(self._tagged))
         return self._tagged[tag]
 
-    def _rows(self, answer: KeptAnswer, numbers: Int64) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        """Return what tells rows apart, and it of each row."""
-        names = set(answer.table.column_names)
-        kind = next((kind for kind in _ROWS if kind in names), None)
-        if kind is None or "dataset" not in names:
-            raise ArgumentError("The answer has no columns dataset and tissue_id: its rows cannot be tagged.")
-        keys = tuple(name for name in _ROWS[kind] if name in names)
-        rows = answer.take(numbers, list(keys))
-        columns = [rows[key].cast(_KINDS.get(key, pa.string())).to_pylist() for key in keys]
-        return keys, list(zip(*columns, strict=True))
+
+def _told_apart(answer: KeptAnswer, numbers: Int64 | None) -> pa.Table:
+    """Return the columns that tell rows apart, of some rows of an answer or of all."""
+    names = set(answer.table.column_names)
+    kind = next((kind for kind in _ROWS if kind in names), None)
+    if kind is None or "dataset" not in names:
+        raise ArgumentError("The answer has no columns dataset and tissue_id: its rows cannot be tagged.")
+    keys = [name for name in _ROWS[kind] if name in names]
+    rows = answer.table.select(keys) if numbers is None else answer.take(numbers, keys)
+    return rows.cast(pa.schema([(key, _KINDS.get(key, pa.string())) for key in keys]))
+
+
+def _distinct(parts: list[pa.Table]) -> pa.Table:
+    """Return every row of some tables once."""
+    rows = pa.concat_tables(parts)
+    return rows.group_by(rows.column_names).aggregate([])
+
+
+def _held(rows: pa.Table, tagged: pa.Table) -> Int64:
+    """Return the numbers of those rows that are tagged."""
+    numbered = rows.append_column("number", pa.array(np.arange(len(rows))))
+    found: Int64 = numbered.join(tagged, tagged.column_names, join_type="left semi")["number"].to_numpy()
+    return np.sort(found)
 
 
 def _check(tag: str, known: list[str]) -> None:

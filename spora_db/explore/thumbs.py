@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
+from spora_db.asking import explained
 from spora_db.errors import ArgumentError, SporaError
 from spora_db.explore.images import ShownImages
 from spora_db.explore.limits import CHANNELS, THUMB, THUMBS
@@ -110,7 +111,8 @@ def _thumb(
         return {"error": "no image of this row"}
     try:
         image = images.open(listed.key)
-        place = place_of(row, image)
+        with explained():  # such as a place that is no number
+            place = place_of(row, image)
         names = [(str(channel["name"]).casefold(), channel["uniprot"]) for channel in image.channels]
         slots = {}
         for slot, marker in enumerate(markers if not is_rgb(listed.modality) else "RGB"):
