@@ -94,7 +94,7 @@ def assert_drawn(path: Path) -> None:
             "P07766,,P68431",
             "blue Histone H3, magenta Pan-Cytokeratin, yellow CD3e",
         ),
-        ("CD8, CD20, CD68, SMA", "P01732,P11836,P34810,P62736", "yellow CD8, aqua CD20, orange CD68, slate SMA"),
+        ("CD8, CD20, CD68, SMA", "P01732,P11836,P34810,P62736", "yellow CD8, aqua CD20, orange CD68, silver SMA"),
         ("A, B, C, D", None, "blue A, magenta B, yellow C"),
         ("CD45 iso", "P08575-8", "blue CD45 iso"),
     ],
@@ -138,18 +138,31 @@ def test_more_channels_than_colours_are_refused() -> None:
 # Pixels
 
 
-def test_composite_adds_colours_between_limits() -> None:
+def test_a_pure_pixel_at_its_upper_limit_has_the_colour_of_the_legend() -> None:
+    shown = choose_channels(IMC["channel_names"], IMC["uniprot_ids"])
+    pixels = np.eye(len(shown), dtype=np.float32)[:, None] * 7
+    picture = composite(pixels, [channel.colour for channel in shown], limits=[[0, 7, 2.5]] * len(shown))
+    seen = ["#" + bytes(np.rint(pixel * 255).astype(np.uint8)).hex() for pixel in picture[0]]
+    assert seen == [channel.colour for channel in shown]
+
+
+def test_composite_mixes_colours_between_limits() -> None:
     image = np.array([[[0, 5, 10, 20]], [[0, 0, 10, np.nan]]], dtype=np.float32)
     picture = composite(image, ["#ff0000", "#0000ff"], limits=[[0, 10], [0, 20]])
-    expected = [[[0, 0, 0], [0.5, 0, 0], [1, 0, 0.5], [1, 0, 0]]]
-    np.testing.assert_allclose(picture, expected, atol=1e-6)
+    # Levels 1 and 0.5: as bright as the stronger, red and blue as 1 to 0.25.
+    np.testing.assert_allclose(picture, [[[0, 0, 0], [0.5, 0, 0], [0.8, 0, 0.2], [1, 0, 0]]], atol=1e-6)
     squared = composite(image, ["red", "blue"], limits=[[0, 10, 2], [0, 20, 1]])
     assert squared[0, 1, 0] == pytest.approx(0.25)
 
 
-def test_where_colours_exceed_white_the_hue_stays() -> None:
-    picture = composite(np.ones((3, 1, 1), np.float32), ["#ff0000", "#ff0000", "#008000"], limits=[[0, 1]] * 3)
-    np.testing.assert_allclose(picture[0, 0], [1, 128 / 255 / 2, 0], atol=1e-6)
+@given(st.integers(0, 99), st.integers(1, 6))
+def test_what_is_mixed_lies_between_the_colours_it_is_of(seed: int, channels: int) -> None:
+    levels = np.random.default_rng(seed).random((channels, 5, 5)).astype(np.float32)
+    colours = list(PALETTE.values())[:channels]
+    weights = levels.astype(np.float64) ** 2
+    table = np.array([list(bytes.fromhex(colour[1:])) for colour in colours]) / 255
+    expected = np.einsum("chw,cx->hwx", weights, table) / weights.sum(axis=0)[..., None] * levels.max(axis=0)[..., None]
+    np.testing.assert_allclose(composite(levels, colours, limits=[[0, 1]] * channels), expected, atol=1e-5)
 
 
 @given(st.integers(0, 4), st.floats(0.01, 1000), st.floats(-100, 100))
@@ -169,6 +182,15 @@ def test_limits_are_percentiles_over_all_images_and_a_flat_channel_is_black() ->
     np.testing.assert_allclose(limits[0, :2], np.percentile(pooled[np.isfinite(pooled)], (10, 90)), rtol=1e-6)
     assert limits[1].tolist() == [7, 7, 1]
     assert composite(images[1][1:], ["red"], limits=limits[1:]).max() == 0
+
+
+@pytest.mark.parametrize("kind", ["counts", "logarithms", "z-scores"])
+def test_gamma_makes_channels_about_as_bright_whatever_their_pixels_are(kind: str) -> None:
+    counts = np.random.default_rng(0).gamma(0.5, 20, size=(1, 200, 200))
+    logarithms = np.log1p(counts)
+    pixels = {"counts": counts, "logarithms": logarithms, "z-scores": (logarithms - 1.9) / 1.3}[kind]
+    low, high, gamma = contrast_limits([pixels])[0]
+    assert np.mean(np.clip((pixels - low) / (high - low), 0, 1) ** gamma) == pytest.approx(0.1, abs=0.003)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +304,15 @@ def test_overview_thins_large_tissues_and_keeps_full_coordinates(tmp_path: Path,
     assert axes.get_ylim() == (1_900, 0)
     assert any("1900 by 1000 pixels" in text for text in texts(figure))
     assert_drawn(tmp_path / "tissue.png")
+
+
+def test_outlines_of_tiles_that_overlap_by_half_never_fall_on_each_other() -> None:
+    figure = overview(view(IMC, mask=None, tiles=[[0, 0], [0, 24], [0, 48], [24, 0], [48, 48]]))
+    boxes = [path.get_extents() for path in figure.axes[0].collections[0].get_paths()]
+    for low, high in (("x0", "x1"), ("y0", "y1")):
+        begin, end = ({round(getattr(box, name), 3) for box in boxes} for name in (low, high))
+        assert not begin & end
+    assert [round(box.width, 3) for box in boxes] == [round(0.92 * 48, 3)] * 5
 
 
 def test_long_names_lose_their_middle_and_stay_in_their_place() -> None:

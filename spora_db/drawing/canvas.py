@@ -246,9 +246,11 @@ def tile_outlines(
     colour: str = "#ffffff",
     line_width: float = 0.6,
     alpha: float = 0.5,
+    inset: float = 0.0,
 ) -> None:
-    """Draw squares of `size` pixels at (n, 2) upper left corners of row, col."""
-    squares = [Rectangle((float(col), float(row)), size, size) for row, col in tiles]
+    """Draw squares of `size` pixels at (n, 2) upper left corners of row, col, each side `inset` pixels further in."""
+    side = size - 2 * inset
+    squares = [Rectangle((float(col) + inset, float(row) + inset), side, side) for row, col in tiles]
     collection = PatchCollection(squares, facecolor="none", edgecolor=colour, linewidth=line_width, alpha=alpha)
     axes.add_collection(collection)
 

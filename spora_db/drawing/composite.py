@@ -10,8 +10,9 @@ from spora_db.errors import ArgumentError, unknown
 from spora_db.standardization import filters
 from spora_db.standardization.methods import RGB_PRESETS
 
-BRIGHTNESS = 0.10  # mean level of a channel; six of them add up to a picture that is neither dark nor washed out
-GAMMA = (1.0, 3.5)
+BRIGHTNESS = 0.10  # mean level of a channel; six of them make a picture that is neither dark nor washed out
+GAMMAS = np.linspace(1, 4, 301)
+TINY = np.finfo(np.float32).tiny
 
 
 def contrast_limits(planes: Iterable[npt.ArrayLike], *, percentiles: tuple[float, float] = (5.0, 99.7)) -> Float32:
@@ -27,8 +28,8 @@ def contrast_limits(planes: Iterable[npt.ArrayLike], *, percentiles: tuple[float
     Returns
     -------
     float32 array of shape (C, 3)
-        Low, high and gamma. Gamma is chosen so that a channel's mean brightness is about the same whether its pixels
-        are counts, logarithms or z-scores. Low equals high for a channel without contrast, which is shown black.
+        Low, high and gamma. Gamma, 1 to 4, brings the mean level of a channel down to 0.1, whether its pixels are
+        counts, logarithms or z-scores. Low equals high for a channel without contrast, which is shown black.
 
     Examples
     --------
@@ -49,9 +50,15 @@ def contrast_limits(planes: Iterable[npt.ArrayLike], *, percentiles: tuple[float
         low, high = np.percentile(finite, percentiles)
         limits[channel, :2] = low, high
         if high > low:
-            mean = float(np.clip((finite - low) / (high - low), 0, 1).mean())
-            limits[channel, 2] = np.clip(np.log(BRIGHTNESS) / np.log(np.clip(mean, 1e-3, 0.999)), *GAMMA)
+            limits[channel, 2] = _gamma(np.clip((finite - low) / (high - low), 0, 1))
     return limits
+
+
+def _gamma(levels: AnyArray) -> float:
+    """Return the least of `GAMMAS` that brings the mean of levels in 0 to 1 down to `BRIGHTNESS`, or the greatest."""
+    counts, edges = np.histogram(levels, bins=256, range=(0, 1))
+    means = (counts / counts.sum()) @ ((edges[:-1, None] + edges[1:, None]) / 2) ** GAMMAS  # they fall
+    return float(GAMMAS[np.searchsorted(-means[:-1], -BRIGHTNESS)])
 
 
 def composite(
@@ -61,7 +68,11 @@ def composite(
     limits: npt.ArrayLike | None = None,
     percentiles: tuple[float, float] = (5.0, 99.7),
 ) -> Float32:
-    """Add up channels, each in its colour, to an RGB picture on black.
+    """Mix channels, each in its colour, to an RGB picture on black.
+
+    A pixel is as bright as its strongest channel, and its colour is the mean of the colours of its channels, weighted
+    by the squares of their levels: one channel alone has the colour of the legend, and a mixture one between those it
+    is of. A sum has colours that are in no legend (nuclei and CD20 were cyan), and saturates where channels are many.
 
     Parameters
     ----------
@@ -101,13 +112,15 @@ def composite(
         bounds = np.column_stack([bounds, np.ones(len(planes), dtype=np.float32)])
     if bounds.shape != (len(planes), 3):
         raise ArgumentError(f"limits has shape {bounds.shape}; expected ({len(planes)}, 2) or ({len(planes)}, 3).")
-    picture = np.zeros((*planes.shape[1:], 3), dtype=np.float32)
+    mixed = np.zeros((*planes.shape[1:], 3), dtype=np.float32)
+    weights, strongest = np.zeros((2, *planes.shape[1:], 1), dtype=np.float32)
     for plane, (low, high, gamma), colour in zip(planes, bounds, colours, strict=True):
         if high > low:
-            level = np.clip((np.nan_to_num(plane, nan=float(low)) - low) / (high - low), 0, 1) ** gamma
-            picture += level[..., None] * np.asarray(to_rgb(colour), dtype=np.float32)
-    # Where colours add up beyond white, the hue is kept and the brightness limited.
-    picture /= np.maximum(picture.max(axis=-1, keepdims=True), 1)
+            level = np.clip((np.nan_to_num(plane, nan=float(low)) - low) / (high - low), 0, 1)[..., None] ** gamma
+            mixed += level**2 * np.asarray(to_rgb(colour), dtype=np.float32)
+            weights += level**2
+            np.maximum(strongest, level, out=strongest)
+    picture: Float32 = mixed * (strongest / np.maximum(weights, TINY))
     return picture
 
 

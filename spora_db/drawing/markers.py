@@ -12,7 +12,7 @@ PALETTE: Mapping[str, str] = {
     "yellow": "#f7e01e",
     "aqua": "#00d5a8",
     "orange": "#ff7f0e",
-    "slate": "#6b87a3",
+    "silver": "#b4bac4",
 }
 # What is shown unless channels are chosen, in this order: the first that a panel holds gives its slot's colour.
 SLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -21,7 +21,7 @@ SLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("yellow", ("P07766", "P01732", "P01730")),
     ("aqua", ("P11836", "P20023", "P15391")),
     ("orange", ("P34810", "Q86VB7", "P01903", "P05164")),
-    ("slate", ("P08670", "P62736", "P02452")),
+    ("silver", ("P08670", "P62736", "P02452")),
 )
 FEW = 3  # below this number of well-known markers, a panel's own channels fill the remaining colours
 

@@ -32,6 +32,7 @@ from spora_db.errors import ArgumentError, counted
 from spora_db.layout.names import is_rgb, modality_row
 
 BAND = 1024  # rows of a tissue that are read at a time
+INSET = 0.04  # of a tile's side, between its border and its outline
 LARGEST = 900  # a tissue is thinned to at most this many pixels a side before it is drawn
 
 
@@ -190,7 +191,8 @@ def draw_tissue(
         mask_outline(axes, np.asarray(view.mask)[::step, ::step] > 0, step=step * view.thinned, colour=outline)
     if view.tiles is not None and view.tile_size is not None:
         corners = np.asarray(view.tiles, dtype=np.int64).reshape(-1, 2)
-        tile_outlines(axes, corners, size=view.tile_size, colour=outline, alpha=0.4)
+        # Within the tiles: borders of tiles that overlap by half would fall on each other and look like a finer grid.
+        tile_outlines(axes, corners, size=view.tile_size, colour=outline, alpha=0.55, inset=INSET * view.tile_size)
         inset = 0.016 * max(view.height, view.width)
         for (row, col), label in (marked or {}).items():
             tile_outlines(axes, np.array([[row, col]]), size=view.tile_size, colour=strong, line_width=1.7, alpha=1.0)

@@ -1,4 +1,4 @@
-// Compositing channels on the graphics card: one texture per plane, one shader, the sums that plot.composite has.
+// Compositing channels on the graphics card: one texture per plane, one shader, the mix that plot.composite has.
 
 export const CHANNELS = 8;
 
@@ -20,7 +20,7 @@ uniform vec3 colour[${CHANNELS}];
 uniform vec3 limits[${CHANNELS}];  // black, full colour, gamma
 uniform int count;
 uniform ivec2 size;
-uniform bool bright;  // not-a-number is white
+uniform bool bright;  // natural colours: they add up, and not-a-number is white
 out vec4 colourOut;
 float level(float value, vec3 limit) {
   if (!(limit.y > limit.x) || isnan(value)) return 0.0;
@@ -29,14 +29,19 @@ float level(float value, vec3 limit) {
 void main() {
   ivec2 texel = min(ivec2(at * vec2(size)), size - 1);
   vec3 sum = vec3(0.0);
+  float weights = 0.0, strongest = 0.0;
   bool nothing = true;
 ${Array.from({ length: CHANNELS }, (_, k) => `  if (count > ${k}) {
     float value = texelFetch(plane[${k}], texel, 0).r;
     nothing = nothing && isnan(value);
-    sum += level(value, limits[${k}]) * colour[${k}];
+    float found = level(value, limits[${k}]);
+    float weight = bright ? found : found * found;
+    sum += weight * colour[${k}];
+    weights += weight;
+    strongest = max(strongest, found);
   }`).join("\n")}
-  sum /= max(max(sum.r, max(sum.g, sum.b)), 1.0);
-  colourOut = vec4(bright && nothing ? vec3(1.0) : sum, 1.0);
+  vec3 mixed = bright || weights == 0.0 ? sum : sum * (strongest / weights);
+  colourOut = vec4(bright && nothing ? vec3(1.0) : mixed, 1.0);
 }`;
 
 // over what is drawn already: black shows it, full colour covers it
