@@ -1,12 +1,15 @@
 """Ranges of remote files: every byte right and fetched once, whoever asks; what fails is told for each."""
 
 import errno
+import fcntl
 import itertools
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -155,6 +158,39 @@ def test_a_file_that_changes_is_refused_where_it_is_asked_for(tmp_path: Path) ->
     again = files(tmp_path, store)
     assert again.bring([FileRange("c/e", 200_000, 10)]) == [None]
     assert again.find("c/e") == ObjectState(size=300_000, version="2")
+
+
+def test_a_file_that_was_refused_has_its_new_size_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, place = CountingStore(), tmp_path / "tree/f"
+    before = files(tmp_path, store)
+    before.bring([FileRange("f", 0, 10)])
+    stamp = place.stat()
+    store.version = "2"
+    monkeypatch.setitem(FILES, "f", FILES["f"] + b"more")
+    assert isinstance(before.bring([FileRange("f", 30_000, 10)])[0], FileFormatError)
+    ranged.SINCE.clear()
+    state = files(tmp_path, store).find("f")
+    assert state == Placeholders(tmp_path).noted("f") == ObjectState(size=40_005, version="2")
+    assert place.stat().st_size == 40_005
+    assert place.stat().st_ino != stamp.st_ino  # by which readers tell that it is another one
+
+
+def test_a_child_holds_no_lock_of_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inherited, flock = list[int](), fcntl.flock
+
+    def forked(file: Any, kind: int) -> None:
+        flock(file, kind)
+        inherited.append(os.dup(file.fileno()))  # what a child has that is forked while the lock is held
+
+    monkeypatch.setattr(fcntl, "flock", forked)
+    (tmp_path / "tree").mkdir()
+    Placeholders(tmp_path).place("x", ObjectState(size=10, version="1"))
+    with (tmp_path / "places").open("a") as other:
+        flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for descriptor in inherited:
+        os.close(descriptor)
 
 
 def test_workers_believe_what_their_parents_have_learnt_and_runs_look_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,28 @@ class TestLayers:
         assert layers(Path(text)) == expected
 
 
+def gone(*_: object, **__: object) -> Any:
+    raise StoreError("gone")
+
+
+def test_credentials_that_are_looked_for_keep_no_other_copy_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a child would wait which is forked meanwhile, for a thread that it does not have."""
+    copies = [mirror.mirror(f"s3://b/{name}") for name in ("lake", "other")]
+    opened = list[str]()
+
+    def look(address: str) -> str:
+        if address.endswith("lake"):
+            other = threading.Thread(target=lambda: copies[1].store, daemon=True)
+            other.start()
+            other.join(10)
+        opened.append(address)
+        return address
+
+    monkeypatch.setattr(mirror, "open_store", look)
+    assert copies[0].store == copies[0].store == "s3://b/lake"
+    assert opened == ["s3://b/other", "s3://b/lake"]
+
+
 class TestFaults:
     @pytest.mark.parametrize("fault", ["503", "reset", "cut", "ignore"])
     def test_every_second_answer_is_bad(self, bucket: Bucket, impatient: None, fault: str) -> None:
@@ -332,6 +355,37 @@ class TestFaults:
         with Catalog("s3://b/tables") as remote, Catalog(lake) as local:
             for text in ("SELECT * FROM tissues ORDER BY ALL", "SELECT path FROM images ORDER BY ALL"):
                 assert remote.sql(text).fetchall() == local.sql(text).fetchall()
+
+    def test_a_table_that_could_not_be_fetched_anew_is_asked_for_again(
+        self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lake, name = bucket.folder / "b/again", "alpha/metadata/tissues.parquet"
+        shutil.copytree(flat(bucket), lake)
+        copy = mirror.mirror("s3://b/again")
+        copy.refresh(listed=True)
+        copy.fetch([copy.tree / name])
+        shutil.copy(lake / "beta/metadata/tissues.parquet", lake / name)
+        with monkeypatch.context() as patch:  # listed, but no table comes
+            patch.setattr(type(copy.store), "read_whole", gone)
+            with pytest.raises(StoreError, match="gone"):
+                copy.refresh(listed=True)
+        copy.refresh(listed=True)
+        assert (copy.tree / name).read_bytes() == (lake / name).read_bytes()
+
+    def test_a_table_that_another_process_fetched_before_it_changed(self, bucket: Bucket) -> None:
+        lake, name = bucket.folder / "b/others", "delta/metadata/tissues.parquet"
+        shutil.copytree(flat(bucket), lake)
+        mine = mirror.mirror("s3://b/others")
+        mine.refresh(listed=True)
+        (lake / name).parent.mkdir(parents=True)
+        shutil.copy(lake / "alpha/metadata/tissues.parquet", lake / name)
+        other = mirror.Mirror(mine.folder)
+        other.refresh(listed=True)
+        other.fetch([other.tree / name])
+        shutil.copy(lake / "beta/metadata/tissues.parquet", lake / name)
+        mine.refresh(listed=True)
+        mine.fetch([mine.tree / name])
+        assert (mine.tree / name).read_bytes() == (lake / name).read_bytes()
 
     def test_a_full_disk_costs_speed_alone(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = query(REMOTE).to_torch()

@@ -299,6 +299,24 @@ class TestFaults:
             with pytest.raises(StoreError, match=r"http://host/x failed: no connection: Network.* tries in 1[78]"):
                 ask()
 
+    def test_a_host_that_comes_back_may_be_busy_at_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock, came = [0.0], http.Answer(status=206, headers={}, body=b"", url="")
+        busy = http.Answer(status=503, headers={}, body=b"", url="")
+
+        def once(*_: object, **__: object) -> http.Answer:
+            if 5 < clock[0] < 80:
+                raise http.Unreachable("no connection: Connection refused")
+            return busy if 80 <= clock[0] < 90 else came
+
+        monkeypatch.setattr(http, "_once", once)
+        monkeypatch.setattr(http.time, "sleep", lambda pause: clock.append(clock.pop() + pause))
+        monkeypatch.setattr(http.time, "monotonic", lambda: clock[0])
+        ask = partial(http.send, "GET", "http://host/x", prepare=dict, check=lambda found: None)
+        assert ask() is came
+        clock[0] = 6.0
+        assert ask() is came
+        assert 90 <= clock[0] < 120
+
     def test_nobody_listens(self, impatient: None) -> None:
         with scripted(lambda asked: (200, {}, b"")) as server:
             pass

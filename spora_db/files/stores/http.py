@@ -158,8 +158,9 @@ def send(method: str, url: str, *, prepare: Prepare, check: Check, longest: int 
         try found, and how many there were.
     """
     began, said, host = time.monotonic(), "", urlsplit(url).netloc
+    tries, patience = float(TRIES), PATIENCE
     for number in itertools.count(1):
-        wait, tries, patience = 0.0, float(TRIES), PATIENCE
+        wait = 0.0
         try:
             answer = _once(method, url, headers=prepare(), longest=longest, until=time.monotonic() + PATIENCE)
             NETWORK.answered.add(host)
@@ -170,7 +171,7 @@ def send(method: str, url: str, *, prepare: Prepare, check: Check, longest: int 
         except Unusable as error:
             said = str(error)
             if isinstance(error, Unreachable) and host in NETWORK.answered:
-                tries, patience = math.inf, OUTAGE
+                tries, patience = math.inf, OUTAGE  # from now on: what comes back may be busy at first
         pause = max(wait, random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(number, TRIES))))
         if number >= tries or time.monotonic() + pause > began + patience:
             break

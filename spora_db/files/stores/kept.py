@@ -1,6 +1,7 @@
 """What the copies of remote lakes take of the disk: told, bounded, cleared; no file but theirs is ever touched."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -123,6 +124,23 @@ def kept_in(folder: Path) -> Iterator[None]:
             f"What is read of remote lakes cannot be kept below {base}: {error.strerror or error}{whose}. Free space "
             f"there, or name another folder, of your own, with {CACHE_VARIABLE}."
         ) from error
+
+
+@contextlib.contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Hold a lock file of a copy, as one process at a time does.
+
+    Raises
+    ------
+    WriteError
+        It cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        with kept_in(folder):
+            file = stack.enter_context((folder / name).open("a"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)  # of a child, too, that was forked meanwhile
+        yield
 
 
 def made(folder: Path) -> None:

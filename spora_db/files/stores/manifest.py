@@ -6,7 +6,7 @@ and, of an image, its header. ``spora_db.jobs.indexing`` writes it; nothing else
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -131,11 +131,8 @@ class Manifest:
         lengths = lists["files"].value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         self._cuts = np.concatenate([[0], np.cumsum(lengths)])
         self._table = table
+        self._rows = {path: row for row, path in enumerate(self.paths)}
         self._inside: dict[tuple[str, str], dict[str, tuple[ObjectState, bytes | None]]] = {}
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {path: row for row, path in enumerate(self.paths)}
 
     def entry(self, path: str) -> ManifestRow | None:
         """Return one row, None where there is none of this path."""

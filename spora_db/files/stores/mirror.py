@@ -5,18 +5,17 @@ So everything that reads a folder reads a bucket. What lies in it tells its mani
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from spora_db.errors import STANDS_FOR, AbsentObjectError, FileFormatError, SporaError, StoreError
 from spora_db.files.stores.http import NETWORK
-from spora_db.files.stores.kept import ADDRESS, kept_in, made, mirrors_folder, write_whole
+from spora_db.files.stores.kept import ADDRESS, alone, kept_in, made, mirrors_folder, write_whole
 from spora_db.files.stores.listing import DOCUMENTS, STORES, Listing, fetch_documents, lake_listing
 from spora_db.files.stores.manifest import is_by_time, may_be
 from spora_db.files.stores.opening import open_store
@@ -54,6 +53,8 @@ class Mirror:
                 write_whole(note, address.encode())
         self.address = address
         STANDS_FOR[str(self.tree)] = address
+        self._store: ObjectStore | None = None
+        self._opening = threading.Lock()
         self._lock = threading.RLock()
         self._listed_at = -FRESH
         self._listing: Listing | None = None
@@ -68,10 +69,16 @@ class Mirror:
             whole=lambda: self.listing().manifest is not None,
         )
 
-    @cached_property
+    @property
     def store(self) -> ObjectStore:
-        """What is asked for files; made once, as to find credentials may take a second."""
-        return open_store(self.address)
+        """What is asked for files; made once, as to find credentials may take a second.
+
+        No cached property: its lock, in Python 3.11, is one for all copies, and stays held in a child forked meanwhile.
+        """
+        if (store := self._store) is None:
+            with self._opening:
+                store = self._store = self._store or open_store(self.address)
+        return store
 
     def refresh(self, above: Sequence[Path] = (), *, listed: bool = False) -> None:
         """Learn what lies in the lake now, and forget what is gone; at most once in `FRESH` seconds.
@@ -90,7 +97,7 @@ class Mirror:
         StoreError
             It does not answer, cannot be listed, or there is nothing.
         """
-        with self._lock, self._alone():
+        with self._lock, alone(self.folder, "lock"):
             if not listed and time.monotonic() - self._listed_at < FRESH:
                 return
             known = self.listing()
@@ -101,14 +108,18 @@ class Mirror:
                 self.files.close(name)
                 self._places.remove(name)
             changes = sorted(name for name, state in found.files.items() if known.files.get(name) != state)
-            read = [name for name in changes if name in known.files and self._is_whole(name)]
+            read = [name for name in changes if self._is_whole(name)]
             for name in {*changes}.difference(read):
                 self.files.close(name)
                 self._places.place(name, found.files[name])
             for name in found.stores - known.stores:
                 made(self.tree / name)
             self._listing, self._prepared, self._placed = found, set(), set()
-            self._fetch(read)
+            try:
+                self._fetch(read)
+            except BaseException:
+                self._listing = known  # so that who asks again fetches them
+                raise
             if found != known:
                 write_whole(self.folder / "listing.json", found.text().encode())
             self._listed_at = -FRESH if listed else time.monotonic()
@@ -125,7 +136,7 @@ class Mirror:
         with self._lock:
             wanted = [name for path in paths if self._places.is_empty(name := self._name(str(path)))]
             if wanted:
-                with self._alone():
+                with alone(self.folder, "lock"):
                     self._fetch(name for name in wanted if self._places.is_empty(name))
 
     def find(self, path: str) -> ObjectState | None:
@@ -208,7 +219,7 @@ class Mirror:
         self._prepared.add(store)
 
     def _is_whole(self, name: str) -> bool:
-        return name.endswith(WHOLE) and not self._places.is_empty(name)
+        return name.endswith(WHOLE) and (self.tree / name).is_file() and not self._places.is_empty(name)
 
     def _fetch(self, names: Iterable[str]) -> None:
         """Fetch whole files. What a manifest tells of them must hold; a listing may be older than they are."""
@@ -249,15 +260,6 @@ class Mirror:
             if told is error:
                 raise
             raise told from error
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one process at a time list."""
-        with contextlib.ExitStack() as stack:
-            with kept_in(self.folder):
-                file = stack.enter_context((self.folder / "lock").open("a"))
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 @lru_cache(maxsize=64)

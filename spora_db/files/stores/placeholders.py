@@ -4,16 +4,14 @@ A placeholder is never written to: it keeps the time by which readers tell that 
 """
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from spora_db.files.stores.granules import Granules
-from spora_db.files.stores.kept import kept_in, made, write_whole
+from spora_db.files.stores.kept import alone, kept_in, made, write_whole
 from spora_db.files.stores.manifest import is_by_time
 from spora_db.files.stores.store import ObjectState
 
@@ -47,14 +45,13 @@ class Placeholders:
         if self.noted(name) == state:
             return
         path = self.tree / name
-        with self._alone():
+        with kept_in(self.folder), alone(self.folder, "places"):
             noted = self.noted(name)
             if noted == state or (path.is_file() and not self.is_empty(name)):
                 return
             kept = noted is not None and is_by_time(noted) and noted.size == state.size
             if not kept:
-                for end in LEFT:
-                    self._note(name, end).unlink(missing_ok=True)
+                self.forget(name)
             # before its file: one without a note is taken for whole, whenever a process is killed
             write_whole(self._note(name, "state"), f"{state.size} {state.version}".encode())
             if not kept:
@@ -104,6 +101,7 @@ class Placeholders:
         path = self.tree / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "notes" / name, ignore_errors=True)
+        self._note(name, "state").unlink(missing_ok=True)
         self.forget(name)
         for folder in path.parents:
             if folder == self.tree or not folder.is_dir() or any(folder.iterdir()):
@@ -111,8 +109,8 @@ class Placeholders:
             folder.rmdir()
 
     def forget(self, name: str) -> None:
-        """Drop what was kept of a file that is another one now."""
-        for end in ("state", *LEFT):
+        """Drop what was kept of a file that is another one now; what it was stays noted, as its placeholder does."""
+        for end in LEFT:
             self._note(name, end).unlink(missing_ok=True)
 
     def granules(self, name: str, state: ObjectState) -> Granules:
@@ -125,9 +123,3 @@ class Placeholders:
 
     def _note(self, name: str, end: str) -> Path:
         return self.folder / "notes" / f"{name}.{end}"
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        with kept_in(self.folder), (self.folder / "places").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
