@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,14 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run long files first, so that no worker is left alone with one at the end."""
+    """Leave most cases of ``some`` to the slow tests; run long files first, that no worker has one alone at the end."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("some"):
+            (every,), name = mark.args, item.nodeid.partition("[")[0]
+            if seen[name] % every:
+                item.add_marker("slow")
+            seen[name] += 1
     ranks = {f"test_{name}": rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: next((ranks[name] for name in ranks if item.path.stem.startswith(name)), len(ranks)))
 

@@ -461,6 +461,7 @@ def test_a_plain_dataloader_makes_padded_batches(request, kind, method):
     assert (type(named), named["target"].tolist()) == (dict, [0, 1, 2, 3])
 
 
+@pytest.mark.slow
 def test_a_plain_dataloader_with_spawned_workers(places):
     loader = DataLoader(Paired(places, "dict"), batch_size=4, num_workers=1, multiprocessing_context="spawn")
     found = next(iter(loader))

@@ -123,6 +123,7 @@ def masked(lake: Path) -> Path:
     return lake
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("ids", SOME.values(), ids=SOME)
 def test_odd_ids_are_refused_by_every_answer_and_told_by_validate(masked, ids):
     write_ids(masked, ids)

@@ -97,6 +97,7 @@ def unplaced(request, lake) -> SporaQuery:
     return cells(lake, source=source).where(f"tissue_id = '{TISSUE}'")
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("condition", "mask"),
     [
@@ -169,6 +170,7 @@ def test_a_cell_without_a_place_anywhere_is_told_whatever_the_condition(lake):
 # Exclusions -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize(
     ("excluded", "left"),
     [
@@ -480,6 +482,7 @@ def test_the_classes_pass_it_over_too(clashing):
         dataset.get_cell_task_mask(TISSUE, "tissue")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("name", "severity", "listed"),
     [

@@ -63,6 +63,7 @@ def uncertainty(scores: np.ndarray, measure: str) -> np.ndarray:
     return -np.sum(np.where(own > 0, own * np.log(np.where(own > 0, own, 1)), 0), axis=1)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("measure", ["entropy", "margin"])
 @pytest.mark.parametrize("condition", ["true", "dataset = 'beta' AND row > 0"])
 @pytest.mark.parametrize("name", ["scores", "numbers"])

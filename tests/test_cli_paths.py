@@ -133,6 +133,7 @@ def is_told(answer: tuple[int, str, str]) -> bool:
     return err.count("\n") == 1
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_bad_path_is_one_sentence(run, command, bad):

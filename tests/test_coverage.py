@@ -212,6 +212,7 @@ LACKS = [
 ]
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("use_mean_std", [True, False])
 @pytest.mark.parametrize(("file", "what"), LACKS, ids=[f"{what}-of-{file}" for file, what in LACKS])
 def test_one_table_lacks_what_the_others_have(tmp_path, file, what, use_mean_std):

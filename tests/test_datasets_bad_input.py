@@ -186,6 +186,7 @@ ACCESSES = {
 }
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("case", ACCESSES)
 @pytest.mark.parametrize("make", [imc, he])
 def test_a_wrong_name_is_an_error_that_lists_what_exists(lake, make, case):

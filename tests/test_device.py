@@ -24,6 +24,7 @@ def lake(tmp_path_factory):
     return root
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("collate", [collate_list, collate_padded, collate_packed, collate_panel(["CD8", "P07766"])])
 @pytest.mark.parametrize(
     ("modality", "spec", "use_mean_std"),

@@ -15,6 +15,7 @@ from spora_db.sqltext.dialect import DIALECT
 __all__ = ["duck", "probed"]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS | TABLE_FUNCTIONS))
 def test_every_function_of_the_guard_is_the_same_in_postgres_or_refused(request, name):
     if name not in CALLS:

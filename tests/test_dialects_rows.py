@@ -164,6 +164,7 @@ def texts(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str | None, ...]]:
     return [tuple(text(value) for value in row) for row in rows]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_postgres_gives_the_same_rows_in_the_same_order(catalog, asked, server, name):
     question = asked[name]

@@ -130,6 +130,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.some(3)
 @pytest.mark.filterwarnings("ignore")  # of the readers themselves
 @pytest.mark.parametrize("name", QUERIES)
 @pytest.mark.parametrize("form", FORMATS)

@@ -225,6 +225,7 @@ def test_a_model_that_raises_is_told_with_its_rows_and_goes_on_from_there(
     assert contents(mine.parent) == expected
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -63,6 +63,7 @@ def test_lightning_takes_loaders_from_anywhere(lake, tmp_path):
     check_epochs([rank["predicted"] for rank in ranks])
 
 
+@pytest.mark.slow
 def test_accelerate_knows_where_an_epoch_ends(lake, tmp_path):
     first, second = run("accelerate_loops", lake, tmp_path, launcher=TORCHRUN)
     for rank in (first, second):

@@ -243,6 +243,7 @@ def assert_halved(found, expected, precision):
         assert torch.equal(bits(half), bits(single.to(half.dtype)))
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("name", QUERIES)
 def test_samples_are_those_of_float32_rounded_once(dataset, name, precision):

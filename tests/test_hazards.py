@@ -521,6 +521,7 @@ BAD |= {path.name: path for path in sorted((SHARED / "data/bad/bad-parquet-apach
 PLACES = {name: name for name in ("metadata/tissues.parquet", "imc/channels.parquet", "metadata/cells.parquet")}
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("bad", "place"), pairs(BAD, PLACES))
 def test_bad_files_are_named_and_spoil_nothing_else(tmp_path, bad, place):
     tissues(tmp_path, good={"tissue_id": ["t"]})

@@ -204,6 +204,7 @@ def in_child(path: Path, queue: multiprocessing.Queue) -> None:
     queue.put((int(image.sum()), before.entries, before.misses))
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("used", [True, False])
 def test_children_read_after_the_parent_has(path: Path, start: str, used: bool) -> None:

@@ -112,6 +112,7 @@ def test_v3_equals_zarr_python(case: dict[str, Any]) -> None:
         assert image_header(path)[1:] == (*image.shape, expected(image).dtype)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("codec", sorted(V3_COMPRESSORS))
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_planes_alone_equal_the_whole(tmp_path: Path, codec: str, dtype: str) -> None:

@@ -210,6 +210,7 @@ SHEETS = [
 ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("column", "ids", "says"), SHEETS, ids=[f"{column} {min(of)}" for column, of, _ in SHEETS])
 def test_metadata_alone_joins_as_pandas_does(bring, cohort, column, ids, says):
     before = pd.read_parquet(cohort / "metadata/tissues.parquet")

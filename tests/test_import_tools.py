@@ -27,6 +27,7 @@ def run(*arguments):
     return result.stdout
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def test_a_project_reaches_its_first_batch(tmp_path, monkeypatch, shape):
     (tmp_path / "project").mkdir()

@@ -83,6 +83,7 @@ def image_of(report, tissue, modality="imc", mpp="1_0mpp"):
     return read_region(open_image(path))
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("images", ["zarr", "tiff", "copy", "link"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_every_shape_of_input_comes_back_pixel_for_pixel(bring, raw, shape, images):

@@ -23,13 +23,13 @@ def write_slide(path, *, side):
     tifffile.imwrite(path, rng.integers(0, 255, (side, side, 3), dtype=np.uint8), photometric="rgb", tile=(256, 256))
 
 
-@pytest.mark.parametrize("times", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_killed_import_leaves_the_old_dataset_or_the_new_one(tmp_path, times):
     command = [sys.executable, KILLER, tmp_path, str(times), "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    assert sum(of["killed"] for of in seen.values()) >= 20
+    assert sum(of["killed"] for of in seen.values()) >= min(20, 5 * times)
     for what, of in seen.items():
         assert of["left"] > 0
         assert (of["put back"] > 0) == (what != "import"), what

@@ -45,6 +45,7 @@ def test_killed_tilings_resume_to_the_same_bytes(tmp_path, times):
     assert seen["resumed"] > 0
 
 
+@pytest.mark.slow
 def test_killed_statistics_resume_to_the_same_bytes(tmp_path):
     seen = kill("standardize", write_images(tmp_path, tissues=4, size=60), times=5)
     assert (seen["partial"], seen["different"]) == ([], [])
@@ -88,7 +89,7 @@ def undisturbed(root: Path) -> dict[str, str]:
     return contents(root)
 
 
-@pytest.mark.parametrize("overwrite", [(), ("overwrite",)])
+@pytest.mark.parametrize("overwrite", [(), pytest.param(("overwrite",), marks=pytest.mark.slow)])
 def test_two_runs_at_once_make_one_whole_result(tmp_path, overwrite):
     expected = undisturbed(write_masks(tmp_path / "alone", tissues=12, size=120))
     root = write_masks(tmp_path / "both", tissues=12, size=120)
@@ -143,6 +144,7 @@ class Deadly:
         return UnitResult(arrays={"zero": np.zeros(1)}, record={"pixels": 1})
 
 
+@pytest.mark.slow
 def test_a_killed_worker_fails_its_own_tissue_only(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "SECONDS_HERE", 0.0)
     units = [Deadly(tissue_id=f"t{i}", result=tmp_path / f"{i}.npz", kills=i == 2, fails=i == 3) for i in range(5)]
@@ -180,6 +182,7 @@ def test_units_at_work_fit_into_memory_together(monkeypatch):
     assert peaks == [["t0"], ["t1", "t2"], ["t2", "t3", "t4"], ["t3", "t4"], ["t4"]]
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     root = write_masks(tmp_path / "lake", tissues=3, size=60)
     script = tmp_path / "run.py"

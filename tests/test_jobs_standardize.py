@@ -212,6 +212,7 @@ def cube_root(pixels):
     return np.cbrt(pixels)
 
 
+@pytest.mark.slow
 def test_a_registered_method_works_in_worker_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "SECONDS_HERE", 0.0)
     register_standardizer("quantile_clipping_root", cube_root)

@@ -46,6 +46,7 @@ def test_golden_tables(reference_lake, strategy):
         pd.testing.assert_frame_equal(found, wanted, check_names=False, check_dtype=False, check_index_type=False)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_same_bytes_with_any_number_of_processes(tmp_path, undisturbed, monkeypatch, jobs):
     monkeypatch.setattr(engines, "SECONDS_HERE", 0.0)

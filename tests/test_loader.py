@@ -156,6 +156,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_start_methods_in_a_parent_that_read_nothing(dataset, lake, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(UNUSED)
@@ -239,6 +240,7 @@ def open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
 def test_abandoned_loaders_leave_nothing(lake, tmp_path, monkeypatch):
     util.get_temp_dir()  # multiprocessing's own, one per process, removed when it ends
@@ -285,6 +287,7 @@ for _ in range(20):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_memory_stays_flat_over_epochs(lake):
     command = [sys.executable, "-c", FLAT, str(lake)]  # a process of its own: what other tests left moves its size

@@ -103,6 +103,7 @@ REACH = [
 """What of a loader is ours: torch's own objects have no epoch."""
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize(("kind", "reach"), REACH)
 @with_workers
 def test_whatever_a_framework_reaches_sets_the_one_epoch(dataset, kind, workers, reach):

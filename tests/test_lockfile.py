@@ -79,6 +79,7 @@ def test_a_lock_gives_the_same_query_and_plan(query, tmp_path):
     }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "build",
     [

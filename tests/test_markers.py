@@ -263,6 +263,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_held(tmp_path_factory.mktemp("mixed") / "lake", HELD)
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("missing", ["drop", "keep"])
 @pytest.mark.parametrize(
     "modalities",
@@ -327,6 +328,7 @@ ALIASES = [
 ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("aliases", ALIASES, ids=str)
 def test_macros_know_the_same_aliases(lake, query, aliases):
     names = ["t cells", "CD3", "nuclei", "cd8a", "Killer", "memory", "stroma", "Ki67", "nothing"]

@@ -119,6 +119,7 @@ def narrow(lake: Path) -> Iterator[Catalog]:
         yield catalog
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("text", STATEMENTS)
 def test_answers_are_those_over_all_columns(lake, narrow, monkeypatch, text):
     text = text.replace("<break>", "\nbreak")
@@ -168,6 +169,7 @@ QUERIES: dict[str, Callable[[SporaQuery], SporaQuery]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("ask", QUERIES.values(), ids=QUERIES)
 def test_queries_are_those_over_all_columns(lake, monkeypatch, ask):
     query = ask(SporaQuery(lake).modality("imc"))

@@ -53,6 +53,7 @@ def expected(vectors: np.ndarray, to: np.ndarray, rows: np.ndarray, k: int) -> t
     return np.array(order), cosine[order]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("condition", ["true", "dataset = 'beta'", "cancer_type = 'BRCA' AND row > 0", "tile_id < 0"])
 @pytest.mark.parametrize("k", [2, 100])
 def test_the_nearest_are_those_of_numpy(

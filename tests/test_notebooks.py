@@ -41,8 +41,8 @@ def test_these_are_all_notebooks() -> None:
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == list(NAMES)
 
 
-SLOW = ("03_train", "04_cells_and_statistics", "05_your_own_data", "06_the_loop")
-"""Notebooks that train, measure and import; the README's blocks do so too, on less."""
+SLOW = ("01_explore_a_lake", "03_train", "04_cells_and_statistics", "05_your_own_data", "06_the_loop")
+"""Notebooks that draw much, train, measure and import; the README's blocks do so too, on less."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])

@@ -157,6 +157,7 @@ VARIANTS: list[tuple[str, Callable[[Path], SporaQuery], Callable[[Path], None] |
 ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("other", "change"), [item[1:] for item in VARIANTS], ids=[item[0] for item in VARIANTS])
 @pytest.mark.parametrize("shuffle", ["locality", "global"])
 def test_an_order_follows_the_rows_and_nothing_else(

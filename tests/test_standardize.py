@@ -98,6 +98,7 @@ def check(pixels, transform, slots=None):
     assert (out[untouched] == np.float32(7e7)).all()
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_pass_equals_the_formulas_in_float64(dtype, method):

@@ -220,6 +220,7 @@ def test_moments_merge_as_if_pooled():
 # One tissue ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("kept", [10**9, 0])
 @pytest.mark.parametrize("text", SPECS)
 @pytest.mark.parametrize("dtype", DTYPES)

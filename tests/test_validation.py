@@ -348,6 +348,7 @@ def faults():
     return found
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("rule", "file", "reason", "deep", "fault"), list(faults()))
 def test_a_seeded_fault_is_found_and_named(alpha, rule, file, reason, deep, fault):
     fault(alpha)

@@ -139,6 +139,7 @@ for method in ("spawn", "forkserver"):
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_to_have_one(lake, tmp_path):  # those that have one: test_loader.py
     script = tmp_path / "train.py"
     script.write_text(UNGUARDED)
@@ -198,6 +199,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are handed over so on Linux")
 def test_batches_that_are_kept_work_or_are_told_to_hold_open_files(lake, tmp_path):
     script = tmp_path / "keep.py"
@@ -225,6 +227,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="no forkserver here")
 def test_what_a_notebook_defines_is_told_to_be_out_of_reach_of_a_forkserver(lake):
     told = subprocess.run([sys.executable, "-c", PROMPT, lake], capture_output=True, text=True, check=True, timeout=300)

@@ -248,11 +248,11 @@ RUNNERS = {"loop": loop, "lightning": lightning, "accelerate": accelerate, "tran
 
 # ---- jobs ----
 
-QUICK = {"loop": ((1, 2), ((2, 2), (2, 1))), "lightning": ((2,), ((2, 2),))}
+QUICK = {"loop": ((1, 2), ((2, 2), (2, 1)))}
 """On how many ranks a framework runs; and on how many it is stopped and then resumed."""
 SLOW = {
     "loop": ((2, 3), ((2, 3),)),
-    "lightning": ((1, 2, 3), ((2, 1), (2, 3))),
+    "lightning": ((1, 2, 3), ((2, 2), (2, 1), (2, 3))),
     "accelerate": ((1, 2, 3), ((2, 2), (2, 1), (2, 3))),
     "transformers": ((2,), ((2, 2),)),  # which counts steps
 }

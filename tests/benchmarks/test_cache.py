@@ -41,6 +41,7 @@ def run(dataset: Any, *, seed: int, **options: Any) -> tuple[list[float], float,
     return rates, proportional(loader), 0.0 if folder is None else folder.held / 2**20
 
 
+@pytest.mark.slow
 def test_shared_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """An epoch that finds all chunks shared: against the first, against caches that hold half of them, and all."""
     lake = made_lake(tmp_path_factory.mktemp("cache"), 6)

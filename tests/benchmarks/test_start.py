@@ -53,6 +53,7 @@ def medians(script, lake, tmp_path):
     return [statistics.median(values) for values in zip(*found[1:], strict=True)]
 
 
+@pytest.mark.slow
 def test_cold_start(lake, tmp_path):
     torch_alone, beyond = medians(COLD, lake, tmp_path)
     print(f"\nimport of torch: {torch_alone:.2f} s of CPU (asked: at most 1.2 s beyond it)")
@@ -60,6 +61,7 @@ def test_cold_start(lake, tmp_path):
     record("cold start to the first batch beyond import torch, against it", beyond / torch_alone)
 
 
+@pytest.mark.slow
 def test_first_batch_of_workers(lake, tmp_path):
     first, again, spawned, forked = medians(WORKERS, lake, tmp_path)
     print(f"\nfirst batch of two workers: forked after {forked:.2f} s, of a new forkserver after {first:.2f} s")

@@ -122,6 +122,7 @@ def test_global_statistics_in_units_of_one_decode(capsys, tissue, tmp_path, meth
         record(f"statistics of {method} with global quantiles, in decode passes", statistics / decode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_memory_of_streaming(capsys, dtype):
     """A whole slide takes no more memory than a small image, besides its mask."""
@@ -171,6 +172,7 @@ print(json.dumps(peaks))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_memory_of_global_quantiles_does_not_grow_with_tissues(capsys, dtype):
     command = [sys.executable, "-c", COHORT, "40", dtype, str(Path(__file__).parents[1])]
