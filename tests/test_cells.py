@@ -20,6 +20,7 @@ from spora_db.errors import (
     ArgumentError,
     FileFormatError,
     MaskNotFoundError,
+    OrphanRowsWarning,
     QueryError,
     TableError,
     UnknownNameError,
@@ -512,6 +513,43 @@ def test_rows_of_another_engine_may_be_cells(lake, query):
         SporaQuery.from_sql(lake, "SELECT dataset, tissue_id, cell_id FROM cells").modality("imc").cells(
             size=24
         ).count()
+
+
+@pytest.mark.parametrize("source", ["table", "masks"])
+def test_cells_that_a_table_names_without_places_are_those_of_the_lake(lake, cells, source):
+    """Predictions come with ids alone: places, and what the lake says of the cells, are the lake's."""
+    mine = cells[["dataset", "tissue_id", "cell_id"]].iloc[::3].reset_index(drop=True)
+    mine = mine.assign(score=np.arange(len(mine)) / 8, cell_type="predicted")
+    query = SporaQuery.from_arrow(lake, mine).modality("imc").cells(size=24, source=source)
+    query = query.select("score", "cell_type", "given_cell_type").where("score >= 0.5")
+    plan = query.plan()
+    expected = mine.merge(cells, on=["dataset", "tissue_id", "cell_id"], suffixes=("_mine", "")).iloc[4:]
+    expected = expected.sort_values(["dataset", "tissue_id", "cell_id"], ignore_index=True)
+    assert plan.columns.column("score").to_pylist() == expected["score"].tolist()
+    assert plan.columns.column("cell_type").to_pylist() == [
+        name if isinstance(name, str) else None for name in expected["cell_type"]
+    ]
+    assert set(plan.columns.column("given_cell_type").to_pylist()) == {"predicted"}
+    whole = SporaQuery(lake).modality("imc").cells(size=24, source=source).plan()
+    places = {identity_of(whole, at): (whole.row[at], whole.col[at]) for at in range(len(whole))}
+    assert [identity_of(plan, at) for at in range(len(plan))] == key(expected)
+    assert [(plan.row[at], plan.col[at]) for at in range(len(plan))] == [places[name] for name in key(expected)]
+
+
+def identity_of(plan, at):
+    return tuple(plan.identity(at)[name] for name in ("dataset", "tissue_id", "tile_id"))
+
+
+@pytest.mark.parametrize("source", ["table", "masks"])
+def test_cells_that_a_table_names_twice_or_wrongly_are_told(lake, cells, source):
+    mine = cells[["dataset", "tissue_id", "cell_id"]].iloc[:3]
+    strange = pd.concat([mine, mine.iloc[:1].assign(cell_id=999_999)])
+    with pytest.warns(OrphanRowsWarning, match=r"1 row .* about a cell that .*cell_id 999999"):
+        plan = SporaQuery.from_arrow(lake, strange).modality("imc").cells(size=24, source=source).plan()
+    assert len(plan) == 3
+    twice = SporaQuery.from_arrow(lake, pd.concat([mine, mine])).modality("imc").cells(size=24, source=source)
+    with pytest.raises(TableError, match="2 rows of one cell"):
+        twice.plan()
 
 
 # Published data ------------------------------------------------------------------------------------------------------

@@ -126,3 +126,13 @@ def test_a_lent_table_is_forgotten(lake: Path) -> None:
     assert query(lake, "tissue").join("mine", own(lake, "tissue")).where("score >= 0").count() > 0
     with pytest.raises(UnknownNameError):
         query(lake, "tissue").where("EXISTS (SELECT 1 FROM mine)").count()
+
+
+def test_a_query_that_joins_a_table_explains_what_it_reads(lake: Path) -> None:
+    asked = query(lake, "tile").join("mine", own(lake, "tile")).where("score >= 1")
+    plain = query(lake, "tile").explain()
+    explained = asked.explain()
+    assert {file.path for file in plain.files} <= {file.path for file in explained.files}
+    assert "mine" in explained.sql
+    with Catalog(lake, tables={"mine": own(lake, "tissue")}) as catalog:
+        assert catalog.explain_sql("FROM mine").files == ()

@@ -299,3 +299,14 @@ def test_a_table_that_replaces_another_is_called_by_its_name(lake: Path) -> None
     add_table(lake, LABELS, name="labels")
     with pytest.raises(TableError, match="table 'labels' has 2 rows of one tissue"):
         add_table(lake, pd.concat([LABELS, LABELS]), name="labels", overwrite=True)
+
+
+def test_cells_are_known_by_their_ids_where_a_table_also_says_the_resolution(lake: Path) -> None:
+    """Cells have none in the lake; rows about those of masks alone are not told as rows about nothing."""
+    pd.DataFrame({"tissue_id": ["1"], "cell_id": [1]}).to_parquet(lake / "alpha" / "metadata" / "cells.parquet")
+    masks = lake / "beta" / "segmentations" / "1_0mpp" / "cell_masks" / "instances"
+    masks.mkdir(parents=True)
+    np.savez(masks / "1.npz", mask=np.ones((4, 4), np.int32))
+    own = pd.DataFrame({"dataset": ["alpha", "beta"], "tissue_id": "1", "cell_id": [1, 7], "mpp": 1.0})
+    with Catalog(lake, tables={"own": own}) as catalog:
+        assert len(catalog.sql("FROM own")) == 2

@@ -44,6 +44,9 @@ def explain(database: Database, text: str, params: Parameters, *, shown: str, na
     with closing(LabellingDatabase(folders, limits=database._limits, naming=database._naming)) as labelling:
         for name, table in database._tables.items():
             labelling._register(name, table)
+        for name in database._own.names:
+            if (given := database._own.given(name)) is not None:
+                labelling._own.give(name, given, at="explain(")
         tree = json.loads(labelling._answer(f"EXPLAIN (FORMAT JSON) {text}", params, names=names).fetchall()[0][-1])
     nodes = [node for root in tree for node in _nodes(root)]
     numbers = _touched_numbers(nodes, labelling)

@@ -42,8 +42,9 @@ class LabellingDatabase(Database):
     def _written(self, name: str, query: SourceQuery) -> SourceQuery:
         for number in self.sources_of.get(name, ()):  # with fewer columns
             del self.labelled[number]
-        branches = [self._label(branch) for branch in query.branches]
-        self.sources_of[name] = list(self.labelled)[len(self.labelled) - len(branches) :]
+        before = len(self.labelled)
+        branches = [self._label(branch) if branch.files else branch for branch in query.branches]  # none: it was given
+        self.sources_of[name] = list(self.labelled)[before:]
         return replace(query, branches=tuple(branches))
 
     def _label(self, branch: Branch) -> Branch:

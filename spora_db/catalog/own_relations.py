@@ -22,6 +22,14 @@ Build = Callable[[Lake], SourceFiles]
 Ask = Callable[[exp.Select], list[tuple[object, ...]]]
 """What answers a SELECT."""
 SHOWN = 3
+MASKED = """
+    NOT EXISTS (
+        SELECT 1 FROM masks AS home
+        WHERE home.dataset = {table}.dataset AND home.tissue_id = {table}.tissue_id AND home.kind = 'instances'
+            AND home.dataset NOT IN (SELECT dataset FROM cells)
+    )
+"""
+"""Of a dataset without a table of cells, masks know which there are, and they are not read for this."""
 FEATURE = "feature"
 """The function that has the features of a set, by its name."""
 FEATURE_MACRO = f"CREATE MACRO {FEATURE}(name) AS TABLE FROM query_table('{PREFIX}' || name)"
@@ -156,12 +164,12 @@ def faults(table: OwnTable, ask: Ask) -> Iterator[str]:
 
 def orphans(table: OwnTable, ask: Ask) -> str | None:
     """Return what is said of the rows of a table that are about nothing in the lake."""
-    place = ("dataset", "tissue_id")
     query = exp.select(*(_column(key) for key in table.keys), "count(*) OVER () AS orphans").from_(table.name)
-    for relation in _homes(table):
-        shared = place if relation in ("tissues", "images") else tuple(key for key in table.keys if key != "modality")
+    for relation, shared in _homes(table).items():
         same = " AND ".join(f"home.{key} = {table.name}.{key}" for key in shared)
         query = query.where(f"NOT EXISTS (SELECT 1 FROM {relation} AS home WHERE {same})", dialect=DIALECT)
+    if table.grain == "cell":
+        query = query.where(MASKED.format(table=table.name), dialect=DIALECT)
     found = ask(query.order_by(*map(str, range(1, len(table.keys) + 1))).limit(SHOWN))
     if not found:
         return None
@@ -173,9 +181,12 @@ def orphans(table: OwnTable, ask: Ask) -> str | None:
     )
 
 
-def _homes(table: OwnTable) -> tuple[str, ...]:
-    """Return the relations of which one has what a row is about."""
-    return {"tile": ("tile_coordinates",), "cell": ("cells",)}.get(str(table.grain), ("tissues", "images"))
+def _homes(table: OwnTable) -> dict[str, tuple[str, ...]]:
+    """Return the relations of which one has what a row is about, each with the columns that tell."""
+    place = ("dataset", "tissue_id")
+    if table.grain == "tile":
+        return {"tile_coordinates": tuple(key for key in table.keys if key != "modality")}
+    return {"cells": (*place, "cell_id")} if table.grain == "cell" else {"tissues": place, "images": place}
 
 
 def _column(name: str) -> exp.Column:

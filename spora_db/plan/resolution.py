@@ -13,7 +13,7 @@ from spora_db.selection.group_checks import check_patients, check_split
 from spora_db.selection.labels import with_labels
 from spora_db.selection.marker_names import check_macros, use_naming, with_markers
 from spora_db.selection.modalities import with_modalities
-from spora_db.selection.own_rows import with_own_rows
+from spora_db.selection.own_rows import with_named_cells, with_own_rows
 from spora_db.selection.quotas import with_known_quota
 from spora_db.selection.resolved import Resolved
 from spora_db.selection.splits import check_splits, with_groups
@@ -23,8 +23,9 @@ from spora_db.selection.windows import with_windows
 
 STEPS: tuple[Callable[[Resolved, Catalog], Resolved | None], ...] = (
     use_naming,
-    lend_joined,
     with_grains,
+    with_named_cells,
+    lend_joined,
     with_own_rows,
     with_feature_rows,
     with_modalities,

@@ -80,7 +80,8 @@ class FeatureAnswers(Question):
         overwrite
             Whether a set of that name is removed first, in the datasets of the query.
         on_error
-            What a row that cannot be read is: an error, or a line with the reason in the set's ``failed.parquet``.
+            What a row that cannot be read is: ``"raise"``, an error; or ``"list"``, a line with the reason in the set's
+            ``failed.parquet``.
         allow_nan
             Whether what the model returns may be NaN or infinite.
         model_name, weights

@@ -144,6 +144,11 @@ class SporaQuery(
     def from_arrow(cls, lake: LakePath, table: "pa.Table | pd.DataFrame") -> Self:
         """Ask for rows that another engine selected: a table with the identity columns, as in `from_sql`.
 
+        Cells need neither ``row`` nor ``col``. Where a table of cells has none, its rows are the lake's cells of these
+        ids, which has their places and further columns; those of the table stand beside them as of one that is joined
+        under the name ``given``: a ``cell_type`` that the lake's cells have too is called ``given_cell_type``, unlike
+        the lake's. Each cell is named once; cells that the lake does not have are told by an `OrphanRowsWarning`.
+
         Parameters
         ----------
         lake

@@ -40,7 +40,8 @@ class SqlAnswers(Question):
           ...
         """
         with self._compiled() as (resolved, compiled, catalog):
-            if dialect != "duckdb" and resolved.selection.rows_table is not None:
+            asked = resolved.selection
+            if dialect != "duckdb" and (asked.rows_table is not None or any(join.only for join in asked.joins)):
                 raise QueryError("Rows from an Arrow table are in no other engine: this query has no translation.")
             return catalog.translate(compiled.text(inline=True), dialect=dialect)
 

@@ -17,7 +17,10 @@ class JoinedTable(Brief):
         The relation's.
     table
         The table, where it was given and does not lie in the lake.
+    only
+        Whether rows that it says nothing of are left out.
     """
 
     name: str
     table: pa.Table | None = None
+    only: bool = False

@@ -19,6 +19,7 @@ class JoinedColumns:
     name: str
     keys: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
+    only: bool = False
 
     def named(self, column: str) -> str:
         """Return the name that a column of the table has among the rows.
@@ -87,11 +88,11 @@ def joined_columns(
             new = f"{join.name}_{new}"
         known.add(fold(new))
         columns.append((name, new))
-    return JoinedColumns(name=join.name, keys=keys, columns=tuple(columns))
+    return JoinedColumns(name=join.name, keys=keys, columns=tuple(columns), only=join.only)
 
 
 def with_joined(rows: exp.Expr, joins: Collection[JoinedColumns], *, names: Collection[str] | None) -> exp.Subquery:
-    """Return rows with the columns of joined tables; a row that a table says nothing of has NULL there.
+    """Return rows with the columns of joined tables; a row that a table says nothing of has NULL there, or is left out.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def with_joined(rows: exp.Expr, joins: Collection[JoinedColumns], *, names: Coll
         wanted = [(old, new) for old, new in join.columns if names is None or new in names]
         query = query.select(*(exp.alias_(_column(old, alias), new, quoted=True) for old, new in wanted))
         same = exp.and_(*(exp.EQ(this=_column(key, alias), expression=_column(key, "r")) for key in join.keys))
-        query = query.join(exp.to_table(join.name, alias=alias), on=same, join_type="left")
+        query = query.join(exp.to_table(join.name, alias=alias), on=same, join_type="inner" if join.only else "left")
     return query.subquery()
 
 

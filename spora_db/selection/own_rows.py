@@ -9,6 +9,7 @@ from sqlglot import exp, parse_one
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError
 from spora_db.guard import check_select
+from spora_db.selection.joined_table import JoinedTable
 from spora_db.selection.resolved import Resolved
 from spora_db.selection.values import Selection, Unit
 from spora_db.sources.reconcile import WHOLE_NUMBERS
@@ -21,9 +22,27 @@ PLACES: dict[Unit, tuple[str, ...]] = {
 }
 ROWS = "query_rows"
 """The name under which rows of another engine are registered while a query runs."""
+GIVEN = "given"
+"""What a table of cells that does not say their places is called, and its columns that the lake's cells have too."""
 _NUMBERS = ("mpp", "tile_size", "tile_id", "cell_id", "row", "col")
 _LABELS = "cell_id NOT BETWEEN 1 AND 2147483647"
 """No label of a mask: 0 is its background, and others are positive numbers of 32 bits."""
+
+
+def with_named_cells(resolved: Resolved, catalog: Catalog) -> Resolved | None:
+    """Let cells that a table names, and does not place, be the lake's cells of these ids, joined with the table."""
+    asked = resolved.selection
+    if asked.unit != "cell" or asked.rows_table is None:
+        return None
+    names = set(asked.rows_table.column_names)
+    if not names.isdisjoint(("row", "col")) or not names.issuperset(("dataset", "tissue_id", "cell_id")):
+        return None
+    taken, name = {*(join.name for join in asked.joins), *(file.name for file in catalog._folders.tables("own"))}, GIVEN
+    while name in taken:
+        name = f"{name}_rows"
+    return resolved.asking(
+        rows_table=None, joins=(JoinedTable(name=name, table=asked.rows_table, only=True), *asked.joins)
+    )
 
 
 def with_own_rows(resolved: Resolved, catalog: Catalog) -> Resolved:
