@@ -1,4 +1,4 @@
-"""The options by which ``copy`` and ``export`` are told which rows: a lock, a file of SQL, or conditions."""
+"""How ``copy``, ``export`` and ``extract`` are told which rows: by a lock, a file of SQL, or conditions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ class AskedRows:
         elif not self.modality:
             raise ArgumentError("Say which rows: --lock FILE, or --modality with --mpp and --tile-size, and --where.")
         else:
-            found = self._verbs(SporaQuery(lake) if self.sql is None else _from_file(lake, self.sql))
+            found = self._verbs(SporaQuery(lake) if self.sql is None else query_in(self.sql, lake))
         return found if self.limit is None else found.limit(self.limit)
 
     def _verbs(self, query: "SporaQuery") -> "SporaQuery":
@@ -86,7 +86,14 @@ class AskedRows:
         return query if self.standardize is None else query.standardize(self.standardize)
 
 
-def _from_file(lake: Path, path: Path) -> "SporaQuery":
+def query_in(path: Path, lake: Path) -> "SporaQuery":
+    """Return the query of the SELECT in a file.
+
+    Raises
+    ------
+    ArgumentError
+        If the file cannot be read.
+    """
     from spora_db.query import SporaQuery
 
     try:

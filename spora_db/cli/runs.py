@@ -1,5 +1,6 @@
-"""What ``tile`` and ``standardize`` share: how a run is carried out, shown and ended."""
+"""What commands that take long share: how a run is carried out, shown and ended."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
@@ -38,6 +39,23 @@ def progress_shown(*, quiet: bool) -> "Progress":
     from rich.console import Console
 
     return Bar(Console(stderr=True))
+
+
+def files_shown(*, quiet: bool) -> Callable[[int, int], None] | None:
+    """Return what counts files on a terminal; None elsewhere and when quiet."""
+    import sys
+
+    from spora_db.cli.terminal import count_files
+
+    return None if quiet or not sys.stderr.isatty() else count_files
+
+
+def tell(report: object, *, quiet: bool) -> None:
+    """Write a report that says all of itself, unless quiet."""
+    import sys
+
+    if not quiet:
+        sys.stdout.write(f"{report}\n")
 
 
 def end(report: "Report", *, quiet: bool) -> None:

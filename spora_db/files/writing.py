@@ -1,4 +1,9 @@
-"""Files and folders that appear whole or not at all: under a temporary name beside them, fsync, rename, fsync."""
+"""Files and folders that appear whole or not at all: under a temporary name beside them, fsync, rename, fsync.
+
+What belongs to a lake, or to its user, is written by `atomic_path`. Two others rename without fsync, as what they
+write can be made again: `write_whole` of `stores.kept` keeps what a remote lake says, where `atomic_path` refuses to
+write, and leaves a file that holds the same bytes its time; `SharedFolder` holds what processes share, within a limit.
+"""
 
 import contextlib
 import os

@@ -145,7 +145,8 @@ def standardize_lake(
         if cohort.tissues
     ]
     check_wanted([item.run for item in planned])
-    skipped = {cohort.name: f"no {modality} images at {resolution:g} mpp" for cohort in cohorts if not cohort.tissues}
+    reason = f"it has no {modality} images at {resolution:g} mpp to standardize"
+    skipped = {cohort.name: reason for cohort in cohorts if not cohort.tissues}
     return Report(datasets=tuple(item.run.complete(partial(rounds, item)) for item in planned), skipped=skipped)
 
 

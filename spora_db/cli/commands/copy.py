@@ -48,9 +48,7 @@ def copy(
 
     spora-db copy my-lake mine --modality imc --mpp 1.0 --tile-size 224 --where "split = 'train'" --dry-run
     """
-    import sys
-
-    from spora_db.cli.terminal import count_files
+    from spora_db.cli.runs import files_shown, tell
     from spora_db.copying import copy_lake
 
     asked = AskedRows(
@@ -58,7 +56,7 @@ def copy(
         limit=limit,
     )  # fmt: skip
     query = asked.query(lake)
-    shown = None if quiet or not sys.stderr.isatty() else count_files
-    report = copy_lake(query.lake, query.selection, folder, images=images, dry_run=dry_run, progress=shown)
-    if not quiet:
-        sys.stdout.write(f"{report}\n")
+    report = copy_lake(
+        query.lake, query.selection, folder, images=images, dry_run=dry_run, progress=files_shown(quiet=quiet)
+    )
+    tell(report, quiet=quiet)

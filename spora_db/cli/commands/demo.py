@@ -42,6 +42,7 @@ def demo(
     with console.status("Writing two synthetic cohorts, IMC and CODEX, each with H&E ..."):
         write_demo_lake(folder, seed=seed, overwrite=overwrite)
     console.print(Text.assemble(("Wrote", "bold"), f" two synthetic cohorts to {folder}"))
+    console.print("What computes is compiled when first needed, once; speeds and times told below begin with that.")
     tile(folder, tile_size=TILE_SIZE, mpp=str(MPP), tolerance=TOLERANCE)
     for modality in ("imc", "codex"):
         standardize(folder, modality=modality, mpp=str(MPP), method=SPEC.split("/")[0])

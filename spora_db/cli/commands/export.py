@@ -56,9 +56,7 @@ def export(
 
     spora-db export my-lake arrays --format zarr --modality imc --mpp 1.0 --tile-size 224 --pixels raw
     """
-    import sys
-
-    from spora_db.cli.terminal import count_files
+    from spora_db.cli.runs import files_shown, tell
     from spora_db.exporting import export_plan
 
     asked = AskedRows(
@@ -68,7 +66,6 @@ def export(
     report = export_plan(
         asked.query(lake).plan(), output_format, folder, shard_bytes=shard_bytes, num_workers=num_workers,
         pixels=pixels, dtype=dtype, missing_chunks=missing_chunks,
-        progress=None if quiet or not sys.stderr.isatty() else count_files,
+        progress=files_shown(quiet=quiet),
     )  # fmt: skip
-    if not quiet:
-        sys.stdout.write(f"{report}\n")
+    tell(report, quiet=quiet)

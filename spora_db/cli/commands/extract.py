@@ -1,6 +1,5 @@
 """``spora-db extract``: a model over the rows of a query, into a feature set of the lake."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,7 +7,8 @@ import typer
 
 from spora_db.cli.application import app
 from spora_db.cli.arguments import EngineOption, Into, Lake, MissingChunksOption, QuietOption
-from spora_db.cli.runs import FAILURES_RECORDED, progress_shown, shard_of
+from spora_db.cli.chosen import query_in
+from spora_db.cli.runs import FAILURES_RECORDED, progress_shown, shard_of, tell
 from spora_db.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ def extract(
         jobs=jobs,
         progress=progress_shown(quiet=quiet),
     )
-    if not quiet:
-        sys.stdout.write(f"{report}\n")
+    tell(report, quiet=quiet)
     if any(own.failed for own in report.datasets):
         raise typer.Exit(FAILURES_RECORDED)
 
@@ -125,7 +124,7 @@ def _query(
         if said := [option for option, value in given.items() if value is not None]:
             raise ArgumentError(f"--query {query} is a lock, which says what is read: leave out {', '.join(said)}.")
         return SporaQuery.from_lock(query, lake=lake)
-    asked = SporaQuery(lake) if query is None else SporaQuery.from_sql(lake, _text(query))
+    asked = SporaQuery(lake) if query is None else query_in(query, lake)
     asked = asked if modality is None else asked.modality(modality)
     if unit == "tissue":
         asked = asked.tissues(mpp=mpp)
@@ -136,10 +135,3 @@ def _query(
     else:
         asked = asked.cells(size=tile_size, mpp=mpp)
     return asked if spec is None else asked.standardize(spec)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip().rstrip(";")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"--query {path} cannot be read: {error}.") from error
