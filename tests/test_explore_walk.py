@@ -525,6 +525,56 @@ def test_two_million_rows_are_scrolled_with_few_elements(browser, client):
     walk.well()
 
 
+TWICE = """import("/rows.js").then(({ rows }) => Promise.all(
+  ["sum(hash(r.range)) FROM range(20000000000) r", "2 AS b"].map((sql) => rows.run(`SELECT ${sql}`, null, () => {}))
+).then((told) => [told.map(({ state }) => state), rows.columns.map(({ name }) => name)]))"""
+CLOSED = """async () => {
+  const { page } = await import("/main.js");
+  window.let_go = new WeakRef(page.viewer.first);
+  page.viewer.close(page.viewer.first.key);
+}"""
+
+
+def test_what_goes_wrong_is_told_and_what_is_over_is_let_go(browser, client):
+    walk = visit(browser, client).open()
+    page = walk.page
+    # of two queries asked at once the last is answered, and the first ended
+    assert page.evaluate(TWICE) == [["stopped", "done"], ["b"]]
+    known = client.server._explorer.queries._known
+    for _ in range(100):
+        if all(query.state != "running" for query in known.values()):
+            break
+        page.wait_for_timeout(50)
+    else:
+        raise AssertionError("the first query still runs")
+    # a refusal that nobody waits for
+    page.evaluate("import('/main.js').then(({ page }) => void page.tags.select('nope'))")
+    walk.answered("its rows cannot be tagged")
+    assert "bad" in page.locator("#status").get_attribute("class")
+    # an image that cannot be opened says why in its place; others of a tissue are opened as long as there is room
+    (image, *_) = client.ask("GET", "/api/images?q=imc")[1]["images"]
+    walk.view("viewer")
+    page.evaluate("import('/main.js').then(({ page }) => page.viewer.open('0000'))")
+    page.locator(".pane .fault", has_text="Unknown image '0000'").wait_for()
+    page.evaluate("(key) => import('/main.js').then(({ page }) => page.viewer.open(key))", image["key"])
+    walk.complete()
+    others = [image | {"key": f"000{k}", "dataset": image["dataset"] + "x" * (k == 1)} for k in range(6)]
+    page.route(lambda url: "/api/images?q=" in url, lambda route: route.fulfill(json={"images": [image, *others]}))
+    page.evaluate("import('/main.js').then(({ page }) => page.viewer.beside())")
+    assert page.evaluate(STATE)["images"] == [image["key"], "0000", "0002", "0003"]
+    # what is closed holds nothing
+    page.evaluate(CLOSED)
+    session = page.context.new_cdp_session(page)
+    for _ in range(100):
+        session.send("HeapProfiler.collectGarbage")
+        if page.evaluate("window.let_go.deref() === undefined"):
+            break
+        page.wait_for_timeout(50)
+    else:
+        raise AssertionError("a pane that was closed is still held")
+    assert [fault for fault in walk.faults if "404" not in fault and "ERR_ABORTED" not in fault] == []
+
+
 @pytest.mark.slow
 def test_an_endless_query_is_stopped_from_the_page(browser, client):
     walk = visit(browser, client).open()

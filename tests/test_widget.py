@@ -61,6 +61,19 @@ def test_a_tissue_is_shown_first_and_others_are_listed(lake):
         assert json.loads(talk.get(f"api/images/{key}/outlines/tiles")[1])["tilings"] == []
 
 
+def test_a_tissue_is_looked_for_in_its_dataset_only(lake):
+    query = SporaQuery(lake).modality("imc").tissues(mpp=1.0)
+    rows = query.df()[["dataset", "tissue_id"]]
+    other = next(name for name in rows["dataset"] if name != rows.set_index("tissue_id")["dataset"][TISSUE])
+    with pytest.raises(UnknownNameError, match=TISSUE):
+        query.view(TISSUE, dataset=other)
+    with viewed(query, dataset=other) as talk:
+        images = json.loads(talk.get("api/images")[1])["images"]
+        assert [image["dataset"] for image in images] == sorted(rows["dataset"], key=lambda name: name != other)
+    with pytest.raises(UnknownNameError, match="5"):
+        query.view(5)
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("api/images/0000", 404), ("api/lake", 404), ("api/images/KEY/tiles/0/0/0?pages=99", 400), ("../routes.py", 404)],

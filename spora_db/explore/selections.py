@@ -51,7 +51,7 @@ def lassoed(images: ShownImages, answer: KeptAnswer, *, key: str, polygon: objec
     if missing:
         raise ArgumentError(f"The answer has no column {', '.join(missing)}; a lasso needs the place of every row.")
     table = answer.table
-    numbers = _on(images.listed(key), table, ("dataset", "tissue_id", "modality", "mpp"))
+    numbers = on_image(images.listed(key), table, ("dataset", "tissue_id", "modality", "mpp"))
     rows, cols = (floats(table, name)[numbers] for name in ("row", "col"))
     if "tile_size" in table.column_names:
         half = floats(table, "tile_size")[numbers] / 2
@@ -73,7 +73,7 @@ def under(images: ShownImages, answer: KeptAnswer, *, key: str, at: Int64) -> In
     table = answer.table
     if not {"dataset", "tissue_id", "row", "col"} <= set(table.column_names):
         return np.empty(0, np.int64)
-    numbers = _on(images.listed(key), table, ("dataset", "tissue_id"))
+    numbers = on_image(images.listed(key), table, ("dataset", "tissue_id"))
     squares = _squares(images.listed(key), answer.take(numbers, list(_PLACE)))
     away = np.abs(squares[:, :2] + squares[:, 2:] / 2 - at).max(axis=1, initial=0.0)
     found = np.flatnonzero(away <= squares[:, 2] / 2)
@@ -90,7 +90,7 @@ def marks(images: ShownImages, answer: KeptAnswer, numbers: Int64, *, key: str) 
     rows = answer.take(numbers, list(_PLACE))
     if not {"dataset", "tissue_id", "row", "col"} <= set(rows.column_names):
         return []
-    found = _squares(listed, rows.take(_on(listed, rows, ("dataset", "tissue_id"))))
+    found = _squares(listed, rows.take(on_image(listed, rows, ("dataset", "tissue_id"))))
     placed: list[list[float]] = found[np.isfinite(found).all(axis=1)][:OUTLINES].tolist()
     return placed
 
@@ -212,7 +212,7 @@ def query_of(lake: Path, rows: pa.Table) -> SporaQuery:
     return query
 
 
-def _on(listed: ListedImage, rows: pa.Table, names: tuple[str, ...]) -> Int64:
+def on_image(listed: ListedImage, rows: pa.Table, names: tuple[str, ...]) -> Int64:
     """Return which rows are those of an image by some columns; one that rows lack tells nothing."""
     own = np.ones(len(rows), np.bool_)
     for name in (name for name in names if name in rows.column_names):

@@ -20,8 +20,10 @@ from starlette.responses import JSONResponse, Response
 
 from spora_db.errors import QueryError, unknown
 from spora_db.explore.explorer import LookedAt
+from spora_db.explore.limits import OUTLINES
 from spora_db.explore.opened import ListedImage
 from spora_db.explore.routes import ROUTES, STATIC, application
+from spora_db.explore.selections import on_image
 from spora_db.explore.within import asked_within
 from spora_db.layout.names import is_rgb
 
@@ -112,27 +114,28 @@ class LakeViewer(anywidget.AnyWidget):
         image = self._shown.get(request.path_params["key"])
         if image is None or "row" not in self._rows.column_names:
             return JSONResponse({"tilings": [], "more": False})
-        own = pc.and_(*(pc.equal(self._rows[name], getattr(image, name)) for name in ("dataset", "tissue_id")))
-        found = self._rows.filter(own)
+        own = on_image(image, self._rows, ("dataset", "tissue_id", "mpp"))
+        found = self._rows.take(own[:OUTLINES])
         sizes = found["tile_size"] if "tile_size" in found.column_names else pa.array([self._size] * len(found))
         tilings: dict[int, list[list[int]]] = {}
         for size, row, col in zip(*(column.to_pylist() for column in (sizes, found["row"], found["col"])), strict=True):
             tilings.setdefault(size, []).append([row, col])
         told = [{"size": size, "tiles": tiles} for size, tiles in tilings.items()]
-        return JSONResponse({"tilings": told, "more": False})
+        return JSONResponse({"tilings": told, "more": len(own) > OUTLINES})
 
 
 def _rows(query: "RowAnswers", tissue_id: str | None, dataset: str | None) -> pa.Table:
     """Return the rows of a query, those of the tissue that is shown first in front."""
     rows = query.to_arrow()
+    first, others = rows, rows.slice(0, 0)
     for name, value in (("dataset", dataset), ("tissue_id", tissue_id)):
         if value is None:
             continue
-        first = pc.equal(rows[name], value)
-        if not pc.any(first).as_py():
-            raise unknown(name, value, rows[name].unique().to_pylist(), where="the query's rows")
-        rows = pa.concat_tables([rows.filter(first), rows.filter(pc.invert(first))])
-    return rows
+        own = pc.equal(first[name], str(value))
+        if not pc.any(own).as_py():
+            raise unknown(name, value, first[name].unique().to_pylist(), where="the query's rows")
+        first, others = first.filter(own), pa.concat_tables([others, first.filter(pc.invert(own))])
+    return pa.concat_tables([first, others])
 
 
 def _shown(looked: LookedAt, rows: pa.Table, query: "RowAnswers") -> dict[str, ListedImage]:

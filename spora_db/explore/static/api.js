@@ -17,7 +17,10 @@ export function takeToken() {
 }
 
 // how a request is sent: to the server, or in a notebook to the kernel
-let send = (method, path, body, signal) => fetch(path, { method, headers: { Authorization: `Bearer ${token}` }, body, signal });
+let send = (method, path, body, signal) => fetch(path, { method, headers: { Authorization: `Bearer ${token}` }, body, signal }).catch((error) => {
+  if (error.name === "AbortError") throw error;
+  throw new Refused(0, "The server does not answer. Is spora-db explore still running?");
+});
 export const sendOver = (other) => void (send = other);
 
 async function ask(method, path, body, signal) {

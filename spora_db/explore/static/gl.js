@@ -58,9 +58,7 @@ void main() {
 export class Compositor {
   constructor(canvas) {
     this.canvas = canvas;
-    const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
-    if (!gl) throw new Error("This browser has no WebGL 2; images cannot be shown.");
-    this.gl = gl;
+    const gl = this.gl = drawing(canvas, { alpha: false });
     this.program = linked(gl, VERTEX, FRAGMENT);
     gl.useProgram(this.program);
     this.at = Object.fromEntries(
@@ -174,6 +172,12 @@ export class Compositor {
     rows.forEach((row, k) => turned.set(row, 4 * width * k));
     return turned;
   }
+}
+
+export function drawing(canvas, { alpha }) {
+  const gl = canvas.getContext("webgl2", { alpha, antialias: false, preserveDrawingBuffer: true });
+  if (!gl) throw new Error("This browser has no WebGL 2; images and points cannot be shown.");
+  return gl;
 }
 
 export function linked(gl, vertex, fragment) {

@@ -1,13 +1,13 @@
 // The page: puts its parts together, runs queries, changes views, listens to keys.
 
-import { get, post, takeToken } from "./api.js";
+import { get, Refused, takeToken } from "./api.js";
 import { Channels } from "./channels.js";
 import { byId, counted, make } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Gallery } from "./gallery.js";
 import { image, setPalette } from "./images.js";
 import { Nearest } from "./nearest.js";
-import { rows } from "./rows.js";
+import { named, rows } from "./rows.js";
 import { Scatter } from "./scatter.js";
 import { Images, Selection, showCell } from "./side.js";
 import { change, onChange, remember, restore, state, write } from "./state.js";
@@ -38,6 +38,12 @@ function tell(text, bad = false) {
   status.textContent = text;
   status.className = bad ? "bad" : "";
 }
+
+// what goes wrong and nobody tells is told here; the console keeps what is no answer of the server
+addEventListener("unhandledrejection", (event) => {
+  tell(event.reason?.message ?? String(event.reason), true);
+  if (event.reason instanceof Refused) event.preventDefault();
+});
 
 // answers what is typed; or finds the rows of its answer that are most like one
 async function run({ near = null } = {}) {
@@ -99,29 +105,16 @@ async function open(row, { only = false } = {}) {
   await page.viewer.open(key, { place });
 }
 
-async function beside() {
-  const found = page.viewer.first?.found;
-  if (!found) return;
-  const { images } = await get(`api/images?q=${encodeURIComponent(`${found.dataset} ${found.tissue_id}`)}`);
-  for (const other of images) {
-    if (other.tissue_id === found.tissue_id && !state.images.includes(other.key)) await page.viewer.open(other.key, { beside: true });
-  }
-}
-
 async function lassoed(key, polygon) {
-  try {
-    const { count, rows: found } = await post("api/selections", { query: rows.id ?? "", key, polygon });
-    change({ picked: found });
-    tell(`${counted(count, "row")} inside the lasso`);
-  } catch (error) {
-    tell(rows.id ? error.message : "Run a query first: the lasso selects rows of its answer.", true);
-  }
+  const { count, rows: found } = await named({ key, polygon });
+  change({ picked: found });
+  tell(`${counted(count, "row")} inside the lasso`);
 }
 
 // a click on an image selects the row of the answer that lies there
 async function clicked(key, at, event) {
   if (!rows.id) return;
-  const { rows: found } = await post("api/selections", { query: rows.id, key, at }).catch(() => ({ rows: [] }));
+  const { rows: found } = await named({ key, at });
   const more = event.ctrlKey || event.metaKey;
   if (more) change({ picked: [...new Set([...state.picked, ...found])].filter((number) => !(found.includes(number) && state.picked.includes(number))) });
   else change({ picked: found });
@@ -171,7 +164,7 @@ async function begin() {
   });
   page.channels = new Channels(byId("channels"), { onfull: () => tell(`${lake.channels} channels are shown, which is all that can be told apart. Hide one first.`, true) });
   page.gallery = new Gallery(byId("gallery"), { onopen: open, batch: lake.thumbs });
-  page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onclick: clicked, onbeside: beside, tell });
+  page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onclick: clicked, tell });
   page.scatter = new Scatter(byId("scatter"), { tell });
   page.images = new Images(byId("images"), { onopen: (key, shift) => page.viewer.open(key, { beside: shift }) });
   page.selection = new Selection(byId("selection"), { writes: lake.write });
@@ -206,7 +199,7 @@ async function begin() {
   page.channels.show(state.images[0]);
   page.channels.fill();
   await run({ near: state.near });
-  if (picked.length) change({ picked });
+  if (picked.length && !state.picked.length) change({ picked: picked.filter((number) => number < rows.all) });
   page.ready = true;
 }
 

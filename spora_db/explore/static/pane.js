@@ -5,7 +5,7 @@ import { make } from "./dom.js";
 import { Compositor } from "./gl.js";
 import { image, shown } from "./images.js";
 import { Pieces } from "./pieces.js";
-import { onChange, state } from "./state.js";
+import { state } from "./state.js";
 
 export class Pane {
   constructor(key, viewer) {
@@ -33,7 +33,6 @@ export class Pane {
       viewer.opened(this);
       this.later();
     }).catch((error) => void (this.fault.textContent = error.message));
-    onChange((values) => "markers" in values && this.later());
   }
 
   pieced(found) {
@@ -173,7 +172,7 @@ export class Pane {
       if (!this.found) return;
       this.over.setPointerCapture(event.pointerId);
       last = this.pressed = event;
-      if (this.viewer.lassoing || event.shiftKey) this.lasso = [place(event)];
+      if (this.viewer.lassoing || (this.viewer.onlasso && event.shiftKey)) this.lasso = [place(event)];
     });
     this.over.addEventListener("pointermove", (event) => {
       if (!this.found) return;

@@ -16,6 +16,7 @@ export class Rows {
     this.pages = new Map();
     this.summaries = new Map();
     this.listeners = [];
+    this.turn = 0;  // a number that changes with every query that is asked or stopped
     this.only = null;  // numbers of the rows that are shown, where it is not all of them
   }
 
@@ -41,13 +42,19 @@ export class Rows {
 
   // runs SQL; told is called with every state on the way
   async run(sql, near, told) {
-    if (this.running) await this.stop();
+    const stopped = this.stop();
+    const { turn } = this;
+    await stopped;
     const { id } = await post("api/queries", { sql, near });
+    if (turn !== this.turn) {  // stopped, or another was asked, before this had a name
+      drop(`api/queries/${id}`).catch(() => {});
+      return { state: "stopped" };
+    }
     this.running = id;
     let wait = 30;
     for (;;) {
       const now = await get(`api/queries/${id}`);
-      if (this.running !== id) return now;
+      if (this.running !== id) return { state: "stopped" };
       told(now);
       if (now.state !== "running") {
         this.running = null;
@@ -62,6 +69,7 @@ export class Rows {
   async stop() {
     const id = this.running;
     this.running = null;
+    this.turn += 1;
     if (id) await drop(`api/queries/${id}`);
   }
 
@@ -136,6 +144,15 @@ export class Rows {
 }
 
 export const rows = new Rows();
+
+// which rows of the answer a request names; not those of an answer that is no longer shown
+export async function named(asked) {
+  const { id } = rows;
+  if (!id) throw new Error("Run a query first: rows of its answer are selected.");
+  const found = await post("api/selections", { query: id, ...asked });
+  if (id !== rows.id) throw new Error("The query has another answer meanwhile. Select again.");
+  return found;
+}
 
 // one more row, all up to it (shift), or only it
 export function pick(place, number, event) {

@@ -1,9 +1,9 @@
 // The scatter: a point for every row, of two columns; a line around points selects their rows.
 
-import { bytes, post } from "./api.js";
+import { bytes } from "./api.js";
 import { brief, counted, make } from "./dom.js";
-import { linked, rgb } from "./gl.js";
-import { rows } from "./rows.js";
+import { drawing, linked, rgb } from "./gl.js";
+import { named, rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
 
 const EMBEDDED = /^(.*(?:umap|t_?sne|phate|pca?c?).*?)_?[0-9xy]$/i;
@@ -104,6 +104,8 @@ export class Scatter {
     if (asked === this.asked) return this.later();
     this.asked = asked;
     this.points = null;
+    this.legend.replaceChildren();
+    this.count.textContent = "";
     if (usable) {
       try {
         const content = await bytes(`api/queries/${asked}`);
@@ -139,7 +141,7 @@ export class Scatter {
 
   upload() {
     if (!this.gl) {
-      const gl = this.gl = this.canvas.getContext("webgl2", { alpha: true, antialias: false, preserveDrawingBuffer: true });
+      const gl = this.gl = drawing(this.canvas, { alpha: true });
       this.program = linked(gl, VERTEX, FRAGMENT);
       this.buffers = { place: gl.createBuffer(), colour: gl.createBuffer() };
     }
@@ -308,13 +310,9 @@ export class Scatter {
 
   async select(shares) {
     const columns = [rows.index(this.chosen.x), rows.index(this.chosen.y)];
-    try {
-      const { count, rows: found } = await post("api/selections", { query: rows.id, columns, polygon: shares.map((share) => this.toValues(share)) });
-      change({ picked: found });
-      this.tell(`${counted(count, "row")} inside the line`);
-    } catch (error) {
-      this.tell(error.message, true);
-    }
+    const { count, rows: found } = await named({ columns, polygon: shares.map((share) => this.toValues(share)) });
+    change({ picked: found });
+    this.tell(`${counted(count, "row")} inside the line`);
   }
 
   zoom(factor, [x, y] = [(this.seen[0] + this.seen[2]) / 2, (this.seen[1] + this.seen[3]) / 2]) {

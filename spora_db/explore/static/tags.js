@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { copied, counted, make } from "./dom.js";
-import { rows } from "./rows.js";
+import { named, rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
 
 export class Tags {
@@ -60,13 +60,9 @@ export class Tags {
   }
 
   async select(tag) {
-    try {
-      const { count, rows: found } = await post("api/selections", { query: rows.id, of_tag: tag });
-      change({ picked: found });
-      this.tell(`${counted(count, "row")} of the answer with the tag ${tag}`);
-    } catch (error) {
-      this.tell(error.message, true);
-    }
+    const { count, rows: found } = await named({ of_tag: tag });
+    change({ picked: found });
+    this.tell(`${counted(count, "row")} of the answer with the tag ${tag}`);
   }
 
   async code(tag) {

@@ -11,10 +11,10 @@ const MOST = 4;
 const LINES = [["tiles", "Tiles", "t"], ["mask", "Mask", "m"], ["regions", "Regions", "r"]];
 
 export class Viewer {
-  constructor(box, { onpoint, onlasso, onbeside, onclick = () => {}, tell = () => {} }) {
+  constructor(box, { onpoint, onlasso = null, onclick = () => {}, tell = () => {} }) {
     this.box = box;
     this.onpoint = onpoint;
-    this.onlasso = onlasso;
+    this.onlasso = onlasso;  // null where there are no rows to select
     this.onclick = onclick;
     this.tell = tell;
     this.panes = new Map();
@@ -27,10 +27,10 @@ export class Viewer {
     };
     this.tools = make("div", { id: "tools" },
       ...LINES.map(([name, text, key]) => tool(text, `${text}: outlines (${key})`, () => change({ [name]: !state[name] }), name)),
-      tool("Lasso", "Select rows inside a line (l, or shift and drag)", () => this.lasso(!this.lassoing), "lasso"),
+      onlasso && tool("Lasso", "Select rows inside a line (l, or shift and drag)", () => this.lasso(!this.lassoing), "lasso"),
       tool("Fit", "See the whole image (f)", () => this.fit()),
       tool("1:1", "A pixel of the image on a pixel of the screen (o)", () => this.full()),
-      tool("Beside", "The other images of this tissue, side by side (b)", onbeside),
+      tool("Beside", "The other images of this tissue, side by side (b)", () => this.beside()),
       tool("Beneath", "H&E beneath the channels (u)", () => this.lay(!state.beneath), "beneath"),
       this.opacity = make("input", { type: "range", min: "0", max: "1", step: "0.05", title: "How much the channels cover", oninput: () => change({ opacity: Number(this.opacity.value) }) }),
       tool("PNG", "Save what is seen (p)", () => this.save(1)),
@@ -39,8 +39,7 @@ export class Viewer {
     box.append(this.grid, this.tools, this.empty);
     onChange((values) => {
       if ("images" in values) this.arrange();
-      if (["beneath", "opacity"].some((name) => name in values) || LINES.some(([name]) => name in values)) this.redraw();
-      if ("picked" in values) this.redraw();
+      if (["markers", "picked", "beneath", "opacity", ...LINES.map(([name]) => name)].some((name) => name in values)) this.redraw();
     });
     this.arrange();
   }
@@ -93,18 +92,31 @@ export class Viewer {
     if (on && found && !found.rgb && !(await this.bright(found))) this.tell("The tissue has no image in natural colours that could lie beneath.", true);
   }
 
-  async bright({ dataset, tissue_id }) {
-    const { images } = await get(`api/images?q=${encodeURIComponent(`${dataset} ${tissue_id}`)}`);
-    const other = images.find((one) => one.rgb && one.tissue_id === tissue_id && one.dataset === dataset);
+  async bright(found) {
+    const other = (await this.others(found)).find(({ rgb }) => rgb);
     return other ? image(other.key) : null;
+  }
+
+  // all images of the tissue of one
+  async others({ dataset, tissue_id }) {
+    const { images } = await get(`api/images?q=${encodeURIComponent(`${dataset} ${tissue_id}`)}`);
+    return images.filter((one) => one.tissue_id === tissue_id && one.dataset === dataset);
+  }
+
+  // opens the other images of the tissue, as long as there is room
+  async beside() {
+    if (!this.first?.found) return;
+    for (const { key } of await this.others(this.first.found)) {
+      if (state.images.length < MOST && !state.images.includes(key)) await this.open(key, { beside: true });
+    }
   }
 
   // opens an image alone, or beside those that are open
   async open(key, { beside = false, place = null } = {}) {
-    const found = await image(key);
+    const found = await image(key).catch(() => null);  // its pane says why
     const images = beside ? [...new Set([...state.images, key])].slice(-MOST) : [key];  // now: others may have come meanwhile
-    const same = state.images.some((old) => this.panes.get(old)?.found?.tissue_id === found.tissue_id);
-    if (place) {
+    const same = state.images.some((old) => this.panes.get(old)?.found?.tissue_id === found?.tissue_id);
+    if (place && found) {
       const scale = Math.min(4, 0.5 * Math.min(this.box.clientHeight || 600, this.box.clientWidth || 800) / Math.max(place.height, place.width)) / found.mpp;
       change({ images, at: { y: (place.row + place.height / 2) * found.mpp, x: (place.col + place.width / 2) * found.mpp, scale } });
     } else change({ images, at: same ? state.at : null });
@@ -233,9 +245,9 @@ export class Viewer {
     else if (lines) change({ [lines[0]]: !state[lines[0]] });
     else if (event.key === "f") this.fit();
     else if (event.key === "o") this.full();
-    else if (event.key === "l") this.lasso(!this.lassoing);
+    else if (event.key === "l" && this.onlasso) this.lasso(!this.lassoing);
     else if (event.key === "u") this.lay(!state.beneath);
-    else if (event.key === "b") this.tools.querySelector("[title^='The other']").click();
+    else if (event.key === "b") this.beside();
     else if (event.key === "p") this.save(1);
     else return false;
     return true;

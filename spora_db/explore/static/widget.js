@@ -46,9 +46,9 @@ const isLight = () => {
 async function render({ model, el }) {
   const { send, end } = kernel(model);
   const modules = importer(send);
-  const names = ["api", "channels", "dom", "side", "state", "viewer"];
+  const names = ["api", "channels", "dom", "side", "viewer"];
   const [css, ...loaded] = await Promise.all([modules.text("page.css"), ...names.map((name) => modules.load(`${name}.js`))]);
-  const [{ sendOver }, { Channels }, { make }, { Images, showCell }, { state }, { Viewer }] = loaded;
+  const [{ sendOver }, { Channels }, { make }, { Images, showCell }, { Viewer }] = loaded;
   sendOver(send);
   const box = (id) => make("div", { id });
   const [channels, images, cell] = [box("channels"), box("images"), make("div", { id: "cell", class: "faint" }, "Point at a cell.")];
@@ -63,15 +63,8 @@ async function render({ model, el }) {
   el.dataset.lmSuppressShortcuts = "true";
   const told = new Channels(channels, { onfull: () => {} });
   told.fill();
-  const viewer = new Viewer(view, { onpoint: (found) => showCell(cell, found), onlasso: () => {}, onbeside: beside });
-  viewer.tools.querySelector("[data-line=lasso]").remove();
+  const viewer = new Viewer(view, { onpoint: (found) => showCell(cell, found) });
   new Images(images, { onopen: (key, shift) => viewer.open(key, { beside: shift }) });
-
-  async function beside() {
-    const { tissue_id, dataset } = viewer.first.found;
-    const others = (await (await send("GET", "api/images")).json()).images.filter((one) => one.tissue_id === tissue_id && one.dataset === dataset);
-    for (const { key } of others) if (!state.images.includes(key)) await viewer.open(key, { beside: true });
-  }
   main.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.target !== main || event.ctrlKey || event.metaKey || event.altKey) return;
