@@ -371,6 +371,7 @@ def test_everything_is_reached_by_keys(browser, client):
     assert walk.state()["picked"] == [1]
     # the legend has what is shown, in its colours; keys hide and show it
     legend = page.locator(".pane .legend span")
+    legend.first.wait_for()
     names = legend.all_inner_texts()
     shown = [marker for marker in page.evaluate(STATE)["markers"].values() if marker["on"]]
     assert sorted(names) == sorted(marker["name"] for marker in shown)

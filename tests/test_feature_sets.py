@@ -95,4 +95,4 @@ def test_a_users_tables_lie_in_a_dataset_or_beside_all(tmp_path: Path) -> None:
         (folder / "notes.txt").write_bytes(b"")
     found = [(table.dataset, table.name) for table in scan(tmp_path).tables("own")]
     assert found == [("lung", "labels"), ("", "labels")]
-    assert [table.dataset for table in scan(tmp_path / "lung").tables("own")] == ["lung"]
+    assert [table.dataset for table in scan(tmp_path / "lung").tables("own")] == ["lung", ""]

@@ -190,7 +190,7 @@ def test_the_interpreter_ends_in_silence(lake):
 def test_other_engines_are_told(lake):
     with Catalog(lake) as catalog:
         script = catalog.ddl(dialect="postgres")
-        assert "region" not in script
+        assert "region_class" not in script
         star = catalog.translate("SELECT * FROM tiles", dialect="postgres")
         assert "region" not in star
         with pytest.raises(QueryError, match="region_class"):

@@ -112,19 +112,20 @@ def _in_spark(node: exp.Expr) -> exp.Expr:
         If it is none of those that sources were seen to call.
     """
     if isinstance(node, exp.Cast) and node.is_type(exp.DType.USERDEFINED):  # TIMESTAMPTZ_NS
-        return exp.cast(node.this, "TIMESTAMPTZ")
+        return exp.cast(node.this.transform(_in_spark), "TIMESTAMPTZ")
     if isinstance(node, exp.Cast) and node.is_type(exp.DType.INT128):
-        return exp.cast(node.this, exp.DataType.build("DECIMAL(38, 0)", dialect="duckdb"))
+        return exp.cast(node.this.transform(_in_spark), exp.DataType.build("DECIMAL(38, 0)", dialect="duckdb"))
     if not isinstance(node, exp.Anonymous) or node.name == "stack":
         return node
+    given = [item.transform(_in_spark) for item in node.expressions]  # transform() leaves out what it has replaced
     if node.name == "try":  # against what DuckDB concludes from footers
-        return cast(exp.Expr, node.expressions[0])
+        return cast(exp.Expr, given[0])
     if node.name == "isnan":
-        return exp.IsNan(this=node.expressions[0])
+        return exp.IsNan(this=given[0])
     if node.name == "trunc":  # compared with the number itself: either way it is equal where there is no fraction
-        return exp.Floor(this=node.expressions[0])
+        return exp.Floor(this=given[0])
     if node.name == "error":
-        return exp.Anonymous(this="raise_error", expressions=node.expressions)
+        return exp.Anonymous(this="raise_error", expressions=given)
     raise QueryError(f"The function {node.name} of a source has no translation to Spark. Report it.")
 
 

@@ -78,7 +78,7 @@ class ChoiceAnswers(Question):
         >>> query = SporaQuery(["lake", "mine"]).modality("he").tiles(size=128, mpp=1.0)
         >>> chosen = query.most_uncertain(3, scores="p")
         >>> len(chosen), chosen.columns[-2:]
-        (3, ['uncertainty', 'predicted'])
+        (3, ('uncertainty', 'predicted'))
         """
         from spora_db.choosing.uncertain import Uncertainty, uncertain_rows
 
