@@ -191,6 +191,19 @@ def test_a_file_written_again_is_opened_again(tmp_path: Path) -> None:
         read_region(reader)
 
 
+@pytest.mark.parametrize("layout", [{}, {"tile": (16, 16)}], ids=["lines", "tiles"])
+def test_plain_pixels_that_are_overwritten_in_place_are_refused(tmp_path: Path, layout: dict[str, Any]) -> None:
+    path, image = tmp_path / "a.tif", pixels((40, 40), "uint16")
+    tifffile.imwrite(path, image, metadata=None, **layout)
+    reader = open_image(path)
+    np.testing.assert_array_equal(read_region(reader)[0], image)
+    tifffile.imwrite(tmp_path / "b.tif", image, metadata=None, description="x" * 1000, **layout)
+    path.write_bytes((tmp_path / "b.tif").read_bytes())  # the same inode, whose pixels lie elsewhere now
+    with pytest.raises(FileFormatError, match="written again"):
+        read_region(reader)
+    np.testing.assert_array_equal(read_region(open_image(path))[0], image)
+
+
 @pytest.mark.parametrize("size", [0, 3, 8, 100, 1000, -1])
 def test_a_file_cut_short(tmp_path: Path, size: int) -> None:
     path = write_ometiff(tmp_path / "a.ome.tiff", pixels((2, 100, 100), "uint16"), mpp=1, tile=32)

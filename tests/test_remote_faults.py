@@ -80,6 +80,7 @@ def test_a_web_page_in_place_of_a_file(lake: Path, name: str, read: Callable[[],
     with pytest.raises(SporaError, match=said) as caught:
         read()
     assert f"s3://b/lake/{path.relative_to(lake)}" in str(caught.value)
+    assert "Upload it again to s3://b/lake, or tell its keepers." in str(caught.value)
 
 
 def test_half_a_lake(lake: Path) -> None:

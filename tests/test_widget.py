@@ -62,7 +62,7 @@ def test_a_tissue_is_shown_first_and_others_are_listed(lake):
 
 
 def test_a_tissue_is_looked_for_in_its_dataset_only(lake):
-    query = SporaQuery(lake).modality("imc").tissues(mpp=1.0)
+    query = SporaQuery(lake).modality(("imc", "codex")).tissues(mpp=1.0)
     rows = query.df()[["dataset", "tissue_id"]]
     other = next(name for name in rows["dataset"] if name != rows.set_index("tissue_id")["dataset"][TISSUE])
     with pytest.raises(UnknownNameError, match=TISSUE):

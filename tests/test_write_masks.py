@@ -74,3 +74,16 @@ def test_what_is_there_stays_unless_asked(lake: Path, tmp_path: Path) -> None:
         write_masks(plan, masks, **{**asked, "classes": ["stroma", "tumour"]}, overwrite=True)
     with pytest.raises(QueryError, match="not of tiles"):
         write_masks(SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0).plan(), masks, **asked)
+
+
+def test_masks_of_other_layers_keep_their_meaning(lake: Path, tmp_path: Path) -> None:
+    """What another layer has is not hidden unasked, and its numbers mean the classes that they meant."""
+    plan, masks, below = tissues(lake).plan(), drawn(lake), tmp_path / "below"
+    write_masks(plan, masks, kind="regions", classes=["tumour", "stroma"], into=below)
+    plan, asked = tissues([lake, below]).plan(), {"kind": "regions", "into": tmp_path / "mine"}
+    with pytest.raises(WriteError, match=r"below.*alpha_0000.npz exists already"):
+        write_masks(plan, masks, classes=["tumour", "stroma"], **asked)
+    with pytest.raises(WriteError, match=r"below.*names the classes \['tumour', 'stroma'\]"):
+        write_masks(plan, masks, classes=["stroma", "tumour"], overwrite=True, **asked)
+    [path, _] = write_masks(plan, masks, classes=["tumour", "stroma"], overwrite=True, **asked)
+    assert (path.parents[5].name, path.with_name("label_encoder.parquet").exists()) == ("mine", False)

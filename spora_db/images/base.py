@@ -67,16 +67,16 @@ class ImageHeader(NamedTuple):
     dtype: np.dtype[Any]
 
 
-class ChunkFile(NamedTuple):
-    """What a file of chunks was when a batch first asked: its path, its stamp, and of a shard where its chunks lie."""
+class ShardFile(NamedTuple):
+    """What a shard was when a batch first asked: its path, its stamp, and where its chunks lie."""
 
     path: str
     stamp: Stamp
-    chunks: UInt64 | None
+    chunks: UInt64
 
 
-BatchFiles: TypeAlias = dict[tuple[int, ...], ChunkFile | None]
-"""The files of chunks of a batch, by owner and place in the grid of files; None where there is none."""
+BatchFiles: TypeAlias = dict[tuple[int, ...], ShardFile | None]
+"""The shards of a batch, by owner and place in the grid of files; None where there is none."""
 
 
 class ChunkGrid(NamedTuple):
@@ -142,5 +142,5 @@ class ImageReader(Protocol):
     ) -> tuple[AnyArray, Filling]:
         """Return some rows and cols of the planes of one chunk, and which of the planes are wanted.
 
-        What files of chunks are is asked once for all chunks that are decoded with the same `files`, empty at first.
+        What shards are is asked once for all chunks that are decoded with the same `files`, empty at first.
         """

@@ -6,12 +6,14 @@ from spora_db.errors import FileFormatError
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamp_if_there, stamp_of
 from spora_db.files.stores.mirror import mirror_of
+from spora_db.files.stores.remote_files import again
 
 MAX_OPEN_FILES = 128
 
 
-def broken(path: object, found: str, *, expected: str, remedy: str = "Copy or download it again.") -> FileFormatError:
-    """Build the error for a file whose bytes are not what they should be."""
+def broken(path: object, found: str, *, expected: str, remedy: str = "") -> FileFormatError:
+    """Build the error for a file whose bytes are not what they should be, such as after half a copy."""
+    remedy = remedy or again(str(path))
     return FileFormatError(f"The image file {path} is broken: {found}. Expected {expected}. {remedy}")
 
 

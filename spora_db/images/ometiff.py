@@ -10,6 +10,7 @@ from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
 from spora_db.files.stores.ranges import FileRange
+from spora_db.files.stores.remote_files import again
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
@@ -86,7 +87,9 @@ class OmeTiffReader:
         """Return a part of a segment, and which of its samples fill which slots; see `ImageReader`."""
         page, index, table = self._segment_of(group, down, across)
         if (lines := self._lines_of(group, down, across, rows, cols)) is not None:
-            return _lines(self._open(), table.format, *lines), group.from_whole
+            planes = _lines(self._open(), table.format, *lines)
+            check_unchanged(self._name, self._layout.stamp)
+            return planes, group.from_whole
         return self._segment(page, index, table, rows.stop)[:, rows, cols], group.from_whole
 
     def _segment_of(self, group: PageGroup, down: int, across: int) -> tuple[int, int, PageTable]:
@@ -138,8 +141,8 @@ class OmeTiffReader:
         if size == 0:
             if self._missing == "error":
                 raise ImageNotFoundError(
-                    f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. Copy or "
-                    f"download it again, or, where empty segments are meant, {MEANT}."
+                    f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. "
+                    f"{again(self.path)} Or, where empty segments are meant, {MEANT}."
                 )
             samples = 1 if form.planar else form.samples
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white

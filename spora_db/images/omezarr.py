@@ -11,6 +11,7 @@ from spora_db.errors import ImageNotFoundError
 from spora_db.files.stamps import stamps
 from spora_db.files.stores.mirror import is_known
 from spora_db.files.stores.ranges import FileRange
+from spora_db.files.stores.remote_files import again
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import check_unchanged, close_files
@@ -110,8 +111,8 @@ class OmeZarrReader:
             if self._missing == "error":
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "
-                    "part, or written by a program that leaves out empty chunks. Copy or download it again, or, where "
-                    f"empty chunks are meant, {MEANT}."
+                    f"part, or written by a program that leaves out empty chunks. {again(self.path)} Or, where empty "
+                    f"chunks are meant, {MEANT}."
                 )
             return self._filled, group.from_whole
         if source.size == 0:

@@ -11,7 +11,7 @@ from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
-from spora_db.images.base import BatchFiles, ChunkFile
+from spora_db.images.base import BatchFiles, ShardFile
 from spora_db.images.blosc_planes import PEEK, decode_planes, head_bytes, plane_ranges, read_planes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
 from spora_db.images.files import OpenFile, broken, describe, open_file
@@ -117,7 +117,7 @@ class ChunkStore:
         return self._file(self._outer(self._layout.along_axes(place)))
 
     def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:
-        """Return where the chunk lies, or None where its file is absent; of files that a batch knows, nothing is asked.
+        """Return where the chunk lies, None where its file is absent; a shard that a batch knows is not asked again.
 
         Raises
         ------
@@ -126,19 +126,20 @@ class ChunkStore:
         """
         coordinates = self._layout.along_axes(place)
         outer = self._outer(coordinates)
+        if not self._layout.encoding.sharded:  # its file is asked for this chunk alone
+            path = self._file(outer)
+            stamp = state_of_chunk_file(path, place)
+            return None if stamp is None else ChunkSource(place, path, stamp, 0, stamp[2])
         key = (self._owner, *outer)
         if key not in files:
             files[key] = self._found(self._file(outer), place)
-        file = files[key]
-        if file is None:
+        if (shard := files[key]) is None:
             return None
-        path, current, index = file
-        if index is None:
-            return ChunkSource(place, path, current, 0, current[2])
+        path, stamp, index = shard
         position = 0
         for coordinate, per in zip(coordinates, self._per_shard, strict=True):
             position = position * per + coordinate % per
-        return ChunkSource(place, path, current, *index[position].tolist())
+        return ChunkSource(place, path, stamp, *index[position].tolist())
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode the sorted ``planes`` of a chunk alone where its codec allows, else all its planes.
@@ -262,12 +263,10 @@ class ChunkStore:
     def _file(self, outer: list[int]) -> str:
         return f"{self._folder}/{self._layout.encoding.key(outer)}"
 
-    def _found(self, path: str, place: ChunkIndex) -> ChunkFile | None:
-        """Return what a file of chunks is now, None where there is none."""
+    def _found(self, path: str, place: ChunkIndex) -> ShardFile | None:
+        """Return what a shard is now, None where there is none."""
         current = state_of_chunk_file(path, place)
-        if current is None:
-            return None
-        return ChunkFile(path, current, self._index(path, current) if self._layout.encoding.sharded else None)
+        return None if current is None else ShardFile(path, current, self._index(path, current))
 
     def _index(self, path: str, current: Stamp) -> UInt64:
         """Return a shard's index of (offset, size), read once for every state of the file."""

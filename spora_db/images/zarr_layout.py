@@ -10,6 +10,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ImageNotFoundError
+from spora_db.files.stores.remote_files import again
 from spora_db.images.axes import Axes, default_names, place_axes
 from spora_db.images.base import ChannelAxis
 from spora_db.images.files import broken, describe
@@ -120,7 +121,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) 
     if document is None:
         raise ImageNotFoundError(
             f"The image {path} has no array at {inner!r}: neither {inner}/zarr.json nor {inner}/.zarray exists "
-            f"({_listing(path)}). It may have been downloaded in part: copy or download it again."
+            f"({_listing(path)}). It may have been copied in part. {again(path)}"
         )
     metadata = load_json(document)
     shape = sizes(metadata, "shape", document)
@@ -158,7 +159,7 @@ def _check_written(attributes: Mapping[str, Any], shape: tuple[int, ...], docume
             document,
             f"its shape is {shape}, but its group notes that {tuple(noted)} was written",
             expected="the same shape in both",
-            remedy=f"Copy or download it again; if it was resized on purpose, remove {NOTE!r} from the group.",
+            remedy=f"{again(document)} Or, if it was resized on purpose, remove {NOTE!r} from the group.",
         )
 
 

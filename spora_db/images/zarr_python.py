@@ -14,6 +14,7 @@ from spora_db.files.failures import telling
 from spora_db.files.stores.listing import DOCUMENTS
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
+from spora_db.files.stores.remote_files import again
 from spora_db.images.base import BatchFiles
 from spora_db.images.files import OpenFile, broken
 from spora_db.images.pixels import delivered
@@ -108,7 +109,7 @@ def _telling(path: object) -> AbstractContextManager[None]:
             path,
             f"zarr-python {type(error).__name__}: {error}",
             expected="a Zarr array that zarr-python reads",
-            remedy="Copy or download it again, or install what its codecs need.",
+            remedy=f"{again(str(path))} Or install what its codecs need.",
         )
 
     remedy = "Or install what its codecs need."

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spora_db.errors import FileFormatError
+from spora_db.files.stores.remote_files import again
 from spora_db.images.zarr_json import load_json
 
 LISTED = 8
@@ -28,8 +29,8 @@ def attributes_of(folder: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]] | 
         value = {}
     if not isinstance(value, dict):
         raise FileFormatError(
-            f"The image file {document} is broken: its attributes are {value!r:.80}. Expected a JSON object. Copy or "
-            "download it again."
+            f"The image file {document} is broken: its attributes are {value!r:.80}. Expected a JSON object. "
+            f"{again(document)}"
         )
     return value, files
 
@@ -80,7 +81,7 @@ def _listed_series(path: Path) -> list[str]:
     if not isinstance(series, list) or any(not str(name).isdecimal() for name in series):
         raise FileFormatError(
             f"The image {path} lists its images in {path / 'OME'} as {series!r:.80}. Expected the groups 0, 1, ... "
-            "Copy or download it again."
+            f"{again(path)}"
         )
     return [str(name) for name in series]
 

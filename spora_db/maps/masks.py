@@ -11,10 +11,12 @@ from spora_db.arrays import AnyArray, Int32
 from spora_db.errors import ArgumentError, QueryError, WriteError
 from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.parquet import write_parquet
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.files.writing import made_folder
 from spora_db.images import open_image
-from spora_db.layout import layers, mask_folder
+from spora_db.layout import layers, locate, mask_folder
 from spora_db.maps.assembling import image_of, record_of
+from spora_db.masks.label_encoders import class_names, encoder_columns
 from spora_db.masks.writing import write_mask
 from spora_db.plan import Plan
 
@@ -47,7 +49,7 @@ def write_masks(
     classes
         Names of the classes 1, 2, ... of a task.
     overwrite
-        Whether masks that are there are replaced.
+        Whether masks that are there are replaced; those of other layers of the lake are then no longer seen.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def write_masks(
     ArgumentError
         If the masks are not those of the plan's tissues: another number, size or type, or numbers without a class.
     WriteError
-        If a mask is there already, the task has other classes, or it cannot be written.
+        If a mask is there already, in whichever layer, the task has other classes, or it cannot be written.
 
     See Also
     --------
@@ -85,6 +87,7 @@ def write_masks(
         need = "needs the names of its classes" if of_task else "has no classes"
         raise ArgumentError(f"write_masks(kind={kind!r}, classes={classes!r}): a mask of this kind {need}.")
     root = layers(plan.lake)[-1] if into is None else made_folder(into)
+    whole = [*layers(plan.lake), root]
     given, made = iter(masks), list[Path]()
     for row, image in enumerate(image_of(plan).tolist()):
         record = record_of(plan, image)
@@ -95,10 +98,11 @@ def write_masks(
         checked = _checked(mask, shape=open_image(plan.image_path(image)).shape[1:], classes=classes, where=where)
         folder = mask_folder(root / record["dataset"], kind, mpp=record["mpp"])
         path = folder / f"{record['tissue_id']}.npz"
-        if path.exists() and not overwrite:
-            raise WriteError(f"{path} exists already. Pass overwrite=True to replace it, or choose another kind.")
+        there = locate(whole, path.relative_to(root))
+        if there.exists() and not overwrite:
+            raise WriteError(f"{there} exists already. Pass overwrite=True to replace it, or choose another kind.")
         if classes is not None:
-            _write_encoder(folder / ENCODER, classes)
+            _write_encoder(folder / ENCODER, classes, there=locate(whole, (folder / ENCODER).relative_to(root)))
         write_mask(path, [checked], shape=checked.shape, dtype=checked.dtype)
         made.append(path)
     if next(given, None) is not None:
@@ -122,18 +126,21 @@ def _checked(mask: object, *, shape: Sequence[int], classes: Sequence[str] | Non
     return np.ascontiguousarray(found, np.int32)
 
 
-def _write_encoder(path: Path, classes: Sequence[str]) -> None:
-    """Write which class a number means; refuse where masks of this task mean others."""
-    table = pa.table({"name": pa.array(classes, pa.string()), "id": pa.array(range(1, len(classes) + 1), pa.int64())})
-    if not path.exists():
-        write_parquet(table, path)
+def _write_encoder(path: Path, classes: Sequence[str], *, there: Path) -> None:
+    """Write which class a number means; refuse where masks of this task mean others, in whichever layer."""
+    own = dict(enumerate(classes, 1))
+    if not there.exists():
+        write_parquet(pa.table({"name": pa.array(own.values(), pa.string()), "id": pa.array(own, pa.int64())}), path)
         return
+    fetch_whole([there])
     try:
-        known = pq.read_table(path, columns=["name", "id"])
+        table = pq.ParquetFile(there).read()
     except PARQUET_FAILURES as error:
-        raise WriteError(f"{path} cannot be read: {error}. Remove it, with the masks beside it.") from error
-    if known.to_pydict() != table.to_pydict():
+        raise WriteError(f"{there} cannot be read: {error}. Remove it, with the masks beside it.") from error
+    places = encoder_columns(table.column_names)
+    known = {} if places is None else class_names(*(table.column(at).to_pylist() for at in places))
+    if {number: name for number, name in known.items() if number} != own:
         raise WriteError(
-            f"{path} names the classes {known.column('name').to_pylist()}, these masks have {list(classes)}. Choose "
-            "another kind, or remove the masks of this one."
+            f"{there} names the classes {list(known.values())}, these masks have {list(classes)}. Choose another kind, "
+            "or remove the masks of this one."
         )

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from spora_db.errors import FileFormatError, TableError, reason
 from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.stamps import Stamp, stamp
-from spora_db.files.stores.remote_files import fetch_whole
+from spora_db.files.stores.remote_files import again, fetch_whole
 from spora_db.layout import Lake, TableFile
 from spora_db.layout.lake import TableKind
 from spora_db.sources.duckdb_types import duckdb_type
@@ -105,7 +105,7 @@ def broken_parquet(files: Path | str, said: str) -> FileFormatError:
     """
     if "encrypt" in said.lower():
         return FileFormatError(f"{files} is encrypted, and spora-db has no key. Write it again without encryption.")
-    return FileFormatError(f"{files} cannot be read as parquet: {said}. Download or write the file again.")
+    return FileFormatError(f"{files} cannot be read as parquet: {said}. {again(files)}")
 
 
 def _has_no_null(metadata: pq.FileMetaData, column: int) -> bool:

@@ -79,6 +79,19 @@ def fetch_whole(paths: Iterable[str | os.PathLike[str]]) -> None:
         found.fetch(files)
 
 
+def again(path: str | os.PathLike[str]) -> str:
+    """Say how a broken file becomes whole: one of a remote lake where it lies, as its copy here only follows it.
+
+    Examples
+    --------
+    >>> again("/data/lake/cohort/channels.parquet")
+    'Copy or download it again.'
+    """
+    if (found := mirror_of(path)) is None:
+        return "Copy or download it again."
+    return f"Upload it again to {found.address}, or tell its keepers."
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse to write into the copy of a remote lake.
 

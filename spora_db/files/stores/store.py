@@ -133,7 +133,7 @@ def check_span(where: str, *, offset: int, size: int, state: ObjectState) -> Non
     if offset < 0 or size < 0 or offset + size > state.size:
         raise FileFormatError(
             f"The file {where} has {state.size} bytes, but bytes {offset} to {offset + size} of it were asked for. "
-            "It is cut short, or what names this range is of another file. Copy or download it again."
+            "It is cut short, or what names this range is of another file. Write both there again."
         )
 
 
