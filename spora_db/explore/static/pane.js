@@ -43,10 +43,11 @@ export class Pane {
   get under() {
     if (!state.beneath || this.found.rgb) return null;
     this.finding ??= this.viewer.bright(this.found).then((found) => {
-      if (!found || this.gone) return;
-      this.beneath = this.pieced(found);
+      if (found && !this.gone) this.beneath = this.pieced(found);
+    }).catch((error) => void (this.fault.textContent = error.message)).then(() => {
+      this.sought = true;
       this.later();
-    }).catch((error) => void (this.fault.textContent = error.message));
+    });
     return this.beneath ?? null;
   }
 
@@ -59,6 +60,7 @@ export class Pane {
   }
 
   later() {
+    this.box.dataset.complete = "false";  // until it is drawn
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
       if (this.found && !this.gone && this.box.clientWidth) this.draw();
@@ -89,7 +91,8 @@ export class Pane {
     }
     this.pieces.draw(view, channels);
     if (under) this.compositor.lay(state.opacity);
-    this.complete = this.pieces.complete && (under?.complete ?? true);
+    const sought = this.found.rgb || !state.beneath || this.sought === true;
+    this.complete = sought && this.pieces.complete && (under?.complete ?? true);
     this.paintLines(width, height);
     this.legend.replaceChildren(...(this.found.rgb ? [] : channels.map(({ name, text }) => {
       const item = make("span", {}, name);
