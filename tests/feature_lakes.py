@@ -1,12 +1,14 @@
 """Feature sets written by pyarrow alone, as any program may write them, for tests of what reads them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spora_db import SporaQuery
 from spora_db.feature_sets import FeatureColumn, FeatureSet, described, part_schema
 from spora_db.layout import FEATURES_FILE, feature_folder, feature_part
 
@@ -17,6 +19,11 @@ KEYS = {
 }
 EMBEDDING = FeatureColumn(name="embedding", dimension=4, dtype="float16")
 SCORE = FeatureColumn(name="score", dimension=None, dtype="float32")
+
+
+def tiles(lake: Any) -> SporaQuery:
+    """Return the query of all tiles of 32 pixels of a lake that `write_lake` made."""
+    return SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
 
 
 def vectors(rows: int, *, dimension: int = 4, seed: int = 0) -> np.ndarray:

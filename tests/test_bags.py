@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from feature_lakes import tiles
 from lakes import write_lake
 from spora_db import SporaQuery, collate_bags_packed, collate_bags_padded
 from spora_db.bags.grouping import grouped, thinned
@@ -21,10 +22,6 @@ DIMENSION = 6
 def lake(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("bags")
     return [write_lake(folder / "lake", tissues=4, size=96), folder / "mine"]
-
-
-def tiles(lake: Any) -> SporaQuery:
-    return SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feature_lakes import tiles
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.choosing import different
@@ -24,10 +25,6 @@ ROWS = 54
 def lake(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("choosing")
     return [write_lake(folder / "lake", tissues=3, size=96), folder / "mine"]
-
-
-def tiles(lake: Any) -> SporaQuery:
-    return SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
 
 
 def keep(lake: list[Path], name: str, **columns: np.ndarray) -> None:

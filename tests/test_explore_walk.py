@@ -537,6 +537,18 @@ CLOSED = """async () => {
 }"""
 
 
+def test_choices_for_what_was_typed_earlier_are_not_taken(browser, client):
+    page = visit(browser, client).open().page
+    page.fill("textarea", "")
+    page.click("textarea")
+    page.keyboard.type("SELECT canc")
+    page.locator(".choices li", has_text="cancer_type").wait_for()
+    page.route("**/api/complete", lambda route: route.abort())  # as if it were late
+    page.keyboard.type("an")
+    page.keyboard.press("Enter")
+    assert page.input_value("textarea") == "SELECT cancan\n"
+
+
 def test_what_goes_wrong_is_told_and_what_is_over_is_let_go(browser, client):
     walk = visit(browser, client).open()
     page = walk.page

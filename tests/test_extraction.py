@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from command_line import call
+from feature_lakes import tiles
 from killing_extractions import contents
 from lakes import coordinates_image, write_lake
 from spora_db import SporaQuery
@@ -39,10 +40,6 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     return tmp_path / "mine"
-
-
-def tiles(lake: object) -> SporaQuery:
-    return SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)  # type: ignore[arg-type]
 
 
 def means(batch: Any) -> torch.Tensor:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -180,9 +179,9 @@ def test_a_file_that_was_refused_has_its_new_size_in_the_next_run(
 def test_a_child_holds_no_lock_of_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inherited, flock = list[int](), fcntl.flock
 
-    def forked(file: Any, kind: int) -> None:
+    def forked(file: int, kind: int) -> None:
         flock(file, kind)
-        inherited.append(os.dup(file.fileno()))  # what a child has that is forked while the lock is held
+        inherited.append(os.dup(file))  # what a child has that is forked while the lock is held
 
     monkeypatch.setattr(fcntl, "flock", forked)
     (tmp_path / "tree").mkdir()

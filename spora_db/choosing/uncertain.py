@@ -10,9 +10,9 @@ from sqlglot import exp
 from spora_db.catalog import Catalog, lent_catalog
 from spora_db.catalog.sql_files import sql_text
 from spora_db.choosing.rows import check_number, compiled_of, first_key, known, rows_beside
-from spora_db.errors import QueryError, TableError, counted, unknown
+from spora_db.errors import TableError, counted
 from spora_db.layout import LakePath
-from spora_db.nearest.sets import MissingFeatures, fitting_sets, keys_of
+from spora_db.nearest.sets import MissingFeatures, fitting_sets, keys_of, vector_of
 from spora_db.selection import Selection
 from spora_db.sources.features import relation_of
 
@@ -62,16 +62,8 @@ def uncertain_rows(
 def _scores_of(name: str, column: str | None, selection: Selection, catalog: Catalog) -> exp.Expr:
     """Return the scores of a feature set: its vectors, or, where it has none, its numbers, a class each."""
     features = fitting_sets(name, selection, catalog)[0].features
-    vectors = [item.name for item in features.vectors]
-    if column is not None and column not in vectors:
-        raise unknown("column of vectors", column, vectors, where=f"the features {name!r}")
-    if column is None and len(vectors) > 1:
-        raise QueryError(
-            f"The features {name!r} have {len(vectors)} columns of vectors: {', '.join(vectors)}. Choose one with "
-            "column=."
-        )
-    if vectors:
-        return exp.column(column or vectors[0], "beside", quoted=True)
+    if features.vectors or column is not None:
+        return exp.column(vector_of(features, column).name, "beside", quoted=True)
     numbers = [exp.column(item.name, "beside", quoted=True) for item in features.columns]
     absent = exp.column("dataset", "beside").is_(exp.null())
     return exp.Case().when(absent, exp.null()).else_(exp.array(*(exp.cast(item, "DOUBLE") for item in numbers)))

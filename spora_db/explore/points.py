@@ -46,9 +46,7 @@ def points(answer: KeptAnswer, x: int, y: int, *, by: int | None) -> bytes:
     finite = np.flatnonzero(np.isfinite(places[0]) & np.isfinite(places[1]))
     numbers = finite[:: max(1, -(-len(finite) // POINTS))]
     ends = [_ends(values[finite]) for values in places]
-    shares = [
-        ((v[numbers] - low) / ((high - low) or 1)).astype("<f4") for v, (low, high) in zip(places, ends, strict=True)
-    ]
+    shares = [_shares(values[numbers], own).astype("<f4") for values, own in zip(places, ends, strict=True)]
     colours, legend = (np.zeros(len(numbers), np.uint8), None) if by is None else _colours(answer, by, numbers)
     head = {"count": len(numbers), "of": len(finite), "rows": answer.rows, "x": ends[0], "y": ends[1], "by": legend}
     text = json.dumps(head).encode()

@@ -66,7 +66,7 @@ def lock_file(path: Path, *, shared: bool = False, wait: bool = True, keep: bool
                     _lock(descriptor, shared=False, wait=False)
                 path.unlink()
         _HELD.discard(descriptor)
-        os.close(descriptor)
+        _release(descriptor)
 
 
 def _held(path: Path, *, shared: bool, wait: bool) -> int:
@@ -103,6 +103,15 @@ def _lock(descriptor: int, *, shared: bool, wait: bool) -> None:
     except OSError as error:
         if error.errno not in UNLOCKABLE:
             raise
+
+
+def _release(descriptor: int) -> None:
+    """Let go of a lock, and close its file: closing alone would leave it to whoever has a copy of the descriptor."""
+    import fcntl
+
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _let_go() -> None:

@@ -51,7 +51,7 @@ def found_sets(name: str, column: str | None, selection: Selection, catalog: Cat
         If one is of other rows, or not complete.
     """
     sets = fitting_sets(name, selection, catalog)
-    chosen = [_vector(item.features, column) for item in sets]
+    chosen = [vector_of(item.features, column) for item in sets]
     return [
         FoundSet(features=item.features, matrix=feature_matrix(item.folder, item.features, own))
         for item, own in zip(sets, chosen, strict=True)
@@ -102,7 +102,16 @@ def _check_rows(features: FeatureSet, selection: Selection) -> None:
         )
 
 
-def _vector(features: FeatureSet, column: str | None) -> FeatureColumn:
+def vector_of(features: FeatureSet, column: str | None) -> FeatureColumn:
+    """Return a column of vectors of a feature set, the only one where none is named.
+
+    Raises
+    ------
+    QueryError
+        If none is named, and there are several or none.
+    UnknownNameError
+        If there is no such column.
+    """
     names = [vector.name for vector in features.vectors]
     if column is None and len(names) != 1:
         raise QueryError(

@@ -87,6 +87,7 @@ export class Editor {
     const found = told.completions.filter((name) => name !== told.word);
     if (!found.length) return this.close();
     this.word = told.word;
+    this.before = before;
     this.choices.replaceChildren(...found.slice(0, 40).map((name, k) => {
       const item = make("li", { onmousedown: (event) => { event.preventDefault(); this.take(name); } }, name);
       item.setAttribute("role", "option");
@@ -141,6 +142,7 @@ export class Editor {
       }
       return;
     }
+    if (this.value.slice(0, this.area.selectionStart) !== this.before) return;  // choices for what was typed earlier
     const items = [...this.choices.children];
     const at = items.findIndex((item) => item.getAttribute("aria-selected") === "true");
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {

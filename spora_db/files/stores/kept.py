@@ -1,7 +1,6 @@
 """What the copies of remote lakes take of the disk: told, bounded, cleared; no file but theirs is ever touched."""
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 from spora_db.errors import ArgumentError, SporaError, WriteError
 from spora_db.files.folders import user_folder
+from spora_db.files.locks import lock_file
 
 CACHE_VARIABLE = "SPORA_CACHE_DIR"
 """The environment variable that names the folder of copies; by default one in the user's folder for caches."""
@@ -135,11 +135,9 @@ def alone(folder: Path, name: str) -> Iterator[None]:
     WriteError
         It cannot be made.
     """
-    with contextlib.ExitStack() as stack:
-        with kept_in(folder):
-            file = stack.enter_context((folder / name).open("a"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)  # of a child, too, that was forked meanwhile
+    with kept_in(folder):
+        (folder / name).touch()
+    with lock_file(folder / name):
         yield
 
 
