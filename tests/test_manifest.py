@@ -1,6 +1,7 @@
 """A manifest beside a lake: what lies in it is told without a listing, and what it tells wrongly is an error."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from http_servers import Asked, Bucket, scripted, slow_bucket
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.errors import AbsentObjectError, FileFormatError, StoreError, WriteError
-from spora_db.files.stores import mirror
+from spora_db.files.stores import mirror, ranged
 from spora_db.files.stores.manifest import BESIDE, FileEntry, ManifestRow, manifest_table, read_manifest
 from spora_db.files.writing import atomic_path
 from spora_db.images import clear_cache, close_images, write_ometiff
@@ -123,6 +124,21 @@ class TestOpening:
         for relation in relations:
             assert rows(remote, relation) == rows(local, relation), relation
         same_samples(query(remote), query(local))
+
+    def test_what_is_forgotten_of_files_is_read_again_from_the_copy(
+        self, bucket: Bucket, copied: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        local = copied("few_local")
+        index_images(local, beside=True)
+        uploaded(local, bucket.folder / "b/few_remote")
+        monkeypatch.setattr(mirror, "KNOWN", 2)
+        monkeypatch.setattr(ranged, "KNOWN", 2)
+        for _ in range(2):
+            in_new_process()
+            bucket.set()
+            same_samples(query("s3://b/few_remote"), query(local))
+        assert bucket.set()["get"] == 0
+        assert len(mirror.mirror("s3://b/few_remote").files._known) <= 2
 
     def test_an_image_is_opened_without_a_request(self, bucket: Bucket, copied: Callable[[str], Path]) -> None:
         local = copied("opened")
@@ -405,6 +421,32 @@ def made(images: int) -> pa.Table:
         mask = FileEntry(name="", size=int(draw.integers(10**4, 10**5)), etag=tags[3])
         entries.append(ManifestRow(path=f"{at}/segmentations/1_0mpp/tissue_masks/{at}_{number:06d}.npz", files=(mask,)))
     return manifest_table(entries)
+
+
+def test_files_are_found_where_their_rows_say_in_any_order_of_rows(tmp_path: Path) -> None:
+    names = ["zarr.json", "0/zarr.json", *sorted(f"0/c/0/{row}/{col}" for row in range(3) for col in range(12))]
+    stores = [f"a/imc/1_0mpp/images/t{number}.ome.zarr" for number in range(20)]
+    entries = [
+        ManifestRow(
+            path=path, layer="s3://b/a" if number % 2 else None, header_files=2, header=(3, 9, 9, "uint8"),
+            files=tuple(FileEntry(name=own, size=number, mtime_ns=at, etag=str(at)) for at, own in enumerate(names)),
+        )
+        for number, path in enumerate(stores)
+    ]  # fmt: skip
+    entries.append(ManifestRow(path="a/metadata/tissues.parquet", files=(FileEntry(name="", size=7, mtime_ns=5),)))
+    table = manifest_table(entries)
+    for number, order in enumerate((np.arange(len(table)), np.random.default_rng(0).permutation(len(table)))):
+        pq.write_table(table.take(order), path := tmp_path / f"{number}.parquet")
+        manifest = read_manifest(path)
+        for address, store in itertools.product(("s3://b/a", "s3://b/other"), stores):
+            inside = manifest.inside(store, address)
+            assert len(inside) == len(names)
+            for name in names:
+                assert manifest.file(store, name, address) == inside[f"{store}/{name}"][0]
+            assert manifest.file(store, "0/c/0/9/9", address) is None
+        assert manifest.file("a/absent.ome.zarr", "zarr.json", "s3://b/a") is None
+        assert [name for name, state in manifest.listing("s3://b/a", beside=True) if state is None] == sorted(stores)
+        assert {name: len(files) for name, files, _ in manifest.headers()} == dict.fromkeys(stores, 2)
 
 
 @pytest.mark.parametrize("images", [2_000, pytest.param(62_000, marks=pytest.mark.slow)])

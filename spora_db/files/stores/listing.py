@@ -74,8 +74,8 @@ class Listing:
 
     def state(self, name: str, address: str) -> ObjectState | None:
         """Return what a file is; None where there is none, or neither a listing nor a manifest tells it."""
-        if (found := self.files.get(name)) is None and (store := store_of(name)):
-            found, _ = self.inside(store, address).get(name, (None, None))
+        if (found := self.files.get(name)) is None and self.manifest is not None and (store := store_of(name)):
+            found = read_manifest(Path(self.manifest)).file(store, name.removeprefix(f"{store}/"), address)
         return found
 
     def inside(self, store: str, address: str) -> dict[str, tuple[ObjectState, bytes | None]]:

@@ -14,13 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from spora_db.errors import STANDS_FOR, AbsentObjectError, FileFormatError, SporaError, StoreError
+from spora_db.files.recent import Recent
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.kept import ADDRESS, alone, kept_in, made, mirrors_folder, write_whole
 from spora_db.files.stores.listing import DOCUMENTS, STORES, Listing, fetch_documents, lake_listing
 from spora_db.files.stores.manifest import is_by_time, may_be
 from spora_db.files.stores.opening import open_store
 from spora_db.files.stores.placeholders import Placeholders
-from spora_db.files.stores.ranged import RangedFiles
+from spora_db.files.stores.ranged import KNOWN, RangedFiles
 from spora_db.files.stores.ranges import FileRange
 from spora_db.files.stores.store import ObjectState, ObjectStore, changed
 
@@ -59,7 +60,7 @@ class Mirror:
         self._listed_at = -FRESH
         self._listing: Listing | None = None
         self._prepared: set[str] = set()
-        self._placed: set[str] = set()
+        self._placed = Recent[str, ObjectState](KNOWN)
         self._preparing: dict[str, threading.Lock] = {}
         self.files = RangedFiles(
             self._places,
@@ -114,7 +115,8 @@ class Mirror:
                 self._places.place(name, found.files[name])
             for name in found.stores - known.stores:
                 made(self.tree / name)
-            self._listing, self._prepared, self._placed = found, set(), set()
+            self._listing, self._prepared = found, set()
+            self._placed.clear()
             try:
                 self._fetch(read)
             except BaseException:
@@ -233,12 +235,14 @@ class Mirror:
 
     def _listed(self, name: str) -> ObjectState | None:
         """Return what is known of a file without asking; one in a store gets its place as soon as it is named."""
+        if (state := self._placed.get(name)) is not None:
+            return state
         listing = self.listing()
         state = listing.state(name, self.address)
-        if state is not None and name not in listing.files and name not in self._placed:
+        if state is not None and name not in listing.files:
             if self._places.noted(name) is None or not is_by_time(state):
                 self._places.place(name, state)
-            self._placed.add(name)
+            self._placed.put(name, state)
         return state
 
     def _told_of(self, error: SporaError) -> SporaError:

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 OPEN = 128
 """Files whose granules a process has open, two descriptors each."""
+KNOWN = 2**16
+"""Files of which a process knows what they are, about 450 bytes each; of others it reads the notes again."""
 TRIMMED = 64 * 2**20
 """Bytes of images that a process fetches before it looks whether all copies take too much."""
 FULL = 60.0
@@ -72,7 +74,7 @@ class RangedFiles:
         self._store, self._listed, self._whole = store, listed, whole
         self.since = SINCE.setdefault(str(places.folder), time.time())
         self._lock = threading.Lock()
-        self._known: dict[str, ObjectState | None] = {}
+        self._known = Recent[str, tuple[ObjectState | None]](KNOWN)
         self._asked: dict[str, Future[ObjectState | None]] = {}
         self._open = Recent[str, Granules](OPEN)
         self._fetched = 0
@@ -85,25 +87,24 @@ class RangedFiles:
     def find(self, name: str, first: FileRange | None = None) -> ObjectState | None:
         """Return what a file is, and give it its place in the tree; None where there is none.
 
-        The lake is asked at most once in the life of a process, and then for a range of the file, which is kept.
+        The lake is asked once, for a range of the file, which is kept; what it says is noted for all processes.
 
         Raises
         ------
         StoreError
             It does not answer, or refuses.
         """
-        if (state := self._known.get(name) or self._told(name)) is not None:
+        if (state := (self._known.get(name) or (None,))[0] or self._told(name)) is not None:
             return state
         with self._lock:
-            if name in self._known:
-                return self._known[name]
+            if (known := self._known.get(name)) is not None:
+                return known[0]
             mine = name not in self._asked
             future = self._asked.setdefault(name, Future())
         if mine:
             with Settling(future):
                 found = self._ask(name, first or FileRange(name, 0, GRANULE))
-                with self._lock:
-                    self._known[name] = found
+                self._known.put(name, (found,))
                 future.set_result(found)
             with self._lock:
                 del self._asked[name]
@@ -130,10 +131,9 @@ class RangedFiles:
             if self._full and not granules.has(offset, size):
                 return fetch([(offset, size)])[0]
             data = granules.read(offset, size, fetch=fetch)
-        except FileFormatError:
-            self.forget(name)
-            raise
-        except StoreError:
+        except SporaError as error:
+            if isinstance(error, FileFormatError):
+                self.forget(name)
             raise
         except OSError as error:
             self._not_kept(error)
