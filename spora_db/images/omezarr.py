@@ -15,13 +15,11 @@ from spora_db.files.stores.remote_files import again
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, ImageHeader, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import check_unchanged, close_files
-from spora_db.images.page_groups import Filling, PageGroup, group_pages
+from spora_db.images.page_groups import WHOLE, Filling, PageGroup, group_pages
 from spora_db.images.partial import left_out
 from spora_db.images.pixels import delivered, white
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
-
-WHOLE = b"all planes"
 
 
 class OmeZarrReader:
@@ -73,9 +71,29 @@ class OmeZarrReader:
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[AnyArray, Filling]:
-        """Return a part of a chunk's planes, and which of them fill which slots; see `ImageReader`."""
-        planes, filling = self._planes((group.chunk, down, across), group, files)
-        return planes[:, rows, cols], filling
+        """Return a part of a chunk's planes, from cache or file, and which fill which slots; see `ImageReader`."""
+        place = (group.chunk, down, across)
+        source = self._store.locate(place, files)
+        if source is None:
+            check_absent(self._store.path_of(place), self.layout)
+            if self.is_left_out(place):
+                raise left_out(self.path, self.chunk_file(place))
+            if self._missing == "error":
+                raise ImageNotFoundError(
+                    f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "
+                    f"part, or written by a program that leaves out empty chunks. {again(self.path)} Or, where empty "
+                    f"chunks are meant, {MEANT}."
+                )
+            return self._filled[:, rows, cols], group.from_whole
+        if source.size == 0:
+            return self._filled[:, rows, cols], group.from_whole
+        chunk = (self._identity, place, source.stamp)
+        planes = find_chunk((chunk, group.key), (chunk, WHOLE))
+        if planes is None:
+            planes = self._store.decode(source, group.planes)
+            check_unchanged(source.path, source.stamp)
+            keep_chunk((chunk, group.key if len(planes) == len(group.planes) else WHOLE), planes)
+        return planes[:, rows, cols], group.from_wanted if len(planes) == len(group.planes) else group.from_whole
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what is read of files for a chunk; see `ImageReader`."""
@@ -100,31 +118,6 @@ class OmeZarrReader:
         if self.layout.empty is None or self._store.locate(place, {}) is not None:
             return False
         return self.chunk_file(place).relative_to(self.path).as_posix() not in self.layout.empty
-
-    def _planes(self, place: ChunkIndex, group: PageGroup, files: BatchFiles) -> tuple[AnyArray, Filling]:
-        """Return decoded planes of one chunk, from the cache or the file, and which of them fill which slots."""
-        source = self._store.locate(place, files)
-        if source is None:
-            check_absent(self._store.path_of(place), self.layout)
-            if self.is_left_out(place):
-                raise left_out(self.path, self.chunk_file(place))
-            if self._missing == "error":
-                raise ImageNotFoundError(
-                    f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "
-                    f"part, or written by a program that leaves out empty chunks. {again(self.path)} Or, where empty "
-                    f"chunks are meant, {MEANT}."
-                )
-            return self._filled, group.from_whole
-        if source.size == 0:
-            return self._filled, group.from_whole
-        chunk = (self._identity, place, source.stamp)
-        planes = find_chunk((chunk, group.key), (chunk, WHOLE))
-        if planes is None:
-            planes = self._store.decode(source, group.planes)
-            check_unchanged(source.path, source.stamp)
-            whole = planes.shape[0] != len(group.planes) or planes.shape[0] == self._sizes[0]
-            keep_chunk((chunk, WHOLE if whole else group.key), planes)
-        return planes, group.from_wanted if planes.shape[0] == len(group.planes) else group.from_whole
 
     def close(self) -> None:
         """Forget the open files of this image; they are opened again when needed."""

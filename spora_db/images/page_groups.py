@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from spora_db.arrays import Int64
 
 Runs: TypeAlias = tuple[tuple[slice, Int64], ...]
+WHOLE: Final = b"all planes"
 
 
 class Filling(NamedTuple):
@@ -30,7 +31,7 @@ class PageGroup:
     planes
         Sorted positions within the chunk of the planes to decode, each once.
     key
-        The same as bytes, for cache keys.
+        The same as bytes, for cache keys; `WHOLE` for all planes of the chunk.
     from_wanted, from_whole
         How an array of just those planes, or of all planes of the chunk, fills the slots.
     """
@@ -69,7 +70,7 @@ def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
             PageGroup(
                 chunk=chunk,
                 planes=planes,
-                key=planes.tobytes(),
+                key=planes.tobytes() if len(planes) < depth else WHOLE,
                 from_wanted=_filling(rounds),
                 from_whole=_filling([(planes[positions], filled) for positions, filled in rounds]),
             )

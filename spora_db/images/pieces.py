@@ -19,14 +19,14 @@ from spora_db.errors import SporaError
 from spora_db.images.base import BatchFiles, ChunkGrid, ImageReader
 from spora_db.images.fetching import PlannedChunk, fetched
 from spora_db.images.page_groups import Filling
-from spora_db.images.pixels import addressable
+from spora_db.images.pixels import deliver
 from spora_db.kernels.tables import PIECES, PLANES
 
-DecodedPlanes: TypeAlias = tuple[AnyArray, Filling]
 Grids: TypeAlias = list[tuple[int, ImageReader, ChunkGrid]]
-WAVE_BYTES: Final = 2**22
+WAVE_BYTES: Final = 2**24
 """Bytes of decoded chunks whose pieces are used together, about: what lies in the cache of the processor, and no more
 memory than that beside the cache of chunks."""
+EDGES: Final = ("top", "left", "bottom", "right")
 PLACE_BITS: Final = 21
 """Bits of a chunk's place down, and across, in its number."""
 
@@ -59,7 +59,7 @@ class Regions:
     def __post_init__(self) -> None:
         """Work out what lies inside: at once, as a cached property holds a lock in Python 3.11, for ever in a fork."""
         shapes = np.array([reader.shape for reader in self.readers], np.int64).reshape(-1, 3)[self.image]
-        found = np.empty(len(self.image), [(name, np.int64) for name in ("top", "left", "bottom", "right")])
+        found = np.empty(len(self.image), [(name, np.int64) for name in EDGES])
         found["top"], found["left"] = np.maximum(self.row, 0), np.maximum(self.col, 0)
         found["bottom"] = np.maximum(np.minimum(self.row + self.height, shapes[:, 1]), found["top"])
         found["right"] = np.maximum(np.minimum(self.col + self.width, shapes[:, 2]), found["left"])
@@ -88,9 +88,10 @@ class PieceTables(NamedTuple):
 
 
 class CutChunk(NamedTuple):
-    """Decoded planes, and the pieces that are cut from all of them alike."""
+    """Decoded planes, those that are wanted, and the pieces that are cut from each of these alike."""
 
-    sources: Sequence[DecodedPlanes]
+    pixels: AnyArray
+    filling: Filling
     pieces: AnyArray
 
 
@@ -109,50 +110,51 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
         Whether pixels may come in the narrower type in which chunks are shared, instead of their image's.
     """
     wave, held = list[CutChunk](), 0
-    for part in chain(_outside(regions, regions.inside), cut_chunks(regions, faults, as_kept=as_kept)):
-        first = part.sources[0][0]
-        if wave and (held > WAVE_BYTES or first.dtype != wave[0].sources[0][0].dtype):
+    for part in chain(_outside(regions), cut_chunks(regions, faults, as_kept=as_kept)):
+        pixels = part.pixels
+        if wave and (held > WAVE_BYTES or pixels.dtype != wave[0].pixels.dtype):
             yield tables(wave)
             wave, held = [], 0
         wave.append(part)
-        for array, _ in part.sources:
-            held += (array if array.base is None else array.base).nbytes  # of whole chunks
+        held += (pixels if pixels.base is None else pixels.base).nbytes  # of the whole chunk
     if wave:
         yield tables(wave)
 
 
 def tables(wave: Sequence[CutChunk]) -> PieceTables:
     """Return the tables of some chunks."""
-    sources = [source for part in wave for source in part.sources]
-    arrays = [array for array, _ in sources]
-    counts = np.array([len(filling.planes) for _, filling in sources])
-    address, plane, line, step = np.array(
-        [(array.__array_interface__["data"][0], *array.strides) for array in arrays], np.int64
-    ).T
-    planes = np.empty(int(counts.sum()), PLANES)
-    planes["address"] = np.repeat(address, counts)
-    planes["address"] += np.repeat(plane, counts) * np.concatenate([filling.planes for _, filling in sources])
-    planes["line"] = np.repeat(line, counts)
-    planes["step"] = np.repeat(np.maximum(step // arrays[0].itemsize, 1), counts)  # of a single col it may be anything
-    planes["slot"] = np.concatenate([filling.slots for _, filling in sources])
-    numbers = [part.pieces.view(np.int64) for part in wave]  # joined as such: numpy takes longer for fields
-    pieces = np.concatenate(numbers).view(PIECES)
-    lengths = [len(part.pieces) for part in wave]
-    of_chunk = np.add.reduceat(counts, np.cumsum([0, *(len(part.sources) for part in wave[:-1])]))
-    pieces["count"] = np.repeat(of_chunk, lengths)
-    pieces["first"] = np.repeat(np.cumsum(of_chunk) - of_chunk, lengths)
+    arrays, fillings, cut = zip(*wave, strict=True)
+    counts = np.array([len(filling.planes) for filling in fillings])
+    found = np.array([(array.__array_interface__["data"][0], *array.strides) for array in arrays], np.int64)
+    address, plane, line, step = np.repeat(found, counts, axis=0).T
+    planes = np.empty(len(address), PLANES)
+    planes["address"] = address + plane * np.concatenate([filling.planes for filling in fillings])
+    planes["line"] = line
+    planes["step"] = np.maximum(step // arrays[0].itemsize, 1)  # of a single col it may be anything
+    planes["slot"] = np.concatenate([filling.slots for filling in fillings])
+    pieces = np.concatenate([own.view(np.int64) for own in cut]).view(PIECES)  # numpy takes longer for fields
+    lengths = [len(own) for own in cut]
+    pieces["count"] = np.repeat(counts, lengths)
+    pieces["first"] = np.repeat(np.cumsum(counts) - counts, lengths)
     return PieceTables(pieces, planes, arrays[0].dtype, arrays)
+
+
+def whole_piece(pixels: AnyArray, region: int = 0, *, slots: Int64 | None = None) -> CutChunk:
+    """Return planes that fill a region from its corner on: its channels in turn, or those of `slots`."""
+    pieces = np.array([(region, 0, 0, 0, 0, 0, 0, *pixels.shape[1:])], PIECES)
+    planes = np.arange(len(pixels))
+    return CutChunk(pixels, Filling(planes, planes if slots is None else slots, ()), pieces)
 
 
 def fetch_ahead(regions: Regions) -> None:
     """Fetch what `decode` will read of remote files; what cannot be read, that will tell."""
-    deque(fetched(_planned(regions, regions.inside, {})), maxlen=0)
+    deque(fetched(_planned(regions, {})), maxlen=0)
 
 
 def cut_chunks(regions: Regions, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
     """Decode what lies in images, chunk by chunk."""
     files: BatchFiles = {}
-    for chunk, unfetched in fetched(_planned(regions, regions.inside, faults)):
+    for chunk, unfetched in fetched(_planned(regions, faults)):
         reader, grid, down, across, rows, cols, own = chunk
         if unfetched is not None:
             _fail(faults, np.unique(own["region"]), unfetched)
@@ -160,13 +162,13 @@ def cut_chunks(regions: Regions, faults: dict[int, Exception], *, as_kept: bool)
         try:
             for group in grid.groups:
                 planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files=files)
-                planes = addressable(planes)
-                yield CutChunk([(planes if as_kept else planes.astype(reader.dtype, copy=False), filling)], own)
+                planes = deliver(planes)
+                yield CutChunk(planes if as_kept else planes.astype(reader.dtype, copy=False), filling, own)
         except (SporaError, OSError) as error:
             _fail(faults, np.unique(own["region"]), error)
 
 
-def _planned(regions: Regions, inside: AnyArray, faults: dict[int, Exception]) -> list[PlannedChunk]:
+def _planned(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
     """Return the chunks that regions need, each once."""
     grids: Grids = []
     for image in np.unique(regions.image).tolist():
@@ -177,7 +179,7 @@ def _planned(regions: Regions, inside: AnyArray, faults: dict[int, Exception]) -
             grids += [(image, reader, grid) for grid in reader.grids(regions.pages[image])]
         except (SporaError, OSError) as error:
             _fail(faults, np.flatnonzero(regions.image == image), error)
-    return _by_chunks(regions, grids, inside) if grids else []
+    return _by_chunks(regions, grids) if grids else []
 
 
 def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> None:
@@ -185,8 +187,8 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
         faults.setdefault(region, error)
 
 
-def _by_chunks(regions: Regions, grids: Grids, inside: AnyArray) -> list[PlannedChunk]:
-    pieces, chunks = _cut(regions, grids, inside)
+def _by_chunks(regions: Regions, grids: Grids) -> list[PlannedChunk]:
+    pieces, chunks = _cut(regions, grids)
     order = np.argsort(chunks, kind="stable")
     pieces, chunks = pieces[order], chunks[order]
     firsts = np.flatnonzero(np.diff(chunks, prepend=-1))
@@ -201,7 +203,7 @@ def _by_chunks(regions: Regions, grids: Grids, inside: AnyArray) -> list[Planned
     return planned
 
 
-def _cut(regions: Regions, grids: Grids, inside: AnyArray) -> tuple[AnyArray, Int64]:
+def _cut(regions: Regions, grids: Grids) -> tuple[AnyArray, Int64]:
     """Return the pieces of regions by chunks, and for each its chunk as a number: of the grid, its place down, across.
 
     `row` and `col` of the pieces are those in the chunk.
@@ -210,7 +212,7 @@ def _cut(regions: Regions, grids: Grids, inside: AnyArray) -> tuple[AnyArray, In
     sizes = np.array([(grid.height, grid.width) for _, _, grid in grids])
     region, nth = _repeated(np.bincount(images, minlength=len(regions.readers))[regions.image])
     number = np.searchsorted(images, regions.image)[region] + nth  # the grids of an image are neighbours
-    top, left, bottom, right = (inside[name][region] for name in inside.dtype.names or ())
+    top, left, bottom, right = (regions.inside[name][region] for name in EDGES)
     tall, wide = sizes[number].T
     down, across = top // tall, left // wide
     acrosses = -(-right // wide) - across
@@ -249,8 +251,9 @@ def _windows(pieces: AnyArray, firsts: Int64, start: str, length: str) -> list[l
     return windows
 
 
-def _outside(regions: Regions, inside: AnyArray) -> Iterator[CutChunk]:
+def _outside(regions: Regions) -> Iterator[CutChunk]:
     """Yield what lies beyond the edge of each image, in up to four pieces a region: planes whose rows are one row."""
+    inside = regions.inside
     top, left = inside["top"] - regions.row, inside["left"] - regions.col
     bottom, right = inside["bottom"] - regions.row, inside["right"] - regions.col
     if not (top.any() or left.any() or (bottom - regions.height).any() or (right - regions.width).any()):
@@ -276,4 +279,4 @@ def _outside(regions: Regions, inside: AnyArray) -> Iterator[CutChunk]:
             pieces[name] = values
         count, dtype = len(regions.pages[image]), regions.readers[image].dtype
         planes = np.broadcast_to(np.zeros(pieces["width"].max(), dtype), (count, 1, int(pieces["width"].max())))
-        yield CutChunk([(addressable(planes), Filling(np.arange(count), np.arange(count), ()))], pieces)
+        yield whole_piece(planes)._replace(pieces=pieces)

@@ -16,7 +16,7 @@ def delivered(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type in which pixels stored as ``dtype`` are delivered: native, and known to every kernel."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)
-    return np.dtype(np.float32) if dtype.itemsize == 2 and dtype.kind == "f" else dtype.newbyteorder("=")
+    return np.dtype(np.float32) if dtype.char in "eg" else dtype.newbyteorder("=")
 
 
 def white(dtype: np.dtype[Any], path: object) -> AnyArray:
@@ -41,34 +41,23 @@ def white(dtype: np.dtype[Any], path: object) -> AnyArray:
 
 
 def deliver(pixels: AnyArray) -> AnyArray:
-    """Return pixels in their delivered type; a view where nothing changes."""
-    if pixels.dtype.kind == "b":
-        return pixels.view(np.uint8)
-    if not pixels.flags.aligned:  # a codec's odd block size; kernels are compiled for aligned arrays
-        pixels = pixels.copy()
-    return pixels.astype(delivered(pixels.dtype), copy=False)
+    """Return pixels in their delivered type, as kernels read them; a view where nothing changes.
 
-
-def addressable(pixels: AnyArray) -> AnyArray:
-    """Return planes of shape (k, h, w) in a type that kernels know, pixels of a row whole numbers of them apart.
-
-    Whole rows may lie in each other's place, as those of a chunk that holds one value only.
+    Those of a row lie whole numbers of them apart; whole rows may lie in each other's place, as those of a chunk that
+    holds one value only.
 
     Examples
     --------
-    >>> addressable(np.zeros((1, 2, 3), ">u2")[..., ::-1]).strides
+    >>> deliver(np.zeros((1, 2, 3), ">u2")[..., ::-1]).strides
     (12, 6, 2)
     """
     if pixels.dtype.kind == "b":
         pixels = pixels.view(np.uint8)
-    elif pixels.dtype.char in "eg":
-        pixels = pixels.astype(np.float32)
-    elif not pixels.dtype.isnative:
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    step = pixels.strides[2]
-    if (step > 0 or pixels.shape[2] == 1) and step % pixels.itemsize == 0 and pixels.flags.aligned:
-        return pixels
-    return np.ascontiguousarray(pixels)
+    if not pixels.flags.aligned:  # a codec's odd block size
+        pixels = pixels.copy()
+    pixels = pixels.astype(delivered(pixels.dtype), copy=False)
+    step = pixels.strides[-1] if pixels.ndim and pixels.shape[-1] > 1 else pixels.itemsize
+    return pixels if step > 0 and step % pixels.itemsize == 0 else np.ascontiguousarray(pixels)
 
 
 def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":

@@ -86,12 +86,12 @@ def blocks(regions: Regions) -> Iterator[Block]:
     for part in cut_chunks(regions, faults, as_kept=True):
         if faults:
             break
-        for piece, (planes, filling) in product(part.pieces, part.sources):
+        for piece in part.pieces:
             row, col, height, width = (int(piece[name]) for name in ("row", "col", "height", "width"))
             top = int(regions.row[piece["region"]] + piece["out_row"])
             left = int(regions.col[piece["region"]] + piece["out_col"])
-            for source, slots in filling.runs:
-                yield Block(planes[source, row : row + height, col : col + width], slots, top, left)
+            for source, slots in part.filling.runs:
+                yield Block(part.pixels[source, row : row + height, col : col + width], slots, top, left)
     for error in faults.values():
         raise error
 

@@ -96,7 +96,11 @@ class ChunkStore:
         self._layout, self._owner = layout, owner
         self._folder = str(layout.folder)
         self._indexes: dict[str, tuple[Stamp, UInt64]] = {}
-        self._per_shard = tuple(whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True))
+        per_shard = [whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True)]
+        self._sharded, self._chunks_per_shard = encoding.sharded, math.prod(per_shard)
+        own = (axes.channel, axes.row, axes.col)
+        self._per_shard = [1 if axis is None else per_shard[axis] for axis in own]
+        self._steps = [1 if axis is None else math.prod(per_shard[axis + 1 :]) for axis in own]  # from chunk to chunk
         self._chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
         channel = axes.channel
         depth = 1 if channel is None else encoding.chunk[channel]
@@ -114,7 +118,8 @@ class ChunkStore:
 
     def file_of(self, place: ChunkIndex) -> str:
         """Return the same as a text, which takes a fifth of the time."""
-        return self._file(self._outer(self._layout.along_axes(place)))
+        outer = [n // per for n, per in zip(place, self._per_shard, strict=True)] if self._sharded else place
+        return f"{self._folder}/{self._layout.encoding.key(self._layout.along_axes(outer))}"
 
     def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:
         """Return where the chunk lies, None where its file is absent; a shard that a batch knows is not asked again.
@@ -124,21 +129,22 @@ class ChunkStore:
         FileFormatError
             The file has no bytes, or is no file, or the shard's index is broken.
         """
-        coordinates = self._layout.along_axes(place)
-        outer = self._outer(coordinates)
-        if not self._layout.encoding.sharded:  # its file is asked for this chunk alone
-            path = self._file(outer)
+        if not self._sharded:  # its file is asked for this chunk alone
+            path = self.file_of(place)
             stamp = state_of_chunk_file(path, place)
             return None if stamp is None else ChunkSource(place, path, stamp, 0, stamp[2])
-        key = (self._owner, *outer)
-        if key not in files:
-            files[key] = self._found(self._file(outer), place)
-        if (shard := files[key]) is None:
+        channel, row, col = place
+        channels, rows, cols = self._per_shard
+        key = (self._owner, channel // channels, row // rows, col // cols)
+        try:
+            shard = files[key]
+        except KeyError:
+            shard = files[key] = self._found(self.file_of(place), place)
+        if shard is None:
             return None
         path, stamp, index = shard
-        position = 0
-        for coordinate, per in zip(coordinates, self._per_shard, strict=True):
-            position = position * per + coordinate % per
+        steps = self._steps
+        position = channel % channels * steps[0] + row % rows * steps[1] + col % cols * steps[2]
         return ChunkSource(place, path, stamp, *index[position].tolist())
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
@@ -190,7 +196,7 @@ class ChunkStore:
         """
         path, encoding, files = self.file_of(place), self._layout.encoding, BatchFiles()
         if encoding.sharded:
-            size = index_bytes(math.prod(self._per_shard), has_checksum=encoding.index_crc)
+            size = index_bytes(self._chunks_per_shard, has_checksum=encoding.index_crc)
             if path not in self._indexes:
                 yield [FileRange(path, 0 if encoding.index_at == "start" else -size, size)]
             source = self.locate(place, files)
@@ -254,15 +260,6 @@ class ChunkStore:
             return deliver(pixels.reshape(len(planes), *self.sizes[1:]))
         return deliver(pixels.reshape(len(planes), self.sizes[2], self.sizes[1]).swapaxes(1, 2))
 
-    def _outer(self, coordinates: list[int]) -> list[int]:
-        """Return the place in the grid of files of the chunk at ``coordinates``."""
-        if not self._layout.encoding.sharded:
-            return coordinates
-        return [coordinate // per for coordinate, per in zip(coordinates, self._per_shard, strict=True)]
-
-    def _file(self, outer: list[int]) -> str:
-        return f"{self._folder}/{self._layout.encoding.key(outer)}"
-
     def _found(self, path: str, place: ChunkIndex) -> ShardFile | None:
         """Return what a shard is now, None where there is none."""
         current = state_of_chunk_file(path, place)
@@ -275,7 +272,6 @@ class ChunkStore:
             return known[1]
         encoding = self._layout.encoding
         file = open_file(self._owner, path, current)
-        count = math.prod(self._per_shard)
-        index = read_index(file, count=count, at=encoding.index_at, has_checksum=encoding.index_crc)
+        index = read_index(file, count=self._chunks_per_shard, at=encoding.index_at, has_checksum=encoding.index_crc)
         self._indexes[path] = (current, index)
         return index

@@ -8,9 +8,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import SporaError
-from spora_db.images.page_groups import Filling
-from spora_db.images.pieces import CutChunk, Regions, decode, tables
-from spora_db.kernels.tables import PIECES
+from spora_db.images.pieces import Regions, decode, tables, whole_piece
 from spora_db.standardization.standardize import apply_function, placed, run, standardize_block
 from spora_db.standardization.transform import Transform, identity_transform
 
@@ -94,8 +92,7 @@ def standardize_regions(
         except SporaError as error:  # of a filter, for which the region is too small
             faults[region] = error
             continue
-        channels, piece = np.arange(counts[image]), (region, 0, 0, 0, 0, 0, 0, *planes.shape[1:])
-        finished.append(CutChunk([(planes, Filling(channels, channels, ()))], np.array([piece], PIECES)))
+        finished.append(whole_piece(planes, region))
     if finished:
         run(tables(finished), *_constants(regions, [identity_transform(count) for count in counts], places), dtype)
 

@@ -8,10 +8,9 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
-from spora_db.images.page_groups import Filling
-from spora_db.images.pieces import CutChunk, PieceTables, tables
-from spora_db.images.pixels import addressable
-from spora_db.kernels.tables import PIECES, REGIONS
+from spora_db.images.pieces import PieceTables, tables, whole_piece
+from spora_db.images.pixels import deliver
+from spora_db.kernels.tables import REGIONS
 from spora_db.standardization.precision import HIGHEST, PIXELS, WRITTEN, BeyondRange, Precision, precision_of
 from spora_db.standardization.transform import Transform, identity_transform
 
@@ -108,11 +107,9 @@ def _check_block(pixels: AnyArray, out: AnyArray, transform: Transform, slots: I
 
 def _run_block(mode: int, pixels: AnyArray, out: AnyArray, slots: Int64, coefficients: Float32) -> None:
     """Fill a region from the one block that lies in its corner."""
-    piece = np.array([(0, 0, 0, 0, 0, 0, 0, *pixels.shape[1:])], PIECES)
     regions = placed([out])
     regions["mode"] = mode
-    block = CutChunk([(addressable(pixels), Filling(np.arange(len(slots)), slots, ()))], piece)
-    run(tables([block]), regions, coefficients, out.dtype)
+    run(tables([whole_piece(deliver(pixels), slots=slots)]), regions, coefficients, out.dtype)
 
 
 def apply_function(transform: Transform, out: Float32, slots: Int64) -> None:

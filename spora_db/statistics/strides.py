@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spora_db.arrays import AnyArray
-from spora_db.images.pixels import addressable
+from spora_db.images.pixels import deliver
 
 
 class FlatPlanes(NamedTuple):
@@ -46,7 +46,7 @@ def flat_planes(pixels: AnyArray) -> FlatPlanes:
     >>> flat_planes(rgb.transpose(2, 0, 1))[1:]
     (1, 15, 3)
     """
-    pixels = addressable(pixels)
+    pixels = deliver(pixels)
     if min(pixels.strides) < 0 or any(stride % pixels.itemsize for stride in pixels.strides):
         pixels = np.ascontiguousarray(pixels)
     plane, line, step = (stride // pixels.itemsize for stride in pixels.strides)
