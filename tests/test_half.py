@@ -19,8 +19,8 @@ from spora_db.kernels import halves
 from spora_db.loading.collates import collate_list, collate_packed, collate_padded, collate_panel
 from spora_db.loading.workers import warm_up_for
 from spora_db.standardization.precision import PIXELS, BeyondRange
-from spora_db.standardization.standardize import round_planes, standardize_block
-from spora_db.standardization.transform import Transform, rgb_transform
+from spora_db.standardization.standardize import standardize_block
+from spora_db.standardization.transform import Transform, identity_transform, rgb_transform
 from spora_db.transforms import channel_dropout, channel_shuffle, compose, random_crop, random_symmetry
 
 HALVES = ["float16", "bfloat16"]
@@ -39,7 +39,7 @@ def bits(values):
 
 def rounded(values, precision):
     out = np.empty((1, 1, values.size), PIXELS[precision])
-    round_planes(values.reshape(1, 1, -1), out, np.array([0]))
+    standardize_block(values.reshape(1, 1, -1), out, identity_transform(1), np.array([0]))
     return tensor(out)[0, 0]
 
 

@@ -21,7 +21,6 @@ from spora_db.images import (
     close_images,
     image_header,
     open_image,
-    overlap,
     read_region,
     set_cache_bytes,
     write_ometiff,
@@ -114,17 +113,6 @@ def test_groups_fill_every_slot_once(pages: list[int], depth: int) -> None:
                 assert (filled[slots] == -1).all()
                 filled[slots] = group.chunk * depth + planes[source]
         np.testing.assert_array_equal(filled, wanted)
-
-
-@given(row=st.integers(-30, 60), col=st.integers(-30, 60), height=st.integers(1, 50), width=st.integers(1, 50))
-def test_overlap_is_the_intersection(row: int, col: int, height: int, width: int) -> None:
-    part = overlap((1, 40, 35), row=row, col=col, height=height, width=width, pad=True)
-    rows = [index for index in range(row, row + height) if 0 <= index < 40]
-    cols = [index for index in range(col, col + width) if 0 <= index < 35]
-    if not rows or not cols:
-        assert part is None
-    else:
-        assert part == (rows[0], cols[0], len(rows), len(cols), rows[0] - row, cols[0] - col)
 
 
 def test_the_cache_counts_and_forgets(path: Path) -> None:

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from spora_db.arrays import Bools
 from spora_db.copying.places import CopiedFile, documents_below, state_of
 from spora_db.images.omezarr import OmeZarrReader
 from spora_db.images.partial import partial_document
+from spora_db.images.pieces import Regions, planned_chunks
 from spora_db.images.zarr_chunks import check_absent
 from spora_db.plan import Plan
 from spora_db.samples.image_plan import ImagePlan
@@ -79,23 +77,13 @@ def partial_image(plan: Plan, image: int, source: ImagePlan, *, name: str) -> Pa
 
 def _touched(plan: Plan, image: int, source: ImagePlan, reader: OmeZarrReader) -> Iterator[Path]:
     """Yield the chunk files that the tiles touch, of the channels that are delivered; several times some of them."""
-    if not len(source.pages):
-        return
     rows = np.flatnonzero((plan.image == image).any(axis=1))
     margin = source.filters.margin if source.filters is not None and source.halo else 0
-    for grid in reader.grids(source.pages):
-        hit = _hit(plan, rows, grid, reader.shape[1:], margin=margin)
-        for (down, across), group in product(np.argwhere(hit).tolist(), grid.groups):
-            yield reader.chunk_file((group.chunk, down, across))
-
-
-def _hit(plan: Plan, rows: Any, grid: Any, shape: tuple[int, int], *, margin: int) -> Bools:  # noqa: ANN401
-    """Return which places of a grid the tiles of some rows touch."""
-    (height, width), tall, wide = shape, grid.height, grid.width
-    hit: Bools = np.zeros((-(-height // tall), -(-width // wide)), np.bool_)
-    for row, col in zip(plan.row[rows].tolist(), plan.col[rows].tolist(), strict=True):
-        top, left = max(row - margin, 0), max(col - margin, 0)
-        bottom, right = (min(at + plan.tile_size + margin, end) for at, end in ((row, height), (col, width)))
-        if bottom > top and right > left:
-            hit[top // tall : -(-bottom // tall), left // wide : -(-right // wide)] = True
-    return hit
+    tops, lefts = (at[rows].astype(np.int64) - margin for at in (plan.row, plan.col))
+    size = np.full(len(rows), plan.tile_size + 2 * margin)
+    regions = Regions(
+        readers=[reader], pages=[source.pages], image=np.zeros_like(size), row=tops, col=lefts, height=size, width=size
+    )
+    for chunk in planned_chunks(regions, {}):
+        for group in chunk.grid.groups:
+            yield reader.chunk_file((group.chunk, chunk.down, chunk.across))

@@ -5,7 +5,7 @@ from spora_db.images.cache import CacheInfo, cache_info, clear_cache, set_cache,
 from spora_db.images.chunk_codecs import register_codec
 from spora_db.images.formats import register_image_format
 from spora_db.images.opening import close_images, image_header, open_image, open_levels
-from spora_db.images.regions import Overlap, overlap, read_region
+from spora_db.images.regions import read_region
 from spora_db.images.write import write_ometiff
 from spora_db.images.write_zarr import write_omezarr
 
@@ -14,14 +14,12 @@ __all__ = [
     "ChunkGrid",
     "ImageHeader",
     "ImageReader",
-    "Overlap",
     "cache_info",
     "clear_cache",
     "close_images",
     "image_header",
     "open_image",
     "open_levels",
-    "overlap",
     "read_region",
     "register_codec",
     "register_image_format",

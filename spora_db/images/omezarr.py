@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from spora_db.images.files import check_unchanged, close_files
 from spora_db.images.page_groups import WHOLE, Filling, PageGroup, group_pages
 from spora_db.images.partial import left_out
 from spora_db.images.pixels import delivered, white
-from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, check_absent
+from spora_db.images.zarr_chunks import ChunkIndex, ChunkStore, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
 
@@ -130,32 +130,10 @@ def zarr_header(path: Path) -> ImageHeader:
     return ImageHeader("ome-zarr", *layout.image_shape, delivered(layout.encoding.dtype))
 
 
-class Store(Protocol):
-    """What decodes the chunks of one array."""
-
-    sizes: tuple[int, int, int]
-    dtype: np.dtype[Any]
-
-    def path_of(self, place: ChunkIndex) -> Path:
-        """Return the chunk's file."""
-
-    def file_of(self, place: ChunkIndex) -> str:
-        """Return the same as a text."""
-
-    def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:
-        """Return where the chunk's bytes are, None where the file is absent, as the files of a batch were."""
-
-    def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
-        """Yield what is read of files to decode planes of a chunk, step by step."""
-
-    def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
-        """Decode a chunk: the planes alone, or all."""
-
-
-def _store(layout: ZarrLayout, owner: int) -> Store:
+def _store(layout: ZarrLayout, owner: int) -> ChunkStore:
     """Choose who decodes the chunks."""
     if layout.encoding.unusual is None:
         return ChunkStore(layout, owner)
     from spora_db.images.zarr_python import ZarrPythonStore
 
-    return ZarrPythonStore(layout)
+    return ZarrPythonStore(layout, owner)

@@ -65,37 +65,22 @@ def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
     for chunk in np.unique(chunk_of).tolist():
         slots = np.flatnonzero(chunk_of == chunk)
         planes, inverse = np.unique(wanted[slots] % depth, return_inverse=True)
-        rounds = _rounds(inverse, slots)
+        order = np.argsort(inverse, kind="stable")
+        positions, slots = inverse[order], slots[order]
         groups.append(
             PageGroup(
                 chunk=chunk,
                 planes=planes,
                 key=planes.tobytes() if len(planes) < depth else WHOLE,
-                from_wanted=_filling(rounds),
-                from_whole=_filling([(planes[positions], filled) for positions, filled in rounds]),
+                from_wanted=_filling(positions, slots),
+                from_whole=_filling(planes[positions], slots),
             )
         )
     return tuple(groups)
 
 
-def _rounds(inverse: Int64, slots: Int64) -> list[tuple[Int64, Int64]]:
-    """Return sorted positions and their slots, such that no position repeats within a round."""
-    order = np.argsort(inverse, kind="stable")
-    positions, filled = inverse[order], slots[order]
-    first = np.searchsorted(positions, positions)  # where each position's repeats begin
-    repeat = np.arange(len(positions)) - first
-    return [(positions[repeat == n], filled[repeat == n]) for n in range(int(repeat.max()) + 1)]
-
-
-def _filling(rounds: list[tuple[Int64, Int64]]) -> Filling:
-    positions, slots = (np.concatenate(parts) for parts in zip(*rounds, strict=True))
-    return Filling(positions, slots, tuple(run for part in rounds for run in _runs(*part)))
-
-
-def _runs(positions: Int64, slots: Int64) -> list[tuple[slice, Int64]]:
-    """Split sorted positions where they are not consecutive."""
-    cuts = np.flatnonzero(np.diff(positions) != 1) + 1
-    starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(positions)]
-    return [
-        (slice(int(positions[a]), int(positions[b - 1]) + 1), slots[a:b]) for a, b in zip(starts, stops, strict=True)
-    ]
+def _filling(planes: Int64, slots: Int64) -> Filling:
+    """Split sorted planes where they are not consecutive, and where one repeats."""
+    cuts = np.flatnonzero(np.diff(planes) != 1) + 1
+    parts = zip(np.split(planes, cuts), np.split(slots, cuts), strict=True)
+    return Filling(planes, slots, tuple((slice(int(own[0]), int(own[-1]) + 1), filled) for own, filled in parts))

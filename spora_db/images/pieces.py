@@ -148,13 +148,13 @@ def whole_piece(pixels: AnyArray, region: int = 0, *, slots: Int64 | None = None
 
 def fetch_ahead(regions: Regions) -> None:
     """Fetch what `decode` will read of remote files; what cannot be read, that will tell."""
-    deque(fetched(_planned(regions, {})), maxlen=0)
+    deque(fetched(planned_chunks(regions, {})), maxlen=0)
 
 
 def cut_chunks(regions: Regions, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
     """Decode what lies in images, chunk by chunk."""
     files: BatchFiles = {}
-    for chunk, unfetched in fetched(_planned(regions, faults)):
+    for chunk, unfetched in fetched(planned_chunks(regions, faults)):
         reader, grid, down, across, rows, cols, own = chunk
         if unfetched is not None:
             _fail(faults, np.unique(own["region"]), unfetched)
@@ -168,8 +168,8 @@ def cut_chunks(regions: Regions, faults: dict[int, Exception], *, as_kept: bool)
             _fail(faults, np.unique(own["region"]), error)
 
 
-def _planned(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
-    """Return the chunks that regions need, each once."""
+def planned_chunks(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
+    """Return the chunks that regions need, each once; `faults` takes the errors of images that cannot be read."""
     grids: Grids = []
     for image in np.unique(regions.image).tolist():
         reader = regions.readers[image]

@@ -12,48 +12,6 @@ from spora_db.images.base import ImageReader, Pages
 from spora_db.images.pieces import Regions, cut_chunks
 
 
-class Overlap(NamedTuple):
-    """The part of a requested region that lies in the image, and where it goes in the region."""
-
-    row: int
-    col: int
-    height: int
-    width: int
-    out_row: int
-    out_col: int
-
-
-def overlap(
-    shape: tuple[int, int, int], *, row: int, col: int, height: int, width: int, pad: bool = False, path: object = None
-) -> Overlap | None:
-    """Return the part of a region that lies in an image of ``shape``, or None where they do not meet.
-
-    Raises
-    ------
-    ArgumentError
-        The region is empty, or crosses the image's edge without ``pad``.
-
-    Examples
-    --------
-    >>> overlap((3, 100, 80), row=90, col=70, height=20, width=20, pad=True)
-    Overlap(row=90, col=70, height=10, width=10, out_row=0, out_col=0)
-    """
-    if height < 1 or width < 1:
-        raise ArgumentError(f"A region has at least one pixel; received height={height}, width={width}.")
-    top, left = max(row, 0), max(col, 0)
-    bottom, right = min(row + height, shape[1]), min(col + width, shape[2])
-    inside = row >= 0 and col >= 0 and row + height <= shape[1] and col + width <= shape[2]
-    if not inside and not pad:
-        raise ArgumentError(
-            f"The region of rows {row} to {row + height} and cols {col} to {col + width} is not inside the image "
-            f"{'' if path is None else f'{path} '}of {shape[1]} rows and {shape[2]} cols. "
-            "Ask for a region inside it, or pass pad=True to have the rest filled with zeros."
-        )
-    if bottom <= top or right <= left:
-        return None
-    return Overlap(top, left, bottom - top, right - left, top - row, left - col)
-
-
 class Block(NamedTuple):
     """A decoded piece of an image that lies in a requested region.
 
@@ -212,17 +170,23 @@ def read_region(
     array([[[1198, 1199,    0],
             [   0,    0,    0]]], dtype=uint16)
     """
-    count, full_height, full_width = reader.shape
-    wanted = check_pages(pages, count, reader.path)
+    planes, full_height, full_width = reader.shape
+    wanted = check_pages(pages, planes, reader.path)
     height = full_height - row if height is None else height
     width = full_width - col if width is None else width
-    part = overlap(reader.shape, row=row, col=col, height=height, width=width, pad=pad, path=reader.path)
+    if height < 1 or width < 1:
+        raise ArgumentError(f"A region has at least one pixel; received height={height}, width={width}.")
+    region = Regions.of(reader, wanted, row=row, col=col, height=height, width=width)
+    inside = (row, col, row + height, col + width) == region.inside[0].item()
+    if not inside and not pad:
+        raise ArgumentError(
+            f"The region of rows {row} to {row + height} and cols {col} to {col + width} is not inside the image "
+            f"{reader.path} of {full_height} rows and {full_width} cols. "
+            "Ask for a region inside it, or pass pad=True to have the rest filled with zeros."
+        )
     out = np.empty((len(wanted), height, width), reader.dtype) if out is None else out
-    if part is None or (part.height, part.width) != (height, width):
+    if not inside:
         out[:] = 0
-    if part is None:
-        return out
-    region = Regions.of(reader, wanted, row=part.row, col=part.col, height=part.height, width=part.width)
     for pixels, slots, top, left in blocks(region):
         rows, cols = slice(top - row, top - row + pixels.shape[1]), slice(left - col, left - col + pixels.shape[2])
         for plane, slot in zip(pixels, slots.tolist(), strict=True):

@@ -102,11 +102,9 @@ class ChunkStore:
         self._per_shard = [1 if axis is None else per_shard[axis] for axis in own]
         self._steps = [1 if axis is None else math.prod(per_shard[axis + 1 :]) for axis in own]  # from chunk to chunk
         self._chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
-        channel = axes.channel
-        depth = 1 if channel is None else encoding.chunk[channel]
-        self.sizes = (depth, encoding.chunk[axes.row], encoding.chunk[axes.col])
-        self.dtype = delivered(encoding.dtype)
-        before = 1 if channel is None else math.prod(encoding.chunk[:channel])
+        depth, tall, wide = (1 if axis is None else encoding.chunk[axis] for axis in own)
+        self.sizes, self.dtype = (depth, tall, wide), delivered(encoding.dtype)
+        before = 1 if axes.channel is None else math.prod(encoding.chunk[: axes.channel])
         planes_apart = encoding.order == "C" and before == 1 and math.prod(encoding.chunk) == math.prod(self.sizes)
         self._checked = encoding.codecs[-1:] == ("crc32c",)
         self._codecs = encoding.codecs[:-1] if self._checked else encoding.codecs

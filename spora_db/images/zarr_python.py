@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +18,24 @@ from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.files.stores.remote_files import again
 from spora_db.images.base import BatchFiles
 from spora_db.images.files import OpenFile, broken
-from spora_db.images.pixels import delivered
-from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, state_of_chunk_file
+from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, state_of_chunk_file
 from spora_db.images.zarr_layout import ZarrLayout
 
 
-class ZarrPythonStore:
-    """What ``ChunkStore`` does, with zarr-python's own array behind it. It starts zarr's thread; a fork resets that."""
+class ZarrPythonStore(ChunkStore):
+    """Chunks that zarr-python's own array decodes. It starts zarr's thread; a fork resets that."""
 
-    def __init__(self, layout: ZarrLayout) -> None:
+    def __init__(self, layout: ZarrLayout, owner: int) -> None:
         import zarr
 
-        self._layout = layout
-        axes = layout.axes
         with _telling(layout.folder), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # codecs outside the specification: they are read all the same
             folder = layout.folder if mirror_of(layout.folder) is None else _ranged(layout.folder)
             self._array: Any = zarr.open_array(folder, mode="r")
             chunk, shard = tuple(self._array.chunks), tuple(self._array.shards or self._array.chunks)
             dtype = np.dtype(self._array.dtype)
-        self._chunk, self._shard = chunk, shard
-        self.sizes = (1 if axes.channel is None else chunk[axes.channel], chunk[axes.row], chunk[axes.col])
-        self.dtype = delivered(dtype)
-
-    def path_of(self, place: ChunkIndex) -> Path:
-        """Return the file that holds, or should hold, the chunk at ``place``."""
-        outer = [start // size for start, size in zip(self._starts(place), self._shard, strict=True)]
-        return self._layout.folder / self._layout.encoding.key(outer)
-
-    def file_of(self, place: ChunkIndex) -> str:
-        """Return the same as a text."""
-        return str(self.path_of(place))
+        encoding = replace(layout.encoding, chunk=chunk, shard=shard, sharded=shard != chunk, dtype=dtype)
+        super().__init__(replace(layout, encoding=encoding), owner)
 
     def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:  # files: to decode takes far longer
         """Return where the chunk lies, or None where its file is absent; each time its file is asked."""
@@ -61,17 +49,11 @@ class ZarrPythonStore:
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode all planes of a chunk; at the image's edge the chunk ends there."""
-        selection = tuple(
-            slice(start, min(start + size, length))
-            for start, size, length in zip(self._starts(source.place), self._chunk, self._layout.shape, strict=True)
-        )
+        layout = self._layout
+        places = zip(layout.along_axes(source.place), layout.encoding.chunk, layout.shape, strict=True)
+        selection = tuple(slice(place * size, min((place + 1) * size, length)) for place, size, length in places)
         with _telling(source.path):
-            return self._layout.planes(np.asarray(self._array[selection]))
-
-    def _starts(self, place: ChunkIndex) -> list[int]:
-        """Return the first element of a chunk along the array's own axes."""
-        places = self._layout.along_axes(place)
-        return [coordinate * size for coordinate, size in zip(places, self._chunk, strict=True)]
+            return layout.planes(np.asarray(self._array[selection]))
 
 
 def _ranged(folder: Path) -> Any:  # noqa: ANN401 - zarr is imported where it is needed

@@ -62,25 +62,7 @@ def standardize_block(pixels: AnyArray, out: AnyArray, transform: Transform, slo
     else:
         part = np.empty(pixels.shape, np.float32)  # a registered function is one of float32
         standardize_block(pixels, part, transform.take(slots), np.arange(len(slots)))
-        round_planes(part, out, slots)
-
-
-def round_planes(planes: Float32, out: AnyArray, slots: Int64) -> None:
-    """Write float32 planes of shape (k, h, w) to ``out[slots, :h, :w]`` in the type of `out`, as `standardize_block`.
-
-    Raises
-    ------
-    BeyondRange
-        If a finite pixel becomes infinite in that type.
-
-    Examples
-    --------
-    >>> out = np.empty((1, 1, 2), np.float16)
-    >>> round_planes(np.array([[[0.1, 2049.0]]], np.float32), out, np.array([0]))
-    >>> out.tolist()
-    [[[0.0999755859375, 2048.0]]]
-    """
-    standardize_block(planes, out, identity_transform(len(out)), slots)
+        standardize_block(part, out, identity_transform(len(out)), slots)
 
 
 def _check_block(pixels: AnyArray, out: AnyArray, transform: Transform, slots: Int64) -> None:
