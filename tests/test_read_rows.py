@@ -1,16 +1,19 @@
 """Batches that are read as a whole: the same bits as row by row, each chunk once, samples only when asked for."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alone import standardize_region
 from array_reader import ArrayReader
+from in_numpy import CLOSE, in_float64, region_of, unrounded
 from lakes import write_lake
 from spora_db import SporaQuery, collate_packed, collate_padded
 from spora_db.errors import ArgumentError
@@ -26,21 +29,38 @@ from spora_db.standardization.transform import Transform
 SHAPE = (3, 70, 90)
 
 
+def write_v2(path, pixels):
+    """Write Zarr of version 2, as most other programs do."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", shape=pixels.shape, dtype=pixels.dtype, chunks=(1, 24, 40))[:] = pixels
+    axes = [{"name": name, "type": kind} for name, kind in (("c", "channel"), ("y", "space"), ("x", "space"))]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Return readers of all layouts with the pixels that they hold: types differ."""
+    """Return readers of all formats with the pixels that they hold: types and chunks differ."""
     folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 4000, SHAPE).astype(np.uint16)
     colours = rng.integers(0, 255, SHAPE).astype(np.uint8)
     numbers = rng.normal(3, 9, SHAPE).astype(np.float32)
-    write_omezarr(folder / "a.ome.zarr", numbers, mpp=1.0, chunk=32)
-    tifffile.imwrite(folder / "b.tif", np.moveaxis(colours, 0, 2), tile=(32, 48), photometric="rgb", compression="zlib")
-    tifffile.imwrite(folder / "c.tif", counts, tile=(16, 32), photometric="minisblack", compression="zlib")
-    tifffile.imwrite(folder / "d.tif", counts, photometric="minisblack")
-    readers = [open_image(folder / name) for name in ("a.ome.zarr", "b.tif", "c.tif", "d.tif")]
-    held = [numbers, colours, counts, counts, numbers]
-    return [*zip([*readers, ArrayReader(numbers)], held, strict=True)]
+    interleaved = np.moveaxis(colours, 0, 2)
+    write_omezarr(folder / "v3.ome.zarr", numbers, mpp=1.0, chunk=32)
+    write_omezarr(folder / "shards.ome.zarr", counts, mpp=1.0, chunk=16, shard=48)
+    write_v2(folder / "v2.ome.zarr", colours)
+    for name, pixels, how in (
+        ("tiles", counts, {"tile": (16, 32), "compression": "zlib"}),
+        ("lines", counts, {}),
+        ("strips", numbers, {"rowsperstrip": 20, "compression": "zlib"}),
+        ("colours", interleaved, {"tile": (32, 48), "photometric": "rgb", "compression": "zlib"}),
+        ("jpeg", interleaved, {"tile": (32, 48), "photometric": "rgb", "compression": "jpeg"}),
+    ):
+        tifffile.imwrite(folder / f"{name}.tif", pixels, **{"photometric": "minisblack"} | how)
+    held = {"v3": numbers, "shards": counts, "v2": colours, "tiles": counts, "lines": counts, "strips": numbers}
+    held |= {name: np.moveaxis(tifffile.imread(folder / f"{name}.tif"), 2, 0) for name in ("colours", "jpeg")}
+    opened = {path.name.partition(".")[0]: open_image(path) for path in folder.iterdir()}
+    return [*((opened[name], pixels) for name, pixels in held.items()), (ArrayReader(numbers), numbers)]
 
 
 def formula(method, channels, filters, halo):
@@ -49,12 +69,32 @@ def formula(method, channels, filters, halo):
     return Formula(transform, FilterFactory(["gaussian_blur"]) if filters else None, halo)
 
 
-@settings(deadline=None, max_examples=40)
-@given(data=st.data())
-def test_regions_together_are_the_regions_alone(images, data):
-    """Of any images, pages, places and sizes, across edges and outside, filtered or not, in any precision."""
-    dtype = PIXELS[data.draw(st.sampled_from(["float32", "float16", "bfloat16"]))]
-    method = data.draw(st.sampled_from(["identity", "quantile_clipping", "quantile_clipping_log1p"]))
+def expected(pixels, given, place):
+    """Return a region as whole arrays give it: standardized in float64, filtered as it is or with what lies around."""
+    row, col, height, width = place.values()
+    if not given.margin:
+        planes = in_float64(region_of(pixels, **place), given.transform).astype(np.float32)
+        if given.filters is not None:
+            given.filters.apply_in_place(planes)
+        return planes
+    out = in_float64(np.zeros((len(pixels), height, width)), given.transform).astype(np.float32)
+    ends = [(max(at, 0), min(at + size, end)) for at, size, end in ((row, height, SHAPE[1]), (col, width, SHAPE[2]))]
+    (top, bottom), (left, right) = ends
+    if bottom <= top or right <= left:
+        return out
+    up, start = max(row - given.margin, 0), max(col - given.margin, 0)
+    around = pixels[:, up : row + height + given.margin, start : col + width + given.margin]
+    planes = in_float64(around, given.transform).astype(np.float32)
+    given.filters.apply_in_place(planes)
+    out[:, top - row : bottom - row, left - col : right - col] = planes[
+        :, top - up : bottom - up, left - start : right - start
+    ]
+    return out
+
+
+def check_regions(images, data):
+    precision = data.draw(st.sampled_from([*CLOSE, "raw"]))
+    method = data.draw(st.sampled_from(["identity", "quantile_clipping", "quantile_clipping_log1p", "rgb"]))
     filters, halo = data.draw(st.booleans()), data.draw(st.booleans())
     pages = [np.array(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=4))) for _ in images]
     count = data.draw(st.integers(1, 8))
@@ -63,35 +103,42 @@ def test_regions_together_are_the_regions_alone(images, data):
     readers = [reader for reader, _ in images]
     regions = Regions(readers=readers, pages=pages, **drawn)
     formulas = [formula(method, len(own), filters, halo) for own in pages]
-    sizes = zip(drawn["image"].tolist(), drawn["height"].tolist(), drawn["width"].tolist(), strict=True)
-    outs = [np.empty((len(pages[image]), height, width), dtype) for image, height, width in sizes]
+    kinds = [reader.dtype if precision == "raw" else PIXELS[precision] for reader in readers]
+    shapes = zip(drawn["image"].tolist(), drawn["height"].tolist(), drawn["width"].tolist(), strict=True)
+    outs = [np.empty((len(pages[image]), height, width), kinds[image]) for image, height, width in shapes]
     faults = {}
-    standardize_regions(regions, formulas, placed(outs), dtype=dtype, faults=faults)
+    if precision == "raw":
+        for found in decode(regions, faults):
+            copy_raw(found, placed(outs))
+    else:
+        standardize_regions(regions, formulas, placed(outs), dtype=PIXELS[precision], faults=faults)
     for i, out in enumerate(outs):
         image, place = drawn["image"][i], regions.at(i)
-        own = formulas[image]
+        own, pixels = formulas[image], images[image][1][pages[image]]
+        if precision == "raw":
+            np.testing.assert_array_equal(out, region_of(pixels, **place))
+            continue
+        alone = partial(standardize_region, readers[image], pages[image], own.transform, **place, halo=halo)
         if i in faults:  # too little of it lies in the image for a filter
             with pytest.raises(ArgumentError, match="too small for a gaussian_blur"):
-                standardize_region(readers[image], pages[image], own.transform, **place, filters=own.filters, halo=halo)
+                alone(filters=own.filters)
             continue
-        alone = standardize_region(
-            readers[image], pages[image], own.transform, **place, out=np.empty_like(out), filters=own.filters, halo=halo
-        )
-        assert alone.tobytes() == out.tobytes()
-        if method == "identity" and not filters and dtype == np.float32:
-            padded = np.pad(images[image][1][pages[image]], ((0, 0), (100, 100), (100, 100)))
-            top, left = place["row"] + 100, place["col"] + 100
-            expected = padded[:, top : top + place["height"], left : left + place["width"]]
-            np.testing.assert_array_equal(out, expected.astype(np.float32))
+        assert alone(out=np.empty_like(out), filters=own.filters).tobytes() == out.tobytes()
+        np.testing.assert_allclose(unrounded(out), expected(pixels, own, place), **CLOSE[precision])
 
 
-def test_raw_pixels_are_those_of_the_file(images):
-    for reader, held in images:
-        regions = Regions.of(reader, np.array([2, 0]), row=-3, col=50, height=60, width=60)
-        out = np.empty((2, 60, 60), reader.dtype)
-        for found in decode(regions, {}):
-            copy_raw(found, placed([out]))
-        np.testing.assert_array_equal(out, np.pad(held[[2, 0]], ((0, 0), (3, 0), (0, 20)))[:, :60, 50:])
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_regions_together_are_those_of_numpy_and_the_regions_alone(images, data):
+    """Of any formats, pages, places and sizes, across edges and outside, filtered or not, in any precision or raw."""
+    check_regions(images, data)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=600)
+@given(data=st.data())
+def test_many_more_regions(images, data):
+    check_regions(images, data)
 
 
 def test_each_chunk_of_a_batch_is_decoded_once(images):

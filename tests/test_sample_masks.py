@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from cell_lakes import write_cells, write_mask, write_masks
-from lakes import write_lake
+from in_numpy import CLOSE, in_float64, region_of
+from lakes import coordinates_image, write_lake
 from spora_db import SporaQuery, collate_list
 from spora_db.errors import ArgumentError, FileFormatError, MaskNotFoundError, UnknownNameError
+from spora_db.loading.dataset import PlanDataset
 from spora_db.plan.mask_parts import MASKS, MaskCache, cut, set_mask_cache_bytes
+from spora_db.standardization.transform import Transform, rgb_transform
 
 KINDS = ("tissue", "instances", "kind")
 FOLDERS = {"tissue": "tissue_masks", "instances": "cell_masks/instances", "kind": "cell_masks/kind"}
@@ -75,17 +79,54 @@ def batches(tmp_path_factory):
     lake = write_lake(tmp_path_factory.mktemp("batches") / "lake", names=("alpha",))
     masks = write_masks(lake)
     cells = write_cells(lake / "alpha", masks, names=("Pos_Y", "Pos_X"))
-    query = SporaQuery(lake).modality("imc", "he").with_masks(*KINDS).with_cells("area")
-    return [own.to_torch() for own in (query.tiles(size=32), query.cells(size=24), query.tissues())], masks, cells
+    query = SporaQuery(lake).modality("imc", "he").with_masks(*KINDS).with_cells("area").standardize(SPECS)
+    plans = [own.plan() for own in (query.tiles(size=32), query.cells(size=24), query.tissues())]
+    kinds = [{"dtype": name} for name in CLOSE] + [{"standardize_on": "device"}]
+    return [PlanDataset(plan, **kind) for plan in plans for kind in kinds], masks, cells
 
 
-@settings(deadline=None, max_examples=12)
+SPECS = {"imc": "quantile_clipping/uq_0.99_image", "he": "imagenet"}
+FORMULAS = {
+    "imc": Transform(
+        method="quantile_clipping", lower=np.zeros(5), upper=1000 * np.arange(1, 6), mean=np.full(5, 0.5),
+        std=np.full(5, 0.25),
+    ),
+    "he": rgb_transform("imagenet", dtype="uint8"),
+}  # fmt: skip
+
+
+def check_image(sample, *, raw):
+    """Compare an image with what numpy makes of the whole one."""
+    name, number = sample["modality"], int(sample["tissue_id"][-4:])
+    whole = coordinates_image(5, 96, 96, offset=17 * number) if name == "imc" else coordinates_image(3, 96, 96, number)
+    pixels = region_of(
+        whole if name == "imc" else whole % 251, sample["row"], sample["col"], *sample["image"].shape[1:]
+    )
+    if raw:
+        assert np.array_equal(sample["image"].numpy(), pixels)
+    else:
+        close = CLOSE[str(sample["image"].dtype).removeprefix("torch.")]
+        np.testing.assert_allclose(sample["image"].float(), in_float64(pixels, FORMULAS[name]), **close)
+
+
+def check_alone(sample, alone):
+    """Compare what a batch has with what a batch of one has."""
+    assert torch.equal(sample["image"], alone["image"])
+    assert all(torch.equal(sample["masks"][kind], alone["masks"][kind]) for kind in KINDS)
+    assert all(torch.equal(sample["cells"][name], alone["cells"][name]) for name in ("cell_id", "area", "row", "col"))
+
+
+@settings(deadline=None, max_examples=16)
 @given(data=st.data())
-def test_masks_and_cells_of_any_batch_are_cut_from_the_whole(batches, data):
+def test_any_batch_is_cut_from_the_whole_and_that_of_its_rows_alone(batches, data):
     datasets, masks, cells = batches
     dataset = data.draw(st.sampled_from(datasets))
     rows = data.draw(st.lists(st.integers(0, len(dataset) - 1), min_size=1, max_size=6))
-    for sample in (one[modality] for one in dataset.__getitems__(rows) for modality in ("imc", "he")):
+    read = dataset.__getitems__(rows)
+    for place, modality in product(range(len(rows)), ("imc", "he")):
+        sample = read[place][modality]
+        check_alone(sample, dataset[rows[place]][modality])
+        check_image(sample, raw=dataset.standardize_on == "device")
         for kind, mask in sample["masks"].items():
             assert np.array_equal(mask.numpy(), expected(masks, sample, kind))
         own, corner = cells[cells["tissue_id"] == sample["tissue_id"]], np.array([sample["row"], sample["col"]])
