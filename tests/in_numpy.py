@@ -20,7 +20,7 @@ def in_float64(pixels, transform):
     if transform.method == "identity":
         return pixels
     if transform.method == "rgb":
-        return (pixels / transform.scale - mean) / std
+        return (np.maximum(pixels, 0) / transform.scale - mean) / std  # colours are no less than 0
     clipped = np.clip(pixels, low, up)
     clipped = np.log1p(clipped) if transform.method.endswith("log1p") else (clipped - low) / (up - low + 1e-8)
     return (clipped - mean) / (std + 1e-8)
