@@ -9,6 +9,8 @@ Names are imported when first used, so that ``import spora_db`` is quick and tor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from spora_db.files.garbage import collected_later
+
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
@@ -124,7 +126,8 @@ def __getattr__(name: str) -> object:
         return import_module(f"spora_db.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'spora_db' has no attribute {name!r}")
-    value = getattr(import_module(f"spora_db.{_HOMES[name]}"), name)
+    with collected_later():
+        value = getattr(import_module(f"spora_db.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.data import get_worker_info
 
 from spora_db.errors import SporaError
+from spora_db.files.garbage import collected_later
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.ranged import SINCE
 from spora_db.images.cache import ChunkCache, use_cache
@@ -67,7 +68,7 @@ def warm_up_for(dataset: PlanRows, *, shared: bool = False) -> None:
     firsts = [modalities.index(name) for name in dict.fromkeys(modalities)][:WARMED]
     if dataset.standardize_on == "cpu":
         for image in firsts:
-            with contextlib.suppress(SporaError, OSError):
+            with collected_later(), contextlib.suppress(SporaError, OSError):
                 source = dataset.materializer.image(image)
                 own = source.reader.dtype
                 for dtype in {own, np.dtype(np.uint16)} if shared and own.itemsize > 2 else {own}:

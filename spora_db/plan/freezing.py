@@ -5,6 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from spora_db.catalog import Catalog, lent_catalog
+from spora_db.files.garbage import collected_later
 from spora_db.layout import LakePath
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.cells import choose_cells
@@ -66,7 +67,7 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
 
 def plan_of(lake: LakePath, selection: Selection) -> Plan:
     """Return the plan of a selection, on a catalog that is opened or lent."""
-    with lent_catalog(lake) as catalog:
+    with collected_later(), lent_catalog(lake) as catalog:
         resolved = complete_cells(resolve(selection, catalog), catalog)
         plan = freeze(resolved, catalog)
         if not len(plan):
