@@ -140,6 +140,18 @@ class TestOpening:
         assert bucket.set()["get"] == 0
         assert len(mirror.mirror("s3://b/few_remote").files._known) <= 2
 
+    def test_a_part_of_a_lake_that_was_indexed_before_its_upload_is_copied(
+        self, bucket: Bucket, copied: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        local = copied("part_local")
+        index_images(local, beside=True)
+        uploaded(local, bucket.folder / "b/part_remote")
+        few = query(f"{bucket.address}/b/part_remote").limit(3)
+        report = few.copy_to(tmp_path / "few")
+        assert report.written
+        assert list((tmp_path / "few").rglob("*.npz"))
+        same_samples(SporaQuery.from_lock(tmp_path / "few/copy.lock.json"), few)
+
     def test_an_image_is_opened_without_a_request(self, bucket: Bucket, copied: Callable[[str], Path]) -> None:
         local = copied("opened")
         index_images(local, beside=True)

@@ -199,15 +199,16 @@ class Mirror:
         """
         name = self._name(str(place))
         if (state := self.listing().files.get(name)) is not None:
-            return {"": state}
+            found = self.find(str(place)) if is_by_time(state) else state
+            return {} if found is None else {"": found}
         try:
             return {entry.name: entry.state for entry in self.store.list_tree(name) if entry.state is not None}
         except StoreError:
             if not (told := self.listing().inside(name, self.address)):
                 raise
         self.files.bring([FileRange(inner, 0, 1) for inner in told])
-        found = {inner.removeprefix(f"{name}/"): self.find(f"{self.tree}/{inner}") for inner in told}
-        return {inner: state for inner, state in found.items() if state is not None}
+        inside = {inner.removeprefix(f"{name}/"): self.find(f"{self.tree}/{inner}") for inner in told}
+        return {inner: state for inner, state in inside.items() if state is not None}
 
     def _name(self, path: str) -> str:
         return path.removeprefix(f"{self.tree}/")
