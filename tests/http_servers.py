@@ -33,11 +33,11 @@ class Bucket:
 
 
 @contextlib.contextmanager
-def slow_bucket(folder: Path, **settings: object) -> Iterator[Bucket]:
-    """Serve a folder as a bucket store would; skip where the server is absent."""
+def slow_bucket(folder: Path, port: int | None = None, **settings: object) -> Iterator[Bucket]:
+    """Serve a folder as a bucket store would, on a port of its own or a given one; skip where the server is absent."""
     if not SCRIPT.is_file():
         pytest.skip(MISSING)
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, str(SCRIPT), str(folder), str(port), *(f"{k}={v}" for k, v in settings.items())]
     server = subprocess.Popen(command)
     try:

@@ -3,17 +3,22 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from http_servers import Bucket, slow_bucket
+from http_servers import Bucket, free_port, slow_bucket
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
-from spora_db.errors import SporaError, WriteError
-from spora_db.files.stores import mirror, ranged
+from spora_db.errors import SporaError, StoreError, WriteError
+from spora_db.files.stores import http, mirror, ranged
 from spora_db.images import clear_cache, close_images
+from spora_db.jobs.indexing import index_images
 
 IMAGE = "alpha/imc/1_0mpp/images/alpha_0000.ome.zarr"
 TABLE = "alpha/metadata/tissues.parquet"
@@ -122,3 +127,102 @@ def test_a_cache_of_another_user(lake: Path, tmp_path: Path, monkeypatch: pytest
     said = rf"{tmp_path}/cache: Permission denied, and {tmp_path}/cache/.* belongs to another user\. .*of your own"
     with pytest.raises(WriteError, match=said):
         read_tables()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user(lake: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    own.mkdir()
+    own.chmod(0o777)
+    script = """
+import os, sys
+from spora_db.errors import WriteError
+from spora_db.files.stores import mirror
+def read():
+    copy = mirror.mirror("s3://b/lake")
+    return copy.find(f"{copy.tree}/alpha/metadata/tissues.parquet")
+first = read()
+os.setgroups([])
+os.setuid(65534)
+mirror._mirror.cache_clear()
+try:
+    read()
+except WriteError as error:
+    print(error)
+os.environ["SPORA_CACHE_DIR"] = sys.argv[1]
+print(read() == first)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(own)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said, same = done.stdout.splitlines()
+    assert f"cannot be kept below {tmp_path}/cache: Permission denied" in said
+    assert "belongs to another user" in said
+    assert same == "True"
+
+
+@pytest.mark.parametrize("told", ["listed", "by a manifest"])
+def test_a_document_that_is_gone(lake: Path, told: str) -> None:
+    image = mirror.mirror("s3://b/lake").tree / IMAGE
+    (lake / IMAGE / "0/.zattrs").write_text("{}")
+    found = []
+    for _ in range(2):
+        if told == "by a manifest":
+            index_images(lake, beside=True)
+        forget()
+        read_tables()
+        mirror.mirror("s3://b/lake").prepare(image)
+        found.append((image / "0/.zattrs").exists())
+        (lake / IMAGE / "0/.zattrs").unlink(missing_ok=True)
+    assert found == [True, False]
+    assert (image / "0/zarr.json").read_bytes() == (lake / IMAGE / "0/zarr.json").read_bytes()
+
+
+@pytest.fixture
+def another(lake: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> tuple[ExitStack, int]:
+    """A second server of the lake, which one may end, and the port that it has."""
+    port = free_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    running = ExitStack()
+    running.enter_context(slow_bucket(bucket.folder, port))
+    return running, port
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_within_an_epoch_and_comes_back(
+    lake: Path, bucket: Bucket, another: tuple[ExitStack, int]
+) -> None:
+    running, port = another
+    tiles = SporaQuery("s3://b/lake").modality("imc").tiles(size=32, mpp=1.0).standardize("identity")
+    there = tiles.to_torch()
+    batches = there.loader(1)
+    found, back = [], ExitStack()
+    later = threading.Timer(4.0, lambda: back.enter_context(slow_bucket(bucket.folder, port)))
+    for number, batch in enumerate(batches):
+        if not number:
+            running.close()
+            later.start()
+        found.append(batch["image"][0].numpy())
+    later.join()
+    with back:
+        assert Bucket(bucket.folder, f"http://127.0.0.1:{port}").set()["get"] > 0
+    here = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0).standardize("identity").to_torch()
+    expected = [sample["image"].numpy() for sample in here]
+    assert len(found) == len(expected)
+    assert {image.tobytes() for image in found} == {image.tobytes() for image in expected}
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_for_good(
+    lake: Path, another: tuple[ExitStack, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, port = another
+    read_tables()
+    monkeypatch.setattr(http, "OUTAGE", 4.0)
+    monkeypatch.setattr(http, "PATIENCE", 2.0)
+    running.close()
+    with pytest.raises(
+        StoreError, match=rf"http://127.0.0.1:{port}/b/.* failed: no connection: .* after \d+ tries in \d s"
+    ):
+        read_images()

@@ -22,7 +22,7 @@ from lakes import write_lake
 from spora_db import Catalog, SporaDataset, SporaQuery
 from spora_db.cli import app
 from spora_db.errors import ArgumentError, FileFormatError, StoreError, WriteError
-from spora_db.files.stores import credentials, granules, http, listing, mirror, ranged
+from spora_db.files.stores import credentials, granules, http, mirror, ranged, so_far
 from spora_db.files.stores.granules import GRANULE, Granules
 from spora_db.files.stores.kept import kept_bytes_limit, trim
 from spora_db.images import clear_cache, close_images, open_image, read_region, write_ometiff
@@ -412,10 +412,11 @@ class TestFaults:
 
 
 def test_a_command_tells_how_far_a_listing_is(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "TOLD", 0.0)
+    monkeypatch.setattr(so_far, "TOLD", 0.0)
     told = CliRunner().invoke(app, ["info", REMOTE])
     assert told.exit_code == 0, told.output
     assert f"spora-db: Listing {REMOTE}: 2 folders so far, now alpha" in told.stderr
+    assert "spora-db: Listing lake/alpha/metadata/ in b: 1 names so far" in told.stderr
     assert "Listing" not in told.stdout
 
 

@@ -10,7 +10,6 @@ what has the folder's name is whole.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ from spora_db.copying.report import CopiedImages, CopyReport
 from spora_db.copying.tables import SCOPES, TableScope, copied_tables, write_table
 from spora_db.copying.transfer import Transfer, bring, sweep
 from spora_db.errors import LockError, QueryError, SporaError, WriteError, unknown
+from spora_db.files.locks import HeldElsewhereError, lock_file
 from spora_db.files.stores.remote_files import check_writable
 from spora_db.files.writing import atomic_path, made_folder, publish_folder
 from spora_db.layout import Lake, LakePath, lake_path, layer_name, layers, scan
@@ -236,16 +236,15 @@ def _place(target: Path) -> Path:
 def _workplace(target: Path, note: Mapping[str, object]) -> Iterator[Path]:
     """Give the folder of an unfinished copy, of this very one and to one run at a time."""
     place = made_folder(_place(target))
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            held.enter_context(lock_file(place / "run.lock", wait=False))
+        except HeldElsewhereError as error:
             raise WriteError(f"Could not copy to {target}: another run does. Wait until it has ended.") from error
         known = place / "note.json"
         text = json.dumps(note, sort_keys=True)
         if not known.is_file() or known.read_text(encoding="utf-8") != text:
-            for path in place.iterdir():
+            for path in {*place.iterdir()} - {place / "run.lock"}:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             with atomic_path(known) as temporary:
                 temporary.write_text(text, encoding="utf-8")
@@ -253,5 +252,3 @@ def _workplace(target: Path, note: Mapping[str, object]) -> Iterator[Path]:
         if target.is_dir():
             target.rmdir()  # it is empty
         yield place
-    finally:
-        os.close(descriptor)

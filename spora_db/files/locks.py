@@ -66,7 +66,7 @@ def lock_file(path: Path, *, shared: bool = False, wait: bool = True, keep: bool
                     _lock(descriptor, shared=False, wait=False)
                 path.unlink()
         _HELD.discard(descriptor)
-        _release(descriptor)
+        release(descriptor)
 
 
 def _held(path: Path, *, shared: bool, wait: bool) -> int:
@@ -105,7 +105,7 @@ def _lock(descriptor: int, *, shared: bool, wait: bool) -> None:
             raise
 
 
-def _release(descriptor: int) -> None:
+def release(descriptor: int) -> None:
     """Let go of a lock, and close its file: closing alone would leave it to whoever has a copy of the descriptor."""
     import fcntl
 

@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from spora_db.files.locks import release
+
 MARKER: Final = "spora-db-cache"
 """The file by which a folder is known as one of ours; nothing is removed from any other."""
 STATE: Final = "state"
@@ -133,7 +135,7 @@ class SharedFolder:
                 hidden = ""
             return True
         finally:
-            os.close(descriptor)
+            release(descriptor)
             if hidden:
                 Path(hidden).unlink(missing_ok=True)
 
@@ -147,8 +149,7 @@ class SharedFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # of a child, too, that is forked meanwhile
-            os.close(descriptor)
+            release(descriptor)
 
     def _make_room(self, size: int, *, recount: bool = False) -> bool:
         """Remove files until `size` more bytes fit, those first that were not used for longest; some may be mapped."""
@@ -197,7 +198,7 @@ def held_alone(path: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        os.close(descriptor)
+        release(descriptor)
 
 
 def _opened(path: Path, limit: int, lasting: bool) -> SharedFolder:  # noqa: FBT001 - pickle's protocol

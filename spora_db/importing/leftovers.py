@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from spora_db.files.locks import lock_file
 from spora_db.importing.decisions import Decision
 
 LOCK: Final = "lock"
@@ -19,16 +20,9 @@ REPLACED: Final = "replaced"
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a folder that is made for it, by a lock that the system releases with the process."""
-    import fcntl
-
     folder.mkdir(parents=True)
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with lock_file(folder / LOCK):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def clear_leftovers(target: Path) -> list[Decision]:

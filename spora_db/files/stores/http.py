@@ -104,15 +104,17 @@ class Network:
         MissingExtraError
             If urllib3 is absent.
         """
-        with self._lock:
+        if self._pool is not None:
+            return self._pool
+        try:
+            with unforked:  # a child that is forked meanwhile could never import it
+                import urllib3
+        except ImportError as error:
+            raise MissingExtraError(
+                "Reading a lake over the network needs urllib3: pip install 'spora-db[remote]'."
+            ) from error
+        with self._lock:  # not around the import: who forks holds `unforked`, and may wait for this lock
             if self._pool is None:
-                try:
-                    with unforked:  # a child that is forked meanwhile could never import it
-                        import urllib3
-                except ImportError as error:
-                    raise MissingExtraError(
-                        "Reading a lake over the network needs urllib3: pip install 'spora-db[remote]'."
-                    ) from error
                 wait = urllib3.Timeout(connect=STALL, read=STALL)
                 self._pool = urllib3.PoolManager(16, maxsize=self.connections, block=True, retries=False, timeout=wait)
             return self._pool
@@ -186,12 +188,13 @@ def send(method: str, url: str, *, prepare: Prepare, check: Check, longest: int 
 
 def _once(method: str, url: str, *, headers: Mapping[str, str], longest: int, until: float) -> Answer:
     """Send a request once, and read all of its answer."""
+    pool = NETWORK.pool()
     import urllib3
 
     response = None
     whole = False
     try:
-        response = NETWORK.pool().request(
+        response = pool.request(
             method,
             url,
             headers={"Accept-Encoding": "identity", **headers},
@@ -232,12 +235,12 @@ def _words(error: Exception) -> str:
 
     if isinstance(error, kinds.ReadTimeoutError):
         return f"no byte came for {STALL:.0f} s"
-    if isinstance(error, kinds.ConnectTimeoutError):
-        return f"no connection in {STALL:.0f} s"
     if isinstance(error, kinds.NameResolutionError):
         return "its host has no address here"
-    if isinstance(error, kinds.NewConnectionError):
+    if isinstance(error, kinds.NewConnectionError):  # in some versions a ConnectTimeoutError, too
         return "no connection: " + str(error).rpartition(": ")[2]
+    if isinstance(error, kinds.ConnectTimeoutError):
+        return f"no connection in {STALL:.0f} s"
     return f"{type(error).__name__}: {error}"
 
 

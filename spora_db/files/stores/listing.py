@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import logging
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -14,9 +12,8 @@ from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.kept import made, write_whole
 from spora_db.files.stores.manifest import BESIDE, Manifest, read_manifest
 from spora_db.files.stores.placeholders import Placeholders
+from spora_db.files.stores.so_far import SoFar
 from spora_db.files.stores.store import ObjectState, ObjectStore
-
-logger = logging.getLogger(__name__)
 
 STORES = (".zarr",)
 """Ends of folders that are images: listed when they are opened."""
@@ -24,8 +21,6 @@ DOCUMENTS = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 """Files of a store that tell what its image is."""
 PARQUET = b"PAR1"
 """How a parquet file begins."""
-TOLD = 5.0
-"""Seconds after which a listing says how far it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,14 +125,12 @@ def files_of(store: ObjectStore) -> Iterator[tuple[str, ObjectState | None]]:
     What is hidden, such as a manifest, is none of them.
     """
     level = [""]
-    listed, told = 0, time.monotonic() + TOLD
+    listed, so_far = 0, SoFar()
     while level:
         further = []
         for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
             listed += 1
-            if time.monotonic() > told:
-                told = time.monotonic() + TOLD
-                logger.info("Listing %s: %d folders so far, now %s", store.root, listed, folder)
+            so_far.tell("Listing %s: %d folders so far, now %s", store.root, listed, folder)
             for name, state in entries:
                 path = f"{folder}/{name}" if folder else name
                 if name.startswith("."):
@@ -156,12 +149,21 @@ def fetch_documents(store: ObjectStore, places: Placeholders, image: str) -> Non
         further = []
         for folder, entries in zip(level, NETWORK.threads().map(store.list_folder, level), strict=True):
             made(tree / folder)
-            names = {entry.name for entry in entries}
-            for document in names & {*DOCUMENTS}:
-                places.fill(f"{folder}/{document}", store.read_whole(f"{folder}/{document}")[0])
+            for document in documents_among({f"{folder}/{entry.name}" for entry in entries}, places):
+                places.fill(document, store.read_whole(document)[0])
             if not is_array(tree / folder):
                 further += [f"{folder}/{entry.name}" for entry in entries if entry.state is None]
         level = further
+
+
+def documents_among(names: Collection[str], places: Placeholders) -> list[str]:
+    """Return which of the files of a store are documents, and remove those of their folders that are gone."""
+    folders = {name.rpartition("/")[0] for name in names}
+    possible = [f"{folder}/{document}" for folder in sorted(folders) for document in DOCUMENTS]
+    for name in possible:
+        if name not in names and (places.tree / name).is_file():
+            places.remove(name)
+    return [name for name in possible if name in names]
 
 
 def is_array(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from spora_db.errors import STANDS_FOR, AbsentObjectError, FileFormatError, Spor
 from spora_db.files.recent import Recent
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.kept import ADDRESS, alone, kept_in, made, mirrors_folder, write_whole
-from spora_db.files.stores.listing import DOCUMENTS, STORES, Listing, fetch_documents, lake_listing
+from spora_db.files.stores.listing import STORES, Listing, documents_among, fetch_documents, lake_listing
 from spora_db.files.stores.manifest import is_by_time, may_be
 from spora_db.files.stores.opening import open_store
 from spora_db.files.stores.placeholders import Placeholders
@@ -215,10 +215,11 @@ class Mirror:
 
     def _unfold(self, store: str) -> None:
         """Put the documents of a store in their places, as the manifest has them."""
-        for name, (state, document) in self.listing().inside(store, self.address).items():
-            if name.rpartition("/")[2] in DOCUMENTS:
-                content = document if document is not None else self.read(f"{self.tree}/{name}", 0, state.size)
-                self._places.fill(name, content)
+        inside = self.listing().inside(store, self.address)
+        for name in documents_among(inside, self._places):
+            state, document = inside[name]
+            content = document if document is not None else self.read(f"{self.tree}/{name}", 0, state.size)
+            self._places.fill(name, content)
         self._prepared.add(store)
 
     def _is_whole(self, name: str) -> bool:

@@ -9,6 +9,7 @@ from spora_db.errors import StoreError
 from spora_db.files.stores.credentials import Settings
 from spora_db.files.stores.http import Answer, Unusable, send
 from spora_db.files.stores.signing import signed
+from spora_db.files.stores.so_far import SoFar
 from spora_db.files.stores.store import ObjectEntry, ObjectState
 
 REMEDIES = {
@@ -96,7 +97,7 @@ class S3Service:
     def _list(self, prefix: str, more: Mapping[str, str]) -> list[ObjectEntry]:
         folder = f"{self._folder}{prefix}/" if prefix else self._folder
         found: list[ObjectEntry] = []
-        token = ""
+        token, so_far = "", SoFar()
         while True:
             asked = {"list-type": "2", **more, "prefix": folder, "max-keys": "1000"}
             answer = self._ask(asked | ({"continuation-token": token} if token else {}))
@@ -111,6 +112,7 @@ class S3Service:
                 ObjectEntry(_inner(item, "Prefix").removeprefix(folder).rstrip("/"), None)
                 for item in page.iterfind("{*}CommonPrefixes")
             ]
+            so_far.tell("Listing %s in %s: %d names so far", folder or "all", self._bucket, len(found))
             token = _inner(page, "NextContinuationToken")
             if not token:
                 return sorted(found, key=lambda entry: entry.name)

@@ -9,6 +9,7 @@ from urllib.parse import quote, urljoin
 from spora_db.errors import StoreError
 from spora_db.files.stores.http import Answer, Unusable, send
 from spora_db.files.stores.manifest import BESIDE
+from spora_db.files.stores.so_far import SoFar
 from spora_db.files.stores.store import ObjectEntry, ObjectState
 
 MOVED = (301, 302, 303, 307, 308)
@@ -94,7 +95,7 @@ class HubService(WebService):
         """Return what the hub lists, by paths below the folder."""
         folder = (self._folder + prefix).strip("/")
         url = f"{self._tree}/{quote(folder, safe='/~')}".rstrip("/") + query
-        found: list[ObjectEntry] = []
+        found, so_far = list[ObjectEntry](), SoFar()
         while url:
             answer = send("GET", url, prepare=partial(self.headers, "GET", url, {}), check=_check_json)
             if answer.status == 404:
@@ -106,6 +107,7 @@ class HubService(WebService):
                 etag = (item.get("lfs") or {}).get("oid") or item.get("oid", "")
                 state = ObjectState(size=int(item["size"]), version=f'"{etag}"') if item["type"] == "file" else None
                 found.append(ObjectEntry(name, state))
+            so_far.tell("Listing %s: %d names so far", self._tree, len(found))
             url = _next(answer.headers.get("link", ""))
         return sorted(found, key=lambda entry: entry.name)
 
