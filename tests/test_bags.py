@@ -154,6 +154,17 @@ def test_what_makes_no_bags_is_told(lake: list[Path], vectors: np.ndarray, tmp_p
     assert len(bags[-1]["features"]) == 18
 
 
+def test_no_column_or_label_takes_the_place_of_what_bags_have(lake: list[Path], vectors: np.ndarray) -> None:
+    own = tiles(lake).df()[["dataset", "tissue_id", "tile_id"]].assign(bag="x", mask="y", features="z")
+    query = tiles(lake).join("mine", own)
+    for name in ("bag", "mask", "features"):
+        with pytest.raises(ArgumentError, match=rf"select\('{name}'\): samples have a field"):
+            query.select(name).bags(by="tissue_id", features="own")
+        assert query.bags(by=name, features="own")[0]["bag"] in "xyz"
+    with pytest.raises(ArgumentError, match=r"label\('mask'\): bags have a field 'mask' of their own"):
+        query.label("mask").bags(by="tissue_id", features="own")
+
+
 class Attention(torch.nn.Module):
     """Gated attention over the rows of a bag (Ilse, Tomczak, Welling 2018), without its gate."""
 

@@ -247,14 +247,14 @@ def test_threads_may_share_a_catalog(lake, catalog):
 
 def test_registered_tables_live_as_long_as_asked(catalog):
     table = pa.table({"tissue_id": ["alpha_0001"]})
-    with catalog._registered("mine", table):
-        assert catalog._run("SELECT count(*) FROM tissues JOIN mine USING (tissue_id)").fetchall() == [(2,)]
+    with catalog._registered("query_rows", table):
+        assert catalog._run("SELECT count(*) FROM tissues JOIN query_rows USING (tissue_id)").fetchall() == [(2,)]
         with pytest.raises(UnknownNameError):
-            catalog.sql("SELECT * FROM mine")
-    with pytest.raises(UnknownNameError, match="mine"):
-        catalog._run("SELECT * FROM mine").fetchall()
-    catalog._register("mine", table)
-    assert catalog._run("SELECT * FROM mine").fetchall() == [("alpha_0001",)]
+            catalog.sql("SELECT * FROM query_rows")
+    with pytest.raises(UnknownNameError, match="query_rows"):
+        catalog._run("SELECT * FROM query_rows").fetchall()
+    catalog._register("query_rows", table)
+    assert catalog._run("SELECT * FROM query_rows").fetchall() == [("alpha_0001",)]
 
 
 def test_explain(catalog):

@@ -111,6 +111,9 @@ def test_scores_of_own_tables_and_of_sql(lake: Any, made: Any) -> None:
         assert catalog.sql("SELECT score_entropy(NULL), score_margin(NULL), is_probabilities(NULL)").fetchall() == [
             (None, None, None)
         ]
+        assert catalog.sql("SELECT score_entropy([NULL, NULL]), score_margin([NULL, NULL, NULL])").fetchall() == [
+            (None, None)
+        ]
         for wrong in ("[0.7]", "[0.7, NULL]", "['nan'::FLOAT, 1]", "[-0.1, 1.1]", "[2, 3]"):
             assert catalog.sql(f"SELECT is_probabilities({wrong})").fetchall() == [(False,)]
             with pytest.raises(QueryError, match="which are no probabilities"):
@@ -124,6 +127,39 @@ def test_scores_of_own_tables_and_of_sql(lake: Any, made: Any) -> None:
         TableError, match=r"of 1 row are no probabilities, the first of .*'tile_id': 3.*none of them NaN"
     ):
         tiles(lake).join("own", pd.DataFrame(nan)).most_uncertain(5, scores=columns)
+
+
+def test_no_column_of_a_users_is_taken_for_one_of_ours(lake: Any, made: Any) -> None:
+    names = [
+        "number",
+        "scores",
+        "place",
+        "Similarity",
+        "near_similarity",
+        "difference",
+        "PREDICTED",
+        "beside",
+        "measured",
+    ]
+    own = tiles(lake).df()[[*KEYS, "mpp", "strategy", "tile_size"]]
+    own = own.assign(**{name: [f"{name} {row}" for row in range(ROWS)] for name in names})
+    bare = tiles(lake)
+    asked = bare.join("near", own).select(*(name for name in names if name not in ("Similarity", "difference")))
+    for choose in (
+        lambda query: query.most_uncertain(6, scores="scores"),
+        lambda query: query.most_different(6, features="vectors", than=bare.limit(4)),
+        lambda query: query.nearest(made[1][3], name="vectors", k=6),
+    ):
+        plain = choose(bare).df()
+        found = choose(asked if "predicted" not in plain else asked._with(columns=("number", "scores", "place"))).df()
+        pd.testing.assert_frame_equal(found[plain.columns], plain)
+        said = own.merge(plain[KEYS], on=KEYS)
+        for name in set(names) & set(found.columns) - set(plain.columns):
+            assert found[name].tolist() == said[name].tolist(), name
+    with pytest.raises(ArgumentError, match=r"a column 'PREDICTED', and the rows that were found have one .*your"):
+        asked.most_uncertain(6, scores="scores")
+    with pytest.raises(ArgumentError, match="asks for a column 'Similarity'"):
+        bare.join("near", own).select("Similarity").nearest(made[1][3], name="vectors", k=6)
 
 
 def greedy(vectors: np.ndarray, seen: np.ndarray, n: int) -> tuple[list[int], list[float]]:

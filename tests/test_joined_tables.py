@@ -1,11 +1,15 @@
 """`SporaQuery.join`: a user's table beside the rows, against pandas' left merge; kept by locks, checked by key."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from spora_db import Catalog, SporaQuery
 from spora_db.errors import ArgumentError, LockError, TableError, UnknownNameError
@@ -92,6 +96,41 @@ def test_a_lock_knows_when_a_table_of_the_lake_changes(lake: Path, tmp_path: Pat
     table.assign(score=table["score"] + 1).to_parquet(folder / "mine.parquet")
     with pytest.raises(LockError, match=r"tables/mine\.parquet"):
         SporaQuery.from_lock(path)
+
+
+def test_scores_name_no_markers(lake: Path, tmp_path: Path) -> None:
+    """A lock of a query with scores depends on the panels of its own cohorts alone; with markers, on those of all."""
+    table = own(lake, "tile").assign(p=0.5)
+    asked = query(lake, "tile").where("dataset = 'lung_imc'").join("mine", table)
+    held = []
+    for condition in ("score_entropy([p, 1 - p]) > 0", "has_all_markers(dataset, modality, tissue_id, ['CD20'])"):
+        files = json.loads(asked.where(condition).lock(tmp_path / "c.lock.json").read_text())["files"]
+        held.append({name.split("/")[0] for name in files if name.endswith("channels.parquet")})
+    assert held[0] == {"lung_imc"} < held[1]
+
+
+def test_other_engines_get_the_table_too(lake: Path, tmp_path: Path) -> None:
+    """What `ddl` makes is what `sql` names: tables in the lake as views over their files, given ones to be loaded."""
+    table, folder = own(lake, "tile"), tmp_path / "above" / "tables"
+    folder.mkdir(parents=True)
+    table.rename(columns={"kind": "sort"}).to_parquet(folder / "filed.parquet")
+    layers, nested = [lake, tmp_path / "above"], table.assign(odd=[{"a": 1}] * len(table))
+    asked = query(layers, "tile").join("given", nested).join("filed")  # type: ignore[arg-type]
+    asked = asked.where("given.kind = 'a'").select("sort").sample(5, seed=1)
+    assert asked.sql().startswith("-- given is a table that was given to join(). Make it there with")
+    with Catalog(layers, tables={"given": nested}) as catalog, duckdb.connect() as bare:
+        bare.execute(catalog.ddl())
+        assert bare.execute(asked.sql()).fetchall() == []
+        bare.register("rows_of_given", catalog.sql("SELECT * FROM given").arrow())
+        bare.execute("INSERT INTO given SELECT * FROM rows_of_given")
+        pd.testing.assert_frame_equal(bare.execute(asked.sql()).df(), asked.df(), check_dtype=False)
+        for dialect in ("postgres", "spark"):
+            made = [item for item in sqlglot.parse(catalog.ddl(dialect=dialect), dialect=dialect) if item]  # type: ignore[arg-type]
+            kinds = {item.this.find(exp.Table).name: item for item in made if isinstance(item, exp.Create)}
+            assert kinds["filed"].kind == ("TABLE" if dialect == "postgres" else "VIEW")
+            assert "kind" in kinds["given"].sql()
+            assert "odd" not in kinds["given"].sql()
+            assert f'ddl(dialect="{dialect}")' in asked.sql(dialect=dialect)  # type: ignore[arg-type]
 
 
 WRONG: list[tuple[str, dict[str, Any], type[Exception], str]] = [

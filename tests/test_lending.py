@@ -62,7 +62,7 @@ def test_two_borrowers_have_two_catalogs(lake):
 
 def test_what_a_borrower_leaves_behind_is_gone(lake):
     with lent_catalog(lake) as catalog:
-        catalog._register("mine", pa.table({"x": [1]}))
+        catalog._register("query_rows", pa.table({"x": [1]}))
         catalog.sql("SELECT count(*) FROM channels").fetchall()
         assert catalog.files_used()
     with lent_catalog(lake) as again:

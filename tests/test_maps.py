@@ -331,6 +331,21 @@ def test_what_is_there_is_not_overwritten_unless_asked(lake: Path, tmp_path: Pat
         query.assemble(lambda batch: batch["row"], name="x", into=layer, overwrite=True)
 
 
+def test_maps_of_other_layers_are_not_hidden_unasked(lake: Path, tmp_path: Path) -> None:
+    below, layer = tmp_path / "below", tmp_path / "mine"
+    windows(lake).assemble(failing("well"), name="x", into=below)  # type: ignore[arg-type]
+    query = windows([lake, below])
+    with pytest.raises(WriteError, match=r"below.*alpha_0000\.ome\.zarr exists already"):
+        query.assemble(failing("well"), name="x", into=layer)  # type: ignore[arg-type]
+    called = []
+    with pytest.raises(WriteError, match=r"below.*names the channels 0, 1, these maps have 0\. Choose another name"):
+        query.assemble(lambda batch: called.append(1) or batch["row"], name="x", into=layer, overwrite=True)
+    assert len(called) == 1, "it is told after the first batch"
+    assert not [*layer.rglob("*.zarr")]
+    maps = query.assemble(failing("well"), name="x", into=layer, overwrite=True)  # type: ignore[arg-type]
+    assert all(path.is_relative_to(layer) for path in maps)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

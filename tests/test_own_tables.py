@@ -149,7 +149,7 @@ def test_rows_that_share_or_lack_a_key_are_refused(lake: Path, table: pd.DataFra
 
 
 @pytest.mark.parametrize(
-    "name", ["tiles", "n_markers", "select", "order", "A", "a-b", "", "1a", "feature_x", "source_x"]
+    "name", ["tiles", "n_markers", "select", "order", "A", "a-b", "", "1a", "feature_x", "source_x", "near_rows"]
 )
 def test_a_name_that_means_something_else_is_refused(lake: Path, name: str) -> None:
     with Catalog(lake) as catalog, pytest.raises(ArgumentError, match="Choose another"):

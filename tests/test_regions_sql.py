@@ -215,8 +215,8 @@ def test_places_on_a_grid_are_held_as_shapely_says(lake):
     own.sort(key=lambda pair: pair[1].area)
     with Catalog(lake) as catalog:
         places = pa.table({"r": rows, "c": cols})
-        with catalog._registered("places", places):
-            found = catalog._run("SELECT r, c, regions_at('alpha', 'alpha_0000', 1.0, r, c) FROM places").fetchall()
+        with catalog._registered("query_rows", places):
+            found = catalog._run("SELECT r, c, regions_at('alpha', 'alpha_0000', 1.0, r, c) FROM query_rows").fetchall()
     for row, col, classes in found:
         held = [name for name, shape in own if shapely.contains_xy(shape, col + 0.5, row + 0.5)]
         assert classes == list(dict.fromkeys(held))

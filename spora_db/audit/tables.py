@@ -124,7 +124,7 @@ def missing(resolved: Resolved, images: pa.Table, delivered: ChosenChannels, cat
     with catalog._registered("plan_images", images):
         kinds = dict.fromkeys(("tissue", *selection.masks))
         frames += [catalog._run(sql_text("questions", "absent_masks"), {"kind": kind}).df() for kind in kinds]
-        with catalog._registered("quarantine", read_quarantine(catalog.lake)):
+        with catalog._registered("quarantined_images", read_quarantine(catalog.lake)):
             frames.append(catalog._run(sql_text("questions", "images_in_quarantine")).df())
     gaps = missing_statistics_table(resolved, images, delivered, catalog)
     told = zip(gaps["problem"], gaps["channel_name"], gaps["reason"], strict=True)

@@ -12,6 +12,7 @@ from spora_db.bags.grouping import check_labels, grouped, thinned
 from spora_db.catalog import lent_catalog
 from spora_db.errors import QueryError, TableError, counted
 from spora_db.layout import LakePath
+from spora_db.loading.beside import check_columns
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.row_numbers import IMAGE_COLUMNS, first_images
 from spora_db.nearest.matrix import FeatureMatrix
@@ -22,6 +23,8 @@ from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
 
 TILES = "tiles"
+OF_BAGS = ("bag", "mask")
+"""Fields of bags and their batches that samples do not have."""
 
 
 def make_bags(
@@ -39,6 +42,7 @@ def make_bags(
     carried = selection.columns if by in IMAGE_COLUMNS else tuple(dict.fromkeys((*selection.columns, by)))
     asked = replace(selection, columns=carried)
     plan = plan_of(lake, asked)
+    check_columns(plan, also=OF_BAGS, besides=by)
     if not len(plan):
         raise QueryError(f"The query selects no {plan.unit}s in {plan.lake}, so there are no bags.")
     kept, source = np.ones(len(plan), np.bool_), _tiles(plan) if features == TILES else None

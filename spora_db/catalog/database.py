@@ -37,6 +37,7 @@ from spora_db.sources import (
     listing_state,
     listing_table,
 )
+from spora_db.sources.own_tables import RESERVED
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.expressions import identifier
 from spora_db.sqltext.named import Named
@@ -92,7 +93,8 @@ class Database:
             return Result(duck.from_arrow(table), guarded=self._guarded)
 
     def _register(self, name: str, table: pa.Table) -> None:
-        """Make an Arrow table readable as a relation, without copying it."""
+        """Make an Arrow table readable as a relation, without copying it; no table of a user's is called so."""
+        assert name in RESERVED, name
         with self._guarded() as duck:
             duck.register(name, table)
             self._tables[name] = table

@@ -89,8 +89,10 @@ def cohort_types(origins: Iterable[Origin]) -> dict[str, str]:
     }
 
 
-def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], naming: Naming) -> str:
-    """Return the script that makes all relations and macros in any DuckDB."""
+def script(
+    folders: Lake, *, views: Iterable[str], macros: Iterable[str], naming: Naming, own: Iterable[str] = ()
+) -> str:
+    """Return the script that makes all relations and macros in any DuckDB; `own` makes those of one lake."""
     settings = "\n".join(f"SET {name} = '{value}';" for name, value in SESSION.items())
     parts = [f"-- Times with a zone are compared, cast and shown in UTC: one answer on every machine.\n{settings}"]
     parts += [f"CREATE VIEW {name} AS\n{listing_query(name, folders).sql('duckdb')};" for name in LISTINGS]
@@ -100,4 +102,5 @@ def script(folders: Lake, *, views: Iterable[str], macros: Iterable[str], naming
     parts += [sql_text("macros", name) for name in alone]
     parts += [sql_text("views", name) for name in views]
     parts += [sql_text("macros", name) for name in macros if name not in alone]
+    parts += own
     return "\n\n".join(part.rstrip() for part in parts) + "\n"

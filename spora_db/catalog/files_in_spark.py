@@ -5,7 +5,7 @@ DuckDB reads columns by position; Spark knows names only, and takes them as the 
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +16,7 @@ from spora_db.catalog.sql_files import sql_text
 from spora_db.dialects.translation import translate, write
 from spora_db.errors import QueryError
 from spora_db.layout import STATISTICS, Lake, TableFile, layer_name
-from spora_db.sources import LISTINGS, SOURCES, Branch, SourceQuery, listing_query
+from spora_db.sources import LISTINGS, SOURCES, Branch, SourceFiles, SourceQuery, listing_query
 from spora_db.sources.statistics import statistics_tables
 from spora_db.sources.truth_values import truth_value
 from spora_db.sources.wide import wide_files
@@ -40,6 +40,7 @@ def spark_views(
     columns: Mapping[str, Mapping[str, str]],
     *,
     location: str | None,
+    tables: Mapping[str, Callable[[Lake], SourceFiles]],
 ) -> list[str]:
     """Return the statements that make relations as views over parquet files.
 
@@ -49,6 +50,8 @@ def spark_views(
         The lake; the relations that stand on files or folders alone; their columns, with their types.
     location
         Where the lake lies for the engine, such as ``"s3a://bucket/lake"``; None for its own path.
+    tables
+        What tells the files of users' tables, by their names.
 
     Raises
     ------
@@ -66,7 +69,9 @@ def spark_views(
             source = SOURCES[_TABLES[name]](folders).query()
             known[_TABLES[name]] = columns[name]
             parts.append(_view(_TABLES[name], _union(source, files, columns[name])))
-        if name in ("channels_per_tissue", "standardization_stats"):
+        if name in tables:
+            parts.append(_view(name, _union(tables[name](folders).query(), files, columns[name])))
+        elif name in ("channels_per_tissue", "standardization_stats"):
             rows = _panels(files) if name == "channels_per_tissue" else _statistics(files)
             parts.append(_view(name, rows))
         elif name == "regions":  # what is measured of polygons is not there

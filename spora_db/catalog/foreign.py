@@ -7,11 +7,14 @@ from sqlglot import exp
 
 from spora_db.catalog.files_in_spark import spark_views
 from spora_db.catalog.names_in import names_in_text
+from spora_db.catalog.own_relations import OwnRelations
+from spora_db.catalog.relations import VIEWS
 from spora_db.catalog.sql_files import sql_text
 from spora_db.dialects import Dialect, check_dialect
 from spora_db.dialects.translation import ViewColumns, translate, write
 from spora_db.errors import ArgumentError, QueryError
 from spora_db.layout import Lake
+from spora_db.sources.features import PREFIX
 
 PORTABLE: tuple[Literal["tissue_channels", "markers", "tiles"], ...] = ("tissue_channels", "markers", "tiles")
 """The relations that stand on others; each has a file in ``sql/portable``."""
@@ -23,6 +26,7 @@ OF_REGIONS = frozenset({"region_class", "region_fraction", "region_fractions"})
 MEASURED = frozenset({"area", "first_row", "first_col", "last_row", "last_col"})
 """Columns of `regions` that are computed here; PostgreSQL is given their values, Spark reads files."""
 
+_NESTED = ("STRUCT", "MAP", "UNION")
 _WIDER = {
     "HUGEINT": "DECIMAL(38, 0)",
     "UHUGEINT": "DECIMAL(38, 0)",
@@ -46,7 +50,7 @@ def column_type(kind: str) -> exp.DataType:
     >>> column_type("UINTEGER").sql("postgres"), column_type("VARCHAR[]").sql("postgres")
     ('BIGINT', 'TEXT[]')
     """
-    if kind.startswith(("STRUCT", "MAP", "UNION")):
+    if kind.startswith(_NESTED):
         raise QueryError(f"Columns of type {kind} have no table in another engine.")
     return exp.DataType.build("VARCHAR" if kind.startswith("ENUM") else _WIDER.get(kind, kind), dialect="duckdb")
 
@@ -70,12 +74,14 @@ def foreign_columns(
     """
     found = {}
     for name in relations:
-        if name in OWN:
+        if name in OWN or name.startswith(PREFIX):
             raise QueryError(f"The relation {name!r} has no table in another engine. Ask it here.")
         lacking = OF_REGIONS if name == "tiles" else frozenset()
         if name == "regions":
             lacking = MEASURED | {"polygon"} if dialect == "spark" else frozenset({"polygon"})
         found[name] = {column: kind for column, kind in columns(name).items() if column not in lacking}
+        if name not in VIEWS:
+            found[name] = {column: kind for column, kind in found[name].items() if not kind.startswith(_NESTED)}
     return found
 
 
@@ -98,7 +104,7 @@ def foreign_script(
     dialect: Dialect,
     folders: Lake,
     *,
-    relations: tuple[str, ...],
+    own: OwnRelations,
     columns: Callable[[str], Mapping[str, str]],
     location: str | None,
 ) -> str:
@@ -108,8 +114,8 @@ def foreign_script(
     ----------
     dialect, folders
         The engine, and the lake.
-    relations, columns
-        Names of the relations, in the order in which they build on each other; what returns the columns of one.
+    own, columns
+        The relations that this lake alone has; what returns the columns of a relation.
     location
         Where Spark finds the lake; None for its own path. Other engines read no files.
 
@@ -121,10 +127,15 @@ def foreign_script(
         If a column or a path has no translation.
     """
     check_dialect(dialect)
-    known = foreign_columns([name for name in relations if name not in OWN], columns, dialect=dialect)
+    relations = [name for name in (*VIEWS, *own.names) if name not in OWN]
+    known = foreign_columns(relations, columns, dialect=dialect)
     base = tuple(name for name in known if name not in PORTABLE)
     if dialect == "spark":
-        parts = spark_views(folders, base, known, location=location)
+        loaded = [name for name in own.names if own.given(name) is not None]
+        builders = {name: own.builders[name] for name in own.names if name not in loaded}
+        views = [name for name in base if name not in loaded]
+        parts = spark_views(folders, views, known, location=location, tables=builders)
+        parts += [_table(name, known[name], dialect) for name in loaded]
     elif location is not None:
         raise ArgumentError(
             f"ddl(dialect={dialect!r}) makes tables to be loaded, so location={location!r} means nothing."

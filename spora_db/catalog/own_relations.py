@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 import pyarrow as pa
@@ -19,6 +19,8 @@ from spora_db.sqltext.dialect import DIALECT
 logger = logging.getLogger(__name__)
 
 Build = Callable[[Lake], SourceFiles]
+Columns = Callable[[str], Mapping[str, str]]
+"""What returns the columns of a relation, with their types."""
 Ask = Callable[[exp.Select], list[tuple[object, ...]]]
 """What answers a SELECT."""
 SHOWN = 3
@@ -141,6 +143,18 @@ class OwnRelations:
             warnings.warn(message, OrphanRowsWarning, stacklevel=level_of_the_user())
         if (said := orphans(table, ask)) is not None:
             warnings.warn(said, OrphanRowsWarning, stacklevel=level_of_the_user())
+
+
+def own_statements(own: OwnRelations, folders: Lake, *, columns: Columns) -> Iterator[str]:
+    """Yield what makes these relations in any DuckDB: views over files, and empty tables of what has none."""
+    for name in (*own.names, *own.features):
+        if own.given(name) is None:
+            yield f"CREATE VIEW {_column(name).sql(DIALECT)} AS\n{own.builders[name](folders).query().sql()};"
+        else:
+            types = ", ".join(f"{_column(column).sql(DIALECT)} {kind}" for column, kind in columns(name).items())
+            yield f"CREATE TABLE {name} ({types});"
+    if own.features:
+        yield f"{FEATURE_MACRO};"
 
 
 def faults(table: OwnTable, ask: Ask) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from spora_db.catalog.describe import script
 from spora_db.catalog.open_lake import OpenLake
+from spora_db.catalog.own_relations import own_statements
 from spora_db.catalog.relations import MACROS, VIEWS
 from spora_db.dialects import Dialect, check_dialect
 
@@ -42,14 +43,16 @@ class Scripts(OpenLake):
     def ddl(self, *, dialect: Dialect = "duckdb", location: str | None = None) -> str:
         """Return the script that makes all relations in any DuckDB (paste it into its shell), or in another engine.
 
-        Images and masks are listed in the script; parquet files are read from where they are, by whoever runs it.
+        Images and masks are listed in the script; parquet files are read from where they are, by whoever runs it. A
+        table of your own that was given lies in no file: it is made empty, to be loaded with ``SELECT * FROM <name>``.
 
         Parameters
         ----------
         dialect
             ``"spark"`` reads the parquet files as DuckDB does; ``"postgres"`` gets empty tables, to be loaded with
-            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no macros. Of
-            ``regions`` neither has ``polygon`` (load it with ``SELECT * EXCLUDE (polygon)``), Spark no area and box.
+            ``SELECT * FROM <relation>``, and views for ``tissue_channels``, ``markers`` and ``tiles``; no macros, no
+            features, and your own tables without columns that are structs, maps or unions. Of ``regions`` neither has
+            ``polygon`` (load it with ``SELECT * EXCLUDE (polygon)``), Spark no area and box.
         location
             Where Spark finds the lake, such as ``"s3a://bucket/lake"``; None for its own path or address (``s3a``).
 
@@ -71,7 +74,8 @@ class Scripts(OpenLake):
         True
         """
         if dialect == "duckdb" and location is None:
-            return script(self._folders, views=VIEWS, macros=MACROS, naming=self._naming)
+            own = own_statements(self._own, self._folders, columns=self.column_types)
+            return script(self._folders, views=VIEWS, macros=MACROS, naming=self._naming, own=own)
         from spora_db.catalog.foreign import foreign_script
 
-        return foreign_script(dialect, self._folders, relations=VIEWS, columns=self.column_types, location=location)
+        return foreign_script(dialect, self._folders, own=self._own, columns=self.column_types, location=location)

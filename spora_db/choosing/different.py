@@ -19,11 +19,10 @@ from spora_db.errors import QueryError, TableError, counted
 from spora_db.files.processors import usable_cpus
 from spora_db.kernels.coverage import closer
 from spora_db.layout import LakePath
-from spora_db.nearest.sets import FoundSet, MissingFeatures, found_sets, keyed, keys_of
+from spora_db.nearest.sets import FoundSet, MissingFeatures, found_sets, keyed, keys_of, with_new
 from spora_db.selection import Selection
 
-KEYED, NUMBER = "keyed_rows", "number"
-NEW = ("difference", "turn")
+KEYED = "keyed_rows"
 ROWS = 8192
 """Rows that a thread takes at a time: 12 MB of 384 numbers."""
 CHOSEN = 2.0
@@ -43,10 +42,9 @@ def different_rows(
     """Return the rows of a query that are least like those of another; see `SporaQuery.most_different`."""
     keys = keys_of(selection.unit)
     with lent_catalog(lake) as catalog:
-        before, found = _located(than, catalog, features=features, column=column, missing=missing)
-        rows, _ = _located(selection, catalog, features=features, column=column, missing=missing)
-    numbers = rows.column(NUMBER).to_numpy()
-    fresh = ~np.isin(numbers, before.column(NUMBER).to_numpy())
+        before, labelled, found = _located(than, catalog, features=features, column=column, missing=missing)
+        rows, numbers, _ = _located(selection, catalog, features=features, column=column, missing=missing)
+    fresh = ~np.isin(numbers, labelled)
     rows, numbers = rows.filter(pa.array(fresh)), numbers[fresh]
     check_number(n, len(rows), at="most_different(")
     if not len(before):
@@ -54,37 +52,33 @@ def different_rows(
             "most_different(than=): the query selects no rows, so nothing is different from them. Label some first, "
             "such as those of .sample(20)."
         )
-    seen, there = (_vectors(found, table, keys=keys, name=features) for table in (before, rows))
-    chosen, cosine = farthest_first(there, seen, n)
-    table = rows.take(pa.array(chosen)).drop_columns([NUMBER, *(name for name in NEW if name in rows.column_names)])
-    for name, values in zip(NEW, (1 - cosine, np.arange(1, n + 1)), strict=True):
-        table = table.append_column(name, pa.array(values))
-    return table
+    seen = _vectors(found, labelled, before, keys=keys, name=features)
+    chosen, cosine = farthest_first(_vectors(found, numbers, rows, keys=keys, name=features), seen, n)
+    return with_new(rows.take(pa.array(chosen)), difference=1 - cosine, turn=np.arange(1, n + 1))
 
 
 def _located(
     selection: Selection, catalog: Catalog, *, features: str, column: str | None, missing: MissingFeatures
-) -> tuple[pa.Table, list[FoundSet]]:
-    """Return the rows of a query with the number of each one's vector, counted through the matrices."""
+) -> tuple[pa.Table, Int64, list[FoundSet]]:
+    """Return the rows of a query, and the number of each one's vector, counted through the matrices."""
     resolved, compiled = compiled_of(selection, catalog)
     keys = keys_of(selection.unit)
     found = found_sets(features, column, resolved, catalog)
     every = np.arange(sum(len(each.matrix.norms) for each in found))
     with catalog._registered(KEYED, keyed(found, every, keys)):
-        value = exp.column(NUMBER, "beside")
-        table = rows_beside(compiled, catalog, relation=KEYED, value=value, called=NUMBER, keys=keys)
-    return known(table, NUMBER, what=f"features {features!r}", missing=missing, keys=keys), found
+        table, numbers = rows_beside(compiled, catalog, relation=KEYED, value=exp.column("number", "beside"), keys=keys)
+    table, numbers = known(table, numbers, what=f"features {features!r}", missing=missing, keys=keys)
+    return table, numbers.to_numpy(), found
 
 
-def _vectors(found: Sequence[FoundSet], table: pa.Table, *, keys: Sequence[str], name: str) -> Float32:
-    """Return the vectors of rows: float32 array of shape (rows, D).
+def _vectors(found: Sequence[FoundSet], numbers: Int64, table: pa.Table, *, keys: Sequence[str], name: str) -> Float32:
+    """Return the vectors of rows, by their numbers: float32 array of shape (rows, D).
 
     Raises
     ------
     TableError
         If one is zero or not finite.
     """
-    numbers: Int64 = table.column(NUMBER).to_numpy()
     vectors = np.empty((len(numbers), found[0].matrix.vectors.shape[1]), np.float32)
     start = 0
     for each in found:

@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, TableError, counted
-from spora_db.nearest.sets import MissingFeatures
+from spora_db.nearest.sets import MissingFeatures, apart
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
@@ -22,37 +22,40 @@ def compiled_of(selection: Selection, catalog: Catalog) -> tuple[Selection, Comp
 
 
 def rows_beside(
-    compiled: Compiled, catalog: Catalog, *, relation: str, value: exp.Expr, called: str, keys: Sequence[str]
-) -> pa.Table:
-    """Return the rows of a query in the order of their keys, each with a value of a relation, NULL where it has none.
+    compiled: Compiled, catalog: Catalog, *, value: exp.Expr, keys: Sequence[str], relation: str | None = None
+) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Return the rows of a query in the order of their keys, and a value of each, NULL where it has none.
 
     Parameters
     ----------
     compiled, catalog
         The query.
-    relation
-        What is joined, as ``beside``.
-    value, called
-        An expression over it, and the name of its column.
+    value
+        An expression over ``rows`` or over the relation.
     keys
         What rows share with it.
+    relation
+        What is joined, as ``beside``.
     """
-    both = exp.and_(*(exp.column(key, "rows").eq(exp.column(key, "beside")) for key in keys))
-    query = compiled.select("rows.*", exp.alias_(value, called))
-    query = query.join(exp.to_table(relation, alias="beside", quoted=True), on=both, join_type="left")
+    query = compiled.select("rows.*", value)
+    if relation is not None:
+        both = exp.and_(*(exp.column(key, "rows").eq(exp.column(key, "beside")) for key in keys))
+        query = query.join(exp.to_table(relation, alias="beside", quoted=True), on=both, join_type="left")
     query = query.order_by(*(exp.column(key, "rows") for key in keys))
-    return catalog._run(query, compiled.parameters).to_arrow_table()
+    return apart(catalog._run(query, compiled.parameters).to_arrow_table())
 
 
-def known(table: pa.Table, column: str, *, what: str, missing: MissingFeatures, keys: Sequence[str]) -> pa.Table:
-    """Return the rows that have a value; rows without one are an error, or left out.
+def known(
+    table: pa.Table, values: pa.ChunkedArray, *, what: str, missing: MissingFeatures, keys: Sequence[str]
+) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Return the rows that have a value, and their values; rows without one are an error, or left out.
 
     Raises
     ------
     TableError
         If rows have none, and that is to be an error.
     """
-    absent = table.column(column).is_null()
+    absent = values.is_null()
     number = pa.compute.sum(absent).as_py() or 0
     if number and missing == "error":
         raise TableError(
@@ -60,7 +63,8 @@ def known(table: pa.Table, column: str, *, what: str, missing: MissingFeatures, 
             f"{first_key(table.filter(absent), keys)}. Extract or add them, or leave "
             "these rows out with missing='drop'."
         )
-    return table.filter(pa.compute.invert(absent)) if number else table
+    there = pa.compute.invert(absent)
+    return (table.filter(there), values.filter(there)) if number else (table, values)
 
 
 def first_key(table: pa.Table, keys: Sequence[str]) -> dict[str, object]:

@@ -12,13 +12,12 @@ from spora_db.catalog.sql_files import sql_text
 from spora_db.choosing.rows import check_number, compiled_of, first_key, known, rows_beside
 from spora_db.errors import TableError, counted
 from spora_db.layout import LakePath
-from spora_db.nearest.sets import MissingFeatures, fitting_sets, keys_of, vector_of
+from spora_db.nearest.sets import MissingFeatures, fitting_sets, keys_of, vector_of, with_new
 from spora_db.selection import Selection
 from spora_db.sources.features import relation_of
 
 Uncertainty: TypeAlias = Literal["entropy", "margin"]
-SCORED, SCORES, PLACE = "scored_rows", "scores", "place"
-NEW = ("uncertainty", "predicted")
+SCORED = "scored_rows"
 
 
 def uncertain_rows(
@@ -40,23 +39,21 @@ def uncertain_rows(
         keys = keys_of(selection.unit)
         if isinstance(scores, str):
             value = _scores_of(scores, column, resolved, catalog)
-            table = rows_beside(compiled, catalog, relation=relation_of(scores), value=value, called=SCORES, keys=keys)
+            table, values = rows_beside(compiled, catalog, relation=relation_of(scores), value=value, keys=keys)
             what = f"features {scores!r}"
         else:
             value = exp.array(*(exp.cast(exp.column(name, "rows", quoted=True), "DOUBLE") for name in own))
             some = exp.or_(*(exp.column(name, "rows", quoted=True).is_(exp.null()).not_() for name in own))
-            query = compiled.select("rows.*", exp.alias_(exp.Case().when(some, value), SCORES))
-            query = query.order_by(*(exp.column(key, "rows") for key in keys))
-            table, what = catalog._run(query, compiled.parameters).to_arrow_table(), ", ".join(own)
-        table = known(table, SCORES, what=what, missing=missing, keys=keys)
+            table, values = rows_beside(compiled, catalog, value=exp.Case().when(some, value), keys=keys)
+            what = ", ".join(own)
+        table, values = known(table, values, what=what, missing=missing, keys=keys)
         check_number(n, len(table), at="most_uncertain(")
-        table = table.drop_columns([name for name in NEW if name in table.column_names])
-        table = table.append_column(PLACE, pa.array(np.arange(len(table))))
-        with catalog._registered(SCORED, table):
-            _check_probabilities(catalog, what=what, keys=keys)
+        with catalog._registered(SCORED, pa.table({"place": np.arange(len(table)), "scores": values})):
+            _check_probabilities(catalog, table, what=what, keys=keys)
             question = sql_text("questions", "most_uncertain")
             chosen = catalog._run(question, {"n": n, "measure": measure, "balanced": balanced}).to_arrow_table()
-    return chosen.drop_columns([SCORES, PLACE])
+    new = {name: chosen.column(name) for name in ("uncertainty", "predicted")}
+    return with_new(table.take(chosen.column("place")), **new)
 
 
 def _scores_of(name: str, column: str | None, selection: Selection, catalog: Catalog) -> exp.Expr:
@@ -69,13 +66,14 @@ def _scores_of(name: str, column: str | None, selection: Selection, catalog: Cat
     return exp.Case().when(absent, exp.null()).else_(exp.array(*(exp.cast(item, "DOUBLE") for item in numbers)))
 
 
-def _check_probabilities(catalog: Catalog, *, what: str, keys: tuple[str, ...]) -> None:
+def _check_probabilities(catalog: Catalog, table: pa.Table, *, what: str, keys: tuple[str, ...]) -> None:
     """Refuse scores that are NaN, negative, or do not add up to 1, and name the first row."""
-    wrong = exp.select("*").from_(SCORED).where(f"NOT is_probabilities({SCORES})").order_by(PLACE)
+    wrong = exp.select("place", "scores").from_(SCORED).where("NOT is_probabilities(scores)").order_by("place")
     found = catalog._run(wrong).to_arrow_table()
     if len(found):
+        first = first_key(table.take(found.column("place")), keys)
         raise TableError(
-            f"The scores ({what}) of {counted(len(found), 'row')} are no probabilities, the first of "
-            f"{first_key(found, keys)}: {found.column(SCORES)[0].as_py()}. Expected two or more numbers of at least 0 "
-            "that add up to 1, none of them NaN: take their softmax before they are kept, or leave these rows out."
+            f"The scores ({what}) of {counted(len(found), 'row')} are no probabilities, the first of {first}: "
+            f"{found.column('scores')[0].as_py()}. Expected two or more numbers of at least 0 that add up to 1, "
+            "none of them NaN: take their softmax before they are kept, or leave these rows out."
         )

@@ -19,16 +19,30 @@ PLACE = frozenset(("dataset", "modality", "mpp", "tissue_id", "tile_id", "cell_i
 """Fields of a sample that a query may select by their names: they say the same."""
 
 
-def check_columns(plan: Plan) -> None:
+def check_columns(plan: Plan, *, also: Sequence[str] = (), besides: str | None = None) -> None:
     """Refuse columns of cohorts that would take the place of what samples have by the same name.
+
+    Parameters
+    ----------
+    plan
+        The rows.
+    also
+        Further names that samples have, which no label may have either: of others `label` has seen to it.
+    besides
+        A column that is no field of samples.
 
     Raises
     ------
     ArgumentError
         For such a column.
     """
+    for name in () if plan.labels is None else plan.labels.names:
+        if name in also:
+            raise ArgumentError(
+                f"label({name!r}): bags have a field {name!r} of their own. Give the label another name, with name=."
+            )
     for name in plan.columns.column_names:
-        if name in SAMPLE_FIELDS - PLACE:
+        if name in (SAMPLE_FIELDS - PLACE).union(also) and name != besides:
             raise ArgumentError(
                 f"select({name!r}): samples have a field {name!r} of their own. Give the column another name in SQL "
                 "and ask with SporaQuery.from_sql, or leave it to df() and to_arrow()."

@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from spora_db.arrays import AnyArray, Int64
-from spora_db.catalog import MACROS
+from spora_db.catalog.relations import MARKER_MACROS
 from spora_db.files.stores.mirror import Mirror, mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.files.stores.remote_files import fetch_whole, open_binary
@@ -152,7 +152,7 @@ def used_files(tables: Iterable[TableFile], resolved: Resolved, plan: Plan) -> l
         "spec": {*texts, None},
     }
     calls = (call for tree in resolved.predicates for call in tree.find_all(exp.Anonymous))
-    named = resolved.markers is not None or any(call.name.lower() in MACROS for call in calls)
+    named = resolved.markers is not None or any(call.name.lower() in MARKER_MACROS for call in calls)
 
     def depends(table: TableFile) -> bool:
         if named and table.kind == "channels":  # panels of other cohorts tell what protein a name stands for

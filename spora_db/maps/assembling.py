@@ -10,11 +10,11 @@ from spora_db.arrays import Float32
 from spora_db.errors import ArgumentError, QueryError, WriteError, unknown
 from spora_db.files.writing import made_folder
 from spora_db.images import open_image
-from spora_db.layout import layers
+from spora_db.layout import layers, locate
 from spora_db.maps.grid import Weighting, WindowGrid
 from spora_db.maps.outputs import checked_outputs
 from spora_db.maps.stitching import Stitcher
-from spora_db.maps.writing import checked_channels, map_modality, map_path, write_map
+from spora_db.maps.writing import check_panel, checked_channels, map_modality, map_path, panel_path, write_map
 from spora_db.plan import Plan
 from spora_db.plan.plan import ABSENT
 from spora_db.selection.arguments import own_number, wrong
@@ -62,7 +62,7 @@ def assemble(
     dtype
         The type of the maps.
     overwrite
-        Whether maps that are there are replaced.
+        Whether maps that are there are replaced; those of other layers of the lake are then no longer seen.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def assemble(
     ArgumentError
         If the outputs are not those of the plan's windows: another number or shape, NaN.
     WriteError
-        If a map is there already, or cannot be written.
+        If a map is there already, in whichever layer, maps of this name have other channels, or it cannot be written.
 
     See Also
     --------
@@ -101,6 +101,7 @@ def assemble(
         raise wrong(pitch, at="assemble(pitch=", expected="pixels of the image, a number above zero")
     modality = map_modality(name)
     root = layers(plan.lake)[-1] if into is None else made_folder(into)
+    whole = [*layers(plan.lake), root]
     made: list[Path] = []
     stitcher: Stitcher | None = None
     path, names, mpp = Path(), tuple[str, ...](), 0.0
@@ -113,7 +114,7 @@ def assemble(
             else:
                 names = checked_channels(channel_names, tokens.shape[-1])
                 step = float(pitch or (plan.windows.stride if tokens.shape[0] == 1 else plan.tile_size / len(tokens)))
-                _check_free(plan, root, modality=modality, pitch=step, overwrite=overwrite)
+                _check_free(plan, whole, modality=modality, pitch=step, channel_names=names, overwrite=overwrite)
             image = int(images[position])
             record = record_of(plan, image)
             mpp = round(record["mpp"] * step, 6)
@@ -157,15 +158,17 @@ def record_of(plan: Plan, image: int) -> dict[str, Any]:
     return {name: plan.images.column(name)[image].as_py() for name in ("dataset", "tissue_id", "mpp")}
 
 
-def _check_free(plan: Plan, root: Path, *, modality: str, pitch: float, overwrite: bool) -> None:
-    """Refuse maps that are there, before a model has run for hours."""
-    if overwrite:
-        return
+def _check_free(
+    plan: Plan, whole: Sequence[Path], *, modality: str, pitch: float, channel_names: Sequence[str], overwrite: bool
+) -> None:
+    """Refuse maps that are there, and names of other channels, in any layer, before a model has run for hours."""
     for image in np.unique(image_of(plan)).tolist():
         record = record_of(plan, image)
         mpp = round(record["mpp"] * pitch, 6)
-        path = map_path(root, record["dataset"], record["tissue_id"], modality=modality, mpp=mpp)
-        if path.exists():
+        path = map_path(whole[-1], record["dataset"], record["tissue_id"], modality=modality, mpp=mpp)
+        there = locate(whole, path.relative_to(whole[-1]))
+        if there.exists() and not overwrite:
             raise WriteError(
-                f"{path} exists already. Pass overwrite=True to replace it, or choose another name for the map."
+                f"{there} exists already. Pass overwrite=True to replace it, or choose another name for the map."
             )
+        check_panel(locate(whole, panel_path(path).relative_to(whole[-1])), channel_names)

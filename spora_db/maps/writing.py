@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError, WriteError
 from spora_db.files.failures import PARQUET_FAILURES
+from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.files.writing import atomic_path
 from spora_db.images import write_omezarr
 from spora_db.layout import image_folder, modality_folder
@@ -35,6 +36,11 @@ def map_path(root: Path, dataset: str, tissue_id: str, *, modality: str, mpp: fl
     return image_folder(root / dataset, modality, mpp=mpp) / f"{tissue_id}.ome.zarr"
 
 
+def panel_path(path: Path) -> Path:
+    """Return where the table of a map's channels lies."""
+    return path.parents[2] / "channels.parquet"
+
+
 def write_map(path: Path, values: AnyArray, *, mpp: float, channel_names: Sequence[str], overwrite: bool) -> Path:
     """Write one map, whole or not at all; its panel first, so that no map is without one.
 
@@ -43,7 +49,7 @@ def write_map(path: Path, values: AnyArray, *, mpp: float, channel_names: Sequen
     WriteError
         If it is there already, maps of this name have other channels, or it cannot be written.
     """
-    _write_panel(path.parents[2] / "channels.parquet", channel_names)
+    _write_panel(panel_path(path), channel_names)
     chunk = 256
     while chunk > 16 and chunk * chunk * len(values) * values.itemsize > CHUNK_BYTES:
         chunk //= 2
@@ -52,17 +58,31 @@ def write_map(path: Path, values: AnyArray, *, mpp: float, channel_names: Sequen
     )
 
 
+def check_panel(path: Path, channel_names: Sequence[str]) -> bool:
+    """Tell whether maps of a name are there; refuse channels that are others than theirs.
+
+    Raises
+    ------
+    WriteError
+        If they are, or the table cannot be read.
+    """
+    if not path.exists():
+        return False
+    fetch_whole([path])
+    try:
+        known = pq.read_table(path, columns=["channel_name"]).column(0).to_pylist()
+    except PARQUET_FAILURES as error:
+        raise WriteError(f"{path} cannot be read: {error}. Remove it, with the maps beside it.") from error
+    if known != list(channel_names):
+        raise WriteError(
+            f"{path} names the channels {_shown(known)}, these maps have {_shown(channel_names)}. "
+            "Choose another name for the map, or remove the maps of this one."
+        )
+    return True
+
+
 def _write_panel(path: Path, channel_names: Sequence[str]) -> None:
-    if path.exists():
-        try:
-            known = pq.read_table(path, columns=["channel_name"]).column(0).to_pylist()
-        except PARQUET_FAILURES as error:
-            raise WriteError(f"{path} cannot be read: {error}. Remove it, with the maps beside it.") from error
-        if known != list(channel_names):
-            raise WriteError(
-                f"{path} names the channels {_shown(known)}, these maps have {_shown(channel_names)}. "
-                "Choose another name for the map, or remove the maps of this one."
-            )
+    if check_panel(path, channel_names):
         return
     count = len(channel_names)
     table = pa.table(

@@ -13,7 +13,7 @@ from spora_db.catalog import lent_catalog
 from spora_db.errors import ArgumentError, QueryError, unknown
 from spora_db.layout import LakePath
 from spora_db.nearest.search import most_like
-from spora_db.nearest.sets import FoundSet, found_sets, keyed, keys_of
+from spora_db.nearest.sets import FoundSet, apart, found_sets, keyed, keys_of, with_new
 from spora_db.plan.cell_places import complete_cells
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
@@ -64,13 +64,11 @@ def nearest_rows(
         near = near.append_column(SIMILARITY, pa.array(similarity[near.column("number").to_numpy()]))
         with catalog._registered(NEAR, near):
             both = exp.and_(*(exp.column(key, "rows").eq(exp.column(key, "near")) for key in keys))
-            answer = compiled.select("rows.*", f"near.{SIMILARITY} AS near_{SIMILARITY}")
+            answer = compiled.select("rows.*", f"near.{SIMILARITY}")
             answer = answer.join(exp.to_table(NEAR, alias="near"), on=both)
             answer = answer.order_by(f"near.{SIMILARITY} DESC", *(f"rows.{key}" for key in keys))
-            table = catalog._run(answer, compiled.parameters).to_arrow_table()
-        # of rows that were found by another vector before, the similarity is the new one
-        table = table.drop_columns([name for name in table.column_names if name == SIMILARITY])
-        return table.rename_columns({f"near_{SIMILARITY}": SIMILARITY})
+            table, similarities = apart(catalog._run(answer, compiled.parameters).to_arrow_table())
+        return with_new(table, **{SIMILARITY: similarities})
 
 
 def _matching(compiled: Compiled, keys: Sequence[str]) -> exp.Select:

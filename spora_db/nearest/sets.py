@@ -16,6 +16,7 @@ from spora_db.selection import Selection, Unit
 from spora_db.selection.features import sets_of, tell_other_pixels
 from spora_db.selection.own_rows import PLACES
 from spora_db.sources.features import FeatureParts
+from spora_db.sqltext.names import fold
 
 MissingFeatures: TypeAlias = Literal["error", "drop"]
 """What becomes of rows that have none."""
@@ -82,6 +83,20 @@ def keyed(found: Sequence[FoundSet], rows: Int64, keys: Sequence[str]) -> pa.Tab
         dataset = pa.array([each.features.dataset] * len(inside), pa.string())
         tables.append(table.append_column(keys[0], dataset).append_column("number", pa.array(inside)))
     return pa.concat_tables(tables)
+
+
+def apart(table: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Return the rows of a query, and what was selected behind their columns, whose names may be any."""
+    last = table.num_columns - 1
+    return table.remove_column(last), table.column(last)
+
+
+def with_new(table: pa.Table, **columns: object) -> pa.Table:
+    """Return rows with what was found of them, in place of what was found of them before."""
+    table = table.drop_columns([name for name in table.column_names if fold(name) in columns])
+    for name, values in columns.items():
+        table = table.append_column(name, values if isinstance(values, pa.ChunkedArray) else pa.array(values))
+    return table
 
 
 def _check_rows(features: FeatureSet, selection: Selection) -> None:

@@ -20,7 +20,7 @@ from spora_db.selection import Selection
 from spora_db.selection.compilation import compile_rows, reads_tiles
 from spora_db.selection.resolved import Resolved, identity_columns
 from spora_db.sqltext.dialect import DIALECT
-from spora_db.sqltext.names import fold
+from spora_db.sqltext.names import fold, own_names
 
 IMAGES = "SELECT dataset, modality, mpp, tissue_id, path, format FROM images ORDER BY dataset, modality, mpp, tissue_id"
 NUMBERED = "numbered_images"
@@ -116,7 +116,7 @@ def _numbered_rows(resolved: Resolved, tile: tuple[str, ...], catalog: Catalog) 
     """Return the SELECT of ``image_0, image_1, ...``, tile and columns, ordered by images and tile, and its values."""
     selection, own = resolved.selection, ""
     if reads_tiles(resolved):  # they bring the number of their image along, which spares a join of texts
-        own = _number_column(resolved)
+        own = own_names(resolved.columns)("spora-db: number of the image")  # which no sub-select finds by accident
         compiled = compile_rows(resolved, tiles=partial(_numbered_tiles, number=own), also=[own])
     else:
         compiled = compile_rows(resolved)
@@ -157,14 +157,6 @@ def _order(keys: Sequence[AnyArray], columns: pa.Table) -> Int64:
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.column_names])
     found: Int64 = order.to_numpy().astype(np.int64)
     return found
-
-
-def _number_column(resolved: Resolved) -> str:
-    """Return a name that no column of tiles has: nor may a sub-select of the user's find it by accident."""
-    taken, name = set(map(fold, resolved.columns)), "spora-db: number of the image"
-    while name in taken:
-        name += "'"
-    return name
 
 
 def _numbered_tiles(names: Collection[str], *, number: str) -> exp.Expr:

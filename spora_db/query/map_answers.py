@@ -59,7 +59,8 @@ class MapAnswers(RowAnswers):
         ArgumentError
             If the model returns another number of rows, another shape than before, or NaN.
         WriteError
-            If a map is there already, or cannot be written.
+            If a map is there already, in whichever layer, maps of this name have other channels, or it cannot be
+            written.
 
         See Also
         --------

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from spora_db.catalog import Catalog, lent_catalog
+from spora_db.errors import ArgumentError
 from spora_db.layout import LakePath, lake_path
 from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
@@ -13,6 +14,7 @@ from spora_db.selection.arguments import check_path, checked_whole, wrong
 from spora_db.selection.compilation import compile_rows
 from spora_db.selection.resolved import Resolved
 from spora_db.sqltext.binding import Compiled
+from spora_db.sqltext.names import fold
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +55,19 @@ class Question:
         return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
 
     def _of_rows(self, rows: "pa.Table", *, also: tuple[str, ...]) -> Self:
-        """Return the query of rows that were found, which have these further columns."""
+        """Return the query of rows that were found, which have these further columns.
+
+        Raises
+        ------
+        ArgumentError
+            If the query asks for columns of such a name that are others: they would be taken for what was found.
+        """
+        known = () if self.selection.rows_table is None else self.selection.rows_table.column_names  # found before
+        if others := [name for name in self.selection.carried if fold(name) in also and name not in known]:
+            raise ArgumentError(
+                f"The query asks for a column {others[0]!r}, and the rows that were found have one of that name, which "
+                f"says what was found ({', '.join(also)}). Leave yours out, or give it another name in its table."
+            )
         return self._with(
             rows_table=rows, rows_sql=None, conditions=(), splits=(), split_choice=None, sampling=None, limit=None,
             excluded=None, columns=tuple(dict.fromkeys((*self.selection.columns, *also))),

@@ -5,6 +5,11 @@ from spora_db.dialects import Dialect
 from spora_db.errors import QueryError
 from spora_db.query.question import Question
 
+NOT_THERE = """\
+-- {name} is a table that was given to join(). Make it there with
+-- Catalog(lake, tables={{"{name}": table}}).ddl(dialect="{dialect}"), and load its rows: SELECT * FROM {name}
+"""
+
 
 class SqlAnswers(Question):
     """What a `SporaQuery` is in SQL."""
@@ -14,7 +19,8 @@ class SqlAnswers(Question):
     def sql(self, *, dialect: Dialect = "duckdb") -> str:
         """Return the one SELECT that answers the query, ready to paste into `spora-db sql` or the DuckDB shell.
 
-        Macros in its conditions know the `aliases` of `channels` there only if the catalog is opened with them.
+        Macros in its conditions know the `aliases` of `channels` there only if the catalog is opened with them. A table
+        that was given to `join` is nowhere but here: a comment before the SELECT says how it gets there.
 
         Parameters
         ----------
@@ -43,7 +49,9 @@ class SqlAnswers(Question):
             asked = resolved.selection
             if dialect != "duckdb" and (asked.rows_table is not None or any(join.only for join in asked.joins)):
                 raise QueryError("Rows from an Arrow table are in no other engine: this query has no translation.")
-            return catalog.translate(compiled.text(inline=True), dialect=dialect)
+            text = catalog.translate(compiled.text(inline=True), dialect=dialect)
+        given = [join.name for join in asked.joins if join.table is not None]
+        return "".join(NOT_THERE.format(name=name, dialect=dialect) for name in given) + text
 
     def explain(self) -> Explanation:
         """Return the SQL, DuckDB's plan, the files and row groups that it touches, and its estimate of the rows.

@@ -20,7 +20,7 @@ from spora_db.sqltext.dialect import DIALECT
 if TYPE_CHECKING:
     from spora_db.catalog import Catalog
 
-CENTROIDS = "cell_centroids"
+CENTROIDS = "measured_cells"
 """The name under which centroids measured in masks are registered while a query runs."""
 
 IDENTITY = ("dataset", "modality", "mpp", "tissue_id", "cell_id", "row", "col")

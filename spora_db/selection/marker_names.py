@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from spora_db.catalog import MACROS, Catalog
+from spora_db.catalog import Catalog
+from spora_db.catalog.relations import MARKER_MACROS
 from spora_db.errors import ArgumentError
 from spora_db.selection.markers import MEANT, find_markers, naming, read_panels, unknown_marker
 from spora_db.selection.resolved import Resolved
@@ -61,7 +62,7 @@ def _names_in_macros(tree: exp.Expr) -> list[str]:
     """Return the names that macros of a condition ask about of rows of the query's own modality."""
     names = []
     for call in tree.find_all(exp.Anonymous):
-        if call.name.lower() not in MACROS or len(call.expressions) != 4:
+        if call.name.lower() not in MARKER_MACROS or len(call.expressions) != 4:
             continue
         _, modality, _, wanted = call.expressions
         if isinstance(modality, exp.Column) and isinstance(wanted, exp.Array):

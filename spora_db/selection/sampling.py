@@ -5,14 +5,14 @@ without the tile). Any engine and any language computes the same, so a sample ca
 rows keep their keys when other cohorts are added.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sqlglot import exp, parse_one
 
 from spora_db.selection import Sampling, SplitChoice
 from spora_db.sqltext.binding import Binder
 from spora_db.sqltext.dialect import DIALECT
-from spora_db.sqltext.names import fold
+from spora_db.sqltext.names import own_names
 
 VERSION = "spora-db/1"
 GROUP_KEY = f"md5(concat_ws('|', '{VERSION}', CAST($seed AS VARCHAR), dataset, CAST($group AS VARCHAR)))"
@@ -68,7 +68,7 @@ def sampled(
         The checked tree of ``sampling.weights``.
     """
     wanted = [exp.column(name, quoted=True) for name in (*identity, *columns)]
-    own = _own_names(columns)
+    own = own_names(columns)
     key, clock_name, weight_name, patient, turn = (
         own(name) for name in ("sample_key", "sample_order", "sample_weight", "cap", "turn")
     )
@@ -147,18 +147,6 @@ def assigned_split(choice: SplitChoice, binder: Binder, *, of_floats: bool = Fal
             exp.LT(this=exp.paren(unit.copy()), expression=binder.parameter(total)), binder.parameter(name)
         )
     return case.else_(binder.parameter(choice.fractions[-1][0]))
-
-
-def _own_names(columns: Sequence[str]) -> Callable[[str], str]:
-    """Return what gives names that no column of the query has, letter case aside."""
-    taken = {fold(column) for column in columns}
-
-    def own(name: str) -> str:
-        while fold(name) in taken:
-            name += "_"
-        return name
-
-    return own
 
 
 def _rank(partition: Sequence[str], order: Sequence[exp.Expr]) -> exp.Window:

@@ -34,10 +34,12 @@ KEYS: Mapping[str, str] = {
 }
 """Columns that say what a row is about, where a table has them: together they are there once."""
 OWN_IDS = ("tissue_id", "dataset", "patient_id", "specimen_id")
-RESERVED = frozenset(
-    {"base", "r", "rows", "s", "selected", "numbered_images", "plan_images", "query_rows", "image_headers"}
-)
-"""Names that SQL of spora-db's own gives to other things."""
+RESERVED = frozenset((
+    "base", "r", "rows", "s", "selected", "image_headers", "keyed_rows", "measured_cells", "measured_tissues",
+    "near_rows", "numbered_images", "plan_images", "plan_tissues", "quarantined_images", "query_image_sizes",
+    "query_rows", "scored_rows",
+))  # fmt: skip
+"""Names that SQL of spora-db's own gives to other things; what is registered while a query runs is among them."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _OF_OTHERS = re.compile(r"(source|feature|duckdb|pg|sqlite|pragma)_.*|features?|information_schema", re.DOTALL)
 OwnGrain = Literal["tissue", "tile", "cell"]

@@ -1,7 +1,7 @@
 """Names as DuckDB compares them."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -15,6 +15,25 @@ def fold(name: str) -> str:
     ('sma', 'tiles É')
     """
     return name.lower() if name.isascii() else name.translate(_LOWER)
+
+
+def own_names(taken: Iterable[str]) -> Callable[[str], str]:
+    """Return what gives names that none of the taken ones is, letter case aside: for columns beside a user's.
+
+    Examples
+    --------
+    >>> own = own_names(["Turn", "cap"])
+    >>> own("turn"), own("key")
+    ('turn_', 'key')
+    """
+    folded = {fold(name) for name in taken}
+
+    def own(name: str) -> str:
+        while fold(name) in folded:
+            name += "_"
+        return name
+
+    return own
 
 
 def positions(name: str, columns: Sequence[str]) -> list[int]:
