@@ -212,7 +212,9 @@ def test_a_model_that_raises_is_told_with_its_rows_and_goes_on_from_there(
     with pytest.raises(ZeroDivisionError) as told:
         tiles(published).extract(failing, name="own", into=mine, model_name="test_extraction:means", **SMALL)
     assert told.value.__notes__ == [
-        "Raised by the model for rows 12 to 15 of alpha. Parts that were written stay; a run goes on from them."
+        "Raised by the model for rows 12 to 15 of alpha. Parts that were written stay; a run goes on from them. It is "
+        "called with the whole batch: of a network of images, hand over a function, after network.eval(), such as "
+        "lambda batch: network(batch['image'])."
     ]
     assert sorted(path.name for path in (mine / "alpha/features/own").iterdir()) == [
         "features.json",

@@ -133,6 +133,19 @@ def test_other_engines_get_the_table_too(lake: Path, tmp_path: Path) -> None:
             assert f'ddl(dialect="{dialect}")' in asked.sql(dialect=dialect)  # type: ignore[arg-type]
 
 
+def test_a_table_of_patients_is_told_how_it_joins(lake: Path) -> None:
+    rows = query(lake, "tissue").select("patient_id").df()
+    table = rows[["dataset", "patient_id"]].drop_duplicates().assign(dose=range(rows["patient_id"].nunique()))
+    with pytest.raises(ArgumentError, match="Its rows may be about patients") as caught:
+        query(lake, "tissue").join("doses", table).count()
+    sql = str(caught.value).split("sql('")[1].split("')")[0]
+    with Catalog(lake, tables={"doses": table}) as catalog:
+        found = query(lake, "tissue").join("doses", catalog.sql(sql)).select("patient_id", "dose").df()
+    assert found["dose"].tolist() == rows.merge(table)["dose"].tolist()
+    with pytest.raises(ArgumentError, match="Call its column 'Tissue ID' 'tissue_id'"):
+        query(lake, "tissue").join("doses", rows.rename(columns={"tissue_id": "Tissue ID"})).count()
+
+
 WRONG: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("tissue", {"grain": "tile"}, ArgumentError, "rows are about tiles"),
     ("tile", {"grain": "cell"}, ArgumentError, "rows of the query are tiles, which have no cell_id"),
@@ -155,7 +168,7 @@ def test_what_does_not_fit_is_told(
 
 
 def test_a_table_that_is_nowhere_is_told(lake: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"table of your own 'mine'.*add-table"):
+    with pytest.raises(UnknownNameError, match=r"table of your own or feature set 'mine'.*add-table"):
         query(lake, "tile").join("mine").count()
     with Catalog(lake) as catalog:
         assert "mine" not in catalog.relations

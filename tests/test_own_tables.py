@@ -90,6 +90,16 @@ def test_a_table_is_a_relation_whichever_way_it_comes(lake: Path, way: str) -> N
     assert ("labels" in files) == (given is None)
 
 
+@pytest.mark.parametrize(("between", "mark"), [(",", "."), (";", ","), (";", "."), ("\t", ".")])
+def test_files_of_spreadsheets_are_read(lake: Path, tmp_path: Path, between: str, mark: str) -> None:
+    path = tmp_path / ("own.tsv" if between == "\t" else "own.csv")
+    table = LABELS.assign(share=[row + 0.5 for row in range(len(LABELS))], note="a.b")
+    table.to_csv(path, index=False, sep=between, decimal=mark, encoding="utf-8-sig")
+    with Catalog(lake, tables={"own": path, "same": table}) as catalog:
+        found = [catalog.sql(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in ("own", "same")]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("ids", [[1, 2], [1.0, 2.0], np.array([1, 2], np.uint8)])
 def test_ids_are_text_as_in_every_other_relation(lake: Path, ids: Any) -> None:
     table = pd.DataFrame({"dataset": "alpha", "tissue_id": ids, "score": np.array([0.5, 1.5], np.float16)})

@@ -1,5 +1,6 @@
 """Features with samples: the vectors of the very tiles, cells and tissues, in plans, batches and workers."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +108,28 @@ def test_rows_without_features_are_an_error_left_out_or_nan(made: Made) -> None:
     plan = asked.with_features("half", missing="nan").plan()
     assert len(plan) == 35
     assert int(np.isnan(plan.features.values[0]).all(axis=1).sum()) == 15
+
+
+def test_what_was_predicted_is_a_column(made: Made, tmp_path: Path) -> None:
+    """A set is joined as a table of one's own is, against pandas' left merge; conditions, labels and locks know it."""
+    layers, tables = made
+    asked, keys = query(layers, "tile").join("half").join("own-tissue"), ["tissue_id", "tile_id"]
+    half, tissue = tables["half"][[*keys, "score"]], tables["tissue"][["tissue_id", "embedding"]]
+    frame = asked.select("score", "own-tissue_embedding").df()
+    expected = frame[keys].merge(half, on=keys, how="left").merge(tissue, on="tissue_id", how="left")
+    assert np.array_equal(frame["score"], expected["score"], equal_nan=True)
+    assert np.array_equal(np.stack(frame["own-tissue_embedding"]), np.stack(expected["embedding"]))
+    positive = asked.where("half.score > 0").label("score")
+    assert positive.count() == int((half["score"] > 0).sum()) > 0
+    assert positive.to_torch().targets().min() > 0
+    path = positive.lock(tmp_path / "a.lock.json")
+    assert any("features/half/part-" in name for name in json.loads(path.read_text())["files"])
+    assert SporaQuery.from_lock(path).plan().hash == positive.plan().hash
+    assert query(layers, "cell").join("own-cell").where("embedding IS NOT NULL").count() == len(tables["cell"])
+    with pytest.raises(ArgumentError, match=r"its rows are about cells.*rows of the query are tiles"):
+        query(layers, "tile").join("own-cell").count()
+    with pytest.raises(UnknownNameError, match=r"table of your own or feature set 'haf'.*Did you mean 'half'"):
+        query(layers, "tile").join("haf").count()
 
 
 def test_a_set_may_be_the_rows(made: Made) -> None:

@@ -19,7 +19,7 @@ from spora_db.sqltext.dialect import DIALECT
 logger = logging.getLogger(__name__)
 
 Build = Callable[[Lake], SourceFiles]
-Columns = Callable[[str], Mapping[str, str]]
+ColumnsOf = Callable[[str], Mapping[str, str]]
 """What returns the columns of a relation, with their types."""
 Ask = Callable[[exp.Select], list[tuple[object, ...]]]
 """What answers a SELECT."""
@@ -145,7 +145,7 @@ class OwnRelations:
             warnings.warn(said, OrphanRowsWarning, stacklevel=level_of_the_user())
 
 
-def own_statements(own: OwnRelations, folders: Lake, *, columns: Columns) -> Iterator[str]:
+def own_statements(own: OwnRelations, folders: Lake, *, columns: ColumnsOf) -> Iterator[str]:
     """Yield what makes these relations in any DuckDB: views over files, and empty tables of what has none."""
     for name in (*own.names, *own.features):
         if own.given(name) is None:

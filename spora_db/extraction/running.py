@@ -109,7 +109,11 @@ def _take(
         try:
             returned = run(read.batch)
         except Exception as error:
-            error.add_note(f"Raised by the model for {where}. Parts that were written stay; a run goes on from them.")
+            error.add_note(
+                f"Raised by the model for {where}. Parts that were written stay; a run goes on from them. It is called "
+                "with the whole batch: of a network of images, hand over a function, after network.eval(), such as "
+                "lambda batch: network(batch['image'])."
+            )
             raise
         current.batches.append(outputs.checked(returned, rows=len(read.rows), where=where))
     places = {int(row): place for place, row in enumerate(current.rows, current.part.first)}

@@ -23,8 +23,8 @@ from spora_db.sqltext.binding import Compiled
 NEAR = "near_rows"
 SIMILARITY = "similarity"
 EXPECTED = (
-    "expected a vector (a tensor or array of shape (D,)), or a row of the lake: a sample, or a dict of dataset, "
-    "tissue_id and, of tiles, tile_id, of cells, cell_id"
+    "expected a vector (a tensor or array of shape (D,)), or a row of the lake: a sample, a row of df(), or a dict of "
+    "dataset, tissue_id and, of tiles, tile_id, of cells, cell_id"
 )
 
 
@@ -77,6 +77,8 @@ def _matching(compiled: Compiled, keys: Sequence[str]) -> exp.Select:
 
 def _unit(to: object, found: Sequence[FoundSet], *, selection: Selection) -> Float64:
     """Return what is looked for as a vector of length 1."""
+    if type(to).__name__ == "Series" and hasattr(to, "to_dict"):  # a row of a DataFrame
+        to = to.to_dict()
     if isinstance(to, Mapping):
         vector = _vector_of_row(to, found, selection=selection)
     else:

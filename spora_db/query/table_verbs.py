@@ -94,7 +94,8 @@ class TableVerbs(Question):
             What it is called: small letters, digits, underscores.
         table
             A pyarrow Table, a DataFrame of pandas or polars, or a parquet or CSV file; see `Catalog.register` for its
-            keys. A lock holds it. None takes the table of this name that lies in the lake (``spora-db add-table``).
+            keys. A lock holds it. None takes the table of this name that lies in the lake (``spora-db add-table``), or
+            else the feature set (`SporaQuery.extract`): what a model predicted is a column like all others.
 
         Raises
         ------

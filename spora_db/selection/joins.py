@@ -1,5 +1,6 @@
 """Users' tables beside the rows of a query: each joined by its key, its columns as if rows had them."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -9,14 +10,21 @@ from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, unknown
 from spora_db.selection.joined_table import JoinedTable
 from spora_db.selection.named_around import named_around
+from spora_db.sources.features import PREFIX, relation_of
 from spora_db.sqltext.names import fold
+
+_LETTERS = re.compile("[^A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedColumns:
-    """A joined table as the lake has it: what it is joined by, and its columns, each with its name among the rows."""
+    """A joined table as the lake has it: what it is joined by, and its columns, each with its name among the rows.
+
+    Its relation has its name, but for a feature set, which is ``feature_<name>``.
+    """
 
     name: str
+    relation: str
     keys: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     only: bool = False
@@ -48,10 +56,16 @@ def lend_tables(joins: Collection[JoinedTable], catalog: Catalog) -> None:
     for join in joins:
         if join.table is not None:
             catalog._give(join.name, join.table, at="join(", lent=True)
-        elif join.name not in catalog._own.names:
+        elif _relation(join.name, catalog) not in catalog.relations:
             where = f"lake {str(catalog.lake)!r}"
             remedy = "Give it, as .join(name, table), or put it into the lake with spora-db add-table."
-            raise unknown("table of your own", join.name, catalog._own.names, where=where, remedy=remedy)
+            known = (*catalog._own.names, *(name.removeprefix(PREFIX) for name in catalog._own.features))
+            raise unknown("table of your own or feature set", join.name, known, where=where, remedy=remedy)
+
+
+def _relation(name: str, catalog: Catalog) -> str:
+    """Return the relation of a user's table, or else of the feature set, that is called so."""
+    return name if name in catalog._own.names else relation_of(name)
 
 
 def joined_columns(
@@ -66,13 +80,19 @@ def joined_columns(
     ArgumentError
         If its rows are about something that rows of the query do not name.
     """
-    names = catalog.columns(join.name)
-    keys, grain = catalog._own.table(join.name).keys, catalog._own.table(join.name).grain
+    relation = _relation(join.name, catalog)
+    names = catalog.columns(relation)
+    grain: str | None
+    if relation == join.name:
+        keys, grain = catalog._own.table(join.name).keys, catalog._own.table(join.name).grain
+    else:
+        keys, grain = _keys_of_features(names)
+        names = tuple(name for name in names if name not in ("row", "col"))
     strange = [key for key in keys if key not in identity]
     if grain is None:
         raise ArgumentError(
             f"join({join.name!r}): the table has no column 'tissue_id', which would say what its rows are about. It "
-            f"has: {', '.join(names[:20])}. Ask it in SQL, with SporaQuery.from_sql."
+            f"has: {', '.join(names[:20])}. {_remedy(join.name, names)}"
         )
     if strange:
         raise ArgumentError(
@@ -88,7 +108,28 @@ def joined_columns(
             new = f"{join.name}_{new}"
         known.add(fold(new))
         columns.append((name, new))
-    return JoinedColumns(name=join.name, keys=keys, columns=tuple(columns), only=join.only)
+    return JoinedColumns(name=join.name, relation=relation, keys=keys, columns=tuple(columns), only=join.only)
+
+
+def _keys_of_features(names: Collection[str]) -> tuple[tuple[str, ...], str]:
+    """Return what rows of a feature set are joined by, and what they are about; tiles by their number."""
+    own = next((name for name in ("tile_id", "cell_id") if name in names), "tissue_id")
+    keys = ("dataset", "tissue_id", *(("mpp", "strategy", "tile_size") if own == "tile_id" else ()), own)
+    return tuple(dict.fromkeys(keys)), own.removesuffix("_id")
+
+
+def _remedy(name: str, names: Collection[str]) -> str:
+    """Say what to do with a table without ``tissue_id``: it may be spelled otherwise, or be of patients."""
+    spelled = [column for column in names if _LETTERS.sub("", column).lower() in ("tissueid", "tissue")]
+    if spelled:
+        return f"Call its column {spelled[0]!r} 'tissue_id'."
+    if "patient_id" in names:
+        return (
+            "Its rows may be about patients. Make rows of tissues of it, and join these: Catalog(lake, tables={"
+            f"{name!r}: table}}).sql('SELECT DISTINCT tissue_id, own.* FROM tissues JOIN {name} AS own USING (dataset, "
+            "patient_id)')."
+        )
+    return "Ask it in SQL, with SporaQuery.from_sql."
 
 
 def with_joined(rows: exp.Expr, joins: Collection[JoinedColumns], *, names: Collection[str] | None) -> exp.Subquery:
@@ -114,7 +155,8 @@ def with_joined(rows: exp.Expr, joins: Collection[JoinedColumns], *, names: Coll
         wanted = [(old, new) for old, new in join.columns if names is None or new in names]
         query = query.select(*(exp.alias_(_column(old, alias), new, quoted=True) for old, new in wanted))
         same = exp.and_(*(exp.EQ(this=_column(key, alias), expression=_column(key, "r")) for key in join.keys))
-        query = query.join(exp.to_table(join.name, alias=alias), on=same, join_type="inner" if join.only else "left")
+        table = exp.table_(join.relation, quoted=join.relation != join.name, alias=alias)
+        query = query.join(table, on=same, join_type="inner" if join.only else "left")
     return query.subquery()
 
 

@@ -51,7 +51,7 @@ def homes(column: str, resolved: Resolved, catalog: Catalog) -> list[tuple[str, 
     None where only the rows themselves know: columns of the user's own rows that the lake has under no such name.
     """
     unit, cells = resolved.selection.unit, resolved.cells
-    brought = [(join.name, old) for join in resolved.joins for old, new in join.columns if new == column]
+    brought = [(join.relation, old) for join in resolved.joins for old, new in join.columns if new == column]
     if brought:
         return brought
     if column in OF_IMAGES:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 GivenTable: TypeAlias = "str | Path | pa.Table | pd.DataFrame"
 """How users give a table, see `read_given`."""
+SEPARATED = (".csv", ".tsv")
+"""Files of text, with commas, tabs or semicolons between: then numbers may have decimal commas."""
 TEXTS = ("dataset", "tissue_id", "patient_id", "specimen_id", "modality", "strategy")
 """Columns of CSV files that are text, whatever they look like: ``007`` is not 7."""
 
@@ -24,7 +26,8 @@ def read_given(table: Any, *, at: str, texts: Collection[str] = TEXTS) -> pa.Tab
     Parameters
     ----------
     table
-        A pyarrow Table, a DataFrame of pandas or polars, a catalog's result, or the path of a parquet or CSV file.
+        A pyarrow Table, a DataFrame of pandas or polars, a catalog's result, or the path of a parquet or CSV file (with
+        commas, semicolons or tabs).
     at
         The call up to the table, for errors.
     texts
@@ -66,9 +69,15 @@ def _of_file(path: Path, *, at: str, texts: Collection[str]) -> pa.Table:
     if not path.is_file():
         raise FileFormatError(f"{at}{str(path)!r}): there is no such file. Expected parquet or .csv.")
     try:
-        if path.suffix.lower() == ".csv":
-            as_text = csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
-            return csv.read_csv(path, convert_options=as_text)
+        if path.suffix.lower() in SEPARATED:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                header = file.readline()
+            between = max(",;\t", key=header.count)
+            kinds, parse = dict.fromkeys(texts, pa.string()), csv.ParseOptions(delimiter=between)
+            marks = ".," if between == ";" else "."
+            ways = [csv.ConvertOptions(column_types=kinds, decimal_point=mark) for mark in marks]
+            tables = [csv.read_csv(path, parse_options=parse, convert_options=way) for way in ways]
+            return min(tables, key=lambda table: table.schema.types.count(pa.string()))  # the mark that makes numbers
         return pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
         raise FileFormatError(f"{at}{str(path)!r}) cannot be read as parquet or .csv: {reason(error)}.") from error
