@@ -92,6 +92,8 @@ def test_the_answer_is_a_query(lake: list[Path], made: tuple[str, np.ndarray]) -
     }
     again = query.nearest({"dataset": "alpha", "tissue_id": "alpha_0000", "tile_id": np.int64(4)}, name=made[0], k=3)
     assert again.df().equals(near.df())
+    row = tiles(lake).where("tissue_id = 'alpha_0000' AND tile_id = 4").df().iloc[0]
+    assert query.nearest(row, name=made[0], k=3).df().equals(near.df())
 
 
 def test_of_what_was_found_the_similarity_is_the_new_one(lake: list[Path], made: tuple[str, np.ndarray]) -> None:

@@ -64,9 +64,9 @@ class FeatureAnswers(Question):
         Parameters
         ----------
         model
-            A torch module, which is set to evaluation meanwhile, or any function of a batch. It returns a tensor of
-            shape (N, D), one vector a row, or (N,), one number a row; or a dict of such tensors by name. One that is
-            not in a dict is called ``vector``, or ``value``.
+            A torch module, which is set to evaluation meanwhile, or any function of the batch, such as, of a network of
+            images, ``lambda batch: network(batch["image"])`` (after ``network.eval()``). It returns a tensor of shape
+            (N, D), one vector a row, or (N,), one number a row; or a dict of these. Else one is ``vector`` or ``value``.
         name
             What the feature set is called. It lies in ``<layer>/<dataset>/features/<name>``.
         batch_size, num_workers, collate
@@ -182,8 +182,8 @@ class FeatureAnswers(Question):
         Parameters
         ----------
         to
-            A vector, as a tensor or array of shape (D,); or a row that has features, as a sample, or as a dict of
-            ``dataset``, ``tissue_id`` and ``tile_id`` or ``cell_id``, selected or not. It is the nearest to itself.
+            A vector, as a tensor or array of shape (D,); or a row that has features, as a sample, a row of `df`, or a
+            dict of ``dataset``, ``tissue_id`` and ``tile_id`` or ``cell_id``, selected or not, nearest to itself.
         name, column
             The feature set, and which of its vectors; may be left out where it has one only.
         k
