@@ -1,6 +1,5 @@
 """A copy of what a query needs is a lake that gives the same rows, hashes and pixels; what it left out is an error."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -32,6 +31,7 @@ from spora_db.errors import (
     UnknownNameError,
     WriteError,
 )
+from spora_db.files.locks import lock_file
 from spora_db.files.stores import http
 from spora_db.images import close_images, open_image, read_region, write_ometiff
 from spora_db.images.cache import clear_cache
@@ -386,14 +386,13 @@ class TestRefused:
             QUERIES["one tissue"](lake).copy_to(tmp_path / "no/such/small")
 
     def test_another_run(self, lake: Path, tmp_path: Path) -> None:
-        (tmp_path / ".small.copying").mkdir()
-        descriptor = os.open(tmp_path / ".small.copying", os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            with pytest.raises(WriteError, match="another run does"):
-                QUERIES["one tissue"](lake).copy_to(tmp_path / "small")
-        finally:
-            os.close(descriptor)
+        with (
+            lock_file(tmp_path / ".small.copying/run.lock"),
+            pytest.raises(WriteError, match="another run does"),
+        ):
+            QUERIES["one tissue"](lake).copy_to(tmp_path / "small")
+        QUERIES["one tissue"](lake).copy_to(tmp_path / "small")
+        assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
     def test_choices(self, lake: Path, tmp_path: Path) -> None:
         with pytest.raises(UnknownNameError, match="Did you mean 'whole'"):

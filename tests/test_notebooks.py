@@ -19,6 +19,7 @@ NAMES = (
     "04_cells_and_statistics",
     "05_your_own_data",
     "06_the_loop",
+    "07_a_lake_elsewhere",
 )
 FIGURES = {
     "01_explore_a_lake": 5,
@@ -27,6 +28,7 @@ FIGURES = {
     "04_cells_and_statistics": 7,
     "05_your_own_data": 2,
     "06_the_loop": 4,
+    "07_a_lake_elsewhere": 2,
 }
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -41,8 +43,8 @@ def test_these_are_all_notebooks() -> None:
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == list(NAMES)
 
 
-SLOW = ("01_explore_a_lake", "03_train", "04_cells_and_statistics", "05_your_own_data", "06_the_loop")
-"""Notebooks that draw much, train, measure and import; the README's blocks do so too, on less."""
+SLOW = tuple(name for name in NAMES if name != "02_select_a_cohort")
+"""Notebooks that draw much, train, measure, import and copy; the README's blocks do so too, on less."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])
