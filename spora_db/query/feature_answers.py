@@ -66,7 +66,7 @@ class FeatureAnswers(Question):
         model
             A torch module, which is set to evaluation meanwhile, or any function of the batch, such as, of a network of
             images, ``lambda batch: network(batch["image"])`` (after ``network.eval()``). It returns a tensor of shape
-            (N, D), one vector a row, or (N,), one number a row; or a dict of these. Else one is ``vector`` or ``value``.
+            (N, D), one vector a row, or (N,), one number a row; or a dict of these; else it is ``vector``, ``value``.
         name
             What the feature set is called. It lies in ``<layer>/<dataset>/features/<name>``.
         batch_size, num_workers, collate
