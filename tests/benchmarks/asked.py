@@ -117,6 +117,8 @@ ROWS = (
     Row("cohort query over the same lake", r"cohort query over [\d,]+ tissues", "", SCALE),
     Row("published class of 2,000 tissues of 50 tiles, with statistics",
         "published class of many tissues with statistics, processor time", "<= 0.3", CLASSES),
+    Row("what it keeps, against the coordinates of its tiles as tuples",
+        "published class of many tissues, memory against coordinates as tuples", "<= 1", CLASSES),
     Row("statistics with quantiles per image, in decodes",
         "statistics of quantile_clipping with image-level quantiles, in decode passes", "<= 2", IMAGE_LEVEL),
     Row("statistics with global quantiles, in decodes",

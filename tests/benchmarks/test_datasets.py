@@ -1,6 +1,8 @@
 """A tile through the published classes against the same tile through the query: both read and transform by one code."""
 
+import gc
 import time
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -79,8 +81,22 @@ def test_tiles_through_the_classes_against_the_query(lake, benchmark):
     benchmark.pedantic(by_class, args=(order[0],), rounds=3)
 
 
+def kept_bytes(make):
+    """Return what is made and how many bytes of Python and numpy it keeps."""
+    gc.collect()
+    tracemalloc.start()
+    made = make()
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return made, kept
+
+
 def test_constructor(tmp_path):
-    """The published class of many tissues with statistics: one image, which all of them link to."""
+    """The published class of many tissues with statistics: one image, which all of them link to.
+
+    What it keeps is held against the coordinates of all tiles as the published loader keeps them: tuples by tissue.
+    """
     base, names = tmp_path / "cohort", [f"m{i}" for i in range(CHANNELS)]
     tissues = [f"t{i:04d}" for i in range(MANY)]
     images, spec = base / "imc/1_0mpp/images", base / "imc/1_0mpp/standardization" / SPEC
@@ -101,12 +117,15 @@ def test_constructor(tmp_path):
     pd.DataFrame(tiles).assign(row=tiles["tile_id"]).to_parquet(
         base / f"tiling/1_0mpp/default/{TILE}_tile_coordinates.parquet"
     )
+    options = {"modality": "imc", "standardization": SPEC, "resolution": 1, "tile_size": TILE, "verbose": False}
     taken = []
     for _ in range(5 if MEASURES else 1):
         start = time.process_time()
-        made = MultiplexImagingDataset(
-            "cohort", path=base, modality="imc", standardization=SPEC, resolution=1, tile_size=TILE, verbose=False
-        )
+        made = MultiplexImagingDataset("cohort", path=base, **options)
         taken.append(time.process_time() - start)
-    assert len(made.tile_coordinates) == MANY
     record("published class of many tissues with statistics, processor time", min(taken), "s")
+    made, kept = kept_bytes(lambda: MultiplexImagingDataset("cohort", path=base, **options))
+    coordinates, plain = kept_bytes(lambda: {t: [(row + 300, 300) for row in range(EACH)] for t in tissues})
+    assert made.tile_coordinates.keys() == coordinates.keys()
+    print(f"\n{MANY} tissues of {EACH} tiles: {kept / 1e6:.1f} MB are kept, as tuples {plain / 1e6:.1f} MB")
+    record("published class of many tissues, memory against coordinates as tuples", kept / plain)
