@@ -14,6 +14,12 @@ from spora_db.files.garbage import collected_later
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from spora_db import datasets as datasets
+    from spora_db import errors as errors
+    from spora_db import images as images
+    from spora_db import magic as magic
+    from spora_db import plot as plot
+    from spora_db import transforms as transforms
     from spora_db.audit import Audit as Audit
     from spora_db.bags import collate_bags_packed as collate_bags_packed
     from spora_db.bags import collate_bags_padded as collate_bags_padded
@@ -120,16 +126,18 @@ _MODULES = ("datasets", "errors", "images", "magic", "plot", "transforms")
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name from its module when it is first used."""
-    if name in _MODULES:
-        return import_module(f"spora_db.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'spora_db' has no attribute {name!r}")
-    with collected_later():
-        value = getattr(import_module(f"spora_db.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or any name would be one, to those who check types
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from its module when it is first used."""
+        if name in _MODULES:
+            return import_module(f"spora_db.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'spora_db' has no attribute {name!r}")
+        with collected_later():
+            value = getattr(import_module(f"spora_db.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
