@@ -147,11 +147,11 @@ class StoreError(SporaError, OSError):
 
 
 class AbsentObjectError(StoreError):
-    """A place that holds files answers that it has none of this name; index the lake again if it changed."""
+    """A place that holds files answers that it has none of this name. Index the lake again if it changed."""
 
 
 class RefusedError(StoreError):
-    """A place that holds files answers, but does not give what was asked for; check rights and credentials."""
+    """A place that holds files answers, but does not give what was asked for. Check rights and credentials."""
 
 
 class WorkerError(SporaError, RuntimeError):
@@ -171,7 +171,7 @@ class WorkerError(SporaError, RuntimeError):
 
 
 class MissingExtraError(SporaError, ImportError):
-    """An optional dependency is absent; the message names the extra to install."""
+    """An optional dependency is absent. Install the extra that the message names."""
 
 
 class AbsentFileWarning(UserWarning):
@@ -183,7 +183,10 @@ class OrphanRowsWarning(UserWarning):
 
 
 class OtherPixelsWarning(UserWarning):
-    """Features that a query names were made of pixels that are standardized, or cut out, otherwise than its own."""
+    """Features of a query were made of pixels that are standardized, or cut out, otherwise than its own.
+
+    Extract them of this query too, or go on where that is meant.
+    """
 
 
 def reason(error: BaseException) -> str:

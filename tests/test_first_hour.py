@@ -1,6 +1,8 @@
 """What a new user meets in the first hour: names to complete, narrow and plain terminals, words for mistakes."""
 
 import io
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from hero import HERO, IDEAS, WIDTH, difference, figure
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.cli import reporting
-from spora_db.errors import did_you_mean
+from spora_db.errors import DatasetNotFoundError, did_you_mean
 from spora_db.jobs.report import DatasetReport, Report
 from spora_db.jobs.units import Outcome
 
@@ -75,6 +77,24 @@ def test_a_report_breaks_no_name_on_a_terminal_of_80_columns(monkeypatch: pytest
 def test_a_command_without_a_lake_says_how_to_name_one() -> None:
     answer = call("info", code=2)
     assert "have SPORA_DATASETS_DIR name one" in " ".join(answer.stderr.replace("│", " ").split())
+
+
+def test_a_lake_of_nearly_the_right_name_is_offered(lake: Path) -> None:
+    (lake.parent / "notes").write_text("")
+    for place, said in (
+        (lake.with_name("laek"), "Did you mean 'lake'? Give a lake"),
+        (lake.parent / "notes", "notes, a file). Give a lake"),
+        (lake / "alpha/imc", f"It lies in the dataset {lake / 'alpha'}: give that."),
+    ):
+        with pytest.raises(DatasetNotFoundError, match=re.escape(said)):
+            SporaQuery(place).modality("imc").count()
+
+
+def test_a_warning_of_a_command_is_a_line_without_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spora_db.cli.application.app", lambda: warnings.warn("nothing is selected", stacklevel=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert call("info").stderr == "spora-db: nothing is selected\n"
 
 
 def test_the_picture_of_the_readme_has_all_its_colours() -> None:

@@ -93,4 +93,7 @@ def test_pages_are_of_all_notebooks_guides_and_commands(site):
     assert "`--on-zero-quantile`" in pages["reference/commands.md"]
     assert "| `LockError` | `ValueError` | The lake does not give the plan of a lock" in pages["reference/errors.md"]
     assert "| Get back what the lock was made from, or make a new lock. |" in pages["reference/errors.md"]
+    assert "|  |" not in pages["reference/errors.md"], "an error without a remedy"
+    assert "```bash\nspora-db tile my-lake --tile-size 224 --mpp 1.0\n" in pages["reference/commands.md"]
     assert "| `tissues` |" in pages["reference/relations.md"]
+    assert not any("<details>" in text for text in pages.values()), "what it holds would be no Markdown"

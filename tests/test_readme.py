@@ -49,7 +49,7 @@ def relations_table() -> str:
     rows = ["| relation | one row per | what it is |", "|---|---|---|"]
     for name in VIEWS:
         told = header("views", name)
-        rows.append(f"| `{name}` | {told['grain']} | {told['purpose']} |")
+        rows.append(f"| `{name}` | {cell(told['grain'])} | {cell(told['purpose'])} |")
     return "\n".join(rows)
 
 

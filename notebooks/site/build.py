@@ -61,10 +61,14 @@ SOURCES = {
 """Files of the repository that are files of the site."""
 
 
+ALONE = "---\nhide: [navigation]\n---\n\n"
+"""What begins a page that has no others beside it."""
+
+
 def pages() -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Yield every page: its place in the navigation, its file, and its Markdown."""
-    yield ("Home",), "index.md", home()
-    yield ("Five ideas",), "ideas.md", f"# Five ideas\n{re.sub('^###', '##', part('Five ideas'), flags=re.MULTILINE)}"
+    yield ("Home",), "index.md", ALONE + home()
+    yield ("Five ideas",), "ideas.md", f"{ALONE}# Five ideas\n{re.sub('^###', '##', part('Five ideas'), flags=re.MULTILINE)}"
     for path in notebooks():
         text = notebook(path)
         yield ("Tutorials", title_of(text)), f"tutorials/{path.stem}.md", text
@@ -197,13 +201,21 @@ def commands() -> str:
     group: Any = get_command(app)
     parts = ["# Commands", ""]
     for name, command in sorted(group.commands.items()):
-        parts += [f"## spora-db {name}", "", (command.help or "").strip(), "", "| option | meaning |", "|---|---|"]
+        parts += [f"## spora-db {name}", "", examples((command.help or "").strip()), "", "| option | meaning |", "|---|---|"]
         for option in command.params:
             told = " ".join(str(getattr(option, "help", None) or "").split()).replace("|", "&#124;").replace("<", "&lt;")
             names = [each if each.startswith("-") else each.upper() for each in option.opts]
             parts.append(f"| {', '.join(f'`{each}`' for each in names)} | {told} |")
         parts.append("")
     return "\n".join(parts)
+
+
+def examples(told: str) -> str:
+    """Return the help of a command with its examples as one block, which can be copied."""
+    lines = re.compile(r"(?:^Examples?:\s+|^)(spora-db .*?)(?:\s{2,}\((.*)\))?$\n*", re.MULTILINE)
+    found = [line + (f"   # {remark}" if remark else "") for line, remark in lines.findall(told)]
+    block = "\n".join(("```bash", *found, "```"))
+    return f"{lines.sub('', told).strip()}\n\n{block}" if found else told
 
 
 def _file(name: str) -> str:
@@ -231,6 +243,7 @@ def write(folder: Path) -> None:
             (folder / "tutorials" / name).write_bytes(data)
     shutil.copytree(ROOT / "notebooks/figures", folder / "figures")
     shutil.copy(ROOT / "notebooks/site/site.css", folder / "site.css")
+    shutil.copy(ROOT / "spora_db/explore/static/mark.svg", folder / "mark.svg")
     (folder.parent / "mkdocs.yml").write_text(
         f"INHERIT: {ROOT / 'notebooks/site/mkdocs.yml'}\ndocs_dir: {folder}\nsite_dir: {folder.parent / 'html'}\n"
         + yaml.safe_dump({"nav": navigation}, allow_unicode=True, sort_keys=False),

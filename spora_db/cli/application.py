@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -104,7 +105,9 @@ def main() -> None:
     """Run the command line: exit code 0 for success, 1 for a failure that is explained, 2 for wrong usage."""
     _write_any_character()
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            app()
     except SporaError as error:
         from spora_db.cli.terminal import error_text
 
@@ -126,6 +129,11 @@ def _write_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """Write a warning as errors are: the line of code that it is about is none of the user's."""
+    sys.stderr.write(f"spora-db: {message}\n")
 
 
 def _told(error: OSError) -> str:

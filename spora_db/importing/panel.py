@@ -266,8 +266,8 @@ def panel_of_images(fields: Sequence[Field]) -> tuple[Channel, ...]:
             if name is None:
                 alone = len(image.pages) == 1 and len(fields) > 1
                 raise ArgumentError(
-                    f"{image.origin} does not name its channel {number}, and no panel is given. Give panel=<CSV> with "
-                    f"a row per channel, in the order of the pages.{IF_CHANNELS if alone else ''}"
+                    f"{image.origin} does not name its channel {number}, and no panel is given. Give one (--panel CSV) "
+                    f"with a row per channel, in the order of the pages.{IF_CHANNELS if alone else ''}"
                 )
             names.setdefault(name)
     return _split([Channel(name=name) for name in names])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spora_db.errors import DatasetNotFoundError
+from spora_db.errors import DatasetNotFoundError, did_you_mean
 from spora_db.layout.lake import Dataset, FeatureFolder, ImageFolder, Lake, MaskFolder, TableFile
 from spora_db.layout.layers import LakePath, lake_path, layer_name, layers, refresh
 from spora_db.layout.listing import NOT_A_CELL_TASK, TISSUE, is_cell_mask, names_in
@@ -88,8 +88,8 @@ def scan(lake: LakePath, *, listed: bool = False) -> Lake:
     refresh(roots, listed=listed)
     for text, path in zip(given, roots, strict=True):
         if not path.is_dir():
-            message = f"No folder {str(text)!r} (looked at {path}). Give a lake, or one dataset's folder."
-            raise DatasetNotFoundError(message)
+            found = f"No folder {str(text)!r} (looked at {path}{', a file' if path.exists() else ''})."
+            raise DatasetNotFoundError(f"{found}{_near(path)} Give a lake, or one dataset's folder.")
     alone = {path.name for path in roots if _is_dataset(_Union((path,)))}
     if alone:
         roots = tuple(path.parent if _is_part(path, alone) else path for path in roots)
@@ -103,9 +103,19 @@ def scan(lake: LakePath, *, listed: bool = False) -> Lake:
     if not datasets:
         modalities = ", ".join((*(row.family or row.name for row in MODALITIES if row.is_rgb), *MULTIPLEX_MODALITIES))
         message = f"No dataset in {path}: neither it nor a folder in it holds 'metadata' or a modality ({modalities})."
-        raise DatasetNotFoundError(message)
+        around = [each for each in roots[0].parents if _is_dataset(_Union((each,)))]
+        raise DatasetNotFoundError(message + (f" It lies in the dataset {around[0]}: give that." if around else ""))
     own = tuple(_own_tables(whole / "tables", ""))
     return Lake(path=path, roots=roots, datasets=datasets, own_tables=own, alone=bool(alone))
+
+
+def _near(absent: Path) -> str:
+    """Ask after the folders beside an absent one whose names are nearly its own."""
+    try:
+        beside = [each.name for each in absent.parent.iterdir() if each.is_dir()]
+    except OSError:  # no folder, or one that may not be read
+        return ""
+    return did_you_mean(absent.name, beside)
 
 
 def _is_part(path: Path, names: set[str]) -> bool:

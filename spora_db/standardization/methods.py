@@ -116,4 +116,5 @@ def register_standardizer(name: str, transform: Elementwise) -> None:
 
 def unknown_method(method: str) -> UnknownNameError:
     """Build the error for a method that is neither built in nor registered."""
-    return unknown("standardization", method, (*RGB_PRESETS, *(f"{name}/uq_0.99_image" for name in methods())))
+    remedy = "Parameters of a spec follow its method, as in quantile_clipping_log1p/uq_0.99_image."
+    return unknown("standardization", method, (*RGB_PRESETS, *methods()), remedy=remedy)

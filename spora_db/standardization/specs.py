@@ -67,7 +67,8 @@ class Spec:
         lower = 0.0 if self.lower is None else self.lower
         if self.upper is not None and not (math.isfinite(self.upper) and 0.0 <= lower < self.upper <= 1.0):
             raise ArgumentError(
-                f"Quantiles of a spec must satisfy 0 <= lower < upper <= 1; got lower={lower}, upper={self.upper}."
+                "Quantiles of a spec must satisfy 0 <= lower < upper <= 1, as 0.99 does; "
+                f"got lower={lower}, upper={self.upper}."
             )
 
     def __str__(self) -> str:

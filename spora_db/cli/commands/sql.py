@@ -47,8 +47,8 @@ def sql(
 ) -> None:
     """Answer SQL over the lake's relations; without any, open a shell (or read it from standard input).
 
-    Relations: datasets, tissues, cells, images, masks, channels, channels_per_tissue, tissue_channels, markers,
-    tile_coordinates, tile_stats, standardization_stats, tiles.
+    Relations: datasets, tissues, cells, regions, features, images, masks, channels, channels_per_tissue,
+    tissue_channels, markers, tile_coordinates, tile_stats, standardization_stats, tiles, and tables of your own.
 
     Examples:  spora-db sql my-lake "SELECT dataset, count(*) FROM tiles GROUP BY dataset"
 
