@@ -113,7 +113,8 @@ def test_weights_and_collates_by_function(dataset):
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"batch_size": 0}, ArgumentError, "batch_size=0|block=0"),
+        ({"batch_size": 0}, ArgumentError, r"loader\(batch_size=0\)"),
+        ({"shuffle": True}, UnknownNameError, "'locality', the default"),
         ({"num_workers": -1}, ArgumentError, "num_workers=-1"),
         ({"collate": "stack"}, UnknownNameError, "packed, padded, panel"),
         ({"start_method": "thread"}, UnknownNameError, "forkserver, spawn"),

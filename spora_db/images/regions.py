@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -170,6 +171,8 @@ def read_region(
     array([[[1198, 1199,    0],
             [   0,    0,    0]]], dtype=uint16)
     """
+    if isinstance(reader, (str, Path)):
+        raise ArgumentError(f"read_region({str(reader)!r}): expected an opened image, open_image({str(reader)!r}).")
     planes, full_height, full_width = reader.shape
     wanted = check_pages(pages, planes, reader.path)
     height = full_height - row if height is None else height

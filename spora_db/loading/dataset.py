@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy.typing as npt
 import torch
 
+from spora_db.errors import ArgumentError
 from spora_db.images.cache import CacheChoice
 from spora_db.loading.choices import CACHE_BYTES, CollateChoice, chosen_collate, worker_options
 from spora_db.loading.explain import EpochCost, explain
@@ -160,6 +161,8 @@ class PlanDataset(PlanRows):
         >>> batch["image"].shape
         torch.Size([4, 20, 128, 128])
         """
+        if batch_size < 1:
+            raise ArgumentError(f"loader(batch_size={batch_size}): expected at least 1.")
         tiles = TileSampler(
             self, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, weights=weights, balance_by=balance_by,
             replacement=replacement, num_samples=num_samples, drop_last=drop_last, block=batch_size, lanes=lanes,

@@ -115,7 +115,8 @@ class TileSampler(ResumableSampler[int]):
         group: int = 1024,
     ) -> None:
         if shuffle not in get_args(Shuffle):
-            raise unknown("shuffle", shuffle, get_args(Shuffle))
+            remedy = "'locality', the default, and 'global' shuffle; 'none' keeps the order of the rows."
+            raise unknown("shuffle", shuffle, get_args(Shuffle), remedy=remedy)
         for name, value in (("block", block), ("lanes", lanes), ("interleave", interleave), ("group", group)):
             if value < 1:
                 raise ArgumentError(f"TileSampler({name}={value}): expected at least 1.")

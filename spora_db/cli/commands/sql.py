@@ -50,7 +50,7 @@ def sql(
     Relations: datasets, tissues, cells, regions, features, images, masks, channels, channels_per_tissue,
     tissue_channels, markers, tile_coordinates, tile_stats, standardization_stats, tiles, and tables of your own.
 
-    Examples:  spora-db sql my-lake "SELECT dataset, count(*) FROM tiles GROUP BY dataset"
+    Examples:  spora-db sql my-lake "SELECT dataset, modality, count(*) FROM tiles GROUP BY ALL"
 
     spora-db sql my-lake   (a shell: .help, .tables, Tab completes)
 
