@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spora_db.errors import ArgumentError, UnknownNameError
-from spora_db.standardization.filters import Filter, FilterFactory, build_filters
+from spora_db.standardization.filters import Filter, FilterFactory
 
 MODES = {"reflect": "reflect", "replicate": "edge", "constant": "constant"}
 
@@ -59,7 +59,7 @@ def test_defaults_agree_with_torch(image, name):
 
 
 def test_filters_run_in_their_order(image):
-    factory = build_filters(["median", "gaussian"], {"gaussian": {"kernel_size": 5, "sigma": 2.0}})
+    factory = FilterFactory(["median", "gaussian"], {"gaussian": {"kernel_size": 5, "sigma": 2.0}})
     assert factory.margin == 3
     median = np.median(windows(image, 3, "reflect").reshape(*image.shape, -1), axis=-1)
     truth = blurred(median, 5, 2.0, "reflect")
@@ -109,4 +109,3 @@ def test_planes_too_small_to_reflect():
         Filter(name="gaussian_blur", kernel_size=5).run(np.zeros((1, 2, 9), np.float32))
     with pytest.raises(ArgumentError, match="shape"):
         FilterFactory(["median_filter"]).apply_filters(np.zeros(4))
-    assert build_filters(None) is None

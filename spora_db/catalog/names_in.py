@@ -67,21 +67,17 @@ def _by_type(tree: exp.Expr) -> dict[type[exp.Expr], list[Any]]:
     return found
 
 
-def takes_all(tree: exp.Expr) -> bool:
+def _takes_all(found: Mapping[type[exp.Expr], Sequence[Any]]) -> bool:
     """Tell whether a statement takes columns of a relation that it does not name: by ``*``, by place, as a whole row.
 
     Examples
     --------
-    >>> takes_all(sqlglot.parse_one("SELECT t FROM tissues AS t", dialect=DIALECT))
+    >>> _takes_all(_by_type(sqlglot.parse_one("SELECT t FROM tissues AS t", dialect=DIALECT)))
     True
     >>> text = "SELECT r.*, split, count(*) FROM query_rows AS r JOIN tissues USING (dataset)"
-    >>> takes_all(sqlglot.parse_one(text, dialect=DIALECT))
+    >>> _takes_all(_by_type(sqlglot.parse_one(text, dialect=DIALECT)))
     False
     """
-    return _takes_all(_by_type(tree))
-
-
-def _takes_all(found: Mapping[type[exp.Expr], Sequence[Any]]) -> bool:
     tables = list(filter(_is_wide, found[exp.Table]))
     called = {fold(table.alias_or_name) for table in tables}
     return (

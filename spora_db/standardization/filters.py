@@ -225,30 +225,6 @@ class FilterFactory(Settled):
         return as_tensor(planes, like=x)
 
 
-def build_filters(
-    filter_list: Sequence[str] | None, filter_params: Mapping[str, Mapping[str, Any]] | None = None
-) -> FilterFactory | None:
-    """Return the filters of a list of names, None for an empty list.
-
-    Parameters
-    ----------
-    filter_list
-        Names in order; any sequence.
-    filter_params
-        Parameters by name.
-
-    Examples
-    --------
-    >>> build_filters(("gaussian_blur", "median_filter")).margin
-    2
-    >>> build_filters([]) is None
-    True
-    """
-    if not filter_list and not filter_params:
-        return None
-    return FilterFactory(filter_list or (), filter_params)
-
-
 def as_array(x: Any) -> AnyArray:  # noqa: ANN401
     """Return an array, or the values of a tensor: of any device, with or without gradients, bfloat16 as float32."""
     if not _is_tensor(x):
