@@ -128,7 +128,7 @@ USES = {
     """,
     "A command": """
         command = [sys.executable, "-m", "spora_db.cli", "count", str(lake)]
-        assert subprocess.run(command, capture_output=True, text=True).stdout == "126 tiles\\n"
+        assert subprocess.run(command, capture_output=True, text=True).stdout == "72 tiles\\n"
         told = subprocess.run([*command[:3], "--help"], capture_output=True, text=True).stdout
         assert "count" in told and "Tell how many tiles a lake has." in told
     """,

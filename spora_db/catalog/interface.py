@@ -154,7 +154,12 @@ class Catalog(Scripts):
         return self._answer(text, names=statement.names)
 
     def explain_sql(self, text: str, params: Parameters = None) -> Explanation:
-        """Say what a user's query (see `sql`) will read, without running it.
+        """Return what a query will read, without running it: files, DuckDB's plan and its estimate of the rows.
+
+        Parameters
+        ----------
+        text, params
+            As for `sql`.
 
         Raises
         ------

@@ -13,6 +13,13 @@ class Scripts(OpenLake):
     def translate(self, text: str, *, dialect: Dialect) -> str:
         """Return a query over the relations in the SQL of another engine that has the same relations (see `ddl`).
 
+        Parameters
+        ----------
+        text
+            One SELECT.
+        dialect
+            ``"postgres"``, ``"spark"`` or ``"duckdb"``.
+
         Raises
         ------
         QueryError

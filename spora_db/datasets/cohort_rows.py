@@ -177,6 +177,11 @@ class CohortRows(Settled, Dataset[RowSample], ABC):
     def get_dataset(self, dataset_name: str) -> ComposedImagingDataset:
         """Return one cohort; an unknown name is an error that lists those there are.
 
+        Raises
+        ------
+        UnknownNameError
+            There is no such dataset.
+
         See Also
         --------
         SporaDataset.get_tissue_ids

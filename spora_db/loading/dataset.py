@@ -185,7 +185,14 @@ class PlanDataset(PlanRows):
         )
 
     def explain(self, *, batch_size: int = 32, seconds: float = 1.0, cache_bytes: int = CACHE_BYTES) -> EpochCost:
-        """Return what an epoch costs before it starts; see `spora_db.loading.explain.explain`.
+        """Return what an epoch costs before it starts: bytes read, decoded and delivered, and rows a second.
+
+        Parameters
+        ----------
+        batch_size, cache_bytes
+            As `loader` will be given them.
+        seconds
+            How long batches are read to measure rows a second.
 
         See Also
         --------

@@ -191,6 +191,11 @@ class TileSampler(ResumableSampler[int]):
         cache_bytes
             Bytes of decoded chunks that each keeps; by default the current limit.
 
+        Raises
+        ------
+        ArgumentError
+            The dataset is none of a query.
+
         See Also
         --------
         TileSampler.order, PlanDataset.explain

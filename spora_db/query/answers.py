@@ -100,6 +100,13 @@ class Answers(Question):
         Audit
             Prints as text; ``.table(section)``, ``.to_dict()``, ``.save_png(path)``.
 
+        Raises
+        ------
+        UnknownNameError
+            A column that does not exist.
+        QueryError
+            Part of the query names what the lake does not have.
+
         See Also
         --------
         Audit, SporaQuery.coverage, SporaQuery.lock

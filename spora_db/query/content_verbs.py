@@ -85,6 +85,13 @@ class ContentVerbs(Question):
         accessions
             Which accessions count: as the published loader accepts them, or the official UniProt pattern.
 
+        Raises
+        ------
+        UnknownNameError
+            A kind that does not exist; markers are looked for when an answer is asked for.
+        ArgumentError
+            Markers that are no list of names, or an `at_least` that nothing can reach.
+
         See Also
         --------
         SporaQuery.panel_overlap, SporaQuery.standardize
@@ -154,6 +161,13 @@ class ContentVerbs(Question):
             What becomes of channels of a tissue whose statistics no table has (`coverage` lists them): an error; the
             channel is left out for this tissue; the rows of the tissue are left out; or the cohort's global statistics
             stand in, quantiles and moments together from the spec of the same name at global level.
+
+        Raises
+        ------
+        UnknownNameError
+            A method or a filter that does not exist; statistics are looked for when an answer is asked for.
+        ArgumentError
+            No spec, or a parameter that cannot be.
 
         See Also
         --------

@@ -42,6 +42,11 @@ class RowVerbs(Question):
             Whether places that lack one of several modalities are dropped or kept (with what is there; a row's columns,
             and so its conditions, are those of the first modality that the tissue has).
 
+        Raises
+        ------
+        ArgumentError
+            No name, or one twice; one that the lake does not have is told when an answer is asked for.
+
         See Also
         --------
         SporaQuery.tiles, SporaQuery.channels
@@ -74,6 +79,11 @@ class RowVerbs(Question):
         strategy
             Name of the tiling, ``"default"`` unless given.
 
+        Raises
+        ------
+        ArgumentError
+            A size or a resolution that cannot be; a tiling that is absent is told when an answer is asked for.
+
         See Also
         --------
         SporaQuery.tissues, SporaQuery.cells, SporaQuery.windows, tile_lake
@@ -95,6 +105,11 @@ class RowVerbs(Question):
 
     def tissues(self, *, mpp: float | str | None = None) -> Self:
         """Ask for whole tissues instead of tiles, at resolution `mpp` (microns per pixel).
+
+        Raises
+        ------
+        ArgumentError
+            A resolution that cannot be.
 
         See Also
         --------
@@ -122,6 +137,11 @@ class RowVerbs(Question):
             ``"age > 60 AND NOT isnan(age)"``. Tiles know the regions that they lie in:
             ``"region_class = 'tumor' AND region_fraction >= 0.5"`` are those of which tumor covers most, and at least
             half; ``"region_fractions['stroma'] > 0.1"`` asks for one class, whatever else is there.
+
+        Raises
+        ------
+        ArgumentError
+            No text; what is wrong in its SQL is told when an answer is asked for, by a `QueryError`.
 
         See Also
         --------
@@ -216,6 +236,11 @@ class RowVerbs(Question):
 
     def select(self, *columns: str) -> Self:
         """Carry further columns, such as a label, into the answer and into every sample.
+
+        Raises
+        ------
+        ArgumentError
+            No names; a column that is absent is told when an answer is asked for.
 
         See Also
         --------

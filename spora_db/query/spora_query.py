@@ -125,6 +125,11 @@ class SporaQuery(
             ``mpp``, ``strategy`` and ``tile_size`` may be left out where
             `modality` and `tiles` say them, or the lake leaves no choice.
 
+        Raises
+        ------
+        ArgumentError
+            No text; what is wrong in its SQL is told when an answer is asked for, by a `QueryError`.
+
         See Also
         --------
         SporaQuery.from_arrow, SporaQuery.where, Catalog.sql

@@ -67,6 +67,11 @@ class TableVerbs(Question):
         name
             The feature set.
 
+        Raises
+        ------
+        ArgumentError
+            No name; a feature set that is absent is told when an answer is asked for.
+
         See Also
         --------
         SporaQuery.with_features, SporaQuery.extract

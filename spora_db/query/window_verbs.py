@@ -108,6 +108,11 @@ class WindowVerbs(Question):
             What says which cells there are: the cells ``"table"``, or the labels of the instance ``"masks"``. By
             default the table where any dataset has one; a dataset without one then contributes no rows.
 
+        Raises
+        ------
+        ArgumentError
+            A size or a resolution that cannot be.
+
         See Also
         --------
         SporaQuery.tiles, SporaQuery.tissues, SporaQuery.with_cells
