@@ -183,10 +183,7 @@ class OrphanRowsWarning(UserWarning):
 
 
 class OtherPixelsWarning(UserWarning):
-    """Features of a query were made of pixels that are standardized, or cut out, otherwise than its own.
-
-    Extract them of this query too, or go on where that is meant.
-    """
+    """Features of a query were made of pixels that differ from its own. Extract them anew, if that is not meant."""
 
 
 def reason(error: BaseException) -> str:

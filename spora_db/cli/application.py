@@ -1,6 +1,7 @@
 """The ``spora-db`` command itself: its help, its exit codes, and errors that are one line, never a traceback."""
 
 import io
+import logging
 import sys
 import warnings
 from typing import Annotated, Any
@@ -104,6 +105,7 @@ def _options(
 def main() -> None:
     """Run the command line: exit code 0 for success, 1 for a failure that is explained, 2 for wrong usage."""
     _write_any_character()
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told in our words
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
