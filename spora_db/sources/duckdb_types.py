@@ -45,6 +45,7 @@ _LOGICAL = {"JSON": "JSON", "ENUM": "VARCHAR", "INTERVAL": "INTERVAL", "UUID": "
 """What parquet says of bytes that Arrow has no word for."""
 _KNOWN = {*_PLAIN.values(), "HUGEINT", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_NS", "TIMESTAMPTZ_NS"}
 _KNOWN |= {*_LOGICAL.values()} - {NULL}
+_LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType, pa.ListViewType, pa.LargeListViewType)
 _WIDEST_DECIMAL = 38
 """Digits; DuckDB reads wider ones as DOUBLE."""
 _DECIMAL = re.compile(r"DECIMAL\((\d+), (\d+)\)")
@@ -79,7 +80,7 @@ def duckdb_type(arrow: pa.DataType, leaves: Iterator[pq.ColumnSchema] | None = N
     if pa.types.is_map(arrow):
         key, item = duckdb_type(arrow.key_type, leaves), duckdb_type(arrow.item_type, leaves)
         return f"MAP({key}, {item})"
-    if _is_list(arrow):
+    if isinstance(arrow, _LISTS):
         return duckdb_type(arrow.value_type, leaves) + "[]"
     if pa.types.is_struct(arrow):
         return struct(
@@ -90,11 +91,6 @@ def duckdb_type(arrow: pa.DataType, leaves: Iterator[pq.ColumnSchema] | None = N
     if pa.types.is_dictionary(arrow):
         return duckdb_type(arrow.value_type, leaves)
     return _leaf(arrow, None if leaves is None else next(leaves))
-
-
-def _is_list(arrow: pa.DataType) -> bool:
-    kinds = ("is_list", "is_large_list", "is_fixed_size_list", "is_list_view", "is_large_list_view")
-    return any(getattr(pa.types, kind)(arrow) for kind in kinds)
 
 
 def _leaf(arrow: pa.DataType, column: pq.ColumnSchema | None) -> str:

@@ -225,6 +225,16 @@ def file_columns(
     return columns
 
 
+def aliased(footer: Footer, read: Iterable[FileColumn]) -> int:
+    """Return how many columns of a file are called by their position: to the last that is read, as each costs time.
+
+    Those behind keep their names, unless one would be called as one of these.
+    """
+    count = 1 + max((column.position for column in read), default=-1)
+    called = {f"c{at}" for at in range(count)}
+    return count if called.isdisjoint(map(fold, footer.names[count:])) else len(footer.names)
+
+
 def verify_pages(path: Path) -> None:
     """Read a file once, comparing every page that has a checksum with it: DuckDB does not (2.0).
 

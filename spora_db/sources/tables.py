@@ -17,7 +17,7 @@ from spora_db.layout import Lake, TableFile, TableKind
 from spora_db.regions.polygons import POLYGON
 from spora_db.sources.casts import cast, cast_id, cast_time
 from spora_db.sources.duckdb_types import duckdb_type, is_known
-from spora_db.sources.footers import FileColumn, Footer, file_columns, read_footer, whole_tables
+from spora_db.sources.footers import FileColumn, Footer, aliased, file_columns, read_footer, whole_tables
 from spora_db.sources.long_numbers import has_long_numbers
 from spora_db.sources.modalities import may_repeat, with_modality
 from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becomes_text, common_type, needs_exactness
@@ -216,7 +216,7 @@ class TableSource:
                 else _value(self.source, column, file=file, wanted=wanted)
             )
         numbered = self.source.row_number is not None
-        width = len(footer.names)
+        width = len(footer.names) if numbered else aliased(footer, columns.values())
         if self.registered:
             origin = by_position(exp.to_table(self.registered), width=width)
         else:

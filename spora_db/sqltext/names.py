@@ -2,10 +2,12 @@
 
 import string
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
+@lru_cache(maxsize=16_384)  # each name of a table of thousands of columns is compared ten times
 def fold(name: str) -> str:
     """Fold the case of a name as DuckDB does: ASCII letters only.
 
