@@ -53,6 +53,11 @@ HALF, BATCHES, CACHE = (
     "test_cache.py::test_shared_cache",
 )
 COLUMNS, SCALE = "test_columns.py::test_columns", "test_catalog.py::test_scale"
+CELLS, JOINED = (
+    "test_columns.py::test_cells_with_columns",
+    "test_features_in_sql.py::test_features_join_and_come_with_plans",
+)
+FEATURES = "test_features.py::test_features"
 CLASSES = "test_datasets.py::test_constructor"
 IMAGE_LEVEL = "test_statistics.py::test_statistics_in_units_of_one_decode"
 GLOBAL_LEVEL = "test_statistics.py::test_global_statistics_in_units_of_one_decode"
@@ -106,7 +111,19 @@ ROWS = (
         Row(f"{ask} of {what}, 800 columns of metadata against 5",
             f"{ask} of {what}, 800 columns against 5", "<= 2", COLUMNS)
         for what in ("tissues", "tiles", "cells")
-        for ask in ("count", "plan")
+        for ask in ("count", "first count", "plan", "first plan")
+    ),
+    *(
+        Row(f"{ask} of 1,000,000 cells of 500 columns, processor time",
+            f"{ask} of 1,000,000 cells of 500 columns", asked, CELLS)
+        for ask, asked in (("count", "<= 0.3"), ("first count", ""), ("plan", "<= 0.5"), ("first plan", ""))
+    ),
+    Row("features of 500,000 tiles joined with tiles and tissues in SQL, against DuckDB's join of the files",
+        "500,000 x 384 features: DuckDB's own join of the files, of that in SQL", ">= 0.7", JOINED),
+    *(
+        Row(f"{work} features of 500,000 tiles, against plain pyarrow",
+            rf"{work} 500,000 features of 384, plain pyarrow / ours", ">= 0.7", FEATURES)
+        for work in ("writing", "reading")
     ),
     Row("first count over 5,000 columns of metadata", "first count of tissues over 5,000 columns", "<= 1", COLUMNS),
     Row("plan of 3.5 of 5 M tiles, of 50,000 tissues", r"plan over [\d,]+ tissues", "", SCALE),
