@@ -28,9 +28,11 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave most cases of ``some`` to the slow tests; run long files first, that no worker has one alone at the end."""
+    """Leave benchmarks and most cases of ``some`` to the slow tests; run long files first, that none ends alone."""
     seen: Counter[str] = Counter()
     for item in items:
+        if item.path.parent.name == "benchmarks":
+            item.add_marker("slow")
         if mark := item.get_closest_marker("some"):
             (every,), name = mark.args, item.nodeid.partition("[")[0]
             if seen[name] % every:

@@ -69,6 +69,7 @@ def test_three_cohorts_in_one_catalog(real_lake):
     assert "DOUBLE" in schema["cohorts"]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("modality", "mpp", "dataset"),
     [

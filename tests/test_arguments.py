@@ -286,6 +286,7 @@ def test_an_identity_column_is_there_once(query, build):
     assert query.exclude(notes).selection.excluded == query.exclude(ROWS).selection.excluded
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("convert", [lambda t: t, pa.Table.to_pandas, pl.from_arrow, lambda t: t.to_batches()[0]])
 def test_rows_of_any_table(lake, convert):
     rows = convert(ROWS)

@@ -190,6 +190,7 @@ def test_missing_images_masks_tiles_and_statistics(lake):
     assert chosen.totals["tissues"] == audit.totals["tissues"] - 1
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("stated", "licence"),
     [
@@ -215,6 +216,7 @@ def test_licences_of_a_column(lake):
     assert "no licence is stated for alpha" in texts(audit, "warning")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("content", ["{", "[]", '{"license": 3}', "[" * 100_000])
 def test_broken_dataset_json_is_named(lake, content):
     (lake / "alpha/metadata/dataset.json").write_text(content)

@@ -33,6 +33,7 @@ def vectors(lake: list[Path]) -> np.ndarray:
     return made
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("by", ["patient_id", "tissue_id", "split", "age"])
 def test_bags_are_the_groups_of_pandas(lake: list[Path], vectors: np.ndarray, by: str) -> None:
     query = tiles(lake).where("tile_id != 4").select("patient_id", "age", "split")

@@ -443,6 +443,7 @@ def first_batch(dataset, method, **options):
     return next(iter(loader))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("method", [None, "fork"])
 @pytest.mark.parametrize("kind", ["tiles", "places"])
 def test_a_plain_dataloader_makes_padded_batches(request, kind, method):
@@ -482,6 +483,7 @@ def test_shapes_that_differ_are_told_in_our_words(tmp_path, method):
         first_batch(SporaQuery(root).modality("imc").tissues().to_torch(), method)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("collate", ["padded", "packed", "panel", COLLATES[2]])
 @pytest.mark.parametrize("kind", ["tiles", "places"])
 def test_batches_of_workers_are_those_of_the_process(request, kind, collate):

@@ -44,6 +44,7 @@ def transform(lower, upper, method, count=1):
     return Transform(method=method, **{name: np.full(count, value, np.float32) for name, value in parts.items()})
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("order", ["planes", "interleaved", "short"])

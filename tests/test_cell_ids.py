@@ -73,6 +73,7 @@ def write_ids(lake: Path, ids: list | pa.Array) -> None:
     pq.write_table(pa.table(columns), lake / CELLS)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("ids", ODD.values(), ids=ODD)
 def test_what_is_no_whole_number_is_refused_by_the_view(lake, ids):
     write_ids(lake, ids)
@@ -156,6 +157,7 @@ def test_whole_numbers_of_a_csv_are_imported(tmp_path, texts):
     assert cell_table(file, [TissueName(tissue_id="roi")])[0]["cell_id"].to_pylist() == [7, 8]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("ids", ODD.values(), ids=ODD)
 def test_excluded_rows_and_rows_of_ones_own_obey_the_same_rule(masked, ids):
     place = {"dataset": ["alpha"], "tissue_id": ["alpha_0000"]}

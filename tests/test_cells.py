@@ -118,6 +118,7 @@ def test_an_empty_mask_has_no_cells():
 # Cells as rows -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("condition", "mask"),
     [
@@ -184,6 +185,7 @@ def test_sample_split_and_sql(lake, query, cells):
         assert catalog.sql(shown.sql()).df().equals(shown.df())
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("names", CENTROID_COLUMNS)
 def test_every_known_pair_of_centroid_columns_is_used(own, names):
     masks = {("alpha", "instances", f"alpha_{i:04d}"): instance_mask(i) for i in range(4)}
@@ -328,6 +330,7 @@ def within(cells: pd.DataFrame, sample: dict) -> pd.DataFrame:
     return cells[inside].sort_values("row")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "build",
     [
@@ -444,6 +447,7 @@ def break_number(lake: Path, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("ask", ["rows", "beside"])
 @pytest.mark.parametrize(
     ("damage", "error", "words"),

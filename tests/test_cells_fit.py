@@ -112,6 +112,7 @@ def test_conditions_on_places_hold_on_those_that_are_measured(unplaced, conditio
     assert rows_of(unplaced.where(condition).plan()) == corners(TRUE[mask(TRUE)])
 
 
+@pytest.mark.some(2)
 def test_answers_that_read_no_mask_say_so(unplaced):
     asked = unplaced.where("row > 10")
     for answer in (asked.count, asked.df, asked.sql, asked.to_arrow, asked.audit, asked.panel_overlap):
@@ -119,6 +120,7 @@ def test_answers_that_read_no_mask_say_so(unplaced):
             answer()
 
 
+@pytest.mark.some(2)
 def test_weights_and_groups_see_measured_places(unplaced):
     heavy = unplaced.sample(1, weights="CASE WHEN row = 79 AND col = 79 THEN 1 ELSE 0 END").plan()
     assert rows_of(heavy) == corners(TRUE[TRUE["cell_id"] == 36])
@@ -146,6 +148,7 @@ def test_places_of_tiles_are_not_awaited(lake, condition):
     assert cells(lake).where(condition).count() == 36
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "condition",
     [
@@ -244,6 +247,7 @@ def test_a_pair_is_chosen_for_each_dataset(lake):
     assert rows_of(plan) == corners(TRUE) + corners(shifted)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("odd", ["1_1", "0x2", "A", "", " 3", "nan", "inf"])
 def test_texts_place_cells_where_they_are_plain_numbers(lake, odd):
     texts = placed().assign(centroid_row=lambda f: f["centroid_row"].astype(str).where(f["cell_id"] != 2, odd))
@@ -305,6 +309,7 @@ ASK = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("ask", "wrong"), pairs(ASK, WRONG))
 def test_cells_that_do_not_fit_are_told_the_same_way(lake, ask, wrong):
     damage, words = wrong
@@ -313,6 +318,7 @@ def test_cells_that_do_not_fit_are_told_the_same_way(lake, ask, wrong):
         ask(query(lake).where(f"tissue_id = '{TISSUE}'"))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("damage", "words"), WRONG.values(), ids=WRONG)
 def test_validate_tells_it_too(lake, damage, words):
     write_table(lake, damage(placed()))
@@ -364,6 +370,7 @@ def test_labels_that_the_table_does_not_list_are_a_note(lake):
     assert TISSUE in found.file
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("row", "col"), [(-0.5, 19), (-0.25, 3), (3, -0.5), (-0.1, -0.1)])
 def test_a_cell_on_the_first_half_pixel_is_in_the_first_tiles(lake, row, col):
     write_table(lake, placed().query("cell_id == 1").assign(centroid_row=row, centroid_col=col))
@@ -374,6 +381,7 @@ def test_a_cell_on_the_first_half_pixel_is_in_the_first_tiles(lake, row, col):
         assert (found["row"].item(), found["col"].item()) == pytest.approx((row, col))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("row", "fits"), [(-0.5, True), (-0.51, False), (95.49, True), (95.5, False)])
 def test_a_cell_lies_in_the_image_if_a_pixel_of_it_holds_its_centroid(lake, row, fits):
     write_table(lake, placed().query("cell_id == 3").assign(centroid_row=row))
@@ -427,6 +435,7 @@ def test_microns_are_recognized_in_a_mask_too(mpp):
 # Cells listed twice ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("ids", [[5, 5], ["5", "05"], [5.0, 5.0]])
 def test_a_cell_listed_twice_is_an_error_of_every_answer(lake, ids):
     write_table(lake, pd.DataFrame({"cell_id": ids, "centroid_row": 3.0, "centroid_col": 67.0}))
@@ -437,6 +446,7 @@ def test_a_cell_listed_twice_is_an_error_of_every_answer(lake, ids):
         catalog.check("cells")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("ids", "words"), [([0, 1], "cell_id 0 .*background"), ([2**31], "2147483648"), ([1, None], "without")]
 )
@@ -547,6 +557,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(("column", "expected"), COLUMNS.values(), ids=COLUMNS)
 def test_columns_arrive_whole_or_are_refused_by_name(lake, column, expected):
     places = {"centroid_row": [3.0, 3.0], "centroid_col": [3.0, 19.0]}
@@ -628,6 +639,7 @@ def test_a_label_encoder_names_each_class_once(lake, half):
         assert re.search(words, found[name])
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "ids", [[1, 2], [1.0, 2.0], ["1", "2"], pa.array([1, 2], pa.uint8()), [Decimal("1.0"), Decimal(2)]]
 )

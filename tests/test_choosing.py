@@ -217,6 +217,7 @@ def test_the_most_different_is_a_query(lake: Any, made: Any) -> None:
     assert again[KEYS].to_numpy().tolist() == found[KEYS].to_numpy().tolist()[:2]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("choose", "error", "said"),
     [

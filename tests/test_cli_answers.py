@@ -59,6 +59,7 @@ ALL_DIGITS = "170141183460469231731687303715884105727"
 BEYOND_HUGEINT = "340282366920938463463374607431768211455"
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("expression", "as_json", "as_csv", "as_parquet"),
     [
@@ -164,6 +165,7 @@ def cells_of(line):
     return [cell.strip() for cell in re.split("[│┃]", line)[1:-1]]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("expression", "shown"),
     [
@@ -295,6 +297,7 @@ ASKED = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("statement", "words"), ASKED.items())
 def test_what_asks_is_answered_in_every_form(lake, tmp_path, statement, words):
     for code, told in (

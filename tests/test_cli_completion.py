@@ -14,6 +14,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_lake(tmp_path_factory.mktemp("completion") / "lake", tissues=3)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("buffer", "word", "expected"),
     [

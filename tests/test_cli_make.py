@@ -189,6 +189,7 @@ def test_provenance_is_shown(tmp_path):
         assert line in output
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("largest", [900, 20])
 @pytest.mark.parametrize("name", ["masks", "images"])
 def test_preview_draws_tissues(tmp_path, monkeypatch, name, largest):

@@ -116,11 +116,13 @@ def asked(lake: Path, name: str) -> SporaQuery:
     return CASES[name][0](SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0))
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", CASES)
 def test_the_text_is_the_one_on_record(lake, name):
     assert asked(lake, name).sql() + "\n" == (SNAPSHOTS / f"{name}.sql").read_text()
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", CASES)
 def test_the_rows_are_those_of_pandas(lake, name):
     columns = ["dataset", "tissue_id", "tile_id", "row", "col"]

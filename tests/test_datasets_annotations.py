@@ -131,6 +131,7 @@ def test_panel_frames(dataset):
     assert dataset.uniprot_mask.tolist() == [False, True, True, True, False]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("nuclear", [True, False])
 @pytest.mark.parametrize("kind", ["complete", "qc_filtered", "uniprot_filtered"])
 def test_names_and_ids_are_those_of_the_tissue(lake, kind, nuclear):

@@ -198,6 +198,7 @@ def pickled(dataset):
 PASSAGES = [as_is, pickled, copy.copy, copy.deepcopy]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("passage", PASSAGES)
 @pytest.mark.parametrize(("edit", "kind", "expected"), PANEL_EDITS)
 def test_edits_of_the_panel_are_delivered(imc, edit, kind, expected, passage):

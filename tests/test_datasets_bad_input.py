@@ -143,6 +143,7 @@ CONSTRUCTIONS = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("case", CONSTRUCTIONS)
 def test_a_wrong_argument_is_an_error_that_lists_what_exists(lake, case):
     make, error, text = CONSTRUCTIONS[case]
@@ -212,6 +213,7 @@ def test_tiles_need_a_tile_size(lake):
             get()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("file", "get"),
     [
@@ -232,6 +234,7 @@ def test_masks_that_are_missing_or_of_another_size_are_errors_naming_the_file(ow
     assert isinstance(caught.value, FileNotFoundError)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("names", "mapping"),
     [

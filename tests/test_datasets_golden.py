@@ -7,6 +7,7 @@ from reference_lake import MODALITY
 from spora_db.datasets import HEImagingDataset, MultiplexImagingDataset, SingleIHCImagingDataset, SporaDataset
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("name", "spec", "nuclear"), sorted({choice[:3] for choice in CHOICES}))
 def test_channels_ids_masks_and_pixels_are_the_published_ones(reference_lake, name, spec, nuclear):
     dataset = MultiplexImagingDataset(

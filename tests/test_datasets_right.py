@@ -76,6 +76,7 @@ def test_tiles_are_looked_up_by_tile_id_not_by_position(own_lake):
         assert np.array_equal(tile.image.numpy(), image[:, row : row + 32, col : col + 32])
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("row", "col"), [(80, 0), (0, 90), (95, 95)])
 def test_a_tile_is_always_exactly_tile_size(lake, row, col):
     image = np.pad(coordinates_image(5, 96, 96), ((0, 0), (0, 32), (0, 32)))[:, row : row + 32, col : col + 32]
@@ -131,6 +132,7 @@ def test_masks_are_bool(lake):
     assert 0 < mask.mean() < 1
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("options", "tissues", "encoder"),
     [
@@ -174,6 +176,7 @@ def test_hwc_is_chw_turned_with_and_without_preprocessing(lake, preprocess):
         assert torch.equal(tile.image, chw.image[:, 32:64, :32].permute(1, 2, 0))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("spec", ["quantile_clipping/uq_0.99_global", "quantile_clipping/uq_0.95_lq_0.05_image"])
 @pytest.mark.parametrize(("name", "modality"), [("cohort_a", "imc"), ("cohort_b", "codex")])
 def test_global_and_lower_quantile_specs_load(reference_lake, spec, name, modality):
@@ -219,6 +222,7 @@ def test_filters_and_their_parameters_work(lake, filter_list):
     assert torch.equal(dataset.query().to_torch()[0]["image"], dataset.get_tile("alpha_0000", 0).image)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("resolution", [1, 1.0, "1.0", "1_0mpp"])
 def test_tissues_without_a_tile_size_at_any_spelling_of_the_resolution(lake, resolution):
     dataset = SporaDataset(["alpha", "beta"], datasets_dir=lake, resolution=resolution, sampling_unit="tissues")
@@ -289,6 +293,7 @@ def test_kind_is_tile_for_tiles(lake, preprocess):
         assert dataset.get_tissue("alpha_0000", preprocess=preprocess).kind == "tissue"
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("size", [40, 96, 128])
 def test_without_a_tile_file_tiles_are_random_seeded_and_of_exact_size(lake, size):
     dataset = imc(lake, tile_size=size, seed=5)

@@ -206,6 +206,7 @@ def test_a_negative_weight_is_an_error_there_too(lake, server):
         server.query(query.sql(dialect="postgres"))
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_every_dialect_can_be_written_and_read(catalog, asked, name):
     lacking = {"postgres": ("QUALIFY", "TRY_CAST"), "spark": ("QUALIFY",)}

@@ -8,6 +8,7 @@ from engines import check_verdict, duck, plain, probed, translated, value_query
 __all__ = ["duck", "probed"]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("value", VALUES)
 def test_values_are_refused_or_written(value):
     check_verdict(value_query(value), VALUES[value])

@@ -32,6 +32,7 @@ HINTS = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("condition", HINTS)
 @pytest.mark.parametrize("ask", ["count", "df", "plan"])
 def test_a_condition_that_no_row_satisfies_is_named(lake, condition, ask):

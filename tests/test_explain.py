@@ -29,6 +29,7 @@ def query(lake: Path) -> SporaQuery:
     return SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("condition", "touched", "rows"),
     [

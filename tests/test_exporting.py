@@ -164,6 +164,7 @@ class TestCarryingOn:
         query.export("webdataset", tmp_path / "two", shard_bytes=70_000, num_workers=2)
         assert content(tmp_path / "one") == content(tmp_path / "two")
 
+    @pytest.mark.some(2)
     @pytest.mark.parametrize("form", FORMATS)
     def test_whole_shards_only(self, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any) -> None:
         query, real, begun = QUERIES["two panels"](lake), exporting.ExportJob.write, list[Any]()

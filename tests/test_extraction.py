@@ -164,6 +164,7 @@ def test_what_is_there_is_not_made_again(published: Path, mine: Path, expected: 
     assert contents(mine.parent) == expected
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("model", "said"),
     [
@@ -418,6 +419,7 @@ def kill(lake: Path, *, kills: int, processes: int, seed: int = 0) -> dict[str, 
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "processes"),
     [(2, 2), *(pytest.param(20, count, marks=pytest.mark.slow) for count in (1, 2, 3))],
@@ -452,6 +454,7 @@ SLOW = """
 """
 
 
+@pytest.mark.slow
 def test_workers_that_outlive_a_kill_hold_nothing(published: Path, mine: Path, expected: dict[str, str]) -> None:
     command = [sys.executable, "-c", textwrap.dedent(SLOW), published, mine, "wait"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)

@@ -47,6 +47,7 @@ def check_epochs(ranks, *, padding=1):
     return orders
 
 
+@pytest.mark.slow
 def test_torchrun_shares_rows_with_and_without_a_process_group(lake, tmp_path):
     ranks = run("torchrun", lake, tmp_path, launcher=TORCHRUN)
     alone, together = ([rank[name] for rank in ranks] for name in ("alone", "together"))

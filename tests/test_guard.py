@@ -300,6 +300,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(("text", "reason"), REFUSED.items(), ids=[ascii(text[:60]) for text in REFUSED])
 def test_refused_by_the_guard_alone(text, reason):
     with pytest.raises((QueryError, UnknownNameError)) as caught:

@@ -245,6 +245,7 @@ def answer(connection, text, parameters=None):
     return names, sorted(map(repr, relation.fetchall()))
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("text", ACCEPTED)
 def test_accepted_with_the_same_rows(toy, text):
     written = check_select(text, relations=RELATIONS)

@@ -255,6 +255,7 @@ def test_samples_are_those_of_float32_rounded_once(dataset, name, precision):
         assert set(found) == set(expected)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize(
     ("workers", "collate"),
@@ -327,6 +328,7 @@ def test_a_sample_draws_itself(lake):
 # ---- on the device ----
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("collate", [collate_list, collate_padded, collate_packed, collate_panel(["CD8", "P07766"])])
 @pytest.mark.parametrize("name", ["identity", "clipped", "log1p", "colours", "edge", "several"])
@@ -367,6 +369,7 @@ def bright(tmp_path_factory):
     return root
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("standardize_on", ["cpu", "device"])
 @pytest.mark.parametrize("on_error", ["raise", "replace"])
 def test_raw_floats_beyond_float16_are_an_error_of_their_tile(bright, standardize_on, on_error):

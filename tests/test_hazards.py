@@ -86,6 +86,7 @@ def test_unnamed_0_is_a_column_of_its_own(tmp_path):
     assert ask(lake, 'SELECT "Unnamed: 0", "X..spots", "CD31+vWF" FROM tissues') == [("kept", 1.5, 2)]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("first", "second", "kind", "answers"),
     [

@@ -145,6 +145,7 @@ def bare(catalog):
     connection.close()
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("text", ANSWERED, ids=[ascii(text[:60]) for text in ANSWERED])
 def test_the_answer_is_duckdbs(catalog, bare, text):
     expected = bare.sql(text)

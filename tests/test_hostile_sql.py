@@ -145,6 +145,7 @@ OF_NAMES = (
 )
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("query", QUERIES, ids=[ascii(query[:60]) for query in QUERIES])
 def test_no_form_lets_it_through(query):
     for form in FORMS:
@@ -155,6 +156,7 @@ def test_no_form_lets_it_through(query):
         assert QUERIES[query] in told or "DuckDB cannot read this" in told or "Unexpected" in told, (text, told)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("source", SOURCES)
 def test_no_shorthand_lets_it_through(source):
     for form in OF_NAMES:
@@ -297,6 +299,7 @@ def test_a_place_is_shown_in_what_was_typed():
         check_statement("DESCRIBE SELECT * FROM 'x.csv'", relations=RELATIONS)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "text",
     [

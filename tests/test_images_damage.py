@@ -127,6 +127,7 @@ def read(path: Path, pages: list[int] | None) -> np.ndarray | SporaError:
         return error
 
 
+@pytest.mark.some(4)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
 def test_damage_is_an_error_or_changes_nothing(tmp_path: Path, name: str) -> None:
@@ -151,6 +152,7 @@ def test_damage_is_an_error_or_changes_nothing(tmp_path: Path, name: str) -> Non
     np.testing.assert_array_equal(read(path, None), IMAGE)
 
 
+@pytest.mark.some(4)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
 @pytest.mark.parametrize("choice", ["zeros", "white"])

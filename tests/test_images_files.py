@@ -89,6 +89,7 @@ def photometric(path: Path) -> int:
         return int(tiff.pages[0].photometric)
 
 
+@pytest.mark.some(4)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", cases(odd_tiffs(), tiffs(FORMATS)), indirect=True)
 def test_odd_tiff(path: Path) -> None:
@@ -117,6 +118,7 @@ def zarr_oracle(path: Path) -> Any:
         return None
 
 
+@pytest.mark.some(4)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", cases(odd_stores(), stores(FORMATS)), indirect=True)
 def test_odd_zarr(path: Path) -> None:

@@ -126,6 +126,7 @@ def test_planes_alone_equal_the_whole(tmp_path: Path, codec: str, dtype: str) ->
             assert_region(path, image, pages, (0, 0, height, width))
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("compressor", ["default", None, "zlib", "lz4", "bz2", "blosc-zstd"])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [">u2", "<f4", "|u1", ">f8"])

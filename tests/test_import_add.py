@@ -135,6 +135,7 @@ def test_what_cannot_be_added_changes_nothing(bring, imc, tmp_path):
         refused(bring, tmp_path, error, match, source, **options)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"imports": 3}'])
 def test_a_broken_record_of_imports_is_told(bring, imc, tmp_path, text):
     report, more = bring(imc), channels(tmp_path / "more", ["f3"])

@@ -79,6 +79,7 @@ SPELLED = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("names", "how"), SPELLED.values(), ids=SPELLED)
 def test_pages_are_known_by_any_spelling_whatever_their_order(bring, tmp_path, names, how):
     order = [2, 0, 3, 1]
@@ -199,6 +200,7 @@ def sized(path, kind):
         write_omezarr(path, planes, mpp=0.325)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("kind", "suffix"),
     [
@@ -333,6 +335,7 @@ KEYS = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("values", "how"), KEYS.values(), ids=KEYS)
 def test_tables_are_joined_by_any_spelling_of_an_id_and_say_how(bring, tmp_path, values, how):
     raw = channel_folders(tmp_path / "raw", ["roi_01", "roi_02"])
@@ -476,6 +479,7 @@ ODD_TABLES = {
 }  # fmt: skip
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("text", "expected"), ODD_TABLES.values(), ids=ODD_TABLES)
 def test_tables_as_they_come(bring, tmp_path, text, expected):
     report = bring(channel_folders(tmp_path / "raw", ["f1", "f2"]), metadata=text)
@@ -541,6 +545,7 @@ PANELS = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("text", PANELS.values(), ids=PANELS)
 def test_panels_in_the_words_of_the_field(bring, tmp_path, text):
     raw = channel_folders(tmp_path / "raw", ["f1"])
@@ -595,6 +600,7 @@ def test_a_table_of_cells_of_the_only_image_need_not_name_it(bring, tmp_path):
         bring(raw, cells="CellID,DNA\n1,2.5\n", dataset="two")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("header", ["CellID,cell_id", "CellID,Object", "cell_id,label", "Object ID,Object"])
 def test_of_several_columns_of_cells_that_with_the_labels_is_taken(bring, tmp_path, header):
     first, second = header.split(",")
@@ -778,6 +784,7 @@ MASKS = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("files", MASKS.values(), ids=MASKS)
 def test_masks_are_found_by_the_names_that_tools_give_them(bring, tmp_path, files):
     raw = channel_folders(tmp_path / "raw", ["f1"])

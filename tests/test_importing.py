@@ -169,6 +169,7 @@ def test_a_channel_may_be_unmeasured_in_a_tissue_if_said_so(bring, raw):
     np.testing.assert_array_equal(image_of(report, "roi_2"), pixels(1)[[0, 1, 3]])
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_masks_of_every_format(bring, raw, tmp_path, suffix):
     ome_tiff(raw)
@@ -257,6 +258,7 @@ def test_cells_and_metadata_of_steinbock(bring, raw):
     }  # fmt: skip
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("images", ["zarr", "tiff", "link", "copy"])
 def test_stained_slides(bring, raw, images):
     rng = np.random.default_rng(3)

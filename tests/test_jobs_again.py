@@ -48,6 +48,7 @@ class Stop:
     def stop(self): ...
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("job", JOBS)
 def test_a_stopped_run_with_keep_going_goes_on_with_the_same_command(tmp_path, job):
     root, run = write_images(write_images(tmp_path), name="late"), JOBS[job]
@@ -107,6 +108,7 @@ def test_what_another_run_has_made_meanwhile_is_said(tmp_path):
     assert "made by another run just now" in str(publishing.exists_error(target))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("job", JOBS)
 def test_a_failure_is_forgotten_when_its_input_changes(tmp_path, job):
     root, run = write_images(tmp_path), JOBS[job]

@@ -89,6 +89,7 @@ def undisturbed(root: Path) -> dict[str, str]:
     return contents(root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [(), pytest.param(("overwrite",), marks=pytest.mark.slow)])
 def test_two_runs_at_once_make_one_whole_result(tmp_path, overwrite):
     expected = undisturbed(write_masks(tmp_path / "alone", tissues=12, size=120))

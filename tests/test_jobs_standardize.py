@@ -44,6 +44,7 @@ def pixels_of(root, tissue):
     return [planes.pop(0) if (tissue, name) != ("cohort_0002", "CD3e") else None for name in MARKERS]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
 @pytest.mark.parametrize("level", ["image", "global"])
 @pytest.mark.parametrize("method", ["quantile_clipping", "quantile_clipping_log1p"])
@@ -75,6 +76,7 @@ def test_figures_are_those_of_numpy_on_everything(tmp_path, dtype, level, method
     assert np.isnan(tables["image_level_means"].loc["cohort_0002", "CD3e"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [pytest.param(IMAGE, marks=pytest.mark.slow), GLOBAL])  # GLOBAL has a round more
 def test_the_same_bytes_however_it_is_run(tmp_path, monkeypatch, spec):
     monkeypatch.setattr(engines, "SECONDS_HERE", 0.0)
@@ -134,6 +136,7 @@ def damage(root, kind):
         table.to_parquet(root / "cohort/imc/channels_per_tissue.parquet")
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("kind", "message"),
     [

@@ -45,6 +45,7 @@ def test_columns_come_as_in_a_left_merge(lake: Path, unit: str) -> None:
     pd.testing.assert_frame_equal(found, expected[found.columns], check_dtype=False)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("unit", ["tile", "cell", "tissue"])
 @pytest.mark.parametrize("condition", ["score >= 1", "mine.kind = 'a'", "mine.split = 'mine' AND score < 2"])
 def test_conditions_know_them(lake: Path, unit: str, condition: str) -> None:
@@ -156,6 +157,7 @@ WRONG: list[tuple[str, dict[str, Any], type[Exception], str]] = [
 ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("unit", "change", "kind", "said"), WRONG)
 def test_what_does_not_fit_is_told(
     lake: Path, unit: str, change: dict[str, Any], kind: type[Exception], said: str

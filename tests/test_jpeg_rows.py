@@ -115,6 +115,7 @@ def channels_first(path: Path) -> np.ndarray:
     return image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.parametrize("in_tag", [False, True], ids=["tables in the stream", "tables in the tag"])
 def test_first_rows_are_those_of_the_whole_at_every_cut(tmp_path, reuse, decoded_rows, kind, in_tag) -> None:

@@ -105,6 +105,7 @@ CLASSES: dict[str, dict] = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("rows", ["tiles", "tissues", "cells"])
 def test_classes_are_those_of_the_whole_lake(lake, tissues, rows):
     query = SporaQuery(lake).modality("imc")
@@ -210,6 +211,7 @@ def test_labels_stand_in_the_sample_of_every_modality(lake, tissues, missing):
 # Missing and strange values ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("column", "options"),
     [("gap", {}), ("flag_gap", {}), ("grade", {}), ("grade", {"label_type": "classification"}), ("nothing", {})],
@@ -227,6 +229,7 @@ def test_a_missing_label_is_an_error_that_counts_rows_and_names_the_choices(quer
     assert asked.count() == len(everything)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("column", ["gap", "flag_gap", "grade", "nothing", "odd"])
 def test_rows_without_a_label_are_left_out(query, tissues, column):
     everything = query.plan()
@@ -276,6 +279,7 @@ def test_classes_that_are_given_keep_their_order(query, tissues, column, classes
     assert decoded(dataset, column) == values(tissues, dataset.plan, column)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("missing", ["error", "drop", -1])
 @pytest.mark.parametrize(
     ("column", "classes", "others"),
@@ -290,6 +294,7 @@ def test_a_value_that_is_none_of_the_classes_is_an_error(query, tissues, column,
     assert all(word in str(caught.value) for word in [*words, ".where("]), str(caught.value)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("column", "options", "error", "words"),
     [

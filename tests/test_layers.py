@@ -110,6 +110,7 @@ class TestOneLake:
     def test_validation_finds_the_same(self, flat: Path, roots: list[Path]) -> None:
         assert validate(roots, deep=True) == validate(flat, deep=True)
 
+    @pytest.mark.slow
     def test_samples_come_from_spawned_workers(self, flat: Path, tmp_path: Path) -> None:
         roots = in_layers(flat, tmp_path, seed=5)
         whole = next(iter(query(flat).to_torch().loader(batch_size=5)))

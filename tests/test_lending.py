@@ -112,6 +112,7 @@ def write_index(lake: Path) -> None:
 CHANGES = [add_image, add_cohort, add_tiling, remove_table, turn_link, write_index]
 
 
+@pytest.mark.some(3)
 @pytest.mark.filterwarnings("ignore::spora_db.errors.AbsentFileWarning")
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("settled", [False, True])

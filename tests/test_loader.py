@@ -80,6 +80,7 @@ def test_workers_change_nothing(dataset, collate):
         assert found == expected
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("collate", ["packed", "panel"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resuming_after_any_batch(dataset, collate, workers):

@@ -60,6 +60,7 @@ def expected(dataset, kind, epochs):
     return found
 
 
+@pytest.mark.some(3)
 @every_kind
 @with_workers
 def test_every_iteration_takes_the_next_epoch(dataset, kind, workers):
@@ -148,6 +149,7 @@ def test_an_iterator_whose_workers_were_taken_says_so(dataset, kind):
     assert next(finished, None) is None  # all of it was delivered
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("kind", OURS)
 @with_workers
 def test_a_state_goes_on_and_the_next_epoch_follows(dataset, kind, workers):

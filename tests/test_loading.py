@@ -58,6 +58,7 @@ def test_channels_are_aligned_by_name_where_one_was_not_measured(query):
     assert np.array_equal(sample["image"].numpy(), raw(sample))
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("choice", "names", "ids"),
     [
@@ -136,6 +137,7 @@ def test_further_columns_come_with_the_sample(query):
     assert (sample["cancer_type"], sample["X..spots"]) == ("LUAD", 1.0)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_workers_of_any_kind_after_the_parent_read_and_queried(lake, query, method):
     with Catalog(lake) as catalog:

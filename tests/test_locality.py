@@ -44,6 +44,7 @@ def _empty_cache(monkeypatch: pytest.MonkeyPatch) -> Any:
     set_cache_bytes(DEFAULT_BYTES)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("modality", ["imc", "he"])
 @pytest.mark.parametrize("form", ["zarr", "tiff"])
 def test_an_epoch_decodes_every_chunk_once(lakes: dict[str, Path], form: str, modality: str) -> None:

@@ -152,6 +152,7 @@ def test_a_column_of_structs_and_lists_survives(query, lake, tmp_path):
     assert "columns changed in alpha (1 tissue)" in broken(path)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("build", "words"),
     [
@@ -182,6 +183,7 @@ def test_rows_that_change_from_run_to_run_are_not_locked(query, tmp_path, build,
     assert not path.exists()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "build",
     [
@@ -268,6 +270,7 @@ def test_a_removed_cohort(query, lake, tmp_path):
     assert "rows lost in beta: 27 of 3 tissues: beta_0001, beta_0002, beta_0003" in text
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("file", "change", "lines"),
     [
@@ -433,6 +436,7 @@ def test_versions_are_told_but_no_difference(query, lake):
     assert str(check_lock(older)).endswith(f"\nversion: {told}")
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

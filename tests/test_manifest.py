@@ -255,6 +255,7 @@ CASES = [
 
 
 class TestStale:
+    @pytest.mark.some(2)
     @pytest.mark.parametrize(("name", "read", "gone", "versions"), CASES)
     def test_what_the_manifest_tells_wrongly_is_named(
         self,

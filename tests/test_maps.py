@@ -302,6 +302,7 @@ def failing(kind: str) -> object:
     return model
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -346,6 +347,7 @@ def test_maps_of_other_layers_are_not_hidden_unasked(lake: Path, tmp_path: Path)
     assert all(path.is_relative_to(layer) for path in maps)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("call", "said"),
     [

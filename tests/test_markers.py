@@ -91,6 +91,7 @@ MEANINGS = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("name", "meant"), MEANINGS.items())
 def test_a_name_means_these_channels(lake, name, meant):
     assert meant_by(lake, name) == meant
@@ -184,6 +185,7 @@ def test_two_names_of_one_marker_count_once(query):
     assert query.channels(any_of=["P07766", "cd3e"], at_least=2).count() == 0
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("choice", "dropped"),
     [({}, set()), ({"exclude": ["P07766"]}, {"CD3e", "CD3", "cd3E", "T"}), ({"names": ["CD8", "SMA"]}, None)],
@@ -310,6 +312,7 @@ def test_what_a_row_of_ones_own_shows_decides(mixed):
     assert query.channels(require=["A"]).count() == 1
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", MEANINGS)
 def test_macros_mean_the_same_channels(lake, name):
     with Catalog(lake) as catalog:
@@ -412,6 +415,7 @@ def by_macros(name: str, catalog: Catalog) -> list[str]:
     return [row[0] for row in catalog.sql(text, {"name": name}).fetchall()]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("given", [{}, {"aliases": read_aliases(ODD_ALIASES)}, {"replace_nuclear": True}], ids=list)
 def test_macros_and_verbs_mean_the_same_tissues(odd_lake, given):
     choice, found = ChannelChoice(**given), {}
@@ -427,6 +431,7 @@ def test_macros_and_verbs_mean_the_same_tissues(odd_lake, given):
     assert ("replace_nuclear" in given) is (found["P68431"] == ["one_imc_2", "one_imc_3", "two_imc_2", "two_imc_3"])
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", ["Cd8A", "CD8A", "P68431", "Only", "Z", "T8"])
 def test_conditions_and_verbs_select_the_same_rows(odd_lake, name):
     query = SporaQuery(odd_lake).modality("imc").tissues(mpp=1.0)
@@ -450,6 +455,7 @@ def test_a_macro_names_near_spellings_of_a_name_that_no_panel_knows(odd_lake):
             bare.execute(text).fetchall()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -532,6 +538,7 @@ def test_macros_refuse_ambiguous_names(lake, macro, name, words):
     assert "DuckDB" not in str(caught.value)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("macro", ["has_all_markers", "HAS_ANY_MARKER", "n_markers"])
 @pytest.mark.parametrize("wanted", ["'CD8'", "[8]", "8"])
 def test_macros_say_that_they_want_a_list_of_names(lake, query, macro, wanted):

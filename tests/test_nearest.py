@@ -116,6 +116,7 @@ def test_a_matrix_is_made_once_and_again_when_parts_change(lake: list[Path], mad
     assert [path != place for path in folder.glob(".matrix-*")] == [True]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("to", "options", "error", "said"),
     [

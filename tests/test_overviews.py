@@ -29,6 +29,7 @@ def whole(kept, choice, page):
     return kept.read(choice, page, row=0, col=0, height=choice.shape[1], width=choice.shape[2])
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
 @pytest.mark.parametrize("size", [(2100, 37), (61, 2055), (1500, 1026)])
 @pytest.mark.parametrize("band", [1, 2**25])

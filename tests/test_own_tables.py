@@ -75,6 +75,7 @@ WAYS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_table_is_a_relation_whichever_way_it_comes(lake: Path, way: str) -> None:
     given = WAYS[way](LABELS, lake.parent)

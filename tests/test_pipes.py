@@ -43,6 +43,7 @@ def as_argument(lake, text, tmp_path):
 WAYS = (by_pipe, by_file, as_argument)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("command", "words"),

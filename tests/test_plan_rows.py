@@ -63,6 +63,7 @@ def rows_of(query: SporaQuery) -> list[tuple]:
     return list(zip(*named, plan.tile_id.tolist(), plan.row.tolist(), plan.col.tolist(), strict=True))
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("missing", ["keep", "drop"])
 @pytest.mark.parametrize("modalities", [("imc",), ("he",), ("imc", "he"), ("he", "imc")])
 def test_rows_are_ordered_by_their_images_and_tiles(lake, modalities, missing):
@@ -136,6 +137,7 @@ def with_columns(lake: Path, root: Path, types: Mapping[str, pa.DataType] = Mapp
     return root
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", [*COLUMNS, "tile_id", "split"])
 def test_columns_of_every_type_go_with_the_rows(lake, tmp_path, name):
     query = SporaQuery(with_columns(lake, tmp_path / "lake")).modality("imc").tiles(size=32, mpp=1.0)
@@ -148,6 +150,7 @@ def test_columns_of_every_type_go_with_the_rows(lake, tmp_path, name):
         assert plan.hash != query.select(name).where("tissue_id <> 'beta_0003'").plan().hash
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint64(), pa.float32(), pa.float64()])
 def test_numbers_have_one_hash_whatever_their_type(lake, tmp_path, kind):
     def hash_of(root: Path) -> str:

@@ -213,6 +213,7 @@ def test_coverage_tells_there_from_missing_and_not_delivered(lake: Path, tmp_pat
         plot.coverage(query.standardize("identity"))
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("most", [1, 3, 60])
 @pytest.mark.parametrize("cohorts", ["demo", "demo/lung_imc"])
 def test_no_word_of_the_panels_is_cut_or_covers_another(demo: Path, most: int, cohorts: str) -> None:
@@ -315,6 +316,7 @@ def test_a_preview_is_written_as_its_suffix_says(tiled: Any, tmp_path: Path) -> 
 # What is no query, no sample, no catalog
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("draw", "message"),
     [

@@ -89,6 +89,7 @@ def test_chunks_that_were_decoded_are_counted(lake: Path) -> None:
     assert found.decoded > 0
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("workers", "collate"), [(0, "padded"), (1, "padded"), (0, "panel")])
 def test_the_epoch_stands_where_it_stood(lake: Path, workers: int, collate: Any) -> None:
     def batches(profiled: bool) -> list[Any]:

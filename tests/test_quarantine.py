@@ -104,6 +104,7 @@ def test_substitutes_are_the_same_whoever_reads_them(query):
     assert [(*place(sample), sample["substituted_for"]) for sample in batches] == expected
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("workers", "method", "collate"),
     [

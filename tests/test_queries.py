@@ -37,6 +37,7 @@ def ask(lake: Path, name: str) -> pd.DataFrame:
         return catalog.sql(sql_text("queries", name)).df()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", sql_names("queries"))
 def test_every_query_says_what_it_is_and_runs_on_an_empty_lake(lake, empty, name):
     lines = sql_text("queries", name).splitlines()

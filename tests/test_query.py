@@ -55,6 +55,7 @@ def sample_key(seed: int, dataset: str, tissue_id: str, tile_id: int) -> str:
     return hashlib.md5(f"spora-db/1|{seed}|{dataset}|{tissue_id}|{tile_id}".encode()).hexdigest()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("condition", "mask"),
     [
@@ -139,6 +140,7 @@ def test_require_looks_at_the_kind(query):
     assert nuclear.df()["tissue_id"].nunique() == 8
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("build", "error", "words"),
     [

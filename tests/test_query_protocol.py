@@ -70,6 +70,7 @@ def placed(query: SporaQuery) -> pd.DataFrame:
     return rows.sort_values(list(rows.columns), ignore_index=True)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("n", [0, 7, 10**6])
 def test_a_limit_is_the_head_of_all_rows(query, n):
     expected = query.df().head(n)
@@ -81,6 +82,7 @@ def test_a_limit_is_the_head_of_all_rows(query, n):
     assert list(limited) == limited.to_arrow().to_pylist()
 
 
+@pytest.mark.some(4)
 def test_a_plan_has_the_rows_of_the_limit(query):
     found, limited = placed(query.limit(7)), query.limit(7).df()
     assert len(found) == 7
@@ -93,6 +95,7 @@ def test_columns_are_those_of_the_rows_and_need_no_lake(query):
     assert SporaQuery("no such lake", query.selection).columns == query.columns
 
 
+@pytest.mark.some(4)
 def test_rows_are_plain_values_in_the_order_of_df(query, monkeypatch):
     monkeypatch.setattr(row_answers, "BATCH", 2)
     rows = list(query)

@@ -9,6 +9,7 @@ from reference_lake import MODALITY
 from spora_db import SporaQuery
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(("dataset", "spec", "nuclear", "kind"), CHOICES, ids="|".join)
 def test_channels_and_pixels(reference_lake: Path, dataset, spec, nuclear, kind):
     query = SporaQuery(reference_lake / dataset).modality(MODALITY[dataset])

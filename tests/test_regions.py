@@ -102,6 +102,7 @@ def with_x(table: pa.Table) -> pa.Table:
     return table.set_column(table.column_names.index("polygon"), "polygon", other)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("change", "rule", "words"),
     [

@@ -107,6 +107,7 @@ def test_what_qupath_exports_comes_into_the_dataset_and_is_asked(raw, run, tmp_p
     assert rows == [("0ab1", pytest.approx(two.area), 120.0)]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("name", "shape"),
     [

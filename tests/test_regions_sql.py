@@ -98,6 +98,7 @@ CONDITIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("condition", "holds"), CONDITIONS)
 def test_where_and_free_sql_select_the_same_tiles(lake, condition, holds):
     frame = tiles_of(lake)
@@ -222,6 +223,7 @@ def test_places_on_a_grid_are_held_as_shapely_says(lake):
         assert classes == list(dict.fromkeys(held))
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("call", "want"),
     [

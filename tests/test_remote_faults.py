@@ -69,6 +69,7 @@ def chunk_of(lake: Path) -> Path:
     return max(path for path in (lake / IMAGE).rglob("*") if path.is_file() and path.name != "zarr.json")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("name", "read", "said"),
     [

@@ -230,6 +230,7 @@ def bits(value: object) -> object:
 class TestEverySetting:
     """The same list of queries, loaders and classes gives the same on a folder and on a bucket."""
 
+    @pytest.mark.some(3)
     @pytest.mark.parametrize("name", QUERIES)
     def test_queries(self, bucket: Bucket, name: str) -> None:
         local, remote = (QUERIES[name](SporaQuery(lake)) for lake in (flat(bucket), REMOTE))
@@ -318,6 +319,7 @@ def test_credentials_that_are_looked_for_keep_no_other_copy_waiting(monkeypatch:
 
 
 class TestFaults:
+    @pytest.mark.some(2)
     @pytest.mark.parametrize("fault", ["503", "reset", "cut", "ignore"])
     def test_every_second_answer_is_bad(self, bucket: Bucket, impatient: None, fault: str) -> None:
         bucket.set(fault=f"{fault}x2")

@@ -102,6 +102,7 @@ def delivered(plan) -> dict[tuple[str, str], set[str]]:
     }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize(
     ("spec", "disabled"), [("identity", False), (SPEC, False), (GLOBAL, False), (SPEC, True), (GLOBAL, True)]
@@ -143,6 +144,7 @@ def both(tissue: str) -> bool:
     return all(tissue not in ABSENT[modality] for modality in ABSENT)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(("places", "choice"), list(itertools.product(PLACES, ["one", "two", "any", "two of"])))
 @pytest.mark.parametrize("specs", [SPEC, {"imc": SPEC, "codex": "identity"}, "identity"], ids=str)
 def test_several_modalities_offer_what_their_images_deliver(lake, places, choice, specs):

@@ -72,6 +72,7 @@ def touched(_write: Callable, _folder: Path, file: Path) -> None:
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("change", [in_place, by_rename, touched])
 @pytest.mark.parametrize("write", [zarr_v3, zarr_v2, ometiff])
 def test_a_rewritten_image_is_refused_and_a_new_dataset_takes_it(lake, write, change):

@@ -56,6 +56,7 @@ def tiles(lake: Path, *modalities, **choice) -> SporaQuery:
 MIXED = {"t1": ("imc", "he", "ihc_Ki67"), "t2": ("imc", "he"), "t3": ("he", "ihc_Ki67"), "t4": ("imc", "ihc_Ki67")}
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("missing", ["drop", "keep"])
 @pytest.mark.parametrize(
     "modalities", [("imc", ("he", "ihc_Ki67")), ("imc", ("ihc_Ki67", "he")), (("he", "ihc_Ki67"), "imc")]
@@ -105,6 +106,7 @@ def test_both_caps_keep_as_many_as_they_allow(tmp_path):
         assert weighted.groupby("tissue_id").size().max() == 2
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", ["sample_key", "by_0", "sample_order", "sample_weight", "cap_patient", "Sample_Key"])
 def test_columns_of_any_name_do_not_change_a_sample(tmp_path, name):
     lake = cohort(tmp_path, "a", {f"t{i}": ("imc",) for i in range(6)}, tiles=6, **{name: list(range(6))})

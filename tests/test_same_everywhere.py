@@ -187,6 +187,7 @@ def test_an_order_follows_the_rows_and_nothing_else(
     assert list(second) == expected[0][30:]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "other",
     [

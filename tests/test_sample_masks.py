@@ -54,6 +54,7 @@ def expected(masks, sample, kind):
     return mask[row : row + height, col : col + width]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "build",
     [

@@ -69,6 +69,7 @@ def test_quota_takes_so_many_of_each_value(query, tiles):
     assert numbers["age"].value_counts().to_dict() == {40: 2, 60: 1}
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("quota", "column", "taken"),
     [
@@ -270,6 +271,7 @@ UNKNOWN = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("how", UNKNOWN)
 @pytest.mark.parametrize(
     ("build", "tissues"),

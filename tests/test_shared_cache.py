@@ -375,6 +375,7 @@ def dataset_of(lake: Path) -> PlanDataset:
     return SporaQuery(lake).modality("imc").tiles(size=32).to_torch()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_batches_of_a_shared_cache_are_those_of_none(memory, lake, monkeypatch, start):
     monkeypatch.setitem(sys.modules, "lightning", ModuleType("lightning"))  # it is looked for among callers

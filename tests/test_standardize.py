@@ -601,6 +601,7 @@ def golden(untiled_lake, tmp_path_factory):
     return root
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("kind", ["complete", "qc_filtered", "uniprot_filtered"])
 @pytest.mark.parametrize("spec", SPECS_GOLDEN)
 @pytest.mark.parametrize(("cohort", "modality"), [("cohort_a", "imc"), ("cohort_b", "codex")])

@@ -316,6 +316,7 @@ def channel_values(units, images, masks, name):
     }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("level", ["image", "global"])
 @pytest.mark.parametrize("method", ["quantile_clipping", "quantile_clipping_log1p", "quantile_clipping_sqrt"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])

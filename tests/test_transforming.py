@@ -62,6 +62,7 @@ def decorated(*args, **options):
     return drawn_number(*args, **options)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("function", "draws"),
     [
@@ -89,6 +90,7 @@ def test_how_many_arguments_a_function_takes_is_read_from_its_signature(query, f
     assert sample["tile_id"] == query.to_torch()[5]["tile_id"]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -248,6 +250,7 @@ def test_draws_are_the_same_whatever_the_workers_and_after_a_resume(query, worke
     assert not {number for *_, number in first} & {number for *_, number in second}
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("collate", ["list", "padded", "packed", "panel"])
 def test_a_loader_hands_on_where_each_row_stands(query, collate):
     dataset = query.to_torch(transform=drawn_number)

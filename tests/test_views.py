@@ -168,6 +168,7 @@ def test_real_lake_in_one_catalog(real, tiff_lake):
     assert real.sql("SELECT dataset FROM tissues WHERE grade = '2.0'").fetchall() == [("breast_imc",)]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_lake_without_a_kind_of_file_has_the_relation_typed_and_empty(tmp_path, cords, name):
     (tmp_path / "bare/he/1_0mpp/images").mkdir(parents=True)
@@ -272,6 +273,7 @@ def test_built_images_and_masks(built, built_path):
     ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("wanted", "number"),
     [

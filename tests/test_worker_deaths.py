@@ -81,6 +81,7 @@ def read(query, failing, *, at="collate", **options):
     list(query.to_torch(transform=transform).loader(4, num_workers=1, start_method="fork", collate=collate, **options))
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("at", ["collate", "transform"])
 @pytest.mark.parametrize(
     ("death", "said"),
@@ -95,6 +96,7 @@ def test_a_death_is_told_with_its_signal_or_exit_code(query, death, said, at):
     assert isinstance(told.value.__cause__, RuntimeError)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("at", ["collate", "transform"])
 @pytest.mark.parametrize(
     ("failing", "kind", "said"),
