@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from browsing import chromium, compare, expected, needs_chromium
 from notebook import viewed
 from spora_db import Catalog, SporaQuery, plot
 from spora_db.errors import ArgumentError, MissingExtraError, QueryError, UnknownNameError
@@ -135,20 +136,16 @@ PIXELS = """async () => {
 }"""
 
 
+@needs_chromium
 def test_the_canvas_in_a_notebook_is_what_pictures_are(lake):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
-    walk = pytest.importorskip("test_explore_walk")
-    if walk.CHROMIUM is None:
-        pytest.skip("needs Chromium, which is not installed (apt-get install chromium)")
     query = SporaQuery(lake).modality("imc").tiles(size=128, mpp=1.0)
     faults, requests = [], []
-    with viewed(query, TISSUE, height=500) as talk, sync_api.sync_playwright() as playwright:
+    with viewed(query, TISSUE, height=500) as talk, chromium() as browser:
 
         def kernel(text):
             told, (content,) = talk.ask(json.loads(text))
             return [told, base64.b64encode(content).decode()]
 
-        browser = playwright.chromium.launch(executable_path=walk.CHROMIUM, args=walk.ARGUMENTS)
         page = browser.new_page(viewport={"width": 1100, "height": 700})
         page.set_default_timeout(90_000)
         page.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
@@ -163,7 +160,7 @@ def test_the_canvas_in_a_notebook_is_what_pictures_are(lake):
         page.locator('.pane[data-complete="true"]').wait_for()
         told = page.evaluate(PIXELS)
         seen = np.frombuffer(base64.b64decode(told["pixels"]), np.uint8).reshape(told["height"], told["width"], 4)
-        walk.compare(seen[..., :3].astype(int), told, walk.expected(image_path(lake, "imc"), told))
+        compare(seen[..., :3].astype(int), told, expected(image_path(lake, "imc"), told))
         # the page around keeps its address; its only requests are itself and modules in its memory
         assert [url for url in requests if not url.startswith(("http://127.0.0.1/", "blob:"))] == []
         assert requests.count("http://127.0.0.1/") == sum(not url.startswith("blob:") for url in requests) == 1
@@ -171,4 +168,3 @@ def test_the_canvas_in_a_notebook_is_what_pictures_are(lake):
         page.evaluate("window.end()")
         assert page.evaluate("window.heard.size") == page.locator(".pane").count() == 0
         assert faults == []
-        browser.close()

@@ -49,6 +49,7 @@ class ShownImages:
         self.catalog = catalog
         self._lock = threading.Lock()
         self._learned: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._learning: dict[tuple[str, str, int], threading.Lock] = {}
         self._folder = lasting_folder(user_folder("cache") / "overviews", limit=OVERVIEW_BYTES)
         self.overviews = Overviews(self._folder)
         rows = catalog._run(_IMAGES).fetchall()
@@ -173,19 +174,17 @@ class ShownImages:
         """Return what the pixels of a channel say, from memory, from the folder, or from the image."""
         name = (image.listed.key, image.signature, page)
         with self._lock:
-            found = self._learned.get(name)
-        if found is not None:
-            return found
-        kept = self._folder.read(identity(*name).hex())
-        if kept is not None:
-            found = json.loads(kept.to_pybytes())
-        else:
-            found = shown_as(image, page)
-            content = json.dumps(found).encode()
-            self._folder.write(identity(*name).hex(), lambda file: os.write(file, content))
-        with self._lock:
-            self._learned[name] = found
-        return found
+            learning = self._learning.setdefault(name, threading.Lock())
+        with learning:  # limits and histogram are asked for at once
+            if name not in self._learned:
+                kept = self._folder.read(identity(*name).hex())
+                if kept is not None:
+                    self._learned[name] = json.loads(kept.to_pybytes())
+                else:
+                    found = self._learned[name] = shown_as(image, page)
+                    content = json.dumps(found).encode()
+                    self._folder.write(identity(*name).hex(), lambda file: os.write(file, content))
+            return self._learned[name]
 
     def _panel(
         self, listed: ListedImage, reader: Any  # noqa: ANN401 - an ImageReader

@@ -20,11 +20,10 @@ from spora_db.layout import layers
 
 def lake(explorer: Explorer, _request: Request, _asked: Mapping[str, Any]) -> Response:
     """Say what the lake is, and what the page may ask for."""
-    relations = {name: list(explorer.catalog.columns(name)) for name in explorer.catalog.relations}
     name = " + ".join(layer.name for layer in layers(explorer.lake))
     return JSONResponse(
-        {"lake": str(explorer.lake), "name": name, "relations": relations, "channels": CHANNELS, "thumbs": THUMBS,
-         "page": PAGE_ROWS, "colours": COLOURS, "features": explorer.features(), "write": explorer.write is not None}
+        {"lake": str(explorer.lake), "name": name, "channels": CHANNELS, "thumbs": THUMBS, "page": PAGE_ROWS,
+         "colours": COLOURS, "features": explorer.features(), "write": explorer.write is not None}
     )  # fmt: skip
 
 

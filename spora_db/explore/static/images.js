@@ -8,15 +8,15 @@ const known = new Map();
 let palette = [];
 export const setPalette = (colours) => void (palette = colours);
 
-// an image with its limits by page; rejected promises are not kept
+// an image, whose limits by page come while its pieces do; rejected promises are not kept
 export function image(key) {
   if (!known.has(key)) {
-    const asked = get(`api/images/${key}`).then(async (found) => {
+    const asked = get(`api/images/${key}`).then((found) => {
       found.limits = new Map();
       found.kind = `${found.dataset}/${found.modality}`;
       for (const channel of found.channels) channel.marker = markerOf(channel);
       begin(found);
-      await learn(found, found.rgb ? found.shown : found.channels.filter(({ marker }) => state.markers[marker]?.on).slice(0, CHANNELS));
+      learn(found, found.rgb ? found.shown : found.channels.filter(({ marker }) => state.markers[marker]?.on).slice(0, CHANNELS));
       return found;
     });
     asked.catch(() => known.delete(key));
@@ -25,14 +25,22 @@ export function image(key) {
   return known.get(key);
 }
 
-// asks how channels are shown at first
+// asks how channels are shown at first; all is drawn again once that is known, or why it is not
 async function learn(found, channels) {
   const pages = channels.map(({ page }) => page).filter((page) => !found.limits.has(page));
   for (const page of pages) found.limits.set(page, null);
   if (!pages.length) return;
-  const { limits } = await get(`api/images/${found.key}/limits?pages=${pages.join()}`);
-  for (const limit of limits) found.limits.set(limit.page, limit);
+  try {
+    const { limits } = await get(`api/images/${found.key}/limits?pages=${pages.join()}`);
+    for (const limit of limits) found.limits.set(limit.page, limit);
+  } catch (error) {
+    found.fault = error.message;
+  }
+  change({ markers: state.markers });
 }
+
+// whether all limits that are asked for have come
+export const learned = (found) => [...found.limits.values()].every(Boolean);
 
 // one protein is one marker in all panels: by accession without isoform, else by name
 export function markerOf(channel) {
@@ -71,7 +79,7 @@ export function limitsOf(found, channel) {
   const own = state.markers[channel.marker]?.contrast?.[found.kind];
   if (own) return own;
   const first = found.limits.get(channel.page);
-  if (first === undefined) learn(found, [channel]).then(() => change({ markers: state.markers })).catch(() => {});
+  if (first === undefined) learn(found, [channel]);
   return first ? [first.low, first.high, first.gamma] : [0, 0, 1];
 }
 

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { make } from "./dom.js";
 import { Compositor } from "./gl.js";
-import { image, shown } from "./images.js";
+import { image, learned, shown } from "./images.js";
 import { Pieces } from "./pieces.js";
 import { state } from "./state.js";
 
@@ -92,7 +92,8 @@ export class Pane {
     this.pieces.draw(view, channels);
     if (under) this.compositor.lay(state.opacity);
     const sought = this.found.rgb || !state.beneath || this.sought === true;
-    this.complete = sought && this.pieces.complete && (under?.complete ?? true);
+    this.complete = sought && this.pieces.complete && (under?.complete ?? true) && [this.found, under?.found].every((one) => !one || learned(one));
+    if (this.found.fault) this.fault.textContent = this.found.fault;
     this.paintLines(width, height);
     this.legend.replaceChildren(...(this.found.rgb ? [] : channels.map(({ name, text }) => {
       const item = make("span", {}, name);

@@ -40,9 +40,10 @@ export class Scroller {
 
   now() {
     const top = this.top;
+    const drawn = this.box.scrollTop - top;  // asked for once: after an element was moved, each such question is a layout
     const first = Math.max(0, Math.floor(top / this.height) - 2);
     const last = Math.min(this.count, Math.ceil((top + this.box.clientHeight) / this.height) + 2);
-    this.draw(first, last, (row) => this.box.scrollTop + row * this.height - top);
+    this.draw(first, last, (row) => drawn + row * this.height);
   }
 
   show(row) {
