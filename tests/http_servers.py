@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -119,3 +120,19 @@ def scripted(answer: Callable[[Asked], tuple[int, dict[str, str], bytes]]) -> It
         yield known
         server.shutdown()
         thread.join()
+
+
+def relayed(bucket: Bucket) -> contextlib.AbstractContextManager[Scripted]:
+    """Serve a bucket as it is, and keep every request that was made of it."""
+
+    def answer(asked: Asked) -> tuple[int, dict[str, str], bytes]:
+        given = {name: value for name, value in asked.headers.items() if name in ("range", "if-match")}
+        request = urllib.request.Request(bucket.address + asked.path, method=asked.method, headers=given)
+        try:
+            with urllib.request.urlopen(request) as found:
+                return found.status, dict(found.headers), found.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, dict(error.headers), error.read()
+
+    return scripted(answer)

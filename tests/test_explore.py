@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from exploring import serving
-from http_servers import slow_bucket
+from http_servers import relayed, slow_bucket
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.drawing.composite import contrast_limits
 from spora_db.errors import ArgumentError
 from spora_db.explore.limits import BODY_BYTES, CHANNELS
+from spora_db.explore.queries import Queries
 from spora_db.explore.serving import PageServer
 from spora_db.images import open_image, read_region
 from spora_db.layout import lake_path
@@ -582,6 +585,16 @@ def test_a_port_that_is_taken_is_said(lake, cache):
             PageServer(lake, port=taken.getsockname()[1])
 
 
+@pytest.mark.slow
+def test_a_long_query_prints_no_progress_into_the_terminal(lake, capfd):
+    queries = Queries(lake)
+    name = queries.start("SELECT sum(hash(a.range)) FROM range(20000000000) a")
+    time.sleep(5)  # DuckDB would begin after two seconds
+    assert queries.get(name).state == "running"
+    queries.close()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nothing_is_left_after_the_end(lake, cache):
     with serving(lake) as client:
         client.query("SELECT sum(hash(a.range)) FROM range(20000000000) a")
@@ -596,7 +609,7 @@ def test_nothing_is_left_after_the_end(lake, cache):
 def test_a_bucket_is_looked_at_as_a_folder_is_and_no_range_is_asked_for_twice(tmp_path, monkeypatch):
     lake = write_lake(tmp_path / "buckets/b/lake")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with slow_bucket(tmp_path / "buckets", latency=20) as bucket:
+    with slow_bucket(tmp_path / "buckets", latency=20) as slow, relayed(slow) as bucket:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -620,7 +633,9 @@ def test_a_bucket_is_looked_at_as_a_folder_is_and_no_range_is_asked_for_twice(tm
                 one.ask("GET", f"/api/queries/{one.answered(text)[0]}/rows?offset=0&rows=9") for one in (local, remote)
             ]
             assert pages[0] == pages[1]
-            bucket.set()
+            asked = Counter((one.path, one.headers.get("range")) for one in bucket.asked if one.method == "GET")
+            assert {one: count for one, count in asked.items() if count > 1 and "list-type" not in one[0]} == {}
+            slow.set()
             remote.planes(ways[1] + piece)
             remote.ask("GET", ways[1] + "/limits")
-            assert bucket.set()["get"] == 0
+            assert slow.set()["get"] == 0

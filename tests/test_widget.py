@@ -3,6 +3,8 @@
 import base64
 import json
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -90,6 +92,26 @@ def test_the_modules_come_as_messages(lake):
             assert talk.get(name)[1] == (STATIC / name).read_bytes()
 
 
+def let_go():
+    """Wait until no viewer has threads that answer."""
+    for _ in range(200):
+        if not any(thread.name.startswith("viewer") for thread in threading.enumerate()):
+            return
+        time.sleep(0.05)
+    raise AssertionError("an output that is gone still holds threads and a catalog")
+
+
+def test_an_output_that_is_gone_holds_nothing_and_another_asks_again(lake):
+    with viewed(SporaQuery(lake).modality("imc").tissues(mpp=1.0)) as talk:
+        path = f"api/images/{talk.viewer.first}"
+        before = talk.get(path)[1]
+        for _ in range(2):
+            talk.viewer._handle_custom_msg({"gone": True}, [])
+        let_go()
+        assert talk.get(path)[1] == before
+    let_go()
+
+
 def test_what_cannot_be_looked_at_is_refused_by_name(lake, monkeypatch):
     query = SporaQuery(lake).modality("imc").tissues(mpp=1.0)
     with pytest.raises(UnknownNameError, match="lung_imc_l001_0001"):
@@ -113,7 +135,9 @@ const model = {
   on: (name, call) => name === "msg:custom" && heard.add(call),
   off: (name, call) => heard.delete(call),
   send: async (content) => {
-    const [told, text] = await window.kernel(JSON.stringify(content));
+    const answer = await window.kernel(JSON.stringify(content));
+    if (!answer) return;
+    const [told, text] = answer;
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     for (const call of [...heard]) call(told, [new DataView(bytes.buffer)]);
   },
@@ -143,6 +167,8 @@ def test_the_canvas_in_a_notebook_is_what_pictures_are(lake):
     with viewed(query, TISSUE, height=500) as talk, chromium() as browser:
 
         def kernel(text):
+            if "gone" in text:
+                return talk.viewer._handle_custom_msg(json.loads(text), [])
             told, (content,) = talk.ask(json.loads(text))
             return [told, base64.b64encode(content).decode()]
 
@@ -165,6 +191,11 @@ def test_the_canvas_in_a_notebook_is_what_pictures_are(lake):
         assert [url for url in requests if not url.startswith(("http://127.0.0.1/", "blob:"))] == []
         assert requests.count("http://127.0.0.1/") == sum(not url.startswith("blob:") for url in requests) == 1
         assert page.url == "http://127.0.0.1/"
+        theme = "document.querySelector('#output').shadowRoot.querySelector('main').dataset.theme"
+        for light, name in (("true", "light"), ("false", "dark")):
+            page.evaluate("(light) => void (document.body.dataset.jpThemeLight = light)", light)
+            page.wait_for_function(f"{theme} === '{name}'")
         page.evaluate("window.end()")
+        let_go()
         assert page.evaluate("window.heard.size") == page.locator(".pane").count() == 0
         assert faults == []

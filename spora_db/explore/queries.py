@@ -19,7 +19,7 @@ from spora_db.explore.results import KeptAnswer
 
 QueryState: TypeAlias = Literal["running", "done", "failed", "stopped"]
 _PLACE: Final = re.compile(r"\bline (\d+), column (\d+)\b")
-_RUN: Final = "import sys; from spora_db.explore.child import main; main(sys.argv[1])"
+CHILD: Final = "spora_db.explore.child"
 
 
 class Asker:
@@ -33,7 +33,7 @@ class Asker:
 
     def __init__(self, lake: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _RUN, str(lake)],
+            [sys.executable, "-m", CHILD, str(lake)],  # of -c DuckDB believes that somebody reads its progress bar
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

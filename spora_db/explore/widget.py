@@ -6,15 +6,17 @@
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anywidget
 import pyarrow as pa
 import pyarrow.compute as pc
 import traitlets
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -34,6 +36,8 @@ ANSWERING: Final = 4
 """Requests that are answered at a time."""
 TILES: Final = "/api/images/{key}/outlines/tiles"
 IMAGES: Final = "/api/images"
+PLACES: Final = ("dataset", "tissue_id", "mpp", "row", "col", "tile_size")
+"""Columns of the rows that say where they lie."""
 
 
 class LakeViewer(anywidget.AnyWidget):
@@ -64,26 +68,33 @@ class LakeViewer(anywidget.AnyWidget):
     first = traitlets.Unicode().tag(sync=True)
     """The key of the image that is shown first."""
     _held = ExitStack()  # of a widget that was refused, which ipywidgets closes too
+    _submit: Callable[[Mapping[str, Any]], object] | None = None
 
     def __init__(
         self, query: "RowAnswers", tissue_id: str | None = None, *, dataset: str | None = None, height: int = 480
     ) -> None:
         rows = _rows(query, tissue_id, dataset)
+        self._lake = query.lake
         self._size = query.selection.tile_size
-        self._rows = rows
         with ExitStack() as opening:
-            looked = LookedAt(query.lake)
+            looked = LookedAt(self._lake)
             opening.callback(looked.close)
             self._shown = _shown(looked, rows, query)
-            self._answering = ThreadPoolExecutor(ANSWERING, thread_name_prefix="viewer")
-            opening.callback(self._answering.shutdown, wait=True, cancel_futures=True)
-            self._held = opening.pop_all()
-        own = (("GET", TILES, self._tiles), ("GET", IMAGES, self._images))
-        taken = [route for route in ROUTES if route[1].startswith(IMAGES) and route[1] not in (TILES, IMAGES)]
-        self._application = application(looked, routes=(*own, *taken))
+            self._hold(opening, looked)
+        self._rows = rows.select([name for name in PLACES if name in rows.column_names])
         self._sending = threading.Lock()
         super().__init__(height=height, first=next(iter(self._shown)))
         self.on_msg(self._asked)
+
+    def _hold(self, opening: ExitStack, looked: LookedAt) -> None:
+        """Hold a catalog, and threads that answer requests with it, until they are let go."""
+        answering = ThreadPoolExecutor(ANSWERING, thread_name_prefix="viewer")
+        opening.callback(answering.shutdown)
+        own = (("GET", TILES, self._tiles), ("GET", IMAGES, self._images))
+        taken = [route for route in ROUTES if route[1].startswith(IMAGES) and route[1] not in (TILES, IMAGES)]
+        answer = partial(self._answer, application(looked, routes=(*own, *taken)))
+        self._submit = partial(answering.submit, answer)
+        self._held = opening.pop_all()
 
     def close(self) -> None:
         """End the widget, and what it holds open of the lake."""
@@ -91,13 +102,26 @@ class LakeViewer(anywidget.AnyWidget):
         self._held.close()
 
     def _asked(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
-        """Take a request of the front end; its answer is sent once it is there."""
-        self._answering.submit(self._answer, content)
+        """Take a request of the front end; its answer is sent once it is there.
 
-    def _answer(self, content: Mapping[str, Any]) -> None:
+        Where an output has gone, as when its cell is run again, all is let go; what is left of the outputs asks again.
+        """
+        if content.get("gone"):
+            threading.Thread(target=self._held.close).start()  # after the answers that are on their way
+            self._submit = None
+            return
+        if self._submit is None:
+            with ExitStack() as opening:
+                looked = LookedAt(self._lake)
+                opening.callback(looked.close)
+                self._hold(opening, looked)
+        assert self._submit is not None
+        self._submit(content)
+
+    def _answer(self, routes: Starlette, content: Mapping[str, Any]) -> None:
         body = content.get("body")
         sent = b"" if body is None else str(body).encode()
-        given = asked_within(self._application, str(content["method"]), str(content["path"]), sent)
+        given = asked_within(routes, str(content["method"]), str(content["path"]), sent)
         told = {"id": content["id"], "status": given.status, "headers": dict(given.headers)}
         with self._sending:
             self.send(told, [given.content])

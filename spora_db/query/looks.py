@@ -31,7 +31,8 @@ class Looks(RowAnswers):
         Returns
         -------
         LakeViewer
-            A widget, which notebooks show; ``close()`` ends it and lets go of the lake.
+            A widget, which notebooks show. It lets go of the lake once it is shown no more, as when its cell is run
+            again; ``close()`` ends it.
 
         Raises
         ------

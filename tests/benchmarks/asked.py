@@ -68,6 +68,9 @@ NONE = "\N{EN DASH}"
 REMOTE, BUCKET = "test_remote.py::test_epochs_of_a_bucket", "bucket, {} of 43 channels at {} ms"
 LINE, COPY = "test_remote.py::test_a_line_of_a_bucket", "test_remote.py::test_epochs_of_the_disk_copy"
 SHARED = "later epoch of two workers, shared cache"
+EXPLORE = "test_explore.py::test_"
+WHEEL, STOPPED = f"{EXPLORE}rows_under_the_wheel", f"{EXPLORE}a_query_that_is_stopped"
+PICTURE = f"{EXPLORE}the_first_picture_of_a_bucket"
 
 ROWS = (
     Row("random 224 px tile, 40 of 43 channels, standardized, nothing cached", RANDOM.format(40), "", TILES),
@@ -160,6 +163,12 @@ ROWS = (
         "cold start to the first batch, CPU beyond import torch", "<= 1.2", START),
     Row("first batch of the second loader of two workers, forkserver",
         "first batch of two workers of the second loader, forkserver", "<= 1.2", START_AGAIN),
+    Row("`explore`, 2,000,000 rows under the wheel: processor time of scripts in a frame, 95 of 100",
+        r"[\d,]+ rows under the wheel, script in a frame, 95 of 100", "<= 8", WHEEL),
+    Row("completion while a query runs", "completion while a query runs", "<= 200", STOPPED),
+    Row("stopping it", "stopping a query", "<= 1000", STOPPED),
+    Row("first picture of a bucket at 20 ms, from the click, nothing cached",
+        "first picture of a bucket at 20 ms, from the click", "<= 2", PICTURE),
     Row("greedy tiling of a mask of 20,000 x 20,000", "greedy tiling of 20000 x 20000", "", GREEDY),
     Row("memory above the mask", "greedy tiling of 20000 x 20000, memory above the mask", "", GREEDY),
 )  # fmt: skip

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from contextlib import closing
 from urllib.parse import quote
 
 import numpy as np
@@ -17,7 +16,6 @@ from benchmarks.made_lake import FULL, SMALL, write_lake
 from browsing import chromium, needs_chromium, visit
 from exploring import serving
 from http_servers import slow_bucket
-from spora_db.explore.explorer import LookedAt
 
 pytestmark = needs_chromium
 
@@ -104,8 +102,6 @@ def test_a_query_that_is_stopped(browser, client):
 def test_the_first_picture_of_a_bucket(browser, tmp_path, monkeypatch):
     lake = write_lake(tmp_path / "buckets/b/lake", tissues=2, shape=FULL if MEASURES else SMALL)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with closing(LookedAt(lake)) as looked:
-        key = looked.images.find("imc", most=1)[0].key
     with slow_bucket(tmp_path / "buckets", latency=20) as bucket:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)
@@ -119,9 +115,12 @@ def test_the_first_picture_of_a_bucket(browser, tmp_path, monkeypatch):
                 bucket.set()
                 page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
                 begun = time.perf_counter()
-                state = {"view": "viewer", "sql": "SELECT 1 AS one", "images": [key]}
-                page.goto(f"{address}&s={quote(json.dumps(state))}")
+                page.goto(f"{address}&s={quote(json.dumps({'view': 'viewer'}))}")
+                page.locator("#status", has_text="rows in").wait_for()
+                record("page of a bucket at 20 ms, from its address to rows", time.perf_counter() - begun, "s")
+                begun = time.perf_counter()
+                page.locator("#images button", has_text="· imc").first.click()
                 page.locator('.pane[data-complete="true"]').wait_for()
-                record("first picture of a bucket at 20 ms", time.perf_counter() - begun, "s")
+                record("first picture of a bucket at 20 ms, from the click", time.perf_counter() - begun, "s")
             finally:
                 server.kill()

@@ -25,7 +25,6 @@ export class Gallery {
     box.append(this.scroll, this.caption, this.empty, make("div", { class: "sizes" }, this.sizes));
     this.asking = 0;
     this.scroller = new Scroller(this.scroll, { height: state.size + GAP, draw: (...where) => this.draw(...where) });
-    this.compositor = new Compositor(document.createElement("canvas"));
     this.thumbs = new Map();
     this.strips = new Map();
     this.waiting = new Map();
@@ -40,6 +39,11 @@ export class Gallery {
       if ("modality" in values) this.fill();
       if ("markers" in values || "picked" in values) this.markersChanged();
     });
+  }
+
+  // made once pictures are seen: the page is there sooner without
+  get compositor() {
+    return (this.drawing ??= new Compositor(document.createElement("canvas")));
   }
 
   get usable() {

@@ -16,7 +16,10 @@ function kernel(model) {
       waiting.set(id, answer);
       model.send({ id, method, path, body });
     }),
-    end: () => model.off("msg:custom", heard),
+    end: () => {
+      model.off("msg:custom", heard);
+      model.send({ gone: true });  // the kernel holds nothing for an output that is not there
+    },
   };
 }
 
@@ -56,13 +59,19 @@ async function render({ model, el }) {
   const view = make("section", { id: "viewer", class: "view shown" });
   const main = make("main", { tabIndex: 0 }, view,
     make("aside", {}, part("Channels", channels), part("Images", images), part("Under the pointer", cell)));
-  main.dataset.theme = isLight() ? "light" : "dark";
   main.style.cssText = `height: ${model.get("height")}px; background: var(--paper); color: var(--ink); font: 14px/1.4 system-ui, sans-serif; grid-template-rows: minmax(0, 1fr)`;
   const root = el.attachShadow({ mode: "open" });
   root.append(make("style", {}, css.replaceAll(":root", ":host")), main);
   el.dataset.lmSuppressShortcuts = "true";
   const told = new Channels(channels, { onfull: () => {} });
   told.fill();
+  const follow = () => {
+    main.dataset.theme = isLight() ? "light" : "dark";
+    told.refresh();
+  };
+  const theme = new MutationObserver(follow);
+  theme.observe(document.body, { attributeFilter: ["class", "data-jp-theme-light"] });
+  follow();
   const viewer = new Viewer(view, { onpoint: (found) => showCell(cell, found) });
   new Images(images, { onopen: (key, shift) => viewer.open(key, { beside: shift }) });
   main.addEventListener("keydown", (event) => {
@@ -76,6 +85,7 @@ async function render({ model, el }) {
   el.viewer = viewer;
   await viewer.open(model.get("first"));
   return () => {
+    theme.disconnect();
     viewer.end();
     modules.end();
     end();
