@@ -1,6 +1,8 @@
 """Python looks for no garbage while what stays is made, and does so again afterwards."""
 
 import gc
+import os
+import threading
 
 import pytest
 
@@ -61,3 +63,19 @@ def test_what_is_off_stays_off():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_a_child_that_another_thread_forks_meanwhile_looks_for_it():
+    forked = []
+
+    def fork():
+        if (child := os.fork()) == 0:
+            os._exit(0 if gc.isenabled() else 1)
+        forked.append(os.waitpid(child, 0)[1])
+
+    with collected_later():
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+        assert not gc.isenabled()
+    assert (forked, gc.isenabled()) == ([0], True)

@@ -1,8 +1,13 @@
 """When Python looks for garbage: not while modules, parsed SQL and kernels are made, which stay."""
 
 import gc
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_OFF: set[int] = set()
+"""Threads that have turned it off."""
 
 
 @contextmanager
@@ -22,7 +27,19 @@ def collected_later() -> Iterator[None]:
         yield
         return
     gc.disable()
+    _OFF.add(threading.get_ident())
     try:
         yield
     finally:
+        _OFF.discard(threading.get_ident())
         gc.enable()
+
+
+def _on_again() -> None:
+    """Look for garbage in a child that was forked meanwhile: the thread that would turn it on again is not there."""
+    if _OFF:
+        _OFF.clear()
+        gc.enable()
+
+
+os.register_at_fork(after_in_child=_on_again)
