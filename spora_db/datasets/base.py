@@ -1,4 +1,4 @@
-"""What all datasets of one modality share: metadata, labels, patients, tiles; no database is left open."""
+"""What all datasets of one modality share: metadata, labels, patients, tiles; none holds a database."""
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -16,7 +16,7 @@ class BaseImagingDataset(TissueAccess, MaskAccess):
 
     It goes
 
-    1. tables of the cohort (`Catalog`, closed before the constructor returns) -> DataFrames,
+    1. tables of the cohort (a `Catalog`, which the next dataset of the same cohort is lent) -> DataFrames,
     2. all images of the modality -> one frozen plan (arrays),
     3. tissue id, row, col -> pages and transform -> float32 tensor, by the same code as `SporaQuery.to_torch`.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spora_db.catalog import Catalog
+from spora_db.catalog import Catalog, lent_catalog
 from spora_db.errors import DatasetNotFoundError
 from spora_db.layout import LAKE_VARIABLE, LakePath, beneath, lake_path, layers
 from spora_db.layout.layers import present, refresh
@@ -52,7 +52,7 @@ def dataset_folder(
 
 @contextmanager
 def dataset_catalog(folder: Path, catalog: Catalog | None) -> Iterator[Catalog]:
-    """Give an open catalog of one dataset's folder: the one that is open already, else one closed afterwards.
+    """Give an open catalog of one dataset's folder: the one that is open already, else one that is lent.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def dataset_catalog(folder: Path, catalog: Catalog | None) -> Iterator[Catalog]:
     if catalog is not None:
         yield catalog
         return
-    with Catalog(folder) as opened:
+    with lent_catalog(folder) as opened:
         names = [row[0] for row in opened._run("SELECT dataset FROM datasets ORDER BY 1").fetchall()]
         if names != [dataset_name(folder)]:
             message = (

@@ -12,6 +12,7 @@ import torch
 from benchmarks.history import MEASURES, record
 from lakes import write_zarr
 from spora_db import MultiplexImagingDataset, SporaQuery
+from spora_db.catalog import close_kept_catalog
 from spora_db.images.cache import clear_cache
 
 SPEC = "quantile_clipping/uq_0.99_image"
@@ -120,6 +121,7 @@ def test_constructor(tmp_path):
     options = {"modality": "imc", "standardization": SPEC, "resolution": 1, "tile_size": TILE, "verbose": False}
     taken = []
     for _ in range(5 if MEASURES else 1):
+        close_kept_catalog()
         start = time.process_time()
         made = MultiplexImagingDataset("cohort", path=base, **options)
         taken.append(time.process_time() - start)
