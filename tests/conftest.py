@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,17 @@ def prompt_workers() -> None:
     from torch.utils.data import _utils
 
     _utils.MP_STATUS_CHECK_INTERVAL = 0.5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_standardizers() -> Iterator[None]:
+    """Let what a file registers end with it: the next file of the process would find other near names."""
+    from spora_db.standardization.methods import _registered
+
+    before = dict(_registered)
+    yield
+    _registered.clear()
+    _registered.update(before)
 
 
 @pytest.fixture(scope="session")

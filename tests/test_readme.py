@@ -157,7 +157,6 @@ def test_the_readme_has_blocks_of_python_and_bash():
     assert {language for language, _ in blocks(README)} == {"python", "bash"} < set(RUNNABLE)
 
 
-@pytest.mark.some(3)
 @pytest.mark.parametrize(("language", "text"), blocks(README), ids=lambda value: value.splitlines()[0][:60])
 def test_block_runs(language, text, folder, namespace, monkeypatch):
     settle(folder, monkeypatch)

@@ -134,10 +134,9 @@ class ChunkStore:
         channel, row, col = place
         channels, rows, cols = self._per_shard
         key = (self._owner, channel // channels, row // rows, col // cols)
-        try:
-            shard = files[key]
-        except KeyError:
-            shard = files[key] = self._found(self.file_of(place), place)
+        if key not in files:
+            files[key] = self._found(self.file_of(place), place)
+        shard = files[key]
         if shard is None:
             return None
         path, stamp, index = shard
