@@ -19,6 +19,7 @@ import pyarrow.parquet.encryption as pe
 import pytest
 
 from spora_db import Catalog, SporaQuery
+from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import FileFormatError, TableError
 from spora_db.validation import validate
 
@@ -262,6 +263,35 @@ def test_a_wrong_tile_is_an_error_at_first_use(tmp_path, columns, message):
 def test_whole_numbers_of_tiles_may_be_stored_as_any_numbers(tmp_path, kind):
     numbers = {name: pa.array([0, 1]).cast(kind) for name in ("tile_id", "row", "col")}
     assert ask(tiled(tmp_path, **numbers), 'SELECT tile_id, "row", col FROM tiles ORDER BY 1') == [(0, 0, 0), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("spread", [1, 3], ids=["ids that count from 0", "ids with gaps"])
+@pytest.mark.parametrize("again", [(), ("tile_id",), ("row", "col")], ids=["right", "an id twice", "a place twice"])
+def test_tiles_are_checked_as_pandas_finds_repetitions(spread, again):
+    rng = np.random.default_rng(spread)
+    counts = rng.integers(1, 40, 12)
+    tiles = pd.DataFrame(
+        {
+            "tissue_id": np.repeat([f"t{i}" for i in range(12)], counts),
+            "tile_id": np.concatenate(list(map(np.arange, counts))),
+        }
+    )
+    tiles = tiles.assign(tile_id=tiles.tile_id * spread, row=tiles.tile_id // 5, col=tiles.tile_id % 5)
+    tiles = tiles.sample(frac=1, random_state=1).reset_index(drop=True)
+    big = tiles.index[tiles.tissue_id == f"t{counts.argmax()}"]
+    for column in again:
+        tiles.loc[big[0], column] = tiles.loc[big[1], column]
+    tiles = tiles.assign(dataset="a", mpp=1.0, strategy="default", tile_size=64)
+    with duckdb.connect() as connection:
+        connection.from_arrow(pa.Table.from_pandas(tiles)).create("source_tile_coordinates")
+        found = connection.sql(sql_text("checks", "tile_rows").rstrip().removesuffix(";")).fetchall()
+    repeated = {
+        name
+        for keys in (["tile_id"], ["row", "col"])
+        for name in tiles.tissue_id[tiles.duplicated(["tissue_id", *keys])]
+    }
+    assert {row[2] for row in found} == repeated
+    assert bool(repeated) == bool(again)
 
 
 def test_one_place_in_two_tissues_and_two_tilings_is_no_repetition(tmp_path):

@@ -23,7 +23,7 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
 """The files of ``sql/checks`` that concern a relation; each is a SELECT that returns no rows where all is well."""
 
 CHECKED_AT_FIRST_USE = ("tissues", "tissue_channels", "markers", "tile_coordinates")
-"""Relations whose checks always run, once: that of tiles is the longest, a second for 5 million.
+"""Relations whose checks always run, once: that of tiles is the longest, half a second for 5 million.
 
 ``cell_rows`` runs where cells are asked for as rows or beside them.
 """
