@@ -192,6 +192,7 @@ def test_a_slide_at_full_resolution(scanned, tmp_path):
     assert not mask[:100].any()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("scanned", SCANNERS, indirect=True, ids=lambda write: write.__name__)
 def test_a_slide_made_coarser_from_the_nearest_level(scanned, tmp_path):
     path, _ = scanned
@@ -207,6 +208,7 @@ def test_a_slide_made_coarser_from_the_nearest_level(scanned, tmp_path):
     np.testing.assert_array_equal(found[:, :, :137], np.rint(blocks.mean((2, 4))))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("scanned", SCANNERS, indirect=True, ids=lambda write: write.__name__)
 def test_label_and_macro_never_leave_the_file(scanned, tmp_path):
     path, _ = scanned

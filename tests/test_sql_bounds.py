@@ -93,6 +93,7 @@ def catalog(lake):
         yield opened
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("call", TOO_MUCH)
 def test_what_nothing_would_end_is_refused(catalog, call):
     asked = (

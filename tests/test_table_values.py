@@ -348,6 +348,7 @@ def test_two_columns_of_which_neither_is_spelled_exactly_are_an_error(tmp_path):
 LONG = 2**53 + 1
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("statistics", [True, False])
 @pytest.mark.parametrize(
     ("first", "second", "kind", "answers"),
@@ -405,6 +406,7 @@ def test_identifiers_of_databases_are_text_without_a_point(tmp_path):
 VALUES = [1.0, NAN, 2.0, None]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("values", "place"),
     [

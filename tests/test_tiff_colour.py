@@ -193,6 +193,7 @@ NOT_RGB: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.some(3)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", NOT_RGB)
 def test_what_is_not_rgb_is_refused_in_the_same_words_everywhere(tmp_path: Path, name: str) -> None:

@@ -247,6 +247,7 @@ def moved(value, device):
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("collate", COLLATES)
 @pytest.mark.parametrize("change", CHANGES)

@@ -42,6 +42,7 @@ def expected(height: int, width: int, *, size: int, stride: int, padding: str) -
     return [(number, *corner) for number, corner in enumerate(corners)]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("padding", ["end", "around"])
 @pytest.mark.parametrize(("size", "stride"), [(32, 32), (32, 31), (33, 8), (200, 100), (7, 1)])
 def test_windows_are_those_of_a_loop_over_every_image(lake: Path, size: int, stride: int, padding: str) -> None:

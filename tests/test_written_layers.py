@@ -96,6 +96,7 @@ def run(command: str, lake: str, tables: Path) -> None:
     assert told.exit_code == 0, (told.output, told.exception)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("command", "written"), COMMANDS, ids=[command.split(" LAKE")[0] for command, _ in COMMANDS])
 def test_a_command_writes_into_the_last_layer(
     near: Path, tables: Path, tmp_path: Path, command: str, written: str
