@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -151,6 +152,8 @@ def test_a_piece_may_be_kept_only_by_its_signature(client, images):
     assert "private" in kept["Cache-Control"]
     _, other, _ = client.raw("GET", f"/api/images/{key}/tiles/0/0/0?pages=0&v=1")
     assert other["Cache-Control"] == "no-store"
+    _, mark, _ = client.raw("GET", "/mark.svg")  # asked for whenever the state in the address changes
+    assert "max-age" in mark["Cache-Control"]
 
 
 def test_outlines_and_cells_are_those_of_the_lake(client, lake, images):
@@ -192,25 +195,43 @@ def test_thumbs_are_means_of_tiles(client, lake):
     assert np.isnan(planes[:, 1]).all()
 
 
-def test_a_lasso_selects_what_a_polygon_in_sql_does(client, lake, images):
+WITHIN = """
+WITH places AS (
+    SELECT row_number() OVER () - 1 AS number, "row" + {half} AS down, col + {half} AS across,
+        dataset = $dataset AND tissue_id = $tissue AS shown
+    FROM answer
+), edges AS (SELECT unnest($down) AS y, unnest($across) AS x, unnest($next_down) AS v, unnest($next_across) AS u)
+SELECT number FROM places JOIN edges
+    ON shown AND (y > down) <> (v > down) AND across < x + (down - y) * (u - x) / (v - y)
+GROUP BY number HAVING count(*) % 2 = 1 ORDER BY number"""
+CELLS = "SELECT dataset, tissue_id, cell_id, row, col FROM cells"
+
+
+@pytest.mark.parametrize(
+    ("text", "half"),
+    [(f"{TILES} WHERE modality = 'imc' ORDER BY ALL", "tile_size / 2"), (f"{CELLS} ORDER BY ALL", "0")],
+)
+def test_a_lasso_selects_what_a_polygon_in_sql_does(client, lake, images, text, half):
     (dataset, _, tissue), image = next((names, one) for names, one in images.items() if names[1] == "imc")
-    text = f"{TILES} WHERE modality = 'imc' ORDER BY tissue_id, tile_id"
     name, _ = client.answered(text)
-    triangle = [[0, 0], [320, 0], [0, 320]]
-    found = client.ask(
-        "POST", "/api/selections", {"query": name, "key": image["key"], "polygon": triangle, "code": True}
-    )[1]
-    rows = own(lake, text).to_pylist()
-    inside = [
-        number
-        for number, row in enumerate(rows)
-        if row["tissue_id"] == tissue and row["dataset"] == dataset and row["row"] + 64 + row["col"] + 64 < 320
-    ]
+    # a star, which is not convex, and crosses itself
+    turns = np.arange(5) * 4 * np.pi / 5 + 0.1
+    star = np.stack([160.3 + 150 * np.sin(turns), 159.7 + 140 * np.cos(turns)], axis=1)
+    asked = {"query": name, "key": image["key"], "polygon": star.tolist()}
+    found = client.ask("POST", "/api/selections", asked | {"code": half != "0"})[1]
+    answer = own(lake, text)
+    with duckdb.connect() as other:
+        other.register("answer", answer)
+        (down, across), (next_down, next_across) = star.T.tolist(), np.roll(star, -1, axis=0).T.tolist()
+        given = {"dataset": dataset, "tissue": tissue, "down": down, "across": across}
+        given |= {"next_down": next_down, "next_across": next_across}
+        inside = [number for (number,) in other.execute(WITHIN.format(half=half), given).fetchall()]
     assert found["rows"] == inside
-    assert inside
-    scope = {}
-    exec(found["code"], scope)
-    assert scope["query"].plan().rows_hash == SporaQuery.from_arrow(lake, own(lake, text).take(inside)).plan().rows_hash
+    assert 0 < len(inside) < sum(one == tissue for one in answer["tissue_id"].to_pylist())
+    if half != "0":
+        scope = {}
+        exec(found["code"], scope)
+        assert scope["query"].plan().rows_hash == SporaQuery.from_arrow(lake, answer.take(inside)).plan().rows_hash
 
 
 def points_of(client, name, rest):

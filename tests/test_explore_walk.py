@@ -16,6 +16,7 @@ from lakes import write_lake
 from spora_db import Catalog
 from spora_db.drawing.composite import brightfield
 from spora_db.images import open_image, read_region, write_ometiff, write_omezarr
+from spora_db.masks import load_label_mask
 
 pytestmark = needs_chromium
 
@@ -39,6 +40,15 @@ BAR = """import("/main.js").then(({ page }) => {
 MIDDLES = """import("/main.js").then(({ page }) => [...page.viewer.panes.values()].map(
   ({ view: { left, top, zoom }, canvas, found: { mpp } }) => [
     (canvas.width / 2 - left) / zoom * mpp, (canvas.height / 2 - top) / zoom * mpp]))"""
+OUTLINED = """import("/main.js").then(({ page }) => {
+  const { over, view } = page.viewer.first;
+  const { data } = over.getContext("2d").getImageData(0, 0, over.width, over.height);
+  const places = [];
+  for (let k = 0; k < data.length; k += 4) {
+    if (data[k] === 247 && data[k + 1] === 224 && data[k + 2] === 30 && data[k + 3] === 255) places.push(k / 4);
+  }
+  return { places, height: over.height, width: over.width, left: view.left, top: view.top, zoom: view.zoom };
+})"""
 INKS = """() => ["--ink", "--faint", "--bad", "--picked", "--paper", "--raised"].map(
   (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim())"""
 
@@ -346,6 +356,52 @@ def test_images_side_by_side_are_moved_together_and_a_marker_has_one_colour(brow
     walk.well()
 
 
+def test_the_cell_under_the_pointer_is_outlined_where_its_mask_ends(browser, client, lake_of_examples):
+    image = next(
+        one for one in client.ask("GET", "/api/images?q=imc%20l001_0001")[1]["images"] if one["modality"] == "imc"
+    )
+    where = f"dataset = '{image['dataset']}' AND tissue_id = '{image['tissue_id']}'"
+    with Catalog(lake_of_examples) as catalog:
+        path = catalog.sql(f"SELECT path FROM masks WHERE {where} AND kind = 'instances'").fetchall()[0][0]
+        text = f"SELECT cell_id, CAST(row AS INT), CAST(col AS INT) FROM cells WHERE {where} ORDER BY area DESC LIMIT 1"
+        cell, row, col = catalog.sql(text).fetchall()[0]
+    labels = load_label_mask(lake_of_examples / path)
+    scale = 8 / image["mpp"]
+    at = {"y": row * image["mpp"], "x": col * image["mpp"], "scale": scale}
+    walk = visit(browser, client).open({"view": "viewer", "images": [image["key"]], "at": at, "sql": "SELECT 1 AS one"})
+    walk.complete()
+    told = walk.page.evaluate(OUTLINED)
+    assert (told["places"], told["zoom"]) == ([], 8)
+    box = walk.page.locator(".pane").bounding_box()
+    left, top = told["left"], told["top"]
+    walk.page.mouse.move(box["x"] + left + 8 * col + 4, box["y"] + top + 8 * row + 4)
+    walk.page.locator("#cell dd", has_text=str(cell)).first.wait_for()
+    walk.complete()
+    told = walk.page.evaluate(OUTLINED)
+    # the oracle: two pixels of the screen wherever the mask of this cell, eight times as large, changes
+    mask = np.pad(labels == cell, 1).repeat(8, axis=0).repeat(8, axis=1)
+    change = np.zeros(mask.shape, bool)
+    change[1:] |= (down := mask[1:] != mask[:-1])
+    change[:-1] |= down
+    change[:, 1:] |= (across := mask[:, 1:] != mask[:, :-1])
+    change[:, :-1] |= across
+    expected = np.zeros((told["height"], told["width"]), bool)
+    rows, cols = np.nonzero(change)
+    rows, cols = rows - 8 + round(top), cols - 8 + round(left)
+    expected[rows, cols] = True
+    seen = np.zeros(expected.shape, bool)
+    seen.flat[told["places"]] = True
+    assert np.array_equal(seen, expected)
+    # where no cell is, none is told or outlined
+    rows, cols = np.nonzero(labels[row - 20 : row + 20, col - 20 : col + 20] == 0)
+    x, y = left + 8 * (col - 20 + int(cols[0])) + 4, top + 8 * (row - 20 + int(rows[0])) + 4
+    walk.page.mouse.move(box["x"] + x, box["y"] + y)
+    walk.page.locator("#cell", has_text="No cell is here.").wait_for()
+    walk.complete()
+    assert walk.page.evaluate(OUTLINED)["places"] == []
+    walk.well()
+
+
 def test_natural_colours_lie_beneath_channels(browser, client, lake_of_examples):
     image = client.ask("GET", "/api/images?q=imc%20l001_0001")[1]["images"]
     key = next(one["key"] for one in image if one["modality"] == "imc")
@@ -411,6 +467,38 @@ def test_two_million_rows_are_scrolled_with_few_elements_and_layouts(browser, cl
     page.locator(".head button", has_text="n \u2191").click()
     page.locator("#table .row", has_text="1999999").wait_for()
     walk.well()
+
+
+def test_an_answer_without_rows_says_so_in_every_view_and_long_numbers_have_room(browser, client):
+    walk = visit(browser, client).open({"sql": "SELECT dataset, tissue_id, row, col FROM tiles WHERE false"})
+    page = walk.page
+    for view in ("table", "gallery", "scatter"):
+        walk.view(view)
+        page.locator(f"#{view} .empty", has_text="The answer has no rows.").wait_for()
+    page.locator("#selection", has_text="The answer has no rows.").wait_for()
+    assert page.get_by_role("button", name="Code").is_disabled()
+    walk.view("table")
+    page.fill("textarea", "SELECT pi() * 100 AS x, 1234567890123456789 AS n, 1.25e-30 AS low, 'a.b' AS t")
+    page.click("#run")
+    walk.answered("1 row in")
+    cells = page.locator("#table .row span")
+    cells.last.wait_for()
+    assert cells.all_inner_texts() == ["314.1593", "1234567890123456789", "1.25e-30", "a.b"]
+    cells.first.hover()
+    assert float(cells.first.get_attribute("title")) == np.pi * 100
+    walk.well()
+
+
+def test_a_lake_without_tiles_begins_with_its_images(browser, lake_of_examples, tmp_path):
+    for folder in ("metadata", "imc/1_0mpp/images"):
+        shutil.copytree(lake_of_examples / "lung_imc" / folder, tmp_path / "lake/lung_imc" / folder)
+    for path in (lake_of_examples / "lung_imc/imc").glob("*.parquet"):
+        shutil.copy(path, tmp_path / "lake/lung_imc/imc")
+    with serving(tmp_path / "lake") as client:
+        walk = visit(browser, client).open()
+        walk.answered("4 rows in")
+        walk.page.locator("#table .row").nth(3).wait_for()
+        walk.well()
 
 
 TWICE = """import("/rows.js").then(({ rows }) => Promise.all(

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -52,7 +52,13 @@ ROUTES: Routes = (
 def application(explorer: LookedAt, *, routes: Routes = ROUTES) -> Starlette:
     """Return the application: the routes, and the page's own files; those of images need no more than `LookedAt`."""
     answered = [Route(path, _answering(explorer, answer), methods=[method]) for method, path, answer in routes]
+    # the browser asks for it whenever the address changes, which has the state of the page
+    answered.append(Route("/mark.svg", _mark))
     return Starlette(routes=[*answered, Mount("/", StaticFiles(directory=STATIC, html=True))])
+
+
+async def _mark(_: Request) -> Response:
+    return FileResponse(STATIC / "mark.svg", headers={"Cache-Control": "private, max-age=3600"})
 
 
 def _answering(explorer: LookedAt, answer: Answering) -> Callable[[Request], Any]:

@@ -122,8 +122,11 @@ export class Channels {
   }
 
   paint(canvas, channel, [low, high, gamma]) {
+    const [width, height] = [canvas.clientWidth || canvas.width, canvas.clientHeight || canvas.height];
+    const ratio = devicePixelRatio;
+    Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
     const context = canvas.getContext("2d");
-    const { width, height } = canvas;
+    context.scale(ratio, ratio);
     const style = getComputedStyle(canvas);
     context.fillStyle = style.getPropertyValue("--raised");
     context.fillRect(0, 0, width, height);

@@ -3,7 +3,7 @@
 import { bytes } from "./api.js";
 import { make } from "./dom.js";
 import { Compositor, rgb } from "./gl.js";
-import { image, limitsOf, shownMarkers } from "./images.js";
+import { image, learned, limitsOf, shownMarkers } from "./images.js";
 import { pick, rows } from "./rows.js";
 import { Scroller } from "./scrolling.js";
 import { change, onChange, state } from "./state.js";
@@ -19,7 +19,7 @@ export class Gallery {
     this.batch = batch;
     this.scroll = make("div", { class: "scroll", tabIndex: 0, onkeydown: (event) => this.key(event) });
     this.caption = make("div", { class: "caption" });
-    this.empty = make("p", { class: "empty" }, "Run a query whose rows have dataset and tissue_id to see their pictures.");
+    this.empty = make("p", { class: "empty" });
     this.sizes = make("input", { type: "range", min: "48", max: "256", step: "16", value: String(state.size), title: "Size of the pictures", oninput: () => change({ size: Number(this.sizes.value) }) });
     this.sizes.setAttribute("aria-label", "Size of the pictures");
     box.append(this.scroll, this.caption, this.empty, make("div", { class: "sizes" }, this.sizes));
@@ -57,6 +57,7 @@ export class Gallery {
     for (const strip of this.strips.values()) strip.canvas.remove();
     this.strips.clear();
     this.empty.hidden = Boolean(rows.id && this.usable && rows.total);
+    this.empty.textContent = rows.id && !rows.all ? "The answer has no rows." : "Run a query whose rows have dataset and tissue_id to see their pictures.";
     this.layout();
     this.begin();
   }
@@ -133,7 +134,7 @@ export class Gallery {
       if (!row) continue;
       const thumb = this.thumbs.get(row.number);
       if (!thumb) this.waiting.set(row.number, number);
-      else if (thumb.found) this.composite(context, left, thumb);
+      else if (thumb.found && (learned(thumb.found) || thumb.found.fault)) this.composite(context, left, thumb);
       else if (thumb.error) {
         context.fillStyle = "#888";
         context.font = "11px sans-serif";

@@ -194,11 +194,16 @@ async function begin() {
   document.addEventListener("keydown", keys);
   const picked = state.picked;
   page.nearest = new Nearest(byId("nearest"), { sets: lake.features, onfind: (near) => run({ near }), tell });
+  const begun = !state.sql;
   page.editor.value = state.sql || EXAMPLES[0][1];
   view(state.view);
   page.channels.show(state.images[0]);
   page.channels.fill();
   await run({ near: state.near });
+  if (begun && rows.id && !rows.all) {  // a lake without tiles
+    page.editor.value = EXAMPLES.find(([name]) => name === "Images")[1];
+    await run();
+  }
   if (picked.length && !state.picked.length) change({ picked: picked.filter((number) => number < rows.all) });
   page.ready = true;
 }

@@ -7,6 +7,8 @@ import { image, learned, shown } from "./images.js";
 import { Pieces } from "./pieces.js";
 import { state } from "./state.js";
 
+const NAMES = { tiles: "tiles", mask: "tissue mask", regions: "regions" };
+
 export class Pane {
   constructor(key, viewer) {
     this.viewer = viewer;
@@ -29,6 +31,7 @@ export class Pane {
       this.found = found;
       this.pieces = this.pieced(found);
       this.title.textContent = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
+      this.title.title = this.title.textContent;
       this.box.classList.toggle("bright", found.rgb);
       viewer.opened(this);
       this.later();
@@ -106,7 +109,12 @@ export class Pane {
   async line(kind) {
     if (!this.lines[kind]) {
       this.lines[kind] = {};
-      this.lines[kind] = await get(`api/images/${this.key}/outlines/${kind}`).catch(() => ({}));
+      try {
+        this.lines[kind] = await get(`api/images/${this.key}/outlines/${kind}`);
+        if (Object.values(this.lines[kind]).every((lines) => !lines.length)) this.viewer.tell(`${this.title.textContent.split(" · ", 2).join(" · ")} has no ${NAMES[kind]}.`);
+      } catch (error) {
+        this.viewer.tell(error.message, true);
+      }
       this.later();
     }
     return this.lines[kind];

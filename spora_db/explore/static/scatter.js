@@ -98,8 +98,8 @@ export class Scatter {
     if (state.view !== "scatter" || !rows.id) return;
     const chosen = this.chosen;
     for (const name of ["x", "y", "by"]) this.choices[name].value = chosen[name] ?? "";
-    const usable = chosen.x !== undefined && chosen.y !== undefined;
-    this.empty.textContent = usable ? "" : "A scatter needs two columns of numbers in the answer, such as those of feature('<name>').";
+    const usable = rows.all > 0 && chosen.x !== undefined && chosen.y !== undefined;
+    this.empty.textContent = !rows.all ? "The answer has no rows." : usable ? "" : "A scatter needs two columns of numbers in the answer, such as those of feature('<name>').";
     const asked = usable ? `${rows.id}/points?x=${rows.index(chosen.x)}&y=${rows.index(chosen.y)}${chosen.by ? `&by=${rows.index(chosen.by)}` : ""}` : "";
     if (asked === this.asked) return this.later();
     this.asked = asked;
@@ -296,13 +296,15 @@ export class Scatter {
     context.rect(left, top, width, height);
     context.clip();
     context.strokeStyle = this.colour("--picked");
-    context.lineWidth = 1.5;
+    // of many, rings are so small that they can still be told apart
+    const [radius, line] = picked.size > 300 ? [2.5, 0.75] : [5, 1.5];
+    context.lineWidth = line;
     context.beginPath();
     for (let k = 0; k < numbers.length; k += 1) {
       if (!picked.has(numbers[k])) continue;
       const [across, down] = this.toPlot([x[k], y[k]]);
-      context.moveTo(across + 5, down);
-      context.arc(across, down, 5, 0, 7);
+      context.moveTo(across + radius, down);
+      context.arc(across, down, radius, 0, 7);
     }
     context.stroke();
     context.restore();

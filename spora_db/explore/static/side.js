@@ -48,14 +48,14 @@ export class Selection {
   fill() {
     const chosen = state.picked.length;
     const part = rows.only ? `${counted(rows.only.length, "row")} shown of ${rows.all.toLocaleString("en")}; ` : "";
-    const told = part + (chosen ? `${counted(chosen, "row")} selected` : rows.id ? `All ${counted(rows.all, "row")} of the answer` : "No answer yet.");
+    const told = part + (chosen ? `${counted(chosen, "row")} selected` : !rows.id ? "No answer yet." : rows.all ? `All ${counted(rows.all, "row")} of the answer` : "The answer has no rows.");
     this.out = make("div");
     const line = make("div", { class: "line" },
-      make("button", { onclick: () => this.code(), disabled: !rows.id, title: "Python that asks for these rows" }, "Code"),
+      make("button", { onclick: () => this.code(), disabled: !rows.all, title: "Python that asks for these rows" }, "Code"),
       make("button", { onclick: () => rows.show(rows.only ? null : [...state.picked].sort((a, b) => a - b)), disabled: !chosen && !rows.only, title: "Table and gallery show the selected rows only" }, rows.only ? "Show all" : "Show only"),
       make("button", { onclick: () => change({ picked: [] }), disabled: !chosen }, "Clear"));
     const parts = [make("div", {}, told), line];
-    if (this.writes && rows.id) {
+    if (this.writes && rows.all) {
       this.name = make("input", { placeholder: "name of the file", value: this.name?.value ?? "" });
       this.name.setAttribute("aria-label", "Name of the file");
       parts.push(make("div", { class: "line" }, this.name), make("div", { class: "line" },
@@ -89,7 +89,10 @@ export class Selection {
 }
 
 export function showCell(box, cell) {
-  if (!cell.cell_id) return;
+  if (!cell.cell_id) {
+    box.className = "faint";
+    return void (box.textContent = "No cell is here.");
+  }
   const values = Object.entries(cell.values).filter(([name]) => !["dataset", "tissue_id", "cell_id"].includes(name)).slice(0, 40);
   box.className = "";
   box.replaceChildren(make("dl", {}, make("dt", {}, "cell"), make("dd", {}, String(cell.cell_id)),

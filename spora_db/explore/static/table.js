@@ -32,7 +32,8 @@ export class Table {
   }
 
   fill() {
-    this.box.replaceChildren(this.heads, this.scroll);
+    this.empty.textContent = rows.all ? "" : "The answer has no rows.";
+    this.box.replaceChildren(this.heads, this.scroll, this.empty);
     this.widths = rows.columns.map(({ name, type, numeric }) => Math.max(numeric ? WIDTH.number : /list|struct|map/.test(type) ? WIDTH.long : WIDTH.text, Math.min(260, 8 * name.length + 30)));
     this.whole = this.widths.reduce((sum, width) => sum + width, 0);
     this.lefts = this.widths.reduce((lefts, width) => [...lefts, lefts.at(-1) + width], [0]);
@@ -108,7 +109,7 @@ export class Table {
       if (row) pick(element.place, row.number, event);
     };
     element.ondblclick = () => rows.at(element.place) && this.onopen(rows.at(element.place));
-    element.onmouseover = ({ target }) => void (target !== element && (target.title = target.textContent));
+    element.onmouseover = ({ target }) => void (target !== element && (target.title = element.row?.[this.range[0] + [...element.children].indexOf(target)] ?? ""));
     this.scroller.spacer.append(element);
     return element;
   }
@@ -118,7 +119,7 @@ export class Table {
     [...element.children].forEach((span, at) => {
       const k = this.range[0] + at;
       const cell = row ? row.cells[k] : "";
-      span.textContent = cell ?? "NULL";
+      span.textContent = written(cell, rows.columns[k]);
       span.className = cell === null ? "null" : rows.columns[k].numeric ? "number" : "";
     });
   }
@@ -176,5 +177,7 @@ export class Table {
   }
 }
 
+// a cell as it is read: of a number that is longer than its column, the digits that have room
+const written = (cell, { numeric }) => (numeric && cell?.length > 12 && cell.includes(".") ? String(Number(Number(cell).toPrecision(7))) : cell ?? "NULL");
 export const quoted = (name) => (/^[A-Za-z_]\w*$/.test(name) && !["row", "order", "group", "table"].includes(name.toLowerCase()) ? name : `"${name.replaceAll('"', '""')}"`);
 const literal = (value, column) => (column.numeric || column.type === "bool" ? value : `'${value.replaceAll("'", "''")}'`);

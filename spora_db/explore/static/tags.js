@@ -24,7 +24,7 @@ export class Tags {
   }
 
   fill() {
-    this.button.disabled = !rows.id;
+    this.button.disabled = !rows.all;
     this.button.textContent = state.picked.length ? `Tag ${counted(state.picked.length, "row")}` : "Tag all rows";
   }
 

@@ -68,6 +68,7 @@ export class Viewer {
     this.grid.style.gridTemplateRows = `repeat(${Math.ceil(shown.length / across) || 1}, minmax(0, 1fr))`;
     this.empty.hidden = shown.length > 0;
     this.grid.hidden = this.tools.hidden = shown.length === 0;
+    if (this.fitted) this.fit();
     this.redraw();
   }
 
@@ -118,25 +119,29 @@ export class Viewer {
     const same = state.images.some((old) => this.panes.get(old)?.found?.tissue_id === found?.tissue_id);
     if (place && found) {
       const scale = Math.min(4, 0.5 * Math.min(this.box.clientHeight || 600, this.box.clientWidth || 800) / Math.max(place.height, place.width)) / found.mpp;
+      this.fitted = false;
       change({ images, at: { y: (place.row + place.height / 2) * found.mpp, x: (place.col + place.width / 2) * found.mpp, scale } });
     } else change({ images, at: same ? state.at : null });
     if (!state.at) this.fit();
   }
 
   opened(pane) {
-    if (!state.at && pane === this.first) this.fit();
+    if (this.fitted || (!state.at && pane === this.first)) this.fit();
   }
 
   close(key) {
     change({ images: state.images.filter((other) => other !== key) });
   }
 
+  // every image as a whole, until it is moved: so others may be opened beside
   fit() {
     const pane = this.first;
     if (!pane?.found || !pane.box.clientWidth) return;
-    const { height, width, mpp } = pane.found;
-    const scale = Math.min(pane.box.clientHeight / (height * mpp), pane.box.clientWidth / (width * mpp)) * 0.96;
-    this.move({ y: (height * mpp) / 2, x: (width * mpp) / 2, scale });
+    const sides = [...this.panes.values()].filter(({ found }) => found).map(({ found: { height, width, mpp } }) => [height * mpp, width * mpp]);
+    const [height, width] = [0, 1].map((axis) => Math.max(...sides.map((side) => side[axis])));
+    const scale = Math.min(pane.box.clientHeight / height, pane.box.clientWidth / width) * 0.96;
+    this.move({ y: height / 2, x: width / 2, scale });
+    this.fitted = true;
   }
 
   full() {
@@ -144,6 +149,7 @@ export class Viewer {
   }
 
   move(at) {
+    this.fitted = false;
     change({ at });
     for (const pane of this.panes.values()) pane.later();
   }
