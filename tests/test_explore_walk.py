@@ -42,7 +42,9 @@ MIDDLES = """import("/main.js").then(({ page }) => [...page.viewer.panes.values(
     (canvas.width / 2 - left) / zoom * mpp, (canvas.height / 2 - top) / zoom * mpp]))"""
 OUTLINED = """import("/main.js").then(({ page }) => {
   const { over, view } = page.viewer.first;
-  const { data } = over.getContext("2d").getImageData(0, 0, over.width, over.height);
+  const copy = new OffscreenCanvas(over.width, over.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(over, 0, 0);
+  const { data } = copy.getImageData(0, 0, over.width, over.height);
   const places = [];
   for (let k = 0; k < data.length; k += 4) {
     if (data[k] === 247 && data[k + 1] === 224 && data[k + 2] === 30 && data[k + 3] === 255) places.push(k / 4);

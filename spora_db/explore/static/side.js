@@ -79,6 +79,7 @@ export class Selection {
   }
 
   async save(form) {
+    if (!this.name.value.trim()) return this.out.replaceChildren(make("p", { class: "faint" }, "A file needs a name."));
     try {
       const { file } = await post("api/exports", { ...this.asked, name: this.name.value, form });
       this.out.replaceChildren(make("p", {}, `Saved as ${file}`));

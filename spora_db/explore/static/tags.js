@@ -75,6 +75,7 @@ export class Tags {
   }
 
   async save() {
+    if (!this.table.value.trim()) return this.out.replaceChildren(make("p", { class: "faint" }, "A table needs a name."));
     try {
       const { file } = await post("api/tags/table", { name: this.table.value });
       this.out.replaceChildren(make("p", {}, `Saved as ${file}`));
