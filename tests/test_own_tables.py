@@ -15,6 +15,7 @@ from command_line import call
 from spora_db import Catalog
 from spora_db.errors import ArgumentError, FileFormatError, OrphanRowsWarning, SporaError, TableError, WriteError
 from spora_db.jobs.own_tables import add_table
+from spora_db.sources.given_tables import read_given
 from spora_db.validation import validate
 
 TISSUES = {"alpha": ["1", "2", "007"], "beta": ["1"]}
@@ -99,6 +100,13 @@ def test_files_of_spreadsheets_are_read(lake: Path, tmp_path: Path, between: str
     with Catalog(lake, tables={"own": path, "same": table}) as catalog:
         found = [catalog.sql(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in ("own", "same")]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("between", "inside"), [(",", ";"), (";", ",")])
+def test_what_stands_between_quotation_marks_separates_nothing(tmp_path: Path, between: str, inside: str) -> None:
+    path, name = tmp_path / "own.csv", f"cut{inside} stained{inside} read{inside} by"
+    path.write_text(f'tissue_id{between}"{name}"\nT1{between}"me{inside} you"\n', encoding="utf-8")
+    assert read_given(path, at="join(").to_pylist() == [{"tissue_id": "T1", name: f"me{inside} you"}]
 
 
 @pytest.mark.parametrize("ids", [[1, 2], [1.0, 2.0], np.array([1, 2], np.uint8)])

@@ -1,6 +1,7 @@
 """Tables that users hand over: of any library, or as parquet or CSV files."""
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +17,7 @@ GivenTable: TypeAlias = "str | Path | pa.Table | pd.DataFrame"
 """How users give a table, see `read_given`."""
 SEPARATED = (".csv", ".tsv")
 """Files of text, with commas, tabs or semicolons between: then numbers may have decimal commas."""
+_QUOTED = re.compile('"[^"]*"')
 TEXTS = ("dataset", "tissue_id", "patient_id", "specimen_id", "modality", "strategy")
 """Columns of CSV files that are text, whatever they look like: ``007`` is not 7."""
 
@@ -71,7 +73,7 @@ def _of_file(path: Path, *, at: str, texts: Collection[str]) -> pa.Table:
     try:
         if path.suffix.lower() in SEPARATED:
             with path.open(encoding="utf-8", errors="replace") as file:
-                header = file.readline()
+                header = _QUOTED.sub("", file.readline())
             between = max(",;\t", key=header.count)
             kinds, parse = dict.fromkeys(texts, pa.string()), csv.ParseOptions(delimiter=between)
             marks = ".," if between == ";" else "."
