@@ -7,7 +7,9 @@ import os
 import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.errors import AbsentObjectError, FileFormatError, StoreError, WriteError
 from spora_db.files.stores import mirror, ranged
+from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.manifest import BESIDE, FileEntry, ManifestRow, manifest_table, read_manifest
 from spora_db.files.writing import atomic_path
 from spora_db.images import clear_cache, close_images, write_ometiff
@@ -139,6 +142,24 @@ class TestOpening:
             same_samples(query("s3://b/few_remote"), query(local))
         assert bucket.set()["get"] == 0
         assert len(mirror.mirror("s3://b/few_remote").files._known) <= 2
+
+    def test_a_lake_is_listed_while_all_threads_of_the_network_ask_what_files_are(
+        self, bucket: Bucket, copied: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each waited for the other for ever: the listing for threads, they for the lock of the listing."""
+        local = copied("busy")
+        index_images(local, beside=True)
+        images = [path for path in read_manifest(local / BESIDE)._paths.to_pylist() if path.endswith(".zarr")]
+        query("s3://b/busy").plan()
+        busy, learn = mirror.mirror("s3://b/busy"), mirror.lake_listing
+
+        def listed(*given: Any, **options: Any) -> Any:
+            asked = [NETWORK.threads().submit(partial(busy.states, [busy.tree / path])) for path in images]
+            assert [future.result(timeout=20) for future in asked] == [[None]] * len(images)
+            return learn(*given, **options)
+
+        monkeypatch.setattr(mirror, "lake_listing", listed)
+        busy.refresh(listed=True)
 
     def test_a_part_of_a_lake_that_was_indexed_before_its_upload_is_copied(
         self, bucket: Bucket, copied: Callable[[str], Path], tmp_path: Path

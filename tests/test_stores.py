@@ -500,6 +500,18 @@ class TestHub:
             with pytest.raises(FileFormatError, match="written again"):
                 store.read("a.bin", offset=2, size=3, state=ObjectState(size=10, version='"older"'))
 
+    def test_half_of_a_listing_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def hub(asked: Asked) -> tuple[int, dict[str, str], bytes]:
+            if asked.path.endswith("?cursor=2"):
+                return 404, {}, b""
+            item = {"type": "file", "path": "lake/a.bin", "size": 10, "oid": "git"}
+            return 200, {"Link": f'<{near.address}{asked.path}?cursor=2>; rel="next"'}, json.dumps([item]).encode()
+
+        with scripted(hub) as near:
+            monkeypatch.setenv("HF_ENDPOINT", near.address)
+            with pytest.raises(StoreError, match="was not listed"):
+                open_store("hf://datasets/owner/name@v1/lake").list_folder()
+
 
 class TestAddresses:
     @pytest.mark.parametrize(

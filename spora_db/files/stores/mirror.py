@@ -56,11 +56,11 @@ class Mirror:
         STANDS_FOR[str(self.tree)] = address
         self._store: ObjectStore | None = None
         self._opening = threading.Lock()
-        self._lock = threading.RLock()
+        self._lock, self._reading = threading.RLock(), threading.Lock()
         self._listed_at = -FRESH
         self._listing: Listing | None = None
         self._prepared: set[str] = set()
-        self._placed = Recent[str, ObjectState](KNOWN)
+        self._placed = Recent[str, tuple[Listing, ObjectState]](KNOWN)
         self._preparing: dict[str, threading.Lock] = {}
         self.files = RangedFiles(
             self._places,
@@ -128,7 +128,7 @@ class Mirror:
 
     def listing(self) -> Listing:
         """Return what is known of the lake, without asking."""
-        with self._lock:
+        with self._reading:  # whoever holds the other lock waits for threads that may be here
             if self._listing is None:
                 self._listing = Listing.read(self.folder / "listing.json")
             return self._listing
@@ -237,14 +237,14 @@ class Mirror:
 
     def _listed(self, name: str) -> ObjectState | None:
         """Return what is known of a file without asking; one in a store gets its place as soon as it is named."""
-        if (state := self._placed.get(name)) is not None:
-            return state
         listing = self.listing()
+        if (placed := self._placed.get(name)) is not None and placed[0] is listing:
+            return placed[1]
         state = listing.state(name, self.address)
         if state is not None and name not in listing.files:
             if self._places.noted(name) is None or not is_by_time(state):
                 self._places.place(name, state)
-            self._placed.put(name, state)
+            self._placed.put(name, (listing, state))
         return state
 
     def _told_of(self, error: SporaError) -> SporaError:

@@ -98,9 +98,9 @@ class HubService(WebService):
         found, so_far = list[ObjectEntry](), SoFar()
         while url:
             answer = send("GET", url, prepare=partial(self.headers, "GET", url, {}), check=_check_json)
-            if answer.status == 404:
+            if answer.status == 404 and not found:
                 return []
-            if answer.status != 200:
+            if answer.status != 200:  # half of a listing is none: what it lacks would be taken for gone
                 raise StoreError(f"The folder {folder!r} was not listed: {self.refusal(answer)}")
             for item in json.loads(answer.body):
                 name = str(item["path"]).removeprefix(f"{folder}/")
