@@ -276,6 +276,7 @@ def test_html_escapes_what_files_say(lake):
     assert "<b>p</b>" not in page
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("condition", ["TRUE", "age > 1000"])
 def test_the_picture(written, tmp_path, condition):
     path = tmp_path / "audit.png"

@@ -104,6 +104,7 @@ def test_the_type_of_a_column_is_that_of_the_query_whichever_rows_meet(typed, co
                 assert found.tolist() == pytest.approx(numbers, nan_ok=True, rel=0, abs=0), text
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("text", ["tile_id::UBIGINT + 18446744073709551600", "(2::HUGEINT ** 70)::HUGEINT"])
 def test_whole_numbers_that_no_tensor_holds_are_refused(lake, text):
     nulls = "CASE WHEN tile_id <> 1 THEN 9007199254740993 END"

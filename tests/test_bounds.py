@@ -106,6 +106,7 @@ def query(root, spec):
     return found.standardize(spec, disable_quantile_mask=True)
 
 
+@pytest.mark.some(2)
 def test_every_path_of_a_lake_gives_the_formula(cohort):
     root, spec, pixels = cohort
     expected = expected_image(spec, pixels)

@@ -154,6 +154,7 @@ OUTSIDE = [
 ]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("statement", OUTSIDE)
 def test_the_database_is_closed_even_without_the_guard(tmp_path, statement):
     python_variable = pd.DataFrame({"secret": [1]})

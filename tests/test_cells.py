@@ -519,6 +519,7 @@ def test_rows_of_another_engine_may_be_cells(lake, query):
         ).count()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("source", ["table", "masks"])
 def test_cells_that_a_table_names_without_places_are_those_of_the_lake(lake, cells, source):
     """Predictions come with ids alone: places, and what the lake says of the cells, are the lake's."""

@@ -329,6 +329,7 @@ def test_validate_tells_it_too(lake, damage, words):
         assert rule in {finding.rule for finding in validate(lake)}
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("tissue", [TISSUE, "alpha_0001"])
 def test_plans_compare_cells_with_masks_within_a_budget_and_say_where_it_ends(lake, tissue, monkeypatch, caplog):
     wrong = pd.concat([placed(), elsewhere(placed())] if tissue != TISSUE else [elsewhere(placed()), placed()])
@@ -625,6 +626,7 @@ def write_task(lake: Path, name: str, ids: object, names: list[object]) -> None:
     pq.write_table(pa.table({"id": ids, "name": names}), lake / MASKS / name / "label_encoder.parquet")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("half", [0, 1])  # validate names ten findings of a rule
 def test_a_label_encoder_names_each_class_once(lake, half):
     encoders = dict(list(ENCODERS.items())[half::2])

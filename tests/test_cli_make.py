@@ -223,6 +223,7 @@ def test_a_read_error_is_one_line_without_a_traceback(tmp_path):
     assert json.dumps(done.stdout) == '""'
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("published", [False, True])
 def test_preview_draws_a_lake_that_is_tiled_already(tmp_path, published):
     root = write_images(tmp_path / "lake")

@@ -177,6 +177,7 @@ def test_a_read_only_place_is_one_sentence(run, monkeypatch, tmp_path, command):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("command", [*COMMANDS.values(), *WRITING.values()], ids=[*COMMANDS, *WRITING])
 def test_what_the_system_refuses_is_one_sentence(run, monkeypatch, command):
     """Rights are asked for in many places, and a test as root has all of them: here every listing is refused."""

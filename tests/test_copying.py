@@ -122,6 +122,7 @@ QUICK = ("images of one place", "SQL")
 
 
 class TestSameAnswer:
+    @pytest.mark.some(2)
     @pytest.mark.parametrize(
         "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in QUERIES]
     )

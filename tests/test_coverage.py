@@ -137,6 +137,7 @@ def test_drop_channel_leaves_out_exactly_what_coverage_lists(lake, query):
         query.standardize(SPEC, missing="drop_channel").plan()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("names", [("CD8", "CD3e"), ("DNA", "Bad")])
 def test_drop_tissue_leaves_out_rows_before_sampling(lake, query, names):
     expected = {key for key, problem in gaps(lake).items() if problem != "unusable values"}

@@ -581,6 +581,7 @@ class Draws(Dataset):
         return torch.utils.data.get_worker_info().id, tile.channel_names.tolist(), float(tile.image[0, 0, 0]), draws
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("context", "workers"), [("spawn", 1), ("fork", 2)])
 def test_workers_see_what_was_assigned(imc, spora, context, workers):
     edit_qc(imc)

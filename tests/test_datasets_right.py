@@ -164,6 +164,7 @@ def test_ihc_labels_work(lake):
     assert np.array_equal(tissue.image.numpy(), rgb(51))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("preprocess", [True, False])
 def test_hwc_is_chw_turned_with_and_without_preprocessing(lake, preprocess):
     ihc = SingleIHCImagingDataset(name="alpha", path=lake / "alpha", marker_name="ihc_Ki67", resolution=1, tile_size=32)
@@ -200,6 +201,7 @@ def test_global_and_lower_quantile_specs_load(reference_lake, spec, name, modali
     assert np.abs(tissue.image.numpy() - (expected - mean) / (std + 1e-8)).max() < 1e-4
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("filter_list", [["gaussian_blur"], ("gaussian_blur", "median_filter")])
 def test_filters_and_their_parameters_work(lake, filter_list):
     params = {"gaussian_blur": {"kernel_size": 5, "sigma": 2.0}}
@@ -248,6 +250,7 @@ class Draws(Dataset):
         return torch.utils.data.get_worker_info().id, sample["tissue_id"], sample["tile_id"]
 
 
+@pytest.mark.slow
 def test_workers_draw_different_reproducible_samples(lake):
     def drawn(seed, epoch=0, context=None):
         dataset = SporaDataset(["alpha", "beta"], datasets_dir=lake, tile_size=32, seed=seed, verbose=False)

@@ -97,6 +97,7 @@ def drawn(dataset, count, column):
     return Counter(values[position] for position in dataset.sampler(count))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("balance", "column"), [("dataset", "dataset_name"), ("cancer_type", "cancer_type")])
 def test_balanced_sampling_draws_groups_equally_often(lake, many, balance, column):
     rows = many.tile_index[(many.tile_index["dataset_name"] == "alpha") | (many.tile_index["global_tile_id"] < 40)]

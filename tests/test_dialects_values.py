@@ -14,6 +14,7 @@ def test_values_are_refused_or_written(value):
     check_verdict(value_query(value), VALUES[value])
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("value", [value for value, refused in VALUES.items() if "postgres" not in refused])
 def test_values_are_the_same_in_postgres(duck, probed, value):
     query = value_query(value)

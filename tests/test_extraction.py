@@ -134,6 +134,7 @@ def expected(published: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return contents(folder)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
 def test_shards_make_the_same_bytes(published: Path, mine: Path, expected: dict[str, str], order: Any) -> None:
     reports = [tiles(published).extract(means, name="own", into=mine, shard=f"{i}/3", **SMALL) for i in order]

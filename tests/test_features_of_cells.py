@@ -41,6 +41,7 @@ def made(lake_of_examples: Path, tmp_path_factory: pytest.TempPathFactory, reque
     return query([lake_of_examples, mine], unit), rows, vectors, scores, KEYS[unit]
 
 
+@pytest.mark.some(2)
 def test_rows_bring_their_vectors(made: Any) -> None:
     asked, _, vectors, scores, _ = made
     plan = asked.with_features("own").plan()
@@ -70,6 +71,7 @@ def test_bags_are_those_of_pandas(made: Any) -> None:
         assert [list(bag[key]) for key in keys[1:]] == [group[key].tolist() for key in keys[1:]]
 
 
+@pytest.mark.some(2)
 def test_what_to_label_next(made: Any) -> None:
     asked, rows, _, scores, keys = made
     entropy = -(scores.astype(np.float64) * np.log(scores.astype(np.float64))).sum(axis=1)

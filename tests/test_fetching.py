@@ -104,6 +104,7 @@ def needed(bucket: Bucket, dataset: Any, planes: list[int]) -> tuple[int, int]:
     return number, size
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("channels", "planes", "most", "workers"),
     [
@@ -227,6 +228,7 @@ for _ in range(100):
     assert not done.stdout  # 100 answers would take two minutes
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "compressor", [numcodecs.LZMA(), numcodecs.Zstd()], ids=["decoded by zarr-python", "decoded here"]
 )

@@ -39,6 +39,7 @@ COMMANDS = (
 PAGES = [path for path in (*GUIDES, *REFERENCE) if blocks(path)]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "path",
     [pytest.param(path, marks=[pytest.mark.slow] if path.stem in COMMANDS else []) for path in PAGES],

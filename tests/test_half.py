@@ -384,6 +384,7 @@ def test_raw_floats_beyond_float16_are_an_error_of_their_tile(bright, standardiz
     assert imc(bright).to_torch(dtype="float16")[4]["image"].max() == 2
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("standardize_on", ["cpu", "device"])
 def test_raw_pixels_of_16_bits_are_refused_before_the_first_is_read(bright, standardize_on):
     query = imc(bright, "identity").where("tissue_id = 'alpha_0001'")
@@ -402,6 +403,7 @@ def test_workers_hand_the_error_on(bright, tissue, found):
         list(dataset.loader(3, num_workers=1))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("standardize_on", ["cpu", "device"])
 def test_a_deviation_that_blows_pixels_up_names_its_channel(bright, tmp_path, standardize_on):
     import pandas as pd

@@ -43,6 +43,7 @@ def ask(lake: Path, text: str) -> list[tuple]:
 FRAME = pd.DataFrame({"tissue_id": ["a", "b"], "x": [1, 2]})
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     "table",
     [
@@ -284,6 +285,7 @@ def test_nan_is_found_though_footers_do_not_count_it(tmp_path):
     assert ask(lake, "SELECT patient_id FROM tissues ORDER BY tissue_id") == [(None,), ("0",), (None,), ("1",)]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("columns", "channels", "message"),
     [

@@ -232,6 +232,7 @@ ROWS = (
 )
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("text", ROWS)
 def test_queries_are_built_on_them(lake, text):
     query = SporaQuery.from_sql(lake, text).tissues()

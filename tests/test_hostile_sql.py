@@ -256,6 +256,7 @@ def catalog(table):
         yield opened
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("statement", WRITES)
 def test_nothing_is_written(catalog, table, statement):
     before = table.read_bytes()

@@ -243,6 +243,7 @@ thread.join()
 """
 
 
+@pytest.mark.some(2)
 def test_a_fork_during_look_ups_does_not_hang(path: Path) -> None:
     """Another thread holds the locks most of the time; a child that inherited a held lock would wait for ever."""
     command = [sys.executable, "-c", FORKING, str(path), str(IMAGE[0].sum())]

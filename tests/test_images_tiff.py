@@ -68,7 +68,7 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
         "shape": shape,
         "dtype": draw(st.sampled_from(dtypes)),
         "cut": draw(st.sampled_from([tiled, tiled, {"rowsperstrip": draw(st.integers(1, 20))}, {}])),
-        "byteorder": draw(st.sampled_from("<>")),
+        "byteorder": draw(st.sampled_from("<" if codec == "jpeg2000" else "<>")),  # whose samples have none of TIFF's
         "bigtiff": draw(st.booleans()),
         "ome": draw(st.booleans()),
         "pages": draw(st.none() | st.lists(st.integers(0, shape[0] - 1), min_size=1, max_size=8)),
@@ -101,10 +101,7 @@ def test_tiff_equals_tifffile(case: dict[str, Any]) -> None:
         path = Path(folder) / ("a.ome.tif" if case["ome"] else "a.tiff")
         image = write(path, case)
         assert_region(path, case["pages"], case["box"])
-        if case["codec"] != "jpeg" and (case["codec"], case["byteorder"]) != (
-            "jpeg2000",
-            ">",
-        ):  # lossy; written swapped
+        if case["codec"] != "jpeg":  # which is lossy
             np.testing.assert_array_equal(read_region(open_image(path)), image)
         assert image_header(path) == ("ome-tiff", *image.shape, image.dtype)
 

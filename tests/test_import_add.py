@@ -60,6 +60,7 @@ def rows(dataset, table="tissues"):
 CLINIC = "tissue_id,patient_id,age\nf1,007,61\nf2,008,62\n"
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("asked", [True, False], ids=["asked for", "of itself"])
 def test_a_second_modality_stands_beside_the_first(bring, imc, tmp_path, asked):
     report = bring(imc, metadata=CLINIC)
@@ -296,6 +297,7 @@ def test_what_only_folders_say_is_no_contradiction(bring, tmp_path):
 WRONG = "tissues.parquet says 61 in the column 'age' of the tissue 'f_01', .*metadata.csv says 60; .*Correct the value"
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_what_contradicts_what_is_there_is_refused(bring, cohort, tmp_path, dry_run):
     cells = {"cells": "tissue_id,cell_id\nf_02,1\n"}

@@ -451,6 +451,7 @@ ENCODED = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("encoding", ENCODED.values(), ids=ENCODED)
 def test_tables_of_any_encoding(bring, tmp_path, encoding):
     raw = channel_folders(tmp_path / "raw", ["f1"])
@@ -681,6 +682,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("tissues", "inner", "ids"), LAYOUTS.values(), ids=LAYOUTS)
 def test_folders_of_channels_at_any_depth(bring, tmp_path, tissues, inner, ids):
     raw = channel_folders(tmp_path / "raw", tissues, inner=inner)

@@ -130,6 +130,7 @@ def test_pages_follow_the_panel_whatever_their_order_in_the_file(bring, raw):
         bring(panel=turned, images="link", dataset="linked")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "names",
     [NAMES, METALS, [f"{m}_{n}" for m, n in zip(METALS, NAMES, strict=True)], [name.lower() for name in NAMES]],

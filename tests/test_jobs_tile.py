@@ -165,6 +165,7 @@ BAD_MASKS = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("kind", BAD_MASKS)
 def test_a_bad_mask_is_told_and_the_others_finish(tmp_path, kind):
     root = write_images(tmp_path)
@@ -295,6 +296,7 @@ def in_child(root: Path, limit: int = 0) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("limit", [1, 3000, pytest.param(4000, marks=pytest.mark.slow)])
 def test_a_full_disk_is_an_error_and_nothing_half_written(tmp_path, undisturbed, limit):
     """1 byte: no result fits. 3000 and 4000: results fit, the tables, of 3 and 6 kB, do not, or one of them."""

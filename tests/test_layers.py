@@ -85,6 +85,7 @@ def query(lake: object) -> SporaQuery:
 
 
 class TestOneLake:
+    @pytest.mark.some(2)
     def test_every_relation_is_the_same(self, flat: Path, roots: list[Path]) -> None:
         with Catalog(flat) as whole, Catalog(roots) as layered:
             for relation in whole.relations:
@@ -100,6 +101,7 @@ class TestOneLake:
                     assert Path(root) == [layer for layer in roots if (layer / path).exists()][-1]
                     assert locate(roots, path) == Path(root, path)
 
+    @pytest.mark.some(2)
     def test_plans_and_samples_are_the_same(self, flat: Path, roots: list[Path]) -> None:
         whole, layered = query(flat).to_torch(), query(roots).to_torch()
         assert layered.plan.hash == whole.plan.hash
@@ -107,6 +109,7 @@ class TestOneLake:
         for number in range(len(whole)):
             assert (whole[number]["image"] == layered[number]["image"]).all()
 
+    @pytest.mark.some(2)
     def test_validation_finds_the_same(self, flat: Path, roots: list[Path]) -> None:
         assert validate(roots, deep=True) == validate(flat, deep=True)
 
@@ -314,6 +317,7 @@ class TestContradictions:
 
 
 class TestLocks:
+    @pytest.mark.some(2)
     def test_a_lock_of_layers_holds_for_the_flat_lake_and_names_what_a_layer_changes(
         self, flat: Path, roots: list[Path], tmp_path: Path
     ) -> None:

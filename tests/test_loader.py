@@ -62,6 +62,7 @@ def pixels(batches):
 # ---- order, workers, state ----
 
 
+@pytest.mark.some(2)
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.parametrize("collate", ["padded", "panel"])
 def test_workers_change_nothing(dataset, collate):

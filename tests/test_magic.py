@@ -50,6 +50,7 @@ def test_the_environment_names_the_lake_and_a_line_asks(
     assert shell.run_line_magic("spora", "SELECT count(*) AS n FROM tiles")["n"].tolist() == [63]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("text", "rows"),
     {

@@ -108,6 +108,7 @@ def rows(lake: object, relation: str) -> list[tuple[object, ...]]:
 
 
 class TestOpening:
+    @pytest.mark.some(2)
     @pytest.mark.parametrize("scheme", ["s3", "http"])
     def test_a_lake_that_was_indexed_before_its_upload(
         self, bucket: Bucket, copied: Callable[[str], Path], scheme: str

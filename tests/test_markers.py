@@ -494,6 +494,7 @@ def test_a_macro_looks_at_the_panels_of_its_own_modality(odd_lake):
             catalog.sql(text.format("codex")).fetchall()
 
 
+@pytest.mark.slow
 def test_aliases_are_of_one_query_and_not_of_the_next(lake, query, tmp_path):
     wanted = "has_any_marker(dataset, modality, tissue_id, ['T cells'])"
     pd.DataFrame({"alias": ["T cells"], "marker": ["P07766"]}).to_parquet(tmp_path / "aliases.parquet")
@@ -524,6 +525,7 @@ def test_aliases_are_of_one_query_and_not_of_the_next(lake, query, tmp_path):
         catalog.sql("SELECT * FROM source_aliases")
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -66,6 +66,7 @@ def test_commands_offer_the_choices_of_readers() -> None:
     assert get_args(Option) == get_args(MissingChunks)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("choice", ["error", "white"])
 def test_commands_that_read_pixels_name_their_option(lakes: tuple[Path, Path], tmp_path: Path, choice: str) -> None:
     _, lake = lakes
@@ -165,6 +166,7 @@ def test_other_choices_are_refused(lakes: tuple[Path, Path], choice: Any) -> Non
             call(lakes[1], missing_chunks=choice) if call else query.audit(missing_chunks=choice)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("choice", ["error", "zeros"])
 def test_a_chunk_file_without_bytes_is_damage_for_every_command(tmp_path: Path, choice: str) -> None:
     lake = write_images(tmp_path / "lake", tissues=1, size=120)

@@ -257,6 +257,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_nobody_writes_a_column_that_is_not_named(wide, monkeypatch):
     made: list[int] = []
     copies: list[int] = []

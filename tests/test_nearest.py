@@ -77,6 +77,7 @@ def _pandas(condition: str) -> str:
     return condition.replace(" = ", " == ").replace("AND", "and")
 
 
+@pytest.mark.some(2)
 def test_the_answer_is_a_query(lake: list[Path], made: tuple[str, np.ndarray]) -> None:
     query = tiles(lake).label("cancer_type")
     sample = query.to_torch()[4]

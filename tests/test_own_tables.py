@@ -251,6 +251,7 @@ PLACES: dict[str, tuple[str, list[str], str]] = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_table_is_put_into_a_lake(lake: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(lake.parent)
@@ -303,6 +304,7 @@ REFUSED: dict[str, tuple[str | None, pd.DataFrame, str | None, str]] = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_table_that_others_of_its_name_contradict_is_not_put_into_a_lake(lake: Path, case: str) -> None:
     first, table, dataset, said = REFUSED[case]

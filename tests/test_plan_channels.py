@@ -77,6 +77,7 @@ def test_a_panel_of_many_channels_has_pages_for_all(tmp_path, monkeypatch):
     assert plan.channels.of(2).channel_index.tolist() == [0, *range(2, 135)]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("spec", ["identity", "quantile_clipping/uq_0.99_image"])
 def test_a_plan_pickles_and_knows_nothing_of_other_cohorts(tmp_path, spec):
     query = SporaQuery(write_lake(tmp_path)).modality("imc").tiles(size=32).where("dataset = 'alpha'").standardize(spec)

@@ -96,6 +96,7 @@ def test_tiles_that_share_their_number_are_ordered_by_their_corner(lake, tmp_pat
     assert keys[of_default, 1:].tolist() == np.column_stack([rows.tile_id, rows.row, rows.col]).tolist()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", ["image", "number", "spora-db: number of the image"])
 def test_a_cohorts_own_column_keeps_its_name(lake, tmp_path, name):
     root = shutil.copytree(lake, tmp_path / "lake")

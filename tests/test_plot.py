@@ -295,6 +295,7 @@ def test_cohort_sheet_numbers_the_tiles_on_their_tissue(tmp_path: Path) -> None:
     assert_drawn(tmp_path / "cohort.png")
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("kind", [IMC, HE], ids=["imc", "he"])
 def test_overview_thins_large_tissues_and_keeps_full_coordinates(tmp_path: Path, kind: dict[str, Any]) -> None:
     figure = overview(view(kind, height=1_900, width=1_000), path=tmp_path / "tissue.png")
@@ -348,6 +349,7 @@ def test_a_caption_names_the_tile_or_the_cell(numbers: dict[str, Any], expected:
     assert expected in texts(tile({**sample(IMC), **numbers}))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("draw", [contact_sheet, lambda items, **more: cohort_sheet(items, [view(IMC)], **more)])
 def test_long_titles_are_wrapped_within_the_page(tmp_path: Path, draw: Any) -> None:
     title, subtitle = "a title of many words " * 12, "and " * 120 + "a" * 300
@@ -380,6 +382,7 @@ def test_a_legend_breaks_into_rows() -> None:
 MAGIC = {".png": b"\x89PNG", ".PDF": b"%PDF-", ".svg": b"<?xml"}
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("suffix", MAGIC)
 @pytest.mark.parametrize(("draw", "drawn"), [(tile, sample(IMC)), (overview, view(HE))], ids=["tile", "overview"])
 def test_a_picture_is_what_its_suffix_says(tmp_path: Path, suffix: str, draw: Any, drawn: Any) -> None:

@@ -248,6 +248,7 @@ def test_an_audit_tells_no_value_from_the_value_unknown(imc: SporaQuery, tmp_pat
     assert [word for word in written[start:] if word != "Findings"][: len(pairs)] == pairs
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("values", [[None, None], ["a", "b"]])
 def test_an_audit_draws_columns_with_and_without_values(imc: SporaQuery, tmp_path: Path, values: list[Any]) -> None:
     audit = imc.audit(columns=["cancer_type"])

@@ -37,6 +37,7 @@ def test_these_methods_take_sql():
     assert set(TAKES_SQL) == {"sql", "explain_sql", "translate"}
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", ["sql", "explain_sql"])
 @pytest.mark.parametrize("text", WRITES)
 def test_every_one_asks_the_guard(table, name, text):

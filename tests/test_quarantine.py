@@ -79,6 +79,7 @@ def broken(identity: dict) -> bool:
     return identity["tissue_id"] == BROKEN and identity["tile_id"] in TILES
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("standardize_on", ["cpu", "device"])
 def test_a_substitute_comes_from_another_tissue_of_the_same_channels(query, standardize_on, caplog):
     dataset = query.to_torch(on_error="replace", standardize_on=standardize_on)

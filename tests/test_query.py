@@ -302,6 +302,7 @@ def test_plan_is_small_and_equal_everywhere(lake, query, tmp_path):
     assert asked.standardize("identity").plan().hash != plan.hash
 
 
+@pytest.mark.slow
 def test_the_order_of_listings_and_another_process_change_neither_rows_nor_pixels(lake, query, monkeypatch):
     asked = query.standardize("quantile_clipping/uq_0.99_image").sample(9, by="dataset")
     plan, frame, digest = asked.plan(), asked.df(), pixels_digest(asked)

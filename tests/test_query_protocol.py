@@ -90,6 +90,7 @@ def test_a_plan_has_the_rows_of_the_limit(query):
     pd.testing.assert_frame_equal(found, rows[[*found.columns]], check_dtype=False)
 
 
+@pytest.mark.some(4)
 def test_columns_are_those_of_the_rows_and_need_no_lake(query):
     assert query.columns == tuple(query.df().columns)
     assert SporaQuery("no such lake", query.selection).columns == query.columns
@@ -242,6 +243,7 @@ def counted(lake: str) -> None:
     assert SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0).count() == 72
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_no_database_is_open_while_rows_are_looped_over(lake, method):
     """In the loop others may be asked, processes forked, and the loop broken off."""

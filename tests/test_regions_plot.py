@@ -43,6 +43,7 @@ def drawn(picture: plot.Picture) -> dict[str, list[list[float]]]:
     return found
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("modality", ["imc", "he"])
 def test_a_tissue_shows_its_regions_where_they_are(lake: Path, modality: str) -> None:
     picture = plot.tissue(SporaQuery(lake).modality(modality).tiles(size=32, mpp=1.0), "alpha_0000")

@@ -279,6 +279,7 @@ def cells(request, tmp_path_factory):
     return root, held
 
 
+@pytest.mark.some(2)
 def test_cells_lie_in_the_regions_that_hold_their_centroid(cells):
     root, held = cells
     query = SporaQuery(root).modality("imc").cells(size=16, mpp=1.0)
@@ -297,6 +298,7 @@ def test_cells_lie_in_the_regions_that_hold_their_centroid(cells):
         assert found
 
 
+@pytest.mark.some(2)
 def test_classes_of_cells_are_labels(cells):
     root, held = cells
     dataset = (

@@ -167,6 +167,7 @@ class TestSameAsAFolder:
         mask = "alpha/segmentations/1_0mpp/tissue_masks/alpha_0000.npz"
         assert (load_tissue_mask(root / mask) == load_tissue_mask(flat(bucket) / mask)).all()
 
+    @pytest.mark.slow
     def test_validation(self, bucket: Bucket) -> None:
         found = {(item.rule, item.file) for item in validate(REMOTE, deep=True)}
         assert found == {(item.rule, item.file) for item in validate(flat(bucket), deep=True)}
@@ -241,6 +242,7 @@ class TestEverySetting:
         for number in range(0, len(near), 3):
             assert bits(far[number]) == bits(near[number])
 
+    @pytest.mark.some(2)
     @pytest.mark.parametrize("given", [{"dtype": "float16"}, {"missing_chunks": "zeros"}], ids=str)
     def test_loaders(self, bucket: Bucket, given: dict[str, Any]) -> None:
         near, far = (query(lake).to_torch(**given).loader(batch_size=20) for lake in (flat(bucket), REMOTE))

@@ -132,6 +132,7 @@ def test_workers_know_what_others_have_opened(lake):
     assert len(list(SporaQuery(lake).modality("imc").tiles(size=32).to_torch().loader(4, **options))) == whole
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_its_rows_are_replaced_where_unreadable_ones_are(lake, workers):
     folder = lake / "alpha/imc/1_0mpp/images"

@@ -174,6 +174,7 @@ def changed(**columns) -> pa.Table:
     return table
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("table", "words"),
     [
@@ -225,6 +226,7 @@ def test_a_name_may_stand_for_a_protein_in_the_panel_of_another_modality(tmp_pat
         query.channels(require=["Y"]).count()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("by_macro", [False, True])
 def test_a_lock_holds_the_panels_that_tell_what_names_mean(tmp_path, by_macro):
     lake = cohort(tmp_path / "lake", "a", {"t1": ("imc",)}, panels={"imc": [("CD8", "P01732"), ("CD3", "P07766")]})

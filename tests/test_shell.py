@@ -258,6 +258,7 @@ def test_rows(lake, monkeypatch, mode):
     assert "60 rows; " in told
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("command", "told"),
     [

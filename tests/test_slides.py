@@ -175,6 +175,7 @@ def image_of(report, *, tissue="slide", modality="he"):
     return path
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("scanned", SCANNERS, indirect=True, ids=lambda write: write.__name__)
 def test_a_slide_at_full_resolution(scanned, tmp_path):
     path, pixels = scanned
@@ -298,6 +299,7 @@ def test_channels_of_a_mibitiff(tmp_path, named):
     np.testing.assert_array_equal(found, planes)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("shape", [(1, 2, 64, 80), (2, 1, 64, 80), (1, 1, 2, 64, 80), (1, 2, 1, 64, 80)])
 @pytest.mark.parametrize("kind", ["shaped", "ome", "imagej"])
 def test_axes_of_one_element_are_left_out(tmp_path, shape, kind):
@@ -364,6 +366,7 @@ CHILD = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to limit the memory of a process")
 def test_a_slide_is_imported_in_less_memory_than_its_pixels_take(tmp_path):
     """3 x 14,336 x 14,336 pixels, 617 MB, in 300 MB beyond what Python and its libraries take."""

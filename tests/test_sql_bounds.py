@@ -186,6 +186,7 @@ AS_BARE = (
 )  # fmt: skip
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("call", AS_BARE)
 def test_values_and_types_are_those_of_duckdb_alone(catalog, call):
     text = f"SELECT {call} AS made, typeof({call}) AS kind"
@@ -248,6 +249,7 @@ def test_a_bounded_function_keeps_its_name(catalog):
     assert catalog.sql("SELECT repeat('a', 2), lpad('a', 3, 'b')").columns == ["repeat('a', 2)", "lpad('a', 3, 'b')"]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "text",
     [

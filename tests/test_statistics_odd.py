@@ -52,6 +52,7 @@ def numpy_statistics(values, spec):
     return lower, upper, mean, std, z
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("kept", [10**9, 0])
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize(
@@ -80,6 +81,7 @@ def test_a_tissue_that_drops_a_channel_stays_out_of_the_pool(monkeypatch, spec, 
     )
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
 @pytest.mark.parametrize("level", ["image", "global"])
 @pytest.mark.parametrize("method", ["quantile_clipping", "quantile_clipping_log1p"])
@@ -93,6 +95,7 @@ def test_a_channel_that_is_constant_everywhere_has_no_spread(monkeypatch, values
     assert [item.channel for item in result.dropped()] == ([] if several else ["X"])
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("pixels", "dtype", "what"),
     [

@@ -78,6 +78,7 @@ HARD = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize("spec", SPECS)
 def test_hard_pixels(monkeypatch, spec, kind):

@@ -84,6 +84,7 @@ def timed(tmp_path_factory):
     return lake
 
 
+@pytest.mark.slow
 def test_one_answer_under_every_time_zone_hash_seed_and_number_of_threads(timed):
     answers = []
     for zone, seed, threads in zip(ZONES, ("0", "1", "2"), ("1", "2", "3"), strict=True):
@@ -180,6 +181,7 @@ def panel(lake: Path, flags: pa.Array | list, *, column: str = "qc_pass", measur
     return tissues(lake, a={"tissue_id": ["t"], "modality": ["imc"]})
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("column", ["qc_pass", "is_nuclear_marker"])
 @pytest.mark.parametrize(("flags", "expected"), TRUTHS.values(), ids=TRUTHS)
 def test_what_is_not_known_is_no_truth_value(tmp_path, column, flags, expected):
@@ -191,6 +193,7 @@ def test_what_is_not_known_is_no_truth_value(tmp_path, column, flags, expected):
         assert chosen == [(f"c{at}",) for at, flag in enumerate(expected) if flag]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("column", ["qc_pass", "is_nuclear_marker"])
 @pytest.mark.parametrize(("flags", "said"), NO_TRUTHS.values(), ids=NO_TRUTHS)
 def test_what_is_no_truth_value_is_an_error_that_names_it(tmp_path, column, flags, said):
@@ -248,6 +251,7 @@ def tiled(lake: Path, **columns: list | pa.Array) -> Path:
     return tissues(lake, a={"tissue_id": ["t"]})
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(("columns", "message"), ODD_TILES.values(), ids=ODD_TILES)
 def test_a_wrong_tile_is_an_error_at_first_use(tmp_path, columns, message):
     lake = tiled(tmp_path, **columns)
@@ -257,6 +261,7 @@ def test_a_wrong_tile_is_an_error_at_first_use(tmp_path, columns, message):
             use()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "kind", [pa.int8(), pa.uint64(), pa.float32(), pa.float64(), pa.string(), pa.decimal128(21, 2)]
 )

@@ -141,6 +141,7 @@ def test_pages_that_the_xml_does_not_fit_are_never_fewer_channels(tmp_path: Path
         open_image(write(tmp_path / "a.tif", pages, xml))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("kind", ["uint16", "float32"])
 @pytest.mark.parametrize(
     "cut", [lambda stack: stack[None, None, ..., None], lambda stack: stack[..., None, :]], ids=["columns", "rows"]
@@ -181,6 +182,7 @@ def write_stacked(folder: Path, writer: str, axis: str) -> Path:
     return path
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("writer", ["ome", "imagej", "zarr"])
 @pytest.mark.parametrize("axis", ["z", "t"])
 def test_channels_stacked_as_depths_or_times_open_by_saying_so(tmp_path: Path, writer: str, axis: Any) -> None:

@@ -57,6 +57,7 @@ def counts(truth, *, mpp, rng, channels=12, offset=0.0):
     return image
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("offset", [0.0, 40.0], ids=["ions", "light on an offset"])
 @pytest.mark.parametrize(("mpp", "size"), [(1.0, 1000), (2.0, 600), (0.5, 1600)])
 def test_tissue_of_a_field_of_channels(mpp, size, offset):
@@ -109,6 +110,7 @@ STAINS = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("stain", STAINS)
 @pytest.mark.parametrize(("mpp", "size"), [(2.0, 1200), (8.0, 400)])
 def test_tissue_of_a_stained_slide(stain, mpp, size):
@@ -173,6 +175,7 @@ def test_an_enlarged_mask_takes_little_room(tmp_path):
     assert (tmp_path / "a.npz").stat().st_size < 2000 * 2000 / 40
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("modality", ["he", "imc"])
 def test_a_preview_shows_the_outline_of_the_mask(tmp_path, modality):
     truth = outline(400, mpp=4.0, seed=1)

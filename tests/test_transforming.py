@@ -232,6 +232,7 @@ class InOrder(torch.utils.data.Sampler):
                 yield Drawn(self.rows[position], seed=4, epoch=epoch, position=position)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("workers", "method"), [(0, None), (1, "fork"), (3, "fork"), pytest.param(1, "spawn", marks=pytest.mark.slow)]
 )

@@ -125,6 +125,7 @@ def cells_within(lake, sample, *, row, col, height, width):
     return set(places["cell_id"][inside])
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("number", range(8))
 @pytest.mark.parametrize("size", [(9, 20), (32, 5), (1, 1), (32, 32)])
 def test_a_region_of_a_turned_tile_is_that_region_of_the_tissue(lake, both, number, size):

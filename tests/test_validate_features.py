@@ -71,6 +71,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_told(lake: Path, fault: str) -> None:
     make, rule, said = FAULTS[fault]

@@ -369,6 +369,7 @@ def test_every_check_in_sql_is_a_rule():
     assert {path.stem for path in (sql_folder() / "checks").glob("*.sql")} <= set(RULES)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("deep", [False, True])
 def test_nothing_is_found_in_a_clean_dataset(clean, deep):
     assert validate(clean, deep=deep) == ()
@@ -398,6 +399,7 @@ def test_a_name_that_is_no_text_is_found(alpha, clean):
     assert [(item.severity, item.dataset, item.rule) for item in findings] == [("error", "alpha", "folder_names")]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("folder", [IMAGES, MASKS])
 def test_a_file_whose_name_is_no_text_is_found(alpha, folder):
     (alpha / folder / os.fsdecode(b"\xff.npz")).touch()
@@ -455,6 +457,7 @@ REAL_FINDINGS = {
 }
 
 
+@pytest.mark.some(2)
 @pytest.mark.skipif(not SHARED.is_dir(), reason="only released cohorts show which of their habits are findings")
 @pytest.mark.parametrize("name", REAL_FINDINGS)
 def test_real_data_has_no_findings_but_these(name):
@@ -463,6 +466,7 @@ def test_real_data_has_no_findings_but_these(name):
     assert all(row[3] in item.reason for item, row in zip(found, REAL_FINDINGS[name], strict=True))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("made", [True, False], ids=["made", "of other projects"])
 def test_broken_files_become_findings(alpha, tmp_path, made):
     if made:

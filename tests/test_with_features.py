@@ -60,6 +60,7 @@ def keyed(table: pd.DataFrame, unit: str) -> dict[tuple[object, ...], np.ndarray
     return dict(zip(table[names].itertuples(index=False, name=None), table["embedding"], strict=True))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("unit", SIZE)
 def test_every_row_has_its_own_vector(made: Made, unit: str) -> None:
     layers, tables = made
@@ -75,6 +76,7 @@ def test_every_row_has_its_own_vector(made: Made, unit: str) -> None:
     assert sorted(map(bytes, values)) == sorted(bytes(vector.astype(np.float16)) for vector in expected.values())
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("collate", [collate_padded, collate_packed, collate_list])
 def test_batches_have_them(made: Made, workers: int, collate: object) -> None:
@@ -206,6 +208,7 @@ def test_what_does_not_fit_is_told(made: Made) -> None:
         query(layers, "tile").with_features("own-tile").to_spora_dataset()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("fault", ["twice", "nulls", "float32"])
 def test_a_part_that_is_not_as_told_is_refused(lake_of_examples: Path, tmp_path: Path, fault: str) -> None:
     import pyarrow as pa

@@ -60,6 +60,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.slow
 def test_a_worker_reads_without_what_it_does_not_need(lake: Path, tmp_path: Path) -> None:
     """A forked one has what its parent has, and loads none of it itself; a forkserver has loaded what reads before."""
     script = tmp_path / "train.py"
@@ -74,6 +75,7 @@ def test_a_worker_reads_without_what_it_does_not_need(lake: Path, tmp_path: Path
         }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("module", "absent"),
     [

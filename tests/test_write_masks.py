@@ -25,6 +25,7 @@ def drawn(lake: Path, *, most: int = 2) -> list[np.ndarray]:
     return [draw.integers(0, most + 1, sample["image"].shape[1:]) for sample in tissues(lake).to_torch()]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("kind", "classes"), [("regions", ["tumour", "stroma"]), ("instances", None)])
 def test_masks_are_delivered_as_they_were_written(lake: Path, tmp_path: Path, kind: str, classes: Any) -> None:
     before = {(found.rule, found.file) for found in validate(lake, deep=True)}
@@ -41,6 +42,7 @@ def test_masks_are_delivered_as_they_were_written(lake: Path, tmp_path: Path, ki
     assert {found for found in after - before if kind in found[1]} == set()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [

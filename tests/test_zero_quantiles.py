@@ -55,6 +55,7 @@ def moments(values, spec, lower, upper):
     return z.mean(), z.std()
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(("dtype", "kept"), [("float32", 10**9), ("float32", 0), ("int16", 10**9)])
 @pytest.mark.parametrize("text", SPECS)
 def test_every_answer_against_numpy(monkeypatch, text, dtype, kept):
@@ -140,6 +141,7 @@ def test_without_an_answer_it_is_as_published_and_the_answers_are_named(tmp_path
 ANSWERS = [("drop", {"3"}, "image"), ("raise-quantile", {"0", "3"}, "global"), ("max", {"0", "3"}, "image")]
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("answer", "kept", "level"), ANSWERS)
 def test_an_answer_from_the_command_to_the_samples(tmp_path, answer, kept, level):
     root, spec = sparse_lake(tmp_path), f"quantile_clipping/uq_0.99_zq_{answer}_image"
