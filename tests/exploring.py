@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from spora_db.explore.serving import PageServer
 
@@ -61,6 +62,7 @@ class Client:
 
 @contextlib.contextmanager
 def serving(lake: Path, *, write: Path | None = None) -> Iterator[Client]:
+    """Serve the page of a lake, with whatever cache folder the environment names."""
     server = PageServer(lake, write=write)
     begun = threading.Event()
     thread = threading.Thread(target=server.run, kwargs={"before": begun.set})
@@ -71,3 +73,12 @@ def serving(lake: Path, *, write: Path | None = None) -> Iterator[Client]:
     finally:
         server.stop()
         thread.join()
+
+
+@contextlib.contextmanager
+def serving_anew(lake: Path, cache: Path) -> Iterator[Client]:
+    """Serve the page of a lake of which nothing is kept yet: what is kept goes to a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        with serving(lake) as client:
+            yield client

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from browsing import chromium, compare, expected, needs_chromium, path_of, visit
-from exploring import serving
+from exploring import serving, serving_anew
 from lakes import write_lake
 from spora_db import Catalog
 from spora_db.drawing.composite import brightfield
@@ -73,10 +73,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def client(lake_of_examples, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        with serving(lake_of_examples) as found:
-            yield found
+    with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 def test_a_walk(browser, client, lake_of_examples):

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.history import MEASURES, record
 from benchmarks.made_lake import FULL, SMALL, write_lake
 from browsing import chromium, needs_chromium, visit
-from exploring import serving
+from exploring import serving_anew
 from http_servers import slow_bucket
 
 pytestmark = needs_chromium
@@ -56,10 +56,8 @@ def scripts(events):
 
 @pytest.fixture(scope="module")
 def client(lake_of_examples, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        with serving(lake_of_examples) as found:
-            yield found
+    with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
+        yield found
 
 
 def test_rows_under_the_wheel(browser, client):
