@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from benchmarks.history import MEASURES
-from spora_db import tile_mask
-from spora_db.images import write_omezarr
+from spora_db import SporaQuery, tile_mask
+from spora_db.images import open_image, write_omezarr
 
 KEPT = Path(__file__).resolve().parents[2] / ".benchmarks"
 """Where lakes are kept from run to run; `make clean` removes them."""
@@ -38,18 +39,18 @@ def counts(labels: np.ndarray, channels: int, rng: np.random.Generator) -> np.nd
     return image
 
 
-def made_lake(folder: Path, tissues: int) -> Path:
+def made_lake(folder: Path, tissues: int, counted: str = "float32") -> Path:
     """Return the lake of so many tissues: kept in `KEPT` where figures are wanted, a small one in ``folder`` else."""
     if not MEASURES:
-        return write_lake(folder / "lake", tissues=2, shape=SMALL)
-    kept = KEPT / f"tissues-{tissues}"
+        return write_lake(folder / "lake", tissues=2, shape=SMALL, counted=counted)
+    kept = KEPT / (f"tissues-{tissues}" if counted == "float32" else f"tissues-{tissues}-{counted}")
     if not kept.is_dir():
         shutil.rmtree(kept.with_suffix(".part"), ignore_errors=True)
-        write_lake(kept.with_suffix(".part"), tissues=tissues, shape=FULL).rename(kept)
+        write_lake(kept.with_suffix(".part"), tissues=tissues, shape=FULL, counted=counted).rename(kept)
     return kept
 
 
-def write_lake(root: Path, *, tissues: int, shape: tuple[int, int], seed: int = 0) -> Path:
+def write_lake(root: Path, *, tissues: int, shape: tuple[int, int], seed: int = 0, counted: str = "float32") -> Path:
     """Write tissues, a panel of 40 proteins and 3 others, masks, a greedy tiling of 224 pixels, two specifications."""
     rng, base, (height, width) = np.random.default_rng(seed), root / "synth", shape
     images = {modality: base / modality / "1_0mpp/images" for modality in ("imc", "he")}
@@ -67,7 +68,7 @@ def write_lake(root: Path, *, tissues: int, shape: tuple[int, int], seed: int = 
     row, col = np.ogrid[:height, :width]
     for number in range(tissues):
         tissue, labels = f"synth_{number:04d}", cells(height, width, rng)
-        write_omezarr(images["imc"] / f"{tissue}.ome.zarr", counts(labels, CHANNELS, rng), mpp=1.0)
+        write_omezarr(images["imc"] / f"{tissue}.ome.zarr", counts(labels, CHANNELS, rng).astype(counted), mpp=1.0)
         colours = rng.integers(150, 255, (3, height, width)).astype(np.uint8)
         colours[:, labels > 0] -= 60
         write_omezarr(images["he"] / f"{tissue}.ome.zarr", colours, mpp=1.0)
@@ -88,3 +89,21 @@ def write_lake(root: Path, *, tissues: int, shape: tuple[int, int], seed: int = 
         for spec in (SPEC, CLIP):
             pd.DataFrame([[value] * CHANNELS], columns=names).to_parquet(specs / spec / f"global_level_{kind}.parquet")
     return root
+
+
+def places(lake: Path, modality: str, size: int, spec: str, count: int) -> SporaQuery:
+    """Ask for so many tiles of a size at random places of all tissues."""
+    images = sorted((lake / f"synth/{modality}/1_0mpp/images").iterdir())
+    rng = np.random.default_rng(0)
+    number = rng.integers(len(images), size=count)
+    _, height, width = open_image(images[0]).shape
+    table = pa.table(
+        {
+            "dataset": ["synth"] * count,
+            "tissue_id": [images[i].name.removesuffix(".ome.zarr") for i in number],
+            "tile_id": np.arange(count),
+            "row": rng.integers(height - size, size=count),
+            "col": rng.integers(width - size, size=count),
+        }
+    )
+    return SporaQuery.from_arrow(lake, table).modality(modality).tiles(size=size, mpp=1.0).standardize(spec)

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
 from benchmarks.history import MEASURES, record
-from benchmarks.made_lake import CLIP, MEAN, SPEC, STD, UPPER, made_lake
-from spora_db import SporaQuery
+from benchmarks.made_lake import CLIP, MEAN, SPEC, STD, UPPER, made_lake, places
 from spora_db.images import clear_cache, open_image, read_region, set_cache_bytes
 from spora_db.loading.collates import collate_padded
 from spora_db.loading.dataset import PlanDataset
@@ -28,24 +26,6 @@ WORKS = {"H&E 224": ("he", 224), "43 x 224": ("imc", 224), "3 x 64": ("he", 64),
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a lake of a few tissues of 43 x 1000 x 1100 float32, and their H&E."""
     return made_lake(tmp_path_factory.mktemp("batches"), 4)
-
-
-def places(lake: Path, modality: str, size: int, spec: str) -> SporaQuery:
-    """Ask for tiles of a size at random places of all tissues."""
-    images = sorted((lake / f"synth/{modality}/1_0mpp/images").iterdir())
-    rng, count = np.random.default_rng(0), 16 * BATCH
-    number = rng.integers(len(images), size=count)
-    _, height, width = open_image(images[0]).shape
-    table = pa.table(
-        {
-            "dataset": ["synth"] * count,
-            "tissue_id": [images[i].name.removesuffix(".ome.zarr") for i in number],
-            "tile_id": np.arange(count),
-            "row": rng.integers(height - size, size=count),
-            "col": rng.integers(width - size, size=count),
-        }
-    )
-    return SporaQuery.from_arrow(lake, table).modality(modality).tiles(size=size, mpp=1.0).standardize(spec)
 
 
 def in_memory(dataset: PlanDataset) -> Callable[[list[int]], torch.Tensor]:
@@ -97,7 +77,9 @@ def in_two_threads(read: Callable[[list[int]], object]) -> Callable[[list[int]],
 def test_batches(lake: Path, work: str) -> None:
     """Batches of tiles whose chunks are decoded; and of one dataset in two threads."""
     modality, size = WORKS[work]
-    query, clipped = (places(lake, modality, size, "imagenet" if modality == "he" else spec) for spec in (SPEC, CLIP))
+    query, clipped = (
+        places(lake, modality, size, "imagenet" if modality == "he" else spec, 16 * BATCH) for spec in (SPEC, CLIP)
+    )
     dataset = query.to_torch()
     set_cache_bytes(2**31)
     threads = torch.get_num_threads()

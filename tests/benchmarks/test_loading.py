@@ -21,7 +21,6 @@ from spora_db.images import cache_info, clear_cache, open_image, set_cache_bytes
 from spora_db.images.pieces import Regions
 from spora_db.images.regions import blocks
 from spora_db.loading.dataset import PlanDataset
-from spora_db.loading.device import standardize_batch
 from spora_db.loading.loader import TileLoader
 from spora_db.standardization.standardize import standardize_block
 
@@ -270,22 +269,6 @@ def test_cold_start(lake: Path) -> None:
     )
     record("new process to first batch, beyond import torch", importing + planning + loading, "s")
     assert samples == 8
-
-
-def test_on_the_device(lake: Path) -> None:
-    """Raw tiles to the device and standardized there, against the CPU path; the bus carries the file's type."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    query = SporaQuery(lake).modality("he").tiles(size=224).standardize("hibou")
-    here, there = query.to_torch(), query.to_torch(standardize_on="device")
-
-    def raw(row: int) -> torch.Tensor:
-        return standardize_batch(there[row], device)["image"]
-
-    found = in_turn({"cpu": lambda row: here[row]["image"].to(device), "device": raw}, list(range(len(here)))[:60])
-    bus = here[0]["image"].nbytes / there[0]["image"].nbytes
-    print(
-        f"\nH&E on {device}: cpu path {found['cpu']:.0f}/s, raw + device {found['device']:.0f}/s; bus bytes / {bus:.0f}"
-    )
 
 
 def test_next_row(lake: Path, benchmark: Callable[[Callable[[], object]], object]) -> None:
