@@ -47,10 +47,10 @@ TILES, TIFF, EPOCH = (
     "test_images.py::test_pages_of_tiff",
     "test_loading.py::test_epoch",
 )
-HALF, BATCHES, CACHE = (
-    "test_loading.py::test_half_precision",
+BATCHES, CACHE, DEVICE = (
     "test_batches.py::test_batches",
     "test_cache.py::test_shared_cache",
+    "test_device.py::test_batches_on_the_device",
 )
 COLUMNS, SCALE = "test_columns.py::test_columns", "test_catalog.py::test_scale"
 CELLS, JOINED = (
@@ -103,6 +103,21 @@ ROWS = (
         Row(f"43 x 224, clipped, {kind} against float32",
             f"batches of 43 x 224, {kind} against float32", ">= 1.1", BATCHES)
         for kind in ("float16", "bfloat16")
+    ),
+    *(
+        row
+        for work in ("H&E 224, uint8", "43 x 224, float32", "43 x 224, uint16")
+        for way, asked in (("float32", ""), ("float16", ">= 1.1"), ("raw", ""))
+        for row in (
+            Row(f"over the bus of a GPU (H200, 16 cores), a tile of {work}, as {way}",
+                f"{work}, {way}: bytes of a tile over the bus", "", DEVICE),
+            *([] if way == "float32" else [
+                Row("from pinned memory to that GPU, against float32",
+                    f"{work}, {way}: from pinned memory to the device, against float32", asked, DEVICE),
+                Row("epoch of 8 workers to it, against float32",
+                    f"{work}, {way}: of workers to the device, against float32", asked, DEVICE),
+            ]),
+        )
     ),
     Row("second epoch of two workers with the shared cache, against the first",
         f"{SHARED}, against the first", ">= 2.5", CACHE),
@@ -189,6 +204,8 @@ def told(found: dict[str, Any] | None) -> str:
     """Return a figure as the table shows it."""
     if found is None:
         return NONE
+    if found["unit"] == "bytes":
+        return f"{found['value']:,.0f} bytes"
     unit = {"ratio": "", "times the mask's bytes": " of the mask's bytes"}.get(found["unit"], f" {found['unit']}")
     return f"{found['value']:.3g}{unit}"
 
