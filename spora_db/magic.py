@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
+from spora_db.asking.no_rows import warn_of_no_rows
 from spora_db.catalog import Catalog
 from spora_db.errors import SporaError
 from spora_db.layout import LAKE_VARIABLE
@@ -52,7 +53,10 @@ class SporaMagics(Magics):  # type: ignore[misc, unused-ignore]
         lake = self._lake()
         try:
             with Catalog(lake) as catalog:
-                frame = catalog.sql(text).df()
+                answer = catalog.sql(text)
+                frame = answer.df()
+                if len(frame) < 2:
+                    warn_of_no_rows(catalog, text, answer.to_arrow_table())
         except SporaError as error:
             raise UsageError(str(error)) from None
         if name:

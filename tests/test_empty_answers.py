@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from command_line import call
 from lakes import write_lake
 from spora_db import SporaQuery
 
@@ -63,3 +64,46 @@ def test_several_modalities_without_a_tissue_of_each_are_told(tmp_path):
         UserWarning, match=rf"an image of each of imc, codex.*\({rows} rows\).*modality\(\('imc', 'codex'\)\)"
     ):
         assert pair.count() == 0
+
+
+STATEMENTS = {
+    "SELECT dataset FROM tiles WHERE modality = 'IMC'": "= 'IMC' holds for no row of tiles. Did you mean 'imc'?",
+    "FROM tiles WHERE modality = 'Imc' AND mpp = 1": "modality = 'Imc' holds for no row of tiles. Did you mean 'imc'?",
+    "SELECT count(*) FROM images WHERE images.modality IN ('IMC')": "modality IN ('IMC') holds for no row of images.",
+    "SELECT t.row FROM tiles AS t JOIN tissues AS s USING (dataset, tissue_id) WHERE s.split = 'Train'":
+        "split = 'Train' holds for no row of tissues. Did you mean 'train'?",
+    "WITH a AS (FROM tissues) SELECT * FROM a WHERE dataset = 'Alpha'": "holds for no row of a. Did you mean 'alpha'",
+    "SELECT name FROM (SELECT dataset AS name FROM tissues) WHERE name LIKE 'ALPHA%'": "no row. Did you mean 'al",
+    "SELECT (SELECT max(tile_id) FROM tiles WHERE dataset = 'BETA')": "holds for no row of tiles. Did you mean 'beta'",
+    "FROM tiles WHERE mpp > 2": "mpp > 2 holds for no row of tiles: mpp is 1.0.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("shell", [False, True], ids=["command", "shell"])
+def test_sql_names_a_condition_that_no_row_satisfies_beside_its_answer(lake, statement, shell):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        asked = (lake, statement) if not shell else (lake,)
+        done = call("sql", *asked, text=f".mode csv\n{statement};" if shell else "")
+    assert done.stderr.startswith("spora-db: The query selects no rows: ")
+    assert STATEMENTS[statement] in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "holds for" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT dataset FROM tiles WHERE dataset = 'alpha' AND tissue_id = 'beta_0001'",
+        "SELECT count(*) FROM tiles WHERE modality = 'imc' OR modality = 'IMC'",
+        "SELECT dataset FROM tiles WHERE modality <> 'imc' AND NOT modality = 'IMC'",
+        "SELECT * FROM (FROM tiles LIMIT 0) WHERE modality = 'IMC'",
+        "SELECT 0 AS dataset FROM tiles WHERE row < 0",
+        "SELECT dataset FROM tissues AS t WHERE EXISTS (FROM tiles WHERE t.dataset = 'alpha' AND row < 0)",
+        "DESCRIBE tiles",
+        "VALUES (0)",
+    ],
+)
+def test_sql_says_nothing_beside_other_answers(lake, statement):
+    assert call("sql", lake, statement).stderr == ""

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from spora_db.asking.answers import answer, explained
 from spora_db.asking.completion import After, Completer
+from spora_db.asking.no_rows import warn_of_no_rows
 from spora_db.asking.statements import dot_command, statements
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import sql_names
@@ -159,6 +160,7 @@ class Shell:
         else:
             self._console.file.write(encoded(shown, self._mode).decode())
             self._say(told, style="dim")
+        warn_of_no_rows(self._catalog, statement, shown)
 
     def _command(self, line: str) -> None:
         name, _, argument = line.partition(" ")

@@ -1,31 +1,18 @@
 """Why a query selects nothing, as far as its own words tell: hints beside an empty answer."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from sqlglot import exp
 
+from spora_db.asking.no_rows import comparisons, hint_of
 from spora_db.catalog import Catalog
-from spora_db.errors import SporaError, counted, level_of_the_user, unknown
+from spora_db.errors import SporaError, counted, level_of_the_user
 from spora_db.selection.compilation import compile_rows, on_base
 from spora_db.selection.group_checks import without_conditions
 from spora_db.selection.resolved import Resolved, identity_columns
-from spora_db.sqltext.dialect import DIALECT
-
-COMPARISONS = (
-    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.ILike, exp.Between, exp.NullSafeEQ,
-    exp.RegexpLike, exp.SimilarTo, exp.Glob, exp.StartsWith,
-)  # fmt: skip
-TESTS = frozenset((
-    "regexp_matches", "regexp_full_match", "starts_with", "prefix", "ends_with", "suffix", "contains", "list_contains",
-    "list_has", "array_contains", "array_has",
-))  # fmt: skip
-"""Functions that compare, as conditions may be written."""
-NUMBERS = ("mpp", "tile_size")
-"""Columns of numbers that name a thing; ages and places may well be none, and nothing is told of them."""
-MOST = 1_000
-"""Values among which near ones are looked for."""
 
 
 def warn_of_nothing(resolved: Resolved, catalog: Catalog) -> None:
@@ -67,65 +54,19 @@ def _without_images(everything: Resolved, catalog: Catalog) -> list[str]:
 
 def _of_condition(tree: exp.Expr, everything: Resolved, catalog: Catalog) -> Iterator[str]:
     """Yield a hint for each comparison of one column with constants that no row satisfies."""
-    tree = on_base(tree, everything.cells)
-    for atom in tree.find_all(*COMPARISONS, exp.Anonymous):
-        if isinstance(atom, exp.Anonymous) and atom.name.lower() not in TESTS:
+    for atom, column in comparisons(on_base(tree, everything.cells)):
+        if column.table not in ("", "base"):
             continue
-        columns = {column.name for column in atom.find_all(exp.Column)}
-        inside = atom.find(exp.Query) or atom.find(exp.Window) or atom.find(exp.AggFunc)
-        if (
-            len(columns) != 1
-            or inside
-            or not atom.find(exp.Literal)
-            or atom.find_ancestor(exp.Query, exp.Not, exp.Case)
-        ):
-            continue
-        (name,) = columns
-        if name not in NUMBERS and not any(item.is_string for item in atom.find_all(exp.Literal)):
-            continue
-        if any(column.table not in ("", "base") for column in atom.find_all(exp.Column)):
-            continue
+        columns = () if column.name in identity_columns(everything.selection) else (column.name,)
         try:
-            yield from _of_comparison(atom, name, everything, catalog)
+            compiled = compile_rows(everything.asking(columns=columns))
+            values = compiled.select(exp.column(column.name, quoted=True)).distinct()
+            ask = partial(catalog._run, params=compiled.parameters)
+            hint = hint_of(atom, values, ask, of=everything.selection.unit)
         except SporaError:  # the condition itself ran; a part of it need not, without the others
             continue
-
-
-def _of_comparison(atom: exp.Expr, name: str, everything: Resolved, catalog: Catalog) -> Iterator[str]:
-    columns = () if name in identity_columns(everything.selection) else (name,)
-    compiled = compile_rows(everything.asking(columns=columns))
-    column = exp.column(name, quoted=True)
-    values = compiled.select(column).distinct()
-    satisfied = exp.select("count(*)").from_(exp.alias_(values.subquery(), "base", table=True)).where(atom.copy())
-    if catalog._run(satisfied, compiled.parameters).fetchall()[0][0]:
-        return
-    texts = [item.this for item in atom.find_all(exp.Literal) if item.is_string]
-    known = exp.select(exp.cast(column, "VARCHAR")).from_(values.subquery("known")).where(column.is_(exp.null()).not_())
-    listed = [row[0] for row in catalog._run(known.limit(MOST), compiled.parameters).fetchall()]
-    said = atom.transform(_plain).sql(DIALECT)
-    if not texts or not listed:
-        among = f"{name} is {_range(listed)}" if listed else f"{name} is NULL in all of them"
-        yield f"{said} holds for no {everything.selection.unit}: {among}."
-        return
-    told = str(unknown(name, texts[0], listed)).partition(". ")[2]
-    yield f"{said} holds for no {everything.selection.unit}. {told}"
-
-
-def _plain(node: exp.Expr) -> exp.Expr:
-    """Write a column as its user does: by its name, in quotes only where it needs them."""
-    if isinstance(node, exp.Column):
-        return exp.column(exp.to_identifier(node.name))
-    return node
-
-
-def _range(listed: Sequence[str]) -> str:
-    if len(listed) <= 10:
-        return " or ".join(sorted(listed))
-    try:
-        numbers = sorted(map(float, listed))
-    except ValueError:
-        return f"one of {counted(len(listed), 'value')}"
-    return f"between {numbers[0]:g} and {numbers[-1]:g}"
+        if hint:
+            yield hint
 
 
 def _of_markers(resolved: Resolved) -> Iterator[str]:

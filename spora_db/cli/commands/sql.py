@@ -61,6 +61,7 @@ def sql(
     Columns of one name are told apart in every format: n, n_1.
     """
     from spora_db.asking.answers import answer, explained
+    from spora_db.asking.no_rows import warn_of_no_rows
     from spora_db.catalog import Catalog
     from spora_db.cli.forms import chosen_form, say_written, write_answer
     from spora_db.cli.interrupts import interruptible
@@ -96,6 +97,7 @@ def sql(
                     rows = answer(catalog, statement.in_place()).to_arrow_table()
                     write_answer(rows, form, output)
                     say_written(rows, output)
+                    warn_of_no_rows(catalog, statement.text, rows)
             except SporaError as error:
                 raise QueryError(script.failure(statement, error)) from error
 
