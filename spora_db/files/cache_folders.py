@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from spora_db.errors import WriteError
-from spora_db.files.shared_folder import MARKER, OURS, SharedFolder, held_alone
+from spora_db.files.locks import held_alone
+from spora_db.files.shared_folder import MARKER, OURS, SharedFolder
 
 SHARED_MEMORY: Final = Path("/dev/shm")
 

@@ -2,12 +2,11 @@
 
 import gc
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OFF: set[int] = set()
-"""Threads that have turned it off."""
+_off = False
+"""Whether it is off for now, by `collected_later`."""
 
 
 @contextmanager
@@ -23,22 +22,24 @@ def collected_later() -> Iterator[None]:
     ...     print(gc.isenabled())
     False
     """
+    global _off
     if not gc.isenabled():
         yield
         return
     gc.disable()
-    _OFF.add(threading.get_ident())
+    _off = True
     try:
         yield
     finally:
-        _OFF.discard(threading.get_ident())
+        _off = False
         gc.enable()
 
 
 def _on_again() -> None:
     """Look for garbage in a child that was forked meanwhile: the thread that would turn it on again is not there."""
-    if _OFF:
-        _OFF.clear()
+    global _off
+    if _off:
+        _off = False
         gc.enable()
 
 

@@ -69,6 +69,35 @@ def lock_file(path: Path, *, shared: bool = False, wait: bool = True, keep: bool
         release(descriptor)
 
 
+@contextlib.contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Hold a file that is there and that nobody holds, to clear away what a killed process left.
+
+    Raises
+    ------
+    OSError
+        Somebody holds it, there is none, or its file system has no locks, so that nobody can tell.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file, held_alone(Path(file.name)), held_alone(Path(file.name)):
+    ...     pass
+    Traceback (most recent call last):
+    BlockingIOError: ...
+    """
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    _HELD.add(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        _HELD.discard(descriptor)
+        release(descriptor)
+
+
 def _held(path: Path, *, shared: bool, wait: bool) -> int:
     """Return the descriptor of the file that is there now, locked."""
     while True:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from spora_db.files.locks import release
+from spora_db.files.locks import held_alone, release
 
 MARKER: Final = "spora-db-cache"
 """The file by which a folder is known as one of ours; nothing is removed from any other."""
@@ -180,25 +180,6 @@ class SharedFolder:
                     with contextlib.suppress(OSError), held_alone(Path(entry.path)):
                         Path(entry.path).unlink()
         return found
-
-
-@contextlib.contextmanager
-def held_alone(path: Path) -> Iterator[None]:
-    """Hold a file that nobody else holds.
-
-    Raises
-    ------
-    OSError
-        Somebody does, or there is none.
-    """
-    import fcntl
-
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        release(descriptor)
 
 
 def _opened(path: Path, limit: int, lasting: bool) -> SharedFolder:  # noqa: FBT001 - pickle's protocol

@@ -1,7 +1,6 @@
 """What killed imports leave in a lake: hidden folders, which the next import of the dataset clears away and names."""
 
 import contextlib
-import errno
 import os
 import re
 import shutil
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from spora_db.files.locks import lock_file
+from spora_db.files.locks import held_alone, lock_file
 from spora_db.importing.decisions import Decision
 
 LOCK: Final = "lock"
@@ -52,18 +51,10 @@ def clear_leftovers(target: Path) -> list[Decision]:
 
 def _is_abandoned(folder: Path) -> bool:
     """Tell whether no import is at work in a folder; one whose lock cannot be asked is left alone."""
-    import fcntl
-
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        with held_alone(folder / LOCK):
+            return True
     except FileNotFoundError:
         return not any(folder.iterdir())  # killed before it had a lock
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS)
-    finally:
-        os.close(descriptor)
-    return True
