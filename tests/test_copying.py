@@ -16,6 +16,7 @@ import zarr
 from typer.testing import CliRunner
 
 from cell_lakes import write_cells, write_masks
+from feature_lakes import EMBEDDING, SCORE, write_features
 from http_servers import Bucket, slow_bucket
 from lakes import coordinates_image, write_lake
 from spora_db import Catalog, SporaQuery
@@ -31,6 +32,7 @@ from spora_db.errors import (
     UnknownNameError,
     WriteError,
 )
+from spora_db.feature_sets import FeatureSet
 from spora_db.files.locks import lock_file
 from spora_db.files.stores import http
 from spora_db.images import close_images, open_image, read_region, write_ometiff
@@ -410,6 +412,25 @@ class TestRefused:
         fixed.copy_to(tmp_path / "small")
         with pytest.raises(QueryError, match=r"random\(\)"):
             tiles(lake).where("random() < 0.5").copy_to(tmp_path / "other")
+
+    def test_a_feature_set_that_the_copy_would_not_have(self, lake: Path, tmp_path: Path) -> None:
+        made = FeatureSet(
+            name="own", dataset="alpha", grain="tile", columns=(EMBEDDING, SCORE), expected=9, state="complete",
+            model="net", modalities=("imc",), mpp=1.0, strategy="default", tile_size=32, spec="identity",
+        )  # fmt: skip
+        write_features(tmp_path / "above/alpha", made, tiles(lake).where("dataset = 'alpha'").df())
+        both = [lake, tmp_path / "above"]
+        asked = tiles(both).join("own").where("own.score > 0")
+        for query in (asked, tiles(both).where("tile_id IN (SELECT tile_id FROM feature('own') WHERE score > 0)")):
+            with pytest.raises(QueryError, match="asks the feature set 'own', and a copy has none"):
+                query.copy_to(tmp_path / "small")
+        assert not (tmp_path / ".small.copying").exists()
+        asked.copy_to(tmp_path / "layer", images="none")
+        assert tiles([*both, tmp_path / "layer"]).join("own").where("own.score > 0").count() == asked.count()
+        rows = SporaQuery.from_arrow(both, asked.select("score").to_arrow()).modality("imc").tiles(size=32, mpp=1.0)
+        rows.where("score > 0").label("score").copy_to(tmp_path / "small")
+        taken = SporaQuery.from_lock(tmp_path / "small/copy.lock.json").to_torch()
+        assert (len(taken), "score" in taken[0]) == (asked.count(), True)
 
     def test_a_dry_run_writes_nothing(self, lake: Path, tmp_path: Path) -> None:
         told = QUERIES["a sample"](lake).copy_to(tmp_path / "small", dry_run=True)

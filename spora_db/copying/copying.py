@@ -79,8 +79,16 @@ def copy_lake(
         plan = freeze(resolved, catalog)
         if not len(plan):
             warn_of_nothing(resolved, catalog)
+        sets = {str(table.name) for table in catalog.files_used() if table.kind == "features"}
     if not len(plan):
         raise QueryError("copy_to(): the query selects no rows, so there is nothing to copy. Widen its conditions.")
+    if sets and images != "none":
+        raise QueryError(
+            f"copy_to(): the query asks the feature set {', '.join(map(repr, sorted(sets)))}, and a copy has none. "
+            "Take what it says along, as columns of rows: SporaQuery.from_arrow(lake, query.select(...).to_arrow()) "
+            "with the same verbs, but without .join, .with_features and conditions on it; or copy_to(images='none'), "
+            "which is read as a layer over the lake."
+        )
     extent, scanned = CopyExtent(plan=plan, selection=resolved.selection), scan(lake)
     note = {"lake": plan.lake, "plan": plan.hash, "selection": _digest(selection), "images": images}
     if (complete := _complete(target, note)) is not None:

@@ -45,8 +45,9 @@ class CarriedAway(Question):
         Raises
         ------
         QueryError
-            If the query selects nothing, gives other rows at every run, or depends on rows that it does not select in
-            a way that no smaller lake answers.
+            If the query selects nothing, gives other rows at every run, asks a feature set (a copy has none; as a
+            layer over the lake, ``images="none"``, it may), or depends on rows that it does not select in a way that
+            no smaller lake answers.
         LockError
             If the copy is there already, but was changed.
         FileFormatError, StoreError
