@@ -153,7 +153,17 @@ WRONG: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("tile", {"name": "tiles"}, ArgumentError, "relation of this name"),
     ("tile", {"drop": "tissue_id"}, ArgumentError, "no column 'tissue_id'"),
     ("tile", {"twice": True}, TableError, "2 rows of one tissue"),
-    ("tile", {"where": "mine.scor > 1"}, UnknownNameError, "'mine'"),
+    ("tile", {"where": "mine.scor > 1"}, UnknownNameError, "column 'scor' in mine, line 1.*Did you mean 'score'"),
+    (
+        "tile",
+        {"where": "age > 1 OR mien.score > 1"},
+        UnknownNameError,
+        "relation or column 'mien'.*Did you mean 'mine'",
+    ),
+    ("tile", {"where": "tissues.agee > 1"}, UnknownNameError, "column 'agee' in tissues.*Did you mean 'age'"),
+    ("tile", {"where": "regions.class = 'tumor'"}, UnknownNameError, "column 'regions' in .*asked in a sub-select"),
+    ("cell", {"grain": "cell", "where": "cells.celltype = 'B cell'"}, UnknownNameError, "in cells.*mean 'cell_type'"),
+    ("tissue", {"where": "scor > 1"}, UnknownNameError, "column 'scor' in line 1.*Did you mean 'score'"),
 ]
 
 

@@ -40,6 +40,7 @@ from spora_db.sqltext.names import fold
 
 _BEGINS = {TokenType.SELECT, TokenType.WITH, TokenType.L_PAREN, TokenType.FROM, TokenType.TABLE, TokenType.VALUES}
 _BEGINS |= {TokenType.PIVOT, TokenType.UNPIVOT}
+_BESIDE = "A table of yours or a feature set stands beside rows after .join(name); others are asked in a sub-select."
 
 
 def check_select(text: str, *, relations: Collection[str]) -> str:
@@ -103,7 +104,7 @@ def check_predicate(
         One condition in DuckDB's dialect, as it would stand after WHERE.
     columns
         The columns it may use, or a mapping from each relation in scope to its columns: then ``tiles.mpp`` is known by
-        its relation, and a bare name that two relations have is ambiguous.
+        its relation, and a bare name that two relations have is ambiguous; unless ``""`` has it, which stands for rows.
     relations
         The relations that sub-selects may read.
 
@@ -178,7 +179,8 @@ def check_columns(
     folded = {fold(table): {fold(name) for name in names} for table, names in tables.items()}
     for node, parts in _column_references(tree):
         name = parts[0]
-        owners = sorted(table for table, names in tables.items() if fold(name) in folded[fold(table)])
+        among = folded if fold(name) not in folded.get("", ()) else {""}
+        owners = sorted(table for table in tables if fold(table) in among and fold(name) in folded[fold(table)])
         start, end = place(node)
         if len(parts) > 1 and fold(name) in folded:
             if fold(parts[1]) in folded[fold(name)]:
@@ -189,10 +191,13 @@ def check_columns(
             finding = f"the column {name!r} is ambiguous: {', '.join(owners)} have it."
             choice = " or ".join(f"{owner}.{name}" for owner in owners)
             refuse(text, start=start, end=end, finding=finding, remedy=f"Write {choice}.")
-        if len(parts) > 1 and "" in folded and not owners and fold(parts[1]) in folded[""]:
+        if len(parts) > 1 and folded.keys() == {""} and not owners and fold(parts[1]) in folded[""]:
             continue  # qualified by a relation of the query that the caller did not name; DuckDB decides
+        available = tables.get("", [name for names in tables.values() for name in names])
+        if not owners and len(parts) > 1:
+            known = [*filter(None, tables), *available]
+            raise unknown("relation or column", name, known, where=where(text, start), remedy=_BESIDE)
         if not owners:
-            available = [name for names in tables.values() for name in names]
             raise unknown("column", name, available, where=where(text, start), remedy=quoting(text, name))
 
 

@@ -79,6 +79,10 @@ class CellTable:
         """Names of the columns of the rows."""
         return (*IDENTITY, *OF_REGIONS, *(name for _, name in (*self.own, *self.tissue)))
 
+    def known(self, relation: Literal["cells", "tissues"]) -> tuple[str, ...]:
+        """Return the columns that a condition may name as ``cells.x`` or ``tissues.x``: the relation's, and of rows."""
+        return (*self.columns, *(old for old, _ in (self.own if relation == "cells" else self.tissue)))
+
     def named(self, relation: str, column: str) -> str:
         """Return the name among the rows of a column that a condition names as ``cells.x`` or ``tissues.x``."""
         pairs = {"cells": self.own, "tissues": self.tissue}.get(relation, ())

@@ -1,5 +1,6 @@
 """The conditions and weights that users write, as checked trees over the columns of the rows."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlglot import exp
@@ -54,15 +55,25 @@ def with_conditions(resolved: Resolved, catalog: Catalog) -> Resolved:
     UnknownNameError
         For a column or relation that does not exist.
     """
-    asked, columns = resolved.selection, resolved.columns
+    asked, columns = resolved.selection, _in_scope(resolved)
     weight: exp.Expr | None = None
     checked = (check_predicate(text, columns=columns, relations=catalog.relations) for text in asked.conditions)
     predicates = tuple(of_rows(tree, resolved.joins) for tree in checked)
     if asked.sampling and asked.sampling.weights is not None:
-        names = (*columns, "n_tiles")
+        names = {**columns, "": (*columns[""], "n_tiles")}
         weighed = check_predicate(asked.sampling.weights, columns=names, relations=catalog.relations)
         weight = of_rows(weighed, resolved.joins)
         refuse_random(weight, verb="sample(weights=)")
     for tree in predicates:
         refuse_random(tree, verb="where()")
     return replace(resolved, predicates=predicates, weight=weight)
+
+
+def _in_scope(resolved: Resolved) -> dict[str, Collection[str]]:
+    """Return the columns of the rows, and of the relations by which a condition may name them."""
+    columns, cells = resolved.columns, resolved.cells
+    if cells is None:
+        lake: dict[str, Collection[str]] = {"tiles": columns, "tissues": columns}
+    else:
+        lake = {"cells": cells.known("cells"), "tissues": cells.known("tissues")}
+    return {"": columns, **lake, **{join.name: join.known for join in resolved.joins}}

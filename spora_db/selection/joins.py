@@ -29,6 +29,11 @@ class JoinedColumns:
     columns: tuple[tuple[str, str], ...]
     only: bool = False
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The columns of the table, by the names that it has for them."""
+        return (*self.keys, *(old for old, _ in self.columns))
+
     def named(self, column: str) -> str:
         """Return the name that a column of the table has among the rows.
 
@@ -39,7 +44,7 @@ class JoinedColumns:
         """
         names = {fold(old): new for old, new in self.columns} | {fold(key): key for key in self.keys}
         if fold(column) not in names:
-            raise unknown("column", column, [*self.keys, *(old for old, _ in self.columns)], where=repr(self.name))
+            raise unknown("column", column, self.known, where=repr(self.name))
         return names[fold(column)]
 
 
