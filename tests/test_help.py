@@ -63,6 +63,36 @@ def test_help_shows_an_example_that_runs(name):
     assert skipped == (name in SKIPPED), f"the example of {name} {'does not run' if skipped else 'runs'}"
 
 
+SECTION = re.compile(r"^(?:Parameters|Attributes)\n-+\n(.+?)(?=^\w[\w ]*\n-+$|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def parameters(value: Any) -> set[str]:
+    """Return what a public name is called with, as its signature says; errors take a message, a batch is a dict."""
+    if inspect.isclass(value) and issubclass(value, BaseException | dict):
+        return set()
+    try:
+        return set(inspect.signature(value).parameters) - {"self", "cls"} if callable(value) else set()
+    except ValueError:  # a type alias
+        return set()
+
+
+def told_parameters(doc: str) -> set[str]:
+    """Return the parameters that a docstring tells: in a section, or few of them in its first paragraph, quoted."""
+    sections = "\n".join(SECTION.findall(doc))
+    listed = re.findall(r"^(\S[^\n:]*)", sections, re.MULTILINE)
+    return {*re.findall(r"\w+", " ".join(listed)), *re.findall(r"`(\w+)`", doc.partition("\n\n")[0])}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - EXCEPTIONS.keys()))
+def test_help_tells_every_parameter(name):
+    assert parameters(PUBLIC[name]) - told_parameters(inspect.getdoc(PUBLIC[name]) or "") == set()
+
+
+def test_what_is_told_of_parameters():
+    doc = "Return `b`.\n\nMore of `c`.\n\nParameters\n----------\na, *d\n    One: `e`.\n\nReturns\n-------\nint\n"
+    assert told_parameters(doc) == {"a", "b", "d"}
+
+
 NAMED = "the class names what belongs to it"
 ALONE = {
     "spora_db.plan.plan.Plan.identity": NAMED,

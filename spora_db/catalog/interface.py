@@ -218,6 +218,11 @@ class Catalog(Scripts):
         Every page of every file is read and compared with its checksum where it has one; rows that must be unique are;
         the panels and the measured channels name the same channels. `sql` does the cheap part of this at first use.
 
+        Parameters
+        ----------
+        relations
+            Their names.
+
         Raises
         ------
         FileFormatError

@@ -80,7 +80,7 @@ class OpenLake(Database):
         return self._answer(what.sql(DIALECT), params, names=names_in(what))
 
     def columns(self, relation: str) -> tuple[str, ...]:
-        """Return the names of a relation's columns, as `column_types` does.
+        """Return the names of the columns of a `relation`, as `column_types` does.
 
         See Also
         --------
@@ -96,7 +96,7 @@ class OpenLake(Database):
         return self._names_of(self._known(relation))
 
     def column_types(self, relation: str) -> dict[str, str]:
-        """Return the columns of a relation with their DuckDB types, in order.
+        """Return the columns of a `relation` with their DuckDB types, in order.
 
         Raises
         ------

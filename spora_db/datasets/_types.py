@@ -82,7 +82,12 @@ class BrightfieldTissue:
 
 @dataclass(kw_only=True)
 class HETissue(BrightfieldTissue):
-    """A whole H&E image or a tile of it; attributes as :class:`BrightfieldTissue`.
+    """A whole H&E image or a tile of it.
+
+    Attributes
+    ----------
+    image, tissue_id, channels, kind
+        As :class:`BrightfieldTissue`.
 
     See Also
     --------
@@ -97,10 +102,12 @@ class HETissue(BrightfieldTissue):
 
 @dataclass(kw_only=True)
 class IHCTissue(BrightfieldTissue):
-    """A whole IHC image or a tile of it; attributes as :class:`BrightfieldTissue`, and the marker.
+    """A whole IHC image or a tile of it.
 
     Attributes
     ----------
+    image, tissue_id, channels, kind
+        As :class:`BrightfieldTissue`.
     marker
         The stained marker, such as ``"Ki67"``.
 

@@ -44,7 +44,7 @@ class BalancedSampler(Sampler[int]):
         self.groups, self.num_samples, self.seed, self.epoch = groups, num_samples, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of another epoch.
+        """Draw the order of another `epoch`, a whole number.
 
         See Also
         --------

@@ -175,7 +175,7 @@ class CohortRows(Settled, Dataset[RowSample], ABC):
         return len(self._rows[self.sampling_unit])
 
     def get_dataset(self, dataset_name: str) -> ComposedImagingDataset:
-        """Return one cohort; an unknown name is an error that lists those there are.
+        """Return the cohort `dataset_name`.
 
         Raises
         ------

@@ -62,7 +62,22 @@ class ComposedImagingDataset(UnimodalParts):
         self, tissue_id: str, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
-        """Return a whole tissue in every modality it has; see :meth:`BaseImagingDataset.get_tissue`.
+        """Return a whole tissue in every modality it has.
+
+        Parameters
+        ----------
+        tissue_id, kind, preprocess, image_mode
+            As :meth:`BaseImagingDataset.get_tissue`, for every modality alike.
+
+        Returns
+        -------
+        ComposedTissue
+            Its ``modalities`` are tissues as `get_unimodal_tissue` returns them.
+
+        Raises
+        ------
+        UnknownNameError
+            For a tissue, kind or image_mode that does not exist.
 
         See Also
         --------
@@ -81,7 +96,26 @@ class ComposedImagingDataset(UnimodalParts):
         self, tissue_id: str, tile_id: int, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> ComposedTissue:  # fmt: skip
-        """Return a tile in every modality the tissue has, all at one place; see :meth:`BaseImagingDataset.get_tile`.
+        """Return a tile in every modality the tissue has, all at one place.
+
+        Parameters
+        ----------
+        tissue_id, kind, preprocess, image_mode
+            As `get_composed_tissue`.
+        tile_id
+            The id in the tile file, whatever its position there.
+
+        Returns
+        -------
+        ComposedTissue
+            Its ``modalities`` are tiles, each ``tile_size`` high and wide.
+
+        Raises
+        ------
+        UnknownNameError
+            If the tile file has no such tissue or tile.
+        ArgumentError
+            If the dataset was made without a tile size, or edits of the modalities moved the tile to different places.
 
         See Also
         --------
@@ -103,7 +137,26 @@ class ComposedImagingDataset(UnimodalParts):
         self, tissue_id: str, row: int, col: int, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - as its siblings
     ) -> ComposedTissue:  # fmt: skip
-        """Return the tile at a place in every modality; see :meth:`BaseImagingDataset.get_tile_by_coordinates`.
+        """Return the tile at a place in every modality.
+
+        Parameters
+        ----------
+        row, col
+            The top-left corner in pixels.
+        tissue_id, kind, preprocess, image_mode
+            As `get_composed_tissue`.
+
+        Returns
+        -------
+        ComposedTissue
+            As `get_composed_tile`; beyond the edge of an image lie zeros, standardized as any.
+
+        Raises
+        ------
+        TableError
+            If the corner lies outside the image of a modality.
+        ArgumentError
+            If the dataset was made without a tile size.
 
         See Also
         --------
@@ -126,7 +179,19 @@ class ComposedImagingDataset(UnimodalParts):
         self, patient_id: int | str, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> list[ComposedTissue]:  # fmt: skip
-        """Return the tissues of a patient, an int or a str; an empty list for a patient without any.
+        """Return the tissues of a patient.
+
+        Parameters
+        ----------
+        patient_id
+            As in the metadata, an int or a str.
+        kind, preprocess, image_mode
+            As `get_composed_tissue`.
+
+        Returns
+        -------
+        list of ComposedTissue
+            Empty for a patient without any tissue.
 
         See Also
         --------
@@ -144,6 +209,11 @@ class ComposedImagingDataset(UnimodalParts):
 
     def query(self, kind: str = "uniprot_filtered") -> SporaQuery:
         """Return the query that selects the same tiles (tissues, without a tile size), each with all its modalities.
+
+        Parameters
+        ----------
+        kind
+            Which channels of a panel: ``"complete"``, ``"qc_filtered"`` or ``"uniprot_filtered"``.
 
         Raises
         ------

@@ -81,7 +81,7 @@ class IHCModality(_Modality):
 
 @dataclass(kw_only=True)
 class IMCModality(_Modality):
-    """Imaging mass cytometry; attributes as :class:`HEModality`.
+    """Imaging mass cytometry; `name` and `canonical_dir` as :class:`HEModality`.
 
     See Also
     --------
@@ -99,7 +99,7 @@ class IMCModality(_Modality):
 
 @dataclass(kw_only=True)
 class CODEXModality(_Modality):
-    """CODEX, also sold as PhenoCycler; attributes as :class:`HEModality`, and `alt_name`, its other name.
+    """CODEX, also sold as PhenoCycler, its `alt_name`; `name` and `canonical_dir` as :class:`HEModality`.
 
     See Also
     --------
@@ -118,7 +118,7 @@ class CODEXModality(_Modality):
 
 @dataclass(kw_only=True)
 class CycIFModality(_Modality):
-    """Cyclic immunofluorescence; attributes as :class:`HEModality`.
+    """Cyclic immunofluorescence; `name` and `canonical_dir` as :class:`HEModality`.
 
     See Also
     --------
@@ -136,7 +136,7 @@ class CycIFModality(_Modality):
 
 @dataclass(kw_only=True)
 class MIBIModality(_Modality):
-    """Multiplexed ion beam imaging; attributes as :class:`HEModality`.
+    """Multiplexed ion beam imaging; `name` and `canonical_dir` as :class:`HEModality`.
 
     See Also
     --------
@@ -154,7 +154,7 @@ class MIBIModality(_Modality):
 
 @dataclass(kw_only=True)
 class OtherModality(_Modality):
-    """A modality with a panel that has no class of its own; attributes as :class:`HEModality`."""
+    """A modality with a panel that has no class of its own; `name` and `canonical_dir` as :class:`HEModality`."""
 
     name: str
     canonical_dir: str
@@ -218,6 +218,13 @@ def get_modality_from_str(modality_str: str, union_type: Any = None) -> Modality
 
 def is_valid_modality_instance(obj: object, union_type: Any = None) -> bool:  # noqa: ANN401 - a union
     """Tell whether an object is one of the modality dataclasses, or of those in `union_type`.
+
+    Parameters
+    ----------
+    obj
+        What may be a modality.
+    union_type
+        As `get_modality_from_str`.
 
     See Also
     --------

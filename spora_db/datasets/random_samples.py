@@ -22,6 +22,21 @@ class RandomSamples(CohortRows):
     ) -> RowSample:
         """Return a random tile or tissue, whichever this dataset is of; see `seed` and `balance`.
 
+        Parameters
+        ----------
+        kind, preprocess, image_mode
+            As :meth:`BaseImagingDataset.get_tissue`; left out, as the dataset was made.
+
+        Returns
+        -------
+        dict
+            As `get_tile_sample` or `get_tissue_sample`.
+
+        Raises
+        ------
+        ArgumentError
+            If no row is left to draw from.
+
         See Also
         --------
         SporaDataset.sample_random_tile, SporaDataset.sample_random_tissue
@@ -40,6 +55,16 @@ class RandomSamples(CohortRows):
     ) -> RowSample:
         """Return a random tissue; see `seed` and `balance`.
 
+        Parameters
+        ----------
+        kind, preprocess, image_mode
+            As `sample_random`.
+
+        Returns
+        -------
+        dict
+            As `get_tissue_sample`.
+
         See Also
         --------
         SporaDataset.sample_random, SporaDataset.set_epoch
@@ -57,6 +82,16 @@ class RandomSamples(CohortRows):
         self, *, kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None
     ) -> RowSample:
         """Return a random tile; see `seed` and `balance`.
+
+        Parameters
+        ----------
+        kind, preprocess, image_mode
+            As `sample_random`.
+
+        Returns
+        -------
+        dict
+            As `get_tile_sample`.
 
         Raises
         ------
@@ -77,7 +112,7 @@ class RandomSamples(CohortRows):
         return self._random("tiles", self._mode(kind, image_mode, preprocess=preprocess))
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `sample_random` and its siblings draw another epoch's samples, here and in workers to come.
+        """Make `sample_random` and its siblings draw the samples of another `epoch`, here and in workers to come.
 
         See Also
         --------
@@ -92,7 +127,7 @@ class RandomSamples(CohortRows):
         self._draws.set_epoch(epoch)
 
     def sampler(self, num_samples: int | None = None) -> BalancedSampler:
-        """Return a sampler for a DataLoader: positions drawn as by `balance`, by default as many as there are rows.
+        """Return a sampler for a DataLoader: `num_samples` positions, by default as many as there are rows.
 
         See Also
         --------

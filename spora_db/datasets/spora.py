@@ -97,7 +97,17 @@ class SporaDataset(RandomSamples):
         return self._sample(self.sampling_unit, whole(index, "index"), self._mode(None, None, preprocess=None))
 
     def get_tissue_ids(self, dataset_name: str | None = None) -> list[str]:
-        """Return the tissues of one cohort, or of all.
+        """Return the tissues of one cohort, `dataset_name`, or of all.
+
+        Returns
+        -------
+        list of str
+            In the order of `tissue_index`.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such cohort.
 
         See Also
         --------
@@ -120,10 +130,24 @@ class SporaDataset(RandomSamples):
     ) -> RowSample:  # fmt: skip
         """Return a whole tissue.
 
+        Parameters
+        ----------
+        dataset_name
+            The cohort.
+        tissue_id
+            The tissue.
+        kind, preprocess, image_mode
+            As :meth:`BaseImagingDataset.get_tissue`; left out, as the dataset was made.
+
         Returns
         -------
         dict
             ``dataset_name``, ``tissue_id`` and ``modalities``: modality to its tissue object.
+
+        Raises
+        ------
+        UnknownNameError
+            For a cohort, tissue, kind or image_mode that does not exist.
 
         See Also
         --------
@@ -143,12 +167,26 @@ class SporaDataset(RandomSamples):
         self, *, dataset_name: str, tissue_id: str, tile_id: int,
         kind: str | None = None, preprocess: bool | None = None, image_mode: str | None = None,
     ) -> RowSample:  # fmt: skip
-        """Return a tile by its id in the tile file.
+        """Return a tile by its id.
+
+        Parameters
+        ----------
+        tile_id
+            The id in the tile file, whatever its position there.
+        dataset_name, tissue_id, kind, preprocess, image_mode
+            As `get_tissue_sample`.
 
         Returns
         -------
         dict
             ``dataset_name``, ``tissue_id``, ``tile_id`` and ``modalities``: modality to its tile, all at one place.
+
+        Raises
+        ------
+        UnknownNameError
+            For a cohort, tissue or tile that does not exist.
+        ArgumentError
+            If the dataset was made without a tile size.
 
         See Also
         --------

@@ -177,6 +177,23 @@ class TissueAccess(CohortImages):
     def corner(self, tissue_id: str, tile_id: int) -> tuple[int, int]:
         """Return row and col of a tile; where the cohort has no tile file, those of a random one.
 
+        Parameters
+        ----------
+        tissue_id, tile_id
+            As `get_tile`.
+
+        Returns
+        -------
+        tuple of two int
+            In pixels.
+
+        Raises
+        ------
+        UnknownNameError
+            If the tile file has no such tissue or tile.
+        ArgumentError
+            If the dataset was made without a tile size.
+
         See Also
         --------
         MultiplexImagingDataset.get_tile
@@ -197,7 +214,19 @@ class TissueAccess(CohortImages):
         self, patient_id: int | str, kind: str = "complete",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> list[Any]:  # fmt: skip
-        """Return the tissues of a patient, an int or a str; an empty list for a patient without any.
+        """Return the tissues of a patient.
+
+        Parameters
+        ----------
+        patient_id
+            As in the metadata, an int or a str.
+        kind, preprocess, image_mode
+            As `get_tissue`.
+
+        Returns
+        -------
+        list of HETissue, IHCTissue or MultiplexTissue
+            As `get_tissue`; empty for a patient without any.
 
         See Also
         --------

@@ -84,7 +84,7 @@ class UnimodalParts(Settled):
         self._modalities = [self._known(modality_name(item)) for item in as_list(modalities)]
 
     def get_dataset(self, modality: ModKey) -> Any:  # noqa: ANN401 - of the modality's class
-        """Return the dataset of one modality.
+        """Return the dataset of one `modality`, a name or a dataclass.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class UnimodalParts(Settled):
         return list(self.modalities)
 
     def get_tissue_ids(self, modality: ModKey | None = None) -> list[str]:
-        """Return the tissues of one modality, or of any.
+        """Return the tissues of one `modality`, a name or a dataclass, or of any.
 
         See Also
         --------
@@ -137,7 +137,7 @@ class UnimodalParts(Settled):
         return list(self.all_tissue_ids if modality is None else self.get_dataset(modality).get_tissue_ids())
 
     def get_modalities_of_tissue(self, tissue_id: str) -> list[str]:
-        """Return the modalities that a tissue has.
+        """Return the names of the modalities that a tissue, `tissue_id`, has.
 
         Raises
         ------
@@ -165,7 +165,24 @@ class UnimodalParts(Settled):
         self, tissue_id: str, modality: ModKey, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
-        """Return a whole tissue of one modality; see :meth:`BaseImagingDataset.get_tissue`.
+        """Return a whole tissue of one modality.
+
+        Parameters
+        ----------
+        tissue_id, kind, preprocess, image_mode
+            As :meth:`BaseImagingDataset.get_tissue`.
+        modality
+            Its name, or its dataclass.
+
+        Returns
+        -------
+        HETissue, IHCTissue or MultiplexTissue
+            As :meth:`BaseImagingDataset.get_tissue`, with the same errors.
+
+        Raises
+        ------
+        UnknownNameError
+            If the modality is not part of this dataset.
 
         See Also
         --------
@@ -181,7 +198,7 @@ class UnimodalParts(Settled):
         return self.get_dataset(modality).get_tissue(tissue_id, kind, preprocess, image_mode)
 
     def get_unimodal_tissue_mask(self, tissue_id: str, modality: ModKey) -> TissueMask:
-        """Return the tissue mask, checked against the image of one modality.
+        """Return the mask of a tissue, `tissue_id`, checked against its image of one `modality`.
 
         See Also
         --------
@@ -198,7 +215,7 @@ class UnimodalParts(Settled):
         return mask
 
     def get_unimodal_tissue_size(self, tissue_id: str, modality: ModKey) -> tuple[int, int, int]:
-        """Return (planes, height, width) of the image of one modality.
+        """Return (planes, height, width) of the image of a tissue, `tissue_id`, in one `modality`.
 
         See Also
         --------
@@ -217,7 +234,19 @@ class UnimodalParts(Settled):
         self, tissue_id: str, tile_id: int, modality: ModKey, kind: str = "uniprot_filtered",
         preprocess: bool = True, image_mode: str = "CHW",  # noqa: FBT001, FBT002 - the published signature
     ) -> Any:  # fmt: skip  # noqa: ANN401 - of the modality's class
-        """Return a tile of one modality; see :meth:`BaseImagingDataset.get_tile`.
+        """Return a tile of one modality.
+
+        Parameters
+        ----------
+        tissue_id, modality, kind, preprocess, image_mode
+            As `get_unimodal_tissue`.
+        tile_id
+            The id in the tile file, whatever its position there.
+
+        Returns
+        -------
+        HETissue, IHCTissue or MultiplexTissue
+            As :meth:`BaseImagingDataset.get_tile`, with the same errors.
 
         See Also
         --------

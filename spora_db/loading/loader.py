@@ -118,7 +118,7 @@ class TileLoader(DataLoader[Any]):
         return self._ordering.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration; one in which a loaded state stands goes on from there.
+        """Choose the `epoch` of the next iteration; one in which a loaded state stands goes on from there.
 
         See Also
         --------
@@ -215,7 +215,7 @@ class TileLoader(DataLoader[Any]):
         return self._ordering.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where a state stands.
+        """Continue where a `state`, of `state_dict`, stands.
 
         Raises
         ------

@@ -84,7 +84,12 @@ def mask_size(path: str | Path) -> tuple[int, int]:
 def load_tissue_mask(
     path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
 ) -> Bools:
-    """Read a tissue mask, with the parameters of `load_mask`: bool of shape (H, W), True where the value is > 0.
+    """Read a tissue mask: bool of shape (H, W), True where the value is > 0.
+
+    Parameters
+    ----------
+    path, shape, image
+        As `load_mask`.
 
     Raises
     ------
@@ -114,9 +119,12 @@ def load_tissue_mask(
 def load_label_mask(
     path: str | Path, *, shape: tuple[int, int] | None = None, image: str | Path | None = None
 ) -> Int32:
-    """Read a mask of cell instances or of a cell task, with the parameters of `load_mask`.
+    """Read a mask of cell instances or of a cell task: int32 of shape (H, W), 0 for background.
 
-    It is int32 of shape (H, W), one whole number per pixel, 0 for background.
+    Parameters
+    ----------
+    path, shape, image
+        As `load_mask`.
 
     Raises
     ------

@@ -179,7 +179,7 @@ class Plan:
         return self.uniprot_ids
 
     def identity(self, position: int) -> Mapping[str, object]:
-        """Return dataset, tissue, tile and corner of one row, as for an error message or a record.
+        """Return dataset, tissue, tile and corner of the row at `position`, as for an error message or a record.
 
         Examples
         --------
@@ -194,7 +194,7 @@ class Plan:
         return {"dataset": image["dataset"], "tissue_id": image["tissue_id"], **place}
 
     def image_path(self, image: int) -> Path:
-        """Return the file of one entry of `images`.
+        """Return the file of an `image`, by its place in `images`.
 
         Examples
         --------

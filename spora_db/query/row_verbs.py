@@ -235,7 +235,7 @@ class RowVerbs(Question):
         return self._with(splits=names or kept, split_choice=divided)
 
     def select(self, *columns: str) -> Self:
-        """Carry further columns, such as a label, into the answer and into every sample.
+        """Carry further `columns`, such as a label, into the answer and into every sample.
 
         Raises
         ------

@@ -167,7 +167,7 @@ class FilterFactory(Settled):
         return sum(item.margin for item in self.filters)
 
     def apply_in_place(self, planes: Float32) -> None:
-        """Filter float32 planes of shape (C, H, W) in place.
+        """Filter float32 `planes` of shape (C, H, W) in place.
 
         See Also
         --------
