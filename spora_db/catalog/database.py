@@ -21,6 +21,7 @@ from spora_db.catalog.connection import Connection, Parameters, ResourceLimits, 
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
 from spora_db.catalog.known_sources import KnownSources
+from spora_db.catalog.made_sources import create_source
 from spora_db.catalog.names_in import named_by, names_in
 from spora_db.catalog.own_relations import FEATURE, FEATURE_MACRO, OwnRelations
 from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionFunctions
@@ -156,8 +157,11 @@ class Database:
         return self._found[text]
 
     def _contradicting(self, check: str) -> list[tuple[str | None, ...]]:
-        """Return the contradictions that a check finds."""
-        return self._once(sql_text("checks", check).rstrip().removesuffix(";"), named_by("checks", check))
+        """Return the contradictions that a check finds; of large files, that there are none is kept."""
+        text, names = sql_text("checks", check).rstrip().removesuffix(";"), named_by("checks", check)
+        if text not in self._found and (lasting := self._sources.lasting(text, self._prepare(names))) is not None:
+            self._found[text] = lasting.unless_nothing(lambda: self._once(text, names))
+        return self._once(text, names)
 
     def close(self) -> None:
         """Close the connection. Closing twice is no error.
@@ -223,7 +227,7 @@ class Database:
             elif name in self._own.builders:
                 if (table := self._own.given(name)) is not None:
                     duck.register(f"source_own_{name}", table)
-                duck.execute(f"CREATE {kind(name)} {_quoted(name)} AS {self._sources.query(name).sql()}")
+                create_source(duck, name, self._sources)
             elif name == FEATURE:
                 duck.execute(FEATURE_MACRO)
             else:

@@ -1,12 +1,15 @@
 """The sources of a lake as far as statements named them: files that may be written anew, columns that become more."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+
+import duckdb
 
 from spora_db.catalog.names_in import brings, listed
 from spora_db.files.stamps import stamps
 from spora_db.layout import Lake
-from spora_db.sources import SourceFiles, SourceQuery
+from spora_db.remembered.answers import LastingAnswer, lasting_answer
+from spora_db.sources import SOURCES, SourceFiles, SourceQuery
 from spora_db.sources.duckdb_types import is_known
 from spora_db.sqltext.named import Named
 
@@ -38,6 +41,7 @@ class KnownSources:
         self._written = written
         self._sources: dict[str, SourceFiles] = {}
         self._queries: dict[str, SourceQuery] = {}
+        self._texts: dict[str, str] = {}
         self._stamps: dict[str, object] = {}
         self._own: dict[str, frozenset[str]] = {}
 
@@ -48,6 +52,7 @@ class KnownSources:
     def forget(self, name: str) -> None:
         """Forget a source, but not what was named of it."""
         self._queries.pop(name, None)
+        self._texts.pop(name, None)
         self._sources.pop(name, None)
 
     def name(self, name: str, named: Named) -> bool:
@@ -60,11 +65,27 @@ class KnownSources:
         if name in self._queries and own == before:
             return False
         self._queries[name], self._own[name] = self._written(name, source.query(own)), own
+        self._texts.pop(name, None)
         return True
 
     def query(self, name: str) -> SourceQuery:
         """Return the SELECT of a source."""
         return self._queries[name]
+
+    def text(self, name: str) -> str:
+        """Return the text of this SELECT."""
+        if name not in self._texts:
+            self._texts[name] = self._queries[name].sql()
+        return self._texts[name]
+
+    def lasting(self, asked: str, names: Collection[str]) -> LastingAnswer | None:
+        """Return where the answer to a text over relations is kept; None where it follows from more than large files.
+
+        What folders list, what users say and views are no files.
+        """
+        if not SOURCES.keys() >= set(names) or any(self._queries[name].listings for name in names):
+            return None
+        return lasting_answer([duckdb.__version__, asked, *map(self.text, sorted(names))], self.files(names))
 
     def among(self, names: Iterable[str]) -> list[SourceFiles]:
         """Return the sources among names."""

@@ -1,6 +1,5 @@
 """The relations that come from folders: datasets, tilings, images, masks. One row per folder or file seen."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.errors import TableError
-from spora_db.files.stamps import stamps
+from spora_db.files.stamps import is_settled, stamps
 from spora_db.layout import Lake, layer_name, list_images, list_masks
 from spora_db.remembered.image_index import has_index, headers
 from spora_db.sources.features import listed_features
@@ -67,9 +66,6 @@ _ARROW = {
     "VARCHAR[]": pa.list_(pa.string()),
     "DOUBLE[]": pa.list_(pa.float64()),
 }
-
-SETTLED_NS = 2 * 10**9
-"""How long the time of a folder must have passed to tell it from any later time: two seconds, as FAT counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,18 +186,16 @@ def _headers(lake: Lake, images: pa.Table) -> Sequence[Sequence[object] | pa.Arr
 def listing_state(lake: Lake) -> object:
     """Return what changes when a listing of folders does; None where only a new listing can tell.
 
-    A folder that was changed less than `SETTLED_NS` ago may be changed again within the same tick of the clock that its
-    time is taken from. Headers hold as long as their images stay as they are, wherever these are: a lake with an index
-    is listed anew.
+    A folder that is not settled may change again unseen. Headers hold as long as their images stay as they are,
+    wherever these are: a lake with an index is listed anew.
     """
     if has_index(lake.path):
         return None
-    latest = time.time_ns() - SETTLED_NS
     images = [folder.path for dataset in lake.datasets for folder in dataset.image_folders]
     masks = [folder.path for dataset in lake.datasets for folder in dataset.mask_folders]
     features = [folder.path for dataset in lake.datasets for folder in dataset.feature_folders]
     state = stamps([*images, *masks, *features])
-    return state if all(entry is not None and entry[1] < latest for entry in state) else None
+    return state if all(entry is not None and is_settled(entry[1]) for entry in state) else None
 
 
 def listing_query(name: str, lake: Lake, *, location: str | None = None) -> exp.Query:
