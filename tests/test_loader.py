@@ -121,11 +121,24 @@ def test_weights_and_collates_by_function(dataset):
         ({"collate": "stack"}, UnknownNameError, "packed, padded, panel"),
         ({"start_method": "thread"}, UnknownNameError, "forkserver, spawn"),
         ({"rank": 1}, ArgumentError, "both or neither"),
+        ({"seed": 1.0}, ArgumentError, r"TileSampler\(seed=1.0\): expected a whole number"),
+        ({"seed": None}, ArgumentError, r"TileSampler\(seed=None\): expected a whole number"),
+        ({"num_workers": 1, "timeout": -1}, ArgumentError, r"loader\(timeout=-1\): expected seconds"),
+        ({"num_workers": 1, "timeout": float("nan")}, ArgumentError, r"loader\(timeout=nan\)"),
+        ({"cache": "share"}, UnknownNameError, r"Did you mean 'shared'\?.* such as '\./share'"),
+        ({"cache": "Process"}, UnknownNameError, r"Did you mean 'process'\?"),
+        ({"cache": ""}, UnknownNameError, "Available: process, shared"),
     ],
 )
-def test_unusable_arguments(dataset, options, error, match):
+def test_unusable_arguments(dataset, tmp_path, monkeypatch, options, error, match):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=match):
         dataset.loader(**options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_of_numpy_is_that_of_python(dataset):
+    assert list(dataset.loader(8, seed=np.int64(3)).tiles) == list(dataset.loader(8, seed=3).tiles)
 
 
 @pytest.mark.parametrize(
@@ -414,3 +427,9 @@ def test_explain_says_what_an_epoch_costs(dataset, lake):
     tissues = SporaQuery(lake).modality("imc").tissues().to_torch()
     assert tissues.explain(seconds=0.01).decoded is None
     assert "rows/s" in str(tissues.explain(seconds=0.01))
+
+
+@pytest.mark.parametrize("options", [{"seconds": -1}, {"seconds": float("nan")}, {"cache_bytes": -1}])
+def test_explain_refuses_what_is_no_time_and_no_size(dataset, options):
+    with pytest.raises(ArgumentError, match=r"explain\(seconds=.*expected a number of seconds"):
+        dataset.explain(**options)

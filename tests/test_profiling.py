@@ -1,7 +1,10 @@
 """The profile of a loader: what is made slow is found, and the loader goes on as if nothing had been."""
 
 import hashlib
+import itertools
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +104,25 @@ def test_the_epoch_stands_where_it_stood(lake: Path, workers: int, collate: Any)
         return [*found, *(batch["tile_id"].tolist() for batch in loader)]
 
     assert batches(True) == batches(False)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("collate", ["padded", "panel"])
+def test_an_epoch_without_a_batch_is_told(lake: Path, workers: int, collate: Any) -> None:
+    loader = dataset(lake).loader(73, num_workers=workers, collate=collate, drop_last=True)
+    with pytest.raises(ArgumentError, match=r"no batch to measure.* 72 rows, .* fewer than batch_size=73"):
+        loader.profile(0.1)
+
+
+def test_rows_of_workers_are_counted_where_batches_are_smaller_than_asked_for(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(perf_counter=partial(next, itertools.count()), process_time=lambda: 0.0)
+    monkeypatch.setattr(profiling, "time", clock)
+    monkeypatch.setattr(profiling, "usable_cpus", lambda: 1)
+    found = dataset(lake).loader(500, num_workers=1).profile(10)
+    assert found.together is not None
+    assert found.together == pytest.approx(6 * 72 / 7)  # batches and seconds by this clock
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), 10**6])

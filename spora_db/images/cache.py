@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Literal, TypeAlias
 
 from spora_db.arrays import AnyArray
-from spora_db.errors import ArgumentError, WriteError
+from spora_db.errors import ArgumentError, WriteError, did_you_mean, unknown
 from spora_db.files.cache_folders import lasting_folder, run_folder
 from spora_db.files.recent import Recent
 from spora_db.files.shared_folder import SharedFolder
@@ -142,6 +142,8 @@ def choose_cache(cache: CacheChoice, *, cache_bytes: int, processes: int = 1) ->
     ------
     ArgumentError
         A negative limit.
+    UnknownNameError
+        A word that is nearly one of the choices.
     WriteError
         The folder named cannot hold a cache.
 
@@ -156,6 +158,7 @@ def choose_cache(cache: CacheChoice, *, cache_bytes: int, processes: int = 1) ->
     if cache == "process" or not cache_bytes:
         return own
     if cache != "shared":
+        _check_folder(cache)
         return ChunkCache(own_bytes=own.own_bytes, folder=lasting_folder(cache, limit=cache_bytes))
     try:
         return ChunkCache(own_bytes=own.own_bytes, folder=run_folder(limit=cache_bytes))
@@ -164,6 +167,13 @@ def choose_cache(cache: CacheChoice, *, cache_bytes: int, processes: int = 1) ->
             logger.warning("Each process keeps decoded chunks for itself, as cache='process' does: %s", error)
             _TOLD.append(str(error))
         return own
+
+
+def _check_folder(cache: CacheChoice) -> None:
+    """Refuse a text that is a folder only by a slip: it would be made, and hold chunks."""
+    words = ("shared", "process")
+    if isinstance(cache, str) and (not cache or (os.sep not in cache and did_you_mean(cache, words))):
+        raise unknown("cache", cache, words, remedy=f"Or name a folder by its path, such as './{cache or 'chunks'}'.")
 
 
 def cache_in_use() -> ChunkCache:
@@ -200,6 +210,8 @@ def set_cache(cache: CacheChoice, *, cache_bytes: int = DEFAULT_BYTES) -> None:
     ------
     ArgumentError
         A negative limit.
+    UnknownNameError
+        A word that is nearly one of the choices.
     WriteError
         The folder named cannot hold a cache: it cannot be written to, is another user's, or holds other files.
 

@@ -58,6 +58,8 @@ def worker_options(
         raise ArgumentError(
             f"loader(num_workers={workers}, prefetch={prefetch}): expected at least 0 workers, 1 batch ahead."
         )
+    if not timeout >= 0:
+        raise ArgumentError(f"loader(timeout={timeout}): expected seconds above 0, or 0 to wait for ever.")
     if start_method is not None and start_method not in get_args(StartMethod):
         raise unknown("start method", start_method, get_args(StartMethod))
     chosen = choose_cache(cache, cache_bytes=cache_bytes, processes=max(workers, 1))

@@ -145,7 +145,9 @@ class PlanDataset(PlanRows):
         Raises
         ------
         ArgumentError
-            If a number is out of range.
+            If a number is out of range, or the seed is no whole number.
+        UnknownNameError
+            For choices that do not exist; a folder that would be named nearly as one of `cache` is written "./shard".
         WriteError
             If the folder named cannot hold a cache.
 
@@ -193,6 +195,11 @@ class PlanDataset(PlanRows):
             As `loader` will be given them.
         seconds
             How long batches are read to measure rows a second.
+
+        Raises
+        ------
+        ArgumentError
+            If a number is out of range.
 
         See Also
         --------

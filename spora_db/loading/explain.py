@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spora_db.errors import counted
+from spora_db.errors import ArgumentError, counted
 from spora_db.images import cache_info
 from spora_db.loading.choices import CACHE_BYTES
 from spora_db.loading.costs import FOLLOWED, CostModel
@@ -86,7 +86,17 @@ def explain(
         How long rows are read to measure the speed of one worker; reads a batch at least.
     cache_bytes
         Bytes of decoded chunks that a loader may keep, as it is told.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range.
     """
+    if not 0 <= seconds < 3600 or cache_bytes < 0:
+        raise ArgumentError(
+            f"explain(seconds={seconds!r}, cache_bytes={cache_bytes!r}): expected a number of seconds from 0 on, such "
+            "as 1, and 0 or more bytes."
+        )
     plan = dataset.plan
     sampler = TileSampler(dataset, block=batch_size)
     order = sampler.order()

@@ -172,7 +172,7 @@ class TileLoader(DataLoader[Any]):
         Raises
         ------
         ArgumentError
-            If `seconds` is no number above 0.
+            If `seconds` is no number above 0, or the epoch has no batch.
 
         See Also
         --------

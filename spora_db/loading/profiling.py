@@ -44,6 +44,9 @@ class MeasuredLoader(Protocol):
     def tiles(self) -> TileSampler:
         """The order of the rows."""
 
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+
     def _alike(self) -> Iterable[Any]:
         """Return a loader of the same batches, whose epoch is its own."""
 
@@ -103,6 +106,11 @@ def profile(loader: MeasuredLoader, *, seconds: float) -> LoaderProfile:
     """Measure a loader; see `TileLoader.profile`."""
     if not 0 < seconds < 3600:
         raise ArgumentError(f"profile(seconds={seconds!r}): expected a number of seconds above 0, such as 5.")
+    if not len(loader):
+        raise ArgumentError(
+            f"profile(): this loader has no batch to measure. Its epoch has {counted(len(loader.tiles), 'row')}, and "
+            f"drop_last=True leaves out batches of fewer than batch_size={loader._ordering.batch_size}."
+        )
     use_cache(loader.cache)
     batches = _batches(loader)
     _read(loader, next(batches))  # kernels and the first file are not part of the speed
@@ -150,7 +158,7 @@ def _read(loader: MeasuredLoader, batch: list[Drawn]) -> None:
 
 def _rate(loader: MeasuredLoader, seconds: float) -> float:
     """Return how many rows per second arrive from workers, once they run: those of a loader that is alike."""
-    alike = loader._alike()
+    alike, size = loader._alike(), min(loader._ordering.batch_size, len(loader.tiles) / len(loader))
     arriving = itertools.chain.from_iterable(alike for _ in itertools.count())
     next(arriving)
     clock, batches = time.perf_counter(), 0
@@ -158,7 +166,7 @@ def _rate(loader: MeasuredLoader, seconds: float) -> float:
         batches += 1
         if time.perf_counter() - clock > seconds:
             break
-    return batches * loader._ordering.batch_size / (time.perf_counter() - clock)
+    return batches * size / (time.perf_counter() - clock)
 
 
 def _stages(measured: cProfile.Profile) -> dict[str, float]:

@@ -21,6 +21,7 @@ from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.underlying import underlying
 from spora_db.loading.weights import balanced_weights, row_weights
+from spora_db.selection.arguments import checked_seed
 
 AT_A_TIME = 1024
 """Row numbers that are made at a time."""
@@ -138,7 +139,7 @@ class TileSampler(ResumableSampler[int]):
         self.rule = Order(
             rows_hash=self.rows.rows_hash,
             count=len(self.rows),
-            seed=seed,
+            seed=checked_seed(seed, at="TileSampler(seed="),
             shuffle=shuffle,
             weights=of_row,
             replacement=repeated,
