@@ -19,10 +19,11 @@ from spora_db.errors import (
     TableError,
     UnknownNameError,
 )
+from spora_db.images.pieces import tables, whole_piece
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.methods import _registered, register_standardizer
 from spora_db.standardization.specs import Spec, parse_spec
-from spora_db.standardization.standardize import standardize_block, warm_up
+from spora_db.standardization.standardize import placed, run, standardize_block, warm_up
 from spora_db.standardization.standardizer import build_standardizer
 from spora_db.standardization.tables import load_statistics
 from spora_db.standardization.transform import Transform, rgb_transform
@@ -216,6 +217,25 @@ def test_shapes_that_do_not_fit(pixels, channels, slots, match):
     out = np.empty((2, 4, 4), np.float32)
     with pytest.raises(ArgumentError, match=match):
         standardize_block(np.zeros(pixels), out, make("identity", channels), np.array(slots))
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_rows_written_past_the_caches_are_the_same(data):
+    """Rows of any length that begin at any float of a line, and nothing beside them."""
+    height, width = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 300))
+    transform = make(data.draw(st.sampled_from(METHODS)), 2)
+    tables_of = tables([whole_piece(draw(data.draw(st.sampled_from(["uint8", "float32"])), (2, height, width)))])
+    start, line = data.draw(st.integers(0, 20)), data.draw(st.integers(width, width + 20))
+    found = []
+    for streamed in (False, True):
+        memory = np.full(start + 2 * height * line, 7e7, np.float32)
+        out = memory[start:].reshape(2, height, line)[:, :, :width]
+        regions = placed([out])
+        regions["mode"] = transform.mode
+        run(tables_of, regions, transform.coefficients, out.dtype, streamed=streamed)
+        found.append(memory.tobytes())
+    assert found[0] == found[1]
 
 
 def test_other_refusals():

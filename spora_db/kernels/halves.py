@@ -1,6 +1,6 @@
-"""Half precision: rows of float32 rounded to 16 bits, where they lie in the cache of the processor.
+"""Half precision: float32 rounded to 16 bits, in the loops that standardize.
 
-Rounded in the loops of `standardize_row` itself, 2 million pixels take 1.3 ms through log1p instead of 0.9.
+What a type of 16 bits cannot hold is found by its magnitude, once a row, and mended then: no loop has a branch for it.
 """
 
 from collections.abc import Callable
@@ -9,14 +9,13 @@ from typing import Any, Final
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
-from spora_db.arrays import Float32, UInt16
+from spora_db.arrays import AnyArray, Float32, UInt16
 from spora_db.kernels.fused import row_kernel
 
-FLOAT32: Final = 0
-FLOAT16: Final = 1
-BFLOAT16: Final = 2
+ROWS: Final = {"float32": np.float32, "float16": np.uint16, "bfloat16": np.int16}
+"""In which type kernels write each precision: their bodies are chosen by it, and it is one of numba's."""
 
 MAGNITUDE, INFINITE = np.int32(0x7FFFFFFF), np.int32(0x7F800000)  # the latter is also the bits of the power of two
 FLOAT16_LEAST = np.int32(0x38800000)  # 2^-14: below it, float16's last bit is worth what it is worth there
@@ -61,47 +60,59 @@ without it, LLVM would call a function that is not there.
 """
 
 
-@row_kernel
-def float16_row(values: Float32, out: UInt16) -> np.int32:
-    """Round to float16 what is smaller than `FLOAT16_LOST`; return the largest magnitude."""
-    largest = np.int32(0)
-    for i in range(out.size):
-        largest = max(largest, np.int32(np.float32(values[i]).view(np.int32) & MAGNITUDE))
-        out[i] = float16(np.float32(values[i]))
-    return largest
+def put(out: AnyArray, place: int, value: np.float32, largest: np.int32) -> np.int32:
+    """Write a float32 into an array of a type of `ROWS`: what is too large for it, and NaN, as any number.
+
+    Returns the larger of `largest` and the magnitude of what was rounded: the bits of a float32 without its sign.
+    """
+    raise NotImplementedError  # numba takes `_put`
 
 
-@row_kernel
-def bfloat16_row(values: Float32, out: UInt16) -> np.int32:
-    """Round to bfloat16, the upper half of a float32, what is smaller than `BFLOAT16_LOST`, as `float16_row` does."""
-    largest = np.int32(0)
-    for i in range(out.size):
-        bits = np.float32(values[i]).view(np.int32)
-        largest = max(largest, np.int32(bits & MAGNITUDE))
+def specials(out: AnyArray) -> tuple[np.int32, np.int32, np.int32]:
+    """Return from which magnitude on numbers are lost in an array, the bits of its infinity, the bit of a quiet NaN."""
+    raise NotImplementedError  # numba takes `_specials`
+
+
+@overload(put, strict=False)
+def _put(out: Any, place: Any, value: Any, largest: Any) -> Any:  # noqa: ANN401 - numba's types
+    def as_it_is(out: Float32, place: int, value: np.float32, largest: np.int32) -> np.int32:
+        out[place] = value
+        return largest
+
+    def to_float16(out: UInt16, place: int, value: np.float32, largest: np.int32) -> np.int32:
+        out[place] = float16(value)
+        return max(largest, np.int32(np.float32(value).view(np.int32) & MAGNITUDE))
+
+    def to_bfloat16(out: AnyArray, place: int, value: np.float32, largest: np.int32) -> np.int32:
+        bits = np.float32(value).view(np.int32)
         odd = np.int32(np.int32(bits >> np.int32(16)) & np.int32(1))
-        out[i] = np.uint16(np.int32(np.int32(bits + np.int32(0x7FFF)) + odd) >> np.int32(16))
-    return largest
+        out[place] = np.int16(np.int32(np.int32(bits + np.int32(0x7FFF)) + odd) >> np.int32(16))  # its upper half
+        return max(largest, np.int32(bits & MAGNITUDE))
+
+    return {types.float32: as_it_is, types.uint16: to_float16, types.int16: to_bfloat16}[out.dtype]
+
+
+@overload(specials, strict=False)
+def _specials(out: Any) -> Any:  # noqa: ANN401 - numba's types
+    numbers = {
+        types.float32: (MAGNITUDE, MAGNITUDE, MAGNITUDE),
+        types.uint16: (FLOAT16_LOST, np.int32(0x7C00), np.int32(0x200)),
+        types.int16: (BFLOAT16_LOST, np.int32(0x7F80), np.int32(0x40)),
+    }
+    found = numbers[out.dtype]
+    return lambda out: found
 
 
 @row_kernel
-def mend_row(values: Float32, out: UInt16, lost: np.int32, infinity: np.int32, quiet: np.int32) -> bool:
+def mend_row(values: Float32, out: AnyArray) -> bool:
     """Write infinities and NaN, the quiet one, anew; return whether a finite number has become infinite."""
     found = False
+    lost, infinity, quiet = specials(out)
     for i in range(out.size):
         bits = np.float32(values[i]).view(np.int32)
         magnitude = np.int32(bits & MAGNITUDE)
         if magnitude >= lost:
             sign = np.int32(np.int32(bits >> np.int32(16)) & np.int32(0x8000))
-            out[i] = np.uint16(sign | infinity | (quiet if magnitude > INFINITE else np.int32(0)))
+            out[i] = sign | infinity | (quiet if magnitude > INFINITE else np.int32(0))
             found = found or bool(magnitude < INFINITE)
     return found
-
-
-@row_kernel
-def halve_row(kind: int, values: Float32, out: UInt16) -> bool:
-    """Round a row to a type of 16 bits; return whether a finite number of it has become infinite."""
-    if kind == FLOAT16:
-        largest, lost, infinity, quiet = float16_row(values, out), FLOAT16_LOST, np.int32(0x7C00), np.int32(0x200)
-    else:
-        largest, lost, infinity, quiet = bfloat16_row(values, out), BFLOAT16_LOST, np.int32(0x7F80), np.int32(0x40)
-    return bool(largest >= lost) and mend_row(values, out, lost, infinity, quiet)

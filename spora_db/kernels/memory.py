@@ -57,7 +57,7 @@ AHEAD_ROWS, AHEAD_BYTES = 8, 4096
 
 
 @row_kernel
-def items_at(address: int | np.int64, count: int, like: AnyArray) -> AnyArray:
+def items_at(address: int | np.int64, count: int | np.int64, like: AnyArray) -> AnyArray:
     """Return so many items from an address on, of the type that an array has."""
     return carray(pointer(address, like), (count,))
 

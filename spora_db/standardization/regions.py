@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from spora_db.standardization.transform import Transform, identity_transform
 
 if TYPE_CHECKING:
     from spora_db.standardization.filters import FilterFactory
+
+STREAMED_FROM: Final = 2**25
+"""Bytes of float32 from which on they are written past the caches of the processor, which do not hold them anyway: 276
+MB are read in 0.88 of the time, and then copied in 0.92; 19 MB, before a cache of 32 MB, in 1.07."""
 
 
 class Formula(NamedTuple):
@@ -102,8 +106,10 @@ def _fused(
     faults: dict[int, Exception],
 ) -> None:  # fmt: skip
     targets, coefficients = _constants(regions, transforms, places)
+    planes = np.array([len(transform) for transform in transforms])[regions.image]
+    streamed = dtype == np.float32 and int((planes * regions.height * regions.width).sum()) * 4 >= STREAMED_FROM
     for found in decode(regions, faults, as_kept=True):
-        run(found, targets, coefficients, dtype)
+        run(found, targets, coefficients, dtype, streamed=streamed)
 
 
 def _constants(regions: Regions, transforms: Sequence[Transform], places: AnyArray) -> tuple[AnyArray, Float32]:

@@ -132,7 +132,9 @@ def copy_raw(found: PieceTables, regions: AnyArray) -> None:
     copy_pieces(found.pieces, found.planes, regions, np.empty(0, f"u{found.dtype.itemsize}"))
 
 
-def run(found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.dtype[Any]) -> None:
+def run(
+    found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.dtype[Any], *, streamed: bool = False
+) -> None:
     """Fill regions from pieces, in one call of the kernel.
 
     Parameters
@@ -145,19 +147,20 @@ def run(found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.
         float32 array of shape (K, 4).
     dtype
         The type of the regions, one of `PIXELS`.
+    streamed
+        Whether float32 is written past the caches of the processor.
 
     Raises
     ------
     BeyondRange
         If a finite pixel becomes infinite in that type.
     """
-    from spora_db.kernels.halves import BFLOAT16, FLOAT16, FLOAT32
+    from spora_db.kernels.halves import ROWS
     from spora_db.kernels.standardize import standardize_pieces
 
     precision, widest = precision_of(dtype), int(found.pieces["width"].max(initial=0))
-    kind = {"float32": FLOAT32, "float16": FLOAT16, "bfloat16": BFLOAT16}[precision]
-    rows = np.empty(widest, found.dtype), np.empty(widest, np.float32)
-    region, channel = standardize_pieces(kind, found.pieces, found.planes, regions, coefficients, *rows)
+    rows = np.empty(widest, found.dtype), np.empty(widest, np.float32), np.empty(0, ROWS[precision])
+    region, channel = standardize_pieces(found.pieces, found.planes, regions, coefficients, *rows, int(streamed))
     if channel >= 0:
         message = (
             f"A pixel of channel {channel} of the result is larger than {precision} holds, {HIGHEST[precision]:,.6g}."
