@@ -79,6 +79,16 @@ def test_a_command_without_a_lake_says_how_to_name_one() -> None:
     assert "have SPORA_DATASETS_DIR name one" in " ".join(answer.stderr.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("cvs", "'cvs' is not one of 'table', 'csv', 'json', 'parquet'. Did you mean 'csv'?"), ("q", "")],
+)
+def test_a_choice_of_nearly_the_right_name_is_offered(lake: Path, option: str, said: str) -> None:
+    told = " ".join(call("sql", lake, "SELECT 1", "--format", option, code=2).stderr.replace("│", " ").split())
+    assert f"Invalid value for '--format': {said}" in told
+    assert ("Did you mean" in told) == bool(said)
+
+
 def test_a_lake_of_nearly_the_right_name_is_offered(lake: Path) -> None:
     (lake.parent / "notes").write_text("")
     for place, said in (

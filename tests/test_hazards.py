@@ -652,7 +652,10 @@ def test_a_condition_on_such_a_column_is_explained_too(tmp_path):
     ("text", "error", "words"),
     [
         ('SELECT 1 FROM tissues WHERE x = "LUAD"', UnknownNameError, "For text write 'LUAD' in single quotes."),
-        ("SELECT 1 FROM tissues WHERE x = LUAD", UnknownNameError, "Available: .*x.$"),
+        ("SELECT 1 FROM tissues WHERE x = LUAD", UnknownNameError, "Available: .*x. For text write 'LUAD' in"),
+        ("SELECT 1 FROM tissues WHERE x IN ('A', LUAD)", UnknownNameError, "For text write 'LUAD' in single quotes."),
+        ("SELECT 1 FROM tissues WHERE xx > 1", UnknownNameError, "Available: .*x.$"),
+        ("SELECT has_any_markers(dataset) FROM tissues", QueryError, "allowed. Did you mean 'has_any_marker' or"),
         ("SELEC x FROM tissues", QueryError, "Did you mean SELECT"),
         ("DELETE FROM tissues", QueryError, r"no SELECT \(delete\)(?s:.*)A query is one SELECT"),
         ("SELECT n_markers(dataset, modality, tissue_id, 'CD3') FROM images", QueryError, r"such as \['CD3e'\]"),
@@ -669,3 +672,5 @@ def test_quoted_text_in_a_condition_gets_an_answer(tmp_path):
     image_of(lake, "a")
     with pytest.raises(UnknownNameError, match="For text write 'LUAD' in single quotes"):
         SporaQuery(lake).modality("imc").tissues(mpp=1.0).where('x = "LUAD"').count()
+    with pytest.raises(QueryError, match="Did you mean 'has_all_markers'"):
+        SporaQuery(lake).modality("imc").tissues(mpp=1.0).where("has_all_marker(dataset)").count()

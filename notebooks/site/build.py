@@ -124,7 +124,8 @@ def home() -> str:
     for path in notebooks():
         name, title = f"tutorials/{path.stem}", title_of(notebook(path))
         parts.append(f"[![{title}]({name}.webp) {title}]({name}.md)")
-    parts += ["</div>", "## How do I …", '<div class="columns" markdown>']
+    beside = "Each page runs as it stands, beside the lake that `spora-db demo demo` makes."
+    parts += ["</div>", "## How do I …", beside, '<div class="columns" markdown>']
     for group, paths in guides().items():
         lines = "\n".join(f"- [{title_of(document(path))}](guides/{path.name})" for path in paths)
         parts.append(f"<div markdown>\n\n**{group}**\n\n{lines}\n\n</div>")

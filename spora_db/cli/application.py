@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import sys
 import warnings
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from spora_db.errors import SporaError
+from spora_db.errors import SporaError, did_you_mean
 from spora_db.layout import LAKE_VARIABLE
 
 ORDER = (
@@ -31,6 +32,10 @@ ORDER = (
     "cache",
 )
 """How the help lists the commands: as one comes to need them; others follow."""
+
+_NO_CHOICE = re.compile(r"(?:Value error, )?('(.*)' is not one of (.*))\.")
+"""What typer says of an option with choices; newer ones begin it with the kind of error."""
+_QUOTED = re.compile("'(.*?)'")
 
 
 def _drop_types(options: list[Any]) -> list[Any]:
@@ -68,6 +73,8 @@ class _Commands(TyperGroup):
         except typer.BadParameter as error:
             if type(error).__name__ == "MissingParameter" and getattr(error.param, "envvar", None) == LAKE_VARIABLE:
                 error.message = f"Name a lake, or have {LAKE_VARIABLE} name one."
+            if found := _NO_CHOICE.fullmatch(error.message):
+                error.message = f"{found[1]}.{did_you_mean(found[2], _QUOTED.findall(found[3]))}"
             raise
         except KeyboardInterrupt:
             raise typer.Exit(_interrupted()) from None

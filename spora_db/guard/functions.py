@@ -7,6 +7,8 @@ runs text as SQL (``query``, ``query_table``, ``json_execute_serialized_sql``), 
 ``write_log``, ``sleep_ms``). Names are lower case.
 """
 
+from spora_db.errors import did_you_mean
+
 _NUMERIC = """
 abs acos acosh asin asinh atan atan2 atanh bit_count cbrt ceil ceiling cos cosh cot degrees equi_width_bins even exp
 factorial fdiv floor fmod gamma gcd get_bit greatest greatest_common_divisor isfinite isinf isnan lcm least
@@ -115,3 +117,15 @@ BARE_WORDS = frozenset(
 
 SYSTEM_SCHEMAS = frozenset({"information_schema", "main", "memory", "pg_catalog", "system", "temp"})
 """What a function's name is not qualified with: what stands there is ours, in place of DuckDB's (``sql/limits``)."""
+
+
+def not_allowed(function: str) -> str:
+    """Say that a function may not be called, and which was meant by its name.
+
+    Examples
+    --------
+    >>> not_allowed("parse_pathh")
+    "the function 'parse_pathh' is not among those allowed. Did you mean 'parse_path' or ...?"
+    """
+    near = did_you_mean(function, [name for name in FUNCTIONS if name[:1] == function[:1].lower()])
+    return f"the function {function!r} is not among those allowed.{near}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from spora_db.errors import QueryError
-from spora_db.guard.functions import BARE_WORDS, COMPILED, FUNCTIONS, SYSTEM_SCHEMAS, TABLE_FUNCTIONS
+from spora_db.guard.functions import BARE_WORDS, COMPILED, FUNCTIONS, SYSTEM_SCHEMAS, TABLE_FUNCTIONS, not_allowed
 from spora_db.guard.growth import asks_within, drawn_twice, is_random, outgrown
 from spora_db.guard.kinds import KINDS, OPERATORS, PARTS
 from spora_db.guard.parser import PARSER, Tree
@@ -186,7 +186,7 @@ class Checker:
         if name in OPERATORS and len(path) == 1:
             return
         if name not in FUNCTIONS | COMPILED:
-            self._refuse(node, f"the function {node['function_name']!r} is not among those allowed.")
+            self._refuse(node, not_allowed(node["function_name"]))
         if grown := outgrown(node):
             self._refuse(node, grown, remedy="Make rows instead: FROM range(...), and join or aggregate them.")
         if drawn_twice(node) or (self._is_random and asks_within(node)):

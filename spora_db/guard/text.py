@@ -64,8 +64,16 @@ def characters(text: str, position: int) -> int:
 
 
 def quoting(text: str, name: str) -> str:
-    """Return the advice for a name that does not exist and stands in double quotes, as text does elsewhere."""
-    return f"For text write '{name}' in single quotes." if f'"{name}"' in text else ""
+    """Return the advice for a name that does not exist and stands where texts do: in double quotes, or compared with.
+
+    Examples
+    --------
+    >>> quoting("cancer_type = LUAD", "LUAD"), quoting("agee > 50", "agee")
+    ("For text write 'LUAD' in single quotes.", '')
+    """
+    compared = rf"(?:[=<>]|\bLIKE|\bIN\s*[(\[][^)]*)\s*{re.escape(name)}\b"
+    is_text = f'"{name}"' in text or re.search(compared, text, re.IGNORECASE)
+    return f"For text write '{name}' in single quotes." if is_text else ""
 
 
 def tokens_of(text: str) -> list[Token]:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from sqlglot import exp
 
-from spora_db.guard.functions import COMPILED, FUNCTIONS, TABLE_FUNCTIONS
+from spora_db.guard.functions import COMPILED, FUNCTIONS, TABLE_FUNCTIONS, not_allowed
 from spora_db.guard.relations import refuse_file, refuse_in_from
 from spora_db.guard.text import refuse
 from spora_db.sqltext.names import fold
@@ -65,8 +65,7 @@ def check_tree(tree: exp.Expr, *, text: str, relations: Collection[str]) -> None
         elif isinstance(node, exp.Anonymous):
             of_list = fold(node.name) in {"all", "any"} and isinstance(node.parent, _COMPARISONS)
             if not of_list and fold(node.name) not in FUNCTIONS | TABLE_FUNCTIONS | COMPILED:
-                finding = f"the function {node.name!r} is not among those allowed."
-                refuse_node(node, text=text, finding=finding, remedy=ADVICE)
+                refuse_node(node, text=text, finding=not_allowed(node.name), remedy=ADVICE)
         elif isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             if plain and len(node.parts) == 1:
                 refuse_file(node.name, text=text, place=place(node.this), relations=relations)

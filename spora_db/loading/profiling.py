@@ -215,7 +215,8 @@ ADVICE: tuple[AdviceRule, ...] = (
     ),
     (
         lambda _, found: found["stages"]["decoding"] > 0.4 and found["hits"] < 0.9,
-        'cache="shared", or more cache_bytes: chunks are decoded again (dataset.explain() says how large they are)',
+        'cache="shared", or more cache_bytes, unless this is a first epoch: few chunks were found decoded '
+        "(dataset.explain() says how large they are)",
     ),
     (
         lambda _, found: found["stages"]["transforming"] > 0.4,

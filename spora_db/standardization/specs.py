@@ -134,7 +134,9 @@ def parse_spec(text: "str | Spec", *, quantile_level: str | None = None) -> Spec
         raise unknown_method(method)
     match = _QUANTILES.fullmatch(rest)
     if match is None:
-        raise ArgumentError(f"Standardization spec {text!r} is not of the form {FORM}.")
+        raise ArgumentError(
+            f"Standardization spec {text!r} is not of the form {FORM}, such as '{method}/uq_0.99_image'."
+        )
     level = match["level"] or quantile_level
     if level is None:
         raise ArgumentError(
