@@ -15,7 +15,7 @@ from command_line import call
 from hero import HERO, IDEAS, WIDTH, difference, figure
 from lakes import write_lake
 from spora_db import SporaQuery
-from spora_db.cli import reporting
+from spora_db.cli import main, reporting
 from spora_db.errors import DatasetNotFoundError, did_you_mean
 from spora_db.jobs.report import DatasetReport, Report
 from spora_db.jobs.units import Outcome
@@ -72,6 +72,17 @@ def test_a_report_breaks_no_name_on_a_terminal_of_80_columns(monkeypatch: pytest
     assert any("a_cohort_of_lung_l004_0005 (2.50 s)" in line for line in lines)
     assert sum("350000" in line and "0.996" in line for line in lines) == 1
     assert len(lines) == 7
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_characters_that_an_output_has_not_are_written_as_codes(monkeypatch: pytest.MonkeyPatch, errors: str) -> None:
+    streams = [io.TextIOWrapper(io.BytesIO(), "ascii", errors=errors) for _ in range(2)]
+    monkeypatch.setattr("spora_db.cli.application.app", lambda: print("\N{MICRO SIGN}m"))
+    monkeypatch.setattr("sys.stdout", streams[0])
+    monkeypatch.setattr("sys.stderr", streams[1])
+    main()
+    streams[0].flush()
+    assert streams[0].buffer.getvalue() == b"\\xb5m\n"  # type: ignore[attr-defined]
 
 
 def test_a_command_without_a_lake_says_how_to_name_one() -> None:

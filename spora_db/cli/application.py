@@ -134,9 +134,12 @@ def main() -> None:
 
 
 def _write_any_character() -> None:
-    """Have characters that an output cannot encode, such as a micro sign in ASCII, written as their codes."""
+    """Have characters that an output cannot encode, such as a micro sign in ASCII, written as their codes.
+
+    The C locale says ``surrogateescape``, which lets bytes of file names pass and fails at all else.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
 
 
