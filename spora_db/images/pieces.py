@@ -24,8 +24,9 @@ from spora_db.kernels.tables import PIECES, PLANES
 
 Grids: TypeAlias = list[tuple[int, ImageReader, ChunkGrid]]
 WAVE_BYTES: Final = 2**24
-"""Bytes of decoded chunks whose pieces are used together, about: what lies in the cache of the processor, and no more
-memory than that beside the cache of chunks."""
+"""Bytes of pieces that are used together, about: what lies in the cache of the processor."""
+WAVE_CHUNKS: Final = 2**26
+"""Bytes of the chunks that they are cut from: no more memory than that beside the cache of chunks."""
 EDGES: Final = ("top", "left", "bottom", "right")
 PLACE_BITS: Final = 21
 """Bits of a chunk's place down, and across, in its number."""
@@ -109,13 +110,14 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
     as_kept
         Whether pixels may come in the narrower type in which chunks are shared, instead of their image's.
     """
-    wave, held = list[CutChunk](), 0
+    wave, used, held = list[CutChunk](), 0, 0
     for part in chain(_outside(regions), cut_chunks(regions, faults, as_kept=as_kept)):
         pixels = part.pixels
-        if wave and (held > WAVE_BYTES or pixels.dtype != wave[0].pixels.dtype):
+        if wave and (used > WAVE_BYTES or held > WAVE_CHUNKS or pixels.dtype != wave[0].pixels.dtype):
             yield tables(wave)
-            wave, held = [], 0
+            wave, used, held = [], 0, 0
         wave.append(part)
+        used += pixels.nbytes
         held += (pixels if pixels.base is None else pixels.base).nbytes  # of the whole chunk
     if wave:
         yield tables(wave)

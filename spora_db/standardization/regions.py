@@ -15,9 +15,10 @@ from spora_db.standardization.transform import Transform, identity_transform
 if TYPE_CHECKING:
     from spora_db.standardization.filters import FilterFactory
 
-STREAMED_FROM: Final = 2**25
-"""Bytes of float32 from which on they are written past the caches of the processor, which do not hold them anyway: 276
-MB are read in 0.88 of the time, and then copied in 0.92; 19 MB, before a cache of 32 MB, in 1.07."""
+STREAMED_FROM: Final = 2**24
+"""Bytes of float32 from which on they are written past the caches of the processor, which have no room for them beside
+the chunks: 276 MB are read in 0.88 of the time, and then copied in 0.92; 19 MB in 0.71 (1.07 where a cache of 32 MB has
+nothing else to hold)."""
 
 
 class Formula(NamedTuple):
