@@ -250,6 +250,40 @@ def test_two_runs_use_one_folder_and_a_later_one_decodes_nothing(tmp_path, image
     assert said(runs(folder, images))[:2] == [12, 60]
 
 
+@pytest.mark.parametrize("whole", [0, 30, 64, 200, -1])
+def test_a_file_that_is_not_whole_is_made_anew(tmp_path, whole):
+    folder, chunk = tmp_path / "kept", np.arange(81, dtype=np.float32).reshape(1, 9, 9) / 2
+    set_cache(folder, cache_bytes=2**16)
+    keep_chunk(1, chunk)
+    [file] = (path for path in folder.iterdir() if len(path.name) == 32)
+    good = file.read_bytes()
+    for left in (good[:whole], bytes(len(good))):
+        file.write_bytes(left)
+        set_cache("process")
+        set_cache(folder, cache_bytes=2**16)
+        assert find_chunk(1) is None
+        assert (cache_info().entries, cache_info().bytes_held) == (0, 0)
+        keep_chunk(1, chunk)
+        np.testing.assert_array_equal(find_chunk(1), chunk)
+        assert file.read_bytes() == good
+
+
+def test_a_folder_that_is_emptied_meanwhile_is_one_for_the_next_run(tmp_path, caplog):
+    folder, chunk = tmp_path / "kept", np.ones((1, 9, 9), np.uint16)
+    set_cache(folder, cache_bytes=2**16)
+    keep_chunk(1, chunk)
+    for file in folder.iterdir():
+        file.unlink()
+    keep_chunk(2, chunk)
+    assert "takes no more chunks (No such file or directory)" in caplog.text
+    assert find_chunk(2) is not None
+    assert not list(folder.iterdir())
+    set_cache("process")
+    set_cache(folder, cache_bytes=2**16)
+    keep_chunk(2, chunk)
+    assert len(cache_in_use().folder.names()) == 1
+
+
 def test_a_run_that_was_killed_leaves_nothing_to_the_next(memory):
     script = f"""
 import os, signal

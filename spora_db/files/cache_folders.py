@@ -15,7 +15,7 @@ from typing import Final
 
 from spora_db.errors import WriteError
 from spora_db.files.locks import held_alone
-from spora_db.files.shared_folder import MARKER, OURS, SharedFolder
+from spora_db.files.shared_folder import MARKER, OURS, STATE, SharedFolder
 
 SHARED_MEMORY: Final = Path("/dev/shm")
 
@@ -44,7 +44,8 @@ def lasting_folder(path: str | os.PathLike[str], *, limit: int) -> SharedFolder:
                 f"The cache folder {folder} holds other files: {', '.join(others[:3])}. Name an empty folder, or one "
                 "that does not exist yet."
             )
-        (folder / MARKER).touch(0o600)
+        for name in (MARKER, STATE):
+            (folder / name).touch(0o600)
         return SharedFolder(folder, limit=limit, lasting=True)
 
 
@@ -75,6 +76,7 @@ def run_folder(*, limit: int) -> SharedFolder:
         path.mkdir(mode=0o700)
         descriptor = os.open(path / f".{MARKER}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (path / STATE).touch(0o600)
         (path / f".{MARKER}").rename(path / MARKER)  # it is seen only once it is locked
         folder = SharedFolder(path, limit=limit, lasting=False)
     weakref.finalize(folder, _end, path, descriptor, os.getpid())

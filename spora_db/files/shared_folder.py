@@ -91,6 +91,13 @@ class SharedFolder:
         except FileNotFoundError:
             return None
 
+    def discard(self, name: str) -> None:
+        """Remove a file that is not whole, as a broken disk or half a copy of the folder leaves one."""
+        with contextlib.suppress(OSError), self._locked():
+            size = (self.path / name).stat().st_size
+            (self.path / name).unlink()
+            self._state[0] -= size
+
     def touch(self, name: str) -> None:
         """Note that a file is used."""
         with contextlib.suppress(FileNotFoundError):
@@ -141,10 +148,10 @@ class SharedFolder:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the folder, which threads open each for themselves."""
+        """Hold the folder, which threads open each for themselves; it is gone where somebody has emptied it."""
         import fcntl
 
-        descriptor = os.open(self._at + STATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._at + STATE, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

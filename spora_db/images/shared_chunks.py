@@ -97,8 +97,12 @@ class SharedChunks:
         memory = self.folder.read(name := name_of(key))
         if memory is None:
             return None
-        code, *shape = HEAD.unpack_from(memory)
-        pixels = np.frombuffer(memory, code.rstrip(b"\0").decode(), offset=HEAD.size).reshape(shape)
+        try:
+            code, *shape = HEAD.unpack_from(memory)
+            pixels = np.frombuffer(memory, code.rstrip(b"\0").decode(), offset=HEAD.size).reshape(shape)
+        except (struct.error, ValueError, TypeError):  # it is cut short, or all zeros
+            self.folder.discard(name)
+            return None
         MAPPED.put(key, chunk := MappedChunk(pixels, name, 0.0))
         return chunk
 
