@@ -503,7 +503,7 @@ def test_a_lake_without_tiles_begins_with_its_images(browser, lake_of_examples, 
 
 
 TWICE = """import("/rows.js").then(({ rows }) => Promise.all(
-  ["sum(hash(r.range)) FROM range(20000000000) r", "2 AS b"].map((sql) => rows.run(`SELECT ${sql}`, null, () => {}))
+  ["sum(hash(r.range)) FROM range(20000000000) r", "2 AS b"].map((sql) => rows.run(`SELECT ${sql}`, null))
 ).then((told) => [told.map(({ state }) => state), rows.columns.map(({ name }) => name)]))"""
 CLOSED = """async () => {
   const { page } = await import("/main.js");

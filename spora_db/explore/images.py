@@ -1,9 +1,12 @@
 """The images of a lake as the page sees them: by key, with channels, levels, pieces of planes, contrast."""
 
+import contextlib
 import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +15,7 @@ import numpy as np
 from spora_db.arrays import AnyArray
 from spora_db.catalog import Catalog
 from spora_db.drawing.markers import PALETTE, choose_channels
-from spora_db.errors import ArgumentError, FileFormatError, unknown
+from spora_db.errors import ArgumentError, FileFormatError, SporaError, unknown
 from spora_db.explore.limits import CHANNELS, TILE
 from spora_db.explore.opened import ListedImage, OpenedImage, shown_as
 from spora_db.files.cache_folders import lasting_folder
@@ -28,6 +31,8 @@ from spora_db.plan.planes import holds_panel
 
 OVERVIEW_BYTES: Final = 2**33
 """Bytes of means that are kept in the user's cache folder."""
+LEARNT: Final = 4
+"""Channels of which the contrast is taken at a time; of a bucket each waits for bytes."""
 _IMAGES: Final = "SELECT dataset, modality, tissue_id, mpp, path FROM images ORDER BY ALL"
 _CHANNELS: Final = """
     SELECT channel_name, uniprot_id, channel_index, page, qc_pass FROM tissue_channels
@@ -59,6 +64,7 @@ class ShownImages:
         for image in listed:
             self._of_tissue.setdefault((image.dataset, image.tissue_id), []).append(image)
         self._opened: dict[str, OpenedImage] = {}
+        self._prepared = False
 
     def listed(self, key: str) -> ListedImage:
         """Return an image by its key.
@@ -95,6 +101,16 @@ class ShownImages:
             if named in (None, image.modality) and row.get("mpp") in (None, image.mpp):
                 return image
         return None
+
+    def prepare(self) -> None:
+        """Bring the panels, which the first image that is opened would wait for; what is wrong with them is told then.
+
+        Of a bucket their tables are fetched; anywhere the views over them are made, which takes 0.1 s.
+        """
+        if not self._prepared:
+            self._prepared = True
+            with contextlib.suppress(SporaError, OSError):
+                self.catalog._run(_CHANNELS, {"dataset": "", "modality": "", "tissue_id": ""})
 
     def open(self, key: str) -> OpenedImage:
         """Return an image that is looked at.
@@ -160,7 +176,9 @@ class ShownImages:
         if not set(wanted) <= set(known):
             raise ArgumentError(f"Pages {wanted} are not all there; the channels have the pages {known}.")
         names = ("page", "low", "high", "gamma", "least", "most")
-        return [{name: self._learn(image, page)[name] for name in names} for page in wanted]
+        with ThreadPoolExecutor(LEARNT, thread_name_prefix="limits") as threads:
+            learnt = list(threads.map(partial(self._learn, image), wanted))
+        return [{name: told[name] for name in names} for told in learnt]
 
     def histogram(self, key: str, page: int) -> dict[str, Any]:
         """Return counts of a channel's pixels of full size, from the least to the most."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -38,7 +39,8 @@ def list_images(explorer: Explorer, request: Request, _asked: Mapping[str, Any])
         found = explorer.images.of_row(row | {"mpp": resolution(request)}, modality=None)
         return JSONResponse({"images": [] if found is None else [found.told()]})
     listed = explorer.images.find(given.get("q", ""), most=LISTED)
-    return JSONResponse({"images": [image.told() for image in listed]})
+    told = {"images": [image.told() for image in listed]}
+    return JSONResponse(told, background=BackgroundTask(explorer.images.prepare))  # one of them is opened next
 
 
 def image(explorer: LookedAt, request: Request, _asked: Mapping[str, Any]) -> Response:

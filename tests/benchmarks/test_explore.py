@@ -118,7 +118,7 @@ def test_the_first_picture_of_a_bucket(browser, tmp_path, monkeypatch):
                 record("page of a bucket at 20 ms, from its address to rows", time.perf_counter() - begun, "s")
                 begun = time.perf_counter()
                 page.locator("#images button", has_text="· imc").first.click()
-                page.locator('.pane[data-complete="true"]').wait_for()
+                page.wait_for_function("() => document.querySelector('.pane[data-complete=true]')")
                 record("first picture of a bucket at 20 ms, from the click", time.perf_counter() - begun, "s")
             finally:
                 server.kill()

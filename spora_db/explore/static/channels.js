@@ -106,18 +106,20 @@ export class Channels {
     };
     canvas.onpointerup = () => void (end = null);
     canvas.ondblclick = () => set(undefined);
+    canvas.repaint();
     this.histogram(channel).then((told) => {
       canvas.told = told;
       canvas.repaint();
     }).catch(() => {});
-    canvas.repaint();
     for (const [input, label] of [[low, "Black of"], [high, "Full colour of"], [gamma, "Gamma of"]]) input.setAttribute("aria-label", `${label} ${channel.name}`);
     return [canvas, make("label", {}, low, "to", high), make("label", {}, "gamma", gamma)];
   }
 
+  // asked for once the limits are there, of which the server knows it then: browsers ask six things of a server at a time
   histogram(channel) {
-    const name = `${this.found.key}/${channel.page}`;
-    if (!this.histograms.has(name)) this.histograms.set(name, get(`api/images/${this.found.key}/histogram?page=${channel.page}`));
+    const { key, learning } = this.found;
+    const name = `${key}/${channel.page}`;
+    if (!this.histograms.has(name)) this.histograms.set(name, Promise.resolve(learning).then(() => get(`api/images/${key}/histogram?page=${channel.page}`)));
     return this.histograms.get(name);
   }
 

@@ -31,7 +31,8 @@ async function learn(found, channels) {
   for (const page of pages) found.limits.set(page, null);
   if (!pages.length) return;
   try {
-    const { limits } = await get(`api/images/${found.key}/limits?pages=${pages.join()}`);
+    found.learning = get(`api/images/${found.key}/limits?pages=${pages.join()}`);
+    const { limits } = await found.learning;
     for (const limit of limits) found.limits.set(limit.page, limit);
   } catch (error) {
     found.fault = error.message;

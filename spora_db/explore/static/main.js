@@ -45,6 +45,8 @@ addEventListener("unhandledrejection", (event) => {
   if (event.reason instanceof Refused) event.preventDefault();
 });
 
+let ticking = 0;
+
 // answers what is typed; or finds the rows of its answer that are most like one
 async function run({ near = null } = {}) {
   const sql = page.editor.value.trim();
@@ -52,27 +54,32 @@ async function run({ near = null } = {}) {
   change({ sql: page.editor.value, picked: [], near });
   byId("stop").disabled = false;
   const started = performance.now();
-  const ticking = setInterval(() => tell(`Running, ${((performance.now() - started) / 1000).toFixed(1)} s`), 100);
-  try {
-    const told = await rows.run(page.editor.value, near, () => {});
-    clearInterval(ticking);
-    const seconds = ((performance.now() - started) / 1000).toFixed(2);
-    page.editor.mark(told.place ?? null);
-    if (told.state === "done") tell(`${counted(told.rows, "row")}${told.more ? "; the answer has more, which are not kept" : ""} in ${seconds} s`);
-    else if (told.state === "stopped") tell("Stopped.");
-    else tell(told.error, true);
-  } catch (error) {
-    clearInterval(ticking);
-    tell(error.message, true);
-  }
+  const seconds = (digits) => ((performance.now() - started) / 1000).toFixed(digits);
   clearInterval(ticking);
-  byId("stop").disabled = !rows.running;
+  ticking = setInterval(() => tell(`Running, ${seconds(1)} s`), 100);
+  const asked = rows.run(page.editor.value, near);
+  const { turn } = rows;
+  const told = await asked.catch((error) => ({ error: error.message }));
+  if (turn !== rows.turn) return;  // it was stopped, or another was asked since
+  const done = told.state === "done";
+  ended(done);
+  page.editor.mark(told.place ?? null);
+  if (done) tell(`${counted(told.rows, "row")}${told.more ? "; the answer has more, which are not kept" : ""} in ${seconds(2)} s`);
+  else tell(told.error ?? "Stopped.", true);
 }
 
 async function stop() {
   await rows.stop().catch(() => {});
+  ended(false);
   tell("Stopped.");
+}
+
+// where a query has no answer, the rows that stay are not taken for it
+function ended(answered) {
+  clearInterval(ticking);
   byId("stop").disabled = true;
+  byId("before").hidden = answered || !rows.id;
+  document.querySelector("main").classList.toggle("before", !byId("before").hidden);
 }
 
 function view(name) {
@@ -83,7 +90,6 @@ function view(name) {
   page.gallery?.layout();
   page.gallery?.begin();
   page.viewer?.redraw();
-  if (name === "viewer" && !state.at) page.viewer?.fit();
 }
 
 // shows the image of a row, at the place of the row; or only learns which channels there are

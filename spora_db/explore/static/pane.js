@@ -7,8 +7,6 @@ import { image, learned, shown } from "./images.js";
 import { Pieces } from "./pieces.js";
 import { state } from "./state.js";
 
-const NAMES = { tiles: "tiles", mask: "tissue mask", regions: "regions" };
-
 export class Pane {
   constructor(key, viewer) {
     this.viewer = viewer;
@@ -33,8 +31,7 @@ export class Pane {
       this.title.textContent = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
       this.title.title = this.title.textContent;
       this.box.classList.toggle("bright", found.rgb);
-      viewer.opened(this);
-      this.later();
+      viewer.redraw();  // what is seen as a whole may be larger now
     }).catch((error) => void (this.fault.textContent = error.message));
   }
 
@@ -108,11 +105,12 @@ export class Pane {
 
   async line(kind) {
     if (!this.lines[kind]) {
-      this.lines[kind] = {};
+      this.lines[kind] = { asked: true };
       try {
         this.lines[kind] = await get(`api/images/${this.key}/outlines/${kind}`);
-        if (Object.values(this.lines[kind]).every((lines) => !lines.length)) this.viewer.tell(`${this.title.textContent.split(" · ", 2).join(" · ")} has no ${NAMES[kind]}.`);
+        this.viewer.lacking(kind);
       } catch (error) {
+        this.lines[kind] = { fault: error.message };
         this.viewer.tell(error.message, true);
       }
       this.later();

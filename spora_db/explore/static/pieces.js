@@ -1,6 +1,7 @@
 // The pieces of one image: those of the level that fits, a coarser one below until they come; drawn, asked for, forgotten.
 
 import { planes } from "./api.js";
+import { learned } from "./images.js";
 
 const HELD = 384 * 2 ** 20;  // bytes of textures
 const AT_ONCE = 6;
@@ -25,11 +26,15 @@ export class Pieces {
     const { levels } = this.found;
     let fit = 0;
     while (fit + 1 < levels.length && levels[fit + 1].factor * view.zoom <= 1.42) fit += 1;
-    for (let level = levels.length - 1; level >= fit; level -= 1) this.drawLevel(level, channels, level === fit || level === levels.length - 1);
+    const last = levels.length - 1;
+    for (let level = last; level >= fit; level -= 1) this.drawLevel(level, channels, level === fit || level === last && !levels[level].made);
+    // for a made level the server reads all of the image: that is for what is looked at next
+    if (this.complete && learned(this.found) && fit < last && levels[last].made) this.want(last, channels);
     this.fetch();
   }
 
-  drawLevel(level, channels, ask) {
+  // the pieces of a level that are seen
+  *seen(level) {
     const { factor, height, width } = this.found.levels[level];
     const { zoom, left, top } = this.view;
     const { canvas } = this.compositor;
@@ -41,17 +46,30 @@ export class Pieces {
       Math.min(Math.ceil(width / side), Math.ceil((canvas.width - left) / step / side)),
     ];
     for (let row = first[0]; row < last[0]; row += 1) {
-      for (let col = first[1]; col < last[1]; col += 1) {
-        const textures = channels.map(({ page }) => this.pieces.get(`${level}/${row}/${col}/${page}`));
-        const there = channels.map((channel, k) => textures[k]?.texture && { ...channel, texture: textures[k].texture }).filter(Boolean);
-        const missing = channels.filter((_, k) => !textures[k]);
-        if (ask && missing.length) this.wanted.push({ level, row, col, pages: missing.map(({ page }) => page) });
-        if (ask && there.length < channels.length) this.complete = false;
-        if (!there.length || there.length < channels.length && level < this.found.levels.length - 1) continue;
-        const size = { height: Math.min(side, height - row * side), width: Math.min(side, width - col * side) };
-        this.compositor.draw(there, { left: left + col * side * step, top: top + row * side * step, width: size.width * step, height: size.height * step }, size, this.found.rgb);
-        for (const { page } of channels) this.touch(`${level}/${row}/${col}/${page}`);
-      }
+      for (let col = first[1]; col < last[1]; col += 1) yield [row, col];
+    }
+  }
+
+  want(level, channels) {
+    for (const [row, col] of this.seen(level)) {
+      const pages = channels.map(({ page }) => page).filter((page) => !this.pieces.has(`${level}/${row}/${col}/${page}`));
+      if (pages.length) this.wanted.push({ level, row, col, pages });
+    }
+  }
+
+  drawLevel(level, channels, ask) {
+    const { factor, height, width } = this.found.levels[level];
+    const { zoom, left, top } = this.view;
+    const side = this.found.tile;
+    const step = factor * zoom;
+    if (ask) this.want(level, channels);
+    for (const [row, col] of this.seen(level)) {
+      const there = channels.map((channel) => ({ ...channel, ...this.pieces.get(`${level}/${row}/${col}/${channel.page}`) })).filter(({ texture }) => texture);
+      if (ask && there.length < channels.length) this.complete = false;
+      if (!there.length || there.length < channels.length && level < this.found.levels.length - 1) continue;
+      const size = { height: Math.min(side, height - row * side), width: Math.min(side, width - col * side) };
+      this.compositor.draw(there, { left: left + col * side * step, top: top + row * side * step, width: size.width * step, height: size.height * step }, size, this.found.rgb);
+      for (const { page } of channels) this.touch(`${level}/${row}/${col}/${page}`);
     }
   }
 

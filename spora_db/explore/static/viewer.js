@@ -8,7 +8,7 @@ import { rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
 
 const MOST = 4;
-const LINES = [["tiles", "Tiles", "t"], ["mask", "Mask", "m"], ["regions", "Regions", "r"]];
+const LINES = [["tiles", "Tiles", "t", "tiles"], ["mask", "Mask", "m", "tissue mask"], ["regions", "Regions", "r", "regions"]];
 
 export class Viewer {
   constructor(box, { onpoint, onlasso = null, onclick = () => {}, tell = () => {} }) {
@@ -44,12 +44,26 @@ export class Viewer {
     this.arrange();
   }
 
+  // what is in the middle, and how large; until it is moved, every image as a whole, whatever room there is
   get at() {
-    return state.at ?? { y: 0, x: 0, scale: 1 };
+    return state.at ?? this.whole;
+  }
+
+  get whole() {
+    const box = this.first?.box;
+    const sides = [...this.panes.values()].filter(({ found }) => found).map(({ found: { height, width, mpp } }) => [height * mpp, width * mpp]);
+    if (!sides.length || !box?.clientWidth) return { y: 0, x: 0, scale: 1 };
+    const [height, width] = [0, 1].map((axis) => Math.max(...sides.map((side) => side[axis])));
+    return { y: height / 2, x: width / 2, scale: Math.min(box.clientHeight / height, box.clientWidth / width) * 0.96 };
   }
 
   get first() {
     return this.panes.get(state.images[0]);
+  }
+
+  paneOf(key) {
+    if (!this.panes.has(key)) this.panes.set(key, new Pane(key, this));
+    return this.panes.get(key);
   }
 
   arrange() {
@@ -58,17 +72,13 @@ export class Viewer {
       pane.end();
       this.panes.delete(key);
     }
-    for (const key of state.images.slice(0, MOST)) {
-      if (!this.panes.has(key)) this.panes.set(key, new Pane(key, this));
-    }
-    const shown = [...this.panes.values()];
-    this.grid.replaceChildren(...state.images.slice(0, MOST).map((key) => this.panes.get(key).box));
+    const shown = state.images.slice(0, MOST).map((key) => this.paneOf(key));
+    this.grid.replaceChildren(...shown.map(({ box }) => box));
     const across = shown.length > 1 ? 2 : 1;
     this.grid.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
     this.grid.style.gridTemplateRows = `repeat(${Math.ceil(shown.length / across) || 1}, minmax(0, 1fr))`;
     this.empty.hidden = shown.length > 0;
     this.grid.hidden = this.tools.hidden = shown.length === 0;
-    if (this.fitted) this.fit();
     this.redraw();
   }
 
@@ -114,34 +124,22 @@ export class Viewer {
 
   // opens an image alone, or beside those that are open
   async open(key, { beside = false, place = null } = {}) {
+    this.paneOf(key);  // it gets ready to draw while the image is asked for
     const found = await image(key).catch(() => null);  // its pane says why
     const images = beside ? [...new Set([...state.images, key])].slice(-MOST) : [key];  // now: others may have come meanwhile
     const same = state.images.some((old) => this.panes.get(old)?.found?.tissue_id === found?.tissue_id);
     if (place && found) {
       const scale = Math.min(4, 0.5 * Math.min(this.box.clientHeight || 600, this.box.clientWidth || 800) / Math.max(place.height, place.width)) / found.mpp;
-      this.fitted = false;
       change({ images, at: { y: (place.row + place.height / 2) * found.mpp, x: (place.col + place.width / 2) * found.mpp, scale } });
     } else change({ images, at: same ? state.at : null });
-    if (!state.at) this.fit();
-  }
-
-  opened(pane) {
-    if (this.fitted || (!state.at && pane === this.first)) this.fit();
   }
 
   close(key) {
     change({ images: state.images.filter((other) => other !== key) });
   }
 
-  // every image as a whole, until it is moved: so others may be opened beside
   fit() {
-    const pane = this.first;
-    if (!pane?.found || !pane.box.clientWidth) return;
-    const sides = [...this.panes.values()].filter(({ found }) => found).map(({ found: { height, width, mpp } }) => [height * mpp, width * mpp]);
-    const [height, width] = [0, 1].map((axis) => Math.max(...sides.map((side) => side[axis])));
-    const scale = Math.min(pane.box.clientHeight / height, pane.box.clientWidth / width) * 0.96;
-    this.move({ y: height / 2, x: width / 2, scale });
-    this.fitted = true;
+    this.move(null);
   }
 
   full() {
@@ -149,7 +147,6 @@ export class Viewer {
   }
 
   move(at) {
-    this.fitted = false;
     change({ at });
     for (const pane of this.panes.values()) pane.later();
   }
@@ -169,6 +166,16 @@ export class Viewer {
   lassoed(pane, polygon) {
     this.lasso(false);
     this.onlasso(pane.key, polygon);
+  }
+
+  // tells which of the images that are open have no lines of a kind, once it is known of all
+  lacking(kind) {
+    const panes = [...this.panes.values()].filter(({ found }) => found);
+    if (panes.some(({ lines }) => !lines[kind] || lines[kind].asked)) return;
+    const without = panes.filter(({ lines }) => Object.values(lines[kind]).every((some) => !some.length)).map(({ found }) => `${found.tissue_id} · ${found.modality}`);
+    const [, , , name] = LINES.find(([one]) => one === kind);
+    if (without.length === 1) this.tell(`${without[0]} has no ${name}.`);
+    else if (without.length) this.tell(`${without.length} of ${panes.length} images have no ${name}: ${without.join(", ")}.`);
   }
 
   pointed(cell) {
@@ -203,12 +210,12 @@ export class Viewer {
   }
 
   async picture(pane, times) {
-    const before = { width: pane.box.style.width, height: pane.box.style.height, scale: this.at.scale };
-    const { clientWidth, clientHeight } = pane.box;
+    const { clientWidth, clientHeight, style: { width, height } } = pane.box;
+    const { at } = state;
     if (times !== 1) {
+      state.at = { ...this.at, scale: this.at.scale * times };
       pane.box.style.width = `${clientWidth * times}px`;
       pane.box.style.height = `${clientHeight * times}px`;
-      state.at = { ...state.at, scale: before.scale * times };
     }
     try {
       pane.draw();
@@ -223,9 +230,8 @@ export class Viewer {
       this.writeLegend(context, pane, canvas.height);
       return await new Promise((done) => canvas.toBlob(done, "image/png"));
     } finally {
-      pane.box.style.width = before.width;
-      pane.box.style.height = before.height;
-      state.at = { ...state.at, scale: before.scale };
+      Object.assign(pane.box.style, { width, height });
+      state.at = at;
       pane.later();
     }
   }

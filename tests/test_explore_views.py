@@ -1,0 +1,153 @@
+"""What the page shows and says while much happens at once, in a real browser; skipped where there is no Chromium."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from browsing import chromium, needs_chromium, visit
+from exploring import serving_anew
+from lakes import write_lake
+from spora_db import Catalog
+from spora_db.images import write_omezarr
+
+pytestmark = needs_chromium
+
+SEEN = """import("/main.js").then(({ page: { viewer: { first, at } } }) => (
+  { ...first.view, height: first.found.height, width: first.found.width, at,
+    tall: first.box.clientHeight, wide: first.box.clientWidth }))"""
+TOLD = """() => {
+  window.told = [];
+  const status = document.querySelector("#status");
+  new MutationObserver(() => window.told.push(status.textContent)).observe(status, { childList: true });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(lake_of_examples, tmp_path_factory):
+    with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
+        yield found
+
+
+def images(client, modality):
+    return [one for one in client.ask("GET", "/api/images")[1]["images"] if one["modality"] == modality]
+
+
+def test_a_picture_waits_for_nothing_that_it_does_not_need(browser, tmp_path):
+    lake = write_lake(tmp_path / "lake", tissues=2)
+    with Catalog(lake) as catalog:
+        tissue, name, count = catalog.sql(
+            "SELECT tissue_id, path, count(*) FROM images JOIN tissue_channels USING (dataset, modality, tissue_id) "
+            "WHERE measured AND modality = 'imc' GROUP BY ALL ORDER BY ALL LIMIT 1"
+        ).fetchall()[0]
+    shutil.rmtree(lake / name)
+    write_omezarr(lake / name, np.random.default_rng(5).gamma(1.5, 30, (count, 1100, 700)).astype("f4"), mpp=1.0)
+    with serving_anew(lake, tmp_path / "cache") as client:
+        walk = visit(browser, client).open({"view": "viewer"})
+        held, limits, early = [], [], []
+        walk.page.route(
+            "**/tiles/1/**", lambda route: held.append(route)
+        )  # the coarse level, for which all of the image is read
+        walk.page.on("requestfinished", lambda request: "/limits" in request.url and limits.append(request))
+        walk.page.on("request", lambda request: "/histogram" in request.url and not limits and early.append(request))
+        walk.page.locator("#images button", has_text=f"{tissue} · imc").click()
+        walk.complete()
+        assert early == []
+        while not held:
+            walk.page.wait_for_timeout(50)
+        for route in held:
+            route.continue_()
+        walk.settled()
+        walk.complete()
+        assert any("/histogram" in url for url in walk.requests)
+        assert len(held) == len([url for url in walk.requests if "/tiles/1/" in url]) == 1
+        walk.well()
+
+
+def test_an_image_that_fits_its_window_fits_it_again_until_it_is_moved(browser, client):
+    (image, *_) = images(client, "imc")
+    walk = visit(browser, client).open({"view": "viewer", "images": [image["key"]], "sql": "SELECT 1 AS one"})
+    page = walk.page
+
+    def seen(width, height):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(100)
+        walk.complete()
+        return page.evaluate(SEEN)
+
+    zooms = set()
+    for size in ((1280, 800), (900, 800), (1700, 420), (1280, 800)):
+        told = seen(*size)
+        sides = [(told["height"], told["tall"], told["top"]), (told["width"], told["wide"], told["left"])]
+        assert max(side * told["zoom"] / room for side, room, _ in sides) == pytest.approx(0.96)
+        for side, room, start in sides:
+            assert start + side * told["zoom"] / 2 == pytest.approx(room / 2, abs=1)
+        zooms.add(round(told["zoom"], 6))
+    assert len(zooms) == 3
+    assert walk.state()["at"] is None  # so the address shows it as a whole in any window
+    page.keyboard.press("+")
+    moved = seen(1280, 800)["at"]
+    assert seen(900, 600)["at"] == moved == walk.state()["at"]
+    page.keyboard.press("f")
+    told = seen(1280, 800)
+    assert max(told["height"] * told["zoom"] / told["tall"], told["width"] * told["zoom"] / told["wide"]) == (
+        pytest.approx(0.96)
+    )
+    walk.well()
+
+
+def test_rows_of_the_query_before_are_not_taken_for_an_answer(browser, client):
+    walk = visit(browser, client).open({"sql": "SELECT i AS n FROM range(7) AS r(i)"})
+    page, note = walk.page, walk.page.locator("#before")
+    assert note.is_hidden()
+    page.fill("textarea", "SELECT nope FROM tissues")
+    page.click("#run")
+    walk.answered("Unknown column 'nope'")
+    assert note.inner_text() == "The rows below are those of the query before."
+    assert page.locator("#table").evaluate("(table) => getComputedStyle(table).opacity") == "0.5"
+    assert page.locator("#table .row").count() == 7
+    page.fill("textarea", "SELECT i AS n FROM range(3) AS r(i)")
+    page.click("#run")
+    walk.answered("3 rows in")
+    assert note.is_hidden()
+    assert page.locator("#table").evaluate("(table) => getComputedStyle(table).opacity") == "1"
+    page.fill("textarea", "SELECT sum(hash(r.range)) FROM range(20000000000) r")
+    page.click("#run")
+    walk.answered("Running")
+    page.click("#stop")
+    walk.answered("Stopped.")
+    assert note.is_visible()
+    # a query that another took the place of says nothing any more
+    page.click("#run")
+    walk.answered("Running")
+    page.wait_for_timeout(700)  # it is asked for now and then
+    page.evaluate(TOLD)
+    page.fill("textarea", "SELECT 2 AS b")
+    page.click("#run")
+    walk.answered("1 row in")
+    page.wait_for_timeout(700)
+    assert note.is_hidden()
+    assert "Stopped." not in page.evaluate("window.told")
+    walk.well()
+
+
+def test_what_several_images_lack_is_said_once(browser, client):
+    shown = [images(client, modality)[0] for modality in ("imc", "he", "codex")]
+    keys = [one["key"] for one in shown]
+    walk = visit(browser, client).open({"view": "viewer", "images": keys, "sql": "SELECT 1 AS one"})
+    for k in range(3):
+        walk.page.locator(".pane").nth(k).and_(walk.page.locator('[data-complete="true"]')).wait_for()
+    walk.page.evaluate(TOLD)
+    walk.page.route("**/outlines/regions", lambda route: route.fulfill(json={"regions": []}))
+    walk.page.keyboard.press("r")
+    walk.answered("have no regions")
+    walk.settled()
+    names = ", ".join(f"{one['tissue_id']} · {one['modality']}" for one in shown)
+    assert walk.page.evaluate("window.told") == [f"3 of 3 images have no regions: {names}."]
+    walk.well()
