@@ -330,7 +330,7 @@ def test_images_side_by_side_are_moved_together_and_a_marker_has_one_colour(brow
     # a drag on one moves all, by the same microns
     box = page.locator(".pane").nth(1).bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    before = page.evaluate(STATE)["at"]
+    before = page.evaluate("import('/main.js').then(({ page }) => page.viewer.at)")
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x - 30, y + 20, steps=4)
