@@ -20,7 +20,8 @@ from spora_db import Catalog, SporaQuery
 from spora_db.drawing.composite import contrast_limits
 from spora_db.errors import ArgumentError
 from spora_db.explore.limits import BODY_BYTES, CHANNELS
-from spora_db.explore.queries import Queries
+from spora_db.explore.near import Near
+from spora_db.explore.queries import Asker, Queries
 from spora_db.explore.serving import PageServer
 from spora_db.images import open_image, read_region
 from spora_db.layout import lake_path
@@ -322,6 +323,24 @@ def test_the_rows_most_like_one_are_those_of_numpy_and_a_query_again(featured):
     assert {tuple(one) for one in scope["query"].df()[["tissue_id", "tile_id"]].to_numpy()} == {
         (one["tissue_id"], one["tile_id"]) for one in found
     }
+
+
+def test_a_query_says_what_takes_long(featured, tmp_path):
+    text = "SELECT *, 'he' AS modality FROM feature('colour') ORDER BY ALL"
+    rows = own(featured, text)
+    row = {name: str(rows[name][5]) for name in ("dataset", "tissue_id", "tile_id")}
+    near = Near.of({"row": row, "name": "colour", "column": None, "k": 3})
+    asker, heard = Asker(lake_path(featured)), []
+    try:
+        assert asker.ask(text, tmp_path / "a.arrow", near=None, heard=heard.append) == {
+            "rows": len(rows),
+            "more": False,
+        }
+        assert heard == []
+        assert asker.ask(text, tmp_path / "b.arrow", near=near, heard=heard.append) == {"rows": 3, "more": False}
+    finally:
+        asker.end()
+    assert heard[-1] == f"Comparing {len(rows)} vectors of colour."
 
 
 def test_tags_last_from_query_to_query_and_become_a_table_that_queries_know(lake, cache, tmp_path):

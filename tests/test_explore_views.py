@@ -16,6 +16,9 @@ pytestmark = needs_chromium
 SEEN = """import("/main.js").then(({ page: { viewer: { first, at } } }) => (
   { ...first.view, height: first.found.height, width: first.found.width, at,
     tall: first.box.clientHeight, wide: first.box.clientWidth }))"""
+DRAWN = """import("/main.js").then(({ page: { viewer: { first: { canvas, box } } } }) => [
+  document.documentElement.clientWidth, document.documentElement.clientHeight, box.dataset.complete,
+  canvas.width - box.clientWidth, canvas.height - box.clientHeight])"""
 TOLD = """() => {
   window.told = [];
   const status = document.querySelector("#status");
@@ -77,8 +80,8 @@ def test_an_image_that_fits_its_window_fits_it_again_until_it_is_moved(browser, 
 
     def seen(width, height):
         page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(100)
-        walk.complete()
+        while page.evaluate(DRAWN) != [width, height, "true", 0, 0]:
+            page.wait_for_timeout(50)
         return page.evaluate(SEEN)
 
     zooms = set()
@@ -123,6 +126,17 @@ def test_rows_of_the_query_before_are_not_taken_for_an_answer(browser, client):
     page.click("#stop")
     walk.answered("Stopped.")
     assert note.is_visible()
+    # of a query that runs it is said what takes long
+    page.route(
+        "**/api/queries/*",
+        lambda route: route.fulfill(json={"state": "running", "doing": "Comparing 7 vectors."}),
+        times=8,
+    )
+    page.fill("textarea", "SELECT 1 AS a")
+    page.click("#run")
+    walk.answered("s: Comparing 7 vectors.")
+    walk.answered("1 row in")
+    page.fill("textarea", "SELECT sum(hash(r.range)) FROM range(20000000000) r")
     # a query that another took the place of says nothing any more
     page.click("#run")
     walk.answered("Running")

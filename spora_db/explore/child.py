@@ -2,10 +2,12 @@
 
 It reads one line of JSON per query from its input, ``{"sql", "path", "near"}``, and answers with one: ``{"rows",
 "more"}`` once the answer is in an Arrow file at the path, or ``{"error"}``. With ``near`` (see `Near`) the answer is
-those of its rows that are most like one.
+those of its rows that are most like one. Before it any number of lines ``{"doing"}`` say what takes long: all that
+spora-db logs.
 """
 
 import json
+import logging
 import os
 import resource
 import sys
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 
@@ -24,6 +26,18 @@ from spora_db.explore.limits import MOST_ROWS, QUERY_BYTES
 
 BATCH = 16_384
 """Rows of a batch of the file, which are read together."""
+
+
+class _Doing(logging.Handler):
+    """Says what is logged in lines of JSON."""
+
+    def __init__(self, told: TextIO) -> None:
+        super().__init__(logging.INFO)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._told.write(json.dumps({"doing": record.getMessage()}) + "\n")
+        self._told.flush()
 
 
 def main(lake: str) -> None:
@@ -41,6 +55,11 @@ def main(lake: str) -> None:
     with catalog:
         told.write(json.dumps({"ready": True}) + "\n")
         told.flush()
+        logger, shown = logging.getLogger("spora_db"), logging.StreamHandler()
+        shown.setLevel(logging.WARNING)
+        for handler in (_Doing(told), shown):
+            logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
         for line in sys.stdin:
             asked = json.loads(line)
             told.write(json.dumps(answered(catalog, asked["sql"], Path(asked["path"]), near=asked["near"])) + "\n")

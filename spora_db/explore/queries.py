@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -41,8 +42,8 @@ class Asker:
         )  # Ctrl-C is for the server, which ends its processes
         self._ready = False
 
-    def ask(self, sql: str, path: Path, *, near: Near | None) -> Mapping[str, Any] | None:
-        """Return what the process says of a query, None where it ended."""
+    def ask(self, sql: str, path: Path, *, near: Near | None, heard: Callable[[str], None]) -> Mapping[str, Any] | None:
+        """Return what the process says of a query, None where it ended; what it says on the way is heard."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -54,10 +55,14 @@ class Asker:
             asked = {"sql": sql, "path": str(path), "near": None if near is None else near.told()}
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            while line := self._process.stdout.readline():
+                said: Mapping[str, Any] = json.loads(line)
+                if "doing" not in said:
+                    return said
+                heard(str(said["doing"]))
         except (OSError, ValueError):  # it was killed meanwhile
             return None
-        return json.loads(line) if line else None
+        return None
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -77,6 +82,7 @@ class AskedQuery:
         self.near = near
         self.path = path
         self.state: QueryState = "running"
+        self.doing = ""
         self.error = ""
         self.more = False
         self.answer: KeptAnswer | None = None
@@ -86,6 +92,8 @@ class AskedQuery:
     def told(self) -> dict[str, Any]:
         """Return what the page is told of it."""
         told: dict[str, Any] = {"state": self.state}
+        if self.state == "running":
+            told["doing"] = self.doing
         if self.answer is not None:
             told |= {"rows": self.answer.rows, "more": self.more, "columns": self.answer.columns}
         if self.error:
@@ -200,7 +208,7 @@ class Queries:
         late = threading.Timer(QUERY_SECONDS, self._end_late, args=(query,))
         late.daemon = True
         late.start()
-        said = asker.ask(query.sql, query.path, near=query.near)
+        said = asker.ask(query.sql, query.path, near=query.near, heard=partial(setattr, query, "doing"))
         late.cancel()
         with query.lock:
             query.asker = None

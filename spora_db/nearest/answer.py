@@ -1,5 +1,6 @@
 """`nearest`: the rows of a query that are most like a vector, or like a row of the lake, as rows of a query again."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from spora_db.plan.resolution import resolve
 from spora_db.selection import Selection
 from spora_db.selection.compilation import compile_rows
 from spora_db.sqltext.binding import Compiled
+
+logger = logging.getLogger(__name__)
 
 NEAR = "near_rows"
 SIMILARITY = "similarity"
@@ -59,6 +62,7 @@ def nearest_rows(
                 wanted[catalog._run(query, compiled.parameters).to_arrow_table().column("number").to_numpy()] = True
             return wanted
 
+        logger.info("Comparing %d vectors of %s.", sum(len(each.matrix.norms) for each in found), name)
         rows, similarity = most_like([each.matrix for each in found], unit, k=k, among=among)
         near = keyed(found, rows, keys)
         near = near.append_column(SIMILARITY, pa.array(similarity[near.column("number").to_numpy()]))

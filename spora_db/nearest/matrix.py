@@ -25,6 +25,7 @@ from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.folders import user_folder
 from spora_db.files.stamps import lasting_stamp
 from spora_db.files.stores.mirror import mirror_of
+from spora_db.files.stores.so_far import SoFar
 from spora_db.files.writing import atomic_path
 from spora_db.layout import FEATURE_PART
 
@@ -118,7 +119,7 @@ def opened(dataset: str, place: Path) -> FeatureMatrix:
 def _make(place: Path, parts: list[Path], features: FeatureSet, column: FeatureColumn) -> None:
     """Write a matrix, part after part."""
     assert column.dimension is not None
-    types = key_columns(features.grain)
+    types, so_far = key_columns(features.grain), SoFar()
     try:
         count = sum(pq.read_metadata(part).num_rows for part in parts)
         vectors = np.lib.format.open_memmap(
@@ -134,6 +135,7 @@ def _make(place: Path, parts: list[Path], features: FeatureSet, column: FeatureC
                     vectors[done : done + len(chunk)] = own
                     norms[done : done + len(chunk)] = _norms(own)
                     done += len(chunk)
+                so_far.tell("%d of %d vectors of %s are in their matrix.", done, count, features.dataset)
     except PARQUET_FAILURES as error:
         raise FileFormatError(
             f"The features in {parts[0].parent} cannot be read: {error}. Extract them again."

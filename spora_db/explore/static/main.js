@@ -56,8 +56,9 @@ async function run({ near = null } = {}) {
   const started = performance.now();
   const seconds = (digits) => ((performance.now() - started) / 1000).toFixed(digits);
   clearInterval(ticking);
-  ticking = setInterval(() => tell(`Running, ${seconds(1)} s`), 100);
-  const asked = rows.run(page.editor.value, near);
+  let doing = "";
+  ticking = setInterval(() => tell(`Running, ${seconds(1)} s${doing && `: ${doing}`}`), 100);
+  const asked = rows.run(page.editor.value, near, (now) => void (doing = now.doing));
   const { turn } = rows;
   const told = await asked.catch((error) => ({ error: error.message }));
   if (turn !== rows.turn) return;  // it was stopped, or another was asked since

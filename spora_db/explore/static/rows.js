@@ -40,8 +40,8 @@ export class Rows {
     this.tell("order");
   }
 
-  // runs SQL, in place of what runs already
-  async run(sql, near) {
+  // runs SQL, in place of what runs already; told is called with every state on the way
+  async run(sql, near, told = () => {}) {
     const stopped = this.stop();
     const { turn } = this;
     await stopped;
@@ -55,6 +55,7 @@ export class Rows {
     for (;;) {
       const now = await get(`api/queries/${id}`);
       if (this.running !== id) return { state: "stopped" };
+      told(now);
       if (now.state !== "running") {
         this.running = null;
         if (now.state === "done") this.take(id, now);
