@@ -86,6 +86,12 @@ def test_what_is_wrong_is_answered_not_raised(lake, path, status):
         assert talk.get(path.replace("KEY", talk.viewer.first))[0]["status"] == status
 
 
+def test_where_no_widget_is_shown_a_sentence_says_what_it_was(lake):
+    with viewed(SporaQuery(lake).modality("imc").tissues(mpp=1.0)) as talk:
+        text = talk.viewer._repr_mimebundle_()[0]["text/plain"]
+        assert text == "Viewer of 4 images, lung_imc_l001_0001 first: run this cell to look at it."
+
+
 def test_the_modules_come_as_messages(lake):
     with viewed(SporaQuery(lake).modality("imc").tissues(mpp=1.0)) as talk:
         for name in ("pane.js", "page.css"):
@@ -158,6 +164,24 @@ PIXELS = """async () => {
   const { width, height } = pane.canvas;
   return { pixels: btoa(text(pane.compositor.pixels())), width, height, ...pane.view, shown: pane.shown };
 }"""
+
+
+@needs_chromium
+def test_an_output_without_its_kernel_says_so_until_it_answers():
+    held = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(90_000)
+        page.route("**/*", lambda route: route.fulfill(body=HOST, content_type="text/html"))
+        page.expose_function("kernel", lambda text: held.append(text))
+        page.goto("http://127.0.0.1/")
+        page.evaluate("(traits) => void (window.traits = traits)", {"first": "0000", "height": 500})
+        page.evaluate("(esm) => void window.begin(esm)", (STATIC / "widget.js").read_text())
+        note = page.locator("#output p", has_text="run the cell again")
+        note.wait_for()
+        told = {"id": json.loads(held[0])["id"], "status": 404, "headers": {}}
+        page.evaluate("(told) => heard.forEach((call) => call(told, [new DataView(new ArrayBuffer(0))]))", told)
+        note.wait_for(state="hidden")
 
 
 @needs_chromium

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from spora_db.errors import QueryError, unknown
+from spora_db.errors import QueryError, counted, unknown
 from spora_db.explore.explorer import LookedAt
 from spora_db.explore.limits import OUTLINES
 from spora_db.explore.opened import ListedImage
@@ -76,25 +76,35 @@ class LakeViewer(anywidget.AnyWidget):
         rows = _rows(query, tissue_id, dataset)
         self._lake = query.lake
         self._size = query.selection.tile_size
-        with ExitStack() as opening:
-            looked = LookedAt(self._lake)
-            opening.callback(looked.close)
+        looked = self._open()
+        try:
             self._shown = _shown(looked, rows, query)
-            self._hold(opening, looked)
+        except BaseException:
+            self._held.close()
+            raise
         self._rows = rows.select([name for name in PLACES if name in rows.column_names])
         self._sending = threading.Lock()
         super().__init__(height=height, first=next(iter(self._shown)))
         self.on_msg(self._asked)
 
-    def _hold(self, opening: ExitStack, looked: LookedAt) -> None:
-        """Hold a catalog, and threads that answer requests with it, until they are let go."""
-        answering = ThreadPoolExecutor(ANSWERING, thread_name_prefix="viewer")
-        opening.callback(answering.shutdown)
-        own = (("GET", TILES, self._tiles), ("GET", IMAGES, self._images))
-        taken = [route for route in ROUTES if route[1].startswith(IMAGES) and route[1] not in (TILES, IMAGES)]
-        answer = partial(self._answer, application(looked, routes=(*own, *taken)))
-        self._submit = partial(answering.submit, answer)
-        self._held = opening.pop_all()
+    def _open(self) -> LookedAt:
+        """Open a catalog, and hold it, and threads that answer requests with it, until they are let go."""
+        with ExitStack() as opening:
+            looked = LookedAt(self._lake)
+            opening.callback(looked.close)
+            answering = ThreadPoolExecutor(ANSWERING, thread_name_prefix="viewer")
+            opening.callback(answering.shutdown)
+            own = (("GET", TILES, self._tiles), ("GET", IMAGES, self._images))
+            taken = [route for route in ROUTES if route[1].startswith(IMAGES) and route[1] not in (TILES, IMAGES)]
+            answer = partial(self._answer, application(looked, routes=(*own, *taken)))
+            self._submit = partial(answering.submit, answer)
+            self._held = opening.pop_all()
+        return looked
+
+    def __repr__(self) -> str:
+        """Return what is read where no widget is shown, such as in a notebook on a web page."""
+        count, first = counted(len(self._shown), "image"), self._shown[self.first].tissue_id
+        return f"Viewer of {count}, {first} first: run this cell to look at it."
 
     def close(self) -> None:
         """End the widget, and what it holds open of the lake."""
@@ -111,10 +121,7 @@ class LakeViewer(anywidget.AnyWidget):
             self._submit = None
             return
         if self._submit is None:
-            with ExitStack() as opening:
-                looked = LookedAt(self._lake)
-                opening.callback(looked.close)
-                self._hold(opening, looked)
+            self._open()
         assert self._submit is not None
         self._submit(content)
 

@@ -1,12 +1,17 @@
 // The viewer in a notebook: what the page asks of its server is asked of the kernel, the page's own modules too.
 
+const SILENT = 3000;  // ms without an answer, after which that is said
+
 // requests as messages, each answered by one with the same id; several outputs of a widget hear all answers
-function kernel(model) {
+function kernel(model, silent) {
   const own = Math.random().toString(36).slice(2);
   const waiting = new Map();
+  let last = performance.now();
   const heard = ({ id, status, headers }, buffers) => {
     const answer = waiting.get(id);
     waiting.delete(id);
+    last = performance.now();
+    silent(false);
     answer?.(new Response(status === 204 ? null : buffers[0], { status, headers }));
   };
   model.on("msg:custom", heard);
@@ -14,9 +19,11 @@ function kernel(model) {
     send: (method, path, body) => new Promise((answer) => {
       const id = `${own}/${waiting.size}/${Math.random()}`;
       waiting.set(id, answer);
+      setTimeout(() => waiting.has(id) && performance.now() - last >= SILENT && silent(true), SILENT + 1);
       model.send({ id, method, path, body });
     }),
     end: () => {
+      waiting.clear();
       model.off("msg:custom", heard);
       model.send({ gone: true });  // the kernel holds nothing for an output that is not there
     },
@@ -47,7 +54,12 @@ const isLight = () => {
 };
 
 async function render({ model, el }) {
-  const { send, end } = kernel(model);
+  const root = el.attachShadow({ mode: "open" });
+  const note = document.createElement("p");
+  note.hidden = true;
+  note.textContent = "The kernel has not answered yet: it may be busy. Where the notebook was opened again, or its kernel restarted, run the cell again.";
+  root.append(note);
+  const { send, end } = kernel(model, (silent) => void (note.hidden = !silent));
   const modules = importer(send);
   const names = ["api", "channels", "dom", "side", "viewer"];
   const [css, ...loaded] = await Promise.all([modules.text("page.css"), ...names.map((name) => modules.load(`${name}.js`))]);
@@ -60,7 +72,6 @@ async function render({ model, el }) {
   const main = make("main", { tabIndex: 0 }, view,
     make("aside", {}, part("Channels", channels), part("Images", images), part("Under the pointer", cell)));
   main.style.cssText = `height: ${model.get("height")}px; background: var(--paper); color: var(--ink); font: 14px/1.4 system-ui, sans-serif; grid-template-rows: minmax(0, 1fr)`;
-  const root = el.attachShadow({ mode: "open" });
   root.append(make("style", {}, css.replaceAll(":root", ":host")), main);
   el.dataset.lmSuppressShortcuts = "true";
   const told = new Channels(channels, { onfull: () => {} });
