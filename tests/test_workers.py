@@ -1,4 +1,4 @@
-"""What a worker of a loader imports: neither the database nor what parses SQL, holds frames or draws."""
+"""What training imports: no frames, nothing that draws; its workers neither the database nor what parses SQL."""
 
 import ast
 import subprocess
@@ -42,6 +42,29 @@ if __name__ == "__main__":
     print(found)
 """
 
+BATCHES = """
+import sys
+import torch
+from spora_db import SporaQuery
+from spora_db.files.arrow_arrays import arrow_array
+import pyarrow as pa
+imc = SporaQuery(sys.argv[1]).modality("imc")
+tiles = imc.tiles(size=32)
+first = {"dataset": "alpha", "tissue_id": next(iter(tiles.to_torch().loader(1)))["tissue_id"][0]}
+rows = pa.table({name: arrow_array([value], pa.string()) for name, value in first.items()})
+both = SporaQuery(sys.argv[1]).modality("imc", "he", missing="keep").tiles(size=32).select("age", "cancer_type")
+for query in (
+    both.label("split").label("age", name="years", label_type="regression", missing=-1).where("age > 0"),
+    tiles.with_masks("tissue", "instances").with_cells("cell_type", "area").exclude(rows),
+    tiles.channels(kind="uniprot_filtered").standardize("quantile_clipping/uq_0.99_image").sample(4, seed=0),
+    imc.cells(size=24),
+    imc.windows(size=32, mpp=1.0, stride=32),
+):
+    next(iter(query.to_torch().loader(2, balance_by="dataset")))
+heavy = {"pandas", "matplotlib", "zarr", "rich", "typer", "scipy.linalg", "pyarrow.dataset"}
+print(*sorted(heavy & sys.modules.keys()))
+"""
+
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -73,6 +96,14 @@ def test_a_worker_reads_without_what_it_does_not_need(lake: Path, tmp_path: Path
         assert {rows: rest for rows, (_, *rest) in found.items()} == {
             rows: [True, method == "forkserver", []] for rows in FIELDS
         }
+
+
+@pytest.mark.slow
+def test_batches_load_no_library_that_they_do_not_need(lake: Path) -> None:
+    """No conversion between pyarrow, numpy and Python on the way asks whether it is given a Series."""
+    command = [sys.executable, "-c", BATCHES, str(lake)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert (done.stdout.split(), done.returncode) == ([], 0), done.stderr[-2000:]
 
 
 @pytest.mark.some(3)

@@ -6,6 +6,7 @@ import numpy as np
 
 from spora_db.arrays import Bools, Int64
 from spora_db.errors import TableError, counted
+from spora_db.files.arrow_arrays import numpy_array
 from spora_db.loading.draws import hashed, order_key
 from spora_db.loading.row_numbers import first_images, plan_column, value_numbers
 from spora_db.plan import Plan
@@ -50,7 +51,7 @@ def grouped(plan: Plan, by: str, *, kept: Bools) -> Grouping:
     """
     column = plan_column(plan, by)
     rows = np.flatnonzero(kept)
-    unknown = column.is_null().to_numpy()[rows]
+    unknown = numpy_array(column.is_null())[rows]
     if unknown.any():
         first = plan.identity(int(rows[int(unknown.argmax())]))
         raise TableError(

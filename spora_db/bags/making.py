@@ -11,6 +11,7 @@ from spora_db.bags.dataset import BagDataset, RowSource, TileSource, VectorSourc
 from spora_db.bags.grouping import check_labels, grouped, thinned
 from spora_db.catalog import lent_catalog
 from spora_db.errors import QueryError, TableError, counted
+from spora_db.files.arrow_arrays import numpy_array
 from spora_db.layout import LakePath
 from spora_db.loading.beside import check_columns
 from spora_db.loading.dataset import PlanDataset
@@ -77,11 +78,11 @@ def _vectors(plan: Plan, matrices: Sequence[FeatureMatrix]) -> VectorSource:
     matrix, place = np.full(len(plan), -1, np.int64), np.full(len(plan), -1, np.int64)
     datasets = np.array(images.column("dataset").to_pylist(), object)[first]
     tissues = images.column("tissue_id").combine_chunks().cast(pa.string()).dictionary_encode()
-    names, codes = tissues.dictionary, tissues.indices.to_numpy().astype(np.int64)[first]
+    names, codes = tissues.dictionary, numpy_array(tissues.indices).astype(np.int64)[first]
     for number, own in enumerate(matrices):
         rows = np.flatnonzero(datasets == own.dataset)
         theirs = pa.compute.index_in(own.keys.column("tissue_id"), value_set=names)
-        there = _numbers(theirs.fill_null(-1).to_numpy().astype(np.int64), _ids(own, plan))
+        there = _numbers(numpy_array(theirs, absent=-1).astype(np.int64), _ids(own, plan))
         here = _numbers(codes[rows], plan.tile_id[rows].astype(np.int64) if plan.unit != "tissue" else 0)
         order = np.argsort(there, kind="stable")
         spot = np.minimum(np.searchsorted(there[order], here), len(there) - 1) if len(there) else here
@@ -93,7 +94,7 @@ def _vectors(plan: Plan, matrices: Sequence[FeatureMatrix]) -> VectorSource:
 def _ids(own: FeatureMatrix, plan: Plan) -> Int64 | int:
     if plan.unit == "tissue":
         return 0
-    ids: Int64 = own.keys.column(f"{plan.unit}_id").to_numpy()
+    ids: Int64 = numpy_array(own.keys.column(f"{plan.unit}_id"))
     return ids
 
 

@@ -179,9 +179,9 @@ class Database:
 
     def _drop(self, name: str) -> None:
         """Drop a source and what stands on it."""
-        for relation in reversed((name, *VIEWS, *MACROS)):
-            stands = relation == name or name in standing_on(frozenset({relation}))
-            if relation not in self._made or not stands:
+        made = [relation for relation in (name, *VIEWS, *MACROS) if relation in self._made]  # no other text is parsed
+        for relation in reversed(made):
+            if relation != name and name not in standing_on(frozenset({relation})):
                 continue
             if relation in REGION_FUNCTIONS and self._regions is not None:
                 self._connection.use().remove_function(relation)

@@ -9,6 +9,7 @@ from spora_db.catalog.connection import SESSION
 from spora_db.catalog.names_in import needs
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import SporaError, TableError
+from spora_db.files.arrow_arrays import arrow_array
 from spora_db.layout import Lake
 from spora_db.sources import LISTINGS, SOURCES, Origin, listing_query
 
@@ -70,7 +71,7 @@ def schema_table(
         cohorts, where = cohort_types(origins(relation)), layers(relation)
         rows.extend((relation, column, kind, cohorts.get(column), None, where) for column, kind in described.items())
     names = ("relation", "column", "type", "cohorts", "problem", "layers")
-    return pa.table({name: pa.array([row[index] for row in rows], pa.string()) for index, name in enumerate(names)})
+    return pa.table({name: arrow_array([row[at] for row in rows], pa.string()) for at, name in enumerate(names)})
 
 
 def cohort_types(origins: Iterable[Origin]) -> dict[str, str]:

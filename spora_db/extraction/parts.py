@@ -11,7 +11,8 @@ import pyarrow as pa
 from spora_db.arrays import Int64
 from spora_db.errors import QueryError
 from spora_db.feature_sets import key_columns
-from spora_db.loading.row_numbers import arrow_places, first_images
+from spora_db.files.arrow_arrays import arrow_array, numpy_array
+from spora_db.loading.row_numbers import first_images
 from spora_db.plan import Plan
 
 
@@ -35,7 +36,7 @@ class SetPart:
 def rows_of_datasets(plan: Plan) -> dict[str, Int64]:
     """Return the rows of every dataset, in the plan's order: int64 arrays, by name, sorted."""
     encoded = plan.images.column("dataset").combine_chunks().cast(pa.string()).dictionary_encode()
-    codes = encoded.indices.to_numpy().astype(np.int64)[first_images(plan)]
+    codes = numpy_array(encoded.indices).astype(np.int64)[first_images(plan)]
     names = encoded.dictionary.to_pylist()
     found = {name: np.flatnonzero(codes == code) for code, name in enumerate(names)}
     return {name: rows for name, rows in sorted(found.items()) if len(rows)}
@@ -66,16 +67,16 @@ def part_size(rows: int, *, batch_size: int) -> int:
 
 def key_columns_of(plan: Plan, rows: Int64, *, strategy: str | None) -> dict[str, pa.Array]:
     """Return what identifies rows within their dataset, by column of a feature set's key."""
-    images = plan.images.take(arrow_places(first_images(plan)[rows]))
+    images = plan.images.take(arrow_array(first_images(plan)[rows]))
     places = {
         "tissue_id": images.column("tissue_id").combine_chunks(),
         "mpp": images.column("mpp").combine_chunks(),
-        "strategy": pa.array([strategy] * len(rows), pa.string()),
-        "tile_size": pa.array(np.full(len(rows), plan.tile_size)),
-        "cell_id": pa.array(plan.tile_id[rows]),
-        "tile_id": pa.array(plan.tile_id[rows]),
-        "row": pa.array(plan.row[rows]),
-        "col": pa.array(plan.col[rows]),
+        "strategy": arrow_array([strategy] * len(rows), pa.string()),
+        "tile_size": arrow_array(np.full(len(rows), plan.tile_size)),
+        "cell_id": arrow_array(plan.tile_id[rows]),
+        "tile_id": arrow_array(plan.tile_id[rows]),
+        "row": arrow_array(plan.row[rows]),
+        "col": arrow_array(plan.col[rows]),
     }
     return {name: places[name] for name in key_columns(plan.unit)}
 
@@ -88,7 +89,7 @@ def check_keys(plan: Plan, rows: Int64, *, dataset: str) -> None:
     QueryError
         Naming the first of them.
     """
-    codes = plan.images.column("tissue_id").combine_chunks().dictionary_encode().indices.to_numpy()
+    codes = numpy_array(plan.images.column("tissue_id").combine_chunks().dictionary_encode().indices)
     tissue = codes[first_images(plan)[rows]].astype(np.int64)
     order = np.lexsort((plan.tile_id[rows], tissue))
     tied = (np.diff(tissue[order]) == 0) & (np.diff(plan.tile_id[rows][order]) == 0)
@@ -110,7 +111,7 @@ def rows_fingerprint(plan: Plan, rows: Int64) -> str:
     images = plan.images.select(["modality", "mpp", "tissue_id"])
     used = np.unique(plan.image[rows])
     places = np.searchsorted(used, plan.image[rows]).astype(np.int64)
-    named = images.take(arrow_places(used[used >= 0].astype(np.int64))).to_pylist()
+    named = images.take(arrow_array(used[used >= 0].astype(np.int64))).to_pylist()
     head = [plan.unit, plan.tile_size, bool((used < 0).any()), [list(map(str, image.values())) for image in named]]
     digest = hashlib.blake2b(json.dumps(head).encode(), digest_size=16)
     for array in (places, plan.tile_id[rows], plan.row[rows], plan.col[rows]):

@@ -1,1 +1,1 @@
-"""What all stand on: whole files and what libraries raise on them, stamps, recent values, buffers, forks, garbage."""
+"""What all stand on: whole files and what fails on them, stamps, recent values, buffers, Arrow, forks, garbage."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import TableError
+from spora_db.files.arrow_arrays import arrow_array, numpy_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +64,13 @@ def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int
         column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_floating(kind):
-        floats = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+        floats = numpy_array(column)
         unknown = np.isnan(floats)
         fine = unknown | (
             (np.abs(floats) <= EXACT_OF_BITS[kind.bit_width]) & (floats == np.trunc(floats)) & (floats >= least)
         )
-        numbers = pa.array(np.where(unknown | ~fine, 0, floats).astype(np.int64), mask=unknown)
+        whole = arrow_array(np.where(unknown | ~fine, 0, floats).astype(np.int64))
+        numbers = pc.if_else(arrow_array(unknown), pa.nulls(1, pa.int64())[0], whole)
         odd = None if fine.all() else float(floats[~fine][0])
     elif pa.types.is_integer(kind):
         ends = [value for value in pc.min_max(column).as_py().values() if value is not None]
@@ -77,7 +79,7 @@ def whole_numbers(column: "pa.ChunkedArray | pa.Array", *, what: str, least: int
     else:
         found = [(value, whole_number(value, least=least)) for value in column.to_pylist()]
         odd = next((value for value, number in found if number is None and value is not None), None)
-        numbers = pa.array([number for _, number in found], pa.int64())
+        numbers = arrow_array([number for _, number in found], pa.int64())
     if odd is not None:
         raise TableError(f"{what} holds {odd!r}; expected whole numbers in digits, from {least} to {MOST}.")
     return numbers

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from spora_db.arrays import Int64
 from spora_db.errors import unknown
+from spora_db.files.arrow_arrays import arrow_array, numpy_array
 from spora_db.plan import ABSENT, Plan
 
 IMAGE_COLUMNS = ("dataset", "modality", "mpp", "tissue_id")
@@ -50,7 +51,7 @@ def _value_codes(column: pa.ChunkedArray) -> Int64:
     encoded = column.combine_chunks()
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode()
-    codes: Int64 = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy() + 1
+    codes: Int64 = numpy_array(encoded.indices.cast(pa.int64()), absent=-1) + 1
     return codes
 
 
@@ -68,12 +69,7 @@ def plan_column(plan: Plan, name: str) -> pa.ChunkedArray:
     if name not in IMAGE_COLUMNS:
         available = [*carried.column_names, *IMAGE_COLUMNS]
         raise unknown("column", name, available, where=f"the plan (add it with .select({name!r}))")
-    return plan.images.column(name).take(arrow_places(first_images(plan)))
-
-
-def arrow_places(rows: Int64) -> pa.Array:
-    """Return row numbers as Arrow takes them; ``pa.array`` would import pandas."""
-    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
+    return plan.images.column(name).take(arrow_array(first_images(plan)))
 
 
 def _combined(parts: Iterable[Int64]) -> Int64:

@@ -11,9 +11,10 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
+from spora_db.files.arrow_arrays import arrow_array
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.locality import ChunkGroups, group_rows
-from spora_db.loading.row_numbers import arrow_places, panel_numbers, plan_column
+from spora_db.loading.row_numbers import panel_numbers, plan_column
 from spora_db.loading.rows import PlanRows
 from spora_db.plan import Plan
 
@@ -89,7 +90,7 @@ class Underlying:
         if len(types) > 1:
             raise ArgumentError(f"Column {name!r} is of several types in the datasets that are joined: {types}.")
         values = pa.chunked_array([chunk for part in found for chunk in part.chunks], type=found[0].type)
-        return values if self.rows is None else values.take(arrow_places(self.rows))
+        return values if self.rows is None else values.take(arrow_array(self.rows))
 
     def identity(self, position: int) -> Mapping[str, object]:
         """Return what names the row at a position; see `Plan.identity`."""

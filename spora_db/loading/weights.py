@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from spora_db.arrays import AnyArray, Float64
 from spora_db.errors import ArgumentError
+from spora_db.files.arrow_arrays import numpy_array
 from spora_db.loading.row_numbers import value_numbers
 from spora_db.loading.underlying import Underlying
 
@@ -37,7 +38,7 @@ def row_weights(rows: Underlying, weights: "str | npt.ArrayLike") -> Float64:
                 f"The weights in column {weights!r} are of type {column.type}; expected numbers. To draw its values "
                 f"equally often, say balance_by={weights!r}."
             )
-        values: Float64 = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values: Float64 = numpy_array(column.cast(pa.float64()))
     else:
         values = np.asarray(weights, np.float64)
     if values.shape != (len(rows),):

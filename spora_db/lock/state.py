@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.catalog.relations import MARKER_MACROS
+from spora_db.files.arrow_arrays import numpy_array
 from spora_db.files.stores.mirror import Mirror, mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.files.stores.remote_files import fetch_whole, open_binary
@@ -252,7 +253,7 @@ def _column_hashes(column: pa.ChunkedArray) -> AnyArray:
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode(null_encoding="mask")
     hashes = np.array([*_hashes(encoded.dictionary.to_pylist()), 0], np.uint64)
-    return cast(AnyArray, hashes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)])
+    return cast(AnyArray, hashes[numpy_array(encoded.indices.cast(pa.int64()), absent=-1)])
 
 
 def _hashes(values: Iterable[object]) -> AnyArray:

@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from spora_db.catalog import Catalog
 from spora_db.errors import MaskNotFoundError, TableError
+from spora_db.files.arrow_arrays import arrow_array, arrow_scalar, arrow_table, numpy_array
 from spora_db.images import open_image
 from spora_db.layout import locate
 from spora_db.masks import load_label_mask
@@ -73,9 +74,9 @@ def cells_by_tissue(
     found = catalog._run(query.order_by("dataset", "tissue_id", "cell_id"), binder.values or None)
     rows = found.to_arrow_table()
     keys = [rows.column(name).combine_chunks().dictionary_encode() for name in ("dataset", "tissue_id")]
-    codes = [key.indices.to_numpy(zero_copy_only=False) for key in keys]
+    codes = [numpy_array(key.indices) for key in keys]
     starts = np.flatnonzero(np.any([np.diff(code, prepend=-1) != 0 for code in codes], axis=0)).tolist()
-    arrays = [rows.column(name).combine_chunks().to_numpy(zero_copy_only=False) for name in ("cell_id", *AXES)]
+    arrays = [numpy_array(rows.column(name)) for name in ("cell_id", *AXES)]
     listed = {}
     for start, stop in zip(starts, [*starts, len(rows)][1:], strict=True):
         dataset, tissue = (rows.column(name)[start].as_py() for name in ("dataset", "tissue_id"))
@@ -132,9 +133,10 @@ def register_centroids(
     for record, found in _measured(present, catalog.lake):
         if own := listed.get((record["dataset"], record["tissue_id"])):
             own.at(selection.mpp or 0.0).check_mask(found, mask=locate(catalog.lake, record["mask"]))
-        place = (pa.repeat(pa.scalar(record[name]), len(found)) for name in ("dataset", "tissue_id"))
-        parts.append(pa.table([*place, found.cell_id, found.row, found.col], schema=COLUMNS))
-    catalog._register(CENTROIDS, pa.concat_tables([COLUMNS.empty_table(), *parts]))
+        place = (pa.repeat(arrow_scalar(record[name], pa.string()), len(found)) for name in ("dataset", "tissue_id"))
+        measured = (arrow_array(values) for values in (found.cell_id, found.row, found.col))
+        parts.append(pa.table([*place, *measured], schema=COLUMNS))
+    catalog._register(CENTROIDS, pa.concat_tables([arrow_table([], COLUMNS), *parts]))
 
 
 def _placed_cells(cells: CellTable, catalog: Catalog) -> dict[tuple[str, str], ListedCells]:

@@ -10,6 +10,7 @@ from sqlglot import exp
 from spora_db.arrays import AnyArray
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, TableError
+from spora_db.files.arrow_arrays import arrow_array, numpy_array
 from spora_db.files.whole_numbers import exact_floats
 from spora_db.plan.cell_centroids import register_centroids, repeated_cell
 from spora_db.plan.cell_checks import not_in_mask
@@ -43,9 +44,9 @@ def choose_cells(selection: Selection, images: pa.Table, catalog: Catalog) -> Pl
     number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     tissues = pa.table(
         {
-            "tissue": pa.array(np.arange(len(number), dtype=np.int32)),
-            "dataset": pa.array([key[0] for key in number], pa.string()),
-            "tissue_id": pa.array([key[1] for key in number], pa.string()),
+            "tissue": arrow_array(np.arange(len(number), dtype=np.int32)),
+            "dataset": arrow_array([key[0] for key in number], pa.string()),
+            "tissue_id": arrow_array([key[1] for key in number], pa.string()),
         }
     )
     with catalog._registered("plan_tissues", tissues):
@@ -120,7 +121,7 @@ def _coded(column: pa.Array, name: str) -> tuple[AnyArray, tuple[str, ...] | Non
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         column = _as_floats(column, name) if column.null_count else column
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
-        return column.to_numpy(zero_copy_only=False).copy(), None
+        return numpy_array(column).copy(), None
     try:
         encoded = column.cast(pa.string()).dictionary_encode()
     except pa.ArrowException as error:  # lists, structs, intervals, bytes that are no text
@@ -129,7 +130,7 @@ def _coded(column: pa.Array, name: str) -> tuple[AnyArray, tuple[str, ...] | Non
     order = sorted(range(len(texts)), key=texts.__getitem__)
     places = np.full(len(texts) + 1, -1, np.int32)  # the spare last entry takes null (-1)
     places[order] = np.arange(len(texts), dtype=np.int32)
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = numpy_array(encoded.indices, absent=-1)
     return places[codes], tuple(texts[i] for i in order)
 
 
@@ -152,5 +153,4 @@ def not_whole(name: str, reason: str) -> TableError:
 
 
 def _array(table: pa.Table, name: str) -> AnyArray:
-    values: AnyArray = table.column(name).combine_chunks().to_numpy(zero_copy_only=False)
-    return values.copy()
+    return numpy_array(table.column(name)).copy()

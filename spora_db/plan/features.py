@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spora_db.arrays import AnyArray, Bools, Int64
 from spora_db.catalog import Catalog
 from spora_db.errors import FileFormatError, TableError, counted, reason
 from spora_db.feature_sets import FeatureColumn, key_columns, vector_type
+from spora_db.files.arrow_arrays import arrow_scalar, numpy_array
 from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.layout import TableFile
@@ -99,16 +101,17 @@ def _part_keys(
     """Return the keys of the rows of a part that a plan may ask for, and which rows these are."""
     tissues = table.column("tissue_id").combine_chunks().dictionary_encode()
     known = [numbers.get((item.features.dataset, name), -1) for name in tissues.dictionary.to_pylist()]
-    tissue = np.array([*known, -1], np.int64)[tissues.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)]
+    tissue = np.array([*known, -1], np.int64)[numpy_array(tissues.indices, absent=len(known))]
     there = tissue >= 0
     grain = item.features.grain
     for name in _TILING if grain == "tile" else ():
-        asked = getattr(resolved.selection, name)
-        values = table.column(name).to_numpy()
-        there &= values == (resolved.selection.strategy or "default" if name == "strategy" else asked)
+        asked, own = getattr(resolved.selection, name), table.column(name)
+        if name == "strategy":
+            asked = asked or "default"
+        there &= numpy_array(pc.equal(own, arrow_scalar(asked, own.type)), absent=False)
     keys = tissue * _SHIFT
     if grain in _NUMBER:
-        keys = keys + table.column(_NUMBER[grain]).to_numpy()
+        keys = keys + numpy_array(table.column(_NUMBER[grain]))
     return keys[there], there
 
 
@@ -139,7 +142,7 @@ def _array(column: pa.ChunkedArray, told: FeatureColumn, part: TableFile) -> Any
             f"{part.path}: {told.name!r} is {values.type} with {values.null_count} nulls; expected {expected}. "
             "Extract the features again."
         )
-    flat: AnyArray = (values if told.dimension is None else values.flatten()).to_numpy(zero_copy_only=False)
+    flat = numpy_array(values if told.dimension is None else values.flatten())
     return flat if told.dimension is None else flat.reshape(-1, told.dimension)
 
 

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-import pyarrow as pa
-
 from spora_db.catalog import Catalog, lent_catalog
+from spora_db.files.arrow_arrays import arrow_array
 from spora_db.files.garbage import collected_later
 from spora_db.layout import LakePath
 from spora_db.plan.cell_places import complete_cells
@@ -44,8 +43,8 @@ def freeze(resolved: Resolved, catalog: Catalog) -> Plan:
         modalities=selection.modalities,
         tile_size=selection.tile_size or 0,
         images=rows.images.drop_columns(["image"])
-        .append_column("measured_count", pa.array(chosen.counts[:, 0]))
-        .append_column("panel_count", pa.array(chosen.counts[:, 1])),
+        .append_column("measured_count", arrow_array(chosen.counts[:, 0]))
+        .append_column("panel_count", arrow_array(chosen.counts[:, 1])),
         image=rows.image,
         tile_id=rows.tile_id,
         row=rows.row,

@@ -10,6 +10,7 @@ from sqlglot import exp
 from spora_db.arrays import Float32, Float64, Int32, Int64
 from spora_db.catalog import Catalog
 from spora_db.errors import ArgumentError, SporaError, TableError, counted
+from spora_db.files.arrow_arrays import arrow_array, arrow_scalar, numpy_array
 from spora_db.plan.label_parts import PlanLabels
 from spora_db.plan.plan import Plan
 from spora_db.selection import ClassName, Label
@@ -71,7 +72,9 @@ def _values(column: pa.ChunkedArray, label: Label) -> pa.Array:
     if pa.types.is_boolean(values.type):
         return values
     if pa.types.is_string(values.type):
-        return values if "" in (label.classes or ()) else _null_where(pc.equal(values, ""), values)
+        if "" in (label.classes or ()):
+            return values
+        return _null_where(pc.equal(values, arrow_scalar("", values.type)), values)
     if pa.types.is_floating(values.type):
         values = _null_where(pc.is_nan(values), values)
     try:
@@ -89,7 +92,7 @@ def _is_whole(value: float | None) -> bool:
 
 
 def _null_where(condition: pa.Array, values: pa.Array) -> pa.Array:
-    return pc.if_else(condition, pa.scalar(None, values.type), values)
+    return pc.if_else(condition, pa.nulls(1, values.type)[0], values)
 
 
 def _classes(values: pa.Array, label: Label, resolved: Resolved, catalog: Catalog) -> tuple[ClassName, ...]:
@@ -119,17 +122,17 @@ def _classes(values: pa.Array, label: Label, resolved: Resolved, catalog: Catalo
 
 def _codes(values: pa.Array, classes: tuple[ClassName, ...], label: Label, plan: Plan) -> Int32:
     """Return the position of every value in the classes, -1 where there is no label."""
-    codes = pc.index_in(values, value_set=pa.array(list(classes), values.type))
+    codes = pc.index_in(values, value_set=arrow_array(classes, values.type))
     strange = pc.and_(values.is_valid(), codes.is_null())
     if pc.any(strange).as_py():
-        rows = np.flatnonzero(strange.to_numpy(zero_copy_only=False))
+        rows = np.flatnonzero(numpy_array(strange))
         others = sorted(pc.unique(values.filter(strange)).to_pylist())
         named = "classes= names" if label.classes is not None else "the lake has"
         raise _refused(
             label, plan, rows, f"have a value that is none of those that {named}: {_listed(others)}",
             f"Classes are {_listed(classes)}. Give classes= that name it, or leave these rows out with .where(...).",
         )  # fmt: skip
-    found: Int32 = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    found: Int32 = numpy_array(codes, absent=-1).astype(np.int32)
     return found
 
 
@@ -141,7 +144,7 @@ def _numbers(column: pa.ChunkedArray, label: Label, plan: Plan) -> Float32:
     values = values.cast(pa.float64(), safe=False)
     values = _null_where(pc.is_nan(values), values)
     _check_missing(values, label, plan)
-    exact: Float64 = values.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    exact: Float64 = numpy_array(values)
     with np.errstate(over="ignore"):
         found: Float32 = exact.astype(np.float32)
     lost = np.isinf(found)
@@ -157,7 +160,7 @@ def _numbers(column: pa.ChunkedArray, label: Label, plan: Plan) -> Float32:
 
 def _check_missing(values: pa.Array, label: Label, plan: Plan) -> None:
     if values.null_count and label.missing != -1:
-        rows = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))
+        rows = np.flatnonzero(numpy_array(values.is_null()))
         raise _refused(label, plan, rows, f"have no {label.column}", CHOICES)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from spora_db.arrays import Bools, Int64, SignedInts
 from spora_db.catalog import Catalog
 from spora_db.errors import TableError
+from spora_db.files.arrow_arrays import numpy_array
 from spora_db.layout.names import RGB_CHANNELS, is_rgb
 from spora_db.plan.panels import NOT_DELIVERED
 
@@ -98,7 +99,7 @@ def _runs(images: pa.Table) -> Iterator[tuple[int, str, str]]:
     changes = np.zeros(len(images), np.bool_)
     changes[:1] = True
     for name in ("dataset", "modality", "mpp"):
-        codes = images.column(name).combine_chunks().dictionary_encode().indices.to_numpy()
+        codes = numpy_array(images.column(name).combine_chunks().dictionary_encode().indices)
         changes[1:] |= codes[1:] != codes[:-1]
     for first in np.flatnonzero(changes).tolist():
         record = images.slice(first, 1).to_pylist()[0]
@@ -107,7 +108,7 @@ def _runs(images: pa.Table) -> Iterator[tuple[int, str, str]]:
 
 def _no_row(images: pa.Table, bits: pa.ChunkedArray, *, first: int) -> TableError:
     """Return the error for tissues of a panel without a row of measured channels."""
-    missing = np.flatnonzero(bits.is_null().to_numpy()) if bits.null_count else np.arange(len(bits))
+    missing = np.flatnonzero(numpy_array(bits.is_null())) if bits.null_count else np.arange(len(bits))
     record = images.slice(first + int(missing[0]), 1).to_pylist()[0]
     return TableError(
         f"Tissue {record['tissue_id']!r} of dataset {record['dataset']!r} has a {record['modality']} image but no row "

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.errors import counted
+from spora_db.files.arrow_arrays import numpy_array
 from spora_db.files.processors import usable_cpus
 from spora_db.layout import locate
 from spora_db.plan.cell_checks import ListedCells
@@ -276,15 +277,15 @@ def _column_bytes(column: pa.ChunkedArray) -> list[_Bytes]:
         whole = whole.dictionary_encode()
     if pa.types.is_dictionary(whole.type):
         texts = json.dumps(whole.dictionary.to_pylist(), default=str).encode()
-        return [texts, _buffer(whole.indices.cast(pa.int64()).fill_null(-1).to_numpy())]
+        return [texts, _buffer(numpy_array(whole.indices.cast(pa.int64()), absent=-1))]
     if pa.types.is_boolean(column.type):
         values = whole.cast(pa.uint8())
     elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         values = whole
     else:
         return [json.dumps(column.to_pylist(), default=str).encode()]
-    known = values.is_valid().to_numpy(zero_copy_only=False)
-    return [_buffer(known), _buffer(_numbers(values.fill_null(0).to_numpy()))]
+    known = numpy_array(values.is_valid())
+    return [_buffer(known), _buffer(_numbers(numpy_array(values, absent=0)))]
 
 
 def _numbers(values: AnyArray) -> AnyArray:

@@ -14,6 +14,7 @@ from spora_db.catalog import Catalog
 from spora_db.catalog.names_in import listed
 from spora_db.catalog.sql_files import statement
 from spora_db.errors import TableError
+from spora_db.files.arrow_arrays import arrow_array, numpy_array
 from spora_db.plan.cell_centroids import repeated_cell
 from spora_db.plan.plan import ABSENT
 from spora_db.selection import Selection
@@ -67,7 +68,7 @@ def fetch_rows(resolved: Resolved, catalog: Catalog) -> FetchedRows:
     """
     selection = resolved.selection
     images = catalog._run(IMAGES).to_arrow_table()
-    numbered = images.append_column("number", pa.array(np.arange(len(images), dtype=np.int32)))
+    numbered = images.append_column("number", arrow_array(np.arange(len(images), dtype=np.int32)))
     tile = tuple(name for name in identity_columns(selection) if name in ("tile_id", "cell_id", "row", "col"))
     query, parameters = _numbered_rows(resolved, tile, catalog)
     with catalog._registered(NUMBERED, numbered):
@@ -87,7 +88,8 @@ def fetch_rows(resolved: Resolved, catalog: Catalog) -> FetchedRows:
         if selection.unit == "cell":
             raise _repeated(images, image, tile_id, np.flatnonzero(tied))
         order = _order((*image.T, tile_id, row, col), columns)
-        image, tile_id, row, col, columns = image[order], tile_id[order], row[order], col[order], columns.take(order)
+        image, tile_id, row, col = image[order], tile_id[order], row[order], col[order]
+        columns = columns.take(arrow_array(order))
     return FetchedRows(images=images, image=image, tile_id=tile_id, row=row, col=col, columns=columns)
 
 
@@ -108,8 +110,8 @@ def _in_use(images: pa.Table, image: Int32) -> tuple[pa.Table, Int32]:
     used[-1] = False
     renumbered = np.cumsum(used, dtype=np.int32) - np.int32(1)
     renumbered[-1] = ABSENT
-    kept = images.filter(pa.array(used[:-1])).drop_columns(["format"])
-    return kept.append_column("image", pa.array(np.arange(len(kept), dtype=np.int32))), renumbered[image]
+    kept = images.filter(arrow_array(used[:-1])).drop_columns(["format"])
+    return kept.append_column("image", arrow_array(np.arange(len(kept), dtype=np.int32))), renumbered[image]
 
 
 def _numbered_rows(resolved: Resolved, tile: tuple[str, ...], catalog: Catalog) -> tuple[exp.Select, dict[str, object]]:
@@ -153,9 +155,10 @@ def _order(keys: Sequence[AnyArray], columns: pa.Table) -> Int64:
     """Return the order of rows by keys, and by the columns that can be compared: rows may be there several times."""
     refused = (pa.types.is_nested, pa.types.is_dictionary, pa.types.is_interval)
     comparable = [column for column in columns.columns if not any(is_one(column.type) for is_one in refused)]
-    table = pa.table([*keys, *comparable], names=[str(place) for place in range(len(keys) + len(comparable))])
+    ordered = [*map(arrow_array, keys), *comparable]
+    table = pa.table(ordered, names=[str(place) for place in range(len(ordered))])
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.column_names])
-    found: Int64 = order.to_numpy().astype(np.int64)
+    found: Int64 = numpy_array(order).astype(np.int64)
     return found
 
 
@@ -189,4 +192,4 @@ def _int32(column: pa.ChunkedArray, name: str) -> Int32:
             f"{column.null_count} rows of the selection have no {name}, or one beyond 32 bits. "
             "Correct the table, or leave them out in WHERE."
         )
-    return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), dtype=np.int32)
+    return np.asarray(numpy_array(column), dtype=np.int32)

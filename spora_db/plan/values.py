@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from spora_db.arrays import Bools, Float32, Int64
 from spora_db.catalog import Catalog
+from spora_db.files.arrow_arrays import arrow_array, numpy_array
 from spora_db.plan.panels import PlanPanel
 
 TableKey = tuple[str, float]
@@ -133,13 +134,13 @@ def _tables(lists: pa.Table) -> Iterator[tuple[tuple[str, float, str, str], pa.T
     number = np.zeros(len(lists), np.int64)
     for name in KEYS:
         encoded = lists.column(name).combine_chunks().dictionary_encode()
-        number = number * (len(encoded.dictionary) + 1) + encoded.indices.to_numpy()
+        number = number * (len(encoded.dictionary) + 1) + numpy_array(encoded.indices)
     order = np.argsort(number, kind="stable")
     cuts = np.flatnonzero(np.diff(number[order], prepend=-1)).tolist()
     for start, stop in zip(cuts, [*cuts, len(lists)][1:], strict=True):
         rows = order[start:stop]
         in_one_piece = rows[-1] - rows[0] + 1 == len(rows)  # as they mostly are; to take lists costs a copy
-        part = lists.slice(rows[0], len(rows)) if in_one_piece else lists.take(pa.array(rows))
+        part = lists.slice(rows[0], len(rows)) if in_one_piece else lists.take(arrow_array(rows))
         dataset, mpp, level, statistic = (part.column(name)[0].as_py() for name in KEYS)
         yield (dataset, mpp, level, statistic), part.select(["image", "channel_values"])
 
@@ -153,7 +154,7 @@ def _level(tables: Mapping[str, pa.Table], names: Mapping[str, str], panel: Mapp
     for at, name in enumerate(names):
         if name in panel:
             columns[panel[name]] = at
-    own = {statistic: table.column("image").drop_null().to_numpy() for statistic, table in tables.items()}
+    own = {statistic: numpy_array(table.column("image").drop_null()) for statistic, table in tables.items()}
     images = np.unique(np.concatenate(list(own.values()))).astype(np.int64)
     count = max(len(images), 1)
     in_panel = np.array([name in panel for name in names], np.bool_)
@@ -180,7 +181,8 @@ def _matrix(lists: pa.ChunkedArray, columns: Bools) -> tuple[Float32, Bools]:
     """Return lists of one length as rows, NaN for null, and which have a value in any of some columns."""
     flat = lists.combine_chunks().flatten()
     shape = (len(lists), len(columns))
+    values: Float32 = numpy_array(flat).reshape(shape)
     if not flat.null_count:
-        return flat.to_numpy().reshape(shape), np.full(len(lists), columns.any())
-    known = flat.is_valid().to_numpy(zero_copy_only=False).reshape(shape)[:, columns].any(axis=1)
-    return flat.fill_null(np.nan).to_numpy().reshape(shape), known
+        return values, np.full(len(lists), columns.any())
+    known = numpy_array(flat.is_valid()).reshape(shape)
+    return values, np.asarray(known[:, columns].any(axis=1))

@@ -178,7 +178,7 @@ def checked_table(table: Any, *, at: str, expected: str) -> pa.Table:  # noqa: A
         for method in ("to_arrow_table", "to_arrow"):
             if hasattr(table, method):
                 table = getattr(table, method)()
-        found = pa.table(table)
+        found = table if isinstance(table, pa.Table) else pa.table(table)
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise ArgumentError(
             f"{at}{type(table).__name__}): expected {expected}. As a table it cannot be read: {reason(error)}."

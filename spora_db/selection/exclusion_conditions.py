@@ -1,11 +1,12 @@
 """Rows that `SporaQuery.exclude` leaves out: anti joins against the keys of the excluded rows."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
+from spora_db.files.arrow_arrays import arrow_array
 from spora_db.selection import Selection
 from spora_db.sqltext.binding import Binder
 
@@ -26,11 +27,11 @@ def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]
     if selection.unit != "tissue":
         place = (*TISSUE, f"{selection.unit}_id")
         parts[TISSUE] = whole_tissues(rows)
-        parts[place] = rows.filter(pc.field(place[-1]).is_valid())
+        own = rows.filter(pc.is_valid(rows.column(place[-1])))
         if selection.unit == "tile":
-            corners = pc.field("row").is_valid() & pc.field("col").is_valid()
-            parts[*place, *CORNER] = parts[place].filter(corners)
-            parts[place] = parts[place].filter(~corners)
+            corners = pc.and_(*(pc.is_valid(own.column(name)) for name in CORNER))
+            parts[*place, *CORNER], own = own.filter(corners), own.filter(pc.invert(corners))
+        parts[place] = own
     return [
         binder.fragment(NOT_AMONG.format(key=_key(columns)), keys=_keys(part.select(columns)))
         for columns, part in parts.items()
@@ -40,7 +41,9 @@ def exclusion_conditions(selection: Selection, binder: Binder) -> list[exp.Expr]
 
 def whole_tissues(rows: pa.Table | None) -> pa.Table | None:
     """Return the excluded rows that stand for a whole tissue: they name neither a tile nor a cell."""
-    return None if rows is None else rows.filter(pc.field("tile_id").is_null() & pc.field("cell_id").is_null())
+    if rows is None:
+        return None
+    return rows.filter(pc.and_(*(pc.is_null(rows.column(name)) for name in ("tile_id", "cell_id"))))
 
 
 def _key(columns: tuple[str, ...]) -> str:
@@ -50,15 +53,13 @@ def _key(columns: tuple[str, ...]) -> str:
 
 def _that_count(rows: pa.Table, selection: Selection) -> pa.Table:
     """Return the rows that speak of images and tiles such as the selection's; a null speaks of all."""
-    same: list[tuple[str, Callable[[pc.Expression], pc.Expression]]] = [
-        ("modality", lambda column: column.isin(list(selection.modality_names))),
-        ("mpp", lambda column: column == selection.mpp),
-    ]
+    same: dict[str, Sequence[object]] = {"modality": selection.modality_names, "mpp": [selection.mpp]}
     if selection.unit == "tile":
-        same.append(("tile_size", lambda column: column == selection.tile_size))
-    for name, matches in same:
-        column = pc.field(name)
-        rows = rows.filter(column.is_null() | matches(column))
+        same["tile_size"] = [selection.tile_size]
+    for name, values in same.items():
+        column = rows.column(name)
+        among = pc.is_in(column, value_set=arrow_array(values, column.type), skip_nulls=True)
+        rows = rows.filter(pc.or_(pc.is_null(column), among))
     return rows
 
 

@@ -11,6 +11,7 @@ from sqlglot import exp
 from spora_db.catalog import Catalog
 from spora_db.catalog.sql_files import statement
 from spora_db.errors import QueryError, counted
+from spora_db.files.arrow_arrays import arrow_table
 from spora_db.files.processors import usable_cpus
 from spora_db.images import image_header
 from spora_db.selection.resolved import Resolved
@@ -86,4 +87,4 @@ def _measured(sizes: pa.Table, catalog: Catalog) -> pa.Table:
         headers = pool.map(lambda record: image_header(catalog._folders.locate(record["path"])), unknown)
         for record, header in zip(unknown, headers, strict=True):
             record["height"], record["width"] = header.height, header.width
-    return pa.Table.from_pylist(records, schema=sizes.schema)
+    return arrow_table(records, sizes.schema)

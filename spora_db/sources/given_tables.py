@@ -56,7 +56,7 @@ def read_given(table: Any, *, at: str, texts: Collection[str] = TEXTS) -> pa.Tab
         for method in ("to_arrow_table", "to_arrow"):
             if hasattr(table, method):
                 table = getattr(table, method)()
-        return _readable(pa.table(table))
+        return _readable(table if isinstance(table, pa.Table) else pa.table(table))
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise ArgumentError(
             f"{at}{type(table).__name__}): expected a pyarrow Table, a DataFrame, or the path of a parquet or .csv "

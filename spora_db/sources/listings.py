@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.errors import TableError
+from spora_db.files.arrow_arrays import arrow_array, arrow_scalar, arrow_table
 from spora_db.files.stamps import is_settled, stamps
 from spora_db.layout import Lake, layer_name, list_images, list_masks
 from spora_db.remembered.image_index import has_index, headers
@@ -158,21 +158,24 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
     """
     types = {column: _ARROW[kind] for column, kind in LISTINGS[name].items()}
     if name in _OF_FOLDERS:
-        return pa.Table.from_pylist(_OF_FOLDERS[name](lake), schema=pa.schema(types))
-    parts = [pa.schema(types).empty_table().select([column for column in types if column not in _HEADER])]
+        return arrow_table(_OF_FOLDERS[name](lake), pa.schema(types))
+    own = {column: kind for column, kind in types.items() if column not in _HEADER}
+    parts = [arrow_table([], pa.schema(own))]
     for files in _one_each(_files(name, lake)):
-        tissues = pa.array(files.tissue_ids, pa.string())
+        tissues = arrow_array(files.tissue_ids, pa.string())
         columns: dict[str, pa.Array] = {
-            column: pa.repeat(pa.scalar(value, types[column]), len(tissues)) for column, value in files.place.items()
+            column: pa.repeat(arrow_scalar(value, types[column]), len(tissues)) for column, value in files.place.items()
         }
         columns["tissue_id"] = tissues
-        columns["path"] = pc.binary_join_element_wise(files.prefix, tissues, files.suffix, "")
-        columns["root"] = pa.repeat(pa.scalar(files.root, pa.string()), len(tissues))
+        paths = [files.prefix + tissue + files.suffix for tissue in files.tissue_ids]
+        columns["path"] = arrow_array(paths, pa.string())
+        columns["root"] = pa.repeat(arrow_scalar(files.root, pa.string()), len(tissues))
         parts.append(pa.table(columns))
     table = pa.concat_tables(parts)
     if name == "source_images":
         for column, values in zip(_HEADER, _headers(lake, table), strict=True):
-            table = table.append_column(column, pa.array(values, types[column]))
+            known = values if isinstance(values, pa.Array) else arrow_array(values, types[column])
+            table = table.append_column(column, known)
     return table
 
 

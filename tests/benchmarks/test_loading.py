@@ -1,7 +1,5 @@
 """Tiles per second of the loader against plain zarr-python and torch, in one run; ratios are what counts."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -240,35 +238,6 @@ def test_half_precision(lake: Path) -> None:
         record(f"{dtype} tiles, nothing cached, against float32", cold[dtype] / cold["float32"])
         record(f"{dtype} epoch of two workers, against float32", epoch[dtype] / epoch["float32"])
     print(f"\nbytes of a batch: {sizes}")
-
-
-COLD = """
-import sys, time
-import torch
-start = time.perf_counter()
-from spora_db import SporaQuery
-imported = time.perf_counter()
-query = SporaQuery(sys.argv[1]).modality("imc").tiles(size=224).channels(kind="uniprot_filtered")
-dataset = query.standardize(sys.argv[2]).to_torch()
-planned = time.perf_counter()
-batch = next(iter(dataset.loader(8)))
-print(imported - start, planned - imported, time.perf_counter() - planned, len(batch["image"]))
-"""
-
-
-@pytest.mark.slow
-def test_cold_start(lake: Path) -> None:
-    """A new process, kernels cached: from ``import torch`` to the first batch of 8; the median of five."""
-    command = [sys.executable, "-c", COLD, str(lake), SPEC]
-    times = range(6 if MEASURES else 2)
-    runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in times]
-    importing, planning, loading, samples = np.median(np.array(runs[1:], float), axis=0)
-    print(
-        f"\nbeyond import torch: import {importing:.2f} s, plan {planning:.2f} s, first batch {loading:.2f} s; "
-        f"in all {importing + planning + loading:.2f} s (asked 1)"
-    )
-    record("new process to first batch, beyond import torch", importing + planning + loading, "s")
-    assert samples == 8
 
 
 def test_next_row(lake: Path, benchmark: Callable[[Callable[[], object]], object]) -> None:
