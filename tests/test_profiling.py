@@ -1,5 +1,6 @@
 """The profile of a loader: what is made slow is found, and the loader goes on as if nothing had been."""
 
+import gc
 import hashlib
 import itertools
 from functools import partial
@@ -12,7 +13,8 @@ import pytest
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError
-from spora_db.images import clear_cache
+from spora_db.files import cache_folders
+from spora_db.images import cache_info, clear_cache
 from spora_db.loading import profiling
 
 SPEC = "quantile_clipping/uq_0.99_image"
@@ -104,6 +106,21 @@ def test_the_epoch_stands_where_it_stood(lake: Path, workers: int, collate: Any)
         return [*found, *(batch["tile_id"].tolist() for batch in loader)]
 
     assert batches(True) == batches(False)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_cache_of_the_process_is_what_it_was_and_a_shared_one_ends_with_its_loader(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(cache_folders, "SHARED_MEMORY", tmp_path)
+    before = cache_info().bytes_limit
+    loader = dataset(lake).loader(8, num_workers=workers, cache="shared", cache_bytes=2**20)
+    loader.profile(0.1)
+    assert cache_info().bytes_limit == before
+    assert list(tmp_path.iterdir())
+    del loader
+    gc.collect()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import spora_db
 from spora_db.errors import ArgumentError, counted
 from spora_db.files.processors import usable_cpus
-from spora_db.images.cache import ChunkCache, cache_info, use_cache
+from spora_db.images.cache import ChunkCache, cache_in_use, cache_info, use_cache
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.row_numbers import panel_numbers
@@ -111,7 +111,15 @@ def profile(loader: MeasuredLoader, *, seconds: float) -> LoaderProfile:
             f"profile(): this loader has no batch to measure. Its epoch has {counted(len(loader.tiles), 'row')}, and "
             f"drop_last=True leaves out batches of fewer than batch_size={loader._ordering.batch_size}."
         )
+    kept = cache_in_use()
     use_cache(loader.cache)
+    try:
+        return _measured(loader, seconds)
+    finally:
+        use_cache(kept)  # else a shared cache would outlive the loader whose workers share it
+
+
+def _measured(loader: MeasuredLoader, seconds: float) -> LoaderProfile:
     batches = _batches(loader)
     _read(loader, next(batches))  # kernels and the first file are not part of the speed
     before, clock, processor = cache_info(), time.perf_counter(), time.process_time()
