@@ -92,6 +92,13 @@ def test_sql_names_a_condition_that_no_row_satisfies_beside_its_answer(lake, sta
     assert "holds for" not in done.stdout
 
 
+def test_where_warnings_are_errors_that_of_an_empty_answer_is_no_fault_of_a_value(lake):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="The query selects no rows: modality"):
+            call("sql", lake, "SELECT dataset FROM tiles WHERE modality = 'IMC'")
+
+
 @pytest.mark.parametrize(
     "statement",
     [

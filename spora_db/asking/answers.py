@@ -52,7 +52,7 @@ def explained() -> Iterator[None]:
     """
     try:
         yield
-    except (SporaError, BrokenPipeError):
+    except (SporaError, BrokenPipeError, Warning):
         raise
     except Exception as error:  # any value may be in a lake, and none may end the shell
         reason = " ".join(str(error).split())
