@@ -8,6 +8,9 @@ from spora_db.catalog.relations import kind
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.expressions import identifier
 
+BATCH = 8192
+"""Rows of a table that are read back by one thread at a time."""
+
 
 def create_source(duck: duckdb.DuckDBPyConnection, name: str, sources: KnownSources) -> None:
     """Make the view or table of a source; a table of what an earlier process kept of the same files, if it did."""
@@ -30,5 +33,5 @@ def _as_texts(duck: duckdb.DuckDBPyConnection, name: str) -> memoryview:
     texts = duck.sql(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {name}").to_arrow_table()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, texts.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(texts)
+        writer.write_table(texts, max_chunksize=BATCH)
     return memoryview(sink.getvalue())

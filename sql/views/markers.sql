@@ -1,9 +1,10 @@
 -- purpose: the proteins measured over all cohorts, whatever each panel calls them
 -- grain:   uniprot_id
--- source:  tissue_channels; channels without an accession of either pattern are no markers
+-- source:  panels and the bits of channels_per_tissue; channels without an accession of either pattern are no markers
 CREATE VIEW markers AS
 WITH panel AS (
     SELECT
+        row_number() OVER () AS number,
         dataset,
         modality,
         channel_name,
@@ -15,30 +16,35 @@ WITH panel AS (
         '<uniprot accession>'
     )
 ),
-measuring AS (  -- telling tissues apart takes 2 s for 50,000 of 150 channels: only where two channels may share one
-    SELECT panel.uniprot_id
-    FROM panel
-    INNER JOIN channels_per_tissue AS tissue_channel USING (dataset, modality, channel_name)
-    WHERE tissue_channel.measured AND panel.n_channels = 1
-    UNION ALL
-    SELECT uniprot_id
-    FROM (
-        SELECT DISTINCT panel.uniprot_id, panel.dataset, tissue_channel.tissue_id
-        FROM panel
-        INNER JOIN channels_per_tissue AS tissue_channel USING (dataset, modality, channel_name)
-        WHERE tissue_channel.measured AND panel.n_channels > 1
-    )
+placed AS (
+    SELECT * FROM panel INNER JOIN source_panel_columns USING (dataset, modality, channel_name)
+),
+measuring AS (  -- of 7.5 million channels of tissues, to count by a number takes 0.1 s, by texts 0.4
+    SELECT placed.number, count(*) AS n_tissues
+    FROM placed
+    INNER JOIN source_panels USING (dataset, modality)
+    WHERE placed.n_channels = 1 AND get_bit(source_panels.measured, placed.position) = 1
+    GROUP BY placed.number
 ),
 counted AS (
-    SELECT uniprot_id, count(*) AS n_tissues FROM measuring GROUP BY uniprot_id
+    SELECT panel.uniprot_id, measuring.n_tissues FROM panel INNER JOIN measuring USING (number)
+    UNION ALL
+    SELECT placed.uniprot_id, count(DISTINCT (placed.dataset, source_panels.tissue_id)) AS n_tissues
+    FROM placed
+    INNER JOIN source_panels USING (dataset, modality)
+    WHERE placed.n_channels > 1 AND get_bit(source_panels.measured, placed.position) = 1
+    GROUP BY placed.uniprot_id
+),
+summed AS (
+    SELECT uniprot_id, CAST(sum(n_tissues) AS BIGINT) AS n_tissues FROM counted GROUP BY uniprot_id
 )
 SELECT
     panel.uniprot_id,                                                         -- accession, isoform included
     list_sort(list(DISTINCT panel.channel_name)) AS names,                    -- names that panels use for it, sorted
     list_sort(list(DISTINCT panel.dataset)) AS datasets,                      -- cohorts with it in a panel, sorted
     list_sort(list(DISTINCT panel.modality)) AS modalities,                   -- modalities with it in a panel, sorted
-    coalesce(any_value(counted.n_tissues), 0) AS n_tissues                    -- tissues in which it was measured
+    coalesce(any_value(summed.n_tissues), 0) AS n_tissues                     -- tissues in which it was measured
 FROM panel
-LEFT JOIN counted USING (uniprot_id)
+LEFT JOIN summed USING (uniprot_id)
 GROUP BY panel.uniprot_id
 ORDER BY panel.uniprot_id;

@@ -151,8 +151,13 @@ def timed(label: str, action, repeat: int = 1):
     return times[0], min(times[1:])
 
 
-def test_scale(lake: Path) -> None:
-    """Prints the times of opening and of the queries that a session asks first, and the ratio to a bare join."""
+def test_scale(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prints the times of opening and of the queries that a session asks first, and the ratio to a bare join.
+
+    The first plan over a lake reads its large tables through; that of any later process finds in the cache folder that
+    they are right, and which channels were measured. Both are measured on a new catalog, of modules imported before.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     timed("open", lambda: Catalog(lake).close())
     with Catalog(lake) as catalog, duckdb.connect() as bare:
         timed("datasets", lambda: catalog.sql("SELECT count(*), sum(n_images) FROM datasets").fetchall())
@@ -181,11 +186,21 @@ def test_scale(lake: Path) -> None:
     _, read = timed("statistics, bare", lambda: sum(pq.read_table(path).num_columns for path in tables), 2)
     for label, query, least in (("plan", tiles, rows), ("plan with statistics", standardized, rows + read)):
         close_kept_catalog()
-        first, seconds = timed(label, lambda query=query: len(query.plan()), 3)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / label))
+        whole, _ = timed(f"{label}, of tables that nobody has read through", lambda query=query: len(query.plan()))
+        firsts = []
+        for _ in range(3):
+            close_kept_catalog()
+            first, seconds = timed(label, lambda query=query: len(query.plan()), 3)
+            firsts.append(first)
+        first = sorted(firsts)[1]
         print(f"{label}: again / bare join of the rows (and bare read of statistics) = {seconds / least:.1f}")
         record(f"{label} over {size}", seconds, "s")
         record(f"{label} over {size}, against the bare join and read", seconds / least)
         record(f"first {label} over {size}, against later ones", first / seconds)
+        record(
+            f"first {label} over {size}, of tables that nobody has read through, against later ones", whole / seconds
+        )
         plan = query.plan()
         held = sum(getattr(plan, name).nbytes for name in ("image", "tile_id", "row", "col"))
         record(f"{label} over {size}, for a row", held / len(plan), "bytes")
