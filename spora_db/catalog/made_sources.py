@@ -10,6 +10,11 @@ from spora_db.sqltext.expressions import identifier
 
 BATCH = 8192
 """Rows of a table that are read back by one thread at a time."""
+BIT = {
+    "ARROW:extension:name": "arrow.opaque",
+    "ARROW:extension:metadata": '{"type_name":"bit","vendor_name":"DuckDB"}',
+}
+"""How DuckDB knows its bits in Arrow, which has none; it gives them as mere bytes."""
 
 
 def create_source(duck: duckdb.DuckDBPyConnection, name: str, sources: KnownSources) -> None:
@@ -20,18 +25,19 @@ def create_source(duck: duckdb.DuckDBPyConnection, name: str, sources: KnownSour
     lasting = sources.lasting("", [name])
     found = None if lasting is None else lasting.read()
     if found is not None:
-        duck.execute(f"CREATE TABLE {name} AS {sources.query(name).empty.sql(DIALECT)}")
-        duck.from_arrow(pa.ipc.open_stream(found).read_all()).insert_into(name)
+        duck.from_arrow(pa.ipc.open_stream(found).read_all()).create(name)
         return
     duck.execute(f"CREATE TABLE {name} AS {sources.text(name)}")
     if lasting is not None:
-        lasting.write(_as_texts(duck, name))
+        lasting.write(_stream(duck.table(name)))
 
 
-def _as_texts(duck: duckdb.DuckDBPyConnection, name: str) -> memoryview:
-    """Return the bytes of a table as an Arrow stream of texts: Arrow has no type for bits."""
-    texts = duck.sql(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {name}").to_arrow_table()
+def _stream(table: duckdb.DuckDBPyRelation) -> memoryview:
+    """Return a table as an Arrow stream that comes back with the same types."""
+    arrow = table.to_arrow_table()
+    fields = zip(arrow.schema, table.types, strict=True)
+    schema = pa.schema([field.with_metadata(BIT) if kind == "BIT" else field for field, kind in fields])
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, texts.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(texts, max_chunksize=BATCH)
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(pa.Table.from_arrays(arrow.columns, schema=schema), max_chunksize=BATCH)
     return memoryview(sink.getvalue())
