@@ -114,7 +114,7 @@ def test_batches_load_no_library_that_they_do_not_need(lake: Path) -> None:
         ("spora_db.loading.dataset", {"duckdb", "sqlglot", "pandas", "matplotlib", "numba"}),
         ("spora_db.loading.preloaded", {"duckdb", "sqlglot", "pandas", "matplotlib"}),
         ("spora_db.datasets", {"matplotlib"}),
-        ("spora_db.query", {"matplotlib", "torch", "numba"}),
+        ("spora_db.query", {"matplotlib", "torch", "numba", "pandas", "zarr", "rich"}),
         ("spora_db.cli", {"matplotlib", "torch", "duckdb", "pandas"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a forkserver loads before it forks workers: the rooms that read, and numba with all that it looks for.
+"""What a forkserver loads before it forks workers: the rooms that read, and numba with all that it looks through.
 
 Importing this module is all that can be asked of a forkserver (``set_forkserver_preload``). It starts no thread and
 opens no file that a fork would copy.
@@ -11,4 +11,6 @@ from spora_db.kernels.order import interleave_groups
 
 NOTHING = np.zeros(0, np.int64)
 
-interleave_groups(NOTHING, NOTHING, NOTHING, np.zeros(0, np.bool_), 1, 1, 1, NOTHING)  # numba's types, and SciPy's BLAS
+interleave_groups(
+    NOTHING, NOTHING, NOTHING, np.zeros(0, np.bool_), 1, 1, 1, NOTHING
+)  # so numba looks through all that it can compile

@@ -180,6 +180,8 @@ ROWS = (
         "cold start to the first batch, CPU beyond import torch", "<= 1.2", START),
     Row("first batch of the second loader of two workers, forkserver",
         "first batch of two workers of the second loader, forkserver", "<= 1.2", START_AGAIN),
+    Row("first batch of two workers, spawned, against torch's own that read nothing",
+        "first batch of two workers, spawned, against torch's own that read nothing", "", START_AGAIN),
     Row("`explore`, 2,000,000 rows under the wheel: processor time of scripts in a frame, 95 of 100",
         r"[\d,]+ rows under the wheel, script in a frame, 95 of 100", "<= 8", WHEEL),
     Row("completion while a query runs", "completion while a query runs", "<= 200", STOPPED),
