@@ -11,6 +11,4 @@ from spora_db.kernels.order import interleave_groups
 
 NOTHING = np.zeros(0, np.int64)
 
-interleave_groups(
-    NOTHING, NOTHING, NOTHING, np.zeros(0, np.bool_), 1, 1, 1, NOTHING
-)  # so numba looks through all that it can compile
+interleave_groups(NOTHING, NOTHING, NOTHING, np.zeros(0, np.bool_), 1, 1, 1, NOTHING)  # for which numba looks

@@ -87,8 +87,8 @@ def test_cold_start(lake, tmp_path):
 def test_first_batch_of_workers(lake, tmp_path):
     """A spawned worker imports torch before it knows its dataset, as torch's loop of a worker is what it is sent.
 
-    So two of them cannot be quicker than those of torch's own loader over a dataset that reads nothing: 1.7 s where
-    ours take 2.0 s, and a forkserver's 0.3 s.
+    So two of them cannot be quicker than those of torch's own loader over a dataset that reads nothing: 1.7 s, where
+    ours take 2.0 s, and a forkserver's 0.3 s. Here both import the script, which imports spora-db.
     """
     first, again, spawned, forked, nothing = medians(WORKERS, lake, tmp_path)
     print(f"\nfirst batch of two workers: forked after {forked:.2f} s, of a new forkserver after {first:.2f} s")
