@@ -12,6 +12,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from full_disks import no_room
 from lakes import write_lake
 from spora_db import SporaQuery, assemble, cell_vectors, open_image, validate
 from spora_db.errors import ArgumentError, FileFormatError, MaskNotFoundError, QueryError, SporaError, WriteError
@@ -133,6 +134,8 @@ def test_places_without_a_window_are_nan_and_a_large_map_waits_in_a_file(
     grid = WindowGrid(height=100, width=40, size=20, windows=WindowChoice(stride=10))
     stitcher = Stitcher(grid, depth=1, pitch=10.0, weighting="area", dtype=np.dtype(np.float16), folder=tmp_path)
     assert isinstance(stitcher.whole.__self__._map, np.memmap)
+    with no_room(), pytest.raises(WriteError, match=r"A map of 80 bytes does not fit into .*: No space left on device"):
+        Stitcher(grid, depth=1, pitch=10.0, weighting="area", dtype=np.dtype(np.float16), folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
     stitcher.add(np.ones((1, 1, 1), np.float32), row=0, col=0)
     stitcher.add(np.full((1, 1, 1), 3, np.float32), row=70, col=10)

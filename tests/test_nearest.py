@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_lakes import tiles
+from full_disks import no_room
 from lakes import write_lake
 from spora_db import SporaQuery
-from spora_db.errors import ArgumentError, QueryError, UnknownNameError
+from spora_db.errors import ArgumentError, QueryError, UnknownNameError, WriteError
 from spora_db.kernels.similarity import products_of_halves
 from spora_db.nearest import search
 from spora_db.nearest.matrix import FeatureMatrix
@@ -115,6 +116,10 @@ def test_a_matrix_is_made_once_and_again_when_parts_change(lake: list[Path], mad
     os.utime(part, ns=(1, 1))
     tiles(lake).nearest(to, name=made[0])
     assert [path != place for path in folder.glob(".matrix-*")] == [True]
+    os.utime(part, ns=(2, 2))
+    with no_room(), pytest.raises(WriteError, match="No space left on device"):
+        tiles(lake).nearest(to, name=made[0])
+    assert len(list(folder.glob(".matrix-*"))) == 1
 
 
 @pytest.mark.some(4)

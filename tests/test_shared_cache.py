@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from alone import standardize_region
+from full_disks import no_room
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import FileFormatError, WriteError
@@ -347,6 +348,11 @@ def test_a_folder_that_is_full_is_told_once_and_chunks_are_kept_by_the_process(m
     assert caplog.text.count("takes no more chunks (No space left on device)") == 1
     assert all(np.array_equal(find_chunk(number), chunk) for number, chunk in chunks.items())
     assert (cache_info().hits, cache_info().misses, cache_info().entries) == (4, 0, 4)
+
+
+def test_a_folder_on_a_full_disk_is_refused_before_it_is_mapped(tmp_path):
+    with no_room(), pytest.raises(WriteError, match="cannot hold a cache: No space left on device"):
+        cache_folders.lasting_folder(tmp_path / "chunks", limit=2**20)
 
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from spora_db.files.locks import held_alone, release
+from spora_db.files.writing import take_room
 
 MARKER: Final = "spora-db-cache"
 """The file by which a folder is known as one of ours; nothing is removed from any other."""
@@ -55,6 +56,7 @@ class SharedFolder:
         self._at = f"{path}/"  # a chunk of 200 KB is written in 0.1 ms, half of which would go into Path objects
         with self._locked(), (path / STATE).open("r+b") as file:
             file.truncate(16)
+            take_room(file.fileno())
             self._state = np.frombuffer(mmap.mmap(file.fileno(), 16), np.int64)
             self._make_room(0, recount=True)
 

@@ -146,6 +146,25 @@ def publish_folder(made: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def take_room(descriptor: int) -> None:
+    """Have the disk keep room for all bytes of a file that is mapped and written: a full one ends the process there.
+
+    Raises
+    ------
+    OSError
+        The disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryFile() as file:
+    ...     size = file.truncate(2**20)
+    ...     take_room(file.fileno())
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+
+
 def _sync_all(path: Path) -> None:
     """Wait until a file, or a folder with all in it, is on the disk."""
     if path.is_dir():

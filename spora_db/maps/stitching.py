@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from spora_db.arrays import AnyArray, Float32
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, WriteError
+from spora_db.files.writing import take_room
 from spora_db.kernels.stitching import add_tokens
 from spora_db.maps.grid import Weighting, WindowGrid
 
@@ -91,5 +92,13 @@ class Stitcher:
 def _empty(shape: tuple[int, int, int], dtype: np.dtype[Any], folder: Path) -> AnyArray:
     if np.prod(shape, dtype=np.int64) * dtype.itemsize <= LARGE:
         return np.empty(shape, dtype)
-    with TemporaryFile(dir=folder) as file:  # it has no name, so a killed process leaves nothing
-        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+    try:
+        with TemporaryFile(dir=folder) as file:  # it has no name, so a killed process leaves nothing
+            found = np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+            take_room(file.fileno())
+    except OSError as error:
+        raise WriteError(
+            f"A map of {np.prod(shape, dtype=np.int64) * dtype.itemsize:,} bytes does not fit into {folder}, where it "
+            f"waits until it is whole: {error.strerror or error}. Make room, or write into another folder (into=)."
+        ) from error
+    return found

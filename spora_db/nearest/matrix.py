@@ -5,11 +5,12 @@ parts, so that a matrix of other parts is never taken. Where the set's folder ca
 folder of the user.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -26,7 +27,7 @@ from spora_db.files.folders import user_folder
 from spora_db.files.stamps import lasting_stamp
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.so_far import SoFar
-from spora_db.files.writing import atomic_path
+from spora_db.files.writing import atomic_path, take_room
 from spora_db.layout import FEATURE_PART
 
 logger = logging.getLogger(__name__)
@@ -119,27 +120,28 @@ def opened(dataset: str, place: Path) -> FeatureMatrix:
 def _make(place: Path, parts: list[Path], features: FeatureSet, column: FeatureColumn) -> None:
     """Write a matrix, part after part."""
     assert column.dimension is not None
-    types, so_far = key_columns(features.grain), SoFar()
-    try:
+    keys, so_far = pa.schema(key_columns(features.grain)), SoFar()
+    with _read(place=parts[0].parent):
         count = sum(pq.read_metadata(part).num_rows for part in parts)
-        vectors = np.lib.format.open_memmap(
-            place / VECTORS, mode="w+", dtype=np.dtype(column.dtype), shape=(count, column.dimension)
-        )
-        norms, done = np.empty(count, np.float32), 0
-        with pa.OSFile(str(place / KEYS), "wb") as file, pa.ipc.new_file(file, pa.schema(types)) as writer:
-            for part in parts:
-                table = pq.read_table(part, columns=[*types, column.name])
-                writer.write_table(table.select(list(types)).cast(pa.schema(types)).combine_chunks())
-                for chunk in table.column(column.name).chunks:
-                    own = chunk.flatten().to_numpy().reshape(len(chunk), column.dimension)
-                    vectors[done : done + len(chunk)] = own
-                    norms[done : done + len(chunk)] = _norms(own)
-                    done += len(chunk)
-                so_far.tell("%d of %d vectors of %s are in their matrix.", done, count, features.dataset)
-    except PARQUET_FAILURES as error:
-        raise FileFormatError(
-            f"The features in {parts[0].parent} cannot be read: {error}. Extract them again."
-        ) from error
+    vectors = np.lib.format.open_memmap(
+        place / VECTORS, mode="w+", dtype=np.dtype(column.dtype), shape=(count, column.dimension)
+    )
+    with (place / VECTORS).open("r+b") as written:
+        take_room(written.fileno())
+    norms, done = np.empty(count, np.float32), 0
+    with pa.OSFile(str(place / KEYS), "wb") as file, pa.ipc.new_file(file, keys) as writer:
+        for part in parts:
+            with _read(place=part.parent):
+                table = pq.read_table(part, columns=[*keys.names, column.name])
+                of_part = table.select(keys.names).cast(keys).combine_chunks()
+                chunks = table.column(column.name).chunks
+                own_chunks = [chunk.flatten().to_numpy().reshape(len(chunk), column.dimension) for chunk in chunks]
+            writer.write_table(of_part)
+            for own in own_chunks:
+                vectors[done : done + len(own)] = own
+                norms[done : done + len(own)] = _norms(own)
+                done += len(own)
+            so_far.tell("%d of %d vectors of %s are in their matrix.", done, count, features.dataset)
     if done != count:
         raise FileFormatError(
             f"The features in {parts[0].parent} have {counted(done, 'vector')} for {counted(count, 'row')}. Extract "
@@ -147,6 +149,15 @@ def _make(place: Path, parts: list[Path], features: FeatureSet, column: FeatureC
         )
     vectors.flush()
     np.save(place / NORMS, norms)
+
+
+@contextlib.contextmanager
+def _read(*, place: Path) -> Iterator[None]:
+    """Tell what pyarrow raises while parts are read as parts that are broken; a full disk is none."""
+    try:
+        yield
+    except PARQUET_FAILURES as error:
+        raise FileFormatError(f"The features in {place} cannot be read: {error}. Extract them again.") from error
 
 
 def _norms(vectors: AnyArray) -> Float32:
