@@ -175,6 +175,19 @@ def test_a_table_that_changes_while_it_is_read_through(
     assert kept(tmp_path) == []
 
 
+def test_what_is_kept_is_bounded(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 3 * 4096
+    monkeypatch.setattr(answers, "LIMIT", limit)
+    good, before = pq.read_table(lake / TILES), set[Path]()
+    for _ in range(5):
+        renamed(lake / TILES, good)
+        rows(lake, "SELECT count(*) FROM tile_coordinates")
+        before |= set(kept(tmp_path))
+    assert len(before) == 5
+    assert 1 <= len(kept(tmp_path)) <= 3
+    assert all(path.stat().st_size == 4096 for path in kept(tmp_path))
+
+
 def test_small_tables_are_asked_anew(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "KEPT_FROM", 2**20)
     rows(lake)
