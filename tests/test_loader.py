@@ -121,6 +121,9 @@ def test_weights_and_collates_by_function(dataset):
         ({"collate": "stack"}, UnknownNameError, "packed, padded, panel"),
         ({"start_method": "thread"}, UnknownNameError, "forkserver, spawn"),
         ({"rank": 1}, ArgumentError, "both or neither"),
+        ({"batch_size": 2.5}, ArgumentError, r"loader\(batch_size=2.5\): expected a whole number of rows"),
+        ({"lanes": 1.5}, ArgumentError, r"TileSampler\(lanes=1.5\): expected a whole number of streams"),
+        ({"interleave": 0}, ArgumentError, r"TileSampler\(interleave=0\): expected a whole number of groups"),
         ({"seed": 1.0}, ArgumentError, r"TileSampler\(seed=1.0\): expected a whole number"),
         ({"seed": None}, ArgumentError, r"TileSampler\(seed=None\): expected a whole number"),
         ({"num_workers": 1, "timeout": -1}, ArgumentError, r"loader\(timeout=-1\): expected seconds"),
@@ -137,8 +140,30 @@ def test_unusable_arguments(dataset, tmp_path, monkeypatch, options, error, matc
     assert not list(tmp_path.iterdir())
 
 
-def test_a_seed_of_numpy_is_that_of_python(dataset):
-    assert list(dataset.loader(8, seed=np.int64(3)).tiles) == list(dataset.loader(8, seed=3).tiles)
+def test_numbers_of_other_libraries_are_those_of_python(dataset):
+    loader, same = dataset.loader(np.int64(8), seed=np.int64(3), lanes=np.int8(4)), dataset.loader(8, seed=3)
+    loader.set_epoch(np.int64(2))
+    same.set_epoch(2)
+    state = json.loads(json.dumps(loader.state_dict()))
+    assert list(loader.tiles) == list(same.tiles)
+    assert state == json.loads(json.dumps(same.state_dict())) | {"stretches": state["stretches"]}
+
+
+def test_an_epoch_is_a_whole_number(dataset):
+    loader, same = dataset.loader(8), dataset.loader(8)
+    loader.set_epoch(1.0)  # as some trainers count
+    same.set_epoch(1)
+    assert loader.epoch == 1
+    assert list(loader.tiles) == list(same.tiles)
+    for epoch in (1.5, -1, None, "1", float("nan")):
+        with pytest.raises(ArgumentError, match=r"set_epoch\(epoch=.*whole number of epochs, at least 0"):
+            loader.set_epoch(epoch)
+
+
+@pytest.mark.parametrize("state", [None, [], "state"])
+def test_a_state_that_is_none_is_told(dataset, state):
+    with pytest.raises(ArgumentError, match=r"expected a mapping, .* under which name the checkpoint keeps it"):
+        dataset.loader(8).load_state_dict(state)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy.typing as npt
 import torch
 
-from spora_db.errors import ArgumentError
 from spora_db.images.cache import CacheChoice
 from spora_db.loading.choices import CACHE_BYTES, CollateChoice, chosen_collate, worker_options
 from spora_db.loading.explain import EpochCost, explain
@@ -17,6 +16,7 @@ from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import StartMethod
 from spora_db.loading.tile_batches import TileBatchSampler
 from spora_db.loading.workers import HandOver
+from spora_db.selection.arguments import checked_whole
 
 
 class PlanDataset(PlanRows):
@@ -145,7 +145,7 @@ class PlanDataset(PlanRows):
         Raises
         ------
         ArgumentError
-            If a number is out of range, or the seed is no whole number.
+            If a number is out of range, or none.
         UnknownNameError
             For choices that do not exist; a folder that would be named nearly as one of `cache` is written "./shard".
         WriteError
@@ -163,8 +163,7 @@ class PlanDataset(PlanRows):
         >>> batch["image"].shape
         torch.Size([4, 20, 128, 128])
         """
-        if batch_size < 1:
-            raise ArgumentError(f"loader(batch_size={batch_size}): expected at least 1.")
+        batch_size = checked_whole(batch_size, at="loader(batch_size=", of="rows")
         tiles = TileSampler(
             self, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size, weights=weights, balance_by=balance_by,
             replacement=replacement, num_samples=num_samples, drop_last=drop_last, block=batch_size, lanes=lanes,

@@ -12,6 +12,7 @@ from spora_db.loading.position import Position
 from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.weights import digest
+from spora_db.selection.arguments import checked_whole
 
 
 class PanelBatchSampler(ResumableSampler[list[int]]):
@@ -51,8 +52,7 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
     KIND = "PanelBatchSampler"
 
     def __init__(self, sampler: TileSampler, *, batch_size: int, drop_last: bool = False) -> None:
-        if batch_size < 1:
-            raise ArgumentError(f"PanelBatchSampler(batch_size={batch_size}): expected at least 1.")
+        batch_size = checked_whole(batch_size, at="PanelBatchSampler(batch_size=", of="rows")
         super().__init__(progress=sampler.progress, ranks=sampler.ranks, block=1, drop_last=drop_last)
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
         self.panels = sampler.rows.panels()

@@ -135,6 +135,11 @@ def check_state(state: Mapping[str, Any], expected: Mapping[str, Any], kind: str
     ArgumentError
         Naming what differs.
     """
+    if not isinstance(state, Mapping):
+        raise ArgumentError(
+            f"The state is {state!r:.80}; expected a mapping, what state_dict() of a {kind} returned. Look under which "
+            "name the checkpoint keeps it."
+        )
     if state.get("kind") == kind and state.get("version") == 1:
         raise ArgumentError(
             "The state is of version 1, where the order of samples hung on channels and statistics too; now it is a "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spora_db.loading.position import Cut, Position
+from spora_db.selection.arguments import checked_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ class EpochProgress:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; one that a loaded state left off in goes on there."""
+        epoch = checked_whole(epoch, at="set_epoch(epoch=", of="epochs", least=0)  # 1.0 would have another order than 1
         if self.start is not None and self.start.stretches:
             if self.start.epoch == epoch:
                 return

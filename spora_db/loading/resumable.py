@@ -70,8 +70,13 @@ class ResumableSampler(DistributedSampler[Item]):
         Parameters
         ----------
         epoch
-            Any number; each has its own order. One in which a loaded state stands goes on from there, any other, and
-            one of which this process has already begun an iteration, starts at its beginning.
+            A whole number from 0 on; each has its own order. One in which a loaded state stands goes on from there, any
+            other, and one of which this process has already begun an iteration, starts at its beginning.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no such number.
 
         See Also
         --------

@@ -21,7 +21,7 @@ from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.underlying import underlying
 from spora_db.loading.weights import balanced_weights, row_weights
-from spora_db.selection.arguments import checked_seed
+from spora_db.selection.arguments import checked_seed, checked_whole
 
 AT_A_TIME = 1024
 """Row numbers that are made at a time."""
@@ -118,9 +118,10 @@ class TileSampler(ResumableSampler[int]):
         if shuffle not in get_args(Shuffle):
             remedy = "'locality', the default, and 'global' shuffle; 'none' keeps the order of the rows."
             raise unknown("shuffle", shuffle, get_args(Shuffle), remedy=remedy)
-        for name, value in (("block", block), ("lanes", lanes), ("interleave", interleave), ("group", group)):
-            if value < 1:
-                raise ArgumentError(f"TileSampler({name}={value}): expected at least 1.")
+        block = checked_whole(block, at="TileSampler(block=", of="rows")
+        lanes = checked_whole(lanes, at="TileSampler(lanes=", of="streams")
+        interleave = checked_whole(interleave, at="TileSampler(interleave=", of="groups")
+        group = checked_whole(group, at="TileSampler(group=", of="pixels")
         if weights is not None and len(balance_by):
             raise ArgumentError("TileSampler takes weights or balance_by, not both.")
         ranks = checked_ranks(rank, world_size, at="TileSampler")
