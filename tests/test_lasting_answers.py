@@ -1,5 +1,6 @@
 """What was found in large tables is kept from process to process, and never told of tables that have changed."""
 
+import errno
 import logging
 import os
 import shutil
@@ -18,6 +19,7 @@ from spora_db.catalog import Catalog
 from spora_db.catalog.database import Database
 from spora_db.errors import TableError
 from spora_db.files import stamps
+from spora_db.files.shared_folder import SharedFolder
 from spora_db.files.stamps import settled_stamps
 from spora_db.remembered import answers
 from tests.lakes import write_lake
@@ -268,8 +270,15 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(
     assert kept(tmp_path) == []
 
 
-def test_the_folder_may_go_meanwhile(lake: Path, tmp_path: Path) -> None:
+def read_only(*_: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_the_folder_may_go_meanwhile(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = rows(lake)
+    with monkeypatch.context() as patch:
+        patch.setattr(SharedFolder, "touch", read_only)
+        assert rows(lake) == answer
     shutil.rmtree(tmp_path / "cache")
     assert rows(lake) == answer
 

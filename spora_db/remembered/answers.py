@@ -45,7 +45,14 @@ class LastingAnswer:
     stamps: tuple[SettledStamp, ...]
 
     def read(self) -> memoryview | None:
-        """Return the answer; None where there is none, or not the whole of it."""
+        """Return the answer; None where there is none, not the whole of it, or none that can be read."""
+        try:
+            return self._read()
+        except OSError as error:
+            logger.info("%s cannot be read: %s.", self.folder.path, error.strerror or error)
+            return None
+
+    def _read(self) -> memoryview | None:
         found = self.folder.read(self.name)
         if found is None:
             return None

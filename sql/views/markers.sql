@@ -1,6 +1,6 @@
 -- purpose: the proteins measured over all cohorts, whatever each panel calls them
 -- grain:   uniprot_id
--- source:  panels and the bits of channels_per_tissue; channels without an accession of either pattern are no markers
+-- source:  channels and channels_per_tissue; channels without an accession of either pattern are no markers
 CREATE VIEW markers AS
 WITH panel AS (
     SELECT
