@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from lakes import write_lake
 from published_figures import SAMPLES
 from spora_db.catalog import VIEWS, Catalog
 from spora_db.catalog.sql_files import sql_folder, sql_text
@@ -351,3 +352,15 @@ def test_what_the_named_queries_say(built):
     }
     assert all(row[5] == 2 for row in ask("splits"))
     assert ask("missing_files") == []
+
+
+def test_a_panel_that_numbers_its_channels_itself_is_read_in_the_order_of_its_rows(tmp_path):
+    lake = write_lake(tmp_path / "lake", tissues=1)
+    asked = "SELECT * FROM channels ORDER BY ALL"
+    with Catalog(lake) as catalog:
+        expected = catalog.sql(asked).df()
+    for path in lake.glob("*/*/channels.parquet"):
+        panel = pd.read_parquet(path)
+        panel.assign(Channel_Index=range(len(panel), 0, -1)).to_parquet(path)
+    with Catalog(lake) as catalog:
+        pd.testing.assert_frame_equal(catalog.sql(asked).df(), expected)

@@ -199,7 +199,7 @@ def file_columns(
     layout
         The columns that every file of the relation may have, the key among them.
     place
-        Columns taken from the path: a column of that name in the file is not used.
+        Columns taken from the path, or from the order of rows: a column of that name in the file is not used.
     taken
         Folded names of the columns of all files of the relation.
     """

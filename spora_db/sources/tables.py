@@ -257,7 +257,8 @@ def joined(source: Table, lake: Lake, footers: Sequence[Footer], *, registered: 
     listed = []
     for footer in footers:
         key = next(iter(source.required), None)
-        meant = file_columns(footer, key=key, layout=source.fixed, place=source.place, taken=taken)
+        told = [*source.place, *filter(None, [source.row_number])]
+        meant = file_columns(footer, key=key, layout=source.fixed, place=told, taken=taken)
         columns = {fold(column.name): column for column in meant}
         for name in source.required:
             if name not in columns:
