@@ -50,7 +50,8 @@ def arrow_array(values: Sequence[Any] | AnyArray, kind: pa.DataType | None = Non
         texts = [b"" if value is None else value.encode() for value in values]
         return pa.Array.from_buffers(kind, len(texts), [present, _offsets(texts), pa.py_buffer(b"".join(texts))])
     assert pa.types.is_primitive(kind), kind
-    numbers = np.array([0 if value is None else value for value in values], kind.to_pandas_dtype())
+    own = numpy_array(pa.nulls(0, kind)).dtype  # kind.to_pandas_dtype() imports pandas up to pyarrow 17
+    numbers = np.array([0 if value is None else value for value in values], own)
     return pa.Array.from_buffers(kind, len(numbers), [present, _buffer(numbers)])
 
 
@@ -98,10 +99,11 @@ def numpy_array(column: pa.Array | pa.ChunkedArray, *, absent: float | None = No
     """
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if whole.null_count:
-        if absent is None:
-            assert pa.types.is_floating(whole.type), "no whole number stands for null"
-            absent = np.nan
-        whole = whole.fill_null(arrow_scalar(absent, whole.type))
+        assert absent is not None or pa.types.is_floating(whole.type), "no whole number stands for null"
+        parts = [None, *whole.buffers()[1:]]  # fill_null takes no float16 in pyarrow 17
+        values = numpy_array(pa.Array.from_buffers(whole.type, len(whole), parts, offset=whole.offset)).copy()
+        values[numpy_array(whole.is_null())] = np.nan if absent is None else absent
+        return values
     if pa.types.is_boolean(whole.type):
         return np.from_dlpack(whole.cast(pa.uint8())).view(np.bool_)
     return np.from_dlpack(whole)
