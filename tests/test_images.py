@@ -121,7 +121,7 @@ def test_the_cache_counts_and_forgets(path: Path) -> None:
     first = cache_info()
     assert first.misses == first.entries > 0
     assert first.hits == 0
-    assert first.bytes_decoded == first.bytes_held > 0
+    assert first.bytes_decoded >= first.bytes_held > 0  # a segment of small numbers is kept as uint16
     read_region(reader, [0], height=40, width=40)
     assert cache_info().hits == first.misses
     assert cache_info().bytes_decoded == first.bytes_decoded

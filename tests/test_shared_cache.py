@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from alone import standardize_region
@@ -38,6 +40,7 @@ from spora_db.images import (
     write_omezarr,
 )
 from spora_db.images.cache import ChunkCache, cache_in_use, find_chunk, keep_chunk, use_cache
+from spora_db.images.pixels import narrowed
 from spora_db.images.zarr_chunks import ChunkStore
 from spora_db.loading.dataset import PlanDataset
 from spora_db.standardization.transform import Transform, identity_transform
@@ -117,18 +120,41 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("cache", ["shared", "process"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_chunk_comes_back_with_its_values(memory, kind):
+def test_a_chunk_comes_back_with_its_values(memory, kind, cache):
     chunk, narrow = KINDS[kind]
-    set_cache("shared", cache_bytes=2**20)
-    expected = chunk.copy()
-    keep_chunk(("a", kind), chunk)
+    set_cache(cache, cache_bytes=2**20)
+    expected, before = chunk.copy(), cache_info()
+    kept = keep_chunk(("a", kind), chunk.copy())
     found = find_chunk(("other",), ("a", kind))
-    assert found is not chunk
+    assert (found is kept) == (cache == "process")
+    assert kept.dtype == found.dtype
+    assert cache_info().bytes_decoded - before.bytes_decoded == chunk.nbytes
+    assert cache != "process" or cache_info().bytes_held - before.bytes_held == found.nbytes
     assert found.dtype == (np.uint16 if narrow else chunk.dtype)
     assert found.astype(chunk.dtype).tobytes() == expected.tobytes()
     assert not found.flags.writeable
     assert find_chunk(("b", kind)) is None
+
+
+NUMBERS = (0.0, -0.0, 1.0, 7.0, 65_535.0, 65_535.5, 65_536.0, -1.0, 0.5, 2.0**31, 2.0**40, np.inf, -np.inf, np.nan)
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data())
+def test_numbers_are_narrowed_where_all_of_them_fit(data):
+    """Of any type, one that does not fit anywhere among those that do."""
+    dtype = np.dtype(data.draw(st.sampled_from(["f4", "f8", "i4", "u4", "i8", "u8"])))
+    chunk = np.full((2, 3, data.draw(st.integers(1, 3_000))), 9, dtype)
+    with np.errstate(invalid="ignore"):
+        chunk[data.draw(st.integers(0, 1)), 2, -1] = number = np.array(data.draw(st.sampled_from(NUMBERS))).astype(
+            dtype
+        )
+    found = narrowed(chunk)
+    fits = not np.signbit(float(number)) and number in range(65_536)
+    assert found.dtype == (np.uint16 if fits else dtype)
+    assert found.astype(dtype).tobytes() == chunk.tobytes()
 
 
 def test_room_is_made_within_the_limit_and_what_is_mapped_stays(memory):

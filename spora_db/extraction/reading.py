@@ -122,7 +122,7 @@ class BatchReading:
             start = workers_start(method)
             options |= {"multiprocessing_context": start.context(), "persistent_workers": False}
             if start.method == "fork":
-                warm_up_for(dataset, shared=cache.folder is not None)
+                warm_up_for(dataset)
         else:
             use_cache(cache)
         loader = DataLoader[Any](

@@ -43,7 +43,7 @@ class Recent(Generic[K, V]):
         """Begin empty with a fresh lock, as a forked child must: its copy of the lock may be held for ever."""
         self._lock = threading.Lock()
         self._values: OrderedDict[K, V] = OrderedDict()
-        self.held = self.put_in = self.hits = self.misses = 0
+        self.held = self.hits = self.misses = 0
 
     def __len__(self) -> int:
         """Return how many values are kept."""
@@ -66,13 +66,12 @@ class Recent(Generic[K, V]):
             return None
 
     def put(self, key: K, value: V, *, least: int = 0) -> list[V]:
-        """Keep a value and return what was forgotten for it; one larger than the limit is only counted.
+        """Keep a value and return what was forgotten for it; one larger than the limit is not kept.
 
         At `least` so many values are kept, however large they are.
         """
         size = self._size(value)
         with self._lock:
-            self.put_in += size
             if size > self.limit and not least:
                 return []
             dropped = self._take([key])
@@ -94,7 +93,7 @@ class Recent(Generic[K, V]):
     def clear(self) -> list[V]:
         """Take out all values, and count from zero again."""
         with self._lock:
-            self.put_in = self.hits = self.misses = 0
+            self.hits = self.misses = 0
             return self._take(list(self._values))
 
     def _take(self, keys: list[K]) -> list[V]:

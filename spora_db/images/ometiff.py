@@ -174,8 +174,7 @@ class OmeTiffReader:
         if part is None:
             self._check_size(planes, index, page, table)
         check_unchanged(self._name, self._layout.stamp)
-        keep_chunk(key if part is None else (*key, "rows"), planes)
-        return planes
+        return keep_chunk(key if part is None else (*key, "rows"), planes)
 
     def _check_size(self, planes: AnyArray, index: int, page: int, table: PageTable) -> None:
         """Refuse a segment that is smaller than the part of the image that it covers."""

@@ -92,7 +92,7 @@ class OmeZarrReader:
         if planes is None:
             planes = self._store.decode(source, group.planes)
             check_unchanged(source.path, source.stamp)
-            keep_chunk((chunk, group.key if len(planes) == len(group.planes) else WHOLE), planes)
+            planes = keep_chunk((chunk, group.key if len(planes) == len(group.planes) else WHOLE), planes)
         return planes[:, rows, cols], group.from_wanted if len(planes) == len(group.planes) else group.from_whole
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:

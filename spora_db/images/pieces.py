@@ -108,7 +108,7 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
     faults
         Takes the first error of each region that cannot be read.
     as_kept
-        Whether pixels may come in the narrower type in which chunks are shared, instead of their image's.
+        Whether pixels may come in the narrower type in which chunks are kept, instead of their image's.
     """
     wave, used, held = list[CutChunk](), 0, 0
     for part in chain(_outside(regions), cut_chunks(regions, faults, as_kept=as_kept)):

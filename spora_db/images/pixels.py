@@ -1,4 +1,4 @@
-"""The types in which pixels leave the readers."""
+"""The types in which pixels leave the readers, and in which they are kept."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,26 @@ def deliver(pixels: AnyArray) -> AnyArray:
     pixels = pixels.astype(delivered(pixels.dtype), copy=False)
     step = pixels.strides[-1] if pixels.ndim and pixels.shape[-1] > 1 else pixels.itemsize
     return pixels if step > 0 and step % pixels.itemsize == 0 else np.ascontiguousarray(pixels)
+
+
+def narrowed(chunk: AnyArray) -> AnyArray:
+    """Return a chunk as uint16, as it is where that changes a bit of a pixel when it is read back.
+
+    Examples
+    --------
+    >>> [narrowed(np.array([[[value]]])).dtype.name for value in (7.0, 0.5, -0.0)]
+    ['uint16', 'float64', 'float64']
+    """
+    from spora_db.kernels.narrowing import narrow
+
+    if chunk.itemsize <= 2 or chunk.dtype.kind not in "iuf":
+        return chunk
+    out = np.empty(chunk.shape, np.uint16)
+    for plane, target in zip(chunk, out, strict=True):
+        own = np.ascontiguousarray(plane).reshape(-1)
+        if not narrow(own, own.view(f"i{own.itemsize}"), target.reshape(-1)):
+            return chunk
+    return out
 
 
 def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":

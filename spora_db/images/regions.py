@@ -20,7 +20,7 @@ class Block(NamedTuple):
     ----------
     pixels
         Array of shape (k, h, w), native byte order; often a view into a cached chunk, so never written to. Of the
-        reader's dtype, or uint16 with the same values, as chunks are shared.
+        reader's dtype, or uint16 with the same values, as chunks are kept.
     slots
         int64 array of shape (k,): the positions of the k planes in the *requested* list of pages.
     row, col

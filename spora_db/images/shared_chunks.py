@@ -1,4 +1,4 @@
-"""Decoded chunks in a folder that processes share, as small as they fit without loss: counts as uint16."""
+"""Decoded chunks in a folder that processes share."""
 
 import hashlib
 import logging
@@ -51,7 +51,7 @@ class SharedChunks:
     def __init__(self, folder: SharedFolder) -> None:
         self.folder = folder
         self.full = False
-        self.found = self.bytes_decoded = 0
+        self.found = 0
         self._removals = folder.removals
         MAPPED.clear()
 
@@ -60,7 +60,7 @@ class SharedChunks:
         return key in MAPPED or self.folder.has(name_of(key))
 
     def get(self, *keys: Hashable) -> AnyArray | None:
-        """Return the chunk under the first of the keys that is there, read-only and maybe of a narrower type."""
+        """Return the chunk under the first of the keys that is there, read-only."""
         if self._removals != self.folder.removals:
             self._let_go()
         chunk = MAPPED.get(*keys)
@@ -89,7 +89,6 @@ class SharedChunks:
                 )  # fmt: skip
             return False
         if there:
-            self.bytes_decoded += chunk.nbytes
             self._map(key)
         return there
 
@@ -124,40 +123,10 @@ def name_of(key: Hashable) -> str:
     return hashlib.blake2b(repr((spora_db.__version__, key)).encode(), digest_size=16).hexdigest()
 
 
-def narrowed(plane: AnyArray) -> AnyArray | None:
-    """Return a plane as uint16, None where that changes a bit of a pixel when it is read back.
-
-    Examples
-    --------
-    >>> narrowed(np.array([0.0, 7.0])), narrowed(np.array([0.5])), narrowed(np.array([-0.0]))
-    (array([0, 7], dtype=uint16), None, None)
-    """
-    plane = np.ascontiguousarray(plane)
-    with np.errstate(invalid="ignore"):  # NaN and what is too large become some number, which differs
-        narrow = plane.astype(np.uint16)
-    bits = f"u{plane.itemsize}"
-    return narrow if np.array_equal(narrow.astype(plane.dtype).view(bits), plane.view(bits)) else None
-
-
 def _write(chunk: AnyArray, descriptor: int) -> int:
-    """Write a chunk, as uint16 where all planes fit, and return its bytes; each plane while the processor has it."""
-    if chunk.itemsize > 2:
-        size = _head(descriptor, np.dtype(np.uint16), chunk)
-        for plane in chunk:
-            if (narrow := narrowed(plane)) is None:
-                break
-            size += _all(descriptor, narrow.data)
-        else:
-            return size
-        os.truncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    return _head(descriptor, chunk.dtype, chunk) + sum(
-        _all(descriptor, np.ascontiguousarray(plane).data) for plane in chunk
-    )
-
-
-def _head(descriptor: int, dtype: "np.dtype[np.generic]", chunk: AnyArray) -> int:
-    return _all(descriptor, memoryview(HEAD.pack(dtype.str.encode(), *chunk.shape)))
+    """Write a chunk, and return its bytes; planes that do not lie so one by one, which takes no second chunk."""
+    head = _all(descriptor, memoryview(HEAD.pack(chunk.dtype.str.encode(), *chunk.shape)))
+    return head + sum(_all(descriptor, np.ascontiguousarray(plane).data) for plane in chunk)
 
 
 def _all(descriptor: int, data: memoryview) -> int:

@@ -12,8 +12,8 @@ import numpy as np
 from spora_db.images import cache_info
 from spora_db.images.cache import decoding_anew
 from spora_db.images.pieces import Regions
+from spora_db.images.pixels import narrowed
 from spora_db.images.regions import blocks
-from spora_db.images.shared_chunks import narrowed
 from spora_db.plan import ABSENT
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.materialize import Materializer
@@ -37,15 +37,15 @@ class ImageKind:
         Bytes of one pixel of one channel.
     stored_share
         Bytes on disk per byte of pixels.
-    shared_share
-        Bytes in a shared cache per byte of pixels.
+    kept_share
+        Bytes in a cache per byte of pixels.
     """
 
     chunk: tuple[int, int]
     chunk_bytes: float
     itemsize: int
     stored_share: float
-    shared_share: float
+    kept_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +108,11 @@ class CostModel:
                     if chunk and key in cache:
                         cache.move_to_end(key)
                     elif chunk:
-                        different[key] = size, size * kind.shared_share
+                        different[key] = size, size * kind.kept_share
                         decoded += size
                         stored += size * kind.stored_share
-                        cache[key] = size
-                        held += size
+                        cache[key] = round(size * kind.kept_share)
+                        held += cache[key]
                         while held > cache_bytes:
                             held -= cache.popitem(last=False)[1]
         whole, shared = np.array(list(different.values())).reshape(-1, 2).sum(axis=0).tolist()
@@ -150,11 +150,10 @@ def _probe(source: ImagePlan) -> ImageKind:
     path, (channels, *size) = reader.path, reader.shape
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     whole = channels * itemsize * math.prod(-(-n // part) * part for n, part in zip(size, reader.chunks, strict=True))
-    narrow = itemsize > 2 and all(narrowed(plane) is not None for block in found for plane in block.pixels)
     return ImageKind(
         chunk=reader.chunks,
         chunk_bytes=decoded / len(source.pages),
         itemsize=itemsize,
         stored_share=sum(file.stat().st_size for file in files) / whole,
-        shared_share=2 / itemsize if narrow else 1.0,
+        kept_share=max(narrowed(block.pixels).itemsize for block in found) / itemsize,
     )

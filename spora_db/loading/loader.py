@@ -269,7 +269,7 @@ class TileLoader(DataLoader[Any]):
             self._started = workers_start(self.start_method)
             self.multiprocessing_context = self._started.context()
         if self._started is None or self._started.method == "fork":  # which the workers inherit
-            warm_up_for(self.dataset, shared=self.cache.folder is not None)
+            warm_up_for(self.dataset)
         if self.num_workers == 0:
             use_cache(self.cache)
         with worker_errors(self):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from multiprocessing import reduction
 from typing import Any
 
-import numpy as np
 from torch.utils.data import get_worker_info
 
 from spora_db.errors import SporaError
@@ -43,7 +42,7 @@ class WorkerStart:
         assert info is not None
         assert isinstance(info.dataset, PlanRows)
         NETWORK.share(info.num_workers)
-        warm_up_for(info.dataset, shared=self.cache.folder is not None)
+        warm_up_for(info.dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ class HandOver:
         return Parcel(batch, SEGMENTS[-1]) if SEGMENTS else batch
 
 
-def warm_up_for(dataset: PlanRows, *, shared: bool = False) -> None:
-    """Compile or load the kernels for the first image of each modality, a few at most, also as its chunks are shared.
+def warm_up_for(dataset: PlanRows) -> None:
+    """Compile or load the kernels for the first image of each modality, a few at most.
 
     One that cannot be read is left to its rows, which raise or are replaced.
     """
@@ -70,6 +69,4 @@ def warm_up_for(dataset: PlanRows, *, shared: bool = False) -> None:
         for image in firsts:
             with collected_later(), contextlib.suppress(SporaError, OSError):
                 source = dataset.materializer.image(image)
-                own = source.reader.dtype
-                for dtype in {own, np.dtype(np.uint16)} if shared and own.itemsize > 2 else {own}:
-                    warm_up(source.transform, dtype=dtype, precision=source.precision)
+                warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)

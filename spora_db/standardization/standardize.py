@@ -9,7 +9,7 @@ import numpy.typing as npt
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
 from spora_db.images.pieces import PieceTables, tables, whole_piece
-from spora_db.images.pixels import deliver
+from spora_db.images.pixels import deliver, narrowed
 from spora_db.kernels.tables import REGIONS
 from spora_db.standardization.precision import HIGHEST, PIXELS, WRITTEN, BeyondRange, Precision, precision_of
 from spora_db.standardization.transform import Transform, identity_transform
@@ -179,4 +179,5 @@ def warm_up(transform: Transform, *, dtype: npt.DTypeLike, precision: Precision 
     >>> warm_up(rgb_transform("imagenet", dtype="uint8"), dtype="uint8")
     """
     pixels = np.zeros((len(transform), 1, 2), dtype)
-    standardize_block(pixels, np.empty(pixels.shape, PIXELS[precision]), transform, np.arange(len(transform)))
+    for own in (pixels, narrowed(pixels)):  # of counts, as they are kept
+        standardize_block(own, np.empty(own.shape, PIXELS[precision]), transform, np.arange(len(transform)))
