@@ -76,6 +76,11 @@ def test_an_answer_is_that_of_the_catalog_page_by_page(client, lake):
     assert [int(col[number]) for number in page["numbers"]] == [int(row[8]) for row in page["rows"]]
 
 
+def test_an_empty_answer_says_what_can_match_nothing(client):
+    hints = [client.answered(f"{TILES} WHERE modality = '{name}'")[1]["hint"] for name in ("IMC", "imc")]
+    assert hints == ["modality = 'IMC' holds for no row of tiles. Did you mean 'imc'? Available: codex, he, imc.", ""]
+
+
 def test_a_column_is_summed_up(client):
     name, _ = client.answered(
         "SELECT i * 1.5 AS x, i % 3 AS k, chr(CAST(65 + i % 2 AS INTEGER)) AS t, [i] AS l FROM range(1000) AS r(i)"
@@ -335,9 +340,10 @@ def test_a_query_says_what_takes_long(featured, tmp_path):
         assert asker.ask(text, tmp_path / "a.arrow", near=None, heard=heard.append) == {
             "rows": len(rows),
             "more": False,
+            "hint": "",
         }
         assert heard == []
-        assert asker.ask(text, tmp_path / "b.arrow", near=near, heard=heard.append) == {"rows": 3, "more": False}
+        assert asker.ask(text, tmp_path / "b.arrow", near=near, heard=heard.append)["rows"] == 3
     finally:
         asker.end()
     assert heard[-1] == f"Comparing {len(rows)} vectors of colour."

@@ -30,7 +30,13 @@ MOST: Final = 1_000
 
 
 def warn_of_no_rows(catalog: Catalog, text: str, answer: pa.Table) -> None:
-    """Warn of each comparison of a user's statement that no row satisfies, where its answer is nothing.
+    """Warn as `hints_of_no_rows` tells."""
+    for hint in hints_of_no_rows(catalog, text, answer):
+        warnings.warn(f"The query selects no rows: {hint}", stacklevel=level_of_the_user())
+
+
+def hints_of_no_rows(catalog: Catalog, text: str, answer: pa.Table) -> list[str]:
+    """Return a sentence for each comparison of a user's statement that no row satisfies, where its answer is nothing.
 
     Parameters
     ----------
@@ -43,14 +49,13 @@ def warn_of_no_rows(catalog: Catalog, text: str, answer: pa.Table) -> None:
     """
     rows = answer.slice(0, 2).to_pylist()
     if len(rows) > 1 or any(value not in (0, None) for row in rows for value in row.values()):
-        return
+        return []
     try:
         tree = sqlglot.parse_one(text, dialect=DIALECT)
     except (sqlglot.errors.SqlglotError, RecursionError):  # DuckDB reads more than sqlglot
-        return
+        return []
     hints = (hint for select in tree.find_all(exp.Select) for hint in _of_select(select, tree, catalog))
-    for hint in dict.fromkeys(hints):
-        warnings.warn(f"The query selects no rows: {hint}", stacklevel=level_of_the_user())
+    return list(dict.fromkeys(hints))
 
 
 def _of_select(select: exp.Select, statement: exp.Expr, catalog: Catalog) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The process that runs a user's SQL: it has memory of its own, and is ended from outside without harm.
 
 It reads one line of JSON per query from its input, ``{"sql", "path", "near"}``, and answers with one: ``{"rows",
-"more"}`` once the answer is in an Arrow file at the path, or ``{"error"}``. With ``near`` (see `Near`) the answer is
-those of its rows that are most like one. Before it any number of lines ``{"doing"}`` say what takes long: all that
-spora-db logs.
+"more", "hint"}`` once the answer is in an Arrow file at the path, or ``{"error"}``; the hint says why
+it is empty. With ``near`` (see `Near`) the answer is those of its rows that are most like one. Before it any number of
+lines ``{"doing"}`` say what takes long: all that spora-db logs.
 """
 
 import json
@@ -20,6 +20,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 
 from spora_db.asking import answer, explained
+from spora_db.asking.no_rows import hints_of_no_rows
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, SporaError
 from spora_db.explore.limits import MOST_ROWS, QUERY_BYTES
@@ -77,9 +78,10 @@ def answered(catalog: Catalog, sql: str, path: Path, *, near: Mapping[str, Any] 
             with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, kept.schema) as writer:
                 for batch in kept.to_batches(max_chunksize=BATCH):
                     writer.write_batch(batch)
+            hints = hints_of_no_rows(catalog, sql, kept) if near is None else []
     except SporaError as error:
         return {"error": str(error)}
-    return {"rows": len(kept), "more": len(rows) > len(kept)}
+    return {"rows": len(kept), "more": len(rows) > len(kept), "hint": " ".join(hints)}
 
 
 def _plain(rows: pa.Table) -> pa.Table:

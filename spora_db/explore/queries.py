@@ -85,6 +85,7 @@ class AskedQuery:
         self.doing = ""
         self.error = ""
         self.more = False
+        self.hint = ""
         self.answer: KeptAnswer | None = None
         self.asker: Asker | None = None
         self.lock = threading.Lock()
@@ -95,7 +96,7 @@ class AskedQuery:
         if self.state == "running":
             told["doing"] = self.doing
         if self.answer is not None:
-            told |= {"rows": self.answer.rows, "more": self.more, "columns": self.answer.columns}
+            told |= {"rows": self.answer.rows, "more": self.more, "hint": self.hint, "columns": self.answer.columns}
         if self.error:
             place = _PLACE.search(self.error)
             told["error"] = self.error
@@ -223,7 +224,7 @@ class Queries:
             elif "error" in said:
                 query.error = str(said["error"])
             else:
-                query.more = bool(said["more"])
+                query.more, query.hint = bool(said["more"]), str(said["hint"])
                 query.answer = KeptAnswer.opened(query.path)
             query.state = "failed" if query.error else "done"
         with self._lock:

@@ -65,7 +65,7 @@ async function run({ near = null } = {}) {
   const done = told.state === "done";
   ended(done);
   page.editor.mark(told.place ?? null);
-  if (done) tell(`${counted(told.rows, "row")}${told.more ? "; the answer has more, which are not kept" : ""} in ${seconds(2)} s`);
+  if (done) tell(`${counted(told.rows, "row")}${told.more ? "; the answer has more, which are not kept" : ""} in ${seconds(2)} s${told.hint && `. ${told.hint}`}`);
   else tell(told.error ?? "Stopped.", true);
 }
 
