@@ -430,6 +430,7 @@ def test_selected_rows_are_marked_on_their_image_whether_they_were_paged_or_not(
     "sql",
     [
         f"{TILES} WHERE modality = 'imc'",
+        f"{TILES} WHERE dataset = 'lung_imc'",  # H&E, too
         "SELECT dataset, tissue_id, 'imc' AS modality FROM tissues WHERE dataset = 'lung_imc'",
         "SELECT dataset, tissue_id, cell_id, row, col, 'imc' AS modality FROM cells "
         "WHERE dataset = 'lung_imc' AND cell_id < 9",

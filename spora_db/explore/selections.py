@@ -235,16 +235,18 @@ def _unit(rows: pa.Table) -> Literal["tile", "cell", "tissue"]:
 def _calls(rows: pa.Table) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """Return the verbs that rows need, with their arguments: what each row is, where it does not say so itself."""
     unit = _unit(rows)
-    if unit == "tile":
-        return []
-    only = {name: rows[name].unique().to_pylist() for name in ("modality", "mpp") if name in rows.column_names}
+    there = [name for name in ("modality", "mpp") if name in rows.column_names]
+    only = {name: rows[name].drop_null().unique().to_pylist() for name in there}
+    names = sorted(only.get("modality", ()))
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+    if len(names) > (unit == "tile"):  # rows of either are asked for with a tuple
+        calls.append(("modality", (names[0] if len(names) == 1 else tuple(names),), {}))
     given = {"mpp": only["mpp"][0]} if len(only.get("mpp", ())) == 1 else {}
-    last: tuple[str, tuple[Any, ...], dict[str, Any]] = ("tissues", (), given)
     if unit == "cell":
-        last = ("cells", (), {"size": AROUND, **given})
-    if len(only.get("modality", ())) == 1:
-        return [("modality", tuple(only["modality"]), {}), last]
-    return [last]
+        calls.append(("cells", (), {"size": AROUND, **given}))
+    elif unit == "tissue":
+        calls.append(("tissues", (), given))
+    return calls
 
 
 def _verbs(rows: pa.Table) -> str:

@@ -128,6 +128,7 @@ export class Scatter {
       y: new Float32Array(content, start + 8 * count, count), colours: new Uint8Array(content, start + 12 * count, count),
     };
     this.count.textContent = head.count < head.of ? `${counted(head.count, "point")} of ${head.of.toLocaleString("en")}` : counted(head.count, "point");
+    if (!head.of) this.empty.textContent = "No row has numbers in both columns. Choose others above.";
     this.upload();
     const item = (colour, text) => {
       const dot = make("i");
