@@ -80,26 +80,28 @@ class Regions:
 
 
 class PieceTables(NamedTuple):
-    """What is cut from decoded planes: `PIECES` and `PLANES`, the type of pixels, the arrays that they lie in."""
+    """What is cut from decoded planes: `PIECES`, `PLANES`, the types of pixels as kept and as delivered, the arrays."""
 
     pieces: AnyArray
     planes: AnyArray
     dtype: np.dtype[Any]
+    delivered: np.dtype[Any]
     held: Sequence[AnyArray]
 
 
 class CutChunk(NamedTuple):
-    """Decoded planes, those that are wanted, and the pieces that are cut from each of these alike."""
+    """Decoded planes, those that are wanted, the pieces that are cut from each of these alike, the image's type."""
 
     pixels: AnyArray
     filling: Filling
     pieces: AnyArray
+    delivered: np.dtype[Any]
 
 
-def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = False) -> Iterator[PieceTables]:
+def decode(regions: Regions, faults: dict[int, Exception]) -> Iterator[PieceTables]:
     """Decode what regions need, each chunk once, in pieces that cover every page and pixel of them once.
 
-    Beyond an image's edge pixels are zero.
+    Beyond an image's edge pixels are zero. They may come in the narrower type in which chunks are kept.
 
     Parameters
     ----------
@@ -107,13 +109,12 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
         The regions.
     faults
         Takes the first error of each region that cannot be read.
-    as_kept
-        Whether pixels may come in the narrower type in which chunks are kept, instead of their image's.
     """
     wave, used, held = list[CutChunk](), 0, 0
-    for part in chain(_outside(regions), cut_chunks(regions, faults, as_kept=as_kept)):
+    for part in chain(_outside(regions), cut_chunks(regions, faults)):
         pixels = part.pixels
-        if wave and (used > WAVE_BYTES or held > WAVE_CHUNKS or pixels.dtype != wave[0].pixels.dtype):
+        other = wave and (pixels.dtype, part.delivered) != (wave[0].pixels.dtype, wave[0].delivered)
+        if other or (wave and (used > WAVE_BYTES or held > WAVE_CHUNKS)):
             yield tables(wave)
             wave, used, held = [], 0, 0
         wave.append(part)
@@ -125,7 +126,7 @@ def decode(regions: Regions, faults: dict[int, Exception], *, as_kept: bool = Fa
 
 def tables(wave: Sequence[CutChunk]) -> PieceTables:
     """Return the tables of some chunks."""
-    arrays, fillings, cut = zip(*wave, strict=True)
+    arrays, fillings, cut, kinds = zip(*wave, strict=True)
     counts = np.array([len(filling.planes) for filling in fillings])
     found = np.array([(array.__array_interface__["data"][0], *array.strides) for array in arrays], np.int64)
     address, plane, line, step = np.repeat(found, counts, axis=0).T
@@ -138,14 +139,14 @@ def tables(wave: Sequence[CutChunk]) -> PieceTables:
     lengths = [len(own) for own in cut]
     pieces["count"] = np.repeat(counts, lengths)
     pieces["first"] = np.repeat(np.cumsum(counts) - counts, lengths)
-    return PieceTables(pieces, planes, arrays[0].dtype, arrays)
+    return PieceTables(pieces, planes, arrays[0].dtype, kinds[0], arrays)
 
 
 def whole_piece(pixels: AnyArray, region: int = 0, *, slots: Int64 | None = None) -> CutChunk:
     """Return planes that fill a region from its corner on: its channels in turn, or those of `slots`."""
     pieces = np.array([(region, 0, 0, 0, 0, 0, 0, *pixels.shape[1:])], PIECES)
     planes = np.arange(len(pixels))
-    return CutChunk(pixels, Filling(planes, planes if slots is None else slots, ()), pieces)
+    return CutChunk(pixels, Filling(planes, planes if slots is None else slots, ()), pieces, pixels.dtype)
 
 
 def fetch_ahead(regions: Regions) -> None:
@@ -153,7 +154,7 @@ def fetch_ahead(regions: Regions) -> None:
     deque(fetched(planned_chunks(regions, {})), maxlen=0)
 
 
-def cut_chunks(regions: Regions, faults: dict[int, Exception], *, as_kept: bool) -> Iterator[CutChunk]:
+def cut_chunks(regions: Regions, faults: dict[int, Exception]) -> Iterator[CutChunk]:
     """Decode what lies in images, chunk by chunk."""
     files: BatchFiles = {}
     for chunk, unfetched in fetched(planned_chunks(regions, faults)):
@@ -164,8 +165,7 @@ def cut_chunks(regions: Regions, faults: dict[int, Exception], *, as_kept: bool)
         try:
             for group in grid.groups:
                 planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files=files)
-                planes = deliver(planes)
-                yield CutChunk(planes if as_kept else planes.astype(reader.dtype, copy=False), filling, own)
+                yield CutChunk(deliver(planes), filling, own, reader.dtype)
         except (SporaError, OSError) as error:
             _fail(faults, np.unique(own["region"]), error)
 

@@ -42,7 +42,7 @@ def blocks(regions: Regions) -> Iterator[Block]:
         The first error of a chunk.
     """
     faults = dict[int, Exception]()
-    for part in cut_chunks(regions, faults, as_kept=True):
+    for part in cut_chunks(regions, faults):
         if faults:
             break
         for piece in part.pieces:

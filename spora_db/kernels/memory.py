@@ -79,12 +79,12 @@ def fetch_row(address: int, size: int) -> None:
 
 
 @row_kernel
-def pack_row(address: int | np.int64, step: int, row: AnyArray) -> None:
-    """Copy pixels that lie `step` items apart, so that they are neighbours in a row.
+def pack_row(address: int | np.int64, step: int, like: AnyArray, row: AnyArray) -> None:
+    """Copy pixels of the type of `like` that lie `step` items apart, so that they are neighbours in a row.
 
     Loops over neighbours vectorize: 0.55 ns for a pixel of colours side by side, 1.42 where they are stepped over.
     """
-    pixels = items_at(address, (row.size - 1) * step + 1, row)
+    pixels = items_at(address, (row.size - 1) * step + 1, like)
     if step == 1:  # with a constant, these two vectorize as well
         for i in range(row.size):
             row[i] = pixels[i]
@@ -97,20 +97,20 @@ def pack_row(address: int | np.int64, step: int, row: AnyArray) -> None:
 
 
 @kernel
-def copy_pieces(pieces: AnyArray, planes: AnyArray, regions: AnyArray, pixel: AnyArray) -> None:
-    """Copy pieces as they are; `pixel` is an array of their type."""
-    size = pixel.itemsize
+def copy_pieces(pieces: AnyArray, planes: AnyArray, regions: AnyArray, kept: AnyArray, delivered: AnyArray) -> None:
+    """Copy pieces into regions that may be of another type; `kept` and `delivered` are arrays of these."""
+    size = kept.itemsize
     for piece in pieces:
         region = regions[piece.region]
         for plane in planes[piece.first : piece.first + piece.count]:
             source = plane.address + piece.row * plane.line + piece.col * plane.step * size
-            target = region.address + plane.slot * region.plane + piece.out_row * region.line + piece.out_col * size
+            target = region.address + plane.slot * region.plane + piece.out_row * region.line
+            target += piece.out_col * delivered.itemsize
             length = ((piece.width - 1) * plane.step + 1) * size
             ahead = rows_ahead(length)
             for i in range(-ahead, piece.height):
                 if i + ahead < piece.height:
                     fetch_row(source + (i + ahead) * plane.line, length)
                 if i >= 0:
-                    pack_row(
-                        source + i * plane.line, plane.step, items_at(target + i * region.line, piece.width, pixel)
-                    )
+                    out = items_at(target + i * region.line, piece.width, delivered)
+                    pack_row(source + i * plane.line, plane.step, kept, out)

@@ -127,7 +127,7 @@ def standardize_pieces(
                     continue
                 row, out = source + i * plane.line, target + i * region.line
                 if plane.step != 1:
-                    pack_row(row, plane.step, items_at(packed, piece.width, pixels))
+                    pack_row(row, plane.step, pixels, items_at(packed, piece.width, pixels))
                     row = packed
                 values = items_at(row, piece.width, pixels)
                 line = items_at(single if streams else out, piece.width, like)

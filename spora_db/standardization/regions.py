@@ -109,7 +109,7 @@ def _fused(
     targets, coefficients = _constants(regions, transforms, places)
     planes = np.array([len(transform) for transform in transforms])[regions.image]
     streamed = dtype == np.float32 and int((planes * regions.height * regions.width).sum()) * 4 >= STREAMED_FROM
-    for found in decode(regions, faults, as_kept=True):
+    for found in decode(regions, faults):
         run(found, targets, coefficients, dtype, streamed=streamed)
 
 

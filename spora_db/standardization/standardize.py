@@ -126,10 +126,12 @@ def placed(outs: Sequence[AnyArray]) -> AnyArray:
 
 
 def copy_raw(found: PieceTables, regions: AnyArray) -> None:
-    """Fill regions from pieces as they are, in one call; the table of regions is one of `REGIONS`."""
+    """Fill regions from pieces in the type of their images, in one call; the regions are a table of `REGIONS`."""
     from spora_db.kernels.memory import copy_pieces
 
-    copy_pieces(found.pieces, found.planes, regions, np.empty(0, f"u{found.dtype.itemsize}"))
+    same = np.dtype(f"u{found.dtype.itemsize}")  # one body for all types of its size
+    kept, delivered = (same, same) if found.dtype == found.delivered else (found.dtype, found.delivered)
+    copy_pieces(found.pieces, found.planes, regions, np.empty(0, kept), np.empty(0, delivered))
 
 
 def run(
