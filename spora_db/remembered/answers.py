@@ -59,7 +59,7 @@ class LastingAnswer:
         whole = memoryview(found).cast("B")
         if _digest(whole[_DIGEST:]) != whole[:_DIGEST]:
             logger.info("%s is broken and is made anew.", self.folder.path / self.name)
-            (self.folder.path / self.name).unlink(missing_ok=True)
+            self.folder.discard(self.name)
             return None
         self.folder.touch(self.name)
         return whole[_DIGEST:]
