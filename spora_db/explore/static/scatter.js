@@ -71,7 +71,7 @@ export class Scatter {
     this.listen();
   }
 
-  // which columns are shown: those chosen, if the answer has them; else two that an embedding is called; else two numbers
+  // which columns are shown: those chosen, if the answer has them; else two that an embedding is called; else two numbers; else places
   get chosen() {
     const names = rows.columns.map(({ name }) => name);
     const numbers = rows.columns.filter(({ numeric }) => numeric).map(({ name }) => name);
@@ -81,7 +81,7 @@ export class Scatter {
     const stems = numbers.map((name) => EMBEDDED.exec(name)?.[1]);
     const first = stems.findIndex((stem, k) => stem !== undefined && stems.indexOf(stem, k + 1) > 0);
     const plain = numbers.filter((name) => !/(_id|^mpp|_size|^row|^col)$/.test(name));
-    const pair = first >= 0 ? [numbers[first], numbers[stems.indexOf(stems[first], first + 1)]] : plain.length > 1 ? plain : numbers;
+    const pair = first >= 0 ? [numbers[first], numbers[stems.indexOf(stems[first], first + 1)]] : plain.length > 1 ? plain : ["col", "row"].every((name) => numbers.includes(name)) ? ["col", "row"] : numbers;
     return { x: pair[0], y: pair[1], by: told };
   }
 
