@@ -165,3 +165,13 @@ def test_what_several_images_lack_is_said_once(browser, client):
     names = ", ".join(f"{one['tissue_id']} · {one['modality']}" for one in shown)
     assert walk.page.evaluate("window.told") == [f"3 of 3 images have no regions: {names}."]
     walk.well()
+
+
+def test_a_row_that_says_no_tissue_opens_no_image(browser, client):
+    text = "SELECT dataset, nullif(tissue_id, tissue_id) AS tissue_id FROM images LIMIT 1"
+    for sql in ("SELECT 1 AS one", text):
+        walk = visit(browser, client).open({"sql": sql})
+        walk.page.locator("#table .row").first.dblclick()
+        walk.answered("The row says no dataset and tissue_id")
+        assert (walk.state()["view"], walk.state()["images"]) == ("table", [])
+        walk.well()

@@ -96,6 +96,7 @@ function view(name) {
 // shows the image of a row, at the place of the row; or only learns which channels there are
 async function open(row, { only = false } = {}) {
   const names = ["dataset", "tissue_id", "modality", "mpp"].filter((name) => rows.value(row, name) !== null);
+  if (!["dataset", "tissue_id"].every((name) => names.includes(name))) return only || tell("The row says no dataset and tissue_id, which an image is found by.", true);
   const asked = new URLSearchParams(names.map((name) => [name, rows.value(row, name)]));
   const { images } = await get(`api/images?${asked}`);
   if (!images.length) return tell("The row has no image: its dataset and tissue_id are of none.", true);
