@@ -175,3 +175,20 @@ def test_a_row_that_says_no_tissue_opens_no_image(browser, client):
         walk.answered("The row says no dataset and tissue_id")
         assert (walk.state()["view"], walk.state()["images"]) == ("table", [])
         walk.well()
+
+
+def test_a_picture_that_is_long_in_coming_is_said_to_be(browser, client):
+    (image, *_) = images(client, "imc")
+    walk = visit(browser, client)
+    held = []
+    walk.page.route("**/tiles/**", lambda route: held.append(route))
+    walk.open({"view": "viewer", "images": [image["key"]], "sql": "SELECT 1 AS one"})
+    note = "getComputedStyle(document.querySelector('.pane'), '::after')"
+    walk.page.wait_for_function(f"() => {note}.opacity === '1'")
+    assert walk.page.evaluate(f"{note}.content") == '"Reading the image"'
+    while walk.page.locator(".pane").get_attribute("data-complete") != "true":
+        while held:
+            held.pop().continue_()
+        walk.page.wait_for_timeout(50)
+    assert walk.page.evaluate(f"{note}.content") == "none"
+    walk.well()
