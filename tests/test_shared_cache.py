@@ -267,8 +267,8 @@ def said(run: subprocess.Popen) -> list[int]:
 def test_two_runs_use_one_folder_and_a_later_one_decodes_nothing(tmp_path, images):
     folder = tmp_path / "kept"
     both = [runs(folder, images, turns=5) for _ in range(2)]
-    (first, _, _, entries, held), (second, _, _, *same) = map(said, both)
-    assert same == [entries, held] == [72, sum(file.stat().st_size for file in folder.iterdir()) - 16]
+    (first, *_), (second, *_) = map(said, both)  # one may end before the other has written its last chunk
+    held = sum(file.stat().st_size for file in folder.iterdir()) - 16
     assert 72 <= first + second <= 144
     assert said(runs(folder, images)) == [0, 72, 72, 72, held]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
