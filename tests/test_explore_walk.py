@@ -402,6 +402,13 @@ def test_the_cell_under_the_pointer_is_outlined_where_its_mask_ends(browser, cli
     walk.well()
 
 
+BENEATH = """async () => {
+  const { page } = await import('/main.js');
+  while (!page.viewer.first.beneath?.complete) await new Promise(requestAnimationFrame);
+}"""
+"""Waits until the image beneath is there, which no promise within a ``wait_for_function`` does."""
+
+
 def test_natural_colours_lie_beneath_channels(browser, client, lake_of_examples):
     image = client.ask("GET", "/api/images?q=imc%20l001_0001")[1]["images"]
     key = next(one["key"] for one in image if one["modality"] == "imc")
@@ -409,7 +416,7 @@ def test_natural_colours_lie_beneath_channels(browser, client, lake_of_examples)
     walk = visit(browser, client).open(state)
     walk.complete()
     walk.page.click("text=1:1")
-    walk.page.wait_for_function("async () => (await import('/main.js')).page.viewer.first.beneath?.complete")
+    walk.page.evaluate(BENEATH)
     seen, told = walk.canvas()
     tissue = walk.page.evaluate("import('/main.js').then(({ page }) => page.viewer.first.found.tissue_id)")
     channels = expected(path_of(lake_of_examples, "imc", tissue), told)
