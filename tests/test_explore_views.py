@@ -38,6 +38,10 @@ def client(lake_of_examples, tmp_path_factory):
         yield found
 
 
+def is_drop(request):
+    return request.method == "DELETE"
+
+
 def images(client, modality):
     return [one for one in client.ask("GET", "/api/images")[1]["images"] if one["modality"] == modality]
 
@@ -192,3 +196,36 @@ def test_a_picture_that_is_long_in_coming_is_said_to_be(browser, client):
         walk.page.wait_for_timeout(50)
     assert walk.page.evaluate(f"{note}.content") == "none"
     walk.well()
+
+
+@pytest.mark.slow
+def test_what_stops_a_query_ends_no_other(browser, client):
+    walk = visit(browser, client).open()
+    page = walk.page
+    page.fill("textarea", "SELECT sum(hash(a.range)) FROM range(20000000000) a")
+    page.click("#run")
+    walk.answered("Running")
+    held = []
+    page.route("**/api/queries/*", lambda route: held.append(route) if is_drop(route.request) else route.continue_())
+    page.click("#stop")
+    while not held:
+        page.wait_for_timeout(20)
+    page.fill("textarea", "SELECT sum(hash(b.range)) FROM range(20000000000) b")
+    page.click("#run")
+    page.wait_for_function("import('/rows.js').then(({ rows }) => rows.running)")
+    page.evaluate(TOLD)
+    with page.expect_event("requestfinished", is_drop):
+        held[0].continue_()
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.told.filter((text) => !text.startsWith('Running'))") == []
+    assert page.is_enabled("#stop")
+    # what the server has forgotten is told once, and holds up no other query
+    page.unroute("**/api/queries/*")
+    for query in client.server._explorer.queries._known.values():
+        if query.asker is not None:
+            query.asker.end()
+    client.server._explorer.queries._known.clear()
+    walk.answered("Ask it again")
+    page.fill("textarea", "SELECT 41 + 1 AS answer")
+    page.click("#run")
+    walk.answered("1 row in")

@@ -70,7 +70,10 @@ async function run({ near = null } = {}) {
 }
 
 async function stop() {
-  await rows.stop().catch(() => {});
+  const stopped = rows.stop();
+  const { turn } = rows;
+  await stopped;
+  if (turn !== rows.turn) return;  // another was asked meanwhile
   ended(false);
   tell("Stopped.");
 }

@@ -70,7 +70,7 @@ export class Rows {
     const id = this.running;
     this.running = null;
     this.turn += 1;
-    if (id) await drop(`api/queries/${id}`);
+    if (id) await drop(`api/queries/${id}`).catch(() => {});  // the server may know it no longer
   }
 
   take(id, { rows, columns, more }) {
