@@ -67,3 +67,8 @@ def test_a_table_has_the_columns_of_its_schema() -> None:
     rows = [{"tissue": "a", "mpp": 1, "modalities": ["he"]}, {"mpp": None, "tissue": None, "modalities": None}]
     for records in (rows, []):
         assert arrow_table(records, schema).equals(pa.Table.from_pylist(records, schema=schema))
+
+
+@pytest.mark.parametrize("kind", ["<i2", ">i2", ">u4", ">f8"])
+def test_numbers_of_either_byte_order(kind: str) -> None:
+    assert arrow_array(np.arange(6).astype(kind)[::2]).to_pylist() == [0, 2, 4]

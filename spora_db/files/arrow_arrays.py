@@ -110,8 +110,9 @@ def numpy_array(column: pa.Array | pa.ChunkedArray, *, absent: float | None = No
 
 
 def _buffer(values: AnyArray) -> pa.Buffer:
-    bits = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else np.ascontiguousarray(values)
-    return pa.py_buffer(bits)
+    if values.dtype == np.bool_:
+        return pa.py_buffer(np.packbits(values, bitorder="little"))
+    return pa.py_buffer(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
 
 
 def _offsets(parts: Sequence[Sequence[Any]]) -> pa.Buffer:
