@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -211,9 +213,6 @@ def test_what_does_not_fit_is_told(made: Made) -> None:
 @pytest.mark.some(2)
 @pytest.mark.parametrize("fault", ["twice", "nulls", "float32"])
 def test_a_part_that_is_not_as_told_is_refused(lake_of_examples: Path, tmp_path: Path, fault: str) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     layers = [lake_of_examples, tmp_path]
     rows = query(layers[:1], "tile").df()
     write_features(tmp_path / "lung_imc", features("tile", expected=len(rows)), rows)
@@ -228,4 +227,50 @@ def test_a_part_that_is_not_as_told_is_refused(lake_of_examples: Path, tmp_path:
         table = table.set_column(table.column_names.index("embedding"), "embedding", other)
     pq.write_table(table, part)
     with pytest.raises((FileFormatError, TableError), match="own-tile"):
+        query(layers, "tile").with_features("own-tile").plan()
+
+
+def recast(part: Path, kinds: dict[str, pa.DataType]) -> None:
+    """Write a part anew with keys of other types, as polars and DuckDB choose them."""
+    table = pq.read_table(part)
+    for name, kind in kinds.items():
+        own = table.column(name)
+        own = own.dictionary_encode() if pa.types.is_dictionary(kind) else own.cast(kind)
+        table = table.set_column(table.column_names.index(name), name, own)
+    pq.write_table(table, part)
+
+
+LETTERS = pa.dictionary(pa.int32(), pa.string())
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"tissue_id": pa.large_string(), "strategy": pa.large_string()},
+        {"tissue_id": LETTERS, "strategy": LETTERS, "tile_id": pa.int16(), "tile_size": pa.uint8()},
+        {"mpp": pa.float32(), "tile_size": pa.float64(), "tile_id": pa.uint64()},
+    ],
+    ids=["large texts", "dictionaries", "numbers"],
+)
+def test_keys_of_other_writers(lake_of_examples: Path, tmp_path: Path, kinds: dict[str, pa.DataType]) -> None:
+    layers = [lake_of_examples, tmp_path]
+    rows = query(layers[:1], "tile").df()
+    expected = keyed(write_features(tmp_path / "lung_imc", features("tile", expected=len(rows)), rows), "tile")
+    recast(feature_folder(tmp_path / "lung_imc", "own-tile") / feature_part(0, len(rows) - 1), kinds)
+    plan = query(layers, "tile").with_features("own-tile").plan()
+    for row, vector in enumerate(plan.features.values[0]):
+        place = plan.identity(row)
+        assert np.array_equal(vector, expected[place["tissue_id"], place["tile_id"]])
+
+
+@pytest.mark.parametrize("name", ["tissue_id", "tile_id", "strategy"])
+def test_a_key_that_says_nothing_is_refused(lake_of_examples: Path, tmp_path: Path, name: str) -> None:
+    layers = [lake_of_examples, tmp_path]
+    rows = query(layers[:1], "tile").df()
+    write_features(tmp_path / "lung_imc", features("tile", expected=len(rows)), rows)
+    part = feature_folder(tmp_path / "lung_imc", "own-tile") / feature_part(0, len(rows) - 1)
+    table = pq.read_table(part)
+    own = pa.array([None, *table.column(name).to_pylist()[1:]], table.column(name).type)
+    pq.write_table(table.set_column(table.column_names.index(name), name, own), part)
+    with pytest.raises(FileFormatError, match=f"'{name}' says nothing in 1 row"):
         query(layers, "tile").with_features("own-tile").plan()

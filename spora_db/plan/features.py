@@ -3,7 +3,7 @@
 No vector passes through DuckDB: 500,000 of 384 numbers would be made float32 and sorted there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from spora_db.arrays import AnyArray, Bools, Int64
 from spora_db.catalog import Catalog
 from spora_db.errors import FileFormatError, TableError, counted, reason
 from spora_db.feature_sets import FeatureColumn, key_columns, vector_type
+from spora_db.feature_sets.parts import PLACES
 from spora_db.files.arrow_arrays import arrow_scalar, numpy_array
 from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.stores.remote_files import fetch_whole
@@ -62,7 +63,7 @@ def _values(plan: Plan, choice: FeatureChoice, sets: Sequence[FeatureParts], res
     for item in sets:
         fetch_whole(part.path for part in item.parts)
         for part in item.parts:
-            table = _read(part, [*_wanted(item), *(column.name for column in features.columns)])
+            table = _read(part, _wanted(item), [column.name for column in features.columns])
             own, there = _part_keys(table, item, numbers, resolved)
             if len(own) != len(np.unique(own)):
                 raise _repeated(choice, part)
@@ -91,8 +92,8 @@ def _row_keys(plan: Plan, *, by_number: bool) -> tuple[Int64, dict[tuple[str, st
     return keys + plan.tile_id if by_number else keys, numbers
 
 
-def _wanted(item: FeatureParts) -> list[str]:
-    return [name for name in key_columns(item.features.grain) if name not in ("row", "col")]
+def _wanted(item: FeatureParts) -> dict[str, pa.DataType]:
+    return {name: kind for name, kind in key_columns(item.features.grain).items() if name not in PLACES}
 
 
 def _part_keys(
@@ -101,14 +102,14 @@ def _part_keys(
     """Return the keys of the rows of a part that a plan may ask for, and which rows these are."""
     tissues = table.column("tissue_id").combine_chunks().dictionary_encode()
     known = [numbers.get((item.features.dataset, name), -1) for name in tissues.dictionary.to_pylist()]
-    tissue = np.array([*known, -1], np.int64)[numpy_array(tissues.indices, absent=len(known))]
+    tissue = np.array(known, np.int64)[numpy_array(tissues.indices)]
     there = tissue >= 0
     grain = item.features.grain
     for name in _TILING if grain == "tile" else ():
         asked, own = getattr(resolved.selection, name), table.column(name)
         if name == "strategy":
             asked = asked or "default"
-        there &= numpy_array(pc.equal(own, arrow_scalar(asked, own.type)), absent=False)
+        there &= numpy_array(pc.equal(own, arrow_scalar(asked, own.type)))
     keys = tissue * _SHIFT
     if grain in _NUMBER:
         keys = keys + numpy_array(table.column(_NUMBER[grain]))
@@ -120,12 +121,31 @@ def _empty(column: FeatureColumn, rows: int) -> AnyArray:
     return np.full(shape, np.nan, np.dtype(column.dtype))
 
 
-def _read(part: TableFile, columns: list[str]) -> pa.Table:
+def _read(part: TableFile, keys: Mapping[str, pa.DataType], columns: Sequence[str]) -> pa.Table:
+    """Return the columns of a part, keys in the types that they are compared in, whatever its writer made of them."""
     try:
         with pq.ParquetFile(part.path) as file:
-            return file.read(columns=columns)
+            table = file.read(columns=[*keys, *columns])
     except PARQUET_FAILURES as error:
         raise FileFormatError(f"{part.path} cannot be read: {reason(error)}. Extract the features again.") from error
+    for place, (name, kind) in enumerate(keys.items()):
+        table = table.set_column(place, name, _key(table.column(name), name, kind, part))
+    return table
+
+
+def _key(column: pa.ChunkedArray, name: str, kind: pa.DataType, part: TableFile) -> pa.ChunkedArray:
+    """Return a key as texts, whole numbers, or floating-point numbers of whichever size; others are refused."""
+    try:
+        own = column if pa.types.is_floating(kind) and pa.types.is_floating(column.type) else column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise FileFormatError(
+            f"{part.path}: {name!r} is {column.type}; expected {kind} ({reason(error)}). Extract the features again."
+        ) from error
+    if own.null_count:
+        raise FileFormatError(
+            f"{part.path}: {name!r} says nothing in {counted(own.null_count, 'row')}. Extract the features again."
+        )
+    return own
 
 
 def _array(column: pa.ChunkedArray, told: FeatureColumn, part: TableFile) -> AnyArray:
