@@ -241,6 +241,21 @@ def test_explain_shows_sql_and_plan(query):
     assert "PARQUET" in text.upper()
 
 
+def test_rows_of_other_engines_may_bring_half_precision(lake):
+    import pyarrow as pa
+
+    rows = (
+        SporaQuery(lake).modality("imc").tiles(size=32).df().head(4)[["dataset", "tissue_id", "tile_id", "row", "col"]]
+    )
+    halves = np.array([0.5, 1.5, 65504, np.nan], np.float16)
+    vectors = pa.LargeListArray.from_arrays(np.arange(5), pa.array(halves))
+    table = pa.Table.from_pandas(rows).append_column("score", pa.array(halves)).append_column("vector", vectors)
+    query = SporaQuery.from_arrow(lake, table).modality("imc").tiles(size=32)
+    found = query.label("score", missing=-1).select("vector").plan()
+    np.testing.assert_array_equal(found.labels.of("score"), halves.astype(np.float32))
+    assert len(query.exclude(table.slice(1))) == 1
+
+
 def test_from_sql_and_from_arrow_are_the_same_question(lake, query):
     text = "SELECT dataset, tissue_id, tile_id, \"row\", col FROM tiles WHERE modality = 'imc' AND age > 50"
     by_sql = SporaQuery.from_sql(lake, text).modality("imc")

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from spora_db.errors import ArgumentError, reason, unknown
+from spora_db.errors import ArgumentError, unknown
 from spora_db.layout import parse_mpp
 from spora_db.remembered.quarantine import IDENTITY
+from spora_db.sources.given_tables import as_arrow
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -174,15 +175,7 @@ def check_path(value: object, *, at: str, example: str) -> None:
 
 def checked_table(table: Any, *, at: str, expected: str) -> pa.Table:  # noqa: ANN401 - tables of any library
     """Return a pyarrow, pandas or polars table, or a catalog's result, as Arrow, with each identity column once."""
-    try:
-        for method in ("to_arrow_table", "to_arrow"):
-            if hasattr(table, method):
-                table = getattr(table, method)()
-        found = table if isinstance(table, pa.Table) else pa.table(table)
-    except (TypeError, ValueError, pa.ArrowException) as error:
-        raise ArgumentError(
-            f"{at}{type(table).__name__}): expected {expected}. As a table it cannot be read: {reason(error)}."
-        ) from error
+    found = as_arrow(table, at=at, expected=expected)
     for name in IDENTITY:
         if (times := found.column_names.count(name)) > 1:
             raise ArgumentError(

@@ -52,6 +52,25 @@ def read_given(table: Any, *, at: str, texts: Collection[str] = TEXTS) -> pa.Tab
     """
     if isinstance(table, str | os.PathLike):
         return _readable(_of_file(Path(table), at=at, texts=texts))
+    return as_arrow(
+        table, at=at, expected="a pyarrow Table, a DataFrame, or the path of a parquet or .csv file"
+    )  # fmt: skip
+
+
+def as_arrow(table: Any, *, at: str, expected: str) -> pa.Table:  # noqa: ANN401 - of any library
+    """Return a table of pyarrow, pandas or polars, or a catalog's result, in types that DuckDB reads.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_arrow({"score": np.ones(1, np.float16)}, at="exclude(", expected="a table").schema.types
+    [DataType(float)]
+    """
     try:
         for method in ("to_arrow_table", "to_arrow"):
             if hasattr(table, method):
@@ -59,8 +78,7 @@ def read_given(table: Any, *, at: str, texts: Collection[str] = TEXTS) -> pa.Tab
         return _readable(table if isinstance(table, pa.Table) else pa.table(table))
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise ArgumentError(
-            f"{at}{type(table).__name__}): expected a pyarrow Table, a DataFrame, or the path of a parquet or .csv "
-            f"file. As a table it cannot be read: {reason(error)}."
+            f"{at}{type(table).__name__}): expected {expected}. As a table it cannot be read: {reason(error)}."
         ) from error
 
 
@@ -97,8 +115,9 @@ def _readable(table: pa.Table) -> pa.Table:
 def _wider(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_float16(kind):
         return pa.float32()
-    if pa.types.is_fixed_size_list(kind) and pa.types.is_float16(kind.value_type):
-        return pa.list_(pa.float32(), kind.list_size)
-    if pa.types.is_list(kind) and pa.types.is_float16(kind.value_type):
-        return pa.list_(pa.float32())
-    return kind
+    lists = pa.types.is_list(kind), pa.types.is_large_list(kind), pa.types.is_fixed_size_list(kind)
+    if not any(lists) or (inner := _wider(kind.value_type)) == kind.value_type:
+        return kind
+    if lists[1]:
+        return pa.large_list(inner)
+    return pa.list_(inner, kind.list_size) if lists[2] else pa.list_(inner)
