@@ -77,6 +77,16 @@ def test_a_picture_waits_for_nothing_that_it_does_not_need(browser, tmp_path):
         walk.well()
 
 
+@pytest.mark.slow
+def test_histograms_come_although_limits_failed(browser, client):
+    (image, *_) = images(client, "imc")
+    walk = visit(browser, client).open({"view": "viewer", "sql": "SELECT 1 AS one"})
+    walk.page.route("**/limits?*", lambda route: route.fulfill(status=503, body="not now"), times=1)
+    walk.page.locator("#images button", has_text=f"{image['tissue_id']} · imc").click()
+    walk.page.locator(".fault:not(:empty)").first.wait_for()
+    assert any("/histogram" in url for url in walk.settled())
+
+
 def test_an_image_that_fits_its_window_fits_it_again_until_it_is_moved(browser, client):
     (image, *_) = images(client, "imc")
     walk = visit(browser, client).open({"view": "viewer", "images": [image["key"]], "sql": "SELECT 1 AS one"})

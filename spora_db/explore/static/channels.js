@@ -115,11 +115,15 @@ export class Channels {
     return [canvas, make("label", {}, low, "to", high), make("label", {}, "gamma", gamma)];
   }
 
-  // asked for once the limits are there, of which the server knows it then: browsers ask six things of a server at a time
+  // asked for once the limits are there, or have failed: browsers ask six things of a server at a time
   histogram(channel) {
     const { key, learning } = this.found;
     const name = `${key}/${channel.page}`;
-    if (!this.histograms.has(name)) this.histograms.set(name, Promise.resolve(learning).then(() => get(`api/images/${key}/histogram?page=${channel.page}`)));
+    if (!this.histograms.has(name)) {
+      const asked = Promise.resolve(learning).catch(() => {}).then(() => get(`api/images/${key}/histogram?page=${channel.page}`));
+      asked.catch(() => this.histograms.delete(name));
+      this.histograms.set(name, asked);
+    }
     return this.histograms.get(name);
   }
 
