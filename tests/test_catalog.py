@@ -27,6 +27,7 @@ from spora_db.errors import (
     SporaError,
     TableError,
     UnknownNameError,
+    WriteError,
 )
 from spora_db.query import SporaQuery
 from spora_db.sources import LISTINGS, SOURCES
@@ -503,3 +504,14 @@ def test_errors_in_the_words_of_the_question(catalog, text, message):
     with pytest.raises(SporaError, match=message) as caught:
         catalog.sql(text).fetchall()
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(lake, monkeypatch):
+    from spora_db.files.stores.kept import _mirrors_folder
+
+    for name in ("HOME", "XDG_CACHE_HOME", "SPORA_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # nobody's
+    _mirrors_folder.cache_clear()
+    with pytest.raises(WriteError, match=r"HOME is not set.*Set HOME, or XDG_CACHE_HOME"), Catalog(lake) as catalog:
+        catalog.sql("SELECT count(*) FROM tissues").fetchall()
