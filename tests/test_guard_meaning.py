@@ -371,7 +371,7 @@ REFUSED_PREDICATES = {
     "split = 'train": "never ends",
     "splitt = 'train'": "Did you mean 'split'",
     "tissues.splitt = 'train'": "Unknown column",
-    "tile.split = 'train'": "Unknown column 'tile'",
+    "tile.split = 'train'": "Unknown relation or column 'tile'",
     "lower(splitt) = 'train'": "Did you mean 'split'",
     "splitt.lower() = 'train'": "Did you mean 'split'",
     "list_contains(list_transform(['a'], lambda s: s || splitt), split)": "Did you mean 'split'",

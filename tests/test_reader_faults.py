@@ -286,11 +286,11 @@ NO_FILES = {
     "explore/points.py": "the corners of a request",
     "feature_sets/description.py": "the fields of a document",
     "files/failures.py": "the list itself",
+    "images/shared_chunks.py": "the head of a chunk that this or another process has written",
     "loading/indexing.py": "an index of any type",
     "loading/joining.py": "a field that a client's samples lack",
     "loading/transforming.py": "arguments that a client's function does not take",
     "nearest/answer.py": "an argument of any type as a vector",
-    "selection/arguments.py": "an argument of any type as a table",
     "sources/given_tables.py": "an argument of any type as a table",
     "tiling/parameters.py": "an argument as a number",
 }
