@@ -136,8 +136,8 @@ def decoding_anew() -> Iterator[None]:
 
 
 def keep_chunk(key: Hashable, chunk: AnyArray) -> AnyArray:
-    """Keep a decoded chunk, read-only, and return it as it is kept."""
-    kept = narrowed(chunk)
+    """Keep a decoded chunk, read-only, and return it as it is kept; nobody looks how small it fits where none is."""
+    kept = narrowed(chunk) if _SHARED or CHUNKS.limit else chunk
     kept.flags.writeable = False
     _DECODED[0] += chunk.nbytes
     if not (_SHARED and _SHARED[0].put(key, kept)):
