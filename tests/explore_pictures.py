@@ -15,6 +15,7 @@ TILES = f"SELECT {COLUMNS}\nFROM tiles WHERE modality = 'imc'"
 
 def pictures(page: Page, address: str) -> None:
     page.goto(address)
+    page.locator("#status", has_text="rows in").wait_for()
     page.fill("textarea", TILES)
     page.click("#run")
     page.locator("#selection", has_text="219 rows").wait_for()
