@@ -94,7 +94,7 @@ def _vectors(plan: Plan, matrices: Sequence[FeatureMatrix]) -> VectorSource:
 def _ids(own: FeatureMatrix, plan: Plan) -> Int64 | int:
     if plan.unit == "tissue":
         return 0
-    ids: Int64 = numpy_array(own.keys.column(f"{plan.unit}_id"))
+    ids: Int64 = numpy_array(own.keys.column(f"{plan.unit}_id"), absent=-1)
     return ids
 
 

@@ -74,9 +74,9 @@ def cells_by_tissue(
     found = catalog._run(query.order_by("dataset", "tissue_id", "cell_id"), binder.values or None)
     rows = found.to_arrow_table()
     keys = [rows.column(name).combine_chunks().dictionary_encode() for name in ("dataset", "tissue_id")]
-    codes = [numpy_array(key.indices) for key in keys]
+    codes = [numpy_array(key.indices, absent=-2) for key in keys]
     starts = np.flatnonzero(np.any([np.diff(code, prepend=-1) != 0 for code in codes], axis=0)).tolist()
-    arrays = [numpy_array(rows.column(name)) for name in ("cell_id", *AXES)]
+    arrays = [numpy_array(rows.column(name), absent=-1 if name == "cell_id" else None) for name in ("cell_id", *AXES)]
     listed = {}
     for start, stop in zip(starts, [*starts, len(rows)][1:], strict=True):
         dataset, tissue = (rows.column(name)[start].as_py() for name in ("dataset", "tissue_id"))
