@@ -210,13 +210,18 @@ def test_what_does_not_fit_is_told(made: Made) -> None:
         query(layers, "tile").with_features("own-tile").to_spora_dataset()
 
 
+def one_part(lake: Path, layer: Path) -> tuple[list[Path], Path, pd.DataFrame]:
+    """Write features of all tiles into a layer; return the layers, the one part that they are in, and its rows."""
+    layers = [lake, layer]
+    rows = query(layers[:1], "tile").df()
+    table = write_features(layer / "lung_imc", features("tile", expected=len(rows)), rows)
+    return layers, feature_folder(layer / "lung_imc", "own-tile") / feature_part(0, len(rows) - 1), table
+
+
 @pytest.mark.some(2)
 @pytest.mark.parametrize("fault", ["twice", "nulls", "float32"])
 def test_a_part_that_is_not_as_told_is_refused(lake_of_examples: Path, tmp_path: Path, fault: str) -> None:
-    layers = [lake_of_examples, tmp_path]
-    rows = query(layers[:1], "tile").df()
-    write_features(tmp_path / "lung_imc", features("tile", expected=len(rows)), rows)
-    part = feature_folder(tmp_path / "lung_imc", "own-tile") / feature_part(0, len(rows) - 1)
+    layers, part, _ = one_part(lake_of_examples, tmp_path)
     table = pq.read_table(part)
     if fault == "twice":
         table = pa.concat_tables([table, table.slice(0, 1)])
@@ -253,10 +258,9 @@ LETTERS = pa.dictionary(pa.int32(), pa.string())
     ids=["large texts", "dictionaries", "numbers"],
 )
 def test_keys_of_other_writers(lake_of_examples: Path, tmp_path: Path, kinds: dict[str, pa.DataType]) -> None:
-    layers = [lake_of_examples, tmp_path]
-    rows = query(layers[:1], "tile").df()
-    expected = keyed(write_features(tmp_path / "lung_imc", features("tile", expected=len(rows)), rows), "tile")
-    recast(feature_folder(tmp_path / "lung_imc", "own-tile") / feature_part(0, len(rows) - 1), kinds)
+    layers, part, table = one_part(lake_of_examples, tmp_path)
+    expected = keyed(table, "tile")
+    recast(part, kinds)
     plan = query(layers, "tile").with_features("own-tile").plan()
     for row, vector in enumerate(plan.features.values[0]):
         place = plan.identity(row)
@@ -265,10 +269,7 @@ def test_keys_of_other_writers(lake_of_examples: Path, tmp_path: Path, kinds: di
 
 @pytest.mark.parametrize("name", ["tissue_id", "tile_id", "strategy"])
 def test_a_key_that_says_nothing_is_refused(lake_of_examples: Path, tmp_path: Path, name: str) -> None:
-    layers = [lake_of_examples, tmp_path]
-    rows = query(layers[:1], "tile").df()
-    write_features(tmp_path / "lung_imc", features("tile", expected=len(rows)), rows)
-    part = feature_folder(tmp_path / "lung_imc", "own-tile") / feature_part(0, len(rows) - 1)
+    layers, part, _ = one_part(lake_of_examples, tmp_path)
     table = pq.read_table(part)
     own = pa.array([None, *table.column(name).to_pylist()[1:]], table.column(name).type)
     pq.write_table(table.set_column(table.column_names.index(name), name, own), part)
