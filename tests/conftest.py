@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,3 +152,21 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert done.returncode == 0, done.stdout + done.stderr
             (folder / "made").touch()
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a real browser."""
+    from browsing import chromium
+
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(lake_of_examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return who asks the page's server of the lake of examples, of which nothing is kept yet."""
+    from exploring import serving_anew
+
+    with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
+        yield found

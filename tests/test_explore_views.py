@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from browsing import chromium, needs_chromium, visit
+from browsing import needs_chromium, visit
 from exploring import serving_anew
 from lakes import write_lake
 from spora_db import Catalog
@@ -26,16 +26,10 @@ TOLD = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def client(lake_of_examples, tmp_path_factory):
-    with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
-        yield found
+RUNNING = """async () => {
+  const { rows } = await import("/rows.js");
+  while (!rows.running) await new Promise(requestAnimationFrame);
+}"""
 
 
 def is_drop(request):
@@ -222,7 +216,7 @@ def test_what_stops_a_query_ends_no_other(browser, client):
         page.wait_for_timeout(20)
     page.fill("textarea", "SELECT sum(hash(b.range)) FROM range(20000000000) b")
     page.click("#run")
-    page.wait_for_function("import('/rows.js').then(({ rows }) => rows.running)")
+    page.evaluate(RUNNING)
     page.evaluate(TOLD)
     with page.expect_event("requestfinished", is_drop):
         held[0].continue_()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from browsing import chromium, compare, expected, needs_chromium, path_of, visit
-from exploring import serving, serving_anew
+from browsing import compare, expected, needs_chromium, path_of, visit
+from exploring import serving
 from lakes import write_lake
 from spora_db import Catalog
 from spora_db.drawing.composite import brightfield
@@ -63,18 +63,6 @@ def contrast(ink, paper):
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         light.append(np.dot(linear, (0.2126, 0.7152, 0.0722)))
     return (max(light) + 0.05) / (min(light) + 0.05)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def client(lake_of_examples, tmp_path_factory):
-    with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
-        yield found
 
 
 def test_a_walk(browser, client, lake_of_examples):

@@ -9,12 +9,10 @@ from collections import defaultdict
 from urllib.parse import quote
 
 import numpy as np
-import pytest
 
 from benchmarks.history import MEASURES, record
 from benchmarks.made_lake import FULL, SMALL, write_lake
-from browsing import chromium, needs_chromium, visit
-from exploring import serving_anew
+from browsing import needs_chromium, visit
 from http_servers import slow_bucket
 
 pytestmark = needs_chromium
@@ -32,12 +30,6 @@ SCRIPT = {"FunctionCall", "EvaluateScript", "FireAnimationFrame", "EventDispatch
 EXPLORE = "import sys; from spora_db.cli import main; sys.argv[1:] = ['explore', sys.argv[1], '--no-browser']; main()"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as opened:
-        yield opened
-
-
 def scripts(events):
     """Return the processor time of scripts in every frame of a trace, in ms, each with all that they call."""
     threads = {event["tid"] for event in events if event["name"] == "FireAnimationFrame"}
@@ -52,12 +44,6 @@ def scripts(events):
                 frames[np.searchsorted(begun, event["ts"])] += event.get("tdur", event.get("dur", 0)) / 1000
         found += frames.values()
     return found
-
-
-@pytest.fixture(scope="module")
-def client(lake_of_examples, tmp_path_factory):
-    with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
-        yield found
 
 
 def test_rows_under_the_wheel(browser, client):
