@@ -66,6 +66,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "parts overlap": (lambda folder: (folder / SECOND).rename(folder / feature_part(2, 4)), "feature_parts", "row 2"),
     "a tile twice": (with_column("tile_id", [0, 0, 2]), "feature_parts", "More than once it has features of 1 tile"),
     "no such tile": (with_column("tile_id", [0, 1, 9]), "feature_orphans", "does not have the tiles of 1 row"),
+    "a tile that says nothing": (
+        with_column("tile_id", [None, 1, 2]),
+        "feature_parts",
+        "'tile_id' says nothing in 1 row",
+    ),
     "other columns": (rewrite(lambda table: table.drop_columns("score")), "feature_sets", "expected tissue_id"),
     "no description": (lambda folder: (folder / FEATURES_FILE).write_text("{"), "feature_sets", "no JSON"),
 }
@@ -89,3 +94,14 @@ def test_numbers_are_read_on_request(lake: Path) -> None:
     with_column("score", [0.5, float("nan"), float("inf")])(feature_folder(lake / "lung", "own"))
     assert found(lake) == {}
     assert found(lake, deep=True) == {"feature_values": "2 rows of it have NaN or infinite features."}
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float16(), 4), pa.list_(pa.float32(), 4), pa.list_(pa.float16())])
+def test_vectors_that_no_plan_takes_are_told(lake: Path, kind: pa.DataType) -> None:
+    def other(table: pa.Table) -> pa.Table:
+        own = table.column("embedding").to_pylist()
+        own[0] = None if kind == table.schema.field("embedding").type else own[0]
+        return table.set_column(table.column_names.index("embedding"), "embedding", pa.array(own, kind))
+
+    rewrite(other)(feature_folder(lake / "lung", "own"))
+    assert "'embedding' is " in found(lake, deep=True)["feature_parts"]

@@ -233,6 +233,9 @@ def test_a_part_that_is_not_as_told_is_refused(lake_of_examples: Path, tmp_path:
     pq.write_table(table, part)
     with pytest.raises((FileFormatError, TableError), match="own-tile"):
         query(layers, "tile").with_features("own-tile").plan()
+    if fault != "twice":
+        with pytest.raises(FileFormatError, match="'embedding' is "):
+            query(layers, "tile").nearest(np.ones(4), name="own-tile")
 
 
 def recast(part: Path, kinds: dict[str, pa.DataType]) -> None:
@@ -265,6 +268,14 @@ def test_keys_of_other_writers(lake_of_examples: Path, tmp_path: Path, kinds: di
     for row, vector in enumerate(plan.features.values[0]):
         place = plan.identity(row)
         assert np.array_equal(vector, expected[place["tissue_id"], place["tile_id"]])
+    found = query(layers, "tile").nearest(np.ones(4), name="own-tile", k=len(expected)).df()
+    near = {
+        key: float(vector.sum(dtype=np.float64)) / 2 / np.linalg.norm(vector.astype(np.float64))
+        for key, vector in expected.items()
+    }
+    assert [near[key] for key in zip(found["tissue_id"], found["tile_id"], strict=True)] == pytest.approx(
+        list(found["similarity"])
+    )
 
 
 @pytest.mark.parametrize("name", ["tissue_id", "tile_id", "strategy"])
@@ -275,3 +286,5 @@ def test_a_key_that_says_nothing_is_refused(lake_of_examples: Path, tmp_path: Pa
     pq.write_table(table.set_column(table.column_names.index(name), name, own), part)
     with pytest.raises(FileFormatError, match=f"'{name}' says nothing in 1 row"):
         query(layers, "tile").with_features("own-tile").plan()
+    with pytest.raises(FileFormatError, match=f"'{name}' says nothing in 1 row"):
+        query(layers, "tile").nearest(np.ones(4), name="own-tile")

@@ -5,12 +5,11 @@ parts, so that a matrix of other parts is never taken. Where the set's folder ca
 folder of the user.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -20,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spora_db.arrays import AnyArray, Float32, Float64
-from spora_db.errors import FileFormatError, QueryError, counted
+from spora_db.errors import FileFormatError, QueryError, counted, reason
 from spora_db.feature_sets import FeatureColumn, FeatureSet, key_columns
+from spora_db.feature_sets.reading import read_part
 from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.folders import user_folder
 from spora_db.files.stamps import lasting_stamp
@@ -50,7 +50,7 @@ class FeatureMatrix:
     norms
         float32 array of shape (N,): their lengths, NaN where a vector is zero or not finite, and so like nothing.
     keys
-        Table of N rows, mapped from disk: the key of each.
+        Table of N rows, mapped from disk: the tissue, and the tile or the cell, of each.
     place
         The folder that it lies in; a worker maps it anew.
     """
@@ -120,9 +120,9 @@ def opened(dataset: str, place: Path) -> FeatureMatrix:
 def _make(place: Path, parts: list[Path], features: FeatureSet, column: FeatureColumn) -> None:
     """Write a matrix, part after part."""
     assert column.dimension is not None
-    keys, so_far = pa.schema(key_columns(features.grain)), SoFar()
-    with _read(place=parts[0].parent):
-        count = sum(pq.read_metadata(part).num_rows for part in parts)
+    kinds, so_far = key_columns(features.grain), SoFar()
+    keys = pa.schema({name: kind for name, kind in kinds.items() if name.endswith("_id")})
+    count = sum(_rows(part) for part in parts)
     vectors = np.lib.format.open_memmap(
         place / VECTORS, mode="w+", dtype=np.dtype(column.dtype), shape=(count, column.dimension)
     )
@@ -131,16 +131,11 @@ def _make(place: Path, parts: list[Path], features: FeatureSet, column: FeatureC
     norms, done = np.empty(count, np.float32), 0
     with pa.OSFile(str(place / KEYS), "wb") as file, pa.ipc.new_file(file, keys) as writer:
         for part in parts:
-            with _read(place=part.parent):
-                table = pq.read_table(part, columns=[*keys.names, column.name])
-                of_part = table.select(keys.names).cast(keys).combine_chunks()
-                chunks = table.column(column.name).chunks
-                own_chunks = [chunk.flatten().to_numpy().reshape(len(chunk), column.dimension) for chunk in chunks]
-            writer.write_table(of_part)
-            for own in own_chunks:
-                vectors[done : done + len(own)] = own
-                norms[done : done + len(own)] = _norms(own)
-                done += len(own)
+            of_part, (own,) = read_part(part, [column], grain=features.grain)
+            writer.write_table(of_part.select(keys.names).combine_chunks())
+            vectors[done : done + len(own)] = own
+            norms[done : done + len(own)] = _norms(own)
+            done += len(own)
             so_far.tell("%d of %d vectors of %s are in their matrix.", done, count, features.dataset)
     if done != count:
         raise FileFormatError(
@@ -151,13 +146,11 @@ def _make(place: Path, parts: list[Path], features: FeatureSet, column: FeatureC
     np.save(place / NORMS, norms)
 
 
-@contextlib.contextmanager
-def _read(*, place: Path) -> Iterator[None]:
-    """Tell what pyarrow raises while parts are read as parts that are broken; a full disk is none."""
+def _rows(part: Path) -> int:
     try:
-        yield
+        return int(pq.read_metadata(part).num_rows)
     except PARQUET_FAILURES as error:
-        raise FileFormatError(f"The features in {place} cannot be read: {error}. Extract them again.") from error
+        raise FileFormatError(f"{part} cannot be read: {reason(error)}. Extract the features again.") from error
 
 
 def _norms(vectors: AnyArray) -> Float32:

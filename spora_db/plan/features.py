@@ -3,20 +3,18 @@
 No vector passes through DuckDB: 500,000 of 384 numbers would be made float32 and sorted there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from spora_db.arrays import AnyArray, Bools, Int64
 from spora_db.catalog import Catalog
-from spora_db.errors import FileFormatError, TableError, counted, reason
-from spora_db.feature_sets import FeatureColumn, key_columns, vector_type
-from spora_db.feature_sets.parts import PLACES
+from spora_db.errors import TableError, counted
+from spora_db.feature_sets import FeatureColumn
+from spora_db.feature_sets.reading import read_part
 from spora_db.files.arrow_arrays import arrow_scalar, numpy_array
-from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.layout import TableFile
 from spora_db.plan.feature_parts import PlanFeatures
@@ -63,7 +61,7 @@ def _values(plan: Plan, choice: FeatureChoice, sets: Sequence[FeatureParts], res
     for item in sets:
         fetch_whole(part.path for part in item.parts)
         for part in item.parts:
-            table = _read(part, _wanted(item), [column.name for column in features.columns])
+            table, arrays = read_part(part.path, features.columns, grain=features.grain)
             own, there = _part_keys(table, item, numbers, resolved)
             if len(own) != len(np.unique(own)):
                 raise _repeated(choice, part)
@@ -74,8 +72,8 @@ def _values(plan: Plan, choice: FeatureChoice, sets: Sequence[FeatureParts], res
             if known[to].any():
                 raise _repeated(choice, part)
             known[to] = True
-            for column, target in zip(features.columns, found, strict=True):
-                target[to] = _array(table.column(column.name), column, part)[there][rows]
+            for array, target in zip(arrays, found, strict=True):
+                target[to] = array[there][rows]
     if not known.all() and choice.missing == "error":
         raise _missing(plan, choice, sets, known)
     return found
@@ -90,10 +88,6 @@ def _row_keys(plan: Plan, *, by_number: bool) -> tuple[Int64, dict[tuple[str, st
     images = plan.image[np.arange(len(plan)), present]
     keys = of_image[images] * _SHIFT if len(plan) else np.empty(0, np.int64)
     return keys + plan.tile_id if by_number else keys, numbers
-
-
-def _wanted(item: FeatureParts) -> dict[str, pa.DataType]:
-    return {name: kind for name, kind in key_columns(item.features.grain).items() if name not in PLACES}
 
 
 def _part_keys(
@@ -119,51 +113,6 @@ def _part_keys(
 def _empty(column: FeatureColumn, rows: int) -> AnyArray:
     shape = (rows,) if column.dimension is None else (rows, column.dimension)
     return np.full(shape, np.nan, np.dtype(column.dtype))
-
-
-def _read(part: TableFile, keys: Mapping[str, pa.DataType], columns: Sequence[str]) -> pa.Table:
-    """Return the columns of a part, keys in the types that they are compared in, whatever its writer made of them."""
-    try:
-        with pq.ParquetFile(part.path) as file:
-            table = file.read(columns=[*keys, *columns])
-    except PARQUET_FAILURES as error:
-        raise FileFormatError(f"{part.path} cannot be read: {reason(error)}. Extract the features again.") from error
-    for place, (name, kind) in enumerate(keys.items()):
-        table = table.set_column(place, name, _key(table.column(name), name, kind, part))
-    return table
-
-
-def _key(column: pa.ChunkedArray, name: str, kind: pa.DataType, part: TableFile) -> pa.ChunkedArray:
-    """Return a key as texts, whole numbers, or floating-point numbers of whichever size; others are refused."""
-    try:
-        own = column if pa.types.is_floating(kind) and pa.types.is_floating(column.type) else column.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise FileFormatError(
-            f"{part.path}: {name!r} is {column.type}; expected {kind} ({reason(error)}). Extract the features again."
-        ) from error
-    if own.null_count:
-        raise FileFormatError(
-            f"{part.path}: {name!r} says nothing in {counted(own.null_count, 'row')}. Extract the features again."
-        )
-    return own
-
-
-def _array(column: pa.ChunkedArray, told: FeatureColumn, part: TableFile) -> AnyArray:
-    """Return a column as an array; what is not as the description says is refused."""
-    values = column.combine_chunks()
-    expected = vector_type(told)
-    same = values.type == expected or (  # whatever the field within is called
-        pa.types.is_fixed_size_list(values.type)
-        and told.dimension == values.type.list_size
-        and values.type.value_type == expected.value_type
-    )
-    if not same or values.null_count:
-        raise FileFormatError(
-            f"{part.path}: {told.name!r} is {values.type} with {values.null_count} nulls; expected {expected}. "
-            "Extract the features again."
-        )
-    flat = numpy_array(values if told.dimension is None else values.flatten())
-    return flat if told.dimension is None else flat.reshape(-1, told.dimension)
 
 
 def _repeated(choice: FeatureChoice, part: TableFile) -> TableError:

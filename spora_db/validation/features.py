@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spora_db.arrays import AnyArray
 from spora_db.catalog import Catalog
 from spora_db.errors import SporaError, counted, reason
 from spora_db.feature_sets import part_rows, part_schema
+from spora_db.feature_sets.reading import read_part
 from spora_db.files.failures import PARQUET_FAILURES
 from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.layout import Dataset, Lake
@@ -60,12 +60,12 @@ def _parts(item: FeatureParts, dataset: Dataset, *, deep: bool) -> Iterator[Find
             first, last = part_rows(part.path.name)
             with pq.ParquetFile(part.path) as opened:
                 found, rows = opened.schema_arrow, opened.metadata.num_rows
-                columns = [column.name for column in features.columns]
-                odd = _odd(opened.read(columns=columns)) if deep and set(columns) <= set(found.names) else 0
+            same = found.names == expected.names
+            values = read_part(part.path, features.columns if deep else (), grain=features.grain)[1] if same else []
         except (SporaError, *PARQUET_FAILURES) as error:
             yield broken("feature_parts", f"It cannot be read: {reason(error)}.", dataset=dataset.name, file=file)
             continue
-        if found.names != expected.names:
+        if not same:
             said = f"It has the columns {', '.join(found.names[:20])}; expected {', '.join(expected.names)}."
             yield broken("feature_sets", said, dataset=dataset.name, file=file)
         if rows != last - first + 1:
@@ -74,23 +74,16 @@ def _parts(item: FeatureParts, dataset: Dataset, *, deep: bool) -> Iterator[Find
         if first < end:
             said = f"It begins with row {first:,}, which a part before it has already."
             yield broken("feature_parts", said, dataset=dataset.name, file=file)
-        if odd:
+        if odd := _odd(values):
             said = f"{counted(odd, 'row')} of it have NaN or infinite features."
             yield broken("feature_values", said, dataset=dataset.name, file=file)
         end = max(end, last + 1)
 
 
-def _odd(table: pa.Table) -> int:
+def _odd(values: list[AnyArray]) -> int:
     """Return how many rows have a number that is not finite."""
-    found = np.zeros(len(table), np.bool_)
-    for column in table.columns:
-        whole = column.combine_chunks()
-        if pa.types.is_fixed_size_list(whole.type):
-            flat = whole.flatten().to_numpy(zero_copy_only=False).reshape(len(whole), -1)
-            found |= ~np.isfinite(flat).all(axis=1)
-        else:
-            found |= ~np.isfinite(pc.fill_null(whole.cast(pa.float32()), np.nan).to_numpy(zero_copy_only=False))
-    return int(found.sum())
+    finite = [np.isfinite(own).reshape(len(own), -1).all(axis=1) for own in values]
+    return int((~np.logical_and.reduce(finite)).sum()) if finite else 0
 
 
 def _rows(item: FeatureParts, dataset: Dataset, catalog: Catalog) -> Iterator[Finding]:
