@@ -20,6 +20,8 @@ from spora_db.images.pixels import deliver, delivered, white
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageFormat, PageTable
 
+GAP = 2**14
+"""Bytes between the pixels of two lines that are read along: less than another call costs."""
 REUSE = Reuse()
 """Whether this process asks for JPEG segments again that it keeps."""
 LINES = (256, 4096)
@@ -69,14 +71,14 @@ class OmeTiffReader:
         form = self._layout.format
         grids: dict[tuple[int, int], list[PageGroup]] = {}
         for group in group_pages(pages, 1 if form.planar else form.samples):
-            table = self._page(group)[2]
+            table = self._segment_of(group, 0, 0)[-1]
             grids.setdefault(table.format.segment if table.raw_offset < 0 else LINES, []).append(group)
         return [ChunkGrid(*size, groups) for size, groups in grids.items()]
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what is read of the file for a segment; see `ImageReader`."""
-        page, index, table = self._segment_of(group, down, across)
-        if (lines := self._lines_of(group, down, across, rows, cols)) is not None:
+        page, sample, index, table = self._segment_of(group, down, across)
+        if (lines := self._lines_of(table, sample, index, down, across, rows, cols)) is not None:
             yield [FileRange(self._name, *one) for one in _line_ranges(table.format, *lines)]
         elif table.sizes[index] and not is_kept((self._identity, page, index)):
             yield [FileRange(self._name, int(table.offsets[index]), int(table.sizes[index]))]
@@ -85,39 +87,34 @@ class OmeTiffReader:
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[AnyArray, Filling]:
         """Return a part of a segment, and which of its samples fill which slots; see `ImageReader`."""
-        page, index, table = self._segment_of(group, down, across)
-        if (lines := self._lines_of(group, down, across, rows, cols)) is not None:
+        page, sample, index, table = self._segment_of(group, down, across)
+        if (lines := self._lines_of(table, sample, index, down, across, rows, cols)) is not None:
             planes = _lines(self._open(), table.format, *lines)
             check_unchanged(self._name, self._layout.stamp)
             return planes, group.from_whole
         return self._segment(page, index, table, rows.stop)[:, rows, cols], group.from_whole
 
-    def _segment_of(self, group: PageGroup, down: int, across: int) -> tuple[int, int, PageTable]:
-        """Return the page of a segment, its number there, and the page's table."""
-        page, sample, table = self._page(group)
-        grid = table.format.grid
-        return page, (sample * grid[0] + down) * grid[1] + across, table
+    def _segment_of(self, group: PageGroup, down: int, across: int) -> tuple[int, int, int, PageTable]:
+        """Return the page of a segment, its sample where each has planes of its own, its number, the page's table."""
+        form = self._layout.format
+        page, sample = divmod(group.chunk, form.samples) if form.planar else (group.chunk, 0)
+        table = self._layout.pages[page]
+        tall, wide = table.format.grid
+        return page, sample, (sample * tall + down) * wide + across, table
 
     def _lines_of(
-        self, group: PageGroup, down: int, across: int, rows: slice, cols: slice
+        self, table: PageTable, sample: int, index: int, down: int, across: int, rows: slice, cols: slice
     ) -> tuple[int, int, slice, slice] | None:
         """Return where pixels are stored as they are: the first byte, the width of lines, rows and cols; else None."""
-        _, index, table = self._segment_of(group, down, across)
         form = table.format
         if table.raw_offset >= 0:
-            start = table.raw_offset + self._page(group)[1] * form.page_bytes // form.samples
+            start = table.raw_offset + sample * form.page_bytes // form.samples
             top, left = down * LINES[0], across * LINES[1]
             rows, cols = slice(top + rows.start, top + rows.stop), slice(left + cols.start, left + cols.stop)
             return start, self.shape[2], rows, cols
         if form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
             return int(table.offsets[index]), form.segment[1], rows, cols
         return None
-
-    def _page(self, group: PageGroup) -> tuple[int, int, PageTable]:
-        """Return the page of a group, its sample where each has planes of its own, and the page's table."""
-        form = self._layout.format
-        page, sample = divmod(group.chunk, form.samples) if form.planar else (group.chunk, 0)
-        return page, sample, self._layout.pages[page]
 
     def _open(self) -> OpenFile:
         """Return the file, refusing one that is no longer what the tables were read from."""
@@ -215,11 +212,11 @@ def _first_rows(data: bytes, rows: int, table: PageTable) -> AnyArray | None:
 
 
 def _line_ranges(form: PageFormat, start: int, width: int, rows: slice, cols: slice) -> list[tuple[int, int]]:
-    """Return offset and size of what is read of lines: all of them or, where that pays, each from its first col on."""
+    """Return offset and size of what is read of lines: all of them at once or, where that pays, of each its cols."""
     pixel = form.stored.itemsize * (1 if form.planar else form.samples)
     line, tall, wide = width * pixel, rows.stop - rows.start, cols.stop - cols.start
     start += rows.start * line
-    if 4 * wide >= width or tall * line <= 2**16:
+    if (width - wide) * pixel <= GAP:
         return [(start, tall * line)]
     return [(start + index * line + cols.start * pixel, wide * pixel) for index in range(tall)]
 
