@@ -51,7 +51,9 @@ def blurred(parameters: object) -> Build:
     return lambda q: q.standardize("identity", filters={"gaussian_blur": parameters})
 
 
-@pytest.mark.parametrize("value", ["32", (32, 32), 32.5, 0, -1, True, math.nan, math.inf, Decimal("sNaN"), b"32", [32]])
+@pytest.mark.parametrize(
+    "value", ["32", (32, 32), 32.5, 0, -1, True, math.nan, math.inf, Decimal("sNaN"), b"32", [32], 2**63]
+)
 @pytest.mark.parametrize(
     ("build", "words"),
     [

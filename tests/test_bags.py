@@ -150,8 +150,12 @@ def test_what_makes_no_bags_is_told(lake: list[Path], vectors: np.ndarray, tmp_p
         query.bags(by="patient_id", features="few")
     assert query.bags(by="patient_id", features="few", missing="drop").counts.sum() == 40
     bags = query.bags(by="patient_id", features="own")
-    with pytest.raises(IndexError, match="no bag 4"):
-        bags[4]
+    for number in (4, -5, 2**70, np.uint64(2**63)):
+        with pytest.raises(IndexError, match=f"no bag {number};"):
+            bags[number]
+    for several in (np.array([1]), torch.tensor([1]), slice(0, 2**70), True, np.True_, 1.0, np.array(1.0)):
+        with pytest.raises(ArgumentError, match="expected the number of one bag"):
+            bags[several]
     assert len(bags[-1]["features"]) == 18
 
 

@@ -66,8 +66,13 @@ def test_what_is_no_row_at_all(dataset, index):
         dataset[index]
 
 
-@pytest.mark.parametrize("index", [ROWS, -ROWS - 1, np.int64(10**12), torch.tensor(ROWS)])
+@pytest.mark.parametrize(
+    "index", [ROWS, -ROWS - 1, np.int64(10**12), torch.tensor(ROWS), 2**63, -(2**70), np.uint64(2**63)]
+)
 def test_no_such_row(dataset, index):
+    for rows in ([index], [0, index]):
+        with pytest.raises(IndexError, match=r"position -?\d+ is out of range for 72 rows"):
+            dataset.__getitems__(rows)
     with pytest.raises(IndexError, match=r"position -?\d+ is out of range for 72 rows"):
         dataset[index]
 

@@ -361,8 +361,11 @@ def test_accesses_of_composed_datasets(lake):
     many = spora(lake)
     with pytest.raises(UnknownNameError, match="alpha, beta"):
         many.get_dataset("gamma")
-    with pytest.raises(IndexError, match="72"):
-        many[72]
+    for number in (72, 2**70, np.uint64(2**63)):
+        with pytest.raises(IndexError, match="72"):
+            many[number]
+    with pytest.raises(TableError, match=f"row {2**70}, col 0 of tissue 'alpha_0000' lies outside"):
+        many.get_dataset("alpha").get_composed_tile_by_coordinates("alpha_0000", 2**70, 0)
     tissues = spora(lake, tile_size=None)
     with pytest.raises(ArgumentError, match="tile_size"):
         tissues.sample_random_tile()

@@ -337,6 +337,8 @@ def test_a_part_of_the_rows_differs_between_epochs(dataset):
         ({"world_size": 0}, ArgumentError, "world_size=0"),
         ({"num_samples": 33}, ArgumentError, "replacement=True"),
         ({"num_samples": 0}, ArgumentError, "num_samples=0"),
+        ({"num_samples": 2.5}, ArgumentError, "whole number of rows"),
+        ({"num_samples": 2**63, "replacement": True}, ArgumentError, r"below 2\*\*63"),
         ({"weights": "grade"}, UnknownNameError, r"\.select\('grade'\)"),
         ({"weights": "cancer_type"}, ArgumentError, "expected numbers"),
         ({"weights": [1.0]}, ArgumentError, r"\(1,\) for 32 rows"),

@@ -105,6 +105,7 @@ def test_wrappers_are_looked_through(dataset):
         (Few(dataset), r"TileSampler\(Few\).*3 rows.*72.*Subset"),
         (Pairs([1, 2]), "no dataset of a query in it"),
         (Subset(dataset, [100]), "row 100 of a dataset that has 72 rows"),
+        (Subset(dataset, [0, -(2**70)]), f"row -{2**70} of a dataset that has 72 rows"),
     ):
         with pytest.raises(ArgumentError, match=match):
             TileSampler(wrong)

@@ -16,6 +16,7 @@ from spora_db.errors import ArgumentError
 from spora_db.loading.batch import Batch
 from spora_db.loading.collates import collate_padded
 from spora_db.loading.dataset import PlanDataset
+from spora_db.loading.indexing import index_number
 from spora_db.loading.labels import labels_of, targets
 from spora_db.loading.movable import Movable
 from spora_db.loading.row_numbers import plan_column
@@ -181,11 +182,12 @@ class BagDataset(Dataset[Bag]):
         IndexError
             If there is no such bag.
         """
-        if isinstance(bag, bool) or not hasattr(bag, "__index__"):
+        number = index_number(bag)
+        if number is None:
             raise ArgumentError(f"bags[{bag!r}]: expected the number of one bag.")
-        if not -len(self) <= bag < len(self):
-            raise IndexError(f"There is no bag {bag}; there are {len(self):,}.")
-        rows = self.grouping.of(int(bag) % len(self))
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"There is no bag {number}; there are {len(self):,}.")
+        rows = self.grouping.of(number % len(self))
         first = self.plan.identity(int(rows[0]))
         sample = Bag(self.source.fields(rows), dataset=first["dataset"], bag=self._value(rows[0], self.by))
         sample |= {name: value[0] for name, value in labels_of(self.plan, rows[:1]).items()}

@@ -63,7 +63,5 @@ def checked_size(size: float | str | None) -> int | None:
 
 def _whole_or_none(value: Any) -> int | None:  # noqa: ANN401 - what a client gave
     """Return a whole number of Python, numpy or torch, or in digits; None for anything else."""
-    if type(value) is int:
-        return value
     single = value.item() if getattr(value, "ndim", None) == 0 else value  # numpy's scalars, arrays, tensors
-    return whole_number(single, least=LEAST)
+    return single if type(single) is int else whole_number(single, least=LEAST)

@@ -18,10 +18,9 @@ def row_numbers(indices: Sequence[object], count: int) -> Int64:
     >>> row_numbers([0, -1], 5)
     array([0, 4])
     """
-    if {int, Drawn}.issuperset(map(type, indices)):  # what samplers yield: asked at once
-        found = np.array(indices, np.int64)
-        if len(found) and -count <= found.min() and found.max() < count:
-            return found % count
+    usual = {int, Drawn}.issuperset(map(type, indices))  # what samplers yield: asked at once
+    if usual and indices and -count <= min(indices) and max(indices) < count:  # type: ignore[operator,type-var]
+        return np.array(indices, np.int64) % count
     return np.array([row_number(index, count) for index in indices], np.int64)
 
 
@@ -53,16 +52,28 @@ def row_number(index: object, count: int) -> int:
     [dataset[i] for i in range(0, 3)]; for a dataset of these rows torch.utils.data.Subset(dataset, range(0, 3)), or
     query.limit(3).to_torch().
     """
-    scalar = getattr(index, "ndim", 0) == 0 and "bool" not in str(getattr(index, "dtype", type(index).__name__))
-    try:
-        number = operator.index(index) if scalar else None  # type: ignore[arg-type]
-    except TypeError:
-        number = None
+    number = index_number(index)
     if number is None:
         raise ArgumentError(f"dataset[{_shown(index)}]: expected the number of one row, {_remedy(index, count)}.")
     if not -count <= number < count:
         raise IndexError(f"position {number} is out of range for {count} rows")
     return number % count
+
+
+def index_number(index: object) -> int | None:
+    """Return a whole number of Python, numpy or torch as an int; None of all else, a bool and an array of one too.
+
+    Examples
+    --------
+    >>> index_number(np.uint8(7)), index_number(True), index_number(np.array([7])), index_number(7.0)
+    (7, None, None, None)
+    """
+    if getattr(index, "ndim", 0) or "bool" in str(getattr(index, "dtype", type(index).__name__)):
+        return None
+    try:
+        return operator.index(index)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _shown(index: object) -> str:

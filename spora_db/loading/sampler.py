@@ -144,7 +144,7 @@ class TileSampler(ResumableSampler[int]):
             shuffle=shuffle,
             weights=of_row,
             replacement=repeated,
-            num_samples=number,
+            num_samples=checked_whole(number, at="TileSampler(num_samples=", of="rows"),
             mix=Interleave(lanes=lanes, width=interleave, block=block, group=group),
         )
         self._groups: ChunkGroups | None = None

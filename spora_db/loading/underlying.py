@@ -148,10 +148,11 @@ def underlying(dataset: object) -> Underlying:
     if isinstance(dataset, PlanRows):
         return Underlying(plans=(dataset.plan,))
     if isinstance(dataset, Subset):
-        whole, rows = underlying(dataset.dataset), np.asarray(dataset.indices, np.int64)
+        whole, rows = underlying(dataset.dataset), np.asarray(dataset.indices)  # which may be beyond int64
         outside = rows[(rows < -len(whole)) | (rows >= len(whole))]
         if len(outside):
             raise ArgumentError(f"A Subset asks for row {outside[0]} of a dataset that has {len(whole)} rows.")
+        rows = rows.astype(np.int64)
         dataset.indices = _Indices(rows.tolist())
         return whole.taken(rows % len(whole))
     if isinstance(dataset, ConcatDataset):

@@ -87,6 +87,7 @@ class ImagePlan:
         BeyondRange
             If the precision cannot hold a pixel.
         """
+        self.check_region(row=row, col=col, height=height, width=width)  # numbers beyond int64 are no array's
         out = np.empty((len(self.pages), height, width), PIXELS[self.precision])
         region = Regions.of(self.reader, self.pages, row=row, col=col, height=height, width=width)
         for error in read_regions([self], region, placed([out]), dtype=out.dtype).values():

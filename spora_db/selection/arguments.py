@@ -61,7 +61,7 @@ def own_text(value: object) -> str | None:
 
 
 def checked_whole(value: object, *, at: str, of: str, least: int = 1) -> int:
-    """Return a whole number, `of` what: pixels, rows; one above zero, unless `least` is another.
+    """Return a whole number, `of` what: pixels, rows; one above zero, unless `least` is another, and of 64 bits.
 
     Examples
     --------
@@ -69,8 +69,9 @@ def checked_whole(value: object, *, at: str, of: str, least: int = 1) -> int:
     10000
     """
     number = own_number(value)
-    if number is None or number < least or number != int(number):
-        raise wrong(value, at=at, expected=f"a whole number of {of}, at least {least}")
+    if number is None or not least <= number < 2**63 or number != int(number):
+        limit = f"at least {least}" if number is None or number < 2**63 else "below 2**63"
+        raise wrong(value, at=at, expected=f"a whole number of {of}, {limit}")
     return int(number)
 
 
