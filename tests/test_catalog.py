@@ -399,6 +399,18 @@ def test_a_forked_child_does_not_destroy_what_its_parent_left(lake):
         ("SELECT t.agee\nFROM tiles AS t", "'agee' in tiles, line 1, column 10.*Did you mean 'age'"),
         ("SELECT 1\nFROM tiles WHERE agee = 1", "'agee' in tiles, line 2, column 18"),
         ("SELECT agee FROM tiles ORDER BY agee", "Unknown column 'agee' in tiles. Did you mean"),
+        (
+            "SELECT 1 FROM tiles WHERE EXISTS (SELECT 1 FROM tissues AS s WHERE S.Agee = 1)",
+            "Unknown column 'Agee' in tissues, line 1, column 70.*Did you mean 'age'",
+        ),
+        (
+            "SELECT 1 FROM tiles WHERE age IN (SELECT tissues.agee FROM tissues)",
+            "Unknown column 'agee' in tissues, line 1, column 50.*Did you mean 'age'",
+        ),
+        (
+            "WITH images AS (SELECT 1 AS a) SELECT 1 FROM tiles WHERE age IN (SELECT images.b FROM images)",
+            "Unknown relation or alias 'images'",
+        ),
         ("SELECT x.age FROM tiles", "Unknown relation or alias 'x' in line 1, column 8.*Available: tiles"),
         (
             "SELECT dataset FROM tiles AS t JOIN images AS i USING (tissue_id)",

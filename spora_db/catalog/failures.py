@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from spora_db.catalog.describe import cohort_types
 from spora_db.catalog.sql_files import sql_text
@@ -85,8 +88,11 @@ def failure(
         if match := _AMBIGUOUS.search(message):
             choice = match[2].replace("'", "")
             return QueryError(f"The column {match[1]!r}{_place(text, match[1])} is ambiguous. Write {choice}.")
-        candidates = re.findall('"([^"]+)"', found[1]) if (found := _CANDIDATES.search(message)) else []
+        candidates = re.findall('"([^"]+)"', told[1]) if (told := _CANDIDATES.search(message)) else []
         if match := _MISSING_ALIAS.search(message):
+            if (found := _lacks(match[1], ran, columns_of, relations)) is not None:
+                name, read, own = found
+                return unknown("column", name, own, where=read + _place(text, name).replace(" in ", ", ", 1))
             return unknown("relation or alias", match[1], candidates, where=_place(text, match[1]).removeprefix(" in "))
         if match := _MISSING_COLUMN.search(message):
             name = match[1] or match[2]
@@ -136,6 +142,26 @@ def _may_be_of_a_file(error: duckdb.Error) -> bool:
 
 def _says_file(message: str) -> bool:
     return _ABOUT_FILES.search(_QUOTED.sub("", message.partition("\nLINE")[0])) is not None
+
+
+def _lacks(
+    alias: str, ran: str, columns_of: Callable[[str], Iterable[str]], relations: Sequence[str]
+) -> tuple[str, str, list[str]] | None:
+    """Return the column that a relation of a sub-select lacks, the relation, and its columns; None for another fault.
+
+    DuckDB looks for the relation of ``l.grad`` outside the sub-select then, and says that there is no ``l``.
+    """
+    try:
+        tree = sqlglot.parse_one(ran, dialect=DIALECT)
+    except SqlglotError:
+        return None
+    asked = [item.name for item in tree.find_all(exp.Column) if fold(item.table) == fold(alias)]
+    for table in tree.find_all(exp.Table):
+        relation = table.name.lower()
+        if fold(table.alias_or_name) == fold(alias) and relation in relations and not _is_cte(relation, ran):
+            own = list(columns_of(relation))
+            return next(((name, relation, own) for name in asked if fold(name) not in map(fold, own)), None)
+    return None
 
 
 def _is_cte(relation: str, text: str) -> bool:
