@@ -90,9 +90,9 @@ def failure(
             return QueryError(f"The column {match[1]!r}{_place(text, match[1])} is ambiguous. Write {choice}.")
         candidates = re.findall('"([^"]+)"', told[1]) if (told := _CANDIDATES.search(message)) else []
         if match := _MISSING_ALIAS.search(message):
-            if (found := _lacks(match[1], ran, columns_of, relations)) is not None:
-                name, read, own = found
-                return unknown("column", name, own, where=read + _place(text, name).replace(" in ", ", ", 1))
+            if (lacked := _lacks(match[1], ran, columns_of, relations)) is not None:
+                name, relation, own = lacked
+                return unknown("column", name, own, where=relation + _place(text, name).replace(" in ", ", ", 1))
             return unknown("relation or alias", match[1], candidates, where=_place(text, match[1]).removeprefix(" in "))
         if match := _MISSING_COLUMN.search(message):
             name = match[1] or match[2]
