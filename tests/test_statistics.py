@@ -155,6 +155,9 @@ def test_keys_sort_as_values_do_and_come_back(dtype):
         keys.append(int(found.prefixes[0, 0]))
     assert keys == sorted(set(keys))
     assert np.array_equal(kind.decode(np.array(keys, np.uint64)), values.astype(np.float64))
+    ends = np.array([-1e300, *values[[0, -1]].astype(np.float64), 1e300])  # the greatest of 64 bits as one more
+    if info.kind != "f":
+        assert kind.encode(ends).tolist() == [keys[0], keys[0], keys[-1], keys[-1]]
 
 
 def test_nan_makes_the_quantile_nan():

@@ -56,12 +56,16 @@ class KeyKind:
 
     def encode(self, values: Float64) -> UInt64:
         """Return the keys of values, which the dtype holds but for integers beyond its range: those get its ends."""
-        if np.dtype(self.dtype).kind != "f":
-            info = np.iinfo(self.dtype)
-            values = values.clip(info.min, info.max)
         sign, ones = self.flips
-        with np.errstate(over="ignore"):
-            raw = values.astype(self.dtype).view(self.bits).astype(np.uint64)
+        if np.dtype(self.dtype).kind == "f":
+            with np.errstate(over="ignore"):
+                found = values.astype(self.dtype)
+        else:
+            info = np.iinfo(self.dtype)
+            last = values >= float(info.max)  # as float64 the greatest of 64 bits is one more, which converts to any
+            inside = np.where(last, 0, values.clip(info.min)).astype(self.dtype)
+            found = np.where(last, np.array(info.max, self.dtype), inside)
+        raw = found.view(self.bits).astype(np.uint64)
         return np.where((raw & sign) != 0, raw ^ ones, raw ^ sign)
 
     def decode(self, keys: UInt64) -> Float64:
