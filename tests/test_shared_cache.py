@@ -26,7 +26,7 @@ from full_disks import no_room
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import FileFormatError, WriteError
-from spora_db.files import cache_folders
+from spora_db.files import cache_folders, shared_folder
 from spora_db.images import (
     cache,
     cache_info,
@@ -315,7 +315,7 @@ def test_a_run_that_was_killed_leaves_nothing_to_the_next(memory):
     script = f"""
 import os, signal
 from pathlib import Path
-from spora_db.files import cache_folders
+from spora_db.files import cache_folders, shared_folder
 from spora_db.images import set_cache
 from spora_db.images.cache import keep_chunk
 import numpy as np
@@ -374,6 +374,28 @@ def test_a_folder_that_is_full_is_told_once_and_chunks_are_kept_by_the_process(m
     assert caplog.text.count("takes no more chunks (No space left on device)") == 1
     assert all(np.array_equal(find_chunk(number), chunk) for number, chunk in chunks.items())
     assert (cache_info().hits, cache_info().misses, cache_info().entries) == (4, 0, 4)
+
+
+def test_a_cache_whose_disk_fails_is_no_fault_of_the_image(tmp_path, monkeypatch, caplog):
+    path = write_omezarr(tmp_path / "a.ome.zarr", IMAGE, mpp=1, chunk=32, shard=64)
+    set_cache(tmp_path / "kept", cache_bytes=2**20)
+    read_region(open_image(path))
+    clear_cache()
+
+    def fails(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "utime", fails)  # as on a disk that is read only by now
+    assert np.array_equal(read_region(open_image(path)), IMAGE)
+    assert (cache_info().hits, cache_info().misses) == (12, 0)
+    monkeypatch.setattr(os, "listdir", fails)
+    monkeypatch.setattr(shared_folder.pa, "memory_map", fails)
+    shared_chunks.MAPPED.clear()
+    cache_in_use().folder._state[1] += 1  # as another process does that has removed something
+    for misses in (12, 12):
+        assert np.array_equal(read_region(open_image(path)), IMAGE)
+        assert cache_info().misses == misses
+    assert caplog.text.count("takes no more chunks (Input/output error)") == 1
 
 
 def test_a_folder_on_a_full_disk_is_refused_before_it_is_mapped(tmp_path):

@@ -75,10 +75,10 @@ class SharedFolder:
         return int(self._state[1])
 
     def names(self) -> set[str]:
-        """Return the names of all files, none where the folder is gone."""
+        """Return the names of all files, none where the folder is gone, or its disk fails."""
         try:
             return {name for name in os.listdir(self.path) if len(name) == 32}  # noqa: PTH208 - 3,000 in 0.8 ms
-        except FileNotFoundError:
+        except OSError:
             return set()
 
     def has(self, name: str) -> bool:
@@ -86,7 +86,13 @@ class SharedFolder:
         return os.path.exists(self._at + name)  # noqa: PTH110
 
     def read(self, name: str) -> pa.Buffer | None:
-        """Return the mapped bytes of a file, None where there is none."""
+        """Return the mapped bytes of a file, None where there is none.
+
+        Raises
+        ------
+        OSError
+            It cannot be read or mapped.
+        """
         try:
             with pa.memory_map(self._at + name) as file:  # Python's mmap would hold a descriptor for each
                 return file.read_buffer()
@@ -101,8 +107,8 @@ class SharedFolder:
             self._state[0] -= size
 
     def touch(self, name: str) -> None:
-        """Note that a file is used."""
-        with contextlib.suppress(FileNotFoundError):
+        """Note that a file is used, where its disk is not one to be read only by now."""
+        with contextlib.suppress(OSError):
             os.utime(self._at + name)
 
     def write(self, name: str, fill: Callable[[int], int]) -> bool:

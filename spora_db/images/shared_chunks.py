@@ -81,19 +81,18 @@ class SharedChunks:
         try:
             there = self.folder.write(name_of(key), partial(_write, chunk))
         except OSError as error:
-            self.full = True  # it is not asked again: a chunk that does not fit is written in vain
-            if self.folder.path.exists():  # else the run has ended
-                logger.warning(
-                    "The cache %s takes no more chunks (%s): this process keeps those that it decodes now for itself.",
-                    self.folder.path, error.strerror or error,
-                )  # fmt: skip
+            self._give_up(error)
             return False
         if there:
             self._map(key)
         return there
 
     def _map(self, key: Hashable) -> MappedChunk | None:
-        memory = self.folder.read(name := name_of(key))
+        try:
+            memory = self.folder.read(name := name_of(key))
+        except OSError as error:  # of a disk, or of a limit of mappings: no fault of the image
+            self._give_up(error)
+            return None
         if memory is None:
             return None
         try:
@@ -104,6 +103,15 @@ class SharedChunks:
             return None
         MAPPED.put(key, chunk := MappedChunk(pixels, name, 0.0))
         return chunk
+
+    def _give_up(self, error: OSError) -> None:
+        """Ask no more for room, as a chunk that does not fit is written in vain; said unless the run has ended."""
+        if not self.full and self.folder.path.exists():
+            logger.warning(
+                "The cache %s takes no more chunks (%s): this process keeps those that it decodes now for itself.",
+                self.folder.path, error.strerror or error,
+            )  # fmt: skip
+        self.full = True
 
     def _let_go(self) -> None:
         """Unmap what was removed: it takes memory for as long as it is mapped."""
