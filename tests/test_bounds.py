@@ -8,7 +8,6 @@ import torch
 from lakes import write_lake, write_zarr
 from spora_db import MultiplexImagingDataset, SporaQuery, standardize_batch
 from spora_db.loading.device import apply_formula
-from spora_db.loading.raw import statistics
 from spora_db.standardization.standardize import standardize_block
 from spora_db.standardization.transform import Transform
 
@@ -67,8 +66,8 @@ def test_the_kernel_on_all_bounds(method, dtype, order):
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_the_device_formula_on_all_bounds(method, bounds):
     pixels = torch.from_numpy(VALUES.astype(np.float32))[None, None]
-    given = statistics(transform(*bounds, method))
-    same(apply_formula(pixels, given["statistics"], method)[0, 0], formula(VALUES, *bounds, 0.5, 0.25, method=method))
+    given = torch.from_numpy(transform(*bounds, method).coefficients)
+    same(apply_formula(pixels, given, method)[0, 0], formula(VALUES, *bounds, 0.5, 0.25, method=method))
 
 
 LAKE_BOUNDS = {"DNA": (-8.0, 4.0), "CD3e": (0.0, -5.0), "CD8": (-8.0, -2.0), "Bad": (-0.5, 6.0), "Junk": (-1.5, -1.2)}

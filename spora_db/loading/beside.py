@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ import torch
 from spora_db.arrays import Int32, Int64
 from spora_db.errors import ArgumentError, SporaError
 from spora_db.images.pieces import Regions
+from spora_db.loading.joining import FieldColumns
 from spora_db.plan import Plan
 from spora_db.plan.mask_parts import cut
 from spora_db.samples.image_plan import ImagePlan
@@ -68,7 +68,7 @@ def features_of(plan: Plan, rows: Int64) -> dict[str, list[dict[str, torch.Tenso
 
 def beside(
     plan: Plan, sources: Sequence[ImagePlan], images: Int32, regions: Regions, faults: dict[int, Exception]
-) -> list[dict[str, Any]]:
+) -> FieldColumns:
     """Return the fields ``masks`` and ``cells`` of the samples of a batch, as far as the plan has them.
 
     Parameters
@@ -84,13 +84,14 @@ def beside(
 
     Returns
     -------
-    list of dict
-        ``masks``: by kind a tensor of shape (height, width), bool for ``"tissue"``, int32 for all others; zero beyond
-        the image's edge. ``cells``: tensors of shape (n,) by name, as `PlanCells.within` gives them, and
-        ``categories``: by column the texts that its codes stand for.
+    dict of list
+        A dict for each region, None where it has a fault. ``masks``: by kind a tensor of shape (height, width), bool
+        for ``"tissue"``, int32 for all others; zero beyond the image's edge. ``cells``: tensors of shape (n,) by name,
+        as `PlanCells.within` gives them, and ``categories``: by column the texts that its codes stand for.
     """
-    found: list[dict[str, Any]] = [{} for _ in regions.image]
-    for number, source in enumerate(sources):
+    parts = {"masks": plan.masks, "cells": plan.cells}
+    found: FieldColumns = {name: [None] * len(regions.image) for name, part in parts.items() if part is not None}
+    for number, source in enumerate(sources if found else ()):
         own = [region for region in np.flatnonzero(regions.image == number).tolist() if region not in faults]
         if not own:
             continue
@@ -107,9 +108,9 @@ def beside(
         for region in own:
             place = regions.at(region)
             if plan.masks is not None:
-                found[region]["masks"] = {kind: torch.from_numpy(cut(mask, **place)) for kind, mask in masks.items()}
+                found["masks"][region] = {kind: torch.from_numpy(cut(mask, **place)) for kind, mask in masks.items()}
             if plan.cells is not None:
                 cells = plan.cells.within(image, **place)
-                found[region]["cells"] = {name: torch.from_numpy(values) for name, values in cells.items()}
-                found[region]["cells"]["categories"] = dict(plan.cells.texts)
+                tensors = {name: torch.from_numpy(values) for name, values in cells.items()}
+                found["cells"][region] = {**tensors, "categories": dict(plan.cells.texts)}
     return found

@@ -6,10 +6,36 @@ from typing import Any, TypeVar
 import torch
 
 from spora_db.errors import ArgumentError
+from spora_db.layout.names import is_rgb
 from spora_db.loading.batch import Batch
 from spora_db.loading.movable import moved
+from spora_db.plan import Plan
+from spora_db.standardization.methods import BUILT_IN
 
 AnyBatch = TypeVar("AnyBatch", Batch, dict[str, Any], Sequence[dict[str, Any]])
+
+
+def check_device_formula(plan: Plan) -> None:
+    """Refuse plans whose standardization is not a formula that runs on a device.
+
+    Raises
+    ------
+    ArgumentError
+        If the plan names filters or a registered method.
+    """
+    choice = plan.standardization
+    if choice.filters:
+        names = ", ".join(name for name, _ in choice.filters)
+        raise ArgumentError(
+            f"standardize_on='device' does not run filters ({names}). Leave them out, or standardize on the CPU."
+        )
+    for modality in {name for alternatives in plan.modalities for name in alternatives if not is_rgb(name)}:
+        method = choice.parsed(modality).method
+        if method not in (*BUILT_IN, "identity"):
+            raise ArgumentError(
+                f"standardize_on='device' knows identity, {' and '.join(BUILT_IN)}; {modality} uses the registered "
+                f"method {method!r}. Standardize on the CPU."
+            )
 
 
 def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:

@@ -1,8 +1,6 @@
 """`PlanRows`: the rows of a plan as samples, read in whichever process asks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -17,19 +15,17 @@ from spora_db.layout.layers import layers
 from spora_db.loading.ahead import BatchRows, foretell
 from spora_db.loading.beside import check_columns
 from spora_db.loading.columns import number_types
+from spora_db.loading.device import check_device_formula
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.indexing import row_numbers
-from spora_db.loading.labelled import LabelledRows
-from spora_db.loading.parts import PartReader
-from spora_db.loading.raw import check_device_formula
+from spora_db.loading.labels import LabelledRows
+from spora_db.loading.parts import read_part
 from spora_db.loading.read_rows import ReadRows
 from spora_db.loading.sample import Sample
-from spora_db.loading.sharing import PlanHandle
-from spora_db.loading.substitutes import Substitutes, Unreadable
+from spora_db.loading.substitutes import ATTEMPTS, Substitutes
 from spora_db.loading.transforming import SampleTransform
 from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import Plan
-from spora_db.plan.html import html_table
 from spora_db.samples.materialize import Materializer
 from spora_db.samples.seen import SeenImages
 from spora_db.standardization.precision import Precision
@@ -66,7 +62,7 @@ class PlanRows(LabelledRows, Dataset[Sample]):
             check_device_formula(plan)
         self.transform = None if transform is None else SampleTransform(transform)
         check_columns(plan)
-        self._handle = PlanHandle(plan)
+        super().__init__(plan)
         self.missing_chunks: MissingChunks = missing_chunks
         self.standardize_on: Literal["cpu", "device"] = standardize_on
         self.dtype: torch.dtype = getattr(torch, precision)
@@ -75,29 +71,12 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         self._number_types = number_types(plan.columns)
         self._substitutes = Substitutes(plan) if on_error == "replace" else None
         self._seen = SeenImages(bytes(16 * len(plan.images)))
-        self._materializer: Materializer | None = None
-        self._of_ahead: Materializer | None = None
-
-    @property
-    def plan(self) -> Plan:
-        """The plan; its arrays are shared with worker processes."""
-        return self._handle.plan
+        self._opening: dict[str, Materializer] = {}
 
     @property
     def is_remote(self) -> bool:
         """Whether images of the plan lie in a remote lake."""
         return any(mirror_of(layer) is not None for layer in layers(self.plan.lake))
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.plan)
-
-    def __repr__(self) -> str:
-        """Return the plan's own, in the dataset's name."""
-        return f"{type(self).__name__}{str(self.plan).removeprefix('Plan')}"
-
-    def _repr_html_(self) -> str:
-        return html_table(type(self).__name__, self.plan.told())
 
     def __getitem__(self, position: int) -> Sample:
         """Return one sample.
@@ -150,7 +129,7 @@ class PlanRows(LabelledRows, Dataset[Sample]):
     def _fetch(self, rows: Int64) -> None:
         """Fetch what rows need of remote images, in a thread beside the one that reads."""
         for column in range(len(self.plan.modalities)):
-            replace(self._reader, materializer=self._ahead).fetch(rows, column)
+            self._opened_for("fetching").fetch(rows, column)
 
     def _samples(self, positions: Sequence[int]) -> Sequence[Any]:
         rows = row_numbers(positions, len(self))
@@ -173,7 +152,13 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         SporaError, OSError
             The error of the first of these, where no other row is to take its place.
         """
-        parts = [self._reader.read(rows, column) for column in range(len(self.plan.modalities))]
+        parts = [
+            read_part(
+                self.materializer, rows, column, raw=self.standardize_on == "device", markers=self._markers,
+                number_types=self._number_types,
+            )
+            for column in range(len(self.plan.modalities))
+        ]  # fmt: skip
         faults = dict[int, tuple[int, Exception]]()
         for row, image, error in (fault for part in parts for fault in part.faults):
             faults.setdefault(row, (image, error))
@@ -184,47 +169,44 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         return ReadRows(len(rows), parts), faults
 
     def _substitute(self, place: int, image: int, error: Exception) -> Sample:
-        """Record a row that cannot be read, and return the sample of the one that takes its place."""
+        """Record a row that cannot be read, and return the sample of the first that can and takes its place.
+
+        Raises
+        ------
+        SporaError, OSError
+            The last error, if `ATTEMPTS` substitutes in a row cannot be read either.
+        """
         assert self._substitutes is not None
         self._substitutes.record(self.plan, place, image=image, error=error)
-        return self._substitutes.read(self.plan, place, read=partial(self._alone, substituted_for=int(place)))
-
-    def _alone(self, row: int, *, substituted_for: int) -> Sample:
-        assert self._substitutes is not None
-        read, faults = self._read(np.array([row]))
-        for image, error in faults.values():
+        for row in self._substitutes.drawn(self.plan, place).tolist():
+            read, faults = self._read(np.array([row]))
+            if not faults:
+                sample = read[0]
+                for part in sample.values() if read.several else [sample]:
+                    part["substituted_for"] = int(place)
+                return sample
+            image, error = faults[0]
             self._substitutes.record(self.plan, row, image=image, error=error)
-            raise Unreadable from error
-        sample = read[0]
-        for part in sample.values() if read.several else [sample]:
-            part["substituted_for"] = substituted_for
-        return sample
-
-    @property
-    def _reader(self) -> PartReader:
-        return PartReader(
-            materializer=self.materializer, raw=self.standardize_on == "device", markers=self._markers,
-            number_types=self._number_types,
-        )  # fmt: skip
+        error.add_note(
+            f"{ATTEMPTS} substitutes in a row for row {place} of the plan could not be read either; all that failed "
+            f"are in Catalog.quarantine() ({self._substitutes.quarantine.path})."
+        )
+        raise error
 
     def __getstate__(self) -> dict[str, Any]:
         """Hand over the plan only: open files stay in the process that opened them."""
-        return {**self.__dict__, "_materializer": None, "_of_ahead": None}
+        return {**self.__dict__, "_opening": {}}
 
     @property
     def materializer(self) -> Materializer:
         """What opens the images in this process."""
-        if self._materializer is None:
-            self._materializer = self._opening()
-        return self._materializer
+        return self._opened_for("reading")
 
-    @property
-    def _ahead(self) -> Materializer:
-        """What opens them in threads that fetch ahead."""
-        if self._of_ahead is None:
-            self._of_ahead = self._opening()
-        return self._of_ahead
-
-    def _opening(self) -> Materializer:
-        precision = cast(Precision, str(self.dtype).removeprefix("torch."))
-        return Materializer(self.plan, missing_chunks=self.missing_chunks, precision=precision, seen=self._seen)
+    def _opened_for(self, use: str) -> Materializer:
+        """Return what opens the images for one use: threads that fetch ahead keep their own."""
+        if use not in self._opening:
+            precision = cast(Precision, str(self.dtype).removeprefix("torch."))
+            self._opening[use] = Materializer(
+                self.plan, missing_chunks=self.missing_chunks, precision=precision, seen=self._seen
+            )
+        return self._opening[use]

@@ -1,7 +1,6 @@
 """Rows that stand in for rows which cannot be read: drawn by a hash, so that every rank draws the same."""
 
 import logging
-from collections.abc import Callable
 
 import numpy as np
 
@@ -9,7 +8,6 @@ from spora_db.arrays import Int64
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.draws import hashed, order_key
 from spora_db.loading.row_numbers import cohort_numbers, panel_numbers
-from spora_db.loading.sample import Sample
 from spora_db.plan import ABSENT, Plan
 from spora_db.remembered.quarantine import Quarantine, quarantine_path
 
@@ -19,12 +17,8 @@ ATTEMPTS = 100
 """Substitutes in a row that may fail before the last error is raised."""
 
 
-class Unreadable(Exception):
-    """A row was recorded in the quarantine; its cause says why."""
-
-
 class Substitutes:
-    """Finds a readable row for one that is not, and records those that are not.
+    """Draws rows in place of one that cannot be read, and records those that cannot.
 
     The substitute is a pure function of which rows the plan has, the position and the attempt, whatever the channels
     and statistics. It comes from another tissue of the same dataset and modalities, where there is one; else from
@@ -51,26 +45,6 @@ class Substitutes:
                 found = found[panels[found] == panels[position]]
             drawn[: len(found)] = found
         return drawn
-
-    def read(self, plan: Plan, position: int, *, read: Callable[[int], Sample]) -> Sample:
-        """Return what `read` makes of the first substitute that can be read.
-
-        Raises
-        ------
-        SporaError, OSError
-            The last error, if `ATTEMPTS` substitutes in a row cannot be read either.
-        """
-        for substitute in self.drawn(plan, position).tolist():
-            try:
-                return read(substitute)
-            except Unreadable as failed:
-                last = failed.__cause__
-        assert last is not None
-        last.add_note(
-            f"{ATTEMPTS} substitutes in a row for row {position} of the plan could not be read either; all that "
-            f"failed are in Catalog.quarantine() ({self.quarantine.path})."
-        )
-        raise last
 
     def __getstate__(self) -> dict[str, object]:
         """Hand over what is small; the rest is found again where it is needed."""

@@ -12,30 +12,28 @@ from spora_db.plan.mask_parts import CELLS
 from spora_db.samples.image_plan import ImagePlan
 
 
-def check_fit(plan: Plan, source: ImagePlan, image: int, cells: ListedCells) -> None:
-    """Refuse cells that do not fit an image of a plan.
+def misfit(plan: Plan, source: ImagePlan, image: int, cells: ListedCells) -> Exception | None:
+    """Return why cells do not fit an image of a plan, None where they do.
 
-    Raises
-    ------
-    TableError
-        If a cell lies outside the image, is not in the mask, or elsewhere in it.
+    It is a TableError where a cell lies outside the image, is not in the mask, or elsewhere in it; or the error of a
+    mask that cannot be read.
     """
     reader, masks = source.reader, plan.masks
     shape = reader.shape[1:]
-    cells.check_image(shape, image=reader.path)
-    if masks is not None and CELLS in masks.kinds:
-        masks.check_cells(cells, image, lake=Path(plan.lake), shape=shape, image_path=reader.path)
+    try:
+        cells.check_image(shape, image=reader.path)
+        if masks is not None and CELLS in masks.kinds:
+            masks.check_cells(cells, image, lake=Path(plan.lake), shape=shape, image_path=reader.path)
+    except (SporaError, OSError) as error:
+        return error
+    return None
 
 
 def misplaced_cells(plan: Plan, source: ImagePlan, image: int, rows: Int64) -> dict[int, Exception]:
     """Return which of some cells, rows of a plan of one image, do not fit it; how all of its cells lie tells why."""
 
     def error_of(positions: Int64) -> Exception | None:
-        try:
-            check_fit(plan, source, image, plan.cells_at(positions, source.record))
-        except (SporaError, OSError) as error:
-            return error
-        return None
+        return misfit(plan, source, image, plan.cells_at(positions, source.record))
 
     if error_of(rows) is None:
         return {}

@@ -1,25 +1,26 @@
 """`Materializer`: opens the images of a plan, finds the pages of its channels and the transform of each."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spora_db.arrays import Int64
+from spora_db.arrays import Int32, Int64
 from spora_db.errors import FileFormatError, SporaError
 from spora_db.images import open_image
 from spora_db.images.base import ImageReader, MissingChunks
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.fetching import prepare
+from spora_db.images.pieces import Regions, fetch_ahead
 from spora_db.images.pixels import missing_chunks_in
 from spora_db.layout.names import is_rgb
-from spora_db.plan import Plan
+from spora_db.plan import ABSENT, Plan
 from spora_db.plan.planes import holds_panel
-from spora_db.samples.cell_fit import check_fit, misplaced_cells
+from spora_db.samples.cell_fit import misfit, misplaced_cells
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.seen import SeenImages
 from spora_db.standardization.filters import FilterFactory
-from spora_db.standardization.precision import Precision
+from spora_db.standardization.precision import BeyondRange, Precision
 from spora_db.standardization.transform import Transform, rgb_transform
 
 REMEMBERED = 1024
@@ -83,9 +84,53 @@ class Materializer:
             self._images[image] = found
         return found
 
-    def prepare(self, images: Iterable[int]) -> None:
-        """Fetch what tells images of remote lakes that were not opened yet; see `spora_db.images.fetching.prepare`."""
-        prepare(self.plan.image_path(image) for image in images if image >= 0 and image not in self._images)
+    def opened(self, images: Int32, faults: dict[int, Exception]) -> tuple[list[ImagePlan], Int64]:
+        """Return what is read of images, each once, and which of them it is of each entry, -1 for none.
+
+        Parameters
+        ----------
+        images
+            int32 array of shape (n,): positions among the images of the plan, `ABSENT` for none.
+        faults
+            Takes the errors of images that cannot be opened, by positions in `images`.
+
+        Raises
+        ------
+        BeyondRange
+            If the precision is too small for what pixels of one may become: the fault of no row.
+        """
+        found, number = np.unique(images, return_inverse=True)
+        sources, of_image = list[ImagePlan](), np.full(len(found), -1)
+        there = [(k, image) for k, image in enumerate(found.tolist()) if image != ABSENT]
+        prepare(self.plan.image_path(image) for _, image in there if image not in self._images)
+        for k, image in there:
+            try:
+                sources.append(self.image(image))
+                of_image[k] = len(sources) - 1
+            except BeyondRange:
+                raise
+            except (SporaError, OSError) as error:
+                faults |= dict.fromkeys(np.flatnonzero(number == k).tolist(), error)
+        return sources, of_image[number]
+
+    def regions(self, sources: Sequence[ImagePlan], image: Int64, rows: Int64) -> Regions:
+        """Return where rows of the plan lie in images, whose numbers among `sources` are given."""
+        plan = self.plan
+        sizes = np.array([source.reader.shape[1:] for source in sources], np.int64).reshape(-1, 2)
+        if plan.unit != "tissue":
+            sizes[:] = plan.tile_size
+        height, width = sizes[image].T
+        return Regions(
+            readers=[source.reader for source in sources], pages=[source.pages for source in sources], image=image,
+            row=plan.row[rows].astype(np.int64), col=plan.col[rows].astype(np.int64), height=height, width=width,
+        )  # fmt: skip
+
+    def fetch(self, rows: Int64, column: int) -> None:
+        """Fetch what rows of the plan need of remote images, in one column of these; who reads them meets errors."""
+        sources, source_of = self.opened(self.plan.image[rows, column], {})
+        own = source_of >= 0
+        if own.any():
+            fetch_ahead(self.regions(sources, source_of[own], rows[own]))
 
     def _open(self, modality: str, path: Path) -> ImageReader:
         return open_image(path, missing_chunks=missing_chunks_in(modality, self.missing_chunks))
@@ -110,10 +155,10 @@ class Materializer:
         """
         found = misplaced_cells(self.plan, source, image, rows) if self.plan.unit == "cell" else {}
         if self.plan.cells is not None and image not in self._compared:
-            try:
-                check_fit(self.plan, source, image, self.plan.cells.listed(image, source.record))
+            error = misfit(self.plan, source, image, self.plan.cells.listed(image, source.record))
+            if error is None:
                 self._compared.add(image)
-            except (SporaError, OSError) as error:
+            else:
                 found = dict.fromkeys(range(len(rows)), error) | found
         return found
 
