@@ -57,6 +57,8 @@ _ROWS: Final[tuple[tuple[str, Severity, str, str], ...]] = (
     ("column_case", "warning", "Columns differ by more than upper and lower case.",
      "Rename one; SQL folds case, so the second one is called <name>_2."),
     ("stray_columns", "note", "No index of pandas was left in a table.", "Write tables with index=False."),
+    ("panel_order", "warning", "A channel_index that channels.parquet has itself counts its rows.",
+     "Sort the rows as the pages of the images are, and drop the column: it is the order of the rows that counts."),
     ("label_encoders", "error", "In a label encoder ids and names are unique and present.", _CORRECT),
     # users' tables
     ("own_tables", "error", "A user's table has a name of its own, and one row per tissue, tile or cell it is about.",

@@ -1,5 +1,6 @@
 """Rules about single parquet files: columns and types from the footer, all rows only in a deep validation."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from spora_db.validation.rules import broken
 
 MOST_BYTES: Final = 2**36
 ENCODER_ROWS: Final = 1_000_000
+_INDEX: Final = "channel_index"
 _UNNAMED = re.compile(r"Unnamed: [0-9]+")
 _WHOLE = frozenset(f"{sign}{size}" for sign in ("", "U") for size in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"))
 _NUMBER = _WHOLE | {"FLOAT", "DOUBLE", "NULL"}
@@ -129,6 +131,23 @@ def check_encoders(dataset: Dataset, lake: Lake) -> Iterator[Finding]:
             names, ids = read_encoder(table.path)
             for fault in encoder_faults(names, ids):
                 yield broken("label_encoders", fault, dataset=dataset.name, file=file)
+
+
+def check_panel_order(dataset: Dataset, lake: Lake) -> Iterator[Finding]:
+    """Yield the panels whose own ``channel_index`` says another order than their rows, which is the one that counts."""
+    import pyarrow.parquet as pq
+
+    for table in dataset.tables:
+        with contextlib.suppress(SporaError, *PARQUET_FAILURES):  # found in the table itself
+            names = read_footer(table).names if table.kind == "channels" else ()
+            for at in [at for at, name in enumerate(names) if fold(name) == _INDEX]:
+                fetch_whole([table.path])
+                with pq.ParquetFile(table.path) as file:
+                    own = file.read().column(at).to_pylist()
+                if own not in (list(range(len(own))), list(range(1, len(own) + 1))):
+                    reason = f"The column {names[at]!r} says {', '.join(map(str, own[:20]))}; the rows come in the "
+                    reason += f"order 0 to {len(own) - 1}."
+                    yield broken("panel_order", reason, dataset=dataset.name, file=lake.relative(table.path))
 
 
 def read_encoder(path: Path) -> tuple[list[object], list[object]]:

@@ -17,7 +17,7 @@ from spora_db.validation.own_tables import check_own_tables
 from spora_db.validation.pixels import check_pixels
 from spora_db.validation.relations import check_relations
 from spora_db.validation.rules import broken
-from spora_db.validation.tables import check_encoders, check_kinds, check_table
+from spora_db.validation.tables import check_encoders, check_kinds, check_panel_order, check_table
 
 
 def validate(
@@ -107,6 +107,7 @@ def _check(
         yield from check_table(table, lake, deep=deep)
     yield from check_features(dataset, lake, deep=deep)
     yield from check_encoders(dataset, lake)
+    yield from check_panel_order(dataset, lake)
     images, findings = read_headers(dataset, lake, deep=deep)
     yield from findings
     yield from check_relations(dataset, header_table(images), deep=deep)
