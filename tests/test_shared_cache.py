@@ -311,6 +311,21 @@ def test_a_folder_that_is_emptied_meanwhile_is_one_for_the_next_run(tmp_path, ca
     assert len(cache_in_use().folder.names()) == 1
 
 
+def test_a_folder_that_is_made_anew_meanwhile_is_counted_by_both_runs(tmp_path):
+    limit = 10_000
+    first = cache_folders.lasting_folder(tmp_path / "kept", limit=limit)
+    for number in range(9):
+        assert first.write(f"{number:032x}", lambda file: os.write(file, bytes(1000)))
+    shutil.rmtree(tmp_path / "kept")
+    second = cache_folders.lasting_folder(tmp_path / "kept", limit=limit)
+    for number in range(30):
+        run = (first, second)[number % 2]
+        assert run.write(f"{number:032x}", lambda file: os.write(file, bytes(1000)))
+        files = [file for file in (tmp_path / "kept").iterdir() if len(file.name) == 32]
+        assert run.held == sum(file.stat().st_size for file in files) == 1000 * len(files) <= limit
+    assert (first.held, first.removals) == (second.held, second.removals)
+
+
 def test_a_run_that_was_killed_leaves_nothing_to_the_next(memory):
     script = f"""
 import os, signal

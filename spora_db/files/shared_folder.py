@@ -54,11 +54,9 @@ class SharedFolder:
     def __init__(self, path: Path, *, limit: int, lasting: bool) -> None:
         self.path, self.limit, self.lasting = path, limit, lasting
         self._at = f"{path}/"  # a chunk of 200 KB is written in 0.1 ms, half of which would go into Path objects
-        with self._locked(), (path / STATE).open("r+b") as file:
-            file.truncate(16)
-            take_room(file.fileno())
-            self._state = np.frombuffer(mmap.mmap(file.fileno(), 16), np.int64)
-            self._make_room(0, recount=True)
+        self._counted = (-1, -1)
+        with self._locked():
+            pass
 
     def __reduce__(self) -> tuple[Callable[..., "SharedFolder"], tuple[Path, int, bool]]:
         """Reduce to what another process opens."""
@@ -162,9 +160,20 @@ class SharedFolder:
         descriptor = os.open(self._at + STATE, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            status = os.fstat(descriptor)
+            if self._counted != (status.st_dev, status.st_ino):  # at first, and where somebody has made it anew
+                self._count(descriptor)
+                self._counted = (status.st_dev, status.st_ino)
             yield
         finally:
             release(descriptor)
+
+    def _count(self, descriptor: int) -> None:
+        """Map the numbers that all processes share, and count what is there."""
+        os.ftruncate(descriptor, 16)
+        take_room(descriptor)
+        self._state = np.frombuffer(mmap.mmap(descriptor, 16), np.int64)
+        self._make_room(0, recount=True)
 
     def _make_room(self, size: int, *, recount: bool = False) -> bool:
         """Remove files until `size` more bytes fit, those first that were not used for longest; some may be mapped."""
