@@ -533,5 +533,5 @@ def test_a_file_replaced_under_workers_is_told_by_name(memory, lake, tmp_path):
 def test_explain_says_what_fits(lake):
     cost = dataset_of(lake).explain(seconds=0.01, cache_bytes=2**16)
     assert cost.chunks == (8 * 5 - 2) * 96 * 96 * 4  # two tissues lack a channel
-    assert cost.shared == cost.chunks // 2
-    assert f"hold {2**16 / cost.shared:.0%}" in str(cost)
+    assert cost.kept == cost.chunks // 2
+    assert f"hold {2**16 / cost.kept:.0%}" in str(cost)

@@ -53,7 +53,7 @@ class Cost:
     """What some rows cost: pixels, their bytes decoded and delivered (in the file's type), and bytes read from disk.
 
     And what a cache must hold so that each of their chunks is decoded once: bytes of different chunks, as they are
-    decoded and as they are shared.
+    decoded and as they are kept.
     """
 
     rows: int
@@ -62,7 +62,7 @@ class Cost:
     delivered: int
     stored: int
     different: int
-    shared: int
+    kept: int
 
     @property
     def amplification(self) -> float:
@@ -115,10 +115,10 @@ class CostModel:
                         held += cache[key]
                         while held > cache_bytes:
                             held -= cache.popitem(last=False)[1]
-        whole, shared = np.array(list(different.values())).reshape(-1, 2).sum(axis=0).tolist()
+        whole, kept = np.array(list(different.values())).reshape(-1, 2).sum(axis=0).tolist()
         return Cost(
             rows=rows, pixels=pixels, decoded=decoded, delivered=delivered, stored=int(stored), different=int(whole),
-            shared=int(shared),
+            kept=int(kept),
         )  # fmt: skip
 
     def _touched(self, row: int) -> Iterator[tuple[int, ImageKind, tuple[int, ...]]]:

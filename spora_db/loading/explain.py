@@ -34,9 +34,9 @@ class EpochCost:
         Rows that one worker yields per second, from a probe.
     probed
         Rows of the probe.
-    chunks, shared
+    chunks, kept
         Bytes that a cache must hold so that the next epoch decodes nothing: of the workers together where one has what
-        another needs, as decoded; and in a shared cache.
+        another needs, as decoded; and as any cache keeps them, counts in 16 bits.
     cache_bytes
         Bytes that it may hold.
     start
@@ -53,7 +53,7 @@ class EpochCost:
     rows_per_second: float
     probed: int
     chunks: int | None = None
-    shared: int | None = None
+    kept: int | None = None
     cache_bytes: int
     start: WorkersStart
 
@@ -64,10 +64,12 @@ class EpochCost:
             sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.read, self.decoded, self.delivered)]
             lines.append(f"an epoch reads {sizes[0]}, decodes {sizes[1]}, delivers {sizes[2]}")
             lines.append(f"bytes decoded per byte delivered: {self.amplification:.2f}")
-        if self.chunks and self.shared:
-            share = min(self.cache_bytes / self.shared, 1)
-            sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.chunks, self.shared, self.cache_bytes)]
-            lines.append(f"its chunks take {sizes[0]}, {sizes[1]} shared: cache_bytes of {sizes[2]} hold {share:.0%}")
+        if self.chunks and self.kept:
+            share = min(self.cache_bytes / self.kept, 1)
+            sizes = [f"{size / 2**30:,.2f} GiB" for size in (self.chunks, self.kept, self.cache_bytes)]
+            lines.append(
+                f"its chunks take {sizes[0]}, {sizes[1]} in a cache: cache_bytes of {sizes[2]} hold {share:.0%}"
+            )
         lines.append(f"one worker: {self.rows_per_second:,.1f} rows/s (probe of {counted(self.probed, 'row')})")
         lines.append(str(self.start))
         return "\n".join(lines)
@@ -107,7 +109,7 @@ def explain(
         delivered = cost.pixels * dataset.dtype.itemsize if dataset.standardize_on == "cpu" else cost.delivered
         sizes = {"amplification": cost.amplification, "delivered": int(delivered * whole)}
         sizes |= {"decoded": int(cost.decoded * whole), "read": int(cost.stored * whole)}
-        sizes |= {"chunks": int(cost.different * whole), "shared": int(cost.shared * whole)}
+        sizes |= {"chunks": int(cost.different * whole), "kept": int(cost.kept * whole)}
     dataset[int(order[0])]  # kernels and the first file are not part of the speed
     start, probed = time.perf_counter(), 0
     while probed < len(order) and (probed == 0 or time.perf_counter() - start < seconds):

@@ -49,13 +49,13 @@ def test_shared_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     dataset = dataset.to_torch()
     cost = dataset.explain(seconds=0)
     assert cost.chunks
-    assert cost.shared == cost.chunks // 2
+    assert cost.kept == cost.chunks // 2
     kinds = {
         "none": {"cache": "process", "cache_bytes": 0},
         "a quarter of the lake each": {"cache": "process", "cache_bytes": WORKERS * cost.chunks // 4},
         "the lake each": {"cache": "process", "cache_bytes": 2 * WORKERS * cost.chunks},
-        "half of it shared": {"cache": "shared", "cache_bytes": cost.shared // 2},
-        "shared": {"cache": "shared", "cache_bytes": 2 * cost.shared},
+        "half of it shared": {"cache": "shared", "cache_bytes": cost.kept // 2},
+        "shared": {"cache": "shared", "cache_bytes": 2 * cost.kept},
     }
     first, later, memory, held = (defaultdict(list) for _ in range(4))
     for seed in range(ROUNDS):
@@ -73,7 +73,7 @@ def test_shared_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
             f"{np.median(memory[name]):,.0f} MiB, of which one copy of chunks {np.median(held[name]):,.0f}",
             end="",
         )
-    assert max(held["shared"]) == pytest.approx(cost.shared / 2**20, rel=0.05)  # one copy
+    assert max(held["shared"]) == pytest.approx(cost.kept / 2**20, rel=0.05)  # one copy
     own = float(np.median(np.subtract(memory["the lake each"], memory["none"])))
     work = "later epoch of two workers, shared cache"
     record(work, found["shared"], "tiles/s")
