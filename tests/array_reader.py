@@ -6,6 +6,7 @@ import numpy as np
 
 from spora_db.images.base import ChunkGrid
 from spora_db.images.page_groups import group_pages
+from spora_db.images.pixels import ChunkPlanes
 from spora_db.statistics import StatisticsUnit
 
 
@@ -27,7 +28,7 @@ class ArrayReader:
         assert max(left + cols.stop, 0) <= self.shape[2]
         depth = -(-len(self.array) // 2)
         chunk = self.array[group.chunk * depth + group.planes, top : top + self.chunks[0], left : left + self.chunks[1]]
-        return chunk[:, rows, cols], group.from_wanted
+        return ChunkPlanes.of(chunk), group.from_wanted
 
 
 def cohort(monkeypatch, tissues, dtype="float32"):

@@ -22,6 +22,7 @@ from spora_db.images import (
 from spora_db.images.chunk_codecs import DECODERS
 from spora_db.images.formats import FORMATS
 from spora_db.images.page_groups import group_pages
+from spora_db.images.pixels import ChunkPlanes
 from spora_db.images.zarr_layout import read_layout
 from spora_db.layout.names import IMAGE_SUFFIXES
 
@@ -46,7 +47,7 @@ class NpyReader:
         return iter(())
 
     def decoded(self, group, down, across, *, rows, cols, files):
-        return self._array[:, rows, cols], group.from_whole
+        return ChunkPlanes.of(self._array), group.from_whole
 
     def close(self):
         self._array = None

@@ -126,8 +126,8 @@ def test_a_chunk_comes_back_with_its_values(memory, kind, cache):
     chunk, narrow = KINDS[kind]
     set_cache(cache, cache_bytes=2**20)
     expected, before = chunk.copy(), cache_info()
-    kept = keep_chunk(("a", kind), chunk.copy())
-    found = find_chunk(("other",), ("a", kind))
+    kept = keep_chunk(("a", kind), chunk.copy()).pixels
+    found = find_chunk(("other",), ("a", kind)).pixels
     assert (found is kept) == (cache == "process")
     assert kept.dtype == found.dtype
     assert cache_info().bytes_decoded - before.bytes_decoded == chunk.nbytes
@@ -164,7 +164,7 @@ def test_room_is_made_within_the_limit_and_what_is_mapped_stays(memory):
     first, kept = None, {}
     for number, chunk in enumerate(chunks):
         keep_chunk(number, chunk)
-        kept[number] = find_chunk(number)
+        kept[number] = find_chunk(number).pixels
         first = kept[0] if first is None else first
         sizes = {file.name: file.stat().st_size for file in folder.iterdir() if len(file.name) == 32}
         assert sum(sizes.values()) == cache_info().bytes_held <= 10 * 9_000
@@ -291,7 +291,7 @@ def test_a_file_that_is_not_whole_is_made_anew(tmp_path, whole):
         assert find_chunk(1) is None
         assert (cache_info().entries, cache_info().bytes_held) == (0, 0)
         keep_chunk(1, chunk)
-        np.testing.assert_array_equal(find_chunk(1), chunk)
+        np.testing.assert_array_equal(find_chunk(1).pixels, chunk)
         assert file.read_bytes() == good
 
 
@@ -387,7 +387,7 @@ def test_a_folder_that_is_full_is_told_once_and_chunks_are_kept_by_the_process(m
     for number in (1, 2, 3):
         keep_chunk(number, chunks[number])
     assert caplog.text.count("takes no more chunks (No space left on device)") == 1
-    assert all(np.array_equal(find_chunk(number), chunk) for number, chunk in chunks.items())
+    assert all(np.array_equal(find_chunk(number).pixels, chunk) for number, chunk in chunks.items())
     assert (cache_info().hits, cache_info().misses, cache_info().entries) == (4, 0, 4)
 
 

@@ -6,11 +6,12 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Int64, Integers, UInt64
+from spora_db.arrays import Int64, Integers, UInt64
 from spora_db.errors import ArgumentError
 from spora_db.files.stamps import Stamp
 from spora_db.files.stores.ranges import FileRange
 from spora_db.images.page_groups import Filling, PageGroup
+from spora_db.images.pixels import ChunkPlanes
 
 Pages: TypeAlias = Sequence[int] | Integers
 MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
@@ -139,8 +140,8 @@ class ImageReader(Protocol):
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
-    ) -> tuple[AnyArray, Filling]:
-        """Return some rows and cols of the planes of one chunk, and which of the planes are wanted.
+    ) -> tuple[ChunkPlanes, Filling]:
+        """Return planes of one chunk that hold some rows and cols of it, and which of them are wanted.
 
         What shards are is asked once for all chunks that are decoded with the same `files`, empty at first.
         """

@@ -12,7 +12,6 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Literal, TypeAlias
 
 from spora_db.arrays import AnyArray
@@ -20,7 +19,7 @@ from spora_db.errors import ArgumentError, WriteError, did_you_mean, unknown
 from spora_db.files.cache_folders import lasting_folder, run_folder
 from spora_db.files.recent import Recent
 from spora_db.files.shared_folder import SharedFolder
-from spora_db.images.pixels import narrowed
+from spora_db.images.pixels import ChunkPlanes, narrowed
 from spora_db.images.shared_chunks import MAPPED, SharedChunks
 
 logger = logging.getLogger(__name__)
@@ -79,7 +78,7 @@ class ChunkCache:
         return self.own_bytes if self.folder is None else self.folder.limit
 
 
-CHUNKS = Recent[Hashable, AnyArray](DEFAULT_BYTES, size=attrgetter("nbytes"))
+CHUNKS = Recent[Hashable, ChunkPlanes](DEFAULT_BYTES, size=lambda planes: planes.pixels.nbytes)
 """What this process keeps for itself."""
 _SHARED: list[SharedChunks] = []
 """What it keeps for all instead, none or one."""
@@ -110,7 +109,7 @@ def identity(*facts: object) -> bytes:
     return hashlib.blake2b(repr(facts).encode(), digest_size=16).digest()
 
 
-def find_chunk(*keys: Hashable) -> AnyArray | None:
+def find_chunk(*keys: Hashable) -> ChunkPlanes | None:
     """Return the chunk under the first of the keys that is kept, None where it has to be decoded."""
     if _ANEW.get():
         keys = ()
@@ -135,14 +134,15 @@ def decoding_anew() -> Iterator[None]:
         _ANEW.reset(token)
 
 
-def keep_chunk(key: Hashable, chunk: AnyArray) -> AnyArray:
+def keep_chunk(key: Hashable, chunk: AnyArray) -> ChunkPlanes:
     """Keep a decoded chunk, read-only, and return it as it is kept; nobody looks how small it fits where none is."""
     kept = narrowed(chunk) if _SHARED or CHUNKS.limit else chunk
     kept.flags.writeable = False
     _DECODED[0] += chunk.nbytes
+    planes = ChunkPlanes.of(kept)
     if not (_SHARED and _SHARED[0].put(key, kept)):
-        CHUNKS.put(key, kept)
-    return kept
+        CHUNKS.put(key, planes)
+    return planes
 
 
 def choose_cache(cache: CacheChoice, *, cache_bytes: int, processes: int = 1) -> ChunkCache:

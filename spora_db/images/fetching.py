@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from spora_db.arrays import AnyArray
+from spora_db.arrays import Int64
 from spora_db.errors import SporaError
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.mirror import Mirror, mirror_of
@@ -36,7 +36,7 @@ class PlannedChunk(NamedTuple):
     across: int
     rows: slice
     cols: slice
-    pieces: AnyArray
+    pieces: Int64
 
 
 def fetched(chunks: Sequence[PlannedChunk]) -> Iterator[tuple[PlannedChunk, SporaError | None]]:

@@ -17,6 +17,7 @@ from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, Miss
 from spora_db.images.cache import OWNERS
 from spora_db.images.files import broken
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
+from spora_db.images.pixels import ChunkPlanes
 
 if TYPE_CHECKING:
     from readimc import MCDFile
@@ -27,7 +28,7 @@ MCD: Final = ".mcd"
 PLACES: Final = ("Start_push", "End_push", "Pushes_duration", "X", "Y", "Z")
 """The columns of a text file before those of its channels."""
 _CHANNEL: Final = re.compile(r"(?P<label>.*)\((?P<metal>[A-Za-z]+)(?P<mass>\d+)[^0-9]*\)")
-_LAST: Final = Recent[int, AnyArray](1)
+_LAST: Final = Recent[int, ChunkPlanes](1)
 """The pixels of the acquisition that was read last: a file can be read only as a whole."""
 
 
@@ -88,13 +89,13 @@ class _Acquisition:
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
-    ) -> tuple[AnyArray, Filling]:
-        """Return a part of the image; see `ImageReader`."""
+    ) -> tuple[ChunkPlanes, Filling]:
+        """Return the image; see `ImageReader`."""
         planes = _LAST.get(self._owner)
         if planes is None:
-            planes = self._read()
+            planes = ChunkPlanes.of(self._read())
             _LAST.put(self._owner, planes)
-        return planes[:, rows, cols], group.from_whole
+        return planes, group.from_whole
 
     def _read(self) -> AnyArray:
         raise NotImplementedError

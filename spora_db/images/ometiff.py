@@ -16,7 +16,7 @@ from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_ch
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
 from spora_db.images.jpeg_rows import Reuse, check_end, decode_first_rows
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
-from spora_db.images.pixels import deliver, delivered, white
+from spora_db.images.pixels import ChunkPlanes, deliver, delivered, white
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageFormat, PageTable
 
@@ -85,14 +85,14 @@ class OmeTiffReader:
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
-    ) -> tuple[AnyArray, Filling]:
-        """Return a part of a segment, and which of its samples fill which slots; see `ImageReader`."""
+    ) -> tuple[ChunkPlanes, Filling]:
+        """Return a segment or a part of it, and which of its samples fill which slots; see `ImageReader`."""
         page, sample, index, table = self._segment_of(group, down, across)
         if (lines := self._lines_of(table, sample, index, down, across, rows, cols)) is not None:
-            planes = _lines(self._open(), table.format, *lines)
+            pixels = _lines(self._open(), table.format, *lines)
             check_unchanged(self._name, self._layout.stamp)
-            return planes, group.from_whole
-        return self._segment(page, index, table, rows.stop)[:, rows, cols], group.from_whole
+            return ChunkPlanes.of(pixels, rows.start, cols.start), group.from_whole
+        return self._segment(page, index, table, rows.stop), group.from_whole
 
     def _segment_of(self, group: PageGroup, down: int, across: int) -> tuple[int, int, int, PageTable]:
         """Return the page of a segment, its sample where each has planes of its own, its number, the page's table."""
@@ -131,7 +131,7 @@ class OmeTiffReader:
             )
         return file
 
-    def _segment(self, page: int, index: int, table: PageTable, rows: int) -> AnyArray:
+    def _segment(self, page: int, index: int, table: PageTable, rows: int) -> ChunkPlanes:
         """Return a tile or strip, its first `rows` at least, as (samples, rows, cols), from the cache or the file."""
         form = table.format
         offset, size = int(table.offsets[index]), int(table.sizes[index])
@@ -143,12 +143,12 @@ class OmeTiffReader:
                 )
             samples = 1 if form.planar else form.samples
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
-            return np.broadcast_to(np.full(form.segment[1], absent), (samples, *form.segment))
+            return ChunkPlanes.of(np.broadcast_to(np.full(form.segment[1], absent), (samples, *form.segment)))
         key = (self._identity, page, index)
         kept = find_chunk(key, (*key, "rows"))
         if form.jpeg is not None:
             REUSE.note(kept=kept is not None)
-        if kept is not None and kept.shape[1] >= rows:
+        if kept is not None and kept.pixels.shape[1] >= rows:
             return kept
         data = self._open().read(offset, size)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Int64
+from spora_db.arrays import Int64
 from spora_db.errors import ImageNotFoundError
 from spora_db.files.stamps import stamps
 from spora_db.files.stores.mirror import is_known
@@ -17,7 +17,7 @@ from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_ch
 from spora_db.images.files import check_unchanged, close_files
 from spora_db.images.page_groups import WHOLE, Filling, PageGroup, group_pages
 from spora_db.images.partial import left_out
-from spora_db.images.pixels import delivered, white
+from spora_db.images.pixels import ChunkPlanes, delivered, white
 from spora_db.images.zarr_chunks import ChunkIndex, ChunkStore, check_absent
 from spora_db.images.zarr_layout import ZarrLayout, read_layout
 
@@ -57,7 +57,7 @@ class OmeZarrReader:
         self.dtype: np.dtype[Any] = self._store.dtype
         self._sizes = self._store.sizes
         absent = white(self.dtype, path) if missing_chunks == "white" else self.layout.fill
-        self._filled = np.broadcast_to(np.full(self._sizes[2], absent), self._sizes)
+        self._filled = ChunkPlanes.of(np.broadcast_to(np.full(self._sizes[2], absent), self._sizes))
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
         self.not_rgb = "it holds bool" if self.layout.encoding.dtype.kind == "b" else None
         self.files = self.layout.files
@@ -70,8 +70,8 @@ class OmeZarrReader:
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
-    ) -> tuple[AnyArray, Filling]:
-        """Return a part of a chunk's planes, from cache or file, and which fill which slots; see `ImageReader`."""
+    ) -> tuple[ChunkPlanes, Filling]:
+        """Return a chunk's planes, from cache or file, and which fill which slots; see `ImageReader`."""
         place = (group.chunk, down, across)
         source = self._store.locate(place, files)
         if source is None:
@@ -84,16 +84,17 @@ class OmeZarrReader:
                     f"part, or written by a program that leaves out empty chunks. {again(self.path)} Or, where empty "
                     f"chunks are meant, {MEANT}."
                 )
-            return self._filled[:, rows, cols], group.from_whole
+            return self._filled, group.from_whole
         if source.size == 0:
-            return self._filled[:, rows, cols], group.from_whole
+            return self._filled, group.from_whole
         chunk = (self._identity, place, source.stamp)
         planes = find_chunk((chunk, group.key), (chunk, WHOLE))
         if planes is None:
-            planes = self._store.decode(source, group.planes)
+            pixels = self._store.decode(source, group.planes)
             check_unchanged(source.path, source.stamp)
-            planes = keep_chunk((chunk, group.key if len(planes) == len(group.planes) else WHOLE), planes)
-        return planes[:, rows, cols], group.from_wanted if len(planes) == len(group.planes) else group.from_whole
+            planes = keep_chunk((chunk, group.key if len(pixels) == len(group.planes) else WHOLE), pixels)
+        wanted = len(planes.pixels) == len(group.planes)
+        return planes, group.from_wanted if wanted else group.from_whole
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what is read of files for a chunk; see `ImageReader`."""

@@ -9,7 +9,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,14 +19,12 @@ from spora_db.errors import SporaError
 from spora_db.images.base import BatchFiles, ChunkGrid, ImageReader
 from spora_db.images.fetching import PlannedChunk, fetched
 from spora_db.images.page_groups import Filling
-from spora_db.images.pixels import deliver
+from spora_db.images.pixels import ChunkPlanes
 from spora_db.kernels.tables import PIECES, PLANES
 
 Grids: TypeAlias = list[tuple[int, ImageReader, ChunkGrid]]
-WAVE_BYTES: Final = 2**24
-"""Bytes of pieces that are used together, about: what lies in the cache of the processor."""
-WAVE_CHUNKS: Final = 2**26
-"""Bytes of the chunks that they are cut from: no more memory than that beside the cache of chunks."""
+WAVE_BYTES: Final = 2**25
+"""Bytes of chunks that are used together, about: what lies in the cache of the processor."""
 EDGES: Final = ("top", "left", "bottom", "right")
 PLACE_BITS: Final = 21
 """Bits of a chunk's place down, and across, in its number."""
@@ -86,15 +84,18 @@ class PieceTables(NamedTuple):
     planes: AnyArray
     dtype: np.dtype[Any]
     delivered: np.dtype[Any]
-    held: Sequence[AnyArray]
+    held: Sequence[ChunkPlanes]
 
 
 class CutChunk(NamedTuple):
-    """Decoded planes, those that are wanted, the pieces that are cut from each of these alike, the image's type."""
+    """Decoded planes, those that are wanted, the pieces that are cut from each of these alike, the image's type.
 
-    pixels: AnyArray
+    Pieces are rows of numbers, in the order of `PIECES`: numpy takes four times as long to join tables with names.
+    """
+
+    planes: ChunkPlanes
     filling: Filling
-    pieces: AnyArray
+    pieces: Int64
     delivered: np.dtype[Any]
 
 
@@ -110,43 +111,42 @@ def decode(regions: Regions, faults: dict[int, Exception]) -> Iterator[PieceTabl
     faults
         Takes the first error of each region that cannot be read.
     """
-    wave, used, held = list[CutChunk](), 0, 0
+    wave, held, types = list[CutChunk](), 0, None
     for part in chain(_outside(regions), cut_chunks(regions, faults)):
-        pixels = part.pixels
-        other = wave and (pixels.dtype, part.delivered) != (wave[0].pixels.dtype, wave[0].delivered)
-        if other or (wave and (used > WAVE_BYTES or held > WAVE_CHUNKS)):
+        pixels = part.planes.pixels
+        own = pixels.dtype, part.delivered
+        if wave and (held > WAVE_BYTES or own != types):
             yield tables(wave)
-            wave, used, held = [], 0, 0
+            wave, held = [], 0
         wave.append(part)
-        used += pixels.nbytes
-        held += (pixels if pixels.base is None else pixels.base).nbytes  # of the whole chunk
+        held, types = held + pixels.nbytes, own
     if wave:
         yield tables(wave)
 
 
 def tables(wave: Sequence[CutChunk]) -> PieceTables:
     """Return the tables of some chunks."""
-    arrays, fillings, cut, kinds = zip(*wave, strict=True)
+    chunks, fillings, cut, kinds = zip(*wave, strict=True)
     counts = np.array([len(filling.planes) for filling in fillings])
-    found = np.array([(array.__array_interface__["data"][0], *array.strides) for array in arrays], np.int64)
-    address, plane, line, step = np.repeat(found, counts, axis=0).T
+    address, plane, line, step = np.repeat(np.array([chunk.layout for chunk in chunks]), counts, axis=0).T
     planes = np.empty(len(address), PLANES)
     planes["address"] = address + plane * np.concatenate([filling.planes for filling in fillings])
-    planes["line"] = line
-    planes["step"] = np.maximum(step // arrays[0].itemsize, 1)  # of a single col it may be anything
+    planes["line"], planes["step"] = line, step
     planes["slot"] = np.concatenate([filling.slots for filling in fillings])
-    pieces = np.concatenate([own.view(np.int64) for own in cut]).view(PIECES)  # numpy takes longer for fields
+    pieces = np.concatenate(cut).reshape(-1).view(PIECES)
     lengths = [len(own) for own in cut]
     pieces["count"] = np.repeat(counts, lengths)
     pieces["first"] = np.repeat(np.cumsum(counts) - counts, lengths)
-    return PieceTables(pieces, planes, arrays[0].dtype, kinds[0], arrays)
+    return PieceTables(pieces, planes, chunks[0].pixels.dtype, kinds[0], chunks)
 
 
 def whole_piece(pixels: AnyArray, region: int = 0, *, slots: Int64 | None = None) -> CutChunk:
     """Return planes that fill a region from its corner on: its channels in turn, or those of `slots`."""
-    pieces = np.array([(region, 0, 0, 0, 0, 0, 0, *pixels.shape[1:])], PIECES)
+    pieces = np.array([(region, 0, 0, 0, 0, 0, 0, *pixels.shape[1:])])
     planes = np.arange(len(pixels))
-    return CutChunk(pixels, Filling(planes, planes if slots is None else slots, ()), pieces, pixels.dtype)
+    return CutChunk(
+        ChunkPlanes.of(pixels), Filling(planes, planes if slots is None else slots, ()), pieces, pixels.dtype
+    )
 
 
 def fetch_ahead(regions: Regions) -> None:
@@ -158,16 +158,16 @@ def cut_chunks(regions: Regions, faults: dict[int, Exception]) -> Iterator[CutCh
     """Decode what lies in images, chunk by chunk."""
     files: BatchFiles = {}
     for chunk, unfetched in fetched(planned_chunks(regions, faults)):
-        reader, grid, down, across, rows, cols, own = chunk
+        reader, grid, down, across, rows, cols, pieces = chunk
         if unfetched is not None:
-            _fail(faults, np.unique(own["region"]), unfetched)
+            _fail(faults, pieces[:, 0], unfetched)
             continue
         try:
             for group in grid.groups:
                 planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files=files)
-                yield CutChunk(deliver(planes), filling, own, reader.dtype)
+                yield CutChunk(planes, filling, pieces, reader.dtype)
         except (SporaError, OSError) as error:
-            _fail(faults, np.unique(own["region"]), error)
+            _fail(faults, pieces[:, 0], error)
 
 
 def planned_chunks(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
@@ -191,18 +191,22 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
 
 def _by_chunks(regions: Regions, grids: Grids) -> list[PlannedChunk]:
     pieces, chunks = _cut(regions, grids)
-    order = np.argsort(chunks, kind="stable")
-    pieces, chunks = pieces[order], chunks[order]
+    order = chunks.argsort(kind="stable")
+    pieces, chunks = pieces.take(order), chunks.take(order)
     firsts = np.flatnonzero(np.diff(chunks, prepend=-1))
-    bounds = [*firsts.tolist(), len(pieces)]
+    number, place = np.divmod(chunks[firsts], 2 ** (2 * PLACE_BITS))
+    found = [grids[own] for own in number.tolist()]
     rows, cols = _windows(pieces, firsts, "row", "height"), _windows(pieces, firsts, "col", "width")
-    planned = []
-    for k, chunk in enumerate(chunks[firsts].tolist()):
-        _, reader, grid = grids[chunk >> 2 * PLACE_BITS]
-        down, across = (chunk >> PLACE_BITS) % 2**PLACE_BITS, chunk % 2**PLACE_BITS
-        own = pieces[bounds[k] : bounds[k + 1]]
-        planned.append(PlannedChunk(reader, grid, down, across, slice(*rows[k]), slice(*cols[k]), own))
-    return planned
+    listed = _numbers(pieces)
+    cut = [listed[first:end] for first, end in pairwise([*firsts.tolist(), len(pieces)])]
+    return list(map(
+        PlannedChunk, [reader for _, reader, _ in found], [grid for _, _, grid in found],
+        *(part.tolist() for part in np.divmod(place, 2**PLACE_BITS)), rows, cols, cut,
+    ))  # fmt: skip
+
+
+def _numbers(pieces: AnyArray) -> Int64:
+    return pieces.view(np.int64).reshape(-1, PIECES.itemsize // 8)
 
 
 def _cut(regions: Regions, grids: Grids) -> tuple[AnyArray, Int64]:
@@ -244,13 +248,10 @@ def _repeated(counts: Int64) -> tuple[Int64, Int64]:
     )
 
 
-def _windows(pieces: AnyArray, firsts: Int64, start: str, length: str) -> list[list[int]]:
-    """Return where the pieces of each chunk begin and end in it, and count their places from there."""
+def _windows(pieces: AnyArray, firsts: Int64, start: str, length: str) -> "map[slice]":
+    """Return where the pieces of each chunk begin and end in it."""
     ends = np.maximum.reduceat(pieces[start] + pieces[length], firsts)
-    begins = np.minimum.reduceat(pieces[start], firsts)
-    pieces[start] -= np.repeat(begins, np.diff(firsts, append=len(pieces)))
-    windows: list[list[int]] = np.stack([begins, ends], axis=1).tolist()
-    return windows
+    return map(slice, np.minimum.reduceat(pieces[start], firsts).tolist(), ends.tolist())
 
 
 def _outside(regions: Regions) -> Iterator[CutChunk]:
@@ -281,4 +282,4 @@ def _outside(regions: Regions) -> Iterator[CutChunk]:
             pieces[name] = values
         count, dtype = len(regions.pages[image]), regions.readers[image].dtype
         planes = np.broadcast_to(np.zeros(pieces["width"].max(), dtype), (count, 1, int(pieces["width"].max())))
-        yield whole_piece(planes)._replace(pieces=pieces)
+        yield whole_piece(planes)._replace(pieces=_numbers(pieces))

@@ -1,6 +1,6 @@
 """The types in which pixels leave the readers, and in which they are kept."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,35 @@ def deliver(pixels: AnyArray) -> AnyArray:
     pixels = pixels.astype(delivered(pixels.dtype), copy=False)
     step = pixels.strides[-1] if pixels.ndim and pixels.shape[-1] > 1 else pixels.itemsize
     return pixels if step > 0 and step % pixels.itemsize == 0 else np.ascontiguousarray(pixels)
+
+
+class ChunkPlanes(NamedTuple):
+    """Decoded planes of a chunk, and where they lie in memory.
+
+    Attributes
+    ----------
+    pixels
+        Array of shape (k, h, w), as `deliver` returns it.
+    row, col
+        Where in the chunk it begins.
+    layout
+        The address of the chunk's corner, as if it lay before them; bytes from plane to plane and from row to row, and
+        items from pixel to pixel.
+    """
+
+    pixels: AnyArray
+    row: int
+    col: int
+    layout: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, pixels: AnyArray, row: int = 0, col: int = 0) -> "ChunkPlanes":
+        """Return planes that begin at a row and col of their chunk."""
+        pixels = deliver(pixels)
+        plane, line, step = pixels.strides
+        step = max(step // pixels.itemsize, 1)  # of a single col it may be anything
+        address = pixels.__array_interface__["data"][0] - row * line - col * step * pixels.itemsize
+        return cls(pixels, row, col, (address, plane, line, step))
 
 
 def narrowed(chunk: AnyArray) -> AnyArray:

@@ -11,6 +11,7 @@ from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ImageReader, Pages
 from spora_db.images.pieces import Regions, cut_chunks
+from spora_db.kernels.tables import PIECES
 
 
 class Block(NamedTuple):
@@ -45,12 +46,14 @@ def blocks(regions: Regions) -> Iterator[Block]:
     for part in cut_chunks(regions, faults):
         if faults:
             break
-        for piece in part.pieces:
+        planes = part.planes
+        for piece in part.pieces.reshape(-1).view(PIECES):
             row, col, height, width = (int(piece[name]) for name in ("row", "col", "height", "width"))
+            rows, cols = (slice(at, at + size) for at, size in ((row - planes.row, height), (col - planes.col, width)))
             top = int(regions.row[piece["region"]] + piece["out_row"])
             left = int(regions.col[piece["region"]] + piece["out_col"])
             for source, slots in part.filling.runs:
-                yield Block(part.pixels[source, row : row + height, col : col + width], slots, top, left)
+                yield Block(planes.pixels[source, rows, cols], slots, top, left)
     for error in faults.values():
         raise error
 

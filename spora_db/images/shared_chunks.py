@@ -16,6 +16,7 @@ import spora_db
 from spora_db.arrays import AnyArray
 from spora_db.files.recent import Recent
 from spora_db.files.shared_folder import SharedFolder
+from spora_db.images.pixels import ChunkPlanes
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ MAPPINGS: Final = 16_384
 class MappedChunk:
     """A chunk that this process maps, and when it noted that it uses it, in seconds."""
 
-    pixels: AnyArray
+    planes: ChunkPlanes
     name: str
     noted: float
 
@@ -59,7 +60,7 @@ class SharedChunks:
         """Tell whether a chunk is there; that is no use of it."""
         return key in MAPPED or self.folder.has(name_of(key))
 
-    def get(self, *keys: Hashable) -> AnyArray | None:
+    def get(self, *keys: Hashable) -> ChunkPlanes | None:
         """Return the chunk under the first of the keys that is there, read-only."""
         if self._removals != self.folder.removals:
             self._let_go()
@@ -72,7 +73,7 @@ class SharedChunks:
         if (now := time.monotonic()) - chunk.noted > TOUCHED:
             chunk.noted = now
             self.folder.touch(chunk.name)
-        return chunk.pixels
+        return chunk.planes
 
     def put(self, key: Hashable, chunk: AnyArray) -> bool:
         """Let all processes find a chunk, and return whether they do."""
@@ -101,7 +102,7 @@ class SharedChunks:
         except (struct.error, ValueError, TypeError):  # it is cut short, or all zeros
             self.folder.discard(name)
             return None
-        MAPPED.put(key, chunk := MappedChunk(pixels, name, 0.0))
+        MAPPED.put(key, chunk := MappedChunk(ChunkPlanes.of(pixels), name, 0.0))
         return chunk
 
     def _give_up(self, error: OSError) -> None:

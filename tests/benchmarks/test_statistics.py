@@ -23,6 +23,7 @@ import json, sys
 import numpy as np
 from spora_db.images.base import ChunkGrid
 from spora_db.images.page_groups import group_pages
+from spora_db.images.pixels import ChunkPlanes
 from spora_db.standardization.specs import parse_spec
 from spora_db.statistics.tissue import tissue_statistics
 
@@ -34,7 +35,7 @@ class Reader:
     def grids(self, pages):
         return [ChunkGrid(256, 256, group_pages(pages, 4))]
     def decoded(self, group, down, across, *, rows, cols, files):
-        return self.noise[:, rows, cols], group.from_whole
+        return ChunkPlanes.of(self.noise), group.from_whole
 
 def peak():  # of this process alone: what getrusage tells begins with the parent's peak
     with open("/proc/self/status") as file:
@@ -142,6 +143,7 @@ import numpy as np
 import spora_db.images, spora_db.masks
 from spora_db.images.base import ChunkGrid
 from spora_db.images.page_groups import group_pages
+from spora_db.images.pixels import ChunkPlanes
 from spora_db.statistics import StatisticsUnit
 sys.path.append(sys.argv[3])
 from spora_db.statistics import compute_statistics
@@ -154,7 +156,7 @@ class Reader:
     def grids(self, pages):
         return [ChunkGrid(256, 256, group_pages(pages, 20))]
     def decoded(self, group, down, across, *, rows, cols, files):
-        return self.noise[:, rows, cols], group.from_whole
+        return ChunkPlanes.of(self.noise), group.from_whole
 
 def peak():
     with open("/proc/self/status") as file:
