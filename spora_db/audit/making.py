@@ -10,8 +10,7 @@ from spora_db.audit.findings import find
 from spora_db.audit.same_pixels import SamePixels, find_same_pixels
 from spora_db.audit.tables import composition, leakage, licences, missing, panels, tissue_frame
 from spora_db.catalog import lent_catalog
-from spora_db.images.base import MissingChunks
-from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.base import MissingChunks, missing_chunks_in
 from spora_db.layout import LakePath, locate
 from spora_db.plan.resolution import resolve
 from spora_db.plan.selected_images import delivered_channels, marker_overlap

@@ -4,8 +4,7 @@ from typing import Any
 
 from spora_db.catalog import Catalog
 from spora_db.images import open_image
-from spora_db.images.base import ImageReader, MissingChunks
-from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.base import ImageReader, MissingChunks, missing_chunks_in
 from spora_db.plan import Plan
 from spora_db.plan.freezing import freeze
 from spora_db.plan.resolution import resolve

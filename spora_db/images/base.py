@@ -12,6 +12,7 @@ from spora_db.files.stamps import Stamp
 from spora_db.files.stores.ranges import FileRange
 from spora_db.images.page_groups import Filling, PageGroup
 from spora_db.images.pixels import ChunkPlanes
+from spora_db.layout.names import is_rgb
 
 Pages: TypeAlias = Sequence[int] | Integers
 MissingChunks: TypeAlias = Literal["error", "zeros", "white"]
@@ -39,6 +40,17 @@ def check_missing_chunks(choice: str) -> None:
     if choice not in get_args(MissingChunks):
         choices = ", ".join(map(repr, get_args(MissingChunks)))
         raise ArgumentError(f"missing_chunks is one of {choices}; received {choice!r}.")
+
+
+def missing_chunks_in(modality: str, choice: MissingChunks) -> MissingChunks:
+    """Return what an absent chunk is in an image of a modality: white only in brightfield, an error elsewhere.
+
+    Examples
+    --------
+    >>> missing_chunks_in("he", "white"), missing_chunks_in("imc", "white"), missing_chunks_in("imc", "zeros")
+    ('white', 'error', 'zeros')
+    """
+    return "error" if choice == "white" and not is_rgb(modality) else choice
 
 
 def stacked(axes: Sequence[str]) -> str:

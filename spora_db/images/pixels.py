@@ -1,15 +1,11 @@
 """The types in which pixels leave the readers, and in which they are kept."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import FileFormatError
-from spora_db.layout.names import is_rgb
-
-if TYPE_CHECKING:
-    from spora_db.images.base import MissingChunks
 
 
 def delivered(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -107,14 +103,3 @@ def narrowed(chunk: AnyArray) -> AnyArray:
         if not narrow(own, own.view(f"i{own.itemsize}"), target.reshape(-1)):
             return chunk
     return out
-
-
-def missing_chunks_in(modality: str, choice: "MissingChunks") -> "MissingChunks":
-    """Return what an absent chunk is in an image of a modality: white only in brightfield, an error elsewhere.
-
-    Examples
-    --------
-    >>> missing_chunks_in("he", "white"), missing_chunks_in("imc", "white"), missing_chunks_in("imc", "zeros")
-    ('white', 'error', 'zeros')
-    """
-    return "error" if choice == "white" and not is_rgb(modality) else choice

@@ -7,8 +7,7 @@ from pathlib import Path
 import spora_db
 from spora_db.errors import SporaError
 from spora_db.files.parquet import write_parquet
-from spora_db.images.base import ChannelAxis, MissingChunks
-from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.base import ChannelAxis, MissingChunks, missing_chunks_in
 from spora_db.importing.adding import earlier_imports, join_dataset
 from spora_db.importing.dataset_files import check_result, write_card, write_panel
 from spora_db.importing.decisions import Decision

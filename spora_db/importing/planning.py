@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from spora_db.errors import TableError
 from spora_db.files.processors import usable_cpus
-from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.base import missing_chunks_in
 from spora_db.importing.accessions import target_of, with_accessions
 from spora_db.importing.adding import check_addition, is_added
 from spora_db.importing.annotations import region_table

@@ -13,9 +13,8 @@ from spora_db.drawing.overview import TissueView, draw_tissue, modality_name, re
 from spora_db.errors import ArgumentError, FileFormatError, counted
 from spora_db.files.stores.remote_files import fetch_whole
 from spora_db.images import ImageReader, open_image, read_region
-from spora_db.images.base import MissingChunks
+from spora_db.images.base import MissingChunks, missing_chunks_in
 from spora_db.images.brightfield import brightfield_fault
-from spora_db.images.pixels import missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, Tissue, cohort_of
 from spora_db.jobs.panels import Panel, read_panel
 from spora_db.jobs.report import Report

@@ -8,8 +8,7 @@ from typing import Literal, TypeAlias
 
 from spora_db.errors import ArgumentError, ImageNotFoundError, did_you_mean
 from spora_db.files.stores.remote_files import check_writable
-from spora_db.images.base import MissingChunks, check_missing_chunks
-from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.base import MissingChunks, check_missing_chunks, missing_chunks_in
 from spora_db.jobs.cohorts import Cohort, cohort_of, mask_bytes, resolutions
 from spora_db.jobs.dataset_run import DatasetRun, check_wanted
 from spora_db.jobs.engines import Engine

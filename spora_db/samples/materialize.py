@@ -8,11 +8,10 @@ import numpy as np
 from spora_db.arrays import Int32, Int64
 from spora_db.errors import FileFormatError, SporaError
 from spora_db.images import open_image
-from spora_db.images.base import ImageReader, MissingChunks
+from spora_db.images.base import ImageReader, MissingChunks, missing_chunks_in
 from spora_db.images.brightfield import brightfield_fault
 from spora_db.images.fetching import prepare
 from spora_db.images.pieces import Regions, fetch_ahead
-from spora_db.images.pixels import missing_chunks_in
 from spora_db.layout.names import is_rgb
 from spora_db.plan import ABSENT, Plan
 from spora_db.plan.planes import holds_panel

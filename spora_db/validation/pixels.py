@@ -11,8 +11,7 @@ import numpy as np
 from spora_db.errors import FileFormatError, MaskNotFoundError, ReaderError, SporaError, TableError
 from spora_db.files.processors import usable_cpus
 from spora_db.images import open_image
-from spora_db.images.base import MissingChunks
-from spora_db.images.pixels import missing_chunks_in
+from spora_db.images.base import MissingChunks, missing_chunks_in
 from spora_db.images.regions import read_through
 from spora_db.layout import Dataset, Lake, list_masks
 from spora_db.masks import load_label_mask, load_tissue_mask
