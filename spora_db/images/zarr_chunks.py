@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from spora_db.arrays import AnyArray, Int64, UInt8, UInt64
+from spora_db.arrays import AnyArray, Int64, UInt8
 from spora_db.errors import StoreError
 from spora_db.files.failures import READER_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, file_stamp
@@ -95,7 +95,7 @@ class ChunkStore:
         encoding, axes = layout.encoding, layout.axes
         self._layout, self._owner = layout, owner
         self._folder = str(layout.folder)
-        self._indexes: dict[str, tuple[Stamp, UInt64]] = {}
+        self._shards: dict[tuple[int, ...], ShardFile] = {}
         per_shard = [whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True)]
         self._sharded, self._chunks_per_shard = encoding.sharded, math.prod(per_shard)
         own = (axes.channel, axes.row, axes.col)
@@ -133,9 +133,9 @@ class ChunkStore:
             return None if stamp is None else ChunkSource(place, path, stamp, 0, stamp[2])
         channel, row, col = place
         channels, rows, cols = self._per_shard
-        key = (self._owner, channel // channels, row // rows, col // cols)
+        key = self._shard_of(place)
         if key not in files:
-            files[key] = self._found(self.file_of(place), place)
+            files[key] = self._found(key, place)
         shard = files[key]
         if shard is None:
             return None
@@ -194,7 +194,7 @@ class ChunkStore:
         path, encoding, files = self.file_of(place), self._layout.encoding, BatchFiles()
         if encoding.sharded:
             size = index_bytes(self._chunks_per_shard, has_checksum=encoding.index_crc)
-            if path not in self._indexes:
+            if self._shard_of(place) not in self._shards:
                 yield [FileRange(path, 0 if encoding.index_at == "start" else -size, size)]
             source = self.locate(place, files)
             if source is None or not source.size:
@@ -257,18 +257,22 @@ class ChunkStore:
             return deliver(pixels.reshape(len(planes), *self.sizes[1:]))
         return deliver(pixels.reshape(len(planes), self.sizes[2], self.sizes[1]).swapaxes(1, 2))
 
-    def _found(self, path: str, place: ChunkIndex) -> ShardFile | None:
-        """Return what a shard is now, None where there is none."""
-        current = state_of_chunk_file(path, place)
-        return None if current is None else ShardFile(path, current, self._index(path, current))
+    def _shard_of(self, place: ChunkIndex) -> tuple[int, ...]:
+        """Return what tells the shard of a chunk from all others of a batch."""
+        (channel, row, col), (channels, rows, cols) = place, self._per_shard
+        return self._owner, channel // channels, row // rows, col // cols
 
-    def _index(self, path: str, current: Stamp) -> UInt64:
-        """Return a shard's index of (offset, size), read once for every state of the file."""
-        known = self._indexes.get(path)
-        if known is not None and known[0] == current:
-            return known[1]
-        encoding = self._layout.encoding
-        file = open_file(self._owner, path, current)
-        index = read_index(file, count=self._chunks_per_shard, at=encoding.index_at, has_checksum=encoding.index_crc)
-        self._indexes[path] = (current, index)
-        return index
+    def _found(self, key: tuple[int, ...], place: ChunkIndex) -> ShardFile | None:
+        """Return what a shard is now, None where there is none; its index is read once for every state of the file."""
+        known = self._shards.get(key)
+        path = self.file_of(place) if known is None else known.path
+        current = state_of_chunk_file(path, place)
+        if current is None:
+            return None
+        if known is None or known.stamp != current:
+            encoding, file = self._layout.encoding, open_file(self._owner, path, current)
+            index = read_index(
+                file, count=self._chunks_per_shard, at=encoding.index_at, has_checksum=encoding.index_crc
+            )
+            known = self._shards[key] = ShardFile(path, current, index)
+        return known
