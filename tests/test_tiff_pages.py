@@ -240,3 +240,29 @@ def test_tags_that_programs_read_differently_are_refused(
     _retag(path, 65000, lambda *_: (tag, 3, 1, struct.pack("<HH", value, 0)), page=page)
     with pytest.raises(FileFormatError, match=f"page {page} (says|has) {found}"):
         open_image(path)
+
+
+@pytest.mark.parametrize("rows", [14, 15, 16, 17], ids="{} rows".format)
+@pytest.mark.parametrize("odd", [0, 1])
+@pytest.mark.parametrize("cut", [{"tile": (16, 96)}, {"rowsperstrip": 16}], ids=["tile", "strip"])
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "zstd"])
+def test_segments_of_more_or_fewer_bytes_are_what_tifffile_takes_them_for(
+    tmp_path: Path, compression: str, cut: dict[str, Any], odd: int, rows: int
+) -> None:
+    encode = {"zlib": imagecodecs.zlib_encode, "lzw": imagecodecs.lzw_encode, "zstd": imagecodecs.zstd_encode}
+    content = NUMBERS.tobytes()[: rows * 96 * 2 + odd]
+    path, segment = tmp_path / "a.tif", encode[compression](content)
+    how = {"shape": (30, 96), "dtype": "uint16", "metadata": None, **cut}  # the last segment needs 14 rows
+    tifffile.imwrite(path, iter([segment, segment]), compression=compression, photometric="minisblack", **how)
+    with tifffile.TiffFile(path) as tiff:
+        for index, (top, height) in enumerate([(0, 16), (16, 14)]):
+            try:
+                expected = tiff.pages[0].decode(segment, index)[0]
+            except (ValueError, RuntimeError):
+                expected = None
+            if expected is None or expected.shape[1] < height:
+                with pytest.raises(FileFormatError, match=f"segment {index} of page 0"):
+                    read_region(open_image(path), row=top, height=height)
+            else:
+                found = read_region(open_image(path), row=top, height=height)
+                np.testing.assert_array_equal(found, expected[:, :height, :, 0])

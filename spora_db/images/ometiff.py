@@ -70,7 +70,7 @@ class OmeTiffReader:
         self._open()
         form = self._layout.format
         grids: dict[tuple[int, int], list[PageGroup]] = {}
-        for group in group_pages(pages, 1 if form.planar else form.samples):
+        for group in group_pages(pages, form.together):
             table = self._segment_of(group, 0, 0)[-1]
             grids.setdefault(table.format.segment if table.raw_offset < 0 else LINES, []).append(group)
         return [ChunkGrid(*size, groups) for size, groups in grids.items()]
@@ -141,9 +141,8 @@ class OmeTiffReader:
                     f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. "
                     f"{again(self.path)} Or, where empty segments are meant, {MEANT}."
                 )
-            samples = 1 if form.planar else form.samples
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
-            return ChunkPlanes.of(np.broadcast_to(np.full(form.segment[1], absent), (samples, *form.segment)))
+            return ChunkPlanes.of(np.broadcast_to(np.full(form.segment[1], absent), (form.together, *form.segment)))
         key = (self._identity, page, index)
         kept = find_chunk(key, (*key, "rows"))
         if form.jpeg is not None:
@@ -159,16 +158,16 @@ class OmeTiffReader:
                 expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
             )
 
-        with telling(f"The image {self.path}", library="tifffile", broken=undecodable):
-            part = None if kept is not None or REUSE.pays else _first_rows(data, rows, table)
+        with telling(f"The image {self._name}", library="tifffile", broken=undecodable):
+            part = None if form.jpeg is None or kept is not None or REUSE.pays else _first_rows(data, rows, table)
             decoded = _whole(data, index, table) if part is None else part
             if decoded.dtype == np.uint8 and form.stored == np.bool_:
                 decoded = decoded.view(np.bool_)  # fax codecs
-            if decoded.dtype != form.stored.newbyteorder("="):
+            if decoded.dtype.newbyteorder("=") != form.stored.newbyteorder("="):
                 raise ValueError(f"it decodes to {decoded.dtype}, not {form.stored}")
             planes = deliver(decoded.transpose(2, 0, 1))
             planes = planes if form.convert is None else form.convert(planes)
-        if part is None:
+        if part is None and planes.shape[1:] != form.segment:
             self._check_size(planes, index, page, table)
         check_unchanged(self._name, self._layout.stamp)
         return keep_chunk(key if part is None else (*key, "rows"), planes)
@@ -193,27 +192,29 @@ class OmeTiffReader:
 def _whole(data: bytes, index: int, table: PageTable) -> AnyArray:
     """Return a segment decoded as (rows, cols, samples)."""
     form = table.format
-    shared: dict[str, Any] = {}
-    if form.jpeg is not None:
-        shared = {"jpegtables": table.jpeg_tables, "jpegheader": form.jpeg_header}
-        if form.jpeg_header is None:
-            check_end(data)
-    decoded: AnyArray = form.decode(data, index, **shared)[0][0]
+    if form.decompress is not None:
+        size = form.segment_bytes(index // form.grid[1] % form.grid[0])
+        content = form.decompress(data, out=size)
+        if len(content) == size:  # else tifffile knows what is meant
+            return np.frombuffer(content, form.stored).reshape(-1, form.segment[1], form.together)
+    if form.jpeg is not None and form.jpeg_header is None:
+        check_end(data)
+    decoded: AnyArray = form.decode(data, index, jpegtables=table.jpeg_tables, jpegheader=form.jpeg_header)[0][0]
     return decoded
 
 
 def _first_rows(data: bytes, rows: int, table: PageTable) -> AnyArray | None:
-    """Return the first rows of a segment as (rows, cols, samples), None where its codec does not allow for it."""
+    """Return the first rows of a JPEG segment as (rows, cols, samples), None where all of it is to be decoded."""
     form = table.format
     if form.jpeg is None or form.jpeg_header is not None:
         return None
-    size = (*form.segment, 1 if form.planar else form.samples)
+    size = (*form.segment, form.together)
     return decode_first_rows(data, rows, size, tables=table.jpeg_tables, colours=form.jpeg)
 
 
 def _line_ranges(form: PageFormat, start: int, width: int, rows: slice, cols: slice) -> list[tuple[int, int]]:
     """Return offset and size of what is read of lines: all of them at once or, where that pays, of each its cols."""
-    pixel = form.stored.itemsize * (1 if form.planar else form.samples)
+    pixel = form.stored.itemsize * form.together
     line, tall, wide = width * pixel, rows.stop - rows.start, cols.stop - cols.start
     start += rows.start * line
     if (width - wide) * pixel <= GAP:
@@ -226,7 +227,6 @@ def _lines(file: OpenFile, form: PageFormat, start: int, width: int, rows: slice
     tall, wide = rows.stop - rows.start, cols.stop - cols.start
     parts = [file.read(*one) for one in _line_ranges(form, start, width, rows, cols)]
     lines = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), form.stored)
-    samples = 1 if form.planar else form.samples
-    lines = lines.reshape(tall, -1, samples)
+    lines = lines.reshape(tall, -1, form.together)
     planes = deliver((lines if lines.shape[1] == wide else lines[:, cols]).transpose(2, 0, 1))
     return planes if form.convert is None else form.convert(planes)

@@ -11,7 +11,6 @@ from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ImageReader, Pages
 from spora_db.images.pieces import Regions, cut_chunks
-from spora_db.kernels.tables import PIECES
 
 
 class Block(NamedTuple):
@@ -46,14 +45,12 @@ def blocks(regions: Regions) -> Iterator[Block]:
     for part in cut_chunks(regions, faults):
         if faults:
             break
-        planes = part.planes
-        for piece in part.pieces.reshape(-1).view(PIECES):
-            row, col, height, width = (int(piece[name]) for name in ("row", "col", "height", "width"))
-            rows, cols = (slice(at, at + size) for at, size in ((row - planes.row, height), (col - planes.col, width)))
-            top = int(regions.row[piece["region"]] + piece["out_row"])
-            left = int(regions.col[piece["region"]] + piece["out_col"])
+        pixels, above, before, _ = part.planes
+        for region, _, _, row, col, down, across, height, width in part.pieces.tolist():  # `PIECES`
+            rows, cols = slice(row - above, row - above + height), slice(col - before, col - before + width)
+            top, left = int(regions.row[region]) + down, int(regions.col[region]) + across
             for source, slots in part.filling.runs:
-                yield Block(planes.pixels[source, rows, cols], slots, top, left)
+                yield Block(pixels[source, rows, cols], slots, top, left)
     for error in faults.values():
         raise error
 

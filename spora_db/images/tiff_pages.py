@@ -22,6 +22,8 @@ SEGMENT_LIMIT = 2 * 2**30
 UPRIGHT = 1
 """The Orientation of rows from the top and cols from the left."""
 FLOAT_PREDICTORS = (3, 34894, 34895)
+PACKED = (5, 8, 32946, 50000)
+"""Compressions of bytes, whatever they are: LZW, deflate by its two numbers, zstd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class PageFormat:
         Segments down and across one plane.
     decode
         tifffile's decoder of one segment: ``decode(data, index, jpegtables=...)``; it holds no lock and no file.
+    decompress
+        The codec's own decoder, ``decompress(data, out=bytes)``, where it gives the pixels as they are.
     jpeg
         For JPEG, whose ``decode`` takes tables: the colours that its decoder is told.
     nodata
@@ -68,6 +72,7 @@ class PageFormat:
     segment: tuple[int, int]
     grid: tuple[int, int]
     decode: DecodeSegment
+    decompress: Callable[..., bytes] | None
     jpeg: JpegColours | None
     jpeg_header: bytes | None
     nodata: float
@@ -78,6 +83,11 @@ class PageFormat:
     convert: Convert | None
 
     @property
+    def together(self) -> int:
+        """Samples of a pixel that lie in one segment."""
+        return 1 if self.planar else self.samples
+
+    @property
     def page_bytes(self) -> int:
         """Bytes of the page's pixels, uncompressed."""
         return self.samples * self.size[0] * self.size[1] * self.stored.itemsize
@@ -86,7 +96,7 @@ class PageFormat:
         """Bytes of the pixels of a segment in a row of the grid, uncompressed; strips end with the image."""
         tall, wide = self.segment
         rows = tall if self.tiled else min(tall, self.size[0] - down * tall)
-        return rows * wide * (1 if self.planar else self.samples) * self.stored.itemsize
+        return rows * wide * self.together * self.stored.itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +121,8 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     FileFormatError
         Its pixels are no rows and cols of numbers, or a colour that cannot be told as RGB.
     """
+    from tifffile import TIFF
+
     separate, depth, height, width, contiguous = page.shaped
     dtype: np.dtype[Any] | None = page.dtype
     if dtype is None or 0 in page.shaped or depth != 1 or dtype.kind not in "biuf" or dtype.itemsize > 8:
@@ -127,14 +139,15 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     stored = dtype.newbyteorder(tiff.byteorder)
     if unclear := _unclear(page):
         raise broken(path, unclear, expected="tags that all programs read alike", remedy="Write the image again.")
-    raw = (
-        page.compression == 1
-        and page.sampleformat != 5
+    as_they_are = (
+        page.sampleformat != 5
         and bits == 8 * stored.itemsize
         and page.fillorder != 2
         and page.predictor == 1
         and not page.is_subsampled
     )
+    raw = as_they_are and page.compression == 1
+    packed = as_they_are and page.compression in PACKED
     plain = raw and (not page.is_tiled or (wide == width and height % tall == 0))
     if tall * wide * contiguous * stored.itemsize > SEGMENT_LIMIT and not (plain and page.is_contiguous):
         raise broken(path, f"its segments are {tall} x {wide} x {contiguous} pixels", expected="less than 2 GiB each")
@@ -149,6 +162,7 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
         segment=(tall, wide),
         grid=(-(-height // tall), -(-width // wide)),
         decode=page.decode,
+        decompress=TIFF.DECOMPRESSORS[page.compression] if packed else None,
         jpeg=_jpeg_colours(page) if page.compression in JPEG else None,
         jpeg_header=page.jpegheader,
         nodata=page.nodata,
@@ -247,7 +261,7 @@ def _in_one_run(form: PageFormat, offsets: Int64, sizes: Int64) -> bool:
     if len(offsets) == 1:
         return int(offsets[0]) > 0  # a sparse file's absent segment lies nowhere
     height, width = form.size
-    line = width * (1 if form.planar else form.samples) * form.stored.itemsize
+    line = width * form.together * form.stored.itemsize
     rows = np.minimum(form.segment[0], height - np.arange(form.grid[0]) * form.segment[0])
     lengths = np.tile(rows * line, form.samples if form.planar else 1)
     return (
