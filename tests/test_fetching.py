@@ -26,7 +26,7 @@ from spora_db.files.stores import http, mirror, ranged
 from spora_db.files.stores.http import NETWORK
 from spora_db.images import clear_cache, close_images, open_image, read_region
 from spora_db.layout import layers
-from spora_db.loading.ahead import AHEAD, with_those_ahead
+from spora_db.loading.ahead import AHEAD, WithThoseAhead
 
 SIZE = (512, 512)
 FEW = ["marker 3", "marker 20", "marker 41"]
@@ -139,7 +139,7 @@ def test_a_cold_epoch_asks_for_what_it_needs_and_the_next_for_nothing(
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 4))
 def test_a_batch_tells_which_its_reader_gets_next(batches: list[int], readers: int) -> None:
-    told = list(with_those_ahead([[batch] for batch in batches], readers=readers))
+    told = list(WithThoseAhead([[batch] for batch in batches], readers=readers))
     assert told == [[batch] for batch in batches]
     assert [rows.ahead for rows in told] == [
         [[batch] for batch in batches[number + readers :: readers][:AHEAD]] for number in range(len(batches))

@@ -489,12 +489,12 @@ def test_image_level_moments_and_lower_quantiles(folder, index):
 
 def test_the_older_form_names_either_folder(folder):
     for text in ("quantile_clipping/uq_0.99", SPEC):
-        found = load_statistics(folder, text, quantile_level="image", tissue_id="a", channel_names=["SMA"])
+        older = parse_spec(text, quantile_level="image")
+        found = load_statistics(folder, older, tissue_id="a", channel_names=["SMA"])
         assert found.upper[0] == 1.0
     (folder / SPEC).rename(folder / "quantile_clipping/uq_0.99")
-    found = load_statistics(
-        folder, "quantile_clipping/uq_0.99", quantile_level="image", tissue_id="a", channel_names=["SMA"]
-    )
+    older = parse_spec("quantile_clipping/uq_0.99", quantile_level="image")
+    found = load_statistics(folder, older, tissue_id="a", channel_names=["SMA"])
     assert found.upper[0] == 1.0
 
 

@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader
 from spora_db.arrays import Int64
 from spora_db.errors import SporaError, reason
 from spora_db.images.cache import CacheChoice, use_cache
-from spora_db.loading.choices import CACHE_BYTES, CollateChoice, chosen_collate, worker_options
+from spora_db.loading.collates import CollateChoice, chosen_collate
 from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.failures import worker_errors
 from spora_db.loading.sample import Sample
 from spora_db.loading.starting import StartMethod, workers_start
-from spora_db.loading.workers import HandOver, warm_up_for
+from spora_db.loading.workers import CACHE_BYTES, HandOver, warm_up_for, worker_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Batches to come: what they need of a remote lake is fetched while others are decoded.
 
-Whoever orders batches tells the process that reads one which it will read next (`with_those_ahead`); that process
+Whoever orders batches tells the process that reads one which it will read next (`WithThoseAhead`); that process
 fetches for these in threads of its own (`foretell`), at a lower rank than what it waits for.
 """
 
@@ -46,6 +46,11 @@ class WithThoseAhead:
         The batch sampler.
     readers
         Processes that read its batches in turn.
+
+    Examples
+    --------
+    >>> [(rows, rows.ahead) for rows in WithThoseAhead([[0], [1], [2], [3]], readers=2)]
+    [([0], [[2]]), ([1], [[3]]), ([2], []), ([3], [])]
     """
 
     def __init__(self, batches: Batches, *, readers: int) -> None:
@@ -55,28 +60,18 @@ class WithThoseAhead:
         """Return the number of batches."""
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[Any]:
-        """Yield the batches."""
-        return with_those_ahead(self._batches, readers=self._readers)
-
-
-def with_those_ahead(batches: Iterable[Sequence[Any]], *, readers: int) -> Iterator[BatchRows]:
-    """Yield batches, each with the rows of the `AHEAD` that the same of so many readers gets next.
-
-    Examples
-    --------
-    >>> [(rows, rows.ahead) for rows in with_those_ahead([[0], [1], [2], [3]], readers=2)]
-    [([0], [[2]]), ([1], [[3]]), ([2], []), ([3], [])]
-    """
-    window, source = deque[Sequence[Any]](), iter(batches)
-    while True:
-        while len(window) <= AHEAD * readers and (batch := next(source, None)) is not None:
-            window.append(batch)
-        if not window:
-            return
-        rows = BatchRows(window.popleft())
-        rows.ahead = [list(map(int, batch)) for batch in list(window)[readers - 1 :: readers][:AHEAD]]
-        yield rows
+    def __iter__(self) -> Iterator[BatchRows]:
+        """Yield the batches, each with the rows of the `AHEAD` that the same reader gets next."""
+        window, source = deque[Sequence[Any]](), iter(self._batches)
+        while True:
+            while len(window) <= AHEAD * self._readers and (batch := next(source, None)) is not None:
+                window.append(batch)
+            if not window:
+                return
+            rows = BatchRows(window.popleft())
+            own = list(window)[self._readers - 1 :: self._readers]
+            rows.ahead = [list(map(int, batch)) for batch in own[:AHEAD]]
+            yield rows
 
 
 def foretell(dataset: object, batches: Iterable[Sequence[int]], *, fetch: Callable[[Int64], None]) -> None:

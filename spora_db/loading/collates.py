@@ -25,16 +25,19 @@ a number in some and none in others, is an error. Images that lie one after anot
 them, are not copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Literal, TypeAlias
 
 import torch
 
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, unknown
 from spora_db.loading.batch import Batch
 from spora_db.loading.joining import PER_CHANNEL, FieldColumns, Fields, by_modality, common, consecutive, others
 from spora_db.loading.memory import allocate
+
+CollateChoice: TypeAlias = "Literal['list', 'padded', 'packed', 'panel'] | Callable[[Sequence[Any]], Any]"
 
 
 def collate_list(samples: Sequence[Fields]) -> list[Fields]:
@@ -242,3 +245,26 @@ def _find(names: tuple[str, ...], channels: tuple[str, ...], accessions: tuple[s
             raise ArgumentError(f"{name!r} is measured by several channels: {listed}. Name the channel that is meant.")
         planes.append(places[0] if places else -1)
     return tuple(planes)
+
+
+COLLATES: dict[str, Callable[[Sequence[Any]], Any]] = {
+    "list": collate_list,
+    "padded": collate_padded,
+    "packed": collate_packed,
+    "panel": collate_padded,
+}
+
+
+def chosen_collate(collate: CollateChoice) -> Callable[[Sequence[Any]], Any]:
+    """Return the function of a choice.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such choice.
+    """
+    if callable(collate):
+        return collate
+    if collate not in COLLATES:
+        raise unknown("collate", collate, COLLATES)
+    return COLLATES[collate]

@@ -6,7 +6,7 @@ import numpy.typing as npt
 import torch
 
 from spora_db.images.cache import CacheChoice
-from spora_db.loading.choices import CACHE_BYTES, CollateChoice, chosen_collate, worker_options
+from spora_db.loading.collates import CollateChoice, chosen_collate
 from spora_db.loading.explain import EpochCost, explain
 from spora_db.loading.loader import TileLoader
 from spora_db.loading.order import Shuffle
@@ -15,7 +15,7 @@ from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import StartMethod
 from spora_db.loading.tile_batches import TileBatchSampler
-from spora_db.loading.workers import HandOver
+from spora_db.loading.workers import CACHE_BYTES, HandOver, worker_options
 from spora_db.selection.arguments import checked_whole
 
 

@@ -8,9 +8,7 @@ import numpy as np
 
 from spora_db.errors import ArgumentError, counted
 from spora_db.images import cache_info
-from spora_db.loading.choices import CACHE_BYTES
 from spora_db.loading.costs import FOLLOWED, CostModel
-from spora_db.loading.drawn import Drawn
 from spora_db.loading.row_numbers import first_images, panel_numbers
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
@@ -75,25 +73,8 @@ class EpochCost:
         return "\n".join(lines)
 
 
-def explain(
-    dataset: PlanRows, *, batch_size: int = 32, seconds: float = 1.0, cache_bytes: int = CACHE_BYTES
-) -> EpochCost:
-    """Return what an epoch in locality order costs.
-
-    Parameters
-    ----------
-    dataset, batch_size
-        The dataset, and rows of a batch.
-    seconds
-        How long rows are read to measure the speed of one worker; reads a batch at least.
-    cache_bytes
-        Bytes of decoded chunks that a loader may keep, as it is told.
-
-    Raises
-    ------
-    ArgumentError
-        If a number is out of range.
-    """
+def explain(dataset: PlanRows, *, batch_size: int, seconds: float, cache_bytes: int) -> EpochCost:
+    """Return what an epoch in locality order costs; see `PlanDataset.explain`."""
     if not 0 <= seconds < 3600 or cache_bytes < 0:
         raise ArgumentError(
             f"explain(seconds={seconds!r}, cache_bytes={cache_bytes!r}): expected a number of seconds from 0 on, such "
@@ -113,8 +94,8 @@ def explain(
     dataset[int(order[0])]  # kernels and the first file are not part of the speed
     start, probed = time.perf_counter(), 0
     while probed < len(order) and (probed == 0 or time.perf_counter() - start < seconds):
-        few = order[probed : probed + min(batch_size, 4)].tolist()
-        dataset.__getitems__([Drawn(row, seed=0, epoch=0, position=probed + i) for i, row in enumerate(few)])
+        few = sampler.drawn(0, np.arange(probed, min(probed + min(batch_size, 4), len(order))))
+        dataset.__getitems__(few)
         probed += len(few)
     elapsed = time.perf_counter() - start
     return EpochCost(

@@ -105,13 +105,8 @@ def consecutive(images: Sequence[torch.Tensor]) -> torch.Tensor | None:
     first = images[0]
     place, start = first.storage_offset(), first.untyped_storage().data_ptr()
     for image in images:
-        same = image.untyped_storage().data_ptr() == start and image.dtype == first.dtype
-        if (
-            not same
-            or not image.is_contiguous()
-            or image.storage_offset() != place
-            or image.shape[1:] != first.shape[1:]
-        ):
+        unlike = image.dtype != first.dtype or image.shape[1:] != first.shape[1:] or not image.is_contiguous()
+        if unlike or image.untyped_storage().data_ptr() != start or image.storage_offset() != place:
             return None
         place += image.numel()
     shape = (sum(len(image) for image in images), *first.shape[1:])

@@ -10,22 +10,21 @@ from torch.utils.data import DataLoader
 
 from spora_db.errors import WorkerError
 from spora_db.images.cache import ChunkCache, use_cache
-from spora_db.loading.accelerated import in_accelerate
 from spora_db.loading.ahead import WithThoseAhead
 from spora_db.loading.failures import worker_errors
-from spora_db.loading.lightning import count_right
 from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.profiling import LoaderProfile, profile
-from spora_db.loading.progress import EpochProgress, Run
+from spora_db.loading.progress import OneEpoch, Run
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import StartMethod, WorkersStart, workers_start
 from spora_db.loading.tile_batches import TileBatchSampler
+from spora_db.loading.trainers import count_right, in_accelerate
 from spora_db.loading.workers import warm_up_for
 from spora_db.plan.html import html_table
 
 
-class TileLoader(DataLoader[Any]):
+class TileLoader(OneEpoch, DataLoader[Any]):
     """Batches of a dataset in a good order, as fast as its workers read them; made by ``dataset.loader(...)``.
 
     1. ``len()`` is the number of batches of the whole epoch, whatever of it was delivered; `remaining` is what is left.
@@ -83,7 +82,7 @@ class TileLoader(DataLoader[Any]):
     ) -> None:
         super().__init__(dataset, batch_sampler=batch_sampler, **options)
         self.__dict__["sampler"] = batch_sampler.sampler  # torch puts a sequential one there, and guards it
-        self.cache, self.start_method = cache, start_method
+        self.progress, self.cache, self.start_method = batch_sampler.sampler.progress, cache, start_method
         self._started: WorkersStart | None = None
         # Lightning's prediction wraps the batch sampler, to know the rows of a batch
         self._ordering: TileBatchSampler | PanelBatchSampler = getattr(batch_sampler, "_batch_sampler", batch_sampler)
@@ -106,34 +105,6 @@ class TileLoader(DataLoader[Any]):
     def tiles(self) -> TileSampler:
         """The order of the rows."""
         return self.sampler
-
-    @property
-    def progress(self) -> EpochProgress:
-        """The one epoch of the loader and its samplers."""
-        return self.sampler.progress
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that is under way, else the one that the next iteration yields."""
-        return self._ordering.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the `epoch` of the next iteration; one in which a loaded state stands goes on from there.
-
-        See Also
-        --------
-        TileLoader.state_dict
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
-        >>> loader = dataset.loader(batch_size=4, seed=0)
-        >>> loader.set_epoch(3)
-        >>> loader.epoch
-        3
-        """
-        self._ordering.set_epoch(epoch)
 
     @property
     def remaining(self) -> int:

@@ -97,11 +97,7 @@ class Position:
 
     def length(self, count: int) -> int:
         """Return how many positions each rank still gets."""
-        return max(self.whole(count) - self.taken, 0)
-
-    def whole(self, count: int) -> int:
-        """Return how many positions each rank gets of what the last change of ranks had left."""
-        return self.cut.length(self.left(count))
+        return max(self.cut.length(self.left(count)) - self.taken, 0)
 
     def left(self, count: int) -> int:
         """Return how many positions of an order of `count` are cut now."""

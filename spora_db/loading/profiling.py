@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 import spora_db
 from spora_db.errors import ArgumentError, counted
 from spora_db.files.processors import usable_cpus
 from spora_db.images.cache import ChunkCache, cache_in_use, cache_info, use_cache
-from spora_db.loading.drawn import Drawn
 from spora_db.loading.panel_batches import PanelBatchSampler
-from spora_db.loading.row_numbers import panel_numbers
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.tile_batches import TileBatchSampler
@@ -150,17 +150,17 @@ def _measured(loader: MeasuredLoader, seconds: float) -> LoaderProfile:
     )  # fmt: skip
 
 
-def _batches(loader: MeasuredLoader) -> Iterator[list[Drawn]]:
+def _batches(loader: MeasuredLoader) -> Iterator[list[int]]:
     """Yield the batches of the epoch that is under way, over and over; the loader's own place in it stays."""
-    order, size = loader.tiles.order(), loader._ordering.batch_size
-    if isinstance(loader._ordering, PanelBatchSampler):
-        order = order[panel_numbers(loader.dataset.plan)[order] == panel_numbers(loader.dataset.plan)[order[0]]]
-    for start in itertools.cycle(range(0, len(order), size)):
-        rows = order[start : start + size].tolist()
-        yield [Drawn(row, seed=loader.tiles.rule.seed, epoch=0, position=start + k) for k, row in enumerate(rows)]
+    order, ordering, epoch = loader.tiles.order(), loader._ordering, loader.tiles.epoch
+    positions = np.arange(len(order))
+    if isinstance(ordering, PanelBatchSampler):
+        positions = np.flatnonzero(ordering.panels[order] == ordering.panels[order[0]])
+    for start in itertools.cycle(range(0, len(positions), ordering.batch_size)):
+        yield loader.tiles.drawn(epoch, positions[start : start + ordering.batch_size])
 
 
-def _read(loader: MeasuredLoader, batch: list[Drawn]) -> None:
+def _read(loader: MeasuredLoader, batch: list[int]) -> None:
     loader.collate_fn(loader.dataset.__getitems__(batch))
 
 

@@ -120,3 +120,45 @@ class EpochProgress:
         run = self.run
         aside = run is None or run.done or (self.start is not None and self.start.epoch != run.epoch)
         return None if aside else run
+
+
+class OneEpoch:
+    """What loaders and samplers have in common: an epoch, which may be that of others too."""
+
+    progress: EpochProgress
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way, else the one that the next iteration yields."""
+        run = self.progress.current
+        return self.progress.following.epoch if run is None else run.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration.
+
+        Parameters
+        ----------
+        epoch
+            A whole number from 0 on; each has its own order. One in which a loaded state stands goes on from there, any
+            other, and one of which this process has already begun an iteration, starts at its beginning.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no such number.
+
+        See Also
+        --------
+        TileSampler.state_dict
+
+        Examples
+        --------
+        >>> from spora_db import SporaQuery
+        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
+        >>> from spora_db import TileSampler
+        >>> sampler = TileSampler(dataset, seed=0)
+        >>> sampler.set_epoch(3)
+        >>> sampler.epoch
+        3
+        """
+        self.progress.set_epoch(epoch)

@@ -9,12 +9,12 @@ from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.loading.partition import Partition, checkpoint_ranks
 from spora_db.loading.position import VERSION, Cut, Position, check_state
-from spora_db.loading.progress import EpochProgress, Run, Start
+from spora_db.loading.progress import EpochProgress, OneEpoch, Run, Start
 
 Item = TypeVar("Item", covariant=True)
 
 
-class ResumableSampler(DistributedSampler[Item]):
+class ResumableSampler(OneEpoch, DistributedSampler[Item]):  # type: ignore[override]  # torch keeps the epoch
     """An order of items, cut for ranks; a subclass says which items an epoch has, and what else its state holds.
 
     It is a `DistributedSampler` in that it shares an epoch out to ranks, so that frameworks do not do so again. Each
@@ -57,42 +57,6 @@ class ResumableSampler(DistributedSampler[Item]):
     def num_replicas(self) -> int:  # type: ignore[override]  # torch keeps what it found; here it is found anew
         """Number of ranks, in the word of `DistributedSampler`."""
         return self.world_size
-
-    @property
-    def epoch(self) -> int:  # type: ignore[override]  # torch keeps what it found; here it is found anew
-        """The epoch that is under way, else the one that the next iteration yields."""
-        run = self.progress.current
-        return self.progress.following.epoch if run is None else run.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration.
-
-        Parameters
-        ----------
-        epoch
-            A whole number from 0 on; each has its own order. One in which a loaded state stands goes on from there, any
-            other, and one of which this process has already begun an iteration, starts at its beginning.
-
-        Raises
-        ------
-        ArgumentError
-            If it is no such number.
-
-        See Also
-        --------
-        TileSampler.state_dict
-
-        Examples
-        --------
-        >>> from spora_db import SporaQuery
-        >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
-        >>> from spora_db import TileSampler
-        >>> sampler = TileSampler(dataset, seed=0)
-        >>> sampler.set_epoch(3)
-        >>> sampler.epoch
-        3
-        """
-        self.progress.set_epoch(epoch)
 
     def __len__(self) -> int:
         """Return how many items this rank gets in a whole epoch."""

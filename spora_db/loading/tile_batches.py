@@ -5,11 +5,11 @@ from typing import Any
 
 from torch.utils.data import BatchSampler
 
-from spora_db.loading.progress import EpochProgress
+from spora_db.loading.progress import OneEpoch
 from spora_db.loading.sampler import TileSampler
 
 
-class TileBatchSampler(BatchSampler):
+class TileBatchSampler(OneEpoch, BatchSampler):
     """torch's `BatchSampler` of a `TileSampler`, on which frameworks find the epoch and the state too.
 
     Parameters
@@ -26,24 +26,7 @@ class TileBatchSampler(BatchSampler):
 
     def __init__(self, sampler: TileSampler, batch_size: int, drop_last: bool) -> None:  # noqa: FBT001 - as torch's
         super().__init__(sampler, batch_size, drop_last)
-
-    @property
-    def progress(self) -> EpochProgress:
-        """The epoch, which the sampler has."""
-        return self.sampler.progress
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that is under way, else the one that the next iteration yields."""
-        return self.sampler.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration; see `TileSampler.set_epoch`."""
-        self.sampler.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        """Return how many batches this rank gets in a whole epoch."""
-        return self.number(len(self.sampler))
+        self.progress = sampler.progress
 
     @property
     def remaining(self) -> int:

@@ -1,22 +1,24 @@
-"""What a worker process of a loader does: set its limits, load the kernels, hand batches over without a copy."""
+"""What worker processes of a loader are asked for, and do: take a cache, load kernels, hand batches over uncopied."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import reduction
-from typing import Any
+from multiprocessing import reduction, util
+from typing import Any, get_args
 
 from torch.utils.data import get_worker_info
 
-from spora_db.errors import SporaError
+from spora_db.errors import ArgumentError, SporaError, unknown
 from spora_db.files.garbage import collected_later
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.ranged import SINCE
-from spora_db.images.cache import ChunkCache, use_cache
+from spora_db.images.cache import CacheChoice, ChunkCache, choose_cache, use_cache
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.segments import SEGMENTS, Parcel, SegmentPool
+from spora_db.loading.starting import StartMethod
 from spora_db.standardization.standardize import warm_up
 
+CACHE_BYTES = 2 * 2**30
 WARMED = 8
 """Modalities whose kernels are loaded before the first batch, at most."""
 
@@ -70,3 +72,43 @@ def warm_up_for(dataset: PlanRows) -> None:
             with collected_later(), contextlib.suppress(SporaError, OSError):
                 source = dataset.materializer.image(image)
                 warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)
+
+
+def worker_options(
+    workers: int,
+    *,
+    cache: CacheChoice,
+    cache_bytes: int,
+    start_method: StartMethod | None,
+    prefetch: int,
+    timeout: float,
+) -> dict[str, Any]:
+    """Return the options of a loader whose workers keep `cache_bytes` of chunks together.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is out of range.
+    UnknownNameError
+        If there is no such start method.
+    """
+    if workers < 0 or prefetch < 1:
+        raise ArgumentError(
+            f"loader(num_workers={workers}, prefetch={prefetch}): expected at least 0 workers, 1 batch ahead."
+        )
+    if not timeout >= 0:
+        raise ArgumentError(f"loader(timeout={timeout}): expected seconds above 0, or 0 to wait for ever.")
+    if start_method is not None and start_method not in get_args(StartMethod):
+        raise unknown("start method", start_method, get_args(StartMethod))
+    chosen = choose_cache(cache, cache_bytes=cache_bytes, processes=max(workers, 1))
+    own = {"num_workers": workers, "cache": chosen}
+    if not workers:
+        return own
+    util.get_temp_dir()  # for sockets; were it made by a worker, a killed worker would leave it behind
+    return own | {
+        "timeout": timeout,
+        "persistent_workers": True,
+        "prefetch_factor": prefetch,
+        "start_method": start_method,
+        "worker_init_fn": WorkerStart(cache=chosen, segments=prefetch + 3),
+    }

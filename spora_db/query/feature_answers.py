@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spora_db.extraction.report import ExtractionReport
     from spora_db.images.base import MissingChunks
     from spora_db.jobs import Progress, Shard
-    from spora_db.loading.choices import CollateChoice
+    from spora_db.loading.collates import CollateChoice
 
 
 class FeatureAnswers(Question):

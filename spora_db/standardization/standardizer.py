@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,6 @@ from spora_db.standardization.standardize import standardize_block
 from spora_db.standardization.table_frames import TableFrames
 from spora_db.standardization.tables import Statistics, statistics_folder
 from spora_db.standardization.usable import kept_channels
-
-if TYPE_CHECKING:
-    pass
-
 
 _OTHER: Final = "Make another with build_standardizer, and assign that to the dataset."
 
@@ -181,11 +177,8 @@ class Standardizer(TableFrames):
                 f"that selected_mask selects; got {planes.shape}."
             )
         over = measured if len(selected) == count else np.ones_like(measured)
-        if self.spec.needs_statistics:
-            statistics = self.statistics(tissue_id, over)
-            refined = self.keep(statistics, selected, tissue_id=tissue_id)
-        else:
-            statistics, refined = self.statistics(tissue_id, over), selected
+        statistics = self.statistics(tissue_id, over)
+        refined = self.keep(statistics, selected, tissue_id=tissue_id) if self.spec.needs_statistics else selected
         transform = statistics.transform().take(refined)
         kept = planes if refined is selected else planes[refined[selected]]
         out = np.empty(kept.shape, np.float32)

@@ -69,7 +69,7 @@ class Statistics:
         )  # fmt: skip
 
 
-def statistics_folder(folder: str | Path, spec: str | Spec, *, quantile_level: str | None = None) -> Path:
+def statistics_folder(folder: str | Path, spec: str | Spec) -> Path:
     """Return the folder that holds the tables of a spec.
 
     Parameters
@@ -78,15 +78,13 @@ def statistics_folder(folder: str | Path, spec: str | Spec, *, quantile_level: s
         ``<dataset>/<modality>/<mpp>/standardization``; of a lake of layers as `beneath` gives it, and so is the result.
     spec
         Its text is the folder's name. For the older form (``uq_0.99`` without a level) either name will do.
-    quantile_level
-        The level, for the older form.
 
     Raises
     ------
     StatisticsNotFoundError
         If there is no such folder; the message lists the specs that are there.
     """
-    parsed = parse_spec(spec, quantile_level=quantile_level)
+    parsed = parse_spec(spec)
     roots = layers(folder)
     full = f"{parsed.text}_{parsed.quantile_level}" if parsed.text else str(parsed)
     for name in dict.fromkeys((str(parsed), full)):
@@ -108,7 +106,6 @@ def load_statistics(
     channel_names: Sequence[str],
     use_mean_std: bool = True,
     stats_level: str | None = None,
-    quantile_level: str | None = None,
     frames: "Mapping[str, pd.DataFrame] | None" = None,
 ) -> Statistics:
     """Read the statistics of one tissue's channels from the published tables, by exact channel name.
@@ -120,7 +117,8 @@ def load_statistics(
     folder
         ``<dataset>/<modality>/<mpp>/standardization``.
     spec
-        Such as ``"quantile_clipping/uq_0.99_image"``; its suffix is the level of the quantiles.
+        Such as ``"quantile_clipping/uq_0.99_image"``; its suffix is the level of the quantiles, which a text of the
+        older form lacks: parse that first.
     tissue_id
         The tissue; a global table applies to every one, an image-level table must have its row.
     channel_names
@@ -130,8 +128,6 @@ def load_statistics(
     stats_level
         The level of means and standard deviations, ``"image"`` or ``"global"``. Without it, the level that the folder
         has, and ``"global"`` where it has both, as the published loader.
-    quantile_level
-        The level of the quantiles, for specs of the older form without a suffix.
     frames
         Tables by kind (``"means"``, ...) that stand in for the files: indexed by tissue, or of one row for all.
 
@@ -144,7 +140,7 @@ def load_statistics(
     FileFormatError
         If a table is no readable parquet file.
     """
-    parsed = parse_spec(spec, quantile_level=quantile_level)
+    parsed = parse_spec(spec)
     if stats_level not in (None, *LEVELS):
         raise unknown("statistics level", stats_level, LEVELS)
     names = tuple(channel_names)
