@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from spora_db.jobs import standardize_lake as standardize_lake
     from spora_db.jobs import tile_lake as tile_lake
     from spora_db.loading.batch import Batch as Batch
+    from spora_db.loading.batches import PanelBatchSampler as PanelBatchSampler
     from spora_db.loading.collates import collate_list as collate_list
     from spora_db.loading.collates import collate_packed as collate_packed
     from spora_db.loading.collates import collate_padded as collate_padded
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from spora_db.loading.dataset import PlanDataset as PlanDataset
     from spora_db.loading.device import standardize_batch as standardize_batch
     from spora_db.loading.loader import TileLoader as TileLoader
-    from spora_db.loading.panel_batches import PanelBatchSampler as PanelBatchSampler
     from spora_db.loading.sampler import TileSampler as TileSampler
     from spora_db.maps import CellVectors as CellVectors
     from spora_db.maps import assemble as assemble
@@ -103,7 +103,7 @@ _HOMES = {
         "loading.dataset": "PlanDataset",
         "loading.device": "standardize_batch",
         "loading.loader": "TileLoader",
-        "loading.panel_batches": "PanelBatchSampler",
+        "loading.batches": "PanelBatchSampler",
         "loading.sampler": "TileSampler",
         "maps": "CellVectors assemble cell_vectors write_masks",
         "masks": "load_label_mask load_mask load_tissue_mask",

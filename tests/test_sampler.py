@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.errors import ArgumentError, UnknownNameError
+from spora_db.loading.batches import PanelBatchSampler
 from spora_db.loading.draws import (
     draw_with_replacement,
     draw_without_replacement,
@@ -19,7 +20,6 @@ from spora_db.loading.draws import (
     permutation,
     uniforms,
 )
-from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.position import Cut
 from spora_db.loading.sampler import TileSampler
 

@@ -27,7 +27,7 @@ from spora_db.standardization.standardize import placed, run, standardize_block,
 from spora_db.standardization.standardizer import build_standardizer
 from spora_db.standardization.tables import load_statistics
 from spora_db.standardization.transform import Transform, rgb_transform
-from spora_db.standardization.usable import usable_channels
+from spora_db.standardization.usable import unusable
 
 DTYPES = [
     "uint8",
@@ -429,11 +429,12 @@ NAN, INF = float("nan"), float("inf")
         (5, 3, 0.5, 1, True, True),
     ],
 )
-def test_usable_channels(lower, upper, mean, std, with_moments, without):
+def test_which_channels_are_usable(lower, upper, mean, std, with_moments, without):
     for use_mean_std, expected in ((True, with_moments), (False, without)):
-        usable = usable_channels([lower], [upper], [mean], [std], use_mean_std=use_mean_std, method="quantile_clipping")
-        assert usable.tolist() == [expected]
-        assert usable_channels([lower], [upper], [mean], [std], use_mean_std=use_mean_std, method="identity").all()
+        figures = [lower], [upper], [mean], [std]
+        reasons = unusable(*figures, use_mean_std=use_mean_std, method="quantile_clipping")
+        assert (reasons == 0).tolist() == [expected]
+        assert not unusable(*figures, use_mean_std=use_mean_std, method="identity").any()
 
 
 # Tables --------------------------------------------------------------------------------------------------------------

@@ -6,15 +6,14 @@ import numpy.typing as npt
 import torch
 
 from spora_db.images.cache import CacheChoice
+from spora_db.loading.batches import PanelBatchSampler, TileBatchSampler
 from spora_db.loading.collates import CollateChoice, chosen_collate
 from spora_db.loading.explain import EpochCost, explain
 from spora_db.loading.loader import TileLoader
 from spora_db.loading.order import Shuffle
-from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import StartMethod
-from spora_db.loading.tile_batches import TileBatchSampler
 from spora_db.loading.workers import CACHE_BYTES, HandOver, worker_options
 from spora_db.selection.arguments import checked_whole
 

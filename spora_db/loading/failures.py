@@ -55,17 +55,16 @@ def _told(loader: DataLoader[Any], error: Exception) -> str | None:
     text = str(error)
     caught = text.startswith("Caught ")  # raised in a worker, whose traceback is the text
     text = text.rstrip().rpartition("\n")[2] if caught else text
-    if caught and EXHAUSTED.search(text):
-        return f"A worker process of the loader has as many open files as it may have: {DESCRIPTORS}."
     if EXHAUSTED.search(text):
-        return f"This process has as many open files as it may have: {DESCRIPTORS}."
-    if isinstance(error, _BROKEN_OFF) and not caught:
+        who = "A worker process of the loader" if caught else "This process"
+        return f"{who} has as many open files as it may have: {DESCRIPTORS}."
+    if caught:
+        return None
+    if isinstance(error, _BROKEN_OFF):
         return (
             "A worker process of the loader could not send the memory of a batch, most often as it has as many open "
             f"files as it may have: {DESCRIPTORS}."
         )
-    if caught:
-        return None
     if "bootstrapping phase" in text:
         return f"A worker that is being started makes workers itself: {GUARD}."
     if text.startswith("DataLoader timed out"):

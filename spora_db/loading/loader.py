@@ -11,14 +11,13 @@ from torch.utils.data import DataLoader
 from spora_db.errors import WorkerError
 from spora_db.images.cache import ChunkCache, use_cache
 from spora_db.loading.ahead import WithThoseAhead
+from spora_db.loading.batches import PanelBatchSampler, TileBatchSampler
 from spora_db.loading.failures import worker_errors
-from spora_db.loading.panel_batches import PanelBatchSampler
 from spora_db.loading.profiling import LoaderProfile, profile
 from spora_db.loading.progress import OneEpoch, Run
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import StartMethod, WorkersStart, workers_start
-from spora_db.loading.tile_batches import TileBatchSampler
 from spora_db.loading.trainers import count_right, in_accelerate
 from spora_db.loading.workers import warm_up_for
 from spora_db.plan.html import html_table

@@ -15,10 +15,9 @@ import spora_db
 from spora_db.errors import ArgumentError, counted
 from spora_db.files.processors import usable_cpus
 from spora_db.images.cache import ChunkCache, cache_in_use, cache_info, use_cache
-from spora_db.loading.panel_batches import PanelBatchSampler
+from spora_db.loading.batches import PanelBatchSampler, TileBatchSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
-from spora_db.loading.tile_batches import TileBatchSampler
 
 STAGES = (
     ("images/files.py", "fetching"), ("files", "fetching"), ("images", "decoding"), ("masks", "decoding"),

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from spora_db.errors import ArgumentError
-from spora_db.loading.panel_batches import PanelBatchSampler
+from spora_db.loading.batches import PanelBatchSampler, TileBatchSampler
 from spora_db.loading.partition import iterating
-from spora_db.loading.tile_batches import TileBatchSampler
 
 COUNTS = ("ready", "started", "processed", "completed")
 

@@ -14,8 +14,9 @@ from spora_db.images.fetching import prepare
 from spora_db.images.pieces import Regions, fetch_ahead
 from spora_db.layout.names import is_rgb
 from spora_db.plan import ABSENT, Plan
+from spora_db.plan.cell_checks import ListedCells
+from spora_db.plan.mask_parts import CELLS
 from spora_db.plan.planes import holds_panel
-from spora_db.samples.cell_fit import misfit, misplaced_cells
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.seen import SeenImages
 from spora_db.standardization.filters import FilterFactory
@@ -137,7 +138,8 @@ class Materializer:
     def misplaced(self, source: ImagePlan, image: int, rows: Int64) -> dict[int, Exception]:
         """Return which of a batch's rows of one image have cells that do not fit it or its instance mask, and why.
 
-        Of a query of cells, each row's own cell; of the cells that come along, all of the tissue, once.
+        Of a query of cells, each row's own cell, where how all of its cells lie tells why; of the cells that come
+        along, all of the tissue, once.
 
         Parameters
         ----------
@@ -152,14 +154,33 @@ class Materializer:
             By positions in `rows`: a TableError where a cell lies outside the image, is not in the mask, or elsewhere
             in it; or the error of a mask that cannot be read.
         """
-        found = misplaced_cells(self.plan, source, image, rows) if self.plan.unit == "cell" else {}
-        if self.plan.cells is not None and image not in self._compared:
-            error = misfit(self.plan, source, image, self.plan.cells.listed(image, source.record))
-            if error is None:
-                self._compared.add(image)
-            else:
-                found = dict.fromkeys(range(len(rows)), error) | found
+        plan, found = self.plan, dict[int, Exception]()
+
+        def fault_of(cells: ListedCells) -> Exception | None:
+            return self._misfit(source, image, cells)
+
+        if plan.unit == "cell" and fault_of(plan.cells_at(rows, source.record)):
+            together = fault_of(plan.cells_at(np.flatnonzero((plan.image == image).any(axis=1)), source.record))
+            for k in range(len(rows)):
+                if error := fault_of(plan.cells_at(rows[k : k + 1], source.record)):
+                    found[k] = together or error
+        if plan.cells is not None and image not in self._compared:
+            if error := fault_of(plan.cells.listed(image, source.record)):
+                return dict.fromkeys(range(len(rows)), error) | found
+            self._compared.add(image)
         return found
+
+    def _misfit(self, source: ImagePlan, image: int, cells: ListedCells) -> Exception | None:
+        """Return why cells do not fit an image, or its mask where that comes along; None where they do."""
+        reader, masks = source.reader, self.plan.masks
+        shape = reader.shape[1:]
+        try:
+            cells.check_image(shape, image=reader.path)
+            if masks is not None and CELLS in masks.kinds:
+                masks.check_cells(cells, image, lake=Path(self.plan.lake), shape=shape, image_path=reader.path)
+        except (SporaError, OSError) as error:
+            return error
+        return None
 
     def _prepare(self, image: int) -> ImagePlan:
         plan, channels = self.plan, self.plan.channels.of(image)

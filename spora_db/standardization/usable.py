@@ -61,6 +61,10 @@ def unusable(
 ) -> Int8:  # fmt: skip
     """Return why channels of a tissue cannot be standardized, as numbers of `REASONS`; 0 for those that can.
 
+    A channel is usable when its upper bound is finite and positive, its lower bound finite (above -1 for log1p, which
+    has no value below) and, where mean and standard deviation are used, these are finite and the standard deviation is
+    positive. For ``identity`` and RGB, all channels.
+
     Parameters
     ----------
     lower, upper
@@ -90,7 +94,7 @@ def unusable(
         return found
     if use_mean_std:
         if mean is None or std is None:
-            raise ArgumentError("usable_channels needs mean and std where use_mean_std is set.")
+            raise ArgumentError("unusable(use_mean_std=True) needs mean and std.")
         centre, spread = (np.asarray(part, dtype=np.float64) for part in (mean, std))
         found[~(spread > 0)] = 7
         found[~(np.isfinite(centre) & np.isfinite(spread))] = 6
@@ -103,34 +107,6 @@ def unusable(
     found[bound < 0] = 2
     found[~np.isfinite(bound)] = 3
     return found
-
-
-def usable_channels(
-    lower: npt.ArrayLike | None, upper: npt.ArrayLike, mean: npt.ArrayLike | None = None,
-    std: npt.ArrayLike | None = None, *, use_mean_std: bool, method: str,
-) -> Bools:  # fmt: skip
-    """Return which channels of a tissue have statistics that can standardize them.
-
-    A channel is usable when its upper bound is finite and positive, its lower bound finite (above -1 for log1p, which
-    has no value below) and, where mean and standard deviation are used, these are finite and the standard deviation is
-    positive. For ``identity`` and RGB, all channels.
-
-    Parameters
-    ----------
-    lower, upper, mean, std, use_mean_std, method
-        As of `unusable`.
-
-    Returns
-    -------
-    bool array of shape (..., C)
-
-    Examples
-    --------
-    >>> usable_channels(None, [3.0, 0.0, float("nan")], use_mean_std=False, method="quantile_clipping")
-    array([ True, False, False])
-    """
-    usable: Bools = unusable(lower, upper, mean, std, use_mean_std=use_mean_std, method=method) == 0
-    return usable
 
 
 def kept_channels(reasons: Int8, *, disable_quantile_mask: bool) -> Bools:

@@ -7,7 +7,7 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Bools, Float64, Int64
 from spora_db.errors import ArgumentError
-from spora_db.standardization.usable import usable_channels
+from spora_db.standardization.usable import unusable
 from spora_db.statistics import brackets, moments, quantiles
 from spora_db.statistics.moments import Moments
 from spora_db.statistics.plan import Partial, Round, RoundKind, StatisticsPlan
@@ -197,7 +197,7 @@ def _pooled_usable(plan: StatisticsPlan, parts: list[Moments], *, upper: Float64
     figures = [lower, upper, *(np.array([getattr(part, name) for part in parts]) for name in ("means", "std"))]
     with np.errstate(over="ignore"):  # samples are float32
         low, high, means, stds = (np.asarray(figure, np.float32) for figure in figures)
-    usable = usable_channels(low, high, means, stds, use_mean_std=True, method=plan.spec.method)
+    usable = unusable(low, high, means, stds, use_mean_std=True, method=plan.spec.method) == 0
     kept = [part.of(where) for part, where in zip(parts, usable | np.isnan(upper), strict=True)]
     pooled, everything = Moments.merged(kept), Moments.merged(parts)
     none = pooled.count == 0
