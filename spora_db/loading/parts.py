@@ -32,12 +32,12 @@ class ReadPart:
     columns
         What samples hold of them, by field; see `spora_db.loading.joining.FieldColumns`.
     faults
-        What could not be read: the row of the batch, its image, and the error; the first of each row.
+        What could not be read: by the row of the batch its image, and the first error.
     """
 
     which: Int64
     columns: FieldColumns
-    faults: Sequence[tuple[int, int, Exception]]
+    faults: dict[int, tuple[int, Exception]]
 
 
 def read_part(
@@ -98,8 +98,8 @@ def read_part(
         **labels_of(plan, own),
         **features_of(plan, own),
     }
-    listed = [(row, int(images[row]), error) for row, error in sorted(faults.items())]
-    return ReadPart(which=which, columns=columns, faults=listed)
+    of_image = {row: (int(images[row]), error) for row, error in faults.items()}
+    return ReadPart(which=which, columns=columns, faults=of_image)
 
 
 def _raw_dtype(source: ImagePlan) -> torch.dtype:

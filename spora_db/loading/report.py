@@ -1,6 +1,7 @@
 """What an order is worth and costs: how many tissues and patients meet in a batch, and what is decoded for it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,26 +74,18 @@ def report_order(
         patient = value_numbers(plan_column(plan, name) for name in ("dataset", "patient_id"))
     limit = cache_info().bytes_limit if cache_bytes is None else cache_bytes
 
-    def measured(rows: Int64) -> tuple[float, float | None, float | None]:
+    def measured(rows: Int64, of: str) -> dict[str, Any]:
         streams = _streams(rows, batch_size, ranks * max(workers, 1))
-        return (
-            _distinct(tissue[rows], batch_size),
-            None if patient is None else _distinct(patient[rows], batch_size),
-            None if plan.unit == "tissue" else model.follow(streams, cache_bytes=limit).amplification,
-        )
+        decoded = None if plan.unit == "tissue" else model.follow(streams, cache_bytes=limit).amplification
+        patients = None if patient is None else _distinct(patient[rows], batch_size)
+        return {
+            f"tissues{of}": _distinct(tissue[rows], batch_size),
+            f"patients{of}": patients,
+            f"amplification{of}": decoded,
+        }
 
-    own, shuffled_globally = measured(order[:FOLLOWED]), measured(shuffled[:FOLLOWED])
-    return OrderReport(
-        rows=min(len(order), FOLLOWED),
-        batch_size=batch_size,
-        workers=workers,
-        tissues=own[0],
-        tissues_global=shuffled_globally[0],
-        patients=own[1],
-        patients_global=shuffled_globally[1],
-        amplification=own[2],
-        amplification_global=shuffled_globally[2],
-    )
+    found = measured(order[:FOLLOWED], "") | measured(shuffled[:FOLLOWED], "_global")
+    return OrderReport(rows=min(len(order), FOLLOWED), batch_size=batch_size, workers=workers, **found)
 
 
 def _distinct(values: Int64, batch_size: int) -> float:

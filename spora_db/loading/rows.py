@@ -1,5 +1,6 @@
 """`PlanRows`: the rows of a plan as samples, read in whichever process asks."""
 
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
@@ -159,9 +160,7 @@ class PlanRows(LabelledRows, Dataset[Sample]):
             )
             for column in range(len(self.plan.modalities))
         ]  # fmt: skip
-        faults = dict[int, tuple[int, Exception]]()
-        for row, image, error in (fault for part in parts for fault in part.faults):
-            faults.setdefault(row, (image, error))
+        faults = dict(ChainMap(*(part.faults for part in parts)))
         if self._substitutes is None and faults:
             raise faults[min(faults)][1]
         for part in parts if self._substitutes is not None else ():

@@ -6,9 +6,8 @@ import pickle
 import tempfile
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing import context, reduction
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from spora_db.images.cache import ChunkCache, cache_in_use, use_cache
 from spora_db.plan import Plan
@@ -43,8 +42,7 @@ def received(handle: Handle, size: int) -> mmap.mmap:
         os.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedPlan:
+class SharedPlan(NamedTuple):
     """A plan whose arrays lie in a memory file; what is pickled for a worker is the rest and the file's descriptor.
 
     Attributes
@@ -108,10 +106,8 @@ class PlanHandle:
         """Reduce to a descriptor where the receiver is a process that is being started."""
         if not hasattr(reduction, "DupFd") or context.get_spawning_popen() is None:
             return PlanHandle, (self.plan,)
-        shared = self.shared()
-        return _receive, (
-            reduction.DupFd(shared.descriptor), shared.size, shared.head, shared.extents, cache_in_use(),
-        )  # fmt: skip
+        descriptor, *rest = self.shared()
+        return _receive, (reduction.DupFd(descriptor), *rest, cache_in_use())
 
 
 def _receive(
