@@ -25,7 +25,7 @@ from spora_db.standardization.methods import _registered, register_standardizer
 from spora_db.standardization.specs import Spec, parse_spec
 from spora_db.standardization.standardize import placed, run, standardize_block, warm_up
 from spora_db.standardization.standardizer import build_standardizer
-from spora_db.standardization.tables import load_statistics
+from spora_db.standardization.table_frames import TableFrames
 from spora_db.standardization.transform import Transform, rgb_transform
 from spora_db.standardization.usable import unusable
 
@@ -460,6 +460,11 @@ def folder(tmp_path):
 
 
 SPEC = "quantile_clipping/uq_0.99_image"
+
+
+def load_statistics(folder, spec, *, tissue_id, channel_names, **options):
+    frames = TableFrames(spec=parse_spec(spec), folder=folder, channel_names=tuple(channel_names), **options)
+    return frames.statistics(tissue_id)
 
 
 def test_statistics_by_exact_name_in_the_asked_order(folder):

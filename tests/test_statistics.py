@@ -17,7 +17,7 @@ from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownN
 from spora_db.files.parquet import read_provenance
 from spora_db.standardization.methods import register_standardizer
 from spora_db.standardization.specs import parse_spec
-from spora_db.standardization.tables import load_statistics
+from spora_db.standardization.table_frames import TableFrames
 from spora_db.statistics import (
     StatisticsPlan,
     StatisticsUnit,
@@ -463,7 +463,9 @@ def test_written_tables_read_back(cohort, tmp_path):
     assert sorted(tmp_path.rglob("*.parquet")) == sorted(files)
     assert read_provenance(files[0]) == {"spec": spec, "tissues": 4, "failures": {}, "version": 1}
     for level, means in (("image", result.means[1]), ("global", result.pooled.means)):
-        found = load_statistics(tmp_path, spec, tissue_id="t1", channel_names=PANEL[1:3], stats_level=level)
+        parsed, names = parse_spec(spec), tuple(PANEL[1:3])
+        frames = TableFrames(spec=parsed, folder=tmp_path, channel_names=names, stats_level=level)
+        found = frames.statistics("t1")
         assert np.array_equal(found.upper, result.upper[1, 1:3])
         assert np.array_equal(found.lower, result.lower[1, 1:3])
         assert np.array_equal(found.mean, means[1:3])

@@ -2,21 +2,22 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from spora_db.errors import ArgumentError
+from spora_db.arrays import Float64
+from spora_db.errors import ArgumentError, StatisticsNotFoundError, TableError, unknown
 from spora_db.layout import locate
 from spora_db.standardization.settled import Settled
-from spora_db.standardization.specs import Spec
+from spora_db.standardization.specs import LEVELS, Spec, StatsLevel
 from spora_db.standardization.tables import (
     MOMENT_TABLES,
     Statistics,
-    load_statistics,
     moments_level,
     statistics_folder,
+    tissue_values,
 )
 from spora_db.standardization.wide_tables import WideTable, wide_table
 
@@ -84,6 +85,9 @@ class TableFrames(Settled):
     def statistics(self, tissue_id: str, measured: npt.ArrayLike | None = None) -> Statistics:
         """Return the statistics of a tissue's measured channels, in panel order.
 
+        Means and standard deviations are of `stats_level`; without it, of the level that the folder has, and global
+        where it has both, as the published loader.
+
         Parameters
         ----------
         measured
@@ -92,13 +96,40 @@ class TableFrames(Settled):
         Raises
         ------
         StatisticsNotFoundError
-            If the tables lack the tissue or a channel.
+            If the folder, a table, the tissue's row or a channel's column is absent.
+        TableError
+            If a table repeats a tissue or a column, or a global table has several rows.
+        FileFormatError
+            If a table is no readable parquet file.
         """
+        spec, frames = self.spec, self._frames
+        if self.stats_level not in (None, *LEVELS):
+            raise unknown("statistics level", self.stats_level, LEVELS)
         mask = np.ones(len(self.channel_names), bool) if measured is None else np.asarray(measured, dtype=bool)
-        names = [name for name, there in zip(self.channel_names, mask, strict=True) if there]
-        return load_statistics(
-            self.folder, self.spec, tissue_id=tissue_id, channel_names=names,
-            use_mean_std=self.use_mean_std, stats_level=self.stats_level, frames=self._frames,
+        names = tuple(name for name, there in zip(self.channel_names, mask, strict=True) if there)
+        zero, one = np.zeros(len(names)), np.ones(len(names))
+        if not spec.needs_statistics:
+            return Statistics(
+                spec=spec, channel_names=names, lower=zero, upper=one, mean=zero, std=one, use_mean_std=False
+            )
+        place = statistics_folder(self.folder, spec)
+
+        def column(kind: str, level: StatsLevel) -> Float64:
+            if kind in frames:
+                return _of_frame(frames[kind], kind, tissue_id=tissue_id, names=names)
+            path = locate(place, f"{level}_level_{kind}.parquet")
+            return tissue_values(path, level=level, tissue_id=tissue_id, names=names)
+
+        own = cast(StatsLevel, spec.quantile_level)
+        upper = column("upper_quantiles", own)
+        lower = zero if spec.lower is None else column("lower_quantiles", own)
+        mean = std = np.full(len(names), np.nan)
+        if self.use_mean_std:
+            level = moments_level(place, self.stats_level)
+            mean, std = (column(kind, level) for kind in MOMENT_TABLES)
+        return Statistics(
+            spec=spec, channel_names=names, lower=lower, upper=upper, mean=mean, std=std,
+            use_mean_std=self.use_mean_std,
         )  # fmt: skip
 
     @property
@@ -126,3 +157,21 @@ def _as_frame(table: WideTable, names: tuple[str, ...]) -> "pd.DataFrame":
     index = None if table.rows is None else pd.Index(list(table.rows), name="tissue_id", dtype=object)
     columns = pd.Index(known, dtype=object)
     return pd.DataFrame(table.values[:, [table.columns[name] for name in known]], index=index, columns=columns)
+
+
+def _of_frame(frame: "pd.DataFrame", kind: str, *, tissue_id: str, names: tuple[str, ...]) -> Float64:
+    """Return a tissue's values from a table that a client holds; one row stands for all tissues."""
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise StatisticsNotFoundError(f"The edited table {kind} has no column for {', '.join(map(repr, absent))}.")
+    if tissue_id in frame.index:
+        row = frame.loc[tissue_id]
+    elif len(frame) == 1 and frame.index.dtype.kind in "iu":
+        row = frame.iloc[0]
+    else:
+        raise StatisticsNotFoundError(
+            f"The edited table {kind} has no row for tissue {tissue_id!r} ({len(frame)} rows)."
+        )
+    if row.ndim != 1 or not frame.columns.is_unique:
+        raise TableError(f"The edited table {kind} has tissue {tissue_id!r} or a channel more than once.")
+    return np.asarray(row[list(names)], dtype=np.float64)

@@ -1,23 +1,16 @@
 """The published tables of quantiles, means and standard deviations: the folder of a spec, and lookup by exact name."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
-
-import numpy as np
+from typing import Any, Final, cast
 
 from spora_db.arrays import Bools, Float64, Int8
-from spora_db.errors import StatisticsNotFoundError, TableError, unknown
+from spora_db.errors import StatisticsNotFoundError, TableError
 from spora_db.layout import beneath, layers, locate
-from spora_db.standardization.specs import LEVELS, Spec, StatsLevel, parse_spec
+from spora_db.standardization.specs import Spec, StatsLevel
 from spora_db.standardization.transform import Transform
 from spora_db.standardization.usable import unusable
 from spora_db.standardization.wide_tables import wide_table
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 MOMENT_TABLES: Final = ("means", "stds")
 
@@ -69,7 +62,7 @@ class Statistics:
         )  # fmt: skip
 
 
-def statistics_folder(folder: str | Path, spec: str | Spec) -> Path:
+def statistics_folder(folder: str | Path, spec: Spec) -> Path:
     """Return the folder that holds the tables of a spec.
 
     Parameters
@@ -84,87 +77,16 @@ def statistics_folder(folder: str | Path, spec: str | Spec) -> Path:
     StatisticsNotFoundError
         If there is no such folder; the message lists the specs that are there.
     """
-    parsed = parse_spec(spec)
     roots = layers(folder)
-    full = f"{parsed.text}_{parsed.quantile_level}" if parsed.text else str(parsed)
-    for name in dict.fromkeys((str(parsed), full)):
+    full = f"{spec.text}_{spec.quantile_level}" if spec.text else str(spec)
+    for name in dict.fromkeys((str(spec), full)):
         if any((root / name).is_dir() for root in roots):
             return beneath(folder, name)
     there = sorted({str(path.parent.relative_to(root)) for root in roots for path in root.glob("*/uq_*/*.parquet")})
     known = "There are: " + ", ".join(there) + "." if there else "There are none at all."
     raise StatisticsNotFoundError(
-        f"No statistics for {str(parsed)!r} in {folder}: expected the folder {roots[-1] / str(parsed)}. {known} "
+        f"No statistics for {str(spec)!r} in {folder}: expected the folder {roots[-1] / str(spec)}. {known} "
         "Compute them with `spora-db standardize`."
-    )
-
-
-def load_statistics(
-    folder: str | Path,
-    spec: str | Spec,
-    *,
-    tissue_id: str,
-    channel_names: Sequence[str],
-    use_mean_std: bool = True,
-    stats_level: str | None = None,
-    frames: "Mapping[str, pd.DataFrame] | None" = None,
-) -> Statistics:
-    """Read the statistics of one tissue's channels from the published tables, by exact channel name.
-
-    Tables are read once per process and file; a file that changes is read again.
-
-    Parameters
-    ----------
-    folder
-        ``<dataset>/<modality>/<mpp>/standardization``.
-    spec
-        Such as ``"quantile_clipping/uq_0.99_image"``; its suffix is the level of the quantiles, which a text of the
-        older form lacks: parse that first.
-    tissue_id
-        The tissue; a global table applies to every one, an image-level table must have its row.
-    channel_names
-        The channels wanted, in the order of the result.
-    use_mean_std
-        Whether means and standard deviations are needed.
-    stats_level
-        The level of means and standard deviations, ``"image"`` or ``"global"``. Without it, the level that the folder
-        has, and ``"global"`` where it has both, as the published loader.
-    frames
-        Tables by kind (``"means"``, ...) that stand in for the files: indexed by tissue, or of one row for all.
-
-    Raises
-    ------
-    StatisticsNotFoundError
-        If the folder, a table, the tissue's row or a channel's column is absent.
-    TableError
-        If a table repeats a tissue or a column, or a global table has several rows.
-    FileFormatError
-        If a table is no readable parquet file.
-    """
-    parsed = parse_spec(spec)
-    if stats_level not in (None, *LEVELS):
-        raise unknown("statistics level", stats_level, LEVELS)
-    names = tuple(channel_names)
-    if not parsed.needs_statistics:
-        zero, one = np.zeros(len(names)), np.ones(len(names))
-        return Statistics(
-            spec=parsed, channel_names=names, lower=zero, upper=one, mean=zero, std=one, use_mean_std=False
-        )
-    place = statistics_folder(folder, parsed)
-    assert parsed.quantile_level is not None
-
-    def column(level: StatsLevel, kind: str) -> Float64:
-        if frames is not None and kind in frames:
-            return _of_frame(frames[kind], kind, tissue_id=tissue_id, names=names)
-        return _lookup(locate(place, f"{level}_level_{kind}.parquet"), level=level, tissue_id=tissue_id, names=names)
-
-    upper = column(parsed.quantile_level, "upper_quantiles")
-    lower = np.zeros(len(names)) if parsed.lower is None else column(parsed.quantile_level, "lower_quantiles")
-    mean = std = np.full(len(names), np.nan)
-    if use_mean_std:
-        level = moments_level(place, stats_level)
-        mean, std = column(level, "means"), column(level, "stds")
-    return Statistics(
-        spec=parsed, channel_names=names, lower=lower, upper=upper, mean=mean, std=std, use_mean_std=use_mean_std
     )
 
 
@@ -188,7 +110,20 @@ def moments_level(folder: Path, wanted: str | None = None) -> StatsLevel:
     )
 
 
-def _lookup(path: Path, *, level: StatsLevel, tissue_id: str, names: tuple[str, ...]) -> Float64:
+def tissue_values(path: Path, *, level: StatsLevel, tissue_id: str, names: tuple[str, ...]) -> Float64:
+    """Return a tissue's values from a published table, by exact channel name; a global table applies to every tissue.
+
+    A table is read once per process; a file that changes is read again.
+
+    Raises
+    ------
+    StatisticsNotFoundError
+        If the table, the tissue's row or a channel's column is absent.
+    TableError
+        If it repeats a tissue or a column, or a global table has several rows.
+    FileFormatError
+        If it is no readable parquet file.
+    """
     table = wide_table(path)
     if level == "global":
         if len(table.values) != 1:
@@ -208,21 +143,3 @@ def _lookup(path: Path, *, level: StatsLevel, tissue_id: str, names: tuple[str, 
             f"{path} has no numeric column for {', '.join(map(repr, absent))}; it has {', '.join(table.columns)}."
         )
     return table.values[row, [table.columns[name] for name in names]]
-
-
-def _of_frame(frame: "pd.DataFrame", kind: str, *, tissue_id: str, names: tuple[str, ...]) -> Float64:
-    """Return a tissue's values from a table that a client holds; one row stands for all tissues."""
-    absent = [name for name in names if name not in frame.columns]
-    if absent:
-        raise StatisticsNotFoundError(f"The edited table {kind} has no column for {', '.join(map(repr, absent))}.")
-    if tissue_id in frame.index:
-        row = frame.loc[tissue_id]
-    elif len(frame) == 1 and frame.index.dtype.kind in "iu":
-        row = frame.iloc[0]
-    else:
-        raise StatisticsNotFoundError(
-            f"The edited table {kind} has no row for tissue {tissue_id!r} ({len(frame)} rows)."
-        )
-    if row.ndim != 1 or not frame.columns.is_unique:
-        raise TableError(f"The edited table {kind} has tissue {tissue_id!r} or a channel more than once.")
-    return np.asarray(row[list(names)], dtype=np.float64)
