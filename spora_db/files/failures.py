@@ -5,12 +5,11 @@ version of tifffile without a method that is called raises AttributeError on eve
 `reader_error`, and never as a broken file.
 """
 
-import contextlib
 import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from xml.etree.ElementTree import ParseError
 
@@ -50,8 +49,7 @@ PARQUET_FAILURES = (pa.ArrowException, OSError, ValueError, OverflowError)
 """What pyarrow raises on parquet files that are broken, and on no others."""
 
 
-@contextlib.contextmanager
-def telling(what: str, *, library: str, broken: Callable[[Exception], SporaError], remedy: str = "") -> Iterator[None]:
+class telling:
     """Tell what a library raises in this block: as a broken file, or as a fault of its own; errors of ours pass.
 
     `broken` makes the error for a file that explains what was raised, one of `FILE_FAILURES`.
@@ -64,14 +62,21 @@ def telling(what: str, *, library: str, broken: Callable[[Exception], SporaError
     Traceback (most recent call last):
     spora_db.errors.FileFormatError: a.npz: it ends early.
     """
-    try:
-        yield
-    except SporaError:
-        raise
-    except READER_FAILURES as error:
-        raise reader_error(what, error, library=library, remedy=remedy) from error
-    except FILE_FAILURES as error:
-        raise broken(error) from error
+
+    def __init__(self, what: str, *, library: str, broken: Callable[[Exception], SporaError], remedy: str = "") -> None:
+        self._what, self._library, self._broken, self._remedy = what, library, broken, remedy
+
+    def __enter__(self) -> None:
+        """Enter the block."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Raise what tells the error."""
+        if error is None or isinstance(error, SporaError):
+            return
+        if isinstance(error, READER_FAILURES):
+            raise reader_error(self._what, error, library=self._library, remedy=self._remedy) from error
+        if isinstance(error, FILE_FAILURES):
+            raise self._broken(error) from error
 
 
 def reader_error(what: str, error: Exception, *, library: str, remedy: str = "") -> ReaderError:

@@ -66,7 +66,7 @@ def stamps(paths: Iterable[str | Path]) -> tuple[Stamp | None, ...]:
 def stamp_if_there(path: str | Path) -> Stamp | None:
     """Return the stamp of a file or folder, None where there is none."""
     try:
-        return stamp(path)
+        return stamp_of(os.stat(path))  # noqa: PTH116 - as above
     except OSError:
         return None
 

@@ -144,7 +144,7 @@ class OmeTiffReader:
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
             return ChunkPlanes.of(np.broadcast_to(np.full(form.segment[1], absent), (form.together, *form.segment)))
         key = (self._identity, page, index)
-        kept = find_chunk(key, (*key, "rows"))
+        kept = find_chunk(key) if form.jpeg is None else find_chunk(key, (*key, "rows"))
         if form.jpeg is not None:
             REUSE.note(kept=kept is not None)
         if kept is not None and kept.pixels.shape[1] >= rows:

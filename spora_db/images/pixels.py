@@ -49,9 +49,10 @@ def deliver(pixels: AnyArray) -> AnyArray:
     """
     if pixels.dtype.kind == "b":
         pixels = pixels.view(np.uint8)
-    if not pixels.flags.aligned:  # a codec's odd block size
-        pixels = pixels.copy()
-    pixels = pixels.astype(delivered(pixels.dtype), copy=False)
+    if pixels.dtype != (wanted := delivered(pixels.dtype)) or not pixels.flags.aligned:  # a codec's odd block size
+        pixels = pixels.astype(wanted)
+    if pixels.flags.c_contiguous:
+        return pixels
     step = pixels.strides[-1] if pixels.ndim and pixels.shape[-1] > 1 else pixels.itemsize
     return pixels if step > 0 and step % pixels.itemsize == 0 else np.ascontiguousarray(pixels)
 
