@@ -17,13 +17,14 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lakes import write_lake
 from processes import group_runs
-from spora_db import SporaQuery
-from spora_db.errors import ArgumentError, UnknownNameError
+from spora_db import SporaQuery, TileSampler
+from spora_db.errors import ArgumentError, ImageNotFoundError, UnknownNameError
 from spora_db.files.buffers import BufferPool
 from spora_db.images import open_image, read_region, write_ometiff
 from spora_db.loading.collates import collate_panel
@@ -187,7 +188,7 @@ def test_unusable_arguments_of_a_dataset(dataset, options, error, match):
 
 UNUSED = """
 import sys, zlib
-from spora_db import SporaQuery
+from spora_db import SporaQuery, TileSampler
 if __name__ == "__main__":
     lake, *methods = sys.argv[1:]
     dataset = SporaQuery(lake).modality("imc").tiles(size=32).to_torch()
@@ -318,7 +319,7 @@ def test_epochs_are_counted(dataset):
 FLAT = """
 import gc, os, sys
 from pathlib import Path
-from spora_db import SporaQuery
+from spora_db import SporaQuery, TileSampler
 loader = SporaQuery(sys.argv[1]).modality("imc").tiles(size=32).to_torch().loader(16, cache_bytes=2**20)
 for _ in range(20):
     for _batch in loader:
@@ -339,7 +340,7 @@ def test_memory_stays_flat_over_epochs(lake):
 
 INTERRUPTED = """
 import signal, sys
-from spora_db import SporaQuery
+from spora_db import SporaQuery, TileSampler
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
     loader = SporaQuery(sys.argv[1]).modality("imc").tiles(size=32).to_torch().loader(8, num_workers=2)
@@ -452,6 +453,35 @@ def test_explain_says_what_an_epoch_costs(dataset, lake):
     tissues = SporaQuery(lake).modality("imc").tissues().to_torch()
     assert tissues.explain(seconds=0.01).decoded is None
     assert "rows/s" in str(tissues.explain(seconds=0.01))
+
+
+def test_explain_needs_no_more_of_images_than_the_rows(tmp_path, monkeypatch):
+    """A corner that no row needs may be absent, as in a copy of tiles; an image without channels has no chunks."""
+    monkeypatch.setenv("SPORA_STATE_DIR", str(tmp_path / "state"))
+    lake = write_lake(tmp_path / "lake", names=("alpha",))
+    images = lake / "alpha/imc/1_0mpp/images"
+    (images / "alpha_0000.ome.zarr/0/c/0/0/0").unlink()
+    query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0)
+    corner = query.where("tissue_id = 'alpha_0000' AND row > 32 AND col > 32").to_torch()
+    assert corner.explain(seconds=0.01).delivered == 32 * 32 * 5 * 4
+    assert TileSampler(corner).report().amplification == 1
+    around = query.where("tissue_id = 'alpha_0001'").windows(size=32, stride=30, padding="around").to_torch()
+    assert around.explain(seconds=0.01).delivered > 0
+
+    first = query.where("tissue_id = 'alpha_0000'")
+    with pytest.raises(ImageNotFoundError, match="alpha_0000"):
+        first.to_torch().explain(seconds=0.01)
+    replaced = query.where("tissue_id < 'alpha_0002'").to_torch(on_error="replace")
+    assert replaced.explain(seconds=0.01).rows == 18
+    assert TileSampler(replaced, shuffle="none").report().amplification >= 1
+
+    quantiles = "alpha/imc/1_0mpp/standardization/quantile_clipping/uq_0.99_image/image_level_upper_quantiles.parquet"
+    table = pd.read_parquet(lake / quantiles)
+    table.loc["alpha_0001"] = 0.0
+    table.to_parquet(lake / quantiles)
+    nothing = query.where("tissue_id = 'alpha_0001'").standardize("quantile_clipping/uq_0.99_image").to_torch()
+    assert nothing[0]["image"].shape == (0, 32, 32)
+    assert (nothing.explain(seconds=0.01).delivered, TileSampler(nothing).report().amplification) == (0, 0)
 
 
 @pytest.mark.parametrize("options", [{"seconds": -1}, {"seconds": float("nan")}, {"cache_bytes": -1}])

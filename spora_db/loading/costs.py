@@ -9,14 +9,15 @@ from typing import TypeAlias
 
 import numpy as np
 
+from spora_db.errors import SporaError
 from spora_db.images import cache_info
 from spora_db.images.cache import decoding_anew
 from spora_db.images.pieces import Regions
 from spora_db.images.pixels import narrowed
 from spora_db.images.regions import blocks
+from spora_db.loading.rows import PlanRows
 from spora_db.plan import ABSENT
 from spora_db.samples.image_plan import ImagePlan
-from spora_db.samples.materialize import Materializer
 
 Chunk: TypeAlias = tuple[int, ...]
 FOLLOWED = 40_000
@@ -73,21 +74,31 @@ class Cost:
 class CostModel:
     """Follows which chunks the rows of a plan of tiles touch; opens one image per dataset and modality."""
 
-    def __init__(self, materializer: Materializer) -> None:
-        self.materializer, self.plan = materializer, materializer.plan
+    def __init__(self, rows: PlanRows) -> None:
+        self.rows, self.plan = rows, rows.plan
         self._kinds: dict[tuple[str, str], ImageKind] = {}
+        self._unreadable = set[int]()
 
     @cached_property
     def _names(self) -> list[tuple[str, str]]:
         images = self.plan.images
         return list(zip(images.column("dataset").to_pylist(), images.column("modality").to_pylist(), strict=True))
 
-    def kind(self, image: int) -> ImageKind:
-        """Return what is known of an image's kind, probing the first of a kind with one chunk."""
+    def kind(self, image: int, row: int) -> ImageKind | None:
+        """Return what is known of an image's kind, probing the first of a kind with a chunk that a row touches.
+
+        None where it cannot be read, as far as another row is to take its place.
+        """
         name = self._names[image]
-        if name not in self._kinds:
-            self._kinds[name] = _probe(self.materializer.image(image))
-        return self._kinds[name]
+        if name not in self._kinds and image not in self._unreadable:
+            place = {"row": int(self.plan.row[row]), "col": int(self.plan.col[row])}
+            try:
+                self._kinds[name] = _probe(self.rows.materializer.image(image), **place)
+            except (SporaError, OSError):
+                if self.rows._substitutes is None:
+                    raise
+                self._unreadable.add(image)
+        return self._kinds.get(name)
 
     def follow(self, streams: Iterable[Iterable[int]], *, cache_bytes: int) -> Cost:
         """Return what processes decode that read one stream of rows each and keep `cache_bytes` of decoded chunks."""
@@ -126,23 +137,28 @@ class CostModel:
         plan = self.plan
         top, left, last = int(plan.row[row]), int(plan.col[row]), plan.tile_size - 1
         for image in plan.image[row].tolist():
-            if image == ABSENT:
+            some = image != ABSENT and plan.channels.offsets[image] < plan.channels.offsets[image + 1]
+            kind = self.kind(image, row) if some else None
+            if kind is None:
                 continue
-            kind = self.kind(image)
             tall, wide = kind.chunk
             yield image, kind, ()
-            for down in range(top // tall, (top + last) // tall + 1):
-                for across in range(left // wide, (left + last) // wide + 1):
+            for down in range(max(top, 0) // tall, (top + last) // tall + 1):
+                for across in range(max(left, 0) // wide, (left + last) // wide + 1):
                     yield image, kind, (down, across)
 
 
-def _probe(source: ImagePlan) -> ImageKind:
-    """Decode one chunk anew."""
+def _probe(source: ImagePlan, *, row: int, col: int) -> ImageKind:
+    """Decode anew the chunk at a place, or next to it where it lies beyond the image's edge."""
     reader = source.reader
     before = cache_info().bytes_decoded
     with decoding_anew():
+        top, left = (
+            min(max(at, 0), whole - 1) // part * part
+            for at, whole, part in zip((row, col), reader.shape[1:], reader.chunks, strict=True)
+        )
         height, width = reader.chunks
-        found = list(blocks(Regions.of(reader, source.pages, row=0, col=0, height=height, width=width)))
+        found = list(blocks(Regions.of(reader, source.pages, row=top, col=left, height=height, width=width)))
     decoded = cache_info().bytes_decoded - before
     itemsize = reader.dtype.itemsize
     if decoded == 0:  # not compressed: only what is asked for is read

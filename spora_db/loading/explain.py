@@ -85,7 +85,7 @@ def explain(dataset: PlanRows, *, batch_size: int, seconds: float, cache_bytes: 
     order = sampler.order()
     sizes: dict[str, Any] = {}
     if plan.unit != "tissue":
-        cost = CostModel(dataset.materializer).follow([order[:FOLLOWED].tolist()], cache_bytes=cache_info().bytes_limit)
+        cost = CostModel(dataset).follow([order[:FOLLOWED].tolist()], cache_bytes=cache_info().bytes_limit)
         whole = len(order) / cost.rows
         delivered = cost.pixels * dataset.dtype.itemsize if dataset.standardize_on == "cpu" else cost.delivered
         sizes = {"amplification": cost.amplification, "delivered": int(delivered * whole)}

@@ -9,7 +9,7 @@ from spora_db.arrays import Int64
 from spora_db.images import cache_info
 from spora_db.loading.costs import FOLLOWED, CostModel
 from spora_db.loading.row_numbers import first_images, plan_column, value_numbers
-from spora_db.samples.materialize import Materializer
+from spora_db.loading.rows import PlanRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class OrderReport:
 
 
 def report_order(
-    materializer: Materializer,
+    rows: PlanRows,
     order: Int64,
     shuffled: Int64,
     *,
@@ -68,8 +68,8 @@ def report_order(
     cache_bytes: int | None,
 ) -> OrderReport:
     """Follow the beginning of an epoch, its rows in `order` and globally `shuffled`; see `TileSampler.report`."""
-    plan = materializer.plan
-    tissue, patient, model = first_images(plan), None, CostModel(materializer)
+    plan = rows.plan
+    tissue, patient, model = first_images(plan), None, CostModel(rows)
     if "patient_id" in plan.columns.column_names:  # the same name in two datasets is two patients
         patient = value_numbers(plan_column(plan, name) for name in ("dataset", "patient_id"))
     limit = cache_info().bytes_limit if cache_bytes is None else cache_bytes

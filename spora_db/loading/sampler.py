@@ -214,7 +214,7 @@ class TileSampler(ResumableSampler[int]):
                 f"report() of a TileSampler({type(self.dataset).__name__}): expected one of the dataset of a query."
             )
         return report_order(
-            self.dataset.materializer,
+            self.dataset,
             order,
             order[permutation(len(order), self.rule.key(self.epoch, "report"))],
             batch_size=batch_size or self.rule.mix.block,
