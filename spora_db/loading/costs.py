@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -106,19 +106,20 @@ class CostModel:
         tile, offsets = self.plan.tile_size, self.plan.channels.offsets
         different: dict[Chunk, tuple[int, float]] = {}
         for stream in streams:
-            cache: OrderedDict[Chunk, int] = OrderedDict()
-            held = 0
+            cache, held = OrderedDict[Chunk, int](), 0
             for row in stream:
                 rows += 1
-                for image, kind, chunk in self._touched(row):
-                    channels = int(offsets[image + 1] - offsets[image])
+                for image in self.plan.image[row].tolist():
+                    channels = 0 if image == ABSENT else int(offsets[image + 1] - offsets[image])
+                    kind = self.kind(image, row) if channels else None
+                    if kind is None:
+                        continue
+                    pixels, delivered = pixels + channels * tile**2, delivered + channels * tile**2 * kind.itemsize
                     size = round(channels * kind.chunk_bytes)
-                    asked = 0 if chunk else channels * tile**2
-                    pixels, delivered = pixels + asked, delivered + asked * kind.itemsize
-                    key = (image, *chunk)
-                    if chunk and key in cache:
-                        cache.move_to_end(key)
-                    elif chunk:
+                    for key in self._touched(row, image, kind.chunk):
+                        if key in cache:
+                            cache.move_to_end(key)
+                            continue
                         different[key] = size, size * kind.kept_share
                         decoded += size
                         stored += size * kind.stored_share
@@ -132,20 +133,13 @@ class CostModel:
             kept=int(kept),
         )  # fmt: skip
 
-    def _touched(self, row: int) -> Iterator[tuple[int, ImageKind, tuple[int, ...]]]:
-        """Yield each image of a row once with an empty tuple, then each of the chunks that its tile touches."""
-        plan = self.plan
-        top, left, last = int(plan.row[row]), int(plan.col[row]), plan.tile_size - 1
-        for image in plan.image[row].tolist():
-            some = image != ABSENT and plan.channels.offsets[image] < plan.channels.offsets[image + 1]
-            kind = self.kind(image, row) if some else None
-            if kind is None:
-                continue
-            tall, wide = kind.chunk
-            yield image, kind, ()
-            for down in range(max(top, 0) // tall, (top + last) // tall + 1):
-                for across in range(max(left, 0) // wide, (left + last) // wide + 1):
-                    yield image, kind, (down, across)
+    def _touched(self, row: int, image: int, chunk: tuple[int, int]) -> list[Chunk]:
+        """Return which chunks of an image, of a height and width, the tile of a row touches."""
+        (tall, wide), last = chunk, self.plan.tile_size - 1
+        top, left = int(self.plan.row[row]), int(self.plan.col[row])
+        across = range(max(left, 0) // wide, (left + last) // wide + 1)
+        down = range(max(top, 0) // tall, (top + last) // tall + 1)
+        return [(image, band, column) for band in down for column in across]
 
 
 def _probe(source: ImagePlan, *, row: int, col: int) -> ImageKind:
