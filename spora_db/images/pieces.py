@@ -25,7 +25,7 @@ from spora_db.kernels.tables import PIECES, PLANES
 Grids: TypeAlias = list[tuple[int, ImageReader, ChunkGrid]]
 WAVE_BYTES: Final = 2**25
 """Bytes of chunks that are used together, about: what lies in the cache of the processor."""
-EDGES: Final = ("top", "left", "bottom", "right")
+EDGES: Final = np.dtype([(name, np.int64) for name in ("top", "left", "bottom", "right")])
 PLACE_BITS: Final = 21
 """Bits of a chunk's place down, and across, in its number."""
 
@@ -57,14 +57,13 @@ class Regions:
 
     def __post_init__(self) -> None:
         """Work out what lies inside: at once, as a cached property holds a lock in Python 3.11, for ever in a fork."""
-        shapes = np.array([reader.shape for reader in self.readers], np.int64).reshape(-1, 3)[self.image]
-        found = np.empty(len(self.image), [(name, np.int64) for name in EDGES])
-        found["top"], found["left"] = np.maximum(self.row, 0), np.maximum(self.col, 0)
-        found["bottom"] = np.maximum(np.minimum(self.row + self.height, shapes[:, 1]), found["top"])
-        found["right"] = np.maximum(np.minimum(self.col + self.width, shapes[:, 2]), found["left"])
-        empty = (found["bottom"] == found["top"]) | (found["right"] == found["left"])
-        found[empty] = 0
-        object.__setattr__(self, "inside", found)
+        shapes = np.array([reader.shape[1:] for reader in self.readers], np.int64).reshape(-1, 2)[self.image]
+        corner = np.array([self.row, self.col])
+        first = np.maximum(corner, 0)
+        end = np.maximum(np.minimum(corner + np.array([self.height, self.width]), shapes.T), first)
+        found = np.concatenate([first, end])
+        found[:, (first == end).any(axis=0)] = 0
+        object.__setattr__(self, "inside", np.ascontiguousarray(found.T).view(EDGES)[:, 0])
 
     @classmethod
     def of(cls, reader: ImageReader, pages: Int64, *, row: int, col: int, height: int, width: int) -> "Regions":
@@ -173,7 +172,7 @@ def cut_chunks(regions: Regions, faults: dict[int, Exception]) -> Iterator[CutCh
 def planned_chunks(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
     """Return the chunks that regions need, each once; `faults` takes the errors of images that cannot be read."""
     grids: Grids = []
-    for image in np.unique(regions.image).tolist():
+    for image in sorted(set(regions.image.tolist())):
         reader = regions.readers[image]
         if not len(regions.pages[image]):
             continue
@@ -192,47 +191,42 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
 def _by_chunks(regions: Regions, grids: Grids) -> list[PlannedChunk]:
     pieces, chunks = _cut(regions, grids)
     order = chunks.argsort(kind="stable")
-    pieces, chunks = pieces.take(order), chunks.take(order)
-    firsts = np.flatnonzero(np.diff(chunks, prepend=-1))
+    pieces, chunks = pieces.take(order, axis=1), chunks.take(order)
+    firsts = np.concatenate([[True], chunks[1:] != chunks[:-1]])[: len(chunks)].nonzero()[0]
     number, place = np.divmod(chunks[firsts], 2 ** (2 * PLACE_BITS))
     found = [grids[own] for own in number.tolist()]
-    rows, cols = _windows(pieces, firsts, "row", "height"), _windows(pieces, firsts, "col", "width")
-    listed = _numbers(pieces)
-    cut = [listed[first:end] for first, end in pairwise([*firsts.tolist(), len(pieces)])]
+    begins = np.minimum.reduceat(pieces[3:5], firsts, axis=1)
+    ends = np.maximum.reduceat(pieces[3:5] + pieces[7:], firsts, axis=1)
+    rows, cols = (map(slice, *window) for window in zip(begins.tolist(), ends.tolist(), strict=True))
+    pieces = np.ascontiguousarray(pieces.T)
+    cut = [pieces[first:end] for first, end in pairwise([*firsts.tolist(), len(pieces)])]
     return list(map(
         PlannedChunk, [reader for _, reader, _ in found], [grid for _, _, grid in found],
         *(part.tolist() for part in np.divmod(place, 2**PLACE_BITS)), rows, cols, cut,
     ))  # fmt: skip
 
 
-def _numbers(pieces: AnyArray) -> Int64:
-    return pieces.view(np.int64).reshape(-1, PIECES.itemsize // 8)
-
-
-def _cut(regions: Regions, grids: Grids) -> tuple[AnyArray, Int64]:
+def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64]:
     """Return the pieces of regions by chunks, and for each its chunk as a number: of the grid, its place down, across.
 
-    `row` and `col` of the pieces are those in the chunk.
+    Pieces are columns of numbers, in the order of `PIECES`; their `row` and `col` are those in the chunk.
     """
     images = np.array([image for image, _, _ in grids])
     sizes = np.array([(grid.height, grid.width) for _, _, grid in grids])
     region, nth = _repeated(np.bincount(images, minlength=len(regions.readers))[regions.image])
-    number = np.searchsorted(images, regions.image)[region] + nth  # the grids of an image are neighbours
-    top, left, bottom, right = (regions.inside[name][region] for name in EDGES)
-    tall, wide = sizes[number].T
-    down, across = top // tall, left // wide
-    acrosses = -(-right // wide) - across
-    own, nth = _repeated((-(-bottom // tall) - down) * acrosses)
-    region, number, tall, wide, acrosses = (part[own] for part in (region, number, tall, wide, acrosses))
-    down, across = down[own] + nth // acrosses, across[own] + nth % acrosses
-    first, start = np.maximum(top[own], down * tall), np.maximum(left[own], across * wide)
-    pieces = np.empty(len(own), PIECES)
-    pieces["region"] = region
-    pieces["row"], pieces["col"] = first - down * tall, start - across * wide
-    pieces["out_row"], pieces["out_col"] = first - regions.row[region], start - regions.col[region]
-    pieces["height"] = np.minimum(bottom[own], (down + 1) * tall) - first
-    pieces["width"] = np.minimum(right[own], (across + 1) * wide) - start
-    return pieces, (((number << PLACE_BITS) + down) << PLACE_BITS) + across
+    number = images.searchsorted(regions.image)[region] + nth  # the grids of an image are neighbours
+    size, edges = sizes[number].T, regions.inside.view(np.int64).reshape(-1, 4)[region].T
+    place = edges[:2] // size
+    downs, acrosses = -(-edges[2:] // size) - place
+    own, nth = _repeated(downs * acrosses)
+    region, number, size, edges = region[own], number[own], size[:, own], edges[:, own]
+    place = place[:, own] + np.divmod(nth, acrosses[own])
+    corner = place * size
+    first, end = np.maximum(edges[:2], corner), np.minimum(edges[2:], corner + size)
+    outer = np.array([regions.row, regions.col])[:, region]
+    planes = np.zeros_like(corner)  # which ones is known once they are decoded
+    pieces = np.concatenate([region[None], planes, first - corner, first - outer, end - first])
+    return pieces, (((number << PLACE_BITS) + place[0]) << PLACE_BITS) + place[1]
 
 
 def _repeated(counts: Int64) -> tuple[Int64, Int64]:
@@ -243,15 +237,8 @@ def _repeated(counts: Int64) -> tuple[Int64, Int64]:
     >>> _repeated(np.array([2, 0, 1]))
     (array([0, 0, 2]), array([0, 1, 0]))
     """
-    return np.repeat(np.arange(len(counts)), counts), np.arange(counts.sum()) - np.repeat(
-        counts.cumsum() - counts, counts
-    )
-
-
-def _windows(pieces: AnyArray, firsts: Int64, start: str, length: str) -> "map[slice]":
-    """Return where the pieces of each chunk begin and end in it."""
-    ends = np.maximum.reduceat(pieces[start] + pieces[length], firsts)
-    return map(slice, np.minimum.reduceat(pieces[start], firsts).tolist(), ends.tolist())
+    own = np.arange(len(counts)).repeat(counts)
+    return own, np.arange(len(own)) - (counts.cumsum() - counts)[own]
 
 
 def _outside(regions: Regions) -> Iterator[CutChunk]:
@@ -274,12 +261,9 @@ def _outside(regions: Regions) -> Iterator[CutChunk]:
     number, region = np.nonzero((parts[:, 2] > 0) & (parts[:, 3] > 0))
     for image in np.unique(regions.image[region]).tolist():
         own = regions.image[region] == image
-        pieces = np.zeros(int(own.sum()), PIECES)
-        pieces["region"] = region[own]
-        for name, values in zip(
-            ("out_row", "out_col", "height", "width"), parts[number[own], :, region[own]].T, strict=True
-        ):
-            pieces[name] = values
+        pieces = np.concatenate(
+            [region[own, None], np.zeros((int(own.sum()), 4), np.int64), parts[number[own], :, region[own]]], axis=1
+        )
         count, dtype = len(regions.pages[image]), regions.readers[image].dtype
-        planes = np.broadcast_to(np.zeros(pieces["width"].max(), dtype), (count, 1, int(pieces["width"].max())))
-        yield whole_piece(planes)._replace(pieces=_numbers(pieces))
+        planes = np.broadcast_to(np.zeros(pieces[:, 8].max(), dtype), (count, 1, int(pieces[:, 8].max())))
+        yield whole_piece(planes)._replace(pieces=pieces)
