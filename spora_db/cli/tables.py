@@ -12,6 +12,7 @@ from rich.text import Text
 
 from spora_db.asking.cells import shown_text
 from spora_db.cli.terminal import ENDLESS
+from spora_db.files.arrow_arrays import is_number
 
 SHOWN_ROWS = 40
 LONGEST = 48
@@ -107,11 +108,9 @@ def _fitting(cells: Mapping[str, list[Text]], width: int) -> tuple[list[str], li
 
 
 def _add_column(drawn: Table, field: pa.Field, *, longest: int | None, fold: bool) -> None:
-    kind = field.type
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     drawn.add_column(
         Text(field.name),
-        justify="right" if number else "left",
+        justify="right" if is_number(field.type) else "left",
         overflow="fold" if fold else "ellipsis",
         no_wrap=not fold,
         max_width=longest,

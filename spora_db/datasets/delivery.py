@@ -13,7 +13,7 @@ from spora_db.errors import ArgumentError
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.selection import ChannelKind
 from spora_db.standardization.standardizer import Standardizer
-from spora_db.standardization.transform import Transform
+from spora_db.standardization.transform import Transform, identity_transform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,8 +77,7 @@ def deliver(
     if fused:
         transform, loading = _standardized(standardizer, tissue_id, measured, loading)
     else:
-        zero, one = np.zeros(int(loading.sum()), np.float32), np.ones(int(loading.sum()), np.float32)
-        transform = Transform(method="identity", lower=zero, upper=one, mean=zero, std=one, use_mean_std=False)
+        transform = identity_transform(int(loading.sum()))
     places = np.flatnonzero(measured)[loading].tolist()
     names, ids = panel.names(), panel.accessions()
     factory = standardizer.filter_factory if fused else None
@@ -107,9 +106,7 @@ def _standardized(
     chosen = measured.copy()
     chosen[measured] = loading
     statistics = standardizer.statistics(tissue_id, chosen)
-    kept = np.ones(int(loading.sum()), np.bool_)
-    if standardizer.spec.needs_statistics:
-        kept = standardizer.keep(statistics, kept, tissue_id=tissue_id)
+    kept = standardizer.keep(statistics, np.ones(int(loading.sum()), np.bool_), tissue_id=tissue_id)
     refined = loading.copy()
     refined[loading] = kept
     return statistics.transform().take(kept), refined

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from spora_db.arrays import AnyArray, Float64, Int64
 from spora_db.errors import ArgumentError
 from spora_db.explore.limits import POINTS
-from spora_db.explore.results import KeptAnswer, is_number, texts
+from spora_db.explore.results import KeptAnswer, texts
+from spora_db.files.arrow_arrays import is_number
 from spora_db.regions.edges import PolygonEdges
 
 TOLD_APART: Final = 10

@@ -12,6 +12,7 @@ from spora_db.arrays import Float64, Int64
 from spora_db.asking.cells import shown_text
 from spora_db.errors import ArgumentError
 from spora_db.explore.limits import CELL_LETTERS, PAGE_ROWS
+from spora_db.files.arrow_arrays import is_number
 
 BINS = 32
 TOP = 12
@@ -166,8 +167,3 @@ def texts(column: pa.Array | pa.ChunkedArray) -> list[str | None]:
 def _cells(part: pa.Table) -> list[list[str | None]]:
     """Return the cells of rows as texts, row by row."""
     return [list(row) for row in zip(*map(texts, part.columns), strict=True)]
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Tell whether values of a type lie on a line."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

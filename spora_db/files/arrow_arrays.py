@@ -109,6 +109,17 @@ def numpy_array(column: pa.Array | pa.ChunkedArray, *, absent: float | None = No
     return np.from_dlpack(whole)
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Tell whether values of a type lie on a line: whole numbers, floating-point ones, decimals.
+
+    Examples
+    --------
+    >>> is_number(pa.decimal128(5, 2)), is_number(pa.bool_())
+    (True, False)
+    """
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
 def _buffer(values: AnyArray) -> pa.Buffer:
     if values.dtype == np.bool_:
         return pa.py_buffer(np.packbits(values, bitorder="little"))

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from spora_db.arrays import AnyArray, Float64
 from spora_db.errors import ArgumentError
-from spora_db.files.arrow_arrays import numpy_array
+from spora_db.files.arrow_arrays import is_number, numpy_array
 from spora_db.loading.row_numbers import value_numbers
 from spora_db.loading.underlying import Underlying
 
@@ -31,9 +31,7 @@ def row_weights(rows: Underlying, weights: "str | npt.ArrayLike") -> Float64:
     """
     if isinstance(weights, str):
         column = rows.column(weights)
-        if not (
-            pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
-        ):
+        if not is_number(column.type):
             raise ArgumentError(
                 f"The weights in column {weights!r} are of type {column.type}; expected numbers. To draw its values "
                 f"equally often, say balance_by={weights!r}."

@@ -13,9 +13,9 @@ from spora_db.standardization.settled import Settled, fixed
 Padding: TypeAlias = Literal["reflect", "replicate", "constant"]
 
 PADDINGS: Final[dict[str, int]] = {"reflect": 0, "replicate": 1, "constant": 2}
-PARAMETERS: Final[dict[str, dict[str, Any]]] = {
-    "gaussian_blur": {"kernel_size": 3, "sigma": 1.0, "padding": "reflect"},
-    "median_filter": {"kernel_size": 3, "padding": "reflect"},
+PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
+    "gaussian_blur": ("kernel_size", "sigma", "padding"),
+    "median_filter": ("kernel_size", "padding"),
 }
 ALIASES: Final = {"gaussian": "gaussian_blur", "median": "median_filter"}
 
@@ -157,8 +157,7 @@ class FilterFactory(Settled):
             for parameter in params.get(name, {}):
                 if parameter not in PARAMETERS[name]:
                     raise unknown("filter parameter", parameter, PARAMETERS[name], where=f"filter {name!r}")
-        built = tuple(Filter(name=name, **{**PARAMETERS[name], **params.get(name, {})}) for name in names)
-        self.filters = built
+        self.filters = tuple(Filter(name=name, **params.get(name, {})) for name in names)
         self._settle()
 
     @property

@@ -178,9 +178,9 @@ class Standardizer(TableFrames):
             )
         over = measured if len(selected) == count else np.ones_like(measured)
         statistics = self.statistics(tissue_id, over)
-        refined = self.keep(statistics, selected, tissue_id=tissue_id) if self.spec.needs_statistics else selected
+        refined = self.keep(statistics, selected, tissue_id=tissue_id)
         transform = statistics.transform().take(refined)
-        kept = planes if refined is selected else planes[refined[selected]]
+        kept = planes if refined.sum() == len(planes) else planes[refined[selected]]
         out = np.empty(kept.shape, np.float32)
         standardize_block(kept, out, transform, np.arange(len(kept)))
         if self.filter_factory is not None:
