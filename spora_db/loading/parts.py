@@ -77,7 +77,7 @@ def read_part(
         at = np.flatnonzero(source_of == number)
         misplaced = materializer.misplaced(source, int(images[which[at[0]]]), own[at])
         failed |= {int(at[k]): error for k, error in misplaced.items()}
-    if raw:
+    if raw and precision != "float32":
         for region in set(range(len(of_row))) - failed.keys():
             of_row[region].check_raw(array_over(image[region]))
     further = beside(plan, sources, images[which], regions, failed)

@@ -132,14 +132,14 @@ class ImagePlan:
         self._check_fit(pixels, f"has pixels of {kind}, which may become larger ones")
 
     def check_raw(self, pixels: AnyArray) -> None:
-        """Refuse raw pixels, (C, H, W), that are to be rounded to the precision elsewhere, and do not fit into it.
+        """Refuse raw pixels, (C, H, W), that are to be rounded to a half precision elsewhere, and do not fit into it.
 
         Raises
         ------
         BeyondRange
             If identity makes a finite pixel of them infinite there; of all other pixels `check_precision` knows.
         """
-        if self.transform.method == "identity" and pixels.dtype.kind == "f" and self.precision != "float32":
+        if self.transform.method == "identity" and pixels.dtype.kind == "f":
             self._check_fit(pixels, "has a larger one")
 
     def beyond(self, error: BeyondRange, found: str) -> BeyondRange:
