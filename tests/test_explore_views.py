@@ -81,6 +81,50 @@ def test_histograms_come_although_limits_failed(browser, client):
     assert any("/histogram" in url for url in walk.settled())
 
 
+@pytest.mark.parametrize("what", ["limits?*", pytest.param("tiles/**", marks=pytest.mark.slow)])
+def test_what_failed_once_is_asked_for_again(browser, client, what):
+    (image, *_) = images(client, "imc")
+    walk = visit(browser, client).open({"view": "viewer", "sql": "SELECT 1 AS one"})
+    walk.page.route(f"**/{what}", lambda route: route.fulfill(status=503, body="not now"), times=1)
+    walk.page.locator("#images button", has_text=f"{image['tissue_id']} · imc").click()
+    walk.page.locator(".fault:not(:empty)").first.wait_for()
+    walk.complete()
+    assert walk.page.locator(".fault").inner_text() == ""
+    seen, _ = walk.canvas()
+    assert seen.max() > 60
+
+
+def test_that_a_coarse_level_is_being_made_is_told(browser, client):
+    (image, *_) = images(client, "imc")
+    walk = visit(browser, client).open({"view": "viewer", "sql": "SELECT 1 AS one"})
+    found = client.ask("GET", f"/api/images/{image['key']}")[1]
+    found["levels"] = [{**level, "made": True} for level in found["levels"]]
+    walk.page.route(f"**/api/images/{image['key']}", lambda route: route.fulfill(json=found))
+    held = []
+    walk.page.route("**/tiles/**", lambda route: held.append(route))
+    walk.page.locator("#images button", has_text=f"{image['tissue_id']} · imc").click()
+    walk.page.locator(".title", has_text="the file has no coarse levels").wait_for()
+    walk.page.unroute("**/tiles/**")
+    for route in held:
+        route.continue_()
+    walk.complete()
+    assert "coarse" not in walk.page.locator(".title").inner_text()
+    walk.well()
+
+
+def test_channels_of_the_gallery_can_be_chosen_though_its_first_row_is_brightfield(browser, client):
+    text = """
+        SELECT dataset, tissue_id, modality, mpp FROM images
+        WHERE modality IN ('he', 'imc') ORDER BY modality, dataset, tissue_id
+    """
+    walk = visit(browser, client).open({"view": "gallery", "sql": text})
+    walk.page.locator("#channels .channel").first.wait_for()
+    assert walk.page.locator("#channels .channel:not(.off)").count() > 0
+    walk.well()
+    walk = visit(browser, client).open({"view": "gallery", "sql": text.replace(", 'imc'", "")})
+    walk.page.locator("#channels", has_text="An image in natural colours.").wait_for()
+
+
 def test_an_image_that_fits_its_window_fits_it_again_until_it_is_moved(browser, client):
     (image, *_) = images(client, "imc")
     walk = visit(browser, client).open({"view": "viewer", "images": [image["key"]], "sql": "SELECT 1 AS one"})

@@ -15,7 +15,7 @@ export class Channels {
     box.append(this.filter, this.list);
     this.histograms = new Map();
     onChange((values) => {
-      if ("images" in values) this.show(state.images[0]);
+      if ("images" in values || values.view === "viewer") this.show(state.images[0]);
       if ("markers" in values) this.refresh();
     });
   }
@@ -24,6 +24,11 @@ export class Channels {
     if (!key) return;
     this.found = await image(key).catch(() => null);
     this.fill();
+  }
+
+  // the gallery has an image with channels, while the one shown is in natural colours
+  offer({ key }) {
+    if (this.found?.rgb) this.show(key);
   }
 
   // on first, then in the order of the panel

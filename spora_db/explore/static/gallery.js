@@ -13,9 +13,10 @@ const KEPT = 600;  // pictures, and at least three screens of them
 const AT_ONCE = 2;
 
 export class Gallery {
-  constructor(box, { onopen, batch }) {
+  constructor(box, { onopen, onmarked, batch }) {
     this.box = box;
     this.onopen = onopen;
+    this.onmarked = onmarked;
     this.batch = batch;
     this.scroll = make("div", { class: "scroll", tabIndex: 0, onkeydown: (event) => this.key(event) });
     this.caption = make("div", { class: "caption" });
@@ -116,6 +117,8 @@ export class Gallery {
       strip.canvas.style.transform = `translateY(${top(number)}px)`;
       if (strip.stale) this.paint(number, strip);
     }
+    const marked = [...this.thumbs.values()].find(({ found }) => found && !found.rgb);
+    if (marked) this.onmarked(marked.found);
     this.ask();
   }
 

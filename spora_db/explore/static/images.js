@@ -6,6 +6,7 @@ import { change, state } from "./state.js";
 
 const known = new Map();
 let palette = [];
+export const AGAIN = 5_000;  // milliseconds after which what failed is asked for again
 export const setPalette = (colours) => void (palette = colours);
 
 // an image, whose limits by page come while its pieces do; rejected promises are not kept
@@ -25,7 +26,7 @@ export function image(key) {
   return known.get(key);
 }
 
-// asks how channels are shown at first; all is drawn again once that is known, or why it is not
+// asks how channels are shown at first; all is drawn again once that is known, or why it is not, and then asked again
 async function learn(found, channels) {
   const pages = channels.map(({ page }) => page).filter((page) => !found.limits.has(page));
   for (const page of pages) found.limits.set(page, null);
@@ -34,8 +35,13 @@ async function learn(found, channels) {
     found.learning = get(`api/images/${found.key}/limits?pages=${pages.join()}`);
     const { limits } = await found.learning;
     for (const limit of limits) found.limits.set(limit.page, limit);
+    found.fault = "";
   } catch (error) {
     found.fault = error.message;
+    setTimeout(() => {
+      for (const page of pages) found.limits.delete(page);
+      change({ markers: state.markers });
+    }, AGAIN);
   }
   change({ markers: state.markers });
 }

@@ -174,7 +174,7 @@ async function begin() {
     },
   });
   page.channels = new Channels(byId("channels"), { onfull: () => tell(`${lake.channels} channels are shown, which is all that can be told apart. Hide one first.`, true) });
-  page.gallery = new Gallery(byId("gallery"), { onopen: open, batch: lake.thumbs });
+  page.gallery = new Gallery(byId("gallery"), { onopen: open, onmarked: (found) => page.channels.offer(found), batch: lake.thumbs });
   page.viewer = new Viewer(byId("viewer"), { onpoint: (cell) => showCell(byId("cell"), cell), onlasso: lassoed, onclick: clicked, tell });
   page.scatter = new Scatter(byId("scatter"), { tell });
   page.images = new Images(byId("images"), { onopen: (key, shift) => page.viewer.open(key, { beside: shift }) });

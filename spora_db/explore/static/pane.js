@@ -28,8 +28,7 @@ export class Pane {
     this.ready = image(key).then((found) => {
       this.found = found;
       this.pieces = this.pieced(found);
-      this.title.textContent = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
-      this.title.title = this.title.textContent;
+      this.title.textContent = this.title.title = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
       this.box.classList.toggle("bright", found.rgb);
       viewer.redraw();  // what is seen as a whole may be larger now
     }).catch((error) => void (this.fault.textContent = error.message));
@@ -93,7 +92,9 @@ export class Pane {
     if (under) this.compositor.lay(state.opacity);
     const sought = this.found.rgb || !state.beneath || this.sought === true;
     this.complete = sought && this.pieces.complete && (under?.complete ?? true) && [this.found, under?.found].every((one) => !one || learned(one));
-    if (this.found.fault) this.fault.textContent = this.found.fault;
+    if (this.found.fault || this.faulty) this.fault.textContent = this.found.fault;
+    this.faulty = Boolean(this.found.fault);
+    this.tellMaking(this.pieces.making);
     this.paintLines(width, height);
     this.legend.replaceChildren(...(this.found.rgb ? [] : channels.map(({ name, text }) => {
       const item = make("span", {}, name);
@@ -101,6 +102,14 @@ export class Pane {
       return item;
     })));
     this.box.dataset.complete = String(this.complete);
+  }
+
+  // what takes longer than a second is told
+  tellMaking(making) {
+    if (making) return void (this.telling ??= setTimeout(() => void (this.title.textContent += " · the file has no coarse levels: one is made of all pixels"), 1000));
+    clearTimeout(this.telling);
+    this.telling = null;
+    this.title.textContent = this.title.title;
   }
 
   async line(kind) {
@@ -130,7 +139,10 @@ export class Pane {
     const bright = this.found.rgb || Boolean(this.under);
     const ink = bright ? "#14213d" : "#ffffff";
     context.lineWidth = ratio;
-    for (const kind of ["tiles", "mask", "regions"]) if (state[kind]) this.line(kind);
+    for (const kind of ["tiles", "mask", "regions"]) {
+      if (state[kind]) this.line(kind);
+      else if (this.lines[kind]?.fault) delete this.lines[kind];  // it is asked for again
+    }
     if (state.mask && this.lines.mask?.lines) {
       context.strokeStyle = ink;
       context.setLineDash([4 * ratio, 3 * ratio]);

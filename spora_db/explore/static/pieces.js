@@ -1,7 +1,7 @@
 // The pieces of one image: those of the level that fits, a coarser one below until they come; drawn, asked for, forgotten.
 
 import { planes } from "./api.js";
-import { learned } from "./images.js";
+import { AGAIN, learned } from "./images.js";
 
 const HELD = 384 * 2 ** 20;  // bytes of textures
 const AT_ONCE = 6;
@@ -28,6 +28,7 @@ export class Pieces {
     while (fit + 1 < levels.length && levels[fit + 1].factor * view.zoom <= 1.42) fit += 1;
     const last = levels.length - 1;
     for (let level = last; level >= fit; level -= 1) this.drawLevel(level, channels, level === fit || level === last && !levels[level].made);
+    this.making = levels[fit].made && !this.complete;
     // for a made level the server reads all of the image: that is for what is looked at next
     if (this.complete && learned(this.found) && fit < last && levels[last].made) this.want(last, channels);
     this.fetch();
@@ -113,8 +114,15 @@ export class Pieces {
         this.held -= piece.size;
         this.pieces.delete(old);
       }
+      if (this.faulty) this.failed("");
+      this.faulty = false;
     } catch (error) {
+      this.faulty = true;
       this.failed(error.message);
+      setTimeout(() => {
+        for (const page of pages) this.pieces.delete(name(page));
+        this.changed();
+      }, AGAIN);
     } finally {
       this.asked -= 1;
       this.changed();
