@@ -411,6 +411,10 @@ def test_a_forked_child_does_not_destroy_what_its_parent_left(lake):
             "WITH images AS (SELECT 1 AS a) SELECT 1 FROM tiles WHERE age IN (SELECT images.b FROM images)",
             "Unknown relation or alias 'images'",
         ),
+        (
+            "SELECT year('2021-03-04'::TIMESTAMPTZ_NS)",
+            r"year\(TIMESTAMPTZ_NS\).*write CAST\(\.\.\. AS TIMESTAMPTZ\)",
+        ),
         ("SELECT x.age FROM tiles", "Unknown relation or alias 'x' in line 1, column 8.*Available: tiles"),
         (
             "SELECT dataset FROM tiles AS t JOIN images AS i USING (tissue_id)",

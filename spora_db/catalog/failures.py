@@ -45,6 +45,7 @@ _MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _MISSING_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)" \(use: (.+)\)')
 _TYPES = re.compile(r"Cannot compare values of type|No function matches the given name and argument types")
+_NO_NANOSECONDS = " Few functions take nanoseconds with a time zone: write CAST(... AS TIMESTAMPTZ), microseconds."
 _PLAIN = ("VARCHAR", "NULL")
 _MACRO = re.compile(r"\b(n_markers|has_all_markers|has_any_marker)\b", re.IGNORECASE)
 _NO_LIST_OF_TEXTS = re.compile(r"UNNEST\(\) can only|argument types 'lower\(")  # of what the macros are given
@@ -107,7 +108,8 @@ def failure(
         if _NO_LIST_OF_TEXTS.search(message) and (macro := _MACRO.search(ran)):
             return QueryError(f"{macro[0].lower()} wants a list of markers as its last argument, such as ['CD3e'].")
         if _TYPES.search(message):
-            return QueryError(f"DuckDB: {message.partition(chr(10))[0].rstrip('.')}.{_clashes(text or ran, origins)}")
+            advice = _NO_NANOSECONDS if "TIMESTAMPTZ_NS" in message else _clashes(text or ran, origins)
+            return QueryError(f"DuckDB: {message.partition(chr(10))[0].rstrip('.')}.{advice}")
     if isinstance(error, duckdb.CatalogException) and (match := _MISSING_TABLE.search(message)):
         if match[1].startswith(PREFIX):
             sets = [name.removeprefix(PREFIX) for name in relations if name.startswith(PREFIX)]
