@@ -48,6 +48,10 @@ def test_info_lists_everything(lake):
     told = spora("info", lake).stdout
     for word in ("alpha", "beta", "imc", "he", "ome-zarr", "default", "quantile_clipping/uq_0.99_image"):
         assert word in told
+    tissues = {
+        line.split()[-4]: line.split()[-2] for line in told.splitlines() if " global " in line or " image " in line
+    }
+    assert tissues == {"global": "all", "image": "3"}
 
 
 QUERY = "SELECT dataset, count(*) AS n, avg(mpp) AS mpp FROM tiles GROUP BY dataset ORDER BY dataset"

@@ -33,7 +33,8 @@ INVENTORY = {
         "FROM tile_coordinates GROUP BY ALL ORDER BY ALL"
     ),
     "Standardizations": (
-        "SELECT dataset, spec, mpp, modality, level, count(DISTINCT tissue_id) AS tissues "
+        "SELECT dataset, spec, mpp, modality, level, "
+        "coalesce(CAST(nullif(count(DISTINCT tissue_id), 0) AS VARCHAR), 'all') AS tissues "
         "FROM standardization_stats GROUP BY ALL ORDER BY ALL"
     ),
 }
