@@ -25,7 +25,7 @@ from lakes import write_lake
 from processes import group_runs
 from spora_db import SporaQuery, TileSampler
 from spora_db.errors import ArgumentError, ImageNotFoundError, UnknownNameError
-from spora_db.files.buffers import BufferPool
+from spora_db.files.buffers import LINE, BufferPool
 from spora_db.images import open_image, read_region, write_ometiff
 from spora_db.loading.collates import collate_panel
 from spora_db.loading.dataset import PlanDataset
@@ -382,7 +382,7 @@ def test_buffers_return_when_no_tensor_uses_them():
     gc.collect()
     assert pool.free == []  # the view still uses it
     second = torch.from_numpy(pool.take(POOLED_FROM))
-    assert second.data_ptr() != place
+    assert (second_place := second.data_ptr()) != place
     del view
     gc.collect()
     assert len(pool.free) == 1
@@ -390,6 +390,7 @@ def test_buffers_return_when_no_tensor_uses_them():
     del second
     gc.collect()
     assert len(pool.free) <= 1
+    assert place % LINE == second_place % LINE == 0
 
 
 def collate_places(samples):
