@@ -107,6 +107,32 @@ def test_a_finite_pixel_never_becomes_infinite(precision, sign):
         rounded(np.float32([1, sign * (most + step), 2]), precision)
 
 
+@pytest.mark.parametrize("precision", HALVES)
+def test_integers_are_looked_at_one_by_one_only_where_the_largest_does_not_fit(precision):
+    """float16 of uint16 may be too large, that of int16 and uint8 not: the same bits, and the same error."""
+    for values in (np.arange(65_520, dtype=np.uint16), np.arange(-(2**15), 2**15, dtype=np.int16), np.uint8([0, 255])):
+        assert torch.equal(bits(rounded(values, precision)), bits(rounded(values.astype(np.float32), precision)))
+    if precision == "float16":
+        with pytest.raises(BeyondRange, match="larger than float16 holds, 65,504"):
+            rounded(np.uint16([1, 65_520, 2]), precision)
+    else:
+        assert rounded(np.uint16([65_535]), precision) == 65_536
+
+
+@pytest.mark.parametrize("precision", PIXELS)
+@pytest.mark.parametrize("dtype", ["uint16", "uint8", "bool", "int16"])
+def test_clipped_from_zero_on_integers_become_what_the_same_floats_do(precision, dtype):
+    pixels = np.tile(np.arange(2**16, dtype=np.uint16).astype(dtype), (3, 1, 1))
+    lower, one = np.array([0.0, -0.0, 0.5]), np.ones(3)
+    given = Transform(method="quantile_clipping", lower=lower, upper=200.5 * one, mean=0.3 * one, std=0.2 * one)
+    found = []
+    for own in (pixels, pixels.astype(np.float32)):
+        out = np.empty(pixels.shape, PIXELS[precision])
+        standardize_block(own, out, given, np.arange(3))
+        found.append(out.tobytes())
+    assert found[0] == found[1]
+
+
 # ---- the fused pass ----
 
 

@@ -22,6 +22,7 @@ from spora_db.errors import (
 from spora_db.images.pieces import tables, whole_piece
 from spora_db.standardization.filters import FilterFactory
 from spora_db.standardization.methods import _registered, register_standardizer
+from spora_db.standardization.precision import PIXELS
 from spora_db.standardization.specs import Spec, parse_spec
 from spora_db.standardization.standardize import placed, run, standardize_block, warm_up
 from spora_db.standardization.standardizer import build_standardizer
@@ -227,9 +228,10 @@ def test_rows_written_past_the_caches_are_the_same(data):
     transform = make(data.draw(st.sampled_from(METHODS)), 2)
     tables_of = tables([whole_piece(draw(data.draw(st.sampled_from(["uint8", "float32"])), (2, height, width)))])
     start, line = data.draw(st.integers(0, 20)), data.draw(st.integers(width, width + 20))
+    dtype = data.draw(st.sampled_from(list(PIXELS.values())))
     found = []
     for streamed in (False, True):
-        memory = np.full(start + 2 * height * line, 7e7, np.float32)
+        memory = np.full(start + 2 * height * line, 7, dtype)
         out = memory[start:].reshape(2, height, line)[:, :, :width]
         regions = placed([out])
         regions["mode"] = transform.mode

@@ -5,7 +5,7 @@ bytes took half of the time of 32 tiles of colours (0.77 ns a pixel, 0.40 where 
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
 from spora_db.arrays import AnyArray
+from spora_db.files.buffers import LINE
 from spora_db.kernels.compile import kernel
 from spora_db.kernels.fused import row_kernel
 
@@ -41,8 +42,8 @@ def _prefetch(context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's type
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         shape = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         asked = builder.module.declare_intrinsic("llvm.prefetch", [byte], shape)
-        to_read, kept, data = number(0), number(3), number(1)
-        builder.call(asked, [builder.inttoptr(arguments[0], byte), to_read, kept, data])
+        to_read, second, data = number(0), number(2), number(1)
+        builder.call(asked, [builder.inttoptr(arguments[0], byte), to_read, second, data])
         return context.get_dummy_value()
 
     nothing: Any = types.none
@@ -50,9 +51,11 @@ def _prefetch(context: Any, address: Any) -> Any:  # noqa: ANN401 - numba's type
 
 
 prefetch: Callable[..., Any] = intrinsic(_prefetch)
-"""Have the processor fetch the line of its cache at any address: it waits for none, and none is a fault."""
+"""Have the processor fetch the line at any address into its second cache: it waits for none, and none is a fault.
 
-LINE: Final = 64
+The first waits for few lines at a time: fetched into that one, 43 channels of 32 tiles take 1.06 of the time.
+"""
+
 AHEAD_ROWS, AHEAD_BYTES = 8, 4096
 
 
@@ -63,12 +66,12 @@ def items_at(address: int | np.int64, count: int | np.int64, like: AnyArray) -> 
 
 
 @row_kernel
-def rows_ahead(size: int) -> int:
-    """Return how many rows of so many bytes are asked for before they are needed.
+def rows_ahead(size: int, height: int) -> int:
+    """Return how many of so many rows of so many bytes are asked for before they are needed.
 
     Of rows longer than `AHEAD_BYTES` none: the processor foresees what follows in a row.
     """
-    return min(AHEAD_ROWS, AHEAD_BYTES // size)
+    return min(AHEAD_ROWS, AHEAD_BYTES // size, height)
 
 
 @row_kernel
@@ -76,6 +79,12 @@ def fetch_row(address: int, size: int) -> None:
     """Ask for a row of so many bytes, which is needed soon."""
     for line in range(0, size + LINE - 1, LINE):
         prefetch(address + line)
+
+
+@row_kernel
+def coming(source: int, following: int, line: int, row: int, height: int) -> int:
+    """Return where a row of a piece lies, what comes after its last in the plane that follows."""
+    return source + row * line if row < height else following + (row - height) * line
 
 
 @row_kernel
@@ -102,15 +111,17 @@ def copy_pieces(pieces: AnyArray, planes: AnyArray, regions: AnyArray, kept: Any
     size = kept.itemsize
     for piece in pieces:
         region = regions[piece.region]
-        for plane in planes[piece.first : piece.first + piece.count]:
-            source = plane.address + piece.row * plane.line + piece.col * plane.step * size
+        last = piece.first + piece.count - 1
+        for k in range(piece.first, last + 1):
+            plane, inside = planes[k], piece.row * planes[k].line + piece.col * planes[k].step * size
+            source, following = plane.address + inside, planes[min(k + 1, last)].address + inside
             target = region.address + plane.slot * region.plane + piece.out_row * region.line
             target += piece.out_col * delivered.itemsize
             length = ((piece.width - 1) * plane.step + 1) * size
-            ahead = rows_ahead(length)
-            for i in range(-ahead, piece.height):
-                if i + ahead < piece.height:
-                    fetch_row(source + (i + ahead) * plane.line, length)
-                if i >= 0:
-                    out = items_at(target + i * region.line, piece.width, delivered)
-                    pack_row(source + i * plane.line, plane.step, kept, out)
+            ahead = rows_ahead(length, piece.height)
+            for i in range(ahead if k == piece.first else 0):
+                fetch_row(source + i * plane.line, length)
+            for i in range(piece.height):
+                fetch_row(coming(source, following, plane.line, i + ahead, piece.height), length)
+                out = items_at(target + i * region.line, piece.width, delivered)
+                pack_row(source + i * plane.line, plane.step, kept, out)

@@ -8,8 +8,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from spora_db.files.buffers import LINE
 from spora_db.kernels.fused import row_kernel
-from spora_db.kernels.memory import LINE, items_at
+from spora_db.kernels.memory import items_at
 
 BYTE: Final = np.empty(0, np.uint8)
 

@@ -1,6 +1,7 @@
 """The fused standardization: decoded pixels in, standardized planes out, in float32 or rounded to half precision."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
+from spora_db.files.buffers import aligned
 from spora_db.images.pieces import PieceTables, tables, whole_piece
 from spora_db.images.pixels import deliver, narrowed
 from spora_db.kernels.tables import REGIONS
@@ -134,6 +136,20 @@ def copy_raw(found: PieceTables, regions: AnyArray) -> None:
     copy_pieces(found.pieces, found.planes, regions, np.empty(0, kept), np.empty(0, delivered))
 
 
+@cache
+def extremes(dtype: np.dtype[Any]) -> AnyArray:
+    """Return the least and the greatest number of a type of pixels; NaN for one that has it.
+
+    Examples
+    --------
+    >>> extremes(np.dtype(np.int8))
+    array([-128,  127], dtype=int8)
+    """
+    if dtype.kind not in "iu":
+        return np.array([False, True] if dtype.kind == "b" else [np.nan, np.nan], dtype)
+    return np.array([np.iinfo(dtype).min, np.iinfo(dtype).max], dtype)
+
+
 def run(
     found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.dtype[Any], *, streamed: bool = False
 ) -> None:
@@ -150,7 +166,7 @@ def run(
     dtype
         The type of the regions, one of `PIXELS`.
     streamed
-        Whether float32 is written past the caches of the processor.
+        Whether they are written past the caches of the processor.
 
     Raises
     ------
@@ -160,9 +176,10 @@ def run(
     from spora_db.kernels.halves import ROWS
     from spora_db.kernels.standardize import standardize_pieces
 
-    precision, widest = precision_of(dtype), int(found.pieces["width"].max(initial=0))
-    rows = np.empty(widest, found.dtype), np.empty(widest, np.float32), np.empty(0, ROWS[precision])
-    region, channel = standardize_pieces(found.pieces, found.planes, regions, coefficients, *rows, int(streamed))
+    precision, widest = precision_of(dtype), int(found.pieces["width"].max(initial=1))
+    rows = np.empty(widest, found.dtype), aligned(8 * widest).view(np.float32), np.empty(0, ROWS[precision])
+    constants = coefficients, extremes(found.dtype)
+    region, channel = standardize_pieces(found.pieces, found.planes, regions, *constants, *rows, int(streamed))
     if channel >= 0:
         message = (
             f"A pixel of channel {channel} of the result is larger than {precision} holds, {HIGHEST[precision]:,.6g}."
