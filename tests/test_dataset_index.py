@@ -1,6 +1,9 @@
 """What a dataset of rows is indexed with: one row's number, of any library; else the error says what to write."""
 
+from collections import deque
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader, Subset
@@ -29,6 +32,14 @@ def dataset(query: SporaQuery) -> PlanDataset:
 def test_whole_numbers_of_any_library_are_rows(dataset, index):
     assert dataset[index]["tile_id"] == 5
     assert dataset.__getitems__([index, -1])[1]["tile_id"] == 8
+
+
+@pytest.mark.parametrize(
+    "rows", [(5, 7), range(5, 8, 2), deque([5, 7]), pd.Series([5, 7]), np.array([5, 7], object), torch.tensor([5, 7])]
+)
+def test_a_batch_may_be_any_sequence(dataset, rows):
+    assert [sample["tile_id"] for sample in dataset.__getitems__(rows)] == [5, 7]
+    assert len(dataset.__getitems__(rows[:0] if hasattr(rows, "__array__") else [])) == 0
 
 
 def test_small_numbers_from_the_end(dataset):

@@ -18,10 +18,11 @@ def row_numbers(indices: Sequence[object], count: int) -> Int64:
     >>> row_numbers([0, -1], 5)
     array([0, 4])
     """
-    usual = {int, Drawn}.issuperset(map(type, indices))  # what samplers yield: asked at once
-    if usual and indices and -count <= min(indices) and max(indices) < count:  # type: ignore[operator,type-var]
-        return np.array(indices, np.int64) % count
-    return np.array([row_number(index, count) for index in indices], np.int64)
+    listed = list(indices)  # what has no truth value of its own, as a Series, too
+    usual = {int, Drawn}.issuperset(map(type, listed))  # what samplers yield: asked at once
+    if usual and listed and -count <= min(listed) and max(listed) < count:  # type: ignore[operator,type-var]
+        return np.array(listed, np.int64) % count
+    return np.array([row_number(index, count) for index in listed], np.int64)
 
 
 def row_number(index: object, count: int) -> int:
