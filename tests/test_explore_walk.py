@@ -160,12 +160,17 @@ def test_points_are_drawn_and_select_their_rows(browser, client, lake_of_example
     seen = page.evaluate(POINT, [x, y])
     assert seen[3] == 255
     box = page.locator("#scatter .plot").bounding_box()
-    ends = [page.evaluate(place % corner) for corner in ((-0.01, -0.01), (0.4, -0.01), (0.4, 1.01), (-0.01, 1.01))]
-    page.mouse.move(box["x"] + ends[0][0], box["y"] + ends[0][1])
-    page.mouse.down()
-    for across, down in ends[1:]:
-        page.mouse.move(box["x"] + across, box["y"] + down, steps=2)
-    page.mouse.up()
+
+    def lasso(right, end):
+        corners = ((-0.01, -0.01), (right, -0.01), (right, end), (-0.01, end))
+        first, *others = [page.evaluate(place % corner) for corner in corners]
+        page.mouse.move(box["x"] + first[0], box["y"] + first[1])
+        page.mouse.down()
+        for across, down in others:
+            page.mouse.move(box["x"] + across, box["y"] + down, steps=2)
+        page.mouse.up()
+
+    lasso(0.4, 1.01)
     inside = np.flatnonzero(shares[0] < 0.4).tolist()
     walk.answered(f"{len(inside)} rows inside the line")
     assert walk.state()["picked"] == inside
@@ -178,6 +183,15 @@ def test_points_are_drawn_and_select_their_rows(browser, client, lake_of_example
     page.locator("#scatter canvas").last.focus()
     page.keyboard.press("s")
     walk.answered(f"{len(rows)} rows inside the line")
+    # rows of pixels count downwards, as in images
+    for name in ("col", "row"):
+        page.locator("#scatter .bar select").nth(("col", "row").index(name)).select_option(name)
+    page.locator(f"#scatter[data-drawn*='x={rows.columns.get_loc('col')}&y={rows.columns.get_loc('row')}']").wait_for()
+    above, below = (page.evaluate(place % (0.0, share))[1] for share in (0.0, 1.0))
+    assert above < below
+    lasso(1.01, 0.4)
+    walk.answered(f"{len(inside)} rows inside the line")
+    assert walk.state()["picked"] == inside
     walk.well()
 
 

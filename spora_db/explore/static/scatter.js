@@ -54,7 +54,7 @@ export class Scatter {
     this.count = make("span", { class: "faint" });
     this.choices = Object.fromEntries(["x", "y", "by"].map((name) => {
       const choice = make("select", { onchange: () => change({ scatter: { ...this.chosen, [name]: choice.value } }) });
-      choice.setAttribute("aria-label", { x: "Column to the right", y: "Column upwards", by: "Column of colours" }[name]);
+      choice.setAttribute("aria-label", { x: "Column to the right", y: "Column upwards, rows of pixels downwards", by: "Column of colours" }[name]);
       return [name, choice];
     }));
     const { x, y, by } = this.choices;
@@ -159,8 +159,10 @@ export class Scatter {
     }
   }
 
+  // rows of pixels count downwards, as in images
   fit() {
-    this.seen = [-0.02, -0.02, 1.02, 1.02];
+    const [bottom, top] = /^(centroid_)?row$|^centroid-0$/.test(this.chosen.y ?? "") ? [1.02, -0.02] : [-0.02, 1.02];
+    this.seen = [-0.02, bottom, 1.02, top];
     this.later();
   }
 
@@ -271,7 +273,7 @@ export class Scatter {
       context.fillText(brief(value), across, top + height + 1.3 * this.letters);
       context.fillRect(across, top + height, 1, 4);
     }
-    for (const value of ticks(low[1], high[1], Math.max(2, Math.floor(height / 60)))) {
+    for (const value of ticks(Math.min(low[1], high[1]), Math.max(low[1], high[1]), Math.max(2, Math.floor(height / 60)))) {
       const down = top + (1 - (value - low[1]) / (high[1] - low[1])) * height;
       context.textAlign = "right";
       context.fillText(brief(value), left - 7, down + 4);
