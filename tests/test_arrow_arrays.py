@@ -8,6 +8,8 @@ from spora_db.files.arrow_arrays import arrow_array, arrow_scalar, arrow_table, 
 
 LISTS = [
     (pa.string(), ["lung", None, "", "Größe", "肺"]),
+    (pa.string(), ["lung", "", "a\0b"]),
+    (pa.string(), ["Größe", "肺", ""]),
     (pa.bool_(), [True, None, *[False, True] * 9]),
     (pa.int8(), [-1, None, 127]),
     (pa.int64(), [2**63 - 1, -(2**63)]),

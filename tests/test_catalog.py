@@ -60,6 +60,15 @@ def test_a_view_stands_on_earlier_ones_and_says_what_it_is(name):
     assert f"CREATE VIEW {name} AS" in text
 
 
+def test_views_are_bound_by_the_statements_over_them(catalog):
+    catalog.sql("SELECT count(*) FROM images").fetchall()
+    catalog._files(VIEWS)
+    with catalog._guarded() as duck:
+        views = duck.sql("SELECT view_name, is_bound FROM duckdb_views() WHERE NOT internal").fetchall()
+    assert {name for name, _ in views} > set(VIEWS)
+    assert {name for name, is_bound in views if is_bound}.intersection(VIEWS) == {"images"}
+
+
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_output_column_of_a_view_has_a_comment(name):
     final = sql_text("views", name).split("\nSELECT\n")[-1].split("\nFROM ")[0]

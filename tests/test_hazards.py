@@ -1,8 +1,10 @@
 """Every parquet hazard seen in published files, as a small lake: right rows or a named error, never a wrong answer."""
 
+import os
 import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +20,7 @@ from spora_db import SporaQuery
 from spora_db.catalog import Catalog
 from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, UnknownNameError
 from spora_db.sources.reconcile import common_type
-from spora_db.sqltext.expressions import literal_glob
+from spora_db.sqltext.expressions import literal_glob, path_list
 
 
 def write(path: Path, table: pa.Table | dict | pd.DataFrame) -> None:
@@ -450,6 +452,25 @@ def test_symbolic_links_out_of_the_lake_are_followed(tmp_path):
 def test_literal_glob():
     assert literal_glob("/a/b c/d.parquet") == "/a/b c/d.parquet"
     assert literal_glob("/[a]*/?") == "/[[]a][*]/[?]"
+
+
+def test_the_allowed_paths_are_those_given_and_what_they_resolve_to(tmp_path, monkeypatch):
+    real, linked = tmp_path / "real", tmp_path / "linked"
+    for name in ("metadata/cells.parquet", "metadata/tissues.parquet", "imc/[1].parquet"):
+        write(real / name, {"tissue_id": ["t"]})
+    linked.symlink_to(real)
+    (real / "metadata/link.parquet").symlink_to(real / "metadata/../imc/[1].parquet")
+    (real / "metadata/absent.parquet").symlink_to(tmp_path / "absent.parquet")
+    (real / "metadata/circle.parquet").symlink_to(real / "metadata/circle.parquet")
+    monkeypatch.chdir(real)
+    names = ("cells", "tissues", "link", "absent", "circle", "no")
+    files = [
+        folder / f"metadata/{name}.parquet" for folder in (real, linked, Path(), Path("../linked")) for name in names
+    ]
+    files += [linked / "metadata/.." / "imc/[1].parquet", Path("cells.parquet"), Path("metadata")]
+    forms = {form for path in files for form in (str(path), os.path.realpath(path))}
+    allowed = duckdb.sql(f"SELECT unnest({path_list(files)})").fetchall()
+    assert [path for (path,) in allowed] == sorted(forms | {literal_glob(form) for form in forms})
 
 
 def statistics(lake: Path, spec: str = "uq_0.99_image", **tables: pa.Table | dict | pd.DataFrame) -> Path:

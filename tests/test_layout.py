@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from spora_db.layout import (
     spec_folder,
     tile_file,
 )
+from spora_db.sources import listing_query, listing_table
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -163,6 +165,19 @@ def test_the_order_of_a_listing_does_not_matter(tmp_path, monkeypatch):
     assert first == second
     folders = zip(first.datasets[0].image_folders, second.datasets[0].image_folders, strict=True)
     assert all(list(list_images(one)) == list(list_images(other)) for one, other in folders)
+
+
+@pytest.mark.parametrize("name", ["source_images", "source_masks"])
+@pytest.mark.parametrize("files", [FILES, (*FILES, "b/imc/0_25mpp/images/Größe 肺.ome.tif"), ["a/metadata/x"]])
+def test_a_listing_has_the_rows_and_types_of_its_select(tmp_path, name, files):
+    lake = scan([touch(tmp_path / "one", *files), touch(tmp_path / "two", "b/he/1_0mpp/images/t2.ome.zarr")])
+    with duckdb.connect() as duck:
+        duck.register("listed", listing_table(name, lake))
+        expected = duck.sql(listing_query(name, lake).sql("duckdb"))
+        found = duck.table("listed").select(", ".join(expected.columns))
+        assert found.types == expected.types
+        assert sorted(found.fetchall(), key=str) == sorted(expected.fetchall(), key=str)
+        assert len(found) or name == "source_masks"
 
 
 @pytest.mark.parametrize("files", [(), ("x/readme.txt",), ("metadata",), ("he/readme.txt",)])

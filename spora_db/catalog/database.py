@@ -21,7 +21,7 @@ from spora_db.catalog.connection import Connection, Parameters, ResourceLimits, 
 from spora_db.catalog.describe import CHECKED_AT_FIRST_USE, CHECKS, raise_contradiction
 from spora_db.catalog.failures import failure
 from spora_db.catalog.known_sources import KnownSources
-from spora_db.catalog.made_sources import create_source
+from spora_db.catalog.made_sources import UNBOUND, create_source
 from spora_db.catalog.names_in import named_by, names_in
 from spora_db.catalog.own_relations import FEATURE, FEATURE_MACRO, OwnRelations
 from spora_db.catalog.region_functions import REGION_FUNCTIONS, REGIONS, RegionFunctions
@@ -219,7 +219,7 @@ class Database:
             return
         with self._guarded(used=frozenset({name})) as duck:
             if name in LISTINGS:
-                duck.from_arrow(listing_table(name, self._folders)).create(name)
+                duck.register(name, listing_table(name, self._folders))  # it is read where it lies, as fast as a copy
             elif name in NAMING:
                 duck.execute(f"CREATE TABLE {name} AS {self._naming.relations()[name].sql(DIALECT)}")
             elif name in REGION_FUNCTIONS and self._regions is not None:
@@ -231,7 +231,8 @@ class Database:
             elif name == FEATURE:
                 duck.execute(FEATURE_MACRO)
             else:
-                duck.execute(sql_text("views" if name in VIEWS else "macros", name))
+                text = sql_text("views" if name in VIEWS else "macros", name)
+                duck.execute(text.replace(f"CREATE VIEW {name} AS", f"CREATE VIEW {name} {UNBOUND} AS"))
         self._made.add(name)
 
     def _check(self, name: str) -> None:

@@ -10,6 +10,8 @@ from spora_db.sqltext.expressions import identifier
 
 BATCH = 8192
 """Rows of a table that are read back by one thread at a time."""
+UNBOUND = "WITH (DEFER_BINDING)"
+"""How a view is made that is bound by the statements over it alone: of 74 files each view on them would take 15 ms."""
 BIT = {
     "ARROW:extension:name": "arrow.opaque",
     "ARROW:extension:metadata": '{"type_name":"bit","vendor_name":"DuckDB"}',
@@ -20,7 +22,7 @@ BIT = {
 def create_source(duck: duckdb.DuckDBPyConnection, name: str, sources: KnownSources) -> None:
     """Make the view or table of a source; a table of what an earlier process kept of the same files, if it did."""
     if kind(name) != "TABLE":
-        duck.execute(f"CREATE VIEW {identifier(name).sql(DIALECT)} AS {sources.text(name)}")
+        duck.execute(f"CREATE VIEW {identifier(name).sql(DIALECT)} {UNBOUND} AS {sources.text(name)}")
         return
     lasting = sources.lasting("", [name])
     found = None if lasting is None else lasting.read()

@@ -47,8 +47,10 @@ def arrow_array(values: Sequence[Any] | AnyArray, kind: pa.DataType | None = Non
         items = arrow_array(list(chain.from_iterable(lists)), kind.value_type)
         return pa.Array.from_buffers(kind, len(lists), [present, _offsets(lists)], children=[items])
     if pa.types.is_string(kind):
-        texts = [b"" if value is None else value.encode() for value in values]
-        return pa.Array.from_buffers(kind, len(texts), [present, _offsets(texts), pa.py_buffer(b"".join(texts))])
+        texts = values if present is None else ["" if value is None else value for value in values]
+        whole = "".join(texts)
+        parts = texts if whole.isascii() else [text.encode() for text in texts]
+        return pa.Array.from_buffers(kind, len(texts), [present, _offsets(parts), pa.py_buffer(whole.encode())])
     assert pa.types.is_primitive(kind), kind
     own = numpy_array(pa.nulls(0, kind)).dtype  # kind.to_pandas_dtype() imports pandas up to pyarrow 17
     numbers = np.array([0 if value is None else value for value in values], own)
@@ -127,6 +129,7 @@ def _buffer(values: AnyArray) -> pa.Buffer:
 
 
 def _offsets(parts: Sequence[Sequence[Any]]) -> pa.Buffer:
-    ends = np.cumsum([0, *map(len, parts)])
+    ends = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=ends[1:])
     assert ends[-1] < 2**31, "one array of Arrow has no room for more"
     return pa.py_buffer(ends.astype(np.int32))

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
 from spora_db.errors import TableError
@@ -159,24 +161,28 @@ def listing_table(name: str, lake: Lake) -> pa.Table:
     types = {column: _ARROW[kind] for column, kind in LISTINGS[name].items()}
     if name in _OF_FOLDERS:
         return arrow_table(_OF_FOLDERS[name](lake), pa.schema(types))
-    own = {column: kind for column, kind in types.items() if column not in _HEADER}
-    parts = [arrow_table([], pa.schema(own))]
-    for files in _one_each(_files(name, lake)):
-        tissues = arrow_array(files.tissue_ids, pa.string())
-        columns: dict[str, pa.Array] = {
-            column: pa.repeat(arrow_scalar(value, types[column]), len(tissues)) for column, value in files.place.items()
-        }
-        columns["tissue_id"] = tissues
-        paths = [files.prefix + tissue + files.suffix for tissue in files.tissue_ids]
-        columns["path"] = arrow_array(paths, pa.string())
-        columns["root"] = pa.repeat(arrow_scalar(files.root, pa.string()), len(tissues))
-        parts.append(pa.table(columns))
-    table = pa.concat_tables(parts)
+    table = _of_files(list(_one_each(_files(name, lake))), types)
     if name == "source_images":
         for column, values in zip(_HEADER, _headers(lake, table), strict=True):
             known = values if isinstance(values, pa.Array) else arrow_array(values, types[column])
             table = table.append_column(column, known)
     return table
+
+
+def _of_files(folders: Sequence[_Files], types: Mapping[str, pa.DataType]) -> pa.Table:
+    """Return the files of folders as a listing has them, without headers; what a folder says is held once for each."""
+    number = arrow_array(
+        np.repeat(np.arange(len(folders), dtype=np.int32), [len(files.tissue_ids) for files in folders])
+    )
+    tissues = arrow_array([tissue for files in folders for tissue in files.tissue_ids], pa.string())
+    columns: dict[str, pa.Array] = {"tissue_id": tissues, "path": tissues}
+    told = [{**files.place, "root": files.root, "before": files.prefix, "after": files.suffix} for files in folders]
+    for column in ("before", "after", *(name for name in types if name not in {*columns, *_HEADER})):
+        values = arrow_array([files[column] for files in told], types.get(column, pa.string()))
+        columns[column] = pa.DictionaryArray.from_arrays(number, values)
+    before, after = (columns[part].dictionary_decode() for part in ("before", "after"))
+    columns["path"] = pc.binary_join_element_wise(before, tissues, after, arrow_scalar("", pa.string()))
+    return pa.table({column: columns[column] for column in types if column in columns})
 
 
 def _headers(lake: Lake, images: pa.Table) -> Sequence[Sequence[object] | pa.Array]:

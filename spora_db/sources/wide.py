@@ -7,6 +7,7 @@ The views take them apart again: by position, so that names that differ in case 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from sqlglot import exp
@@ -15,7 +16,7 @@ from spora_db.errors import TableError
 from spora_db.layout import Lake, TableFile
 from spora_db.sources.casts import cast_id
 from spora_db.sources.duckdb_types import NULL
-from spora_db.sources.footers import Footer, is_stray, key_position, read_footer, whole_tables
+from spora_db.sources.footers import FOOTERS_KEPT, Footer, is_stray, key_position, read_footer, whole_tables
 from spora_db.sources.reconcile import FLOATS, WHOLE_NUMBERS
 from spora_db.sources.truth_values import truth_value, truth_values
 from spora_db.sqltext.expressions import (
@@ -60,7 +61,13 @@ def open_wide(table: TableFile) -> Wide:
     FileFormatError, TableError
         The file is broken or no such table.
     """
-    footer = read_footer(table)
+    return _opened(read_footer(table))
+
+
+@lru_cache(maxsize=FOOTERS_KEPT)
+def _opened(footer: Footer) -> Wide:
+    """Find them once: two sources stand on the same files."""
+    table = footer.table
     is_global = table.level == "global"
     if is_global and footer.rows != 1:
         message = f"{table.path} has {footer.rows} rows; a global table holds exactly one, for all tissues."
