@@ -78,6 +78,11 @@ def test_rows_of_another_engine_and_panels_count_too(lake):
     assert "alpha/imc/channels_per_tissue.parquet" in {file.path for file in told.files}
 
 
+def test_a_plan_names_the_listings_of_folders_too(lake):
+    with Catalog(lake) as catalog:
+        assert "source_images" in catalog.explain_sql("SELECT path FROM images").plan
+
+
 def test_a_users_select_is_guarded(lake):
     with Catalog(lake) as catalog:
         told = catalog.explain_sql("SELECT max(age) FROM tissues WHERE dataset = $name", {"name": "beta"})

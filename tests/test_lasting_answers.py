@@ -115,6 +115,36 @@ def test_good_tables_are_read_through_once(lake: Path, tmp_path: Path, asked: li
     assert [text for text in asked[before:] if "tile_id" in text or "panel" in text] == []
 
 
+def test_columns_of_panels_have_their_types_in_every_process(lake: Path, tmp_path: Path) -> None:
+    types = {
+        "id": "UUID",
+        "told": "JSON",
+        "n": "HUGEINT",
+        "price": "DECIMAL(20,3)",
+        "seen": "TIMESTAMP WITH TIME ZONE",
+        "ns": "TIMESTAMP_NS",
+        "parts": 'STRUCT("a b" UUID, c INTEGER[])',
+    }
+    values = """uuid() AS id, '{"a": 1}'::JSON AS told, 1.250::DECIMAL(20, 3) AS price,
+        '2020-01-02 03:04:05.678901+00'::TIMESTAMPTZ AS seen, '2020-01-02 03:04:05.678901234'::TIMESTAMP_NS AS ns,
+        {'a b': uuid(), c: [1, NULL]} AS parts"""
+    for name, number in (("alpha", "18446744073709551615::UBIGINT"), ("beta", "(-9223372036854775808)::BIGINT")):
+        path = next((lake / name).glob("*/channels.parquet"))
+        query = f"COPY (SELECT *, {number} AS n, {values} FROM '{path}') TO '{path}.new' (FORMAT parquet)"
+        duckdb.sql(query)
+        Path(f"{path}.new").rename(path)
+    asked = f"SELECT {', '.join(types)} FROM channels ORDER BY dataset, modality, channel_index"
+    found = []
+    for _ in range(2):
+        with Catalog(lake) as catalog:
+            told = catalog.column_types("channels")
+            assert {column: told[column] for column in types} == types
+            found.append(catalog.sql(asked).fetchall())
+    assert found[0] == found[1]
+    assert {row[2] for row in found[0] if row[2]} == {2**64 - 1, -(2**63)}
+    assert kept(tmp_path)
+
+
 def test_what_contradicts_itself_is_refused_every_time(lake: Path) -> None:
     path = lake / TILES
     good = pq.read_table(path)

@@ -30,14 +30,7 @@ from spora_db.catalog.result import Result
 from spora_db.catalog.sql_files import sql_text
 from spora_db.errors import QueryInterruptedError, SporaError
 from spora_db.layout import Lake, TableFile
-from spora_db.sources import (
-    LISTINGS,
-    Origin,
-    SourceQuery,
-    allowed_paths,
-    listing_state,
-    listing_table,
-)
+from spora_db.sources import LISTINGS, Origin, SourceQuery, allowed_paths, listing_state, listing_table
 from spora_db.sources.own_tables import RESERVED
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.expressions import identifier
@@ -108,6 +101,9 @@ class Database:
 
     def _written(self, name: str, query: SourceQuery) -> SourceQuery:
         return query
+
+    def _list(self, duck: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+        duck.register(name, table)  # it is read where it lies, as fast as a copy
 
     def _names_of(self, relation: str) -> tuple[str, ...]:
         """Return the columns of a relation, in order; looked up once, until a file changes."""
@@ -219,7 +215,7 @@ class Database:
             return
         with self._guarded(used=frozenset({name})) as duck:
             if name in LISTINGS:
-                duck.register(name, listing_table(name, self._folders))  # it is read where it lies, as fast as a copy
+                self._list(duck, name, listing_table(name, self._folders))
             elif name in NAMING:
                 duck.execute(f"CREATE TABLE {name} AS {self._naming.relations()[name].sql(DIALECT)}")
             elif name in REGION_FUNCTIONS and self._regions is not None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
@@ -46,6 +48,9 @@ class LabellingDatabase(Database):
         branches = [self._label(branch) if branch.files else branch for branch in query.branches]  # none: it was given
         self.sources_of[name] = list(self.labelled)[before:]
         return replace(query, branches=tuple(branches))
+
+    def _list(self, duck: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+        duck.from_arrow(table).create(name)  # plans name a table, and not what is read where it lies
 
     def _label(self, branch: Branch) -> Branch:
         number = next(self._numbers)

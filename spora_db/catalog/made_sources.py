@@ -17,6 +17,8 @@ BIT = {
     "ARROW:extension:metadata": '{"type_name":"bit","vendor_name":"DuckDB"}',
 }
 """How DuckDB knows its bits in Arrow, which has none; it gives them as mere bytes."""
+TYPE = "type"
+"""What a field of Arrow says of the column that it was: DuckDB gives a UUID as text, and a HUGEINT as DECIMAL."""
 
 
 def create_source(duck: duckdb.DuckDBPyConnection, name: str, sources: KnownSources) -> None:
@@ -24,21 +26,28 @@ def create_source(duck: duckdb.DuckDBPyConnection, name: str, sources: KnownSour
     if kind(name) != "TABLE":
         duck.execute(f"CREATE VIEW {identifier(name).sql(DIALECT)} {UNBOUND} AS {sources.text(name)}")
         return
-    lasting = sources.lasting("", [name])
+    lasting = sources.lasting("with types", [name])
     found = None if lasting is None else lasting.read()
     if found is not None:
-        duck.from_arrow(pa.ipc.open_stream(found).read_all()).create(name)
+        table = pa.ipc.open_stream(found).read_all()
+        duck.from_arrow(table).project(", ".join(map(_typed, table.schema))).create(name)
         return
     duck.execute(f"CREATE TABLE {name} AS {sources.text(name)}")
     if lasting is not None:
         lasting.write(_stream(duck.table(name)))
 
 
+def _typed(field: pa.Field) -> str:
+    """Return a column of a stream as it was before."""
+    name = identifier(field.name).sql(DIALECT)
+    return f"CAST({name} AS {field.metadata[TYPE.encode()].decode()}) AS {name}"
+
+
 def _stream(table: duckdb.DuckDBPyRelation) -> memoryview:
     """Return a table as an Arrow stream that comes back with the same types."""
     arrow = table.to_arrow_table()
-    fields = zip(arrow.schema, table.types, strict=True)
-    schema = pa.schema([field.with_metadata(BIT) if kind == "BIT" else field for field, kind in fields])
+    told = ({TYPE: str(kind)} | (BIT if kind == "BIT" else {}) for kind in table.types)
+    schema = pa.schema(list(map(pa.Field.with_metadata, arrow.schema, told)))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_table(pa.Table.from_arrays(arrow.columns, schema=schema), max_chunksize=BATCH)
