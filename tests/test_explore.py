@@ -21,9 +21,11 @@ from spora_db.drawing.composite import contrast_limits
 from spora_db.errors import ArgumentError
 from spora_db.explore.limits import BODY_BYTES, CHANNELS
 from spora_db.explore.near import Near
+from spora_db.explore.opened import ListedImage, OpenedImage, shown_as
 from spora_db.explore.queries import Asker, Queries
 from spora_db.explore.serving import PageServer
-from spora_db.images import open_image, read_region
+from spora_db.images import open_image, open_levels, read_region, write_omezarr
+from spora_db.images.overviews import OverviewChoice
 from spora_db.layout import lake_path
 from spora_db.masks import load_label_mask
 
@@ -148,6 +150,20 @@ def test_contrast_is_that_of_pictures(client, lake, images):
             np.testing.assert_allclose([row["low"], row["high"], row["gamma"]], [low, high, gamma], rtol=1e-6)
     counts = client.ask("GET", f"/api/images/{image['key']}/histogram?page=0")[1]
     assert sum(counts["counts"]) == pixels[0].size
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_contrast_of_a_narrow_image_is_of_pixels_that_are_read_once(tmp_path, turned):
+    tall = np.random.default_rng(3).gamma(2, 90, (33_000, 200)).astype("u2")
+    path = write_omezarr(tmp_path / "a.ome.zarr", (tall.T if turned else tall)[None].copy(), mpp=1)
+    listed = ListedImage(key="", dataset="", modality="imc", tissue_id="a", mpp=1.0, path=str(path))
+    levels = OverviewChoice.of(open_levels(path))
+    told = shown_as(OpenedImage(listed=listed, signature="", levels=levels, channels=(), shown=()), 0)
+    places = np.linspace(0, 33_000 - 256, 8).astype(int)
+    sampled = np.concatenate([tall[row : row + 256] for row in places])
+    assert (sum(told["counts"]), told["most"]) == (sampled.size, sampled.max())
+    expected = contrast_limits([sampled[None].astype("f4")])[0]
+    np.testing.assert_allclose([told["low"], told["high"], told["gamma"]], expected, rtol=1e-6)
 
 
 def test_a_piece_may_be_kept_only_by_its_signature(client, images):

@@ -100,8 +100,11 @@ def _sample(image: OpenedImage, page: int) -> AnyArray:
         return whole
     side = max(1, int((SAMPLED // WINDOW**2) ** 0.5))
     parts = []
-    for row in np.linspace(0, max(0, height - WINDOW), side).astype(int).tolist():
-        for col in np.linspace(0, max(0, width - WINDOW), side).astype(int).tolist():
+    rows, cols = (  # of an image of 100,000 x 200 pixels all begin in one column
+        dict.fromkeys(np.linspace(0, max(0, size - WINDOW), side).astype(int).tolist()) for size in (height, width)
+    )
+    for row in rows:
+        for col in cols:
             tall, wide = min(WINDOW, height - row), min(WINDOW, width - col)
             parts.append(read_region(reader, [page], row=row, col=col, height=tall, width=wide).reshape(1, -1))
     return np.concatenate(parts, axis=1)
