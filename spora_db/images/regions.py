@@ -71,8 +71,7 @@ def check_pages(pages: Pages | None, count: int, path: object) -> Int64:
             f"Pages are a non-empty list of integers from 0 to {count - 1} for the image {path}; received {pages!r}."
         )
     given = given.astype(np.int64, copy=False)
-    if int(given.min()) < 0 or int(given.max()) >= count:
-        bad = given[(given < 0) | (given >= count)].tolist()
+    if bad := [page for page in given.tolist() if not 0 <= page < count]:
         raise ArgumentError(
             f"The image {path} has pages 0 to {count - 1}; received {bad[:10]}. "
             "Its channels.parquet may list more channels than the image holds."
