@@ -156,9 +156,9 @@ def test_scale(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     The first plan over a lake reads its large tables through; that of any later process finds in the cache folder that
     they are right, and which channels were measured. Both are measured on a new catalog, of modules imported before.
-    What that of a later process takes beyond any plan (0.87 s against 0.47 on two cores): to open DuckDB 0.03, to list
-    the images 0.09, to bind views over 2 x 37 files 0.09, to read panels back and what else channels need 0.09, and
-    memory that is touched for the first time 0.03.
+    What that of a later process takes beyond any plan (0.70 s against 0.46 on two cores): to list the images 0.05, to
+    open DuckDB 0.02, to write the SQL of views over 2 x 37 files and to bind it 0.06, to read panels back and what else
+    channels need 0.05, and memory that is touched for the first time 0.04.
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     timed("open", lambda: Catalog(lake).close())
