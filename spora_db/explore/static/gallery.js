@@ -3,7 +3,7 @@
 import { bytes } from "./api.js";
 import { make } from "./dom.js";
 import { Compositor, rgb } from "./gl.js";
-import { image, learned, limitsOf, shownMarkers } from "./images.js";
+import { AGAIN, image, learned, limitsOf, shownMarkers } from "./images.js";
 import { pick, rows } from "./rows.js";
 import { Scroller } from "./scrolling.js";
 import { change, onChange, state } from "./state.js";
@@ -91,8 +91,7 @@ export class Gallery {
       this.thumbs.clear();
       this.waiting.clear();
     }
-    for (const strip of this.strips.values()) strip.stale = true;
-    this.scroller.later();
+    this.stale();
   }
 
   draw(first, last, top) {
@@ -188,11 +187,20 @@ export class Gallery {
       await this.take(content, asked, side);
     } catch (error) {
       for (const number of asked) this.thumbs.set(number, { error: error.message });
+      setTimeout(() => {
+        for (const number of asked) if (this.thumbs.get(number)?.error) this.thumbs.delete(number);
+        this.stale();
+      }, AGAIN);
     } finally {
       this.asking -= 1;
-      this.scroller.later();
+      this.stale();
     }
+  }
+
+  // all pictures that are seen are drawn again
+  stale() {
     for (const strip of this.strips.values()) strip.stale = true;
+    this.scroller.later();
   }
 
   async take(content, asked, side) {

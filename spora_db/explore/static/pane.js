@@ -28,7 +28,8 @@ export class Pane {
     this.ready = image(key).then((found) => {
       this.found = found;
       this.pieces = this.pieced(found);
-      this.title.textContent = this.title.title = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
+      this.title.textContent = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
+      this.title.title = this.title.textContent;
       this.box.classList.toggle("bright", found.rgb);
       viewer.redraw();  // what is seen as a whole may be larger now
     }).catch((error) => void (this.fault.textContent = error.message));
@@ -94,7 +95,7 @@ export class Pane {
     this.complete = sought && this.pieces.complete && (under?.complete ?? true) && [this.found, under?.found].every((one) => !one || learned(one));
     if (this.found.fault || this.faulty) this.fault.textContent = this.found.fault;
     this.faulty = Boolean(this.found.fault);
-    this.tellMaking(this.pieces.making);
+    this.box.dataset.making = String(this.pieces.making);
     this.paintLines(width, height);
     this.legend.replaceChildren(...(this.found.rgb ? [] : channels.map(({ name, text }) => {
       const item = make("span", {}, name);
@@ -102,14 +103,6 @@ export class Pane {
       return item;
     })));
     this.box.dataset.complete = String(this.complete);
-  }
-
-  // what takes longer than a second is told
-  tellMaking(making) {
-    if (making) return void (this.telling ??= setTimeout(() => void (this.title.textContent += " · the file has no coarse levels: one is made of all pixels"), 1000));
-    clearTimeout(this.telling);
-    this.telling = null;
-    this.title.textContent = this.title.title;
   }
 
   async line(kind) {
