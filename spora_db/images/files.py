@@ -3,6 +3,7 @@
 import os
 
 from spora_db.errors import FileFormatError
+from spora_db.files.failures import telling
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, stamp_if_there, stamp_of
 from spora_db.files.stores.mirror import mirror_of
@@ -15,6 +16,18 @@ def broken(path: object, found: str, *, expected: str, remedy: str = "") -> File
     """Build the error for a file whose bytes are not what they should be, such as after half a copy."""
     remedy = remedy or again(str(path))
     return FileFormatError(f"The image file {path} is broken: {found}. Expected {expected}. {remedy}")
+
+
+def telling_broken(path: object, *, library: str, expected: str, found: str = "", remedy: str = "") -> telling:
+    """Tell what a library raises while it reads an image: as a broken file, of which it says what was `found`.
+
+    That is the kind of the error, where nothing is given.
+    """
+
+    def unreadable(error: Exception) -> FileFormatError:
+        return broken(path, f"{found or type(error).__name__}: {error}", expected=expected, remedy=remedy)
+
+    return telling(f"The image {path}", library=library, broken=unreadable)
 
 
 def check_unchanged(path: str, known: Stamp) -> None:

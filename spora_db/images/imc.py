@@ -10,12 +10,11 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError, need
-from spora_db.files.failures import telling
 from spora_db.files.recent import Recent
 from spora_db.files.stores.ranges import FileRange
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
 from spora_db.images.cache import OWNERS
-from spora_db.images.files import broken
+from spora_db.images.files import broken, telling_broken
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import ChunkPlanes
 
@@ -144,10 +143,7 @@ class ImcTextReader(_Acquisition):
         """Return columns as float32, a line per pixel."""
         import pandas as pd
 
-        def unreadable(error: Exception) -> FileFormatError:
-            return broken(self.path, f"{type(error).__name__}: {error}", expected="numbers, a line per pixel")
-
-        with telling(f"The image {self.path}", library="pandas", broken=unreadable):
+        with telling_broken(self.path, library="pandas", expected="numbers, a line per pixel"):
             table = pd.read_table(self.path, dtype=np.float32, usecols=columns)
             return np.asarray(table if columns is None else table[columns])
 
@@ -185,7 +181,7 @@ class McdReader(_Acquisition):
             problem = "Expected one acquisition." if path == self._file else "It has no such acquisition."
             raise FileFormatError(f"The image {path}: {self._file.name} holds {listed}. {problem} Give one of them.")
         self._id = int(path.name)
-        one = self._acquisition(lambda file, acquisition: acquisition)
+        one = _in_mcd(self._file, self._acquisition)
         self.channel_names = tuple(
             _named(label, metal=metal, mass=mass)
             for label, metal, mass in zip(one.channel_labels, one.channel_metals, one.channel_masses, strict=True)
@@ -194,18 +190,15 @@ class McdReader(_Acquisition):
         steps = [one.metadata.get(f"AblationDistanceBetweenShots{axis}") for axis in "YX"]
         self.mpp = (float(steps[0]), float(steps[1])) if all(steps) else None
 
-    def _acquisition(self, ask: Callable[["MCDFile", "Acquisition"], Any]) -> Any:  # noqa: ANN401 - what `ask` returns
-        def of_this(file: "MCDFile") -> Any:  # noqa: ANN401
-            [one] = [a for slide in file.slides for a in slide.acquisitions if a.id == self._id]
-            return ask(file, one)
-
-        return _in_mcd(self._file, of_this)
+    def _acquisition(self, file: "MCDFile") -> "Acquisition":
+        [one] = [a for slide in file.slides for a in slide.acquisitions if a.id == self._id]
+        return one
 
     def _read(self) -> AnyArray:
-        one = self._acquisition(lambda file, acquisition: acquisition)
-        start, end, width = (int(one.metadata[f"{key}"]) for key in ("DataStartOffset", "DataEndOffset", "ValueBytes"))
+        one = _in_mcd(self._file, self._acquisition)
+        start, end, width = (int(one.metadata[key]) for key in ("DataStartOffset", "DataEndOffset", "ValueBytes"))
         self._check_whole((end - start) // (width * (len(self.channel_names) + 3)))
-        planes: AnyArray = self._acquisition(lambda file, acquisition: file.read_acquisition(acquisition))
+        planes: AnyArray = _in_mcd(self._file, lambda file: file.read_acquisition(self._acquisition(file)))
         return np.ascontiguousarray(planes, np.float32)
 
 
@@ -216,11 +209,9 @@ def _in_mcd(path: Path, ask: Callable[["MCDFile"], Any]) -> Any:  # noqa: ANN401
     instead = "The instrument exports acquisitions as text as well, which needs nothing."
     readimc = need("readimc", extra="imc", what="Reading an MCD", instead=instead)
 
-    def unreadable(error: Exception) -> FileFormatError:
-        return broken(path, f"{type(error).__name__}: {error}", expected="an MCD of imaging mass cytometry")
-
     file = readimc.MCDFile(path)
-    with telling(f"The image {path}", library="readimc", broken=unreadable), contextlib.closing(file):
+    expected = "an MCD of imaging mass cytometry"
+    with telling_broken(path, library="readimc", expected=expected), contextlib.closing(file):
         file.open()  # not as a context manager, which leaves a file open that it cannot read
         return ask(file)
 

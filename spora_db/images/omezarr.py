@@ -75,12 +75,12 @@ class OmeZarrReader:
         place = (group.chunk, down, across)
         source = self._store.locate(place, files)
         if source is None:
-            check_absent(self._store.path_of(place), self.layout)
+            check_absent(self.chunk_file(place), self.layout)
             if self.is_left_out(place):
                 raise left_out(self.path, self.chunk_file(place))
             if self._missing == "error":
                 raise ImageNotFoundError(
-                    f"The image {self.path} lacks the chunk file {self._store.path_of(place)}: it was downloaded in "
+                    f"The image {self.path} lacks the chunk file {self.chunk_file(place)}: it was downloaded in "
                     f"part, or written by a program that leaves out empty chunks. {again(self.path)} Or, where empty "
                     f"chunks are meant, {MEANT}."
                 )
@@ -107,7 +107,7 @@ class OmeZarrReader:
 
     def chunk_file(self, place: ChunkIndex) -> Path:
         """Return the file that holds, or should hold, the chunk at a place of the grid: channel, down, across."""
-        return self._store.path_of(place)
+        return Path(self._store.file_of(place))
 
     @property
     def is_partial(self) -> bool:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spora_db.errors import FileFormatError, ImageNotFoundError, StoreError
-from spora_db.files.failures import READER_FAILURES, telling
+from spora_db.files.failures import READER_FAILURES
 from spora_db.files.forks import unforked
 from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.files.stores.remote_files import open_binary, opened
 from spora_db.images.base import ChannelAxis
-from spora_db.images.files import broken, describe
+from spora_db.images.files import broken, describe, telling_broken
 from spora_db.images.tiff_described import as_described, described
 from spora_db.images.tiff_pages import Formats, PageFormat, PageTable
 from spora_db.images.tiff_series import TiffPicture, check_all_listed, choose, page_count, pictures
@@ -77,10 +77,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) 
     if not head.startswith(MAGIC):
         raise broken(path, describe(head), expected="a TIFF file")
 
-    def unreadable(error: Exception) -> FileFormatError:
-        return broken(path, f"{type(error).__name__}: {error}", expected="a TIFF file that tifffile reads")
-
-    with telling(f"The image {path}", library="tifffile", broken=unreadable):
+    with telling_broken(path, library="tifffile", expected="a TIFF file that tifffile reads"):
         try:
             with unforked:  # tifffile's pages share locks that a child must not inherit held
                 return _layout(path, current, channel_axis, level)

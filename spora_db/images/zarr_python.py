@@ -1,7 +1,6 @@
 """Chunks that only zarr-python decodes: unusual codecs, filters, transposed or nested layouts."""
 
 import warnings
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,9 @@ from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
 from spora_db.files.stores.listing import DOCUMENTS
 from spora_db.files.stores.mirror import mirror_of
-from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.files.stores.remote_files import again
-from spora_db.images.base import BatchFiles
 from spora_db.images.files import OpenFile, broken
-from spora_db.images.zarr_chunks import ChunkIndex, ChunkSource, ChunkStore, state_of_chunk_file
+from spora_db.images.zarr_chunks import ChunkSource, ChunkStore, state_of_chunk_file
 from spora_db.images.zarr_layout import ZarrLayout
 
 
@@ -34,18 +31,11 @@ class ZarrPythonStore(ChunkStore):
             self._array: Any = zarr.open_array(folder, mode="r")
             chunk, shard = tuple(self._array.chunks), tuple(self._array.shards or self._array.chunks)
             dtype = np.dtype(self._array.dtype)
-        encoding = replace(layout.encoding, chunk=chunk, shard=shard, sharded=shard != chunk, dtype=dtype)
+        # where in its file a chunk lies is not asked: all of it is read
+        encoding = replace(
+            layout.encoding, chunk=chunk, shard=shard, sharded=False, codecs=("zarr-python",), dtype=dtype
+        )
         super().__init__(replace(layout, encoding=encoding), owner)
-
-    def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:  # files: to decode takes far longer
-        """Return where the chunk lies, or None where its file is absent; each time its file is asked."""
-        path = self.file_of(place)
-        current = state_of_chunk_file(path, place)
-        return None if current is None else ChunkSource(place, path, current, 0, current[2])
-
-    def needs(self, place: ChunkIndex, planes: Int64) -> Iterator[list[FileRange]]:
-        """Yield what is read of files to decode a chunk: all of its file."""
-        yield [FileRange(self.file_of(place), 0, TO_THE_END)]
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:
         """Decode all planes of a chunk; at the image's edge the chunk ends there."""
