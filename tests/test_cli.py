@@ -96,8 +96,9 @@ def test_mistakes_are_one_line_and_exit_code_1(lake, arguments, words):
     assert all(word in told for word in words), told
 
 
-def test_the_program_runs_in_a_process_of_its_own(lake):
-    command = [sys.executable, "-m", "spora_db.cli", "sql", str(lake), QUERY, "--format", "csv"]
+@pytest.mark.parametrize("module", ["spora_db", "spora_db.cli"])
+def test_the_program_runs_in_a_process_of_its_own(lake, module):
+    command = [sys.executable, "-m", module, "sql", str(lake), QUERY, "--format", "csv"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == spora("sql", lake, QUERY, "--format", "csv").stdout

@@ -26,8 +26,8 @@ DOORS = {
 }
 """Imports of a room above, by module, and why."""
 
-TOP = {"spora_db"}
-"""Modules in no room: the package itself names what others hold, and imports it when it is asked for."""
+TOP = {"spora_db", "spora_db.__main__"}
+"""Modules in no room: the package itself names what others hold, and imports it when it is asked for; its command."""
 
 
 @cache
