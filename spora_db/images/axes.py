@@ -1,14 +1,13 @@
 """Which axis of a stored array is the channel, the row and the col: decided once, when an image is opened."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spora_db.errors import FileFormatError
 from spora_db.images.base import ChannelAxis, stacked
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axes:
+class Axes(NamedTuple):
     """Positions of the axes that make an image (C, H, W); every other axis has one element."""
 
     channel: int | None

@@ -7,7 +7,7 @@ ones, set behind a header of their own, are a valid buffer, which blosc's own C 
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,17 +48,18 @@ def decode_planes(read: Read, size: int, *, planes: Int64, plane_bytes: int, chu
         The buffer contradicts itself or does not decode.
     """
     head = read_head(read, size)
-    if is_stored(head, size, chunk_bytes=chunk_bytes):
-        return _stored_planes(read, planes, plane_bytes)
     found = find_blocks(head, size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=chunk_bytes)
     if found is None:
         return None
+    blocks, starts, ends = found
+    if blocks is None:
+        return read_planes(read, starts, plane_bytes)
     version, codec_version, flags, typesize, nbytes, blocksize, _ = HEADER.unpack_from(head)
-    blocks, count = found.blocks, -(-nbytes // blocksize)
-    pieces = _read_pieces(read, found.starts, found.ends, whole=size)
+    count = -(-nbytes // blocksize)
+    pieces = _read_pieces(read, starts, ends, whole=size)
     tail = nbytes - (count - 1) * blocksize
     decoded = (len(blocks) - 1) * blocksize + (tail if blocks[-1] == count - 1 else blocksize)
-    offsets = HEADER.size + 4 * len(blocks) + np.concatenate(([0], np.cumsum(found.ends - found.starts)))
+    offsets = HEADER.size + 4 * len(blocks) + np.concatenate(([0], np.cumsum(ends - starts)))
     header = HEADER.pack(version, codec_version, flags, typesize, decoded, blocksize, int(offsets[-1]))
     buffer = b"".join([header, offsets[:-1].astype("<i4").tobytes(), *pieces])
     result = decode_chunk(buffer, ("blosc",), decoded)
@@ -109,9 +110,9 @@ def is_stored(head: bytes | memoryview, size: int, *, chunk_bytes: int) -> bool:
 
 
 class Blocks(NamedTuple):
-    """Some blocks of a buffer, and where each begins and ends in it: int64 arrays."""
+    """What of a buffer holds planes: blocks, None where planes lie there as they are, and where each begins and ends."""
 
-    blocks: Int64
+    blocks: Int64 | None
     starts: Int64
     ends: Int64
 
@@ -119,13 +120,16 @@ class Blocks(NamedTuple):
 def find_blocks(
     head: bytes | memoryview, size: int, *, planes: Int64, plane_bytes: int, chunk_bytes: int
 ) -> Blocks | None:
-    """Return the blocks that hold planes of a compressed chunk, None where all do, or only all are decoded.
+    """Return what holds planes of a chunk, None where all blocks do, or only all are decoded.
 
     Raises
     ------
     ChunkError
-        The offsets contradict the chunk's size.
+        The header or the offsets contradict the chunk's size.
     """
+    if is_stored(head, size, chunk_bytes=chunk_bytes):
+        starts = HEADER.size + planes * plane_bytes
+        return Blocks(None, starts, starts + plane_bytes)
     version, *_, nbytes, blocksize, cbytes = HEADER.unpack_from(head)
     if version != VERSION:
         return None
@@ -147,21 +151,22 @@ def find_blocks(
 
 def plane_ranges(
     read: Read, size: int, *, planes: Int64, plane_bytes: int, chunk_bytes: int
-) -> list[tuple[int, int]] | None:
-    """Return offset and size of what `decode_planes` reads beside the head, None for all of the chunk.
+) -> Iterator[list[tuple[int, int]]]:
+    """Yield offset and size of what `decode_planes` reads behind the first `PEEK` bytes, step by step.
 
     Raises
     ------
     ChunkError
         The buffer contradicts itself.
     """
-    head = read_head(read, size)
-    if is_stored(head, size, chunk_bytes=chunk_bytes):
-        return [(HEADER.size + plane * plane_bytes, plane_bytes) for plane in planes.tolist()]
-    found = find_blocks(head, size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=chunk_bytes)
+    more = min(head_bytes(read(0, min(size, PEEK))), size)
+    if more > PEEK:
+        yield [(0, more)]
+    found = find_blocks(read_head(read, size), size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=chunk_bytes)
     if found is None:
-        return None
-    return list(zip(found.starts.tolist(), (found.ends - found.starts).tolist(), strict=True))
+        yield [(0, size)]
+    else:
+        yield list(zip(found.starts.tolist(), (found.ends - found.starts).tolist(), strict=True))
 
 
 def _covered(first: Int64, last: Int64, count: int) -> Int64:
@@ -194,14 +199,9 @@ def _read_pieces(read: Read, starts: Int64, ends: Int64, *, whole: int) -> list[
     return pieces
 
 
-def _stored_planes(read: Read, planes: Int64, plane_bytes: int) -> UInt8:
-    """Read planes of a chunk that blosc kept uncompressed."""
-    return read_planes(lambda offset, size: read(HEADER.size + offset, size), planes, plane_bytes)
-
-
-def read_planes(read: Read, planes: Int64, plane_bytes: int) -> UInt8:
-    """Read planes that lie uncompressed one after another: uint8 array of shape (planes, plane_bytes)."""
-    out = BUFFERS.take(len(planes) * plane_bytes).reshape(len(planes), plane_bytes)
-    for row, plane in zip(out, planes.tolist(), strict=True):
-        row[:] = np.frombuffer(read(plane * plane_bytes, plane_bytes), np.uint8)
+def read_planes(read: Read, starts: Int64, plane_bytes: int) -> UInt8:
+    """Read planes that lie uncompressed from some bytes on: uint8 array of shape (planes, plane_bytes)."""
+    out = BUFFERS.take(len(starts) * plane_bytes).reshape(len(starts), plane_bytes)
+    for row, start in zip(out, starts.tolist(), strict=True):
+        row[:] = np.frombuffer(read(start, plane_bytes), np.uint8)
     return out

@@ -12,10 +12,10 @@ from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.images.base import BatchFiles, ShardFile
-from spora_db.images.blosc_planes import PEEK, decode_planes, head_bytes, plane_ranges, read_planes
+from spora_db.images.blosc_planes import PEEK, decode_planes, plane_ranges, read_planes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
 from spora_db.images.files import OpenFile, broken, describe, open_file
-from spora_db.images.pixels import deliver, delivered
+from spora_db.images.pixels import delivered
 from spora_db.images.zarr_layout import ZarrLayout
 from spora_db.images.zarr_shards import CHECKSUM_BYTES, index_bytes, read_index
 
@@ -99,12 +99,12 @@ class ChunkStore:
         per_shard = [whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True)]
         self._sharded, self._chunks_per_shard = encoding.sharded, math.prod(per_shard)
         self._chunk_is_file = self._chunks_per_shard == 1
-        own = (axes.channel, axes.row, axes.col)
-        self._per_shard = [1 if axis is None else per_shard[axis] for axis in own]
-        self._steps = [1 if axis is None else math.prod(per_shard[axis + 1 :]) for axis in own]  # from chunk to chunk
+        self._per_shard = [1 if axis is None else per_shard[axis] for axis in axes]
+        self._steps = [1 if axis is None else math.prod(per_shard[axis + 1 :]) for axis in axes]  # from chunk to chunk
         self._chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
-        depth, tall, wide = (1 if axis is None else encoding.chunk[axis] for axis in own)
+        depth, tall, wide = (1 if axis is None else encoding.chunk[axis] for axis in axes)
         self.sizes, self.dtype = (depth, tall, wide), delivered(encoding.dtype)
+        self._plane_bytes = self._chunk_bytes // depth
         before = 1 if axes.channel is None else math.prod(encoding.chunk[: axes.channel])
         planes_apart = encoding.order == "C" and before == 1 and math.prod(encoding.chunk) == math.prod(self.sizes)
         self._checked = encoding.codecs[-1:] == ("crc32c",)
@@ -202,25 +202,22 @@ class ChunkStore:
         if not self._few(planes):
             yield [FileRange(path, offset, size)]
             return
-        plane_bytes = self._chunk_bytes // self.sizes[0]
         if not self._codecs:
+            plane_bytes = self._plane_bytes
             yield [FileRange(path, offset + plane * plane_bytes, plane_bytes) for plane in planes.tolist()]
             return
         yield [FileRange(path, offset, min(size, PEEK))]
         source = self.locate(place, files)
         if source is None:
             return
-        size = source.size
         file = open_file(self._owner, source.path, source.stamp)
 
         def read(start: int, length: int) -> bytes:
             return file.read(offset + start, length)
 
-        more = min(head_bytes(read(0, min(size, PEEK))), size)
-        if more > PEEK:
-            yield [FileRange(path, offset, more)]
-        ranges = plane_ranges(read, size, planes=planes, plane_bytes=plane_bytes, chunk_bytes=self._chunk_bytes)
-        yield [FileRange(path, offset + start, length) for start, length in ranges or [(0, size)]]
+        sizes = {"plane_bytes": self._plane_bytes, "chunk_bytes": self._chunk_bytes}
+        for ranges in plane_ranges(read, source.size, planes=planes, **sizes):
+            yield [FileRange(path, offset + start, length) for start, length in ranges]
 
     def _few(self, planes: Int64) -> bool:
         """Tell whether planes are fetched by themselves: they lie apart, and are less than half of the chunk."""
@@ -231,7 +228,7 @@ class ChunkStore:
     ) -> AnyArray | None:
         """Decode some planes of a chunk whose planes lie one after another, where that saves anything."""
         encoding = self._layout.encoding
-        plane_bytes = self._chunk_bytes // self.sizes[0]
+        plane_bytes = self._plane_bytes
         stored = source.size - (CHECKSUM_BYTES if self._checked else 0)
 
         def read(offset: int, size: int) -> bytes | memoryview:
@@ -239,20 +236,17 @@ class ChunkStore:
                 return file.read(source.offset + offset, size)
             return content.data[offset : offset + size]
 
-        if not self._codecs:
-            if stored != self._chunk_bytes:
-                raise ChunkError(f"it has {stored} bytes")
-            part = read_planes(read, planes, plane_bytes)
+        if self._codecs:
+            part = decode_planes(read, stored, planes=planes, plane_bytes=plane_bytes, chunk_bytes=self._chunk_bytes)
+        elif stored == self._chunk_bytes:
+            part = read_planes(read, planes * plane_bytes, plane_bytes)
         else:
-            found = decode_planes(read, stored, planes=planes, plane_bytes=plane_bytes, chunk_bytes=self._chunk_bytes)
-            if found is None:
-                return None
-            part = found
-        pixels = part.view(encoding.dtype)
-        axes = self._layout.axes
-        if axes.row < axes.col:
-            return deliver(pixels.reshape(len(planes), *self.sizes[1:]))
-        return deliver(pixels.reshape(len(planes), self.sizes[2], self.sizes[1]).swapaxes(1, 2))
+            raise ChunkError(f"it has {stored} bytes")
+        if part is None:
+            return None
+        shape = list(encoding.chunk)
+        shape[self._layout.axes.channel or 0] = len(planes)  # all axes before it have one element
+        return self._layout.planes(part.view(encoding.dtype).reshape(shape))
 
     def _shard_of(self, place: ChunkIndex) -> tuple[int, ...]:
         """Return what tells the shard of a chunk from all others of a batch."""

@@ -50,13 +50,13 @@ class Encoding:
     order: Literal["C", "F"]
     chunk: tuple[int, ...]
     shard: tuple[int, ...]
-    sharded: bool
+    sharded: bool = False
     codecs: tuple[str, ...]
-    prefix: str
+    prefix: str = ""
     separator: str
-    index_at: Literal["start", "end"]
-    index_crc: bool
-    unusual: str | None
+    index_at: Literal["start", "end"] = "end"
+    index_crc: bool = False
+    unusual: str | None = None
 
     def key(self, coordinates: Sequence[int]) -> str:
         """Return the name of the file at ``coordinates`` of the grid of files, relative to the array's folder."""
@@ -65,9 +65,7 @@ class Encoding:
 
 def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> Encoding:
     """Read the encoding from the contents of an array's ``zarr.json``."""
-    name = metadata.get("data_type")
-    if not isinstance(name, str) or not V3_TYPES.fullmatch(name):
-        raise _not_pixels(path, name)
+    dtype = _pixel_type(metadata.get("data_type"), V3_TYPES, path)
     grid = _named(metadata.get("chunk_grid"), "chunk_grid", path)
     naming = _named(metadata.get("chunk_key_encoding"), "chunk_key_encoding", path)
     separator = naming[1].get("separator", "/" if naming[0] == "default" else ".")
@@ -90,7 +88,6 @@ def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
             unusual = f"a shard index of codecs {index}"
         codecs = _codecs(inner.get("codecs"), path)
     names = tuple(name for name, _ in codecs)
-    dtype = np.dtype(name)
     if names[0] != "bytes" or any(name not in DECODERS for name in names[1:]):
         unusual = unusual or f"codecs {', '.join(names)}"
     elif codecs[0][1].get("endian") == "big":
@@ -113,10 +110,7 @@ def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
 
 def read_v2(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> Encoding:
     """Read the encoding from the contents of an array's ``.zarray``."""
-    name = metadata.get("dtype")
-    if not isinstance(name, str) or not V2_TYPES.fullmatch(name):
-        raise _not_pixels(path, name)
-    dtype, order = np.dtype(name), metadata.get("order", "C")
+    dtype, order = _pixel_type(metadata.get("dtype"), V2_TYPES, path), metadata.get("order", "C")
     declared = metadata.get("dimension_separator")
     separator = _separator_on_disk(path, len(shape)) if declared is None else declared
     if separator not in ("/", ".") or order not in ("C", "F"):
@@ -142,12 +136,8 @@ def read_v2(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
         order=order,
         chunk=chunk,
         shard=chunk,
-        sharded=False,
         codecs=codecs,
-        prefix="",
         separator=separator,
-        index_at="end",
-        index_crc=False,
         unusual=unusual,
     )
 
@@ -207,7 +197,7 @@ def _chunk(document: Mapping[str, Any], key: str, shape: tuple[int, ...], path: 
     return chunk
 
 
-def _fill(value: Any, dtype: np.dtype[Any], path: Path) -> Any:  # noqa: ANN401 - any JSON value, any scalar  # noqa: ANN401 - any JSON value
+def _fill(value: Any, dtype: np.dtype[Any], path: Path) -> Any:  # noqa: ANN401 - any JSON value, any scalar
     """Return the fill value as a scalar of the native type; absent means zero."""
     native = dtype.newbyteorder("=")
     try:
@@ -216,9 +206,8 @@ def _fill(value: Any, dtype: np.dtype[Any], path: Path) -> Any:  # noqa: ANN401 
         if value is None:
             return native.type(0)
         if isinstance(value, str) and value.startswith("0x"):
-            return np.frombuffer(int(value, 16).to_bytes(native.itemsize, "big"), dtype.newbyteorder(">")).astype(
-                native
-            )[0]
+            stored = int(value, 16).to_bytes(native.itemsize, "big")
+            return np.frombuffer(stored, dtype.newbyteorder(">")).astype(native)[0]
         if isinstance(value, str) and native.kind != "f":
             raise ValueError("a text for whole numbers")
         return native.type(value)
@@ -226,9 +215,11 @@ def _fill(value: Any, dtype: np.dtype[Any], path: Path) -> Any:  # noqa: ANN401 
         raise broken(path, f"its fill value is {value!r:.80}", expected=f"a value of type {native}") from error
 
 
-def _not_pixels(path: Path, name: object) -> Exception:
-    """Build the error for arrays of text, records, complex numbers and dates."""
-    return broken(
+def _pixel_type(name: object, known: re.Pattern[str], path: Path) -> np.dtype[Any]:
+    """Return the type of that name, refusing text, records, complex numbers and dates."""
+    if isinstance(name, str) and known.fullmatch(name):
+        return np.dtype(name)
+    raise broken(
         path,
         f"its values are of type {name!r:.80}",
         expected="whole numbers, floats or bool, as pixels are",

@@ -40,10 +40,6 @@ def load_json(path: Path) -> dict[str, Any]:
 def sizes(document: Mapping[str, Any], key: str, path: Path) -> tuple[int, ...]:
     """Return a list of sizes of the metadata as a tuple."""
     value = document.get(key)
-    if (
-        not isinstance(value, list)
-        or not value
-        or any(type(size) is not int or not 0 <= size < 2**62 for size in value)
-    ):
+    if not isinstance(value, list) or not value or not all(type(size) is int and 0 <= size < 2**62 for size in value):
         raise broken(path, f"{key!r} is {value!r:.200}", expected="a list of sizes")
     return tuple(value)

@@ -70,14 +70,14 @@ class ZarrLayout:
     def along_axes(self, place: Sequence[int]) -> list[int]:
         """Return coordinates (channel, row, col) along the array's own axes; 0 along those of one element."""
         coordinates = [0] * len(self.shape)
-        for axis, coordinate in zip((self.axes.channel, self.axes.row, self.axes.col), place, strict=True):
+        for axis, coordinate in zip(self.axes, place, strict=True):
             if axis is not None:
                 coordinates[axis] = coordinate
         return coordinates
 
     def planes(self, stored: AnyArray) -> AnyArray:
         """View a piece of the array as (planes, rows, cols), in the type that is delivered."""
-        kept = [axis for axis in (self.axes.channel, self.axes.row, self.axes.col) if axis is not None]
+        kept = [axis for axis in self.axes if axis is not None]
         others = [axis for axis in range(stored.ndim) if axis not in kept]
         image = stored.transpose(others + kept)[(0,) * len(others)]
         return deliver(image if self.axes.channel is not None else image[None])

@@ -70,14 +70,8 @@ def _check_finest(path: Path, levels: Any) -> None:  # noqa: ANN401 - any JSON v
 def _scale(level: Any) -> float | None:  # noqa: ANN401 - any JSON value
     """Return the size of a pixel of a level as its transformations give it, None where they give none."""
     steps = level.get("coordinateTransformations") if isinstance(level, dict) else None
-    scale = next(
-        (
-            step.get("scale")
-            for step in (steps if isinstance(steps, list) else ())
-            if isinstance(step, dict) and "scale" in step
-        ),
-        None,
-    )
+    listed = steps if isinstance(steps, list) else []
+    scale = next((step["scale"] for step in listed if isinstance(step, dict) and "scale" in step), None)
     if not isinstance(scale, list) or not all(isinstance(number, int | float) for number in scale):
         return None
     return float(math.prod(scale))

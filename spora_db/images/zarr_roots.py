@@ -6,6 +6,7 @@ from typing import Any
 
 from spora_db.errors import FileFormatError
 from spora_db.files.stores.remote_files import again
+from spora_db.images.files import broken
 from spora_db.images.zarr_json import load_json
 
 LISTED = 8
@@ -13,10 +14,9 @@ LISTED = 8
 
 def attributes_of(folder: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]] | None:
     """Return the attributes of a group or an array and the files they were read from; None where neither is there."""
-    for document in (folder / "zarr.json", folder / ".zarray", folder / ".zgroup"):
-        if document.is_file():
-            break
-    else:
+    names = ("zarr.json", ".zarray", ".zgroup")
+    document = next((folder / name for name in names if (folder / name).is_file()), None)
+    if document is None:
         return None
     files: tuple[Path, ...] = (document,)
     value = load_json(document)
@@ -24,14 +24,11 @@ def attributes_of(folder: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]] | 
         value = value.get("attributes", {})
     elif (folder / ".zattrs").is_file():
         files += (folder / ".zattrs",)
-        value = load_json(folder / ".zattrs")
+        value = load_json(files[-1])
     else:
         value = {}
     if not isinstance(value, dict):
-        raise FileFormatError(
-            f"The image file {document} is broken: its attributes are {value!r:.80}. Expected a JSON object. "
-            f"{again(document)}"
-        )
+        raise broken(document, f"its attributes are {value!r:.80}", expected="a JSON object")
     return value, files
 
 
@@ -57,7 +54,7 @@ def image_group(path: Path, attributes: Mapping[str, Any]) -> str:
         return ""
     for key, refuse in REFUSED.items():
         if key in ome or key in attributes:
-            raise FileFormatError(refuse(path, ome))
+            raise _several(path, *refuse(path, ome))
     if attributes.get("encoding-type") in TABLES:
         raise FileFormatError(
             f"The image {path} is an {attributes['encoding-type']} store, a table without an image. Expected an image."
@@ -65,10 +62,7 @@ def image_group(path: Path, attributes: Mapping[str, Any]) -> str:
     images = _listed_series(path) or _images_in(path, _numbered(path))
     if len(images) > 1:
         layout = "of bioformats2raw" if "bioformats2raw.layout" in ome else "of several images"
-        raise FileFormatError(
-            f"The image {path} is a store {layout}: it holds the images {_listed(images)}. Expected one image. "
-            f"{_take_one(path, images)}"
-        )
+        raise _several(path, f"a store {layout}: it holds the images {_listed(images)}", images)
     return images[0] if images else ""
 
 
@@ -93,51 +87,40 @@ def _numbered(path: Path) -> list[str]:
 
 def _images_in(path: Path, groups: Iterable[str]) -> list[str]:
     """Return those groups that say they are images."""
-    images = []
-    for group in groups:
-        found = attributes_of(path / group)
-        if found is not None and "multiscales" in ome_of(found[0]):
-            images.append(group)
-    return images
+    found = ((group, attributes_of(path / group)) for group in groups)
+    return [group for group, known in found if known is not None and "multiscales" in ome_of(known[0])]
 
 
-def _plate(path: Path, ome: Mapping[str, Any]) -> str:
-    plate = ome.get("plate")
-    wells = plate.get("wells") if isinstance(plate, dict) else None
-    places = [str(well.get("path")) for well in wells if isinstance(well, dict)] if isinstance(wells, list) else []
-    fields = [f"{well}/0" for well in places]
-    return (
-        f"The image {path} is an HCS plate with {len(places)} wells ({_listed(places)}), each with images of its own. "
-        f"Expected one image. {_take_one(path, fields)}"
-    )
+def _plate(_path: Path, ome: Mapping[str, Any]) -> tuple[str, list[str]]:
+    wells = _paths(ome.get("plate"), "wells")
+    called = f"an HCS plate with {len(wells)} wells ({_listed(wells)}), each with images of its own"
+    return called, [f"{well}/0" for well in wells]
 
 
-def _well(path: Path, ome: Mapping[str, Any]) -> str:
-    well = ome.get("well")
-    listed = well.get("images") if isinstance(well, dict) else None
-    fields = [str(item.get("path")) for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    return (
-        f"The image {path} is a well of an HCS plate with the images {_listed(fields)}. Expected one image. "
-        f"{_take_one(path, fields)}"
-    )
+def _well(_path: Path, ome: Mapping[str, Any]) -> tuple[str, list[str]]:
+    fields = _paths(ome.get("well"), "images")
+    return f"a well of an HCS plate with the images {_listed(fields)}", fields
 
 
-def _spatialdata(path: Path, ome: Mapping[str, Any]) -> str:
+def _spatialdata(path: Path, _ome: Mapping[str, Any]) -> tuple[str, list[str]]:
     folder = path / "images"
     names = sorted(f"images/{child.name}" for child in folder.iterdir()) if folder.is_dir() else []
     names = _images_in(path, names)
-    return (
-        f"The image {path} is a SpatialData store with the images {_listed(names)}. Expected one image. "
-        f"{_take_one(path, names)}"
-    )
+    return f"a SpatialData store with the images {_listed(names)}", names
 
 
-REFUSED: Mapping[str, Callable[[Path, Mapping[str, Any]], str]] = {
+def _paths(part: Any, key: str) -> list[str]:  # noqa: ANN401 - any JSON value
+    """Return the paths that an object of the metadata lists."""
+    listed = part.get(key) if isinstance(part, dict) else None
+    return [str(item.get("path")) for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+
+
+REFUSED: Mapping[str, Callable[[Path, Mapping[str, Any]], tuple[str, list[str]]]] = {
     "plate": _plate,
     "well": _well,
     "spatialdata_attrs": _spatialdata,
 }
-"""Attributes of roots that are no image, and what is said of them."""
+"""Attributes of roots that are no image, and what says what such a root is, and which images it holds."""
 TABLES = ("anndata", "MuData")
 
 
@@ -146,6 +129,10 @@ def _listed(names: list[str]) -> str:
     return (", ".join(names[:LISTED]) + more) or "none"
 
 
-def _take_one(path: Path, names: list[str]) -> str:
+def _several(path: Path, what: str, names: list[str]) -> FileFormatError:
+    """Build the error for a root that is no image."""
     example = path / (names[0] if names else "<image>")
-    return f"Give the folder of one as the image, such as {example}: copy or link it as <tissue_id>.ome.zarr."
+    return FileFormatError(
+        f"The image {path} is {what}. Expected one image. Give the folder of one as the image, such as {example}: copy "
+        "or link it as <tissue_id>.ome.zarr."
+    )
