@@ -12,6 +12,7 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -58,9 +59,9 @@ class SharedFolder:
         with self._locked():
             pass
 
-    def __reduce__(self) -> tuple[Callable[..., "SharedFolder"], tuple[Path, int, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., "SharedFolder"], tuple[Path]]:
         """Reduce to what another process opens."""
-        return _opened, (self.path, self.limit, self.lasting)
+        return partial(SharedFolder, limit=self.limit, lasting=self.lasting), (self.path,)
 
     @property
     def held(self) -> int:
@@ -204,7 +205,3 @@ class SharedFolder:
                     with contextlib.suppress(OSError), held_alone(Path(entry.path)):
                         Path(entry.path).unlink()
         return found
-
-
-def _opened(path: Path, limit: int, lasting: bool) -> SharedFolder:  # noqa: FBT001 - pickle's protocol
-    return SharedFolder(path, limit=limit, lasting=lasting)

@@ -110,7 +110,7 @@ def is_stored(head: bytes | memoryview, size: int, *, chunk_bytes: int) -> bool:
 
 
 class Blocks(NamedTuple):
-    """What of a buffer holds planes: blocks, None where planes lie there as they are, and where each begins and ends."""
+    """What of a buffer holds planes: blocks, None where planes lie as they are, and where each begins and ends."""
 
     blocks: Int64 | None
     starts: Int64

@@ -64,10 +64,8 @@ def fetch(chunks: Sequence[PlannedChunk]) -> dict[int, SporaError]:
     ]  # fmt: skip
     faults = dict[int, SporaError]()
     while waiting:
-        asked, going = (
-            dict[Mirror, list[tuple[int, FileRange]]](),
-            list[tuple[int, Mirror, Iterator[list[FileRange]]]](),
-        )
+        asked: dict[Mirror, list[tuple[int, FileRange]]] = {}
+        going: list[tuple[int, Mirror, Iterator[list[FileRange]]]] = []
         for number, lake, steps in waiting:
             if number in faults:
                 continue

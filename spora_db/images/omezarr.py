@@ -109,11 +109,6 @@ class OmeZarrReader:
         """Return the file that holds, or should hold, the chunk at a place of the grid: channel, down, across."""
         return Path(self._store.file_of(place))
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether this is a copy of some chunks of an image."""
-        return self.layout.empty is not None
-
     def is_left_out(self, place: ChunkIndex) -> bool:
         """Tell whether a partial copy lacks a chunk, which its original may have."""
         if self.layout.empty is None or self._store.locate(place, {}) is not None:

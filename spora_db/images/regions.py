@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
@@ -95,15 +95,11 @@ def read_through(reader: ImageReader) -> Iterator[Block]:
     24000
     """
     channels, height, width = reader.shape
-    pages = np.arange(channels)
-    if not getattr(reader, "is_partial", False):
-        yield from blocks(Regions.of(reader, pages, row=0, col=0, height=height, width=width))
-        return
-    partial = cast(Any, reader)  # an OmeZarrReader
-    for grid in reader.grids(pages):
+    left_out = getattr(reader, "is_left_out", lambda place: False)  # of an OmeZarrReader
+    for grid in reader.grids(np.arange(channels)):
         places = [*product(range(-(-height // grid.height)), range(-(-width // grid.width)))]
         for group in grid.groups:
-            copied = [place for place in places if not partial.is_left_out((group.chunk, *place))]
+            copied = [place for place in places if not left_out((group.chunk, *place))]
             row, col = np.array(copied, np.int64).reshape(-1, 2).T * [[grid.height], [grid.width]]
             tall, wide = np.minimum(grid.height, height - row), np.minimum(grid.width, width - col)
             own, image = [np.sort(group.from_wanted.slots)], np.zeros_like(row)
