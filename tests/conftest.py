@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,26 @@ def client(lake_of_examples: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     with serving_anew(lake_of_examples, tmp_path_factory.mktemp("cache")) as found:
         yield found
+
+
+@pytest.fixture
+def backwards(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return what turns all listings of folders round; that some are asked for is asserted in the end."""
+    asked, names, entries = list[object](), os.listdir, os.scandir
+
+    def reversed_names(folder: str | Path) -> list[str]:
+        asked.append(folder)
+        return sorted(names(folder), reverse=True)
+
+    @contextmanager
+    def reversed_entries(folder: str | Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        asked.append(folder)
+        with entries(folder) as found:
+            yield iter(sorted(found, key=lambda entry: entry.name, reverse=True))
+
+    def turn() -> None:
+        monkeypatch.setattr(os, "listdir", reversed_names)
+        monkeypatch.setattr(os, "scandir", reversed_entries)
+
+    yield turn
+    assert asked

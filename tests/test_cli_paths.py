@@ -182,6 +182,7 @@ def test_a_read_only_place_is_one_sentence(run, monkeypatch, tmp_path, command):
 def test_what_the_system_refuses_is_one_sentence(run, monkeypatch, command):
     """Rights are asked for in many places, and a test as root has all of them: here every listing is refused."""
     monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr(os, "listdir", refused)
     monkeypatch.setattr(Path, "open", refused)
     monkeypatch.setattr(Path, "read_text", refused)
     assert is_told(run(*command, bad=BAD["a table"] if command in WRITING.values() else BAD["an empty folder"]))

@@ -144,23 +144,10 @@ def test_scan_lists_a_lake(tmp_path):
     assert scan(tmp_path / "a").datasets == (a,)
 
 
-def test_the_order_of_a_listing_does_not_matter(tmp_path, monkeypatch):
+def test_the_order_of_a_listing_does_not_matter(tmp_path, backwards):
     touch(tmp_path, *FILES)
     first = scan(tmp_path)
-    listing = os.scandir
-
-    class Backwards:
-        def __init__(self, path):
-            with listing(path) as entries:
-                self.entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-
-        def __enter__(self):
-            return iter(self.entries)
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(os, "scandir", Backwards)
+    backwards()
     second = scan(tmp_path)
     assert first == second
     folders = zip(first.datasets[0].image_folders, second.datasets[0].image_folders, strict=True)

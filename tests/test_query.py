@@ -1,10 +1,8 @@
 import hashlib
-import os
 import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -318,23 +316,10 @@ def test_plan_is_small_and_equal_everywhere(lake, query, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_order_of_listings_and_another_process_change_neither_rows_nor_pixels(lake, query, monkeypatch):
+def test_the_order_of_listings_and_another_process_change_neither_rows_nor_pixels(lake, query, monkeypatch, backwards):
     asked = query.standardize("quantile_clipping/uq_0.99_image").sample(9, by="dataset")
     plan, frame, digest = asked.plan(), asked.df(), pixels_digest(asked)
-    listing = os.scandir
-
-    class Backwards:
-        def __init__(self, path: str) -> None:
-            with listing(path) as entries:
-                self.entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-
-        def __enter__(self) -> Iterator[os.DirEntry]:
-            return iter(self.entries)
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-    monkeypatch.setattr(os, "scandir", Backwards)
+    backwards()
     assert asked.plan().hash == plan.hash
     assert asked.df().equals(frame)
     assert pixels_digest(asked) == digest

@@ -306,23 +306,8 @@ def test_marker_macros(built, built_path, wanted, number):
     assert all((n == len(wanted), n > 0) == (has_all, has_any) for _, n, has_all, has_any in found)
 
 
-def test_views_do_not_depend_on_the_order_of_a_listing(built, built_path, monkeypatch):
-    import os
-
-    listing = os.scandir
-
-    class Backwards:
-        def __init__(self, path):
-            with listing(path) as entries:
-                self.entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-
-        def __enter__(self):
-            return iter(self.entries)
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(os, "scandir", Backwards)
+def test_views_do_not_depend_on_the_order_of_a_listing(built, built_path, backwards):
+    backwards()
     with Catalog(built_path) as other:
         for name in VIEWS:
             text = f"SELECT * FROM {name}"
