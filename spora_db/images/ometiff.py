@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,8 @@ GAP = 2**14
 """Bytes between the pixels of two lines that are read along: less than another call costs."""
 REUSE = Reuse()
 """Whether this process asks for JPEG segments again that it keeps."""
+Lines: TypeAlias = tuple[int, int, slice, slice]
+"""Where pixels are stored as they are: the first byte, the width of lines, rows and cols."""
 LINES = (256, 4096)
 """Rows and cols of a page that are read together where it lies in the file as it is, without segments."""
 
@@ -70,14 +72,14 @@ class OmeTiffReader:
         form = self._layout.format
         grids: dict[tuple[int, int], list[PageGroup]] = {}
         for group in group_pages(pages, form.together):
-            table = self._segment_of(group, 0, 0)[-1]
+            table = self._layout.pages[self._page_of(group)[0]]
             grids.setdefault(table.format.segment if table.raw_offset < 0 else LINES, []).append(group)
         return [ChunkGrid(*size, groups) for size, groups in grids.items()]
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what is read of the file for a segment; see `ImageReader`."""
-        page, sample, index, table = self._segment_of(group, down, across)
-        if (lines := self._lines_of(table, sample, index, down, across, rows, cols)) is not None:
+        page, index, table, lines = self._segment_of(group, down, across, rows, cols)
+        if lines is not None:
             yield [FileRange(self._name, *one) for one in _line_ranges(table.format, *lines)]
         elif table.sizes[index] and not is_kept((self._identity, page, index)):
             yield [FileRange(self._name, int(table.offsets[index]), int(table.sizes[index]))]
@@ -86,34 +88,34 @@ class OmeTiffReader:
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[ChunkPlanes, Filling]:
         """Return a segment or a part of it, and which of its samples fill which slots; see `ImageReader`."""
-        page, sample, index, table = self._segment_of(group, down, across)
-        if (lines := self._lines_of(table, sample, index, down, across, rows, cols)) is not None:
+        page, index, table, lines = self._segment_of(group, down, across, rows, cols)
+        if lines is not None:
             pixels = _lines(self._open(), table.format, *lines)
             check_unchanged(self._name, self._layout.stamp)
             return ChunkPlanes.of(pixels, rows.start, cols.start), group.from_whole
         return self._segment(page, index, table, rows.stop), group.from_whole
 
-    def _segment_of(self, group: PageGroup, down: int, across: int) -> tuple[int, int, int, PageTable]:
-        """Return the page of a segment, its sample where each has planes of its own, its number, the page's table."""
+    def _page_of(self, group: PageGroup) -> tuple[int, int]:
+        """Return the page of a segment, and its sample where each has planes of its own."""
         form = self._layout.format
-        page, sample = divmod(group.chunk, form.samples) if form.planar else (group.chunk, 0)
-        table = self._layout.pages[page]
-        tall, wide = table.format.grid
-        return page, sample, (sample * tall + down) * wide + across, table
+        return divmod(group.chunk, form.samples) if form.planar else (group.chunk, 0)
 
-    def _lines_of(
-        self, table: PageTable, sample: int, index: int, down: int, across: int, rows: slice, cols: slice
-    ) -> tuple[int, int, slice, slice] | None:
-        """Return where pixels are stored as they are: the first byte, the width of lines, rows and cols; else None."""
-        form = table.format
+    def _segment_of(
+        self, group: PageGroup, down: int, across: int, rows: slice, cols: slice
+    ) -> tuple[int, int, PageTable, Lines | None]:
+        """Return the page of a segment, its number, the page's table, and where its pixels are stored as they are."""
+        page, sample = self._page_of(group)
+        table = self._layout.pages[page]
+        form, lines = table.format, None
+        index = (sample * form.grid[0] + down) * form.grid[1] + across
         if table.raw_offset >= 0:
             start = table.raw_offset + sample * form.page_bytes // form.samples
             top, left = down * LINES[0], across * LINES[1]
             rows, cols = slice(top + rows.start, top + rows.stop), slice(left + cols.start, left + cols.stop)
-            return start, self.shape[2], rows, cols
-        if form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
-            return int(table.offsets[index]), form.segment[1], rows, cols
-        return None
+            lines = start, self.shape[2], rows, cols
+        elif form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
+            lines = int(table.offsets[index]), form.segment[1], rows, cols
+        return page, index, table, lines
 
     def _open(self) -> OpenFile:
         """Return the file, refusing one that is no longer what the tables were read from."""
@@ -149,7 +151,6 @@ class OmeTiffReader:
         if kept is not None and kept.pixels.shape[1] >= rows:
             return kept
         data = self._open().read(offset, size)
-
         found = f"segment {index} of page {page} ({size} bytes at {offset}) does not decode"
         expected = f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}"
         with telling_broken(self.path, library="tifffile", found=found, expected=expected):

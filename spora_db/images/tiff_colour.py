@@ -73,6 +73,8 @@ def _samples(page: "TiffPage") -> int:
 
 def _of_ycbcr(path: Path, page: "TiffPage") -> Convert | None:
     """Return the conversion of a page in YCbCr; JPEG's decoder makes it itself."""
+    from tifffile import TIFF
+
     if page.planarconfig != 1:
         raise refused(path, "YCbCr in separate planes")
     if page.compression in JPEG:
@@ -84,7 +86,7 @@ def _of_ycbcr(path: Path, page: "TiffPage") -> Convert | None:
     if page.compression in JPEG_2000:
         _check_stream(path, page)
         page.subsampling = (1, 1)  # the stream says so; tifffile believes the default of a tag that is not there
-    elif page.compression in _image_codecs():
+    elif page.compression in TIFF.IMAGE_COMPRESSIONS:
         raise refused(path, f"YCbCr under compression {int(page.compression)}, whose decoder has colours of its own")
     if page.subsampling != (1, 1):
         raise refused(path, "YCbCr with chroma of a lower resolution")
@@ -95,13 +97,6 @@ def _of_ycbcr(path: Path, page: "TiffPage") -> Convert | None:
     if len(luma) != 3 or len(reference) != 6 or 0 in luma:
         raise refused(path, "YCbCr of coefficients that are no three numbers, or a reference that is no six")
     return partial(ycbcr_to_rgb, luma=luma, reference=reference)
-
-
-def _image_codecs() -> frozenset[int]:
-    """Return the compressions that are picture formats of their own."""
-    from tifffile import TIFF
-
-    return frozenset(map(int, TIFF.IMAGE_COMPRESSIONS))
 
 
 def _ratios(value: object) -> list[float]:

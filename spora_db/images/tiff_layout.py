@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spora_db.errors import FileFormatError, ImageNotFoundError, StoreError
 from spora_db.files.failures import READER_FAILURES
 from spora_db.files.forks import unforked
@@ -138,9 +136,8 @@ def _image(
     formats = Formats(path, tiff)
     form = formats.of(picture.key)
     count = page_count(path, picture, channel_axis=channel_axis)
-    if (
-        picture.length != count or picture.series[0].is_truncated
-    ):  # many planes behind one page: ImageJ and shaped files
+    # many planes lie behind one page in files of ImageJ, and in shaped ones
+    if picture.length != count or picture.series[0].is_truncated:
         tables = _one_run(path, picture, form, count)
     else:
         tables = [formats.table(page, number) for number, page in enumerate(picture.pages())]
@@ -165,13 +162,7 @@ def _one_run(path: Path, picture: TiffPicture, form: PageFormat, count: int) -> 
     start = picture.series[0].dataoffset
     if start is None or len(picture.series) > 1 or not form.plain:
         raise broken(path, f"it has {picture.length} pages for {count} planes", expected="a page per plane")
-    nothing = np.zeros(0, np.int64)
-    return [
-        PageTable(
-            offsets=nothing, sizes=nothing, jpeg_tables=None, raw_offset=start + plane * form.page_bytes, format=form
-        )
-        for plane in range(count)
-    ]
+    return [PageTable.in_one_run(start + plane * form.page_bytes, form) for plane in range(count)]
 
 
 def _check_alike(path: Path, tables: list[PageTable]) -> None:

@@ -112,6 +112,12 @@ class PageTable:
     raw_offset: int
     format: PageFormat
 
+    @classmethod
+    def in_one_run(cls, start: int, form: PageFormat) -> "PageTable":
+        """Return the table of a page whose pixels lie uncompressed in rows from a byte on."""
+        nothing = np.zeros(0, np.int64)
+        return cls(offsets=nothing, sizes=nothing, jpeg_tables=None, raw_offset=start, format=form)
+
 
 def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     """Return the format of a page by its own tags.
@@ -139,13 +145,8 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     stored = dtype.newbyteorder(tiff.byteorder)
     if unclear := _unclear(page):
         raise broken(path, unclear, expected="tags that all programs read alike", remedy="Write the image again.")
-    as_they_are = (
-        page.sampleformat != 5
-        and bits == 8 * stored.itemsize
-        and page.fillorder != 2
-        and page.predictor == 1
-        and not page.is_subsampled
-    )
+    whole = bits == 8 * stored.itemsize and page.sampleformat != 5 and page.fillorder != 2
+    as_they_are = whole and page.predictor == 1 and not page.is_subsampled
     raw = as_they_are and page.compression == 1
     packed = as_they_are and page.compression in PACKED
     plain = raw and (not page.is_tiled or (wide == width and height % tall == 0))
@@ -244,8 +245,7 @@ class Formats:
         """Build the table of one page from the values of its tags."""
         starts, counts = np.asarray(offsets, np.int64), np.asarray(sizes, np.int64)
         if form.plain and len(starts) and _in_one_run(form, starts, counts):
-            nothing = starts[:0]
-            return PageTable(offsets=nothing, sizes=nothing, jpeg_tables=None, raw_offset=int(starts[0]), format=form)
+            return PageTable.in_one_run(int(starts[0]), form)
         segments = form.grid[0] * form.grid[1] * (form.samples if form.planar else 1)
         if len(starts) != segments or len(counts) != segments or int(starts.min()) < 0 or int(counts.min()) < 0:
             raise broken(

@@ -19,6 +19,7 @@ BESIDE: Final = re.compile(
 )
 """What pictures call themselves that lie in a file beside its image."""
 REDUCED, MASK = 1, 4
+"""Bits of NewSubfileType: another picture at a lower resolution, and the transparency of another."""
 PLANES: Final = (0, 1, 3)
 """Photometric interpretations of samples that are values by themselves: white or black is zero, and palette."""
 PAGES_ALONE: Final = ("generic", "uniform", "shaped")
@@ -62,6 +63,11 @@ class TiffPicture:
         return self.key.shaped[0] * self.key.shaped[4]
 
     @property
+    def along(self) -> str:
+        """Its axes and their sizes, for errors."""
+        return ", ".join(f"{axis.lower()}={size}" for axis, size in zip(self.axes, self.shape, strict=True))
+
+    @property
     def length(self) -> int:
         """How many pages there are."""
         return sum(len(series) for series in self.series)
@@ -86,8 +92,7 @@ class TiffPicture:
     def __str__(self) -> str:
         """Say what it is, for an error that names several."""
         named = f"{self.series[0].name!r}, " if self.series[0].name else ""
-        sizes = ", ".join(f"{axis.lower()}={size}" for axis, size in zip(self.axes, self.shape, strict=True))
-        return f"{named}{sizes} of {self.key.dtype} from page {self.key.index}"
+        return f"{named}{self.along} of {self.key.dtype} from page {self.key.index}"
 
 
 def pictures(tiff: "TiffFile") -> list[TiffPicture]:
@@ -103,9 +108,9 @@ def pictures(tiff: "TiffFile") -> list[TiffPicture]:
             found.append(TiffPicture(series=(series,), axes=series.axes, shape=series.shape))
     for together in alone.values():
         count, key = sum(map(len, together)), together[0].keyframe
-        axes, shape = (
-            (f"I{key.axes}", (count, *key.shape)) if len(together) > 1 else (together[0].axes, together[0].shape)
-        )
+        several = len(together) > 1
+        axes = f"I{key.axes}" if several else together[0].axes
+        shape = (count, *key.shape) if several else together[0].shape
         found.append(TiffPicture(series=tuple(together), axes=axes, shape=shape))
     return found
 
@@ -120,8 +125,9 @@ def choose(path: Path, found: Sequence[TiffPicture]) -> TiffPicture:
     """
     if not found:
         raise broken(path, "it has no image", expected="at least one page")
-    for left_out in (_is_mask, _is_reduced, lambda picture: is_beside(picture.series[0])):
-        found = [picture for picture in found if not left_out(picture)] or found
+    for kind in (MASK, REDUCED):
+        found = [picture for picture in found if not int(picture.key.subfiletype) & kind] or found
+    found = [picture for picture in found if not is_beside(picture.series[0])] or found
     most = max(math.prod(picture.size) for picture in found)
     largest = [picture for picture in found if math.prod(picture.size) == most]
     if len(largest) > 1:
@@ -182,20 +188,17 @@ def page_count(path: Path, picture: TiffPicture, *, channel_axis: ChannelAxis) -
     FileFormatError
         Another axis has more than one element.
     """
-    axes, shape = picture.axes, picture.shape
-    samples = picture.samples
     height, width = picture.size
-    sizes = dict(zip(axes, shape, strict=True))
-    others = [axis for axis, size in zip(axes, shape, strict=True) if axis not in "YXS" and size != 1]
+    sizes = dict(zip(picture.axes, picture.shape, strict=True))
+    others = [axis for axis, size in zip(picture.axes, picture.shape, strict=True) if axis not in "YXS" and size != 1]
     wanted = ("C", "Q", "I") if channel_axis == "c" else (channel_axis.upper(), "Q", "I")
     if (sizes.get("Y"), sizes.get("X")) != (height, width) or len(others) > 1 or any(a not in wanted for a in others):
-        named = ", ".join(f"{axis.lower()}={size}" for axis, size in zip(axes, shape, strict=True))
         raise FileFormatError(
-            f"The image {path} has the axes {named}. Expected the axes c, y, x, or y, x and samples; further axes such "
-            "as t and z with one element each. Write each time point or z plane as an image of its own."
+            f"The image {path} has the axes {picture.along}. Expected the axes c, y, x, or y, x and samples; further "
+            "axes such as t and z with one element each. Write each time point or z plane as an image of its own."
             f"{stacked([axis.lower() for axis in others if axis not in wanted])}"
         )
-    count, rest = divmod(math.prod(shape), samples * height * width)
+    count, rest = divmod(math.prod(picture.shape), picture.samples * height * width)
     if rest:
         raise broken(path, f"its axes {picture.axes} are no whole number of pages", expected="a page per channel")
     return count
@@ -222,16 +225,6 @@ def _is_stray(picture: TiffPicture, image: TiffPicture) -> bool:
     (tall, wide), (height, width) = image.size, picture.size
     first, last = (page.index for page in (image.pages()[0], image.pages()[-1]))
     return first < picture.key.index < last or abs(wide * height / tall - width) > 1 + wide / tall
-
-
-def _is_mask(picture: TiffPicture) -> bool:
-    """Say whether a picture is the transparency of another."""
-    return bool(int(picture.key.subfiletype) & MASK)
-
-
-def _is_reduced(picture: TiffPicture) -> bool:
-    """Say whether a picture is another one at a lower resolution."""
-    return bool(int(picture.key.subfiletype) & REDUCED)
 
 
 def is_beside(series: "TiffPageSeries") -> bool:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +85,8 @@ def write_omezarr(
     check_image(image, mpp=mpp, channel_names=channel_names)
     if chunk < 1 or shard < chunk or shard % chunk:
         raise ArgumentError(f"A shard is a whole number of chunks; received chunk={chunk}, shard={shard}.")
-    _write(
-        path,
-        Held(image=image),
-        mpp=mpp,
-        channel_names=channel_names,
-        sizes=[image.shape[1:]],
-        chunk=chunk,
-        shard=shard,
-        overwrite=overwrite,
-        wrote=None,
-    )
+    ome = _ome(path, mpp, channel_names, levels=1)
+    _write(path, Held(image=image), ome, sizes=[image.shape[1:]], chunk=chunk, shard=shard, overwrite=overwrite)
     return path
 
 
@@ -140,17 +131,9 @@ def write_pyramid(
     ...     [level.shape for level in open_levels(path)]
     [(1, 50, 2500), (1, 25, 1250), (1, 13, 625)]
     """
-    _write(
-        path,
-        source,
-        mpp=mpp,
-        channel_names=channel_names,
-        sizes=level_sizes(*source.shape[1:]),
-        chunk=CHUNK,
-        shard=_shard_of(source.shape, source.dtype),
-        overwrite=False,
-        wrote=wrote,
-    )
+    sizes, shard = level_sizes(*source.shape[1:]), _shard_of(source.shape, source.dtype)
+    ome = _ome(path, mpp, channel_names, levels=len(sizes))
+    _write(path, source, ome, sizes=sizes, chunk=CHUNK, shard=shard, wrote=wrote)
     return path
 
 
@@ -190,21 +173,20 @@ def _shard_of(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int:
 def _write(
     path: Path,
     source: PixelSource,
+    ome: Mapping[str, Any],
     *,
-    mpp: float,
-    channel_names: Sequence[str] | None,
     sizes: Sequence[tuple[int, ...]],
     chunk: int,
     shard: int,
-    overwrite: bool,
-    wrote: Callable[[int], object] | None,
+    overwrite: bool = False,
+    wrote: Callable[[int], object] | None = None,
 ) -> None:
     """Write the levels of an image, some at a time: the first of them from the level before, others along with it."""
     if not overwrite and os.path.lexists(path):
         raise WriteError(f"{path} exists already. Pass overwrite=True to replace it, or choose another path.")
     planes, dtype = source.shape[0], source.dtype
     with atomic_path(path) as folder, as_write_error(path):
-        _describe(folder, path, source, mpp=mpp, channel_names=channel_names, sizes=sizes, chunk=chunk, shard=shard)
+        _describe(folder, source, ome, sizes=sizes, chunk=chunk, shard=shard)
         level = 0
         while level < len(sizes):
             if level:
@@ -219,11 +201,9 @@ def _write(
 
 def _describe(
     folder: Path,
-    path: Path,
     source: PixelSource,
+    ome: Mapping[str, Any],
     *,
-    mpp: float,
-    channel_names: Sequence[str] | None,
     sizes: Sequence[tuple[int, ...]],
     chunk: int,
     shard: int,
@@ -234,7 +214,6 @@ def _describe(
 
     planes = source.shape[0]
     # the shape twice, because the JSON that says it has no checksum: a changed digit would cut or pad the image
-    ome = _ome(path, mpp, channel_names, levels=len(sizes))
     attributes: dict[str, Any] = {"ome": ome, NOTE: {"shape": list(source.shape)}}
     group = zarr.open_group(folder, mode="w", zarr_format=3, attributes=attributes)
     blosc = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle", typesize=source.dtype.itemsize)
