@@ -230,7 +230,7 @@ def test_tiles_at_random_decode_rows_until_the_cache_holds_them(slide, reuse, de
 def test_the_cost_of_a_segment_is_that_of_the_whole(slide, reuse) -> None:
     """Whatever this process decodes otherwise."""
     source: Any = SimpleNamespace(reader=open_image(slide), pages=np.arange(3))
-    assert _probe(source).chunk_bytes == 32 * 32
+    assert _probe(source, row=0, col=0).chunk_bytes == 32 * 32
 
 
 @pytest.mark.parametrize("cut", [{"tile": (64, 64)}, {"rowsperstrip": 40}], ids=["tiles", "strips"])
