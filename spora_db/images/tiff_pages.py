@@ -230,7 +230,7 @@ class Formats:
             found = f"its page {number} is in another file or absent"
             raise broken(self._path, found, expected="all channels in one file")
         if page.keyframe is page or not page.offset:  # read in full, or a plane behind the first page
-            return self._checked(number, self.of(page.keyframe), page.dataoffsets, page.databytecounts, page.jpegtables)
+            return self._checked(number, self.of(page.keyframe), page)
         tags, counts = fingerprint(self._path, self._tiff, page.offset)
         form = self._known.get(tags)
         of_first = page.keyframe.is_contiguous  # then tifffile takes sizes from it, and no JPEG tables from the page
@@ -238,12 +238,13 @@ class Formats:
             page = page.aspage()
             form = self._known_as(tags, page)
         elif form.plain and counts is not None:
-            return self._checked(number, form, page.dataoffsets, numbers(self._tiff, *counts), page.jpegtables)
-        return self._checked(number, form, page.dataoffsets, page.databytecounts, page.jpegtables)
+            return self._checked(number, form, page, sizes=numbers(self._tiff, *counts))
+        return self._checked(number, form, page)
 
-    def _checked(self, number: int, form: PageFormat, offsets: Any, sizes: Any, tables: bytes | None) -> PageTable:  # noqa: ANN401
-        """Build the table of one page from the values of its tags."""
-        starts, counts = np.asarray(offsets, np.int64), np.asarray(sizes, np.int64)
+    def _checked(self, number: int, form: PageFormat, page: Any, *, sizes: Int64 | None = None) -> PageTable:  # noqa: ANN401
+        """Build the table of one page from the values of its tags, or with sizes of segments that it does not know."""
+        starts = np.asarray(page.dataoffsets, np.int64)
+        counts = np.asarray(page.databytecounts, np.int64) if sizes is None else sizes
         if form.plain and len(starts) and _in_one_run(form, starts, counts):
             return PageTable.in_one_run(int(starts[0]), form)
         segments = form.grid[0] * form.grid[1] * (form.samples if form.planar else 1)
@@ -253,7 +254,7 @@ class Formats:
                 f"page {number} lists {len(starts)} offsets and {len(counts)} sizes of segments",
                 expected=f"{segments} for its size",
             )
-        return PageTable(offsets=starts, sizes=counts, jpeg_tables=tables, raw_offset=-1, format=form)
+        return PageTable(offsets=starts, sizes=counts, jpeg_tables=page.jpegtables, raw_offset=-1, format=form)
 
 
 def _in_one_run(form: PageFormat, offsets: Int64, sizes: Int64) -> bool:

@@ -49,9 +49,8 @@ def multiscale(path: Path, attributes: Mapping[str, Any], *, level: int = 0) -> 
 def dimension_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the names that Zarr v3 itself can give to dimensions, where they name rows and cols."""
     names = metadata.get("dimension_names")
-    if not isinstance(names, list) or not {"y", "x"} <= {str(name).lower() for name in names}:
-        return None
-    return tuple(str(name).lower() for name in names)
+    lower = tuple(str(name).lower() for name in names) if isinstance(names, list) else ()
+    return lower if {"y", "x"} <= {*lower} else None
 
 
 def _check_finest(path: Path, levels: Any) -> None:  # noqa: ANN401 - any JSON value
