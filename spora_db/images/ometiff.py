@@ -23,7 +23,7 @@ GAP = 2**14
 """Bytes between the pixels of two lines that are read along: less than another call costs."""
 REUSE = Reuse()
 """Whether this process asks for JPEG segments again that it keeps."""
-Lines: TypeAlias = tuple[int, int, slice, slice]
+StoredLines: TypeAlias = tuple[int, int, slice, slice]
 """Where pixels are stored as they are: the first byte, the width of lines, rows and cols."""
 LINES = (256, 4096)
 """Rows and cols of a page that are read together where it lies in the file as it is, without segments."""
@@ -102,7 +102,7 @@ class OmeTiffReader:
 
     def _segment_of(
         self, group: PageGroup, down: int, across: int, rows: slice, cols: slice
-    ) -> tuple[int, int, PageTable, Lines | None]:
+    ) -> tuple[int, int, PageTable, StoredLines | None]:
         """Return the page of a segment, its number, the page's table, and where its pixels are stored as they are."""
         page, sample = self._page_of(group)
         table = self._layout.pages[page]
