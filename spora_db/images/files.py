@@ -18,14 +18,11 @@ def broken(path: object, found: str, *, expected: str, remedy: str = "") -> File
     return FileFormatError(f"The image file {path} is broken: {found}. Expected {expected}. {remedy}")
 
 
-def telling_broken(path: object, *, library: str, expected: str, found: str = "", remedy: str = "") -> telling:
-    """Tell what a library raises while it reads an image: as a broken file, of which it says what was `found`.
-
-    That is the kind of the error, where nothing is given.
-    """
+def telling_broken(path: object, *, library: str, expected: str) -> telling:
+    """Tell what a library raises while it reads an image: as a broken file, by the kind of the error and its words."""
 
     def unreadable(error: Exception) -> FileFormatError:
-        return broken(path, f"{found or type(error).__name__}: {error}", expected=expected, remedy=remedy)
+        return broken(path, f"{type(error).__name__}: {error}", expected=expected)
 
     return telling(f"The image {path}", library=library, broken=unreadable)
 

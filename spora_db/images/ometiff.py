@@ -8,11 +8,12 @@ import numpy as np
 
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError
+from spora_db.files.failures import telling
 from spora_db.files.stores.ranges import FileRange
 from spora_db.files.stores.remote_files import again
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
-from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file, telling_broken
+from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
 from spora_db.images.jpeg_rows import Reuse, check_end, decode_first_rows
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import ChunkPlanes, deliver, delivered, white
@@ -151,9 +152,15 @@ class OmeTiffReader:
         if kept is not None and kept.pixels.shape[1] >= rows:
             return kept
         data = self._open().read(offset, size)
-        found = f"segment {index} of page {page} ({size} bytes at {offset}) does not decode"
-        expected = f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}"
-        with telling_broken(self.path, library="tifffile", found=found, expected=expected):
+
+        def undecodable(error: Exception) -> FileFormatError:
+            return broken(
+                self.path,
+                f"segment {index} of page {page} ({size} bytes at {offset}) does not decode: {error}",
+                expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
+            )
+
+        with telling(f"The image {self._name}", library="tifffile", broken=undecodable):
             part = None if form.jpeg is None or kept is not None or REUSE.pays else _first_rows(data, rows, table)
             decoded = _whole(data, index, table) if part is None else part
             if decoded.dtype == np.uint8 and form.stored == np.bool_:
