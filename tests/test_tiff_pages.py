@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from spora_db.errors import FileFormatError
 from spora_db.images import open_image, read_region
+from spora_db.images.pieces import Regions, cut_chunks
 
 NUMBERS = np.random.default_rng(0).integers(1, 200, (6, 70, 90)).astype("uint16")
 
@@ -266,3 +267,16 @@ def test_segments_of_more_or_fewer_bytes_are_what_tifffile_takes_them_for(
             else:
                 found = read_region(open_image(path), row=top, height=height)
                 np.testing.assert_array_equal(found, expected[:, :height, :, 0])
+
+
+def test_pixels_hold_no_lines_of_a_wide_image(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 2**16, (2, 40, 3000), np.uint16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, photometric="minisblack", metadata={"axes": "CYX"})
+    reader, pages = open_image(tmp_path / "a.ome.tif"), np.arange(2)
+    for width in (30, 2000):
+        where = {"row": 5, "col": 7, "height": 20, "width": width}
+        np.testing.assert_array_equal(read_region(reader, **where), image[:, 5:25, 7 : 7 + width])
+        for part in cut_chunks(Regions.of(reader, pages, **where), {}):
+            pixels = part.planes.pixels
+            assert pixels.base is not None
+            assert pixels.base.nbytes < 2 * pixels.nbytes

@@ -230,5 +230,7 @@ def _lines(file: OpenFile, form: PageFormat, start: int, width: int, rows: slice
     parts = [file.read(*one) for one in _line_ranges(form, start, width, rows, cols)]
     lines = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), form.stored)
     lines = lines.reshape(tall, -1, form.together)
-    planes = deliver((lines if lines.shape[1] == wide else lines[:, cols]).transpose(2, 0, 1))
+    if lines.shape[1] > wide:
+        lines = lines[:, cols] if lines.shape[1] < 2 * wide else lines[:, cols].copy()  # else all of them are held
+    planes = deliver(lines.transpose(2, 0, 1))
     return planes if form.convert is None else form.convert(planes)
