@@ -20,7 +20,7 @@ from spora_db.images.pixels import ChunkPlanes, deliver, delivered, white
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageFormat, PageTable
 
-GAP = 2**14
+GAP = 2**13
 """Bytes between the pixels of two lines that are read along: less than another call costs."""
 REUSE = Reuse()
 """Whether this process asks for JPEG segments again that it keeps."""
