@@ -127,7 +127,7 @@ class Rounds:
             self._moments[part.tissue_id] = moments.of_counts(
                 counts[:, 0], SMALL_LOWEST, method=self.plan.spec.method, lower=lower, upper=upper
             )
-        return self._done(partials)
+        return self._done()
 
     def _after_brackets(self, partials: Iterable[Partial]) -> StatisticsResult | None:
         ends, dtype = np.array(self.stage.state["ends"]), str(next(iter(partials)).record["dtype"])
@@ -139,7 +139,7 @@ class Rounds:
                 part.arrays, ends, self.plan.spec, lower=lower, upper=upper
             )
         if not missed.any():
-            return self._done(partials)
+            return self._done()
         self._search(Search.start(dtype, asked_quantiles(self.plan.spec), len(missed)), np.flatnonzero(missed).tolist())
         return None
 
@@ -158,18 +158,19 @@ class Rounds:
 
     def _after_moments(self, partials: Iterable[Partial]) -> StatisticsResult:
         searched = np.isin(np.arange(len(self.plan.channel_names)), self.stage.state["channels"])
+        before, self._moments = self._moments, {}  # some of the tissues may have failed since
         for part in partials:
             own = _moments(part.arrays)
-            before = self._moments.get(part.tissue_id, own)
-            self._moments[part.tissue_id] = Moments.merged([before.of(~searched), own.of(searched)])
-        return self._done(partials)
+            kept = before.get(part.tissue_id, own)
+            self._moments[part.tissue_id] = Moments.merged([kept.of(~searched), own.of(searched)])
+        return self._done()
 
     def _settle(self, found: Float64, channels: "slice | Bools | list[int]") -> None:
         """Take the quantiles of some channels for their bounds."""
         self._bounds[:, channels] = bounds(found, self.plan.spec)
 
-    def _done(self, partials: Iterable[Partial]) -> StatisticsResult:
-        names = sorted(part.tissue_id for part in partials)
+    def _done(self) -> StatisticsResult:
+        names = sorted(self._moments)
         return self._result(tuple(names), self._bounds[:, None], [self._moments[name] for name in names])
 
     def _result(
