@@ -106,7 +106,6 @@ def test_batches_load_no_library_that_they_do_not_need(lake: Path) -> None:
     assert (done.stdout.split(), done.returncode) == ([], 0), done.stderr[-2000:]
 
 
-@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("module", "absent"),
     [

@@ -17,7 +17,6 @@ import pyarrow as pa
 from spora_db.errors import ArgumentError, unknown
 from spora_db.layout import parse_mpp
 from spora_db.remembered.quarantine import IDENTITY
-from spora_db.sources.given_tables import as_arrow
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -176,6 +175,8 @@ def check_path(value: object, *, at: str, example: str) -> None:
 
 def checked_table(table: Any, *, at: str, expected: str) -> pa.Table:  # noqa: ANN401 - tables of any library
     """Return a pyarrow, pandas or polars table, or a catalog's result, as Arrow, with each identity column once."""
+    from spora_db.sources.given_tables import as_arrow  # loads sqlglot, which no worker needs
+
     found = as_arrow(table, at=at, expected=expected)
     for name in IDENTITY:
         if (times := found.column_names.count(name)) > 1:
