@@ -81,7 +81,8 @@ def test_histograms_come_although_limits_failed(browser, client):
     assert any("/histogram" in url for url in walk.settled())
 
 
-@pytest.mark.parametrize("what", ["limits?*", pytest.param("tiles/**", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["limits?*", "tiles/**"])
 def test_what_failed_once_is_asked_for_again(browser, client, what):
     (image, *_) = images(client, "imc")
     walk = visit(browser, client).open({"view": "viewer", "sql": "SELECT 1 AS one"})
