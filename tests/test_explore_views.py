@@ -30,6 +30,31 @@ RUNNING = """async () => {
   const { rows } = await import("/rows.js");
   while (!rows.running) await new Promise(requestAnimationFrame);
 }"""
+FAILING = """(what) => {
+  const { fetch } = window;
+  let failed = false;
+  window.fetch = (path, options) => {
+    if (failed || !path.includes(what)) return fetch(path, options);
+    failed = true;
+    return Promise.resolve(new Response('{"error": "not now"}', { status: 503 }));
+  };
+}"""
+STRIP = """() => {
+  const strip = document.querySelector("canvas.strip");
+  const copy = new OffscreenCanvas(300, 96).getContext("2d", { willReadFrequently: true });
+  if (strip) copy.drawImage(strip, 0, 0);
+  return [...copy.getImageData(0, 0, 300, 96).data];
+}"""
+POINTS = """import("/main.js").then(({ page: { scatter: { gl, canvas } } }) => {
+  const found = new Uint8Array(4 * canvas.width * canvas.height);
+  gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, found);
+  return found.filter((value, k) => k % 4 === 3 && value).length;
+})"""
+CARD = """(of) => import("/main.js").then(({ page }) => {
+  const { gl } = of.split(".").reduce((value, name) => value[name], page);
+  window.card = gl.getExtension("WEBGL_lose_context");
+  window.card.loseContext();
+})"""
 
 
 def is_drop(request):
@@ -81,18 +106,78 @@ def test_histograms_come_although_limits_failed(browser, client):
     assert any("/histogram" in url for url in walk.settled())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["limits?*", "tiles/**"])
+@pytest.mark.parametrize("what", ["/limits?", "/tiles/"])
 def test_what_failed_once_is_asked_for_again(browser, client, what):
     (image, *_) = images(client, "imc")
     walk = visit(browser, client).open({"view": "viewer", "sql": "SELECT 1 AS one"})
-    walk.page.route(f"**/{what}", lambda route: route.fulfill(status=503, body="not now"), times=1)
+    walk.page.evaluate(FAILING, what)
     walk.page.locator("#images button", has_text=f"{image['tissue_id']} · imc").click()
     walk.page.locator(".fault:not(:empty)").first.wait_for()
+    assert walk.page.locator(".fault").inner_text() == "not now"
     walk.complete()
     assert walk.page.locator(".fault").inner_text() == ""
     seen, _ = walk.canvas()
     assert seen.max() > 60
+    limits = [url.split("?")[1] for url in walk.settled() if "/limits?" in url]
+    assert len(limits) == len(set(limits)) == 1  # all at once; the first that failed never left the page
+    walk.well()
+
+
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "come"])
+def test_a_picture_comes_back_with_the_graphics_card(browser, client, taken):
+    (image, *_) = images(client, "imc")
+    walk = visit(browser, client).open({"view": "viewer", "images": [image["key"]], "sql": "SELECT 1 AS one"})
+    page = walk.page
+    if taken:
+        before, _ = walk.canvas()
+    page.evaluate(CARD, "viewer.first.compositor")
+    page.locator(".fault", has_text="The browser took the graphics card away").wait_for()
+    page.evaluate("window.card.restoreContext()")
+    walk.complete()
+    seen, _ = walk.canvas()
+    assert seen.max() > 60
+    if taken:
+        np.testing.assert_array_equal(seen, before)
+    assert page.locator(".fault").inner_text() == ""
+    walk.well()
+
+
+def test_pictures_and_points_come_back_with_the_graphics_card(browser, client):
+    sql = "SELECT dataset, tissue_id, modality, mpp, 1 AS a, 2 AS b FROM images ORDER BY ALL LIMIT 3"
+    walk = visit(browser, client).open({"view": "gallery", "sql": sql})
+    page = walk.page
+
+    def pictures(count):
+        """Return the pixels of the first strip once so many pictures are drawn and remain so."""
+        found = before = None
+        while before is None or not np.array_equal(found, before):
+            page.wait_for_timeout(300)
+            found, before = np.array(page.evaluate(STRIP)).reshape(96, -1, 4), found
+            if np.count_nonzero(found[48, 48::100, 3] == 255) != count:  # what waits is half transparent
+                found = None
+        return found
+
+    pictures(3)
+    walk.settled()
+    before = pictures(3)
+    page.evaluate(CARD, "gallery.compositor")
+    pictures(0)
+    page.evaluate("window.card.restoreContext()")
+    pictures(3)
+    walk.settled()
+    np.testing.assert_array_equal(pictures(3), before)
+
+    walk.view("scatter")
+    page.locator("#scatter[data-drawn*='points']").wait_for()
+    count = page.evaluate(POINTS)
+    assert count > 0
+    page.evaluate(CARD, "scatter")
+    walk.answered("The browser took the graphics card away")
+    assert page.evaluate(POINTS) == 0
+    page.evaluate("window.card.restoreContext()")
+    while page.evaluate(POINTS) != count:
+        page.wait_for_timeout(50)
+    walk.well()
 
 
 @pytest.mark.slow

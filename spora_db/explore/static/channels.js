@@ -125,7 +125,7 @@ export class Channels {
     const { key, learning } = this.found;
     const name = `${key}/${channel.page}`;
     if (!this.histograms.has(name)) {
-      const asked = Promise.resolve(learning).catch(() => {}).then(() => get(`api/images/${key}/histogram?page=${channel.page}`));
+      const asked = Promise.resolve(learning).then(() => get(`api/images/${key}/histogram?page=${channel.page}`));
       asked.catch(() => this.histograms.delete(name));
       this.histograms.set(name, asked);
     }

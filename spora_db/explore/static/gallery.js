@@ -44,7 +44,7 @@ export class Gallery {
 
   // made once pictures are seen: the page is there sooner without
   get compositor() {
-    return (this.drawing ??= new Compositor(document.createElement("canvas")));
+    return (this.drawing ??= new Compositor(document.createElement("canvas"), () => this.forget()));
   }
 
   get usable() {
@@ -52,9 +52,7 @@ export class Gallery {
   }
 
   fill() {
-    for (const thumb of this.thumbs.values()) this.release(thumb);
-    this.thumbs.clear();
-    this.waiting.clear();
+    this.forget();
     for (const strip of this.strips.values()) strip.canvas.remove();
     this.strips.clear();
     this.empty.hidden = Boolean(rows.id && this.usable && rows.total);
@@ -87,9 +85,7 @@ export class Gallery {
     const names = shownMarkers().map(([marker]) => marker).join();
     if (names !== this.names) {
       this.names = names;
-      for (const thumb of this.thumbs.values()) this.release(thumb);
-      this.thumbs.clear();
-      this.waiting.clear();
+      this.forget();
     }
     this.stale();
   }
@@ -136,7 +132,7 @@ export class Gallery {
       if (!row) continue;
       const thumb = this.thumbs.get(row.number);
       if (!thumb) this.waiting.set(row.number, number);
-      else if (thumb.found && (learned(thumb.found) || thumb.found.fault)) this.composite(context, left, thumb);
+      else if (thumb.found && !this.compositor.lost && (learned(thumb.found) || thumb.found.fault)) this.composite(context, left, thumb);
       else if (thumb.error) {
         context.fillStyle = "#888";
         context.font = "11px sans-serif";
@@ -183,8 +179,11 @@ export class Gallery {
     try {
       const { id } = rows;
       const content = await bytes("api/thumbs", { query: id, rows: asked, markers, size: side, modality: state.modality || null });
-      if (id !== rows.id || at !== this.names) return;
-      await this.take(content, asked, side);
+      const length = new DataView(content).getUint32(0, true);
+      const head = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));
+      const images = await Promise.all(head.rows.map(({ key }) => (key ? image(key).catch(() => null) : null)));
+      if (id !== rows.id || at !== this.names) return;  // the first image of a panel brings its markers
+      this.take(head, images, new Uint16Array(content, 4 + length), asked, side);
     } catch (error) {
       for (const number of asked) this.thumbs.set(number, { error: error.message });
       setTimeout(() => {
@@ -197,21 +196,26 @@ export class Gallery {
     }
   }
 
+  // no picture is there; those that are seen are asked for again
+  forget() {
+    for (const thumb of this.thumbs.values()) this.release(thumb);
+    this.thumbs.clear();
+    this.waiting.clear();
+    this.stale();
+  }
+
   // all pictures that are seen are drawn again
   stale() {
     for (const strip of this.strips.values()) strip.stale = true;
     this.scroller.later();
   }
 
-  async take(content, asked, side) {
-    const length = new DataView(content).getUint32(0, true);
-    const head = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));
+  take(head, images, values, asked, side) {
     const [, planes] = head.shape;
-    const values = new Uint16Array(content, 4 + length);
-    await Promise.all(head.rows.map(async (told, k) => {
+    head.rows.forEach((told, k) => {
       const thumb = told.error ? { error: told.error } : { ...told, side };
       if (told.key) {
-        thumb.found = await image(told.key).catch(() => null);
+        thumb.found = images[k];
         if (!thumb.found) thumb.error = "no picture";
         else thumb.textures = Array.from({ length: planes }, (_, p) => {
           const start = (k * planes + p) * side * side;
@@ -219,7 +223,7 @@ export class Gallery {
         });
       }
       this.thumbs.set(asked[k], thumb);
-    }));
+    });
     for (const [number, thumb] of this.thumbs) {
       if (this.thumbs.size <= Math.max(KEPT, 3 * this.strips.size * this.across)) break;
       this.release(thumb);

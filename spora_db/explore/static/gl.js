@@ -1,6 +1,7 @@
 // Compositing channels on the graphics card: one texture per plane, one shader, the mix that plot.composite has.
 
 export const CHANNELS = 8;
+export const LOST = "The browser took the graphics card away. What was drawn comes back with it; if it does not, load the page again.";
 
 const VERTEX = `#version 300 es
 in vec2 corner;
@@ -56,9 +57,23 @@ void main() {
 }`;
 
 export class Compositor {
-  constructor(canvas) {
+  // textures are gone once the card is taken away: `changed` is called then, and when the card is back
+  constructor(canvas, changed) {
     this.canvas = canvas;
-    const gl = this.gl = drawing(canvas, { alpha: false });
+    this.gl = drawing(canvas, { alpha: false, lost: changed, back: () => {
+      this.begin();
+      changed();
+    } });
+    this.begin();
+  }
+
+  get lost() {
+    return this.gl.isContextLost();
+  }
+
+  begin() {
+    const { gl } = this;
+    this.sheet = null;
     this.program = linked(gl, VERTEX, FRAGMENT);
     gl.useProgram(this.program);
     this.at = Object.fromEntries(
@@ -76,6 +91,7 @@ export class Compositor {
 
   // float32, or the bits of float16 in a Uint16Array
   texture(values, width, height) {
+    if (this.lost) return null;  // it is asked for again
     const gl = this.gl;
     const half = values instanceof Uint16Array;
     const texture = gl.createTexture();
@@ -174,7 +190,13 @@ export class Compositor {
   }
 }
 
-export function drawing(canvas, { alpha }) {
+// drivers begin anew, laptops sleep, other pages want the card: all that was put on it is gone, until it is given back
+export function drawing(canvas, { alpha, lost, back }) {
+  canvas.addEventListener("webglcontextlost", (event) => {
+    event.preventDefault();  // else it is never given back
+    lost();
+  });
+  canvas.addEventListener("webglcontextrestored", back);
   const gl = canvas.getContext("webgl2", { alpha, antialias: false, preserveDrawingBuffer: true });
   if (!gl) throw new Error("This browser has no WebGL 2; images and points cannot be shown.");
   return gl;

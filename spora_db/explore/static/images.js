@@ -13,7 +13,7 @@ export const setPalette = (colours) => void (palette = colours);
 export function image(key) {
   if (!known.has(key)) {
     const asked = get(`api/images/${key}`).then((found) => {
-      found.limits = new Map();
+      Object.assign(found, { limits: new Map(), unasked: [] });
       found.kind = `${found.dataset}/${found.modality}`;
       for (const channel of found.channels) channel.marker = markerOf(channel);
       begin(found);
@@ -26,14 +26,19 @@ export function image(key) {
   return known.get(key);
 }
 
-// asks how channels are shown at first; all is drawn again once that is known, or why it is not, and then asked again
-async function learn(found, channels) {
+// learns how channels are shown at first, of all that are drawn at once by one request
+function learn(found, channels) {
   const pages = channels.map(({ page }) => page).filter((page) => !found.limits.has(page));
   for (const page of pages) found.limits.set(page, null);
-  if (!pages.length) return;
+  if (pages.length && !found.unasked.length) found.learning = Promise.resolve().then(() => ask(found));
+  found.unasked.push(...pages);
+}
+
+// all is drawn again once limits are known, or why they are not; those are forgotten, so that who draws them asks again
+async function ask(found) {
+  const pages = found.unasked.splice(0);
   try {
-    found.learning = get(`api/images/${found.key}/limits?pages=${pages.join()}`);
-    const { limits } = await found.learning;
+    const { limits } = await get(`api/images/${found.key}/limits?pages=${pages.join()}`);
     for (const limit of limits) found.limits.set(limit.page, limit);
     found.fault = "";
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { make } from "./dom.js";
-import { Compositor } from "./gl.js";
+import { Compositor, LOST } from "./gl.js";
 import { image, learned, shown } from "./images.js";
 import { Pieces } from "./pieces.js";
 import { state } from "./state.js";
@@ -20,7 +20,10 @@ export class Pane {
     const shut = make("button", { class: "shut", title: "Close this image", onclick: () => viewer.close(key) }, "×");
     shut.setAttribute("aria-label", "Close this image");
     this.box = make("div", { class: "pane" }, this.canvas, this.over, this.title, this.legend, this.where, this.fault, shut);
-    this.compositor = new Compositor(this.canvas);
+    this.compositor = new Compositor(this.canvas, () => {
+      for (const pieces of [this.pieces, this.beneath]) pieces?.forget();
+      this.later();
+    });
     this.lines = {};
     this.size = new ResizeObserver(() => this.later());
     this.size.observe(this.box);
@@ -79,6 +82,10 @@ export class Pane {
   }
 
   draw() {
+    const fault = this.compositor.lost ? LOST : this.found.fault;
+    if (fault || this.faulty) this.fault.textContent = fault;
+    this.faulty = Boolean(fault);
+    if (this.compositor.lost) return;
     const ratio = devicePixelRatio;
     const [width, height] = [this.box.clientWidth, this.box.clientHeight].map((side) => Math.max(1, Math.round(side * ratio)));
     this.compositor.clear(width, height, this.found.rgb);
@@ -93,8 +100,6 @@ export class Pane {
     if (under) this.compositor.lay(state.opacity);
     const sought = this.found.rgb || !state.beneath || this.sought === true;
     this.complete = sought && this.pieces.complete && (under?.complete ?? true) && [this.found, under?.found].every((one) => !one || learned(one));
-    if (this.found.fault || this.faulty) this.fault.textContent = this.found.fault;
-    this.faulty = Boolean(this.found.fault);
     this.box.dataset.making = String(this.pieces.making);
     this.paintLines(width, height);
     this.legend.replaceChildren(...(this.found.rgb ? [] : channels.map(({ name, text }) => {

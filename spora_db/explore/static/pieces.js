@@ -129,9 +129,18 @@ export class Pieces {
     }
   }
 
+  // all that has come: it is asked for again when it is drawn
+  forget() {
+    for (const [name, { asked, texture }] of this.pieces) {
+      if (asked) continue;
+      this.compositor.forget(texture);
+      this.pieces.delete(name);
+    }
+    this.held = 0;
+  }
+
   end() {
     this.gone = true;
-    for (const { texture } of this.pieces.values()) if (texture) this.compositor.forget(texture);
-    this.pieces.clear();
+    this.forget();
   }
 }

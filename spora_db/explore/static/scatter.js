@@ -2,7 +2,7 @@
 
 import { bytes } from "./api.js";
 import { brief, counted, make } from "./dom.js";
-import { drawing, linked, rgb } from "./gl.js";
+import { drawing, linked, LOST, rgb } from "./gl.js";
 import { named, rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
 
@@ -141,12 +141,16 @@ export class Scatter {
   }
 
   upload() {
-    if (!this.gl) {
-      const gl = this.gl = drawing(this.canvas, { alpha: true });
+    this.gl ??= drawing(this.canvas, { alpha: true, lost: () => this.tell(LOST, true), back: () => {
+      this.program = null;
+      if (this.points) this.upload();
+      this.later();
+    } });
+    const { gl } = this;
+    if (!this.program) {
       this.program = linked(gl, VERTEX, FRAGMENT);
       this.buffers = { place: gl.createBuffer(), colour: gl.createBuffer() };
     }
-    const { gl } = this;
     const { x, y, colours, head } = this.points;
     const places = new Float32Array(2 * head.count);
     for (let k = 0; k < head.count; k += 1) {
