@@ -15,6 +15,7 @@ from array_reader import ArrayReader
 from published_figures import TABLES, published_table
 from spora_db.errors import ArgumentError, FileFormatError, SporaError, UnknownNameError, WriteError
 from spora_db.files.parquet import read_provenance
+from spora_db.kernels.logarithms import log1p
 from spora_db.standardization.methods import register_standardizer
 from spora_db.standardization.specs import parse_spec
 from spora_db.standardization.table_frames import TableFrames
@@ -202,6 +203,15 @@ def test_log1p_in_float64():
             sums = MomentSums(method="quantile_clipping_log1p", lower=np.array([-0.98]), upper=np.array([upper]))
             sums.add(np.array([[value]]), np.array([0]))
             np.testing.assert_allclose(sums.result().mean[0], np.log1p(value), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_logarithms_of_counts_have_the_bits_of_all_others(dtype):
+    for value in [-0.0, *range(1100)]:
+        sums = MomentSums(method="quantile_clipping_log1p", lower=np.zeros(1), upper=np.array([1050.0]))
+        sums.add(np.array([[value]], dtype), np.array([0]))
+        mean = sums.result().mean
+        assert mean.tobytes() == log1p(np.array([min(value + 0.0, 1050.0)])).tobytes()
 
 
 def test_moments_merge_as_if_pooled():

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from array_reader import ArrayReader, cohort
+from spora_db.kernels.brackets import TALLIES, part_by_brackets
 from spora_db.standardization.methods import register_standardizer
 from spora_db.standardization.specs import parse_spec
-from spora_db.statistics import Rounds, StatisticsPlan, brackets, run_unit
+from spora_db.statistics import Rounds, StatisticsPlan, brackets, compute_statistics, run_unit
 
 SPECS = [
     "quantile_clipping/uq_0.99_global", "quantile_clipping_log1p/uq_0.97_lq_0.02_global",
     "quantile_clipping_sqrt/uq_0.5_global", "quantile_clipping/uq_0.95_lq_0.05_zq_raise-quantile_global",
 ]  # fmt: skip
+
+MOST = float(np.finfo(np.float64).max)
+LEAST = -MOST
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +111,52 @@ def test_a_bracket_with_too_many_pixels_is_searched(monkeypatch, spec):
     result, kinds = statistics(cohort(monkeypatch, HARD["apart"]), spec, kept_bytes=160)
     check(result, HARD["apart"], spec)
     assert kinds == ["sample", "bracket", "digits", "digits", "moments"]
+
+
+ENDS = [[0, 2, 7, 9], [2, 2, 7, 7], [3, 3, 3, 3], [-1, 1, 1, 4], [LEAST, LEAST, 6, 8], [LEAST, LEAST, 5, MOST],
+        [1, MOST, LEAST, 8], [LEAST, MOST, LEAST, MOST]]  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint64"])
+def test_pixels_are_parted_by_brackets(dtype, ends):
+    rng, (lowest, low, high, highest) = np.random.default_rng(0), map(float, ends)
+    odd = [np.nan, np.inf, -np.inf, MOST, LEAST] if dtype.startswith("f") else []
+    for size in (0, 1, 31, 32, 33, 500):
+        for share in (0.0, 0.02, 1.0):  # of pixels that may lie anywhere
+            values = np.where(rng.random(size) < share, rng.integers(0, 11, size), 5)
+            with np.errstate(over="ignore"):
+                values = np.concatenate([values, odd if share else []]).astype(dtype)
+            rng.shuffle(values)
+            between, kept, tallies = np.empty_like(values), np.zeros(20, dtype), np.zeros(TALLIES, np.int64)
+            count = part_by_brackets(values, np.array(ends, float), between, kept, tallies)
+            number = values.astype(float)
+            within, broken = (number >= low) & (number <= high), np.isnan(number)
+            np.testing.assert_array_equal(between[:count], values[within])
+            least, most = ~within & (number == lowest), ~within & (number == highest) & (number != lowest)
+            below, above = ~within & (number < lowest), ~within & (number > highest) & (number >= lowest) & ~least
+            inside = ~(within | least | most | below | above | broken)
+            np.testing.assert_array_equal(kept[: inside.sum()], values[inside][:20])
+            at_low, at_high = within & (number == low), within & (number == high) & (number != low)
+            left, right = inside & (number < low), inside & (number >= low)
+            found = [below, least, left, at_low, within & ~at_low & ~at_high, at_high, right, most, above, broken]
+            assert tallies.tolist() == [int(where.sum()) for where in found]
+
+
+def test_partials_that_wait_on_a_disk_do_not_change_a_bit(monkeypatch):
+    units, saved, savez = cohort(monkeypatch, {f"t{i}": smooth(i, *SHAPE) for i in range(4)}), [], np.savez
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: (saved.append(list(arrays)), savez(file, **arrays)))
+    for spec in ("quantile_clipping/uq_0.99_global", "quantile_clipping_log1p/uq_0.99_image"):
+        results = []
+        for kept_bytes in (2**28, 2**15, 2**5):
+            saved.clear()
+            found = compute_statistics(units, spec=spec, channel_names=["X"], kept_bytes=kept_bytes)
+            results.append((len(saved) > 0, found.upper.tobytes()))
+            if kept_bytes >= 2**15:  # one pass adds up in another order than those of a search
+                results[-1] += (found.means.tobytes(), found.pooled.squares.tobytes())
+        assert [result[0] for result in results] == [False, "global" in spec, True]
+        assert results[0][1:] == results[1][1:]
+        assert results[0][1] == results[2][1]
 
 
 def counting(monkeypatch):

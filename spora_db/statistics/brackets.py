@@ -142,11 +142,11 @@ def inside(tallies: Int64) -> Int64:
 
 def kept_pixels(arrays: Mapping[str, AnyArray]) -> Iterator[tuple[int, AnyArray]]:
     """Yield the channels of a tissue that hold pixels inside of brackets, with these."""
-    start = 0
+    start, kept = 0, arrays["kept"]
     counts = np.where(arrays["overfull"], 0, inside(arrays["tallies"])).tolist()
     for channel, count in enumerate(counts):
         if count:
-            yield channel, arrays["kept"][start : start + count]
+            yield channel, kept[start : start + count]
             start += count
 
 

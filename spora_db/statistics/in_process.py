@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,7 +14,7 @@ from spora_db.standardization.specs import LEVELS, Spec, parse_spec
 from spora_db.statistics.plan import Partial, StatisticsPlan, StatisticsUnit
 from spora_db.statistics.result import StatisticsResult
 from spora_db.statistics.rounds import Rounds
-from spora_db.statistics.statistics import run_unit
+from spora_db.statistics.statistics import KEPT_SHARE, run_unit
 from spora_db.statistics.tissue import KEPT_BYTES
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def compute_statistics(
     rounds, result = Rounds(plan), None
     while result is None:
         with tempfile.TemporaryDirectory(prefix="spora-db-") as folder:
-            partials = _PartialsOnDisk(Path(folder))
+            partials = _Partials(Path(folder), room=plan.kept_bytes // KEPT_SHARE)
             for unit in left:
                 try:
                     partials.add(run_unit(unit, plan=plan, stage=rounds.stage))
@@ -85,21 +86,30 @@ def compute_statistics(
     return result.with_failures(failures)
 
 
-class _PartialsOnDisk:
-    """Partials that are loaded one at a time: counts of 2,000 tissues do not fit into memory together."""
+class _Partials:
+    """Partials in memory as far as there is room; the others, as of 2,000 tissues, are loaded one at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._kept = folder, list[tuple[str, Mapping[str, Any]]]()
+    def __init__(self, folder: Path, *, room: int) -> None:
+        self._folder, self._room, self._parts = folder, room, list[Partial]()
 
     def add(self, partial: Partial) -> None:
-        with (self._folder / f"{len(self._kept)}.npz").open("wb") as file:
-            np.savez(file, **partial.arrays)  # type: ignore[arg-type]
-        self._kept.append((partial.tissue_id, partial.record))
+        size = sum(array.nbytes for array in partial.arrays.values())
+        if size <= self._room:
+            self._room -= size
+        else:
+            with (self._folder / f"{len(self._parts)}.npz").open("wb") as file:
+                np.savez(file, **partial.arrays)  # type: ignore[arg-type]
+            partial = replace(partial, arrays={})
+        self._parts.append(partial)
 
     def __iter__(self) -> Iterator[Partial]:
-        for number, (tissue_id, record) in enumerate(self._kept):
-            with np.load(self._folder / f"{number}.npz", allow_pickle=False) as arrays:
-                yield Partial(tissue_id=tissue_id, arrays=dict(arrays), record=record)
+        """Yield each; of one that is on disk an array is read when it is asked for, before the next partial."""
+        for number, part in enumerate(self._parts):
+            if part.arrays:
+                yield part
+            else:
+                with np.load(self._folder / f"{number}.npz", allow_pickle=False) as arrays:
+                    yield replace(part, arrays=arrays)
 
 
 def _raise(failures: Mapping[str, str], *, total: int) -> NoReturn:

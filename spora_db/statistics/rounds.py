@@ -73,7 +73,8 @@ class Rounds:
         ----------
         partials
             One per tissue, in any order. It may be iterated more than once; one that loads its items while it is
-            iterated keeps memory constant in the number of tissues.
+            iterated keeps memory constant in the number of tissues. Arrays are asked for by name, and not after the
+            next partial is.
 
         Raises
         ------
@@ -95,7 +96,7 @@ class Rounds:
         self._next("digits", {"dtype": search.dtype, "depth": search.depth, "channels": channels, **known})
 
     def _after_tissues(self, partials: Iterable[Partial]) -> StatisticsResult:
-        found = {part.tissue_id: part.arrays for part in partials}
+        found = {part.tissue_id: dict(part.arrays) for part in partials}
         parts = [_moments(found[name]) for name in sorted(found)]
         figures = np.array([[found[tissue][name] for tissue in sorted(found)] for name in ("lower", "upper", "used")])
         pooled = _pooled_usable(self.plan, parts, upper=figures[1], lower=figures[0])

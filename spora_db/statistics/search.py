@@ -74,14 +74,14 @@ class Search:
             for channel in np.flatnonzero(totals > 0):
                 places = [place(float(quantile), int(totals[channel]))[:2] for quantile in self.quantiles[channel]]
                 ranks[channel] = np.array(places).ravel()
-        table, _ = self.wanted()
+        table, known = self.wanted()
         for channel in np.flatnonzero(totals > 0):
-            for target in range(ranks.shape[1]):
-                p = int(np.flatnonzero(table[channel] == prefixes[channel, target])[0]) if self.depth else 0
+            for p in range(max(1, known[channel])):
                 sums = np.cumsum(counts[channel, p])
-                digit = int(np.searchsorted(sums, ranks[channel, target], "right"))
-                ranks[channel, target] -= sums[digit - 1] if digit else 0
-                prefixes[channel, target] = (int(prefixes[channel, target]) << 16) | digit
+                for target in np.flatnonzero(self.prefixes[channel] == table[channel, p]):
+                    digit = int(np.searchsorted(sums, ranks[channel, target], "right"))
+                    ranks[channel, target] -= sums[digit - 1] if digit else 0
+                    prefixes[channel, target] = (int(prefixes[channel, target]) << 16) | digit
         return replace(self, depth=self.depth + 1, prefixes=prefixes, ranks=ranks, totals=totals)
 
     def values(self) -> Float64:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 KEPT_SHARE: Final = 4
-"""Of what may be held at once, pixels inside of brackets take no more than this part."""
+"""Of what may be held at once, pixels inside of brackets take no more than this part, nor what waits to be folded."""
 SAID: Final = {"NaN pixels": "NaN", "infinite pixels": "infinite or NaN", "pixels beyond float32": "unusable"}
 
 logger = logging.getLogger(__name__)
