@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from PIL import Image
 from spora_db.errors import FileFormatError
 from spora_db.images import cache_info, clear_cache, files, jpeg_rows, ometiff, open_image, read_region, set_cache_bytes
 from spora_db.images.cache import DEFAULT_BYTES
-from spora_db.images.jpeg_rows import Reuse
+from spora_db.images.reuse import Reuse
 from spora_db.loading.costs import _probe
 
 TALL, WIDE = 96, 112
@@ -42,7 +43,7 @@ def reuse(monkeypatch: pytest.MonkeyPatch) -> Reuse:
     """Return what decides whether parts are decoded: as if nothing had been asked for again."""
     fresh = Reuse()
     fresh.share = 0.0
-    monkeypatch.setattr(ometiff, "REUSE", fresh)
+    monkeypatch.setattr(ometiff, "REUSE", defaultdict(lambda: fresh))
     return fresh
 
 

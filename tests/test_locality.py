@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lakes import write_lake
 from spora_db import SporaQuery
 from spora_db.images import cache_info, clear_cache, ometiff, open_image, read_region, set_cache_bytes
 from spora_db.images.cache import DEFAULT_BYTES
-from spora_db.images.jpeg_rows import Reuse
+from spora_db.images.reuse import Reuse
 
 CHUNK, SIZE, TILE, STEP = 32, 96, 32, 30
 CODECS = {"imc": {"compression": "zlib"}, "he": {"photometric": "rgb", "compression": "jpeg"}}
@@ -37,7 +38,7 @@ def lakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def _empty_cache(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(ometiff, "REUSE", Reuse())
+    monkeypatch.setattr(ometiff, "REUSE", defaultdict(Reuse))
     clear_cache()
     yield
     clear_cache()

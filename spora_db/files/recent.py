@@ -71,9 +71,9 @@ class Recent(Generic[K, V]):
         At `least` so many values are kept, however large they are.
         """
         size = self._size(value)
+        if size > self.limit and not least:
+            return []
         with self._lock:
-            if size > self.limit and not least:
-                return []
             dropped = self._take([key])
             self._values[key] = value
             self.held += size

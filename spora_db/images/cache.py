@@ -135,11 +135,14 @@ def decoding_anew() -> Iterator[None]:
 
 
 def keep_chunk(key: Hashable, chunk: AnyArray) -> ChunkPlanes:
-    """Keep a decoded chunk, read-only, and return it as it is kept; nobody looks how small it fits where none is."""
+    """Keep a chunk, read-only, and return it as it is kept; nobody looks how small it fits where none is.
+
+    It is decoded, and in the type in which it is delivered.
+    """
     kept = narrowed(chunk) if _SHARED or CHUNKS.limit else chunk
     kept.flags.writeable = False
     _DECODED[0] += chunk.nbytes
-    planes = ChunkPlanes.of(kept)
+    planes = ChunkPlanes(kept)
     if not (_SHARED and _SHARED[0].put(key, kept)):
         CHUNKS.put(key, planes)
     return planes

@@ -1,5 +1,6 @@
 """Reading regions of OME-TIFF images: only the segments touched, of the pages asked for."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,16 +15,18 @@ from spora_db.files.stores.remote_files import again
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
 from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
-from spora_db.images.jpeg_rows import Reuse, check_end, decode_first_rows
+from spora_db.images.jpeg_rows import check_end, decode_first_rows
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import ChunkPlanes, deliver, delivered, white
+from spora_db.images.reuse import Reuse
 from spora_db.images.tiff_layout import TiffLayout, read_layout
 from spora_db.images.tiff_pages import PageFormat, PageTable
 
 GAP = 2**13
 """Bytes between the pixels of two lines that are read along: less than another call costs."""
-REUSE = Reuse()
-"""Whether this process asks for JPEG segments again that it keeps."""
+REUSE = defaultdict[int, Reuse](Reuse)
+"""Whether this process asks again for segments that it keeps, by the page: a tile asks for those of many pages in turn.
+"""
 StoredLines: TypeAlias = tuple[int, int, slice, slice]
 """Where pixels are stored as they are: the first byte, the width of lines, rows and cols."""
 LINES = (256, 4096)
@@ -93,7 +96,7 @@ class OmeTiffReader:
         if lines is not None:
             pixels = _lines(self._open(), table.format, *lines)
             check_unchanged(self._name, self._layout.stamp)
-            return ChunkPlanes.of(pixels, rows.start, cols.start), group.from_whole
+            return ChunkPlanes(pixels, rows.start, cols.start), group.from_whole
         return self._segment(page, index, table, rows.stop), group.from_whole
 
     def _page_of(self, group: PageGroup) -> tuple[int, int]:
@@ -144,11 +147,13 @@ class OmeTiffReader:
                     f"{again(self.path)} Or, where empty segments are meant, {MEANT}."
                 )
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
-            return ChunkPlanes.of(np.broadcast_to(np.full(form.segment[1], absent), (form.together, *form.segment)))
-        key = (self._identity, page, index)
-        kept = find_chunk(key) if form.jpeg is None else find_chunk(key, (*key, "rows"))
-        if form.jpeg is not None:
-            REUSE.note(kept=kept is not None)
+            return ChunkPlanes(np.broadcast_to(np.full(form.segment[1], absent), (form.together, *form.segment)))
+        key, reuse = (self._identity, page, index), None
+        if form.by_rows:
+            kept, reuse = find_chunk(key, (*key, "rows")), REUSE[page]
+            reuse.note(kept=kept is not None)
+        else:
+            kept = find_chunk(key)
         if kept is not None and kept.pixels.shape[1] >= rows:
             return kept
         data = self._open().read(offset, size)
@@ -161,12 +166,8 @@ class OmeTiffReader:
             )
 
         with telling(f"The image {self._name}", library="tifffile", broken=undecodable):
-            part = None if form.jpeg is None or kept is not None or REUSE.pays else _first_rows(data, rows, table)
+            part = None if reuse is None or kept is not None or reuse.pays else _first_rows(data, rows, index, table)
             decoded = _whole(data, index, table) if part is None else part
-            if decoded.dtype == np.uint8 and form.stored == np.bool_:
-                decoded = decoded.view(np.bool_)  # fax codecs
-            if decoded.dtype.newbyteorder("=") != form.stored.newbyteorder("="):
-                raise ValueError(f"it decodes to {decoded.dtype}, not {form.stored}")
             planes = deliver(decoded.transpose(2, 0, 1))
             planes = planes if form.convert is None else form.convert(planes)
         if part is None and planes.shape[1:] != form.segment:
@@ -194,21 +195,26 @@ class OmeTiffReader:
 def _whole(data: bytes, index: int, table: PageTable) -> AnyArray:
     """Return a segment decoded as (rows, cols, samples)."""
     form = table.format
-    if form.decompress is not None:
-        size = form.segment_bytes(index // form.grid[1] % form.grid[0])
-        content = form.decompress(data, out=size)
-        if len(content) == size:  # else tifffile knows what is meant
-            return np.frombuffer(content, form.stored).reshape(-1, form.segment[1], form.together)
+    if form.packing is not None:
+        packed = form.packing.rows(data, form.segment_rows(index // form.grid[1] % form.grid[0]))
+        if packed is not None:  # else tifffile knows what is meant
+            return packed
     if form.jpeg is not None and form.jpeg_header is None:
         check_end(data)
     decoded: AnyArray = form.decode(data, index, jpegtables=table.jpeg_tables, jpegheader=form.jpeg_header)[0][0]
+    if decoded.dtype == np.uint8 and form.stored == np.bool_:
+        decoded = decoded.view(np.bool_)  # fax codecs
+    if decoded.dtype.newbyteorder("=") != form.stored.newbyteorder("="):
+        raise ValueError(f"it decodes to {decoded.dtype}, not {form.stored}")
     return decoded
 
 
-def _first_rows(data: bytes, rows: int, table: PageTable) -> AnyArray | None:
-    """Return the first rows of a JPEG segment as (rows, cols, samples), None where all of it is to be decoded."""
+def _first_rows(data: bytes, rows: int, index: int, table: PageTable) -> AnyArray | None:
+    """Return the first rows of a segment at least as (rows, cols, samples), None where all of it is to be decoded."""
     form = table.format
-    if form.jpeg is None or form.jpeg_header is not None:
+    if form.packing is not None:
+        return form.packing.first_rows(data, rows, form.segment_rows(index // form.grid[1] % form.grid[0]))
+    if form.jpeg is None:
         return None
     size = (*form.segment, form.together)
     return decode_first_rows(data, rows, size, tables=table.jpeg_tables, colours=form.jpeg)

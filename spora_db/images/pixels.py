@@ -1,6 +1,6 @@
 """The types in which pixels leave the readers, and in which they are kept."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -57,33 +57,41 @@ def deliver(pixels: AnyArray) -> AnyArray:
     return pixels if step > 0 and step % pixels.itemsize == 0 else np.ascontiguousarray(pixels)
 
 
-class ChunkPlanes(NamedTuple):
+class ChunkPlanes:
     """Decoded planes of a chunk, and where they lie in memory.
 
-    Attributes
+    Parameters
     ----------
     pixels
         Array of shape (k, h, w), as `deliver` returns it.
     row, col
         Where in the chunk it begins.
-    layout
-        The address of the chunk's corner, as if it lay before them; bytes from plane to plane and from row to row, and
-        items from pixel to pixel.
     """
 
-    pixels: AnyArray
-    row: int
-    col: int
-    layout: tuple[int, int, int, int]
+    __slots__ = ("_layout", "col", "pixels", "row")
+
+    def __init__(self, pixels: AnyArray, row: int = 0, col: int = 0) -> None:
+        self.pixels, self.row, self.col = pixels, row, col
+        self._layout: tuple[int, int, int, int] | None = None
 
     @classmethod
     def of(cls, pixels: AnyArray, row: int = 0, col: int = 0) -> "ChunkPlanes":
-        """Return planes that begin at a row and col of their chunk."""
-        pixels = deliver(pixels)
-        plane, line, step = pixels.strides
-        step = max(step // pixels.itemsize, 1)  # of a single col it may be anything
-        address = pixels.__array_interface__["data"][0] - row * line - col * step * pixels.itemsize
-        return cls(pixels, row, col, (address, plane, line, step))
+        """Return planes of any type and order that begin at a row and col of their chunk."""
+        return cls(deliver(pixels), row, col)
+
+    @property
+    def layout(self) -> tuple[int, int, int, int]:
+        """The address of the chunk's corner, as if it lay before the pixels; the steps from plane to plane, and on.
+
+        Bytes from plane to plane and from row to row, items from pixel to pixel. What is read once needs no address:
+        it takes 3 µs.
+        """
+        if self._layout is None:
+            plane, line, step = self.pixels.strides
+            step = max(step // self.pixels.itemsize, 1)  # of a single col it may be anything
+            address = self.pixels.__array_interface__["data"][0]
+            self._layout = address - self.row * line - self.col * step * self.pixels.itemsize, plane, line, step
+        return self._layout
 
 
 def narrowed(chunk: AnyArray) -> AnyArray:

@@ -45,7 +45,7 @@ def blocks(regions: Regions) -> Iterator[Block]:
     for part in cut_chunks(regions, faults):
         if faults:
             break
-        pixels, above, before, _ = part.planes
+        pixels, above, before = part.planes.pixels, part.planes.row, part.planes.col
         for region, _, _, row, col, down, across, height, width in part.pieces.tolist():  # `PIECES`
             rows, cols = slice(row - above, row - above + height), slice(col - before, col - before + width)
             top, left = int(regions.row[region]) + down, int(regions.col[region]) + across

@@ -11,6 +11,7 @@ from spora_db.arrays import Int64
 from spora_db.images.files import broken
 from spora_db.images.jpeg_rows import JpegColours
 from spora_db.images.tiff_colour import JPEG, Convert, colour_conversion, colour_of
+from spora_db.images.tiff_packed import Packing, packing
 from spora_db.images.tiff_tags import Fingerprint, check_all_read, fingerprint, numbers
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ SEGMENT_LIMIT = 2 * 2**30
 UPRIGHT = 1
 """The Orientation of rows from the top and cols from the left."""
 FLOAT_PREDICTORS = (3, 34894, 34895)
-PACKED = (5, 8, 32946, 50000)
-"""Compressions of bytes, whatever they are: LZW, deflate by its two numbers, zstd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +45,8 @@ class PageFormat:
         Segments down and across one plane.
     decode
         tifffile's decoder of one segment: ``decode(data, index, jpegtables=...)``; it holds no lock and no file.
-    decompress
-        The codec's own decoder, ``decompress(data, out=bytes)``, where it gives the pixels as they are.
+    packing
+        How segments are packed as bytes, where they are.
     jpeg
         For JPEG, whose ``decode`` takes tables: the colours that its decoder is told.
     nodata
@@ -72,7 +71,7 @@ class PageFormat:
     segment: tuple[int, int]
     grid: tuple[int, int]
     decode: DecodeSegment
-    decompress: Callable[..., bytes] | None
+    packing: Packing | None
     jpeg: JpegColours | None
     jpeg_header: bytes | None
     nodata: float
@@ -81,6 +80,13 @@ class PageFormat:
     plain: bool
     colour: str
     convert: Convert | None
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether the first rows of a segment may be decoded for less than all of them."""
+        if self.packing is not None:
+            return self.packing.by_rows
+        return self.jpeg is not None and self.jpeg_header is None
 
     @property
     def together(self) -> int:
@@ -92,11 +98,14 @@ class PageFormat:
         """Bytes of the page's pixels, uncompressed."""
         return self.samples * self.size[0] * self.size[1] * self.stored.itemsize
 
+    def segment_rows(self, down: int) -> int:
+        """Rows of a segment in a row of the grid; strips end with the image."""
+        tall = self.segment[0]
+        return tall if self.tiled else min(tall, self.size[0] - down * tall)
+
     def segment_bytes(self, down: int) -> int:
-        """Bytes of the pixels of a segment in a row of the grid, uncompressed; strips end with the image."""
-        tall, wide = self.segment
-        rows = tall if self.tiled else min(tall, self.size[0] - down * tall)
-        return rows * wide * self.together * self.stored.itemsize
+        """Bytes of the pixels of a segment in a row of the grid, uncompressed."""
+        return self.segment_rows(down) * self.segment[1] * self.together * self.stored.itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +136,6 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     FileFormatError
         Its pixels are no rows and cols of numbers, or a colour that cannot be told as RGB.
     """
-    from tifffile import TIFF
-
     separate, depth, height, width, contiguous = page.shaped
     dtype: np.dtype[Any] | None = page.dtype
     if dtype is None or 0 in page.shaped or depth != 1 or dtype.kind not in "biuf" or dtype.itemsize > 8:
@@ -146,9 +153,8 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
     if unclear := _unclear(page):
         raise broken(path, unclear, expected="tags that all programs read alike", remedy="Write the image again.")
     whole = bits == 8 * stored.itemsize and page.sampleformat != 5 and page.fillorder != 2
-    as_they_are = whole and page.predictor == 1 and not page.is_subsampled
-    raw = as_they_are and page.compression == 1
-    packed = as_they_are and page.compression in PACKED
+    whole = whole and not page.is_subsampled
+    raw = whole and page.predictor == 1 and page.compression == 1
     plain = raw and (not page.is_tiled or (wide == width and height % tall == 0))
     if tall * wide * contiguous * stored.itemsize > SEGMENT_LIMIT and not (plain and page.is_contiguous):
         raise broken(path, f"its segments are {tall} x {wide} x {contiguous} pixels", expected="less than 2 GiB each")
@@ -163,7 +169,7 @@ def page_format(path: Path, tiff: "TiffFile", page: "TiffPage") -> PageFormat:
         segment=(tall, wide),
         grid=(-(-height // tall), -(-width // wide)),
         decode=page.decode,
-        decompress=TIFF.DECOMPRESSORS[page.compression] if packed else None,
+        packing=packing(page, stored=stored, pixels=(wide, contiguous)) if whole else None,
         jpeg=_jpeg_colours(page) if page.compression in JPEG else None,
         jpeg_header=page.jpegheader,
         nodata=page.nodata,
