@@ -12,7 +12,9 @@ from spora_db.errors import TableError, unknown
 from spora_db.layout import locate
 from spora_db.selection import ChannelChoice
 from spora_db.selection.channels import panel_select
+from spora_db.sources.names_of_rows import second_names
 from spora_db.sqltext.dialect import DIALECT
+from spora_db.sqltext.names import fold
 
 ROWS = {
     "tissues": "SELECT * FROM tissues ORDER BY tissue_id, modality",
@@ -39,7 +41,11 @@ def read_metadata(catalog: Catalog, folder: Path, table: Literal["tissues", "cel
     if not path.is_file():
         message = f"There is no {path}, the table that this dataset is read from."
         raise TableError(message)
-    return catalog._run(ROWS[table]).df().set_index("tissue_id")
+    rows = catalog._run(ROWS[table]).df().set_index("tissue_id")
+    if table == "tissues":
+        known, second = set(map(fold, rows.columns)), second_names(tuple(rows.columns))
+        rows = rows.drop(columns=[name for first, name in second.items() if first in known])
+    return rows
 
 
 def modalities_with_images(catalog: Catalog) -> list[str]:

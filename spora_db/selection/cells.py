@@ -24,6 +24,8 @@ CENTROIDS = "measured_cells"
 """The name under which centroids measured in masks are registered while a query runs."""
 
 IDENTITY = ("dataset", "modality", "mpp", "tissue_id", "cell_id", "row", "col")
+KEYS = ("dataset", "tissue_id", "cell_id")
+"""What a row says as the table of cells does."""
 OF_REGIONS = ("region_class", "region_classes")
 """The classes of the regions that hold a cell's centroid: that of the smallest, and all of them, the smallest first."""
 OF_THE_TISSUE = ("patient_id", "specimen_id", "split")
@@ -125,12 +127,15 @@ def cell_table(source: CellSource | None, catalog: "Catalog") -> CellTable:
 
 @lru_cache(maxsize=8)  # of 800 columns each, a tenth of the time of counting a query of cells again
 def _names(cells: tuple[str, ...], tissues: tuple[str, ...]) -> tuple[NAMES, NAMES]:
-    """Name every column: one that both have is the cell's, and the tissue's gets a prefix; but ids and split."""
+    """Name every column: one that both have is the cell's, and the tissue's gets a prefix; but ids and split.
+
+    What a row says itself is the row's, and the cell's gets one; the tissue's has a second name (``names_of_rows``).
+    """
     taken = {*IDENTITY, *OF_REGIONS}
-    own = [name for name in cells if name.lower() not in taken]
+    own = [name for name in cells if name.lower() not in KEYS]
     tissue = [name for name in tissues if name.lower() not in taken]
     shared = {name.lower() for name in own} & {name.lower() for name in tissue}
-    of_tissue = shared & set(OF_THE_TISSUE)
+    of_tissue = shared & set(OF_THE_TISSUE) | taken
     taken |= {name.lower() for name in own if name.lower() not in of_tissue}
     taken |= {name.lower() for name in tissue if name.lower() not in shared - of_tissue}
 

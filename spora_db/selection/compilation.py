@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from sqlglot import exp, parse_one
 
 from spora_db.selection import Selection
-from spora_db.selection.cells import CellTable, cell_rows
+from spora_db.selection.cells import cell_rows
 from spora_db.selection.exclusion_conditions import exclusion_conditions
 from spora_db.selection.features import feature_conditions
 from spora_db.selection.image_conditions import has_image
@@ -15,6 +15,7 @@ from spora_db.selection.named_around import named_around
 from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
 from spora_db.selection.sampling import assigned_split, sampled
 from spora_db.selection.statistics_conditions import statistics_conditions
+from spora_db.sources.names_of_rows import second_names
 from spora_db.sqltext.binding import Binder, Compiled, Value
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.names import fold
@@ -60,8 +61,8 @@ def compile_rows(
     selection = resolved.selection
     identity = identity_columns(selection)
     columns = tuple(name for name in selection.carried if name not in identity)
-    predicates = [on_base(tree, resolved.cells) for tree in resolved.predicates]
-    weight = None if resolved.weight is None else on_base(resolved.weight, resolved.cells)
+    predicates = [on_base(tree, resolved) for tree in resolved.predicates]
+    weight = None if resolved.weight is None else on_base(resolved.weight, resolved)
     names = _named_columns(resolved, [*predicates, *([] if weight is None else [weight])])
     query = exp.select(*(_column(name, "base") for name in (*identity, *columns, *also))).from_(
         exp.alias_(tiles(names) if tiles else _base(resolved, binder, names), "base", table=True)
@@ -160,18 +161,22 @@ def _column(name: str, table: str | None = None) -> exp.Column:
     return exp.column(name, table=table, quoted=True)
 
 
-def on_base(predicate: exp.Expr, cells: CellTable | None) -> exp.Expr:
+def on_base(predicate: exp.Expr, resolved: Resolved) -> exp.Expr:
     """Let ``tiles.split``, ``tissues.split`` and ``cells.cell_type`` in a condition mean the row that is selected.
+
+    Of a column that tissues and the row have both, ``tissues.row`` is that of tissues.
 
     In a sub-select they do too, unless it, or one around it, reads a relation of that name.
     """
-    tree = predicate.copy()
+    tree, cells = predicate.copy(), resolved.cells
     relations = ("tiles", "tissues") if cells is None else ("cells", "tissues")
     for column in list(tree.find_all(exp.Column)):
         table = column.table.lower()
         if table in relations and not named_around(column, table):
-            if cells is not None:
-                column.set("this", exp.to_identifier(cells.named(table, column.name), quoted=True))
+            name = column.name if cells is None else cells.named(table, column.name)
+            if table == "tissues":
+                name = second_names(resolved.columns).get(fold(name), name)
+            column.set("this", exp.to_identifier(name, quoted=True))
             column.set("table", exp.to_identifier("base"))
     return tree
 

@@ -11,6 +11,7 @@ from spora_db.guard import check_predicate
 from spora_db.selection.joins import JoinedColumns, joined_columns, lend_tables, of_rows
 from spora_db.selection.repeatable import refuse_random
 from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
+from spora_db.sources.names_of_rows import second_names
 
 
 def with_columns(resolved: Resolved, catalog: Catalog) -> Resolved:
@@ -76,4 +77,5 @@ def _in_scope(resolved: Resolved) -> dict[str, Collection[str]]:
         lake: dict[str, Collection[str]] = {"tiles": columns, "tissues": columns}
     else:
         lake = {"cells": cells.known("cells"), "tissues": cells.known("tissues")}
+    lake["tissues"] = (*lake["tissues"], *second_names(columns))
     return {"": columns, **lake, **{join.name: join.known for join in resolved.joins}}

@@ -54,7 +54,7 @@ def _without_images(everything: Resolved, catalog: Catalog) -> list[str]:
 
 def _of_condition(tree: exp.Expr, everything: Resolved, catalog: Catalog) -> Iterator[str]:
     """Yield a hint for each comparison of one column with constants that no row satisfies."""
-    for atom, column in comparisons(on_base(tree, everything.cells)):
+    for atom, column in comparisons(on_base(tree, everything)):
         if column.table not in ("", "base"):
             continue
         columns = () if column.name in identity_columns(everything.selection) else (column.name,)

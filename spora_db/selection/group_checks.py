@@ -207,6 +207,6 @@ def _unknown(groups: Sequence[_Group], column: str, risk: str, instead: str) -> 
 
 def _of_split(tree: exp.Expr, resolved: Resolved) -> bool:
     """Tell whether a condition looks at the split of the rows; a sub-select may look at that of others."""
-    columns = on_base(tree, resolved.cells).find_all(exp.Column)
+    columns = on_base(tree, resolved).find_all(exp.Column)
     own = (column for column in columns if column.name.lower() == "split")
     return any(column.table == "base" or column.find_ancestor(exp.Query) is None for column in own)

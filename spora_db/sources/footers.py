@@ -182,13 +182,15 @@ def key_position(footer: Footer, key: str) -> int:
 
 
 def file_columns(
-    footer: Footer, *, key: str | None, layout: Collection[str], place: Iterable[str], taken: Iterable[str]
-) -> list[FileColumn]:
+    footer: Footer, *, key: str | None, layout: Collection[str], place: Iterable[str], taken: Iterable[str],
+    computed: Iterable[str] = (),
+) -> list[FileColumn]:  # fmt: skip
     """List the columns of a file that mean something, under the names they have in the relation.
 
     Left out are stray index columns and columns that the file's place in the tree already answers (`place`). Columns of
     the layout are those of `layout_positions`. Of other names that differ in case only, the first keeps its name and
-    later ones get ``_2``, ``_3``, ... (the first free). A column without a name is called ``column_<position>``.
+    later ones get ``_2``, ``_3``, ... (the first free), and so does one that is called as a `computed` column. A column
+    without a name is called ``column_<position>``.
 
     Parameters
     ----------
@@ -202,6 +204,8 @@ def file_columns(
         Columns taken from the path, or from the order of rows: a column of that name in the file is not used.
     taken
         Folded names of the columns of all files of the relation.
+    computed
+        Names of columns that the relation has from elsewhere.
     """
     skipped = {fold(name) for name in place}
     genuine = set(taken)
@@ -209,7 +213,7 @@ def file_columns(
     names = {at: name for name, at in meant.items()}
     if key is not None:
         names[key_position(footer, key)] = key
-    used = set(names.values())
+    used = {*names.values(), *computed}
     columns: list[FileColumn] = []
     for position, (file_name, type_name) in enumerate(zip(footer.names, footer.types, strict=True)):
         name = names.get(position, "")

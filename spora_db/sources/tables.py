@@ -20,6 +20,7 @@ from spora_db.sources.duckdb_types import duckdb_type, is_known
 from spora_db.sources.footers import FileColumn, Footer, aliased, file_columns, read_footer, whole_tables
 from spora_db.sources.long_numbers import has_long_numbers
 from spora_db.sources.modalities import may_repeat, with_modality
+from spora_db.sources.names_of_rows import with_second_names
 from spora_db.sources.reconcile import FLOATS, TEXT, TIMES, WHOLE_NUMBERS, becomes_text, common_type, needs_exactness
 from spora_db.sources.source_query import Branch, Origin, SourceQuery
 from spora_db.sources.truth_values import truth_value
@@ -33,6 +34,7 @@ class Table:
     """How files of one kind become rows: columns from the path, columns every cohort has, and the rest by name.
 
     Those of ``ids`` become text; a BIGINT or BOOLEAN of ``fixed`` holds whole numbers or truth values, or is an error.
+    What a view has ``computed`` is called so alone.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Table:
     ids: tuple[str, ...] = ("tissue_id",)
     extras: bool = True
     row_number: str | None = None
+    computed: tuple[str, ...] = ()
 
 
 _PANEL = {"dataset": TEXT, "modality": TEXT}
@@ -77,6 +80,7 @@ REGIONS = Table(
     },
     required=("tissue_id", "region_id", "class", "mpp", "polygon"),
     ids=("tissue_id", "region_id"),
+    computed=("area", "first_row", "first_col", "last_row", "last_col"),
 )
 CHANNELS = Table(
     name="source_channels",
@@ -258,7 +262,7 @@ def joined(source: Table, lake: Lake, footers: Sequence[Footer], *, registered: 
     for footer in footers:
         key = next(iter(source.required), None)
         told = [*source.place, *filter(None, [source.row_number])]
-        meant = file_columns(footer, key=key, layout=source.fixed, place=told, taken=taken)
+        meant = file_columns(footer, key=key, layout=source.fixed, place=told, taken=taken, computed=source.computed)
         columns = {fold(column.name): column for column in meant}
         for name in source.required:
             if name not in columns:
@@ -266,6 +270,8 @@ def joined(source: Table, lake: Lake, footers: Sequence[Footer], *, registered: 
                 raise TableError(message)
         if not source.extras:
             columns = {key: column for key, column in columns.items() if key in source.fixed}
+        if source is TISSUES:
+            columns = with_second_names(columns, taken)
         for key, column in columns.items():
             names.setdefault(key, column.name)
             kinds.setdefault(key, set()).add(column.type)

@@ -14,7 +14,10 @@ SELECT
     c.col AS col,                -- first column of the tile, pixels
     i.path AS path,              -- image, relative to the lake
     i.format AS format,          -- ome-zarr or ome-tiff
-    t.* EXCLUDE (dataset, tissue_id, modality, mpp, strategy, tile_size, tile_id, "row", col, path, format)
+    t.* EXCLUDE (
+        dataset, tissue_id, modality, mpp, strategy, tile_size, tile_id, "row", col, path, format, region_class,
+        region_fraction, region_fractions
+    )
 FROM tile_coordinates AS c
 INNER JOIN images AS i ON i.dataset = c.dataset AND i.mpp = c.mpp AND i.tissue_id = c.tissue_id
 LEFT JOIN tissues AS t ON t.dataset = c.dataset AND t.tissue_id = c.tissue_id AND t.modality = i.modality;

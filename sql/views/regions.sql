@@ -11,8 +11,7 @@ WITH measured AS (
                 lambda side: (side[1]."row" - ring[1]."row") * (side[2].col - ring[1].col)
                     - (side[2]."row" - ring[1]."row") * (side[1].col - ring[1].col)
             )))
-        )))) AS area,
-        flatten(flatten(polygon)) AS points
+        )))) AS area
     FROM source_regions
 )
 SELECT
@@ -24,10 +23,10 @@ SELECT
     color,      -- of its class, such as #c80000; NULL where there is none
     mpp,        -- resolution of the pixels of polygon, microns per pixel
     area,       -- of the polygon without its holes, square pixels
-    list_min(list_transform(points, lambda point: point."row")) AS first_row,  -- of its bounding box, pixels
-    list_min(list_transform(points, lambda point: point.col)) AS first_col,    -- of its bounding box, pixels
-    list_max(list_transform(points, lambda point: point."row")) AS last_row,   -- of its bounding box, pixels
-    list_max(list_transform(points, lambda point: point.col)) AS last_col,     -- of its bounding box, pixels
+    list_min(list_transform(flatten(flatten(polygon)), lambda point: point."row")) AS first_row,  -- of its bounding box, pixels
+    list_min(list_transform(flatten(flatten(polygon)), lambda point: point.col)) AS first_col,    -- of its bounding box, pixels
+    list_max(list_transform(flatten(flatten(polygon)), lambda point: point."row")) AS last_row,   -- of its bounding box, pixels
+    list_max(list_transform(flatten(flatten(polygon)), lambda point: point.col)) AS last_col,     -- of its bounding box, pixels
     polygon,    -- polygons, each a list of rings (outline, holes), each a list of points, the last the first again
-    * EXCLUDE (dataset, tissue_id, region_id, name, class, color, mpp, polygon, area, points)  -- further columns of files
+    * EXCLUDE (dataset, tissue_id, region_id, name, class, color, mpp, polygon, area)  -- further columns of files
 FROM measured;

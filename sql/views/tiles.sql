@@ -1,7 +1,7 @@
 -- purpose: what a query selects tiles from
 -- grain:   dataset, modality, mpp, strategy, tile_size, tissue_id, tile_id
 -- source:  tile_coordinates with images, tissues and regions; a tile without an image on disk is left out.
---          A cohort's own column named like one of tiles' stands in tissues only.
+--          A cohort's own column that is called as one of tiles', such as row, is tissue_row here.
 CREATE VIEW tiles AS
 WITH placed AS (
     SELECT
