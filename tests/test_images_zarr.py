@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, Transpos
 from spora_db.errors import ArgumentError, FileFormatError, ImageNotFoundError, SporaError
 from spora_db.images import clear_cache, image_header, open_image, read_region, write_omezarr
 from spora_db.images.omezarr import OmeZarrReader
+from spora_db.images.pieces import Regions, decode
 from spora_db.importing.page_names import page_names
 
 V3_COMPRESSORS: dict[str, Any] = {
@@ -228,6 +229,34 @@ def test_absent_chunks_can_be_white(tmp_path: Path, shard: int) -> None:
     for row, col in ((0, 0), (0, 32), (32, 32)):
         store[:, row : row + 32, col : col + 32] = image[:, row : row + 32, col : col + 32]
     np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.zarr", missing_chunks="white")), image)
+
+
+def test_chunks_beyond_two_million_across_are_no_others(tmp_path: Path) -> None:
+    """A chunk's place in a batch is one number: that of chunk 2**21 of a line was that of the first of the next."""
+    store = zarr.create_array(
+        tmp_path / "a.zarr", shape=(1, 3, 2**21 + 2), dtype="uint8", chunks=(1, 1, 1), fill_value=0,
+        dimension_names=["c", "y", "x"],
+    )  # fmt: skip
+    store[0, 0, 2**21], store[0, 1, 0], store[0, 1, 2**21 + 1] = 7, 3, 5
+    image = open_image(tmp_path / "a.zarr", missing_chunks="zeros")
+    for window in ({"col": 2**21 - 2, "width": 4}, {"col": 0, "width": 3}):
+        here = slice(window["col"], window["col"] + window["width"])
+        np.testing.assert_array_equal(read_region(image, row=0, height=3, **window), store[:, :, here])
+
+
+def test_absent_chunks_do_not_end_a_wave(tmp_path: Path) -> None:
+    """They are one row of pixels, whatever their size; 40 of 64 MB were 40 waves."""
+    shape, chunk = (1, 4096, 40 * 4096), 4096
+    zarr.create_array(
+        tmp_path / "a.zarr", shape=shape, dtype="float32", chunks=(1, chunk, chunk), dimension_names=["c", "y", "x"]
+    )
+    places = np.arange(40) * chunk
+    regions = Regions(
+        readers=[open_image(tmp_path / "a.zarr", missing_chunks="zeros")], pages=[np.arange(1)],
+        image=np.zeros(40, np.int64), row=np.zeros(40, np.int64), col=places, height=np.full(40, 8),
+        width=np.full(40, 8),
+    )  # fmt: skip
+    assert [len(wave.pieces) for wave in decode(regions, {})] == [40]
 
 
 def test_empty_chunks_in_a_whole_shard_are_the_fill_value(tmp_path: Path) -> None:

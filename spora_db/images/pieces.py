@@ -26,8 +26,6 @@ Grids: TypeAlias = list[tuple[int, ImageReader, ChunkGrid]]
 WAVE_BYTES: Final = 2**25
 """Bytes of chunks that are used together, about: what lies in the cache of the processor."""
 EDGES: Final = np.dtype([(name, np.int64) for name in ("top", "left", "bottom", "right")])
-PLACE_BITS: Final = 21
-"""Bits of a chunk's place down, and across, in its number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +116,7 @@ def decode(regions: Regions, faults: dict[int, Exception]) -> Iterator[PieceTabl
             yield tables(wave)
             wave, held = [], 0
         wave.append(part)
-        held, types = held + pixels.nbytes, own
+        held, types = held + (pixels.nbytes if pixels.strides[-2] else 0), own  # of a chunk that is absent one row
     if wave:
         yield tables(wave)
 
@@ -189,11 +187,12 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
 
 
 def _by_chunks(regions: Regions, grids: Grids) -> list[PlannedChunk]:
-    pieces, chunks = _cut(regions, grids)
+    pieces, chunks, (down, across) = _cut(regions, grids)
     order = chunks.argsort(kind="stable")
     pieces, chunks = pieces.take(order, axis=1), chunks.take(order)
     firsts = np.concatenate([[True], chunks[1:] != chunks[:-1]])[: len(chunks)].nonzero()[0]
-    number, place = np.divmod(chunks[firsts], 2 ** (2 * PLACE_BITS))
+    left, place_across = np.divmod(chunks[firsts], across)
+    number, place_down = np.divmod(left, down)
     found = [grids[own] for own in number.tolist()]
     begins = np.minimum.reduceat(pieces[3:5], firsts, axis=1)
     ends = np.maximum.reduceat(pieces[3:5] + pieces[7:], firsts, axis=1)
@@ -202,14 +201,15 @@ def _by_chunks(regions: Regions, grids: Grids) -> list[PlannedChunk]:
     cut = [pieces[first:end] for first, end in pairwise([*firsts.tolist(), len(pieces)])]
     return list(map(
         PlannedChunk, [reader for _, reader, _ in found], [grid for _, _, grid in found],
-        *(part.tolist() for part in np.divmod(place, 2**PLACE_BITS)), rows, cols, cut,
+        place_down.tolist(), place_across.tolist(), rows, cols, cut,
     ))  # fmt: skip
 
 
-def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64]:
+def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64, tuple[int, int]]:
     """Return the pieces of regions by chunks, and for each its chunk as a number: of the grid, its place down, across.
 
-    Pieces are columns of numbers, in the order of `PIECES`; their `row` and `col` are those in the chunk.
+    Pieces are columns of numbers, in the order of `PIECES`; their `row` and `col` are those in the chunk. Last come the
+    numbers of places down and across that are told apart.
     """
     images = np.array([image for image, _, _ in grids])
     sizes = np.array([(grid.height, grid.width) for _, _, grid in grids])
@@ -226,7 +226,8 @@ def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64]:
     outer = np.array([regions.row, regions.col])[:, region]
     planes = np.zeros_like(corner)  # which ones is known once they are decoded
     pieces = np.concatenate([region[None], planes, first - corner, first - outer, end - first])
-    return pieces, (((number << PLACE_BITS) + place[0]) << PLACE_BITS) + place[1]
+    down, across = (1 + place.max(axis=1, initial=0)).tolist()
+    return pieces, (number * down + place[0]) * across + place[1], (down, across)
 
 
 def _repeated(counts: Int64) -> tuple[Int64, Int64]:
