@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
-from spora_db.images import clear_cache, image_header, open_image, read_region, write_ometiff
+from spora_db.images import cache_info, clear_cache, image_header, open_image, read_region, write_ometiff
+from spora_db.images.files import OpenFile
 
 CODECS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -156,6 +157,59 @@ def test_empty_segments_are_an_error_unless_they_mean_zeros(tmp_path: Path) -> N
     np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif", missing_chunks="zeros")), image)
     image[1, :32, 32:] = 65535
     np.testing.assert_array_equal(read_region(open_image(tmp_path / "a.tif", missing_chunks="white")), image)
+
+
+def strips(path: Path, image: np.ndarray, **options: Any) -> Path:
+    """Write planes in strips of one row, many of which are read together."""
+    tifffile.imwrite(path, image, rowsperstrip=1, photometric="minisblack", metadata={"axes": "CYX"}, **options)
+    return path
+
+
+@pytest.mark.parametrize("codec", ["zstd-predictor", "deflate", "lzw"])
+def test_strips_of_few_bytes_are_read_at_once_and_decoded_once(tmp_path, monkeypatch, codec) -> None:
+    image = pixels((2, 300, 500), "float32")
+    reader = open_image(strips(tmp_path / "a.tif", image, **CODECS[codec]))
+    assert reader.chunks == (2**16 // 2000, 500)
+    clear_cache()
+    reads, read = [], OpenFile.read
+    monkeypatch.setattr(OpenFile, "read", lambda *args: reads.append(args[2]) or read(*args))
+    found = read_region(reader, [1], row=30, col=9, height=40, width=100)
+    np.testing.assert_array_equal(found, image[1:, 30:70, 9:109])
+    assert len(reads) == 3  # of rows 30 and 31, 32 to 63, 64 to 69
+    assert cache_info().bytes_decoded == 40 * 2000
+    found = read_region(reader, [1], row=25, col=9, height=50, width=100)
+    np.testing.assert_array_equal(found, image[1:, 25:75, 9:109])
+    assert cache_info().bytes_decoded == 50 * 2000
+
+
+def test_strips_that_do_not_follow_each_other(tmp_path: Path) -> None:
+    path = strips(tmp_path / "a.tif", pixels((1, 90, 50), "uint16"), compression="zstd")
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for name in ("StripOffsets", "StripByteCounts"):
+            tag = tiff.pages[0].tags[name]
+            tag.overwrite(tag.value[::-1])
+    assert_region(path, [0], (13, 5, 60, 40))
+
+
+def test_a_strip_that_is_broken_or_absent_is_that_of_its_rows(tmp_path: Path) -> None:
+    image = pixels((1, 90, 50), "uint16") + 1
+    path = strips(tmp_path / "a.tif", image, compression="deflate")
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        place, counts = tiff.pages[0].dataoffsets[20], tiff.pages[0].tags["StripByteCounts"]
+        counts.overwrite((*counts.value[:70], 0, *counts.value[71:]))
+    content = bytearray(path.read_bytes())
+    content[place + 10] ^= 1
+    path.write_bytes(content)
+    reader = open_image(path)
+    for row, height in ((0, 20), (21, 49), (71, 19)):
+        np.testing.assert_array_equal(read_region(reader, row=row, height=height), image[:, row : row + height])
+    with pytest.raises(FileFormatError, match=r"segment 20 of page 0 .* does not decode"):
+        read_region(reader, row=15, height=10)
+    with pytest.raises(ImageNotFoundError, match="lacks segment 70 of page 0"):
+        read_region(reader, row=65, height=10)
+    image[:, 70] = 65535
+    found = read_region(open_image(path, missing_chunks="white"), row=65, height=10)
+    np.testing.assert_array_equal(found, image[:, 65:75])
 
 
 def test_an_absent_uncompressed_segment_is_no_other_bytes_of_the_file(tmp_path: Path) -> None:

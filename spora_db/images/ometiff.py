@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -64,7 +65,7 @@ class OmeTiffReader:
         form = self._layout.format
         self.shape = self._layout.shape
         self.dtype: np.dtype[Any] = delivered(form.stored)
-        self.chunks = (min(form.segment[0], self.shape[1]), min(form.segment[1], self.shape[2]))
+        self.chunks = (min(form.chunk[0], self.shape[1]), min(form.chunk[1], self.shape[2]))
         self.not_rgb = self._layout.not_rgb
         self.files = (path,)
         self.levels = self._layout.levels
@@ -77,41 +78,48 @@ class OmeTiffReader:
         grids: dict[tuple[int, int], list[PageGroup]] = {}
         for group in group_pages(pages, form.together):
             table = self._layout.pages[self._page_of(group)[0]]
-            grids.setdefault(table.format.segment if table.raw_offset < 0 else LINES, []).append(group)
+            grids.setdefault(table.format.chunk if table.raw_offset < 0 else LINES, []).append(group)
         return [ChunkGrid(*size, groups) for size, groups in grids.items()]
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
-        """Yield what is read of the file for a segment; see `ImageReader`."""
-        page, index, table, lines = self._segment_of(group, down, across, rows, cols)
+        """Yield what is read of the file for a segment, or for strips; see `ImageReader`."""
+        page, indices, table, lines = self._segments_of(group, down, across, rows, cols)
         if lines is not None:
             yield [FileRange(self._name, *one) for one in _line_ranges(table.format, *lines)]
-        elif table.sizes[index] and not is_kept((self._identity, page, index)):
-            yield [FileRange(self._name, int(table.offsets[index]), int(table.sizes[index]))]
+            return
+        missing = [index for index in indices if table.sizes[index] and not is_kept((self._identity, page, index))]
+        if missing:
+            yield [FileRange(self._name, int(table.offsets[index]), int(table.sizes[index])) for index in missing]
 
     def decoded(
         self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice, files: BatchFiles
     ) -> tuple[ChunkPlanes, Filling]:
-        """Return a segment or a part of it, and which of its samples fill which slots; see `ImageReader`."""
-        page, index, table, lines = self._segment_of(group, down, across, rows, cols)
+        """Return a segment, a part of it or strips, and which of its samples fill which slots; see `ImageReader`."""
+        page, indices, table, lines = self._segments_of(group, down, across, rows, cols)
         if lines is not None:
             pixels = _lines(self._open(), table.format, *lines)
             check_unchanged(self._name, self._layout.stamp)
             return ChunkPlanes(pixels, rows.start, cols.start), group.from_whole
-        return self._segment(page, index, table, rows.stop), group.from_whole
+        if table.format.strips > 1:
+            return self._strips(page, indices, table, rows), group.from_whole
+        return self._segment(page, indices[0], table, rows.stop), group.from_whole
 
     def _page_of(self, group: PageGroup) -> tuple[int, int]:
         """Return the page of a segment, and its sample where each has planes of its own."""
         form = self._layout.format
         return divmod(group.chunk, form.samples) if form.planar else (group.chunk, 0)
 
-    def _segment_of(
+    def _segments_of(
         self, group: PageGroup, down: int, across: int, rows: slice, cols: slice
-    ) -> tuple[int, int, PageTable, StoredLines | None]:
-        """Return the page of a segment, its number, the page's table, and where its pixels are stored as they are."""
+    ) -> tuple[int, range, PageTable, StoredLines | None]:
+        """Return the page of a chunk, its segments that are needed, the page's table, where pixels lie as they are."""
         page, sample = self._page_of(group)
         table = self._layout.pages[page]
         form, lines = table.format, None
-        index = (sample * form.grid[0] + down) * form.grid[1] + across
+        index = (sample * form.grid[0] + down * form.strips) * form.grid[1] + across
+        if form.strips > 1:
+            tall = form.segment[0]
+            return page, range(index + rows.start // tall, index + -(-rows.stop // tall)), table, None
         if table.raw_offset >= 0:
             start = table.raw_offset + sample * form.page_bytes // form.samples
             top, left = down * LINES[0], across * LINES[1]
@@ -119,7 +127,7 @@ class OmeTiffReader:
             lines = start, self.shape[2], rows, cols
         elif form.raw and int(table.sizes[index]) >= form.segment_bytes(down):
             lines = int(table.offsets[index]), form.segment[1], rows, cols
-        return page, index, table, lines
+        return page, range(index, index + 1), table, lines
 
     def _open(self) -> OpenFile:
         """Return the file, refusing one that is no longer what the tables were read from."""
@@ -136,11 +144,32 @@ class OmeTiffReader:
             )
         return file
 
+    def _strips(self, page: int, indices: range, table: PageTable, rows: slice) -> ChunkPlanes:
+        """Return strips that hold some rows of a chunk, as (samples, rows, cols)."""
+        tall = table.format.segment[0]
+        above = rows.start // tall * tall
+        found = [self._known(page, index, table, tall) for index in indices]
+        missing = [index for index, known in zip(indices, found, strict=True) if known is None]
+        contents = iter(self._read(table, missing) if missing else [])
+        strips = [
+            self._decode(next(contents), page, index, table, tall) if known is None else known
+            for index, known in zip(indices, found, strict=True)
+        ]
+        return ChunkPlanes(np.concatenate([strip.pixels[:, :tall] for strip in strips], axis=1), above)
+
     def _segment(self, page: int, index: int, table: PageTable, rows: int) -> ChunkPlanes:
         """Return a tile or strip, its first `rows` at least, as (samples, rows, cols), from the cache or the file."""
+        known = self._known(page, index, table, rows)
+        if known is None:
+            data = self._open().read(int(table.offsets[index]), int(table.sizes[index]))
+            check_unchanged(self._name, self._layout.stamp)
+            known = self._decode(data, page, index, table, rows)
+        return known
+
+    def _known(self, page: int, index: int, table: PageTable, rows: int) -> ChunkPlanes | None:
+        """Return a segment that is kept, its first `rows` at least, or has no bytes; None where it is to be decoded."""
         form = table.format
-        offset, size = int(table.offsets[index]), int(table.sizes[index])
-        if size == 0:
+        if not table.sizes[index]:
             if self._missing == "error":
                 raise ImageNotFoundError(
                     f"The image {self.path} lacks segment {index} of page {page}: it has no bytes in the file. "
@@ -148,32 +177,49 @@ class OmeTiffReader:
                 )
             absent = deliver(np.asarray(form.nodata, form.stored)) if self._white is None else self._white
             return ChunkPlanes(np.broadcast_to(np.full(form.segment[1], absent), (form.together, *form.segment)))
-        key, reuse = (self._identity, page, index), None
-        if form.by_rows:
-            kept, reuse = find_chunk(key, (*key, "rows")), REUSE[page]
-            reuse.note(kept=kept is not None)
+        key = self._identity, page, index
+        if not form.by_rows:
+            return find_chunk(key)
+        kept = find_chunk(key, (*key, "rows"))
+        REUSE[page].note(kept=kept is not None)
+        return kept if kept is not None and kept.pixels.shape[1] >= rows else None
+
+    def _read(self, table: PageTable, indices: Sequence[int]) -> list[bytes]:
+        """Return the bytes of strips: at once, where they follow each other in the file."""
+        places = [(int(table.offsets[index]), int(table.sizes[index])) for index in indices]
+        file, start, end = self._open(), places[0][0], sum(places[-1])
+        if all(sum(one) == after for one, (after, _) in pairwise(places)):
+            run = file.read(start, end - start)
+            contents = [run[offset - start : offset - start + size] for offset, size in places]
         else:
-            kept = find_chunk(key)
-        if kept is not None and kept.pixels.shape[1] >= rows:
-            return kept
-        data = self._open().read(offset, size)
+            contents = [file.read(*place) for place in places]
+        check_unchanged(self._name, self._layout.stamp)
+        return contents
+
+    def _decode(self, data: bytes, page: int, index: int, table: PageTable, rows: int) -> ChunkPlanes:
+        """Decode a segment, its first `rows` at least, and keep it."""
+        form, key, is_part = table.format, (self._identity, page, index), False
 
         def undecodable(error: Exception) -> FileFormatError:
+            place = f"{len(data)} bytes at {table.offsets[index]}"
             return broken(
                 self.path,
-                f"segment {index} of page {page} ({size} bytes at {offset}) does not decode: {error}",
+                f"segment {index} of page {page} ({place}) does not decode: {error}",
                 expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
             )
 
         with telling(f"The image {self._name}", library="tifffile", broken=undecodable):
-            part = None if reuse is None or kept is not None or reuse.pays else _first_rows(data, rows, index, table)
-            decoded = _whole(data, index, table) if part is None else part
+            decoded = None
+            if form.by_rows and not REUSE[page].pays and not is_kept((*key, "rows")):
+                decoded = _first_rows(data, rows, index, table)
+                is_part = decoded is not None
+            if decoded is None:
+                decoded = _whole(data, index, table)
             planes = deliver(decoded.transpose(2, 0, 1))
             planes = planes if form.convert is None else form.convert(planes)
-        if part is None and planes.shape[1:] != form.segment:
+        if not is_part and planes.shape[1:] != form.segment:
             self._check_size(planes, index, page, table)
-        check_unchanged(self._name, self._layout.stamp)
-        return keep_chunk(key if part is None else (*key, "rows"), planes)
+        return keep_chunk((*key, "rows") if is_part else key, planes)
 
     def _check_size(self, planes: AnyArray, index: int, page: int, table: PageTable) -> None:
         """Refuse a segment that is smaller than the part of the image that it covers."""

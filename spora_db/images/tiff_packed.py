@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from spora_db.arrays import AnyArray
-from spora_db.images.zstd_blocks import decode_first_blocks
+from spora_db.images.zstd_blocks import BLOCK, decode_first_blocks
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -71,7 +71,7 @@ class Packing:
         return self.unpredict(pixels, axis=-2, out=pixels)  # as tifffile, into bytes that nobody else has
 
 
-def packing(page: "TiffPage", *, stored: np.dtype[Any], pixels: tuple[int, int]) -> Packing | None:
+def packing(page: "TiffPage", *, stored: np.dtype[Any], pixels: tuple[int, int], segment_bytes: int) -> Packing | None:
     """Return how the segments of a page whose samples are whole bytes are packed, None where only tifffile knows."""
     from tifffile import TIFF
 
@@ -79,7 +79,7 @@ def packing(page: "TiffPage", *, stored: np.dtype[Any], pixels: tuple[int, int])
         return None
     return Packing(
         decompress=TIFF.DECOMPRESSORS[page.compression],
-        by_rows=page.compression == ZSTD,
+        by_rows=page.compression == ZSTD and segment_bytes > BLOCK,
         unpredict=None if page.predictor == NO_PREDICTOR else TIFF.UNPREDICTORS[page.predictor],
         stored=stored if page.predictor != FLOAT_PREDICTOR else stored.newbyteorder("="),  # bytes are in its own order
         pixels=pixels,
