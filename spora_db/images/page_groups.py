@@ -1,23 +1,30 @@
 """Which decoded planes answer which requested pages: worked out once per list of pages, not once per chunk."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeAlias
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from spora_db.arrays import Int64
 
-Runs: TypeAlias = tuple[tuple[slice, Int64], ...]
 WHOLE: Final = b"all planes"
 
 
 class Filling(NamedTuple):
-    """Which planes of an array fill which slots: int64 arrays `planes` and `slots`; the same as `runs` of slices."""
+    """Which planes of an array fill which slots: int64 arrays, `planes` sorted."""
 
     planes: Int64
     slots: Int64
-    runs: Runs
+
+    @property
+    def runs(self) -> Iterator[tuple[slice, Int64]]:
+        """The same as slices, cut where planes are not consecutive, and where one repeats; and the slots of each."""
+        cuts = np.flatnonzero(self.planes[1:] != self.planes[:-1] + 1) + 1
+        for first, end in pairwise([0, *cuts.tolist(), len(self.planes)]):
+            yield slice(int(self.planes[first]), int(self.planes[end - 1]) + 1), self.slots[first:end]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +56,8 @@ def group_pages(pages: Int64, depth: int) -> tuple[PageGroup, ...]:
     Examples
     --------
     >>> [group] = group_pages(np.array([7, 2, 3]), 43)
-    >>> group.planes, group.from_wanted.runs
-    (array([2, 3, 7]), ((slice(0, 3, None), array([1, 2, 0])),))
+    >>> group.planes, *group.from_wanted.runs
+    (array([2, 3, 7]), (slice(0, 3, None), array([1, 2, 0])))
     >>> [(source.start, source.stop, slots.tolist()) for source, slots in group.from_whole.runs]
     [(2, 4, [1, 2]), (7, 8, [0])]
     """
@@ -60,27 +67,19 @@ def group_pages(pages: Int64, depth: int) -> tuple[PageGroup, ...]:
 @lru_cache(maxsize=512)  # a plan has as many lists of pages as its tissues have panels
 def _grouped(pages: bytes, depth: int) -> tuple[PageGroup, ...]:
     wanted = np.frombuffer(pages, np.int64)
-    chunk_of = wanted // depth
+    by_page = np.argsort(wanted, kind="stable")
+    chunk_of = wanted[by_page] // depth
     groups = []
     for chunk in np.unique(chunk_of).tolist():
-        slots = np.flatnonzero(chunk_of == chunk)
-        planes, inverse = np.unique(wanted[slots] % depth, return_inverse=True)
-        order = np.argsort(inverse, kind="stable")
-        positions, slots = inverse[order], slots[order]
+        slots = by_page[chunk_of == chunk]
+        planes, positions = np.unique(wanted[slots] % depth, return_inverse=True)
         groups.append(
             PageGroup(
                 chunk=chunk,
                 planes=planes,
                 key=planes.tobytes() if len(planes) < depth else WHOLE,
-                from_wanted=_filling(positions, slots),
-                from_whole=_filling(planes[positions], slots),
+                from_wanted=Filling(positions, slots),
+                from_whole=Filling(planes[positions], slots),
             )
         )
     return tuple(groups)
-
-
-def _filling(planes: Int64, slots: Int64) -> Filling:
-    """Split sorted planes where they are not consecutive, and where one repeats."""
-    cuts = np.flatnonzero(np.diff(planes) != 1) + 1
-    parts = zip(np.split(planes, cuts), np.split(slots, cuts), strict=True)
-    return Filling(planes, slots, tuple((slice(int(own[0]), int(own[-1]) + 1), filled) for own, filled in parts))

@@ -25,7 +25,6 @@ from spora_db.kernels.tables import PIECES, PLANES
 Grids: TypeAlias = list[tuple[int, ImageReader, ChunkGrid]]
 WAVE_BYTES: Final = 2**25
 """Bytes of chunks that are used together, about: what lies in the cache of the processor."""
-EDGES: Final = np.dtype([(name, np.int64) for name in ("top", "left", "bottom", "right")])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,8 @@ class Regions:
     row, col, height, width
         int64 arrays of shape (N,), in pixels.
     inside
-        What of each region lies in its image: ``top, left, bottom, right`` by name, the ends not included; or 0.
+        int64 array of shape (4, N): the top, left, bottom and right of what lies in its image, the ends not included;
+        zeros where nothing does.
     """
 
     readers: Sequence[ImageReader]
@@ -51,17 +51,16 @@ class Regions:
     col: Int64
     height: Int64
     width: Int64
-    inside: AnyArray = field(init=False)
+    inside: Int64 = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out what lies inside: at once, as a cached property holds a lock in Python 3.11, for ever in a fork."""
         shapes = np.array([reader.shape[1:] for reader in self.readers], np.int64).reshape(-1, 2)[self.image]
         corner = np.array([self.row, self.col])
         first = np.maximum(corner, 0)
-        end = np.maximum(np.minimum(corner + np.array([self.height, self.width]), shapes.T), first)
-        found = np.concatenate([first, end])
-        found[:, (first == end).any(axis=0)] = 0
-        object.__setattr__(self, "inside", np.ascontiguousarray(found.T).view(EDGES)[:, 0])
+        end = np.minimum(corner + np.array([self.height, self.width]), shapes.T)
+        is_there = (first < end).all(axis=0)
+        object.__setattr__(self, "inside", np.concatenate([first, end]) * is_there)
 
     @classmethod
     def of(cls, reader: ImageReader, pages: Int64, *, row: int, col: int, height: int, width: int) -> "Regions":
@@ -126,10 +125,8 @@ def tables(wave: Sequence[CutChunk]) -> PieceTables:
     chunks, fillings, cut, kinds = zip(*wave, strict=True)
     counts = np.array([len(filling.planes) for filling in fillings])
     address, plane, line, step = np.repeat(np.array([chunk.layout for chunk in chunks]), counts, axis=0).T
-    planes = np.empty(len(address), PLANES)
-    planes["address"] = address + plane * np.concatenate([filling.planes for filling in fillings])
-    planes["line"], planes["step"] = line, step
-    planes["slot"] = np.concatenate([filling.slots for filling in fillings])
+    own, slots = map(np.concatenate, zip(*fillings, strict=True))
+    planes = np.array([address + plane * own, line, step, slots]).T.reshape(-1).view(PLANES)
     pieces = np.concatenate(cut).reshape(-1).view(PIECES)
     lengths = [len(own) for own in cut]
     pieces["count"] = np.repeat(counts, lengths)
@@ -141,9 +138,7 @@ def whole_piece(pixels: AnyArray, region: int = 0, *, slots: Int64 | None = None
     """Return planes that fill a region from its corner on: its channels in turn, or those of `slots`."""
     pieces = np.array([(region, 0, 0, 0, 0, 0, 0, *pixels.shape[1:])])
     planes = np.arange(len(pixels))
-    return CutChunk(
-        ChunkPlanes.of(pixels), Filling(planes, planes if slots is None else slots, ()), pieces, pixels.dtype
-    )
+    return CutChunk(ChunkPlanes.of(pixels), Filling(planes, planes if slots is None else slots), pieces, pixels.dtype)
 
 
 def fetch_ahead(regions: Regions) -> None:
@@ -170,7 +165,7 @@ def cut_chunks(regions: Regions, faults: dict[int, Exception]) -> Iterator[CutCh
 def planned_chunks(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
     """Return the chunks that regions need, each once; `faults` takes the errors of images that cannot be read."""
     grids: Grids = []
-    for image in sorted(set(regions.image.tolist())):
+    for image in np.unique(regions.image).tolist():
         reader = regions.readers[image]
         if not len(regions.pages[image]):
             continue
@@ -187,35 +182,32 @@ def _fail(faults: dict[int, Exception], regions: Int64, error: Exception) -> Non
 
 
 def _by_chunks(regions: Regions, grids: Grids) -> list[PlannedChunk]:
-    pieces, chunks, (down, across) = _cut(regions, grids)
-    order = chunks.argsort(kind="stable")
-    pieces, chunks = pieces.take(order, axis=1), chunks.take(order)
-    firsts = np.concatenate([[True], chunks[1:] != chunks[:-1]])[: len(chunks)].nonzero()[0]
-    left, place_across = np.divmod(chunks[firsts], across)
-    number, place_down = np.divmod(left, down)
-    found = [grids[own] for own in number.tolist()]
+    pieces, chunks = _cut(regions, grids)
+    if not pieces.size:
+        return []
+    order = np.lexsort(chunks[::-1])
+    pieces, chunks = pieces.take(order, axis=1), chunks.take(order, axis=1)
+    firsts = np.concatenate([[True], (chunks[:, 1:] != chunks[:, :-1]).any(axis=0)]).nonzero()[0]
+    numbers, downs, acrosses = chunks[:, firsts].tolist()
     begins = np.minimum.reduceat(pieces[3:5], firsts, axis=1)
     ends = np.maximum.reduceat(pieces[3:5] + pieces[7:], firsts, axis=1)
     rows, cols = (map(slice, *window) for window in zip(begins.tolist(), ends.tolist(), strict=True))
     pieces = np.ascontiguousarray(pieces.T)
     cut = [pieces[first:end] for first, end in pairwise([*firsts.tolist(), len(pieces)])]
-    return list(map(
-        PlannedChunk, [reader for _, reader, _ in found], [grid for _, _, grid in found],
-        place_down.tolist(), place_across.tolist(), rows, cols, cut,
-    ))  # fmt: skip
+    _, readers, own_grids = zip(*(grids[number] for number in numbers), strict=True)
+    return list(map(PlannedChunk, readers, own_grids, downs, acrosses, rows, cols, cut))
 
 
-def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64, tuple[int, int]]:
-    """Return the pieces of regions by chunks, and for each its chunk as a number: of the grid, its place down, across.
+def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64]:
+    """Return the pieces of regions by chunks, and for each its chunk: the number of its grid, its place down, across.
 
-    Pieces are columns of numbers, in the order of `PIECES`; their `row` and `col` are those in the chunk. Last come the
-    numbers of places down and across that are told apart.
+    Both are columns of numbers; those of pieces in the order of `PIECES`, their `row` and `col` those in the chunk.
     """
     images = np.array([image for image, _, _ in grids])
     sizes = np.array([(grid.height, grid.width) for _, _, grid in grids])
     region, nth = _repeated(np.bincount(images, minlength=len(regions.readers))[regions.image])
     number = images.searchsorted(regions.image)[region] + nth  # the grids of an image are neighbours
-    size, edges = sizes[number].T, regions.inside.view(np.int64).reshape(-1, 4)[region].T
+    size, edges = sizes[number].T, regions.inside[:, region]
     place = edges[:2] // size
     downs, acrosses = -(-edges[2:] // size) - place
     own, nth = _repeated(downs * acrosses)
@@ -226,8 +218,7 @@ def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64, tuple[int, int]]
     outer = np.array([regions.row, regions.col])[:, region]
     planes = np.zeros_like(corner)  # which ones is known once they are decoded
     pieces = np.concatenate([region[None], planes, first - corner, first - outer, end - first])
-    down, across = (1 + place.max(axis=1, initial=0)).tolist()
-    return pieces, (number * down + place[0]) * across + place[1], (down, across)
+    return pieces, np.concatenate([number[None], place])
 
 
 def _repeated(counts: Int64) -> tuple[Int64, Int64]:
@@ -244,27 +235,23 @@ def _repeated(counts: Int64) -> tuple[Int64, Int64]:
 
 def _outside(regions: Regions) -> Iterator[CutChunk]:
     """Yield what lies beyond the edge of each image, in up to four pieces a region: planes whose rows are one row."""
-    inside = regions.inside
-    top, left = inside["top"] - regions.row, inside["left"] - regions.col
-    bottom, right = inside["bottom"] - regions.row, inside["right"] - regions.col
-    if not (top.any() or left.any() or (bottom - regions.height).any() or (right - regions.width).any()):
+    inside, height, width = regions.inside, regions.height, regions.width
+    if (inside[2:] - inside[:2] == [height, width]).all():
         return
-    empty = inside["bottom"] == 0
-    top[empty] = bottom[empty] = regions.height[empty]
-    left[empty] = right[empty] = 0
+    corner = np.array([regions.row, regions.col] * 2)
+    top, left, bottom, right = np.where(inside.any(axis=0), inside - corner, 0)
     zero = np.zeros_like(top)
     parts = np.array([
-        (zero, zero, top, regions.width),
-        (bottom, zero, regions.height - bottom, regions.width),
+        (zero, zero, top, width),
+        (bottom, zero, height - bottom, width),
         (top, zero, bottom - top, left),
-        (top, right, bottom - top, regions.width - right),
+        (top, right, bottom - top, width - right),
     ])  # fmt: skip
-    number, region = np.nonzero((parts[:, 2] > 0) & (parts[:, 3] > 0))
-    for image in np.unique(regions.image[region]).tolist():
-        own = regions.image[region] == image
-        pieces = np.concatenate(
-            [region[own, None], np.zeros((int(own.sum()), 4), np.int64), parts[number[own], :, region[own]]], axis=1
-        )
-        count, dtype = len(regions.pages[image]), regions.readers[image].dtype
-        planes = np.broadcast_to(np.zeros(pieces[:, 8].max(), dtype), (count, 1, int(pieces[:, 8].max())))
-        yield whole_piece(planes)._replace(pieces=pieces)
+    number, region = np.nonzero(parts[:, 2:].all(axis=1))
+    image = regions.image[region]
+    pieces = np.zeros((len(region), 9), np.int64)
+    pieces[:, 0], pieces[:, 5:] = region, parts[number, :, region]
+    for own in np.unique(image).tolist():
+        wide = int(width.max())
+        planes = np.broadcast_to(np.zeros(wide, regions.readers[own].dtype), (len(regions.pages[own]), 1, wide))
+        yield whole_piece(planes)._replace(pieces=pieces[image == own])

@@ -175,7 +175,7 @@ def read_region(
     if height < 1 or width < 1:
         raise ArgumentError(f"A region has at least one pixel; received height={height}, width={width}.")
     region = Regions.of(reader, wanted, row=row, col=col, height=height, width=width)
-    inside = (row, col, row + height, col + width) == region.inside[0].item()
+    inside = (row, col, row + height, col + width) == tuple(region.inside[:, 0])
     if not inside and not pad:
         raise ArgumentError(
             f"The region of rows {row} to {row + height} and cols {col} to {col + width} is not inside the image "

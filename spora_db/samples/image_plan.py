@@ -195,9 +195,8 @@ def read_regions(
         If a precision cannot hold a pixel.
     """
     faults = dict[int, Exception]()
-    inside = regions.inside
     before = (regions.row < 0) | (regions.col < 0)
-    for region in np.flatnonzero(before | (inside["bottom"] == 0)).tolist():
+    for region in np.flatnonzero(before | ~regions.inside.any(axis=0)).tolist():
         try:
             sources[int(regions.image[region])].check_region(**regions.at(region))
         except TableError as error:

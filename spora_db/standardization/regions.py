@@ -126,13 +126,13 @@ def _widened(regions: Regions, margin: Int64) -> Regions:
     """Return regions with so many pixels more around them where they have any; these end at the image's edge."""
     wide = replace(regions, row=regions.row - margin, col=regions.col - margin, height=regions.height + 2 * margin,
                    width=regions.width + 2 * margin)  # fmt: skip
-    inside, none = wide.inside, margin == 0
+    (top, left, bottom, right), none = wide.inside, margin == 0
     return replace(
         regions,
-        row=np.where(none, regions.row, inside["top"]),
-        col=np.where(none, regions.col, inside["left"]),
-        height=np.where(none, regions.height, inside["bottom"] - inside["top"]),
-        width=np.where(none, regions.width, inside["right"] - inside["left"]),
+        row=np.where(none, regions.row, top),
+        col=np.where(none, regions.col, left),
+        height=np.where(none, regions.height, bottom - top),
+        width=np.where(none, regions.width, right - left),
     )
 
 
@@ -149,7 +149,7 @@ def _finished(regions: Regions, region: int, wide: Regions, planes: Float32, for
     outside = np.empty(zeros.shape, np.float32)
     standardize_block(zeros, outside, transform, np.arange(len(planes)))
     out[:] = outside
-    top, left, bottom, right = regions.inside[region].tolist()
+    top, left, bottom, right = regions.inside[:, region].tolist()
     row, col = int(regions.row[region]), int(regions.col[region])
     down, across = top - int(wide.row[region]), left - int(wide.col[region])
     inner = planes[:, down : down + bottom - top, across : across + right - left]
