@@ -51,15 +51,15 @@ class OmeZarrReader:
         self._owner = next(OWNERS)
         self.layout: ZarrLayout = read_layout(path, channel_axis=channel_axis, level=level)
         self.shape = self.layout.image_shape
-        at, files = self.layout.folder.resolve(), stamps(self.layout.files)
-        self._identity = identity(at, self.layout.axes, self.layout.encoding, files)
+        at, axes, encoding = self.layout.folder.resolve(), self.layout.axes, self.layout.encoding
+        self._identity = identity(at, axes, encoding, stamps(self.layout.files))
         self._store = _store(self.layout, self._owner)
         self.dtype: np.dtype[Any] = self._store.dtype
         self._sizes = self._store.sizes
         absent = white(self.dtype, path) if missing_chunks == "white" else self.layout.fill
         self._filled = ChunkPlanes.of(np.broadcast_to(np.full(self._sizes[2], absent), self._sizes))
         self.chunks = (min(self._sizes[1], self.shape[1]), min(self._sizes[2], self.shape[2]))
-        self.not_rgb = "it holds bool" if self.layout.encoding.dtype.kind == "b" else None
+        self.not_rgb = "it holds bool" if encoding.dtype.kind == "b" else None
         self.files = self.layout.files
         self.levels = self.layout.levels
 

@@ -17,7 +17,7 @@ from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
 from spora_db.images.files import OpenFile, broken, describe, open_file
 from spora_db.images.pixels import delivered
 from spora_db.images.zarr_layout import ZarrLayout
-from spora_db.images.zarr_shards import CHECKSUM_BYTES, index_bytes, read_index
+from spora_db.images.zarr_shards import CHECKSUM_BYTES, ShardIndex, read_index
 
 ChunkIndex: TypeAlias = tuple[int, int, int]
 
@@ -97,23 +97,22 @@ class ChunkStore:
         self._folder = str(layout.folder)
         self._shards: dict[tuple[int, ...], ShardFile] = {}
         per_shard = [whole // part for whole, part in zip(encoding.shard, encoding.chunk, strict=True)]
-        self._sharded, self._chunks_per_shard = encoding.sharded, math.prod(per_shard)
-        self._chunk_is_file = self._chunks_per_shard == 1
+        self._index, self._chunks_per_shard = encoding.index, math.prod(per_shard)
         self._per_shard = [1 if axis is None else per_shard[axis] for axis in axes]
         self._steps = [1 if axis is None else math.prod(per_shard[axis + 1 :]) for axis in axes]  # from chunk to chunk
         self._chunk_bytes = math.prod(encoding.chunk) * encoding.dtype.itemsize
         depth, tall, wide = (1 if axis is None else encoding.chunk[axis] for axis in axes)
         self.sizes, self.dtype = (depth, tall, wide), delivered(encoding.dtype)
         self._plane_bytes = self._chunk_bytes // depth
-        before = 1 if axes.channel is None else math.prod(encoding.chunk[: axes.channel])
-        planes_apart = encoding.order == "C" and before == 1 and math.prod(encoding.chunk) == math.prod(self.sizes)
+        channel_first = encoding.order == "C" and math.prod(encoding.chunk[: axes.channel or 0]) == 1
+        planes_apart = channel_first and math.prod(encoding.chunk) == math.prod(self.sizes)
         self._checked = encoding.codecs[-1:] == ("crc32c",)
         self._codecs = encoding.codecs[:-1] if self._checked else encoding.codecs
         self._by_plane = depth > 1 and planes_apart and self._codecs in ((), ("blosc",))
 
     def file_of(self, place: ChunkIndex) -> str:
         """Return the file that holds the chunk at ``place``, or should, as a text: a path takes five times as long."""
-        outer = place if self._chunk_is_file else [n // per for n, per in zip(place, self._per_shard, strict=True)]
+        outer = [n // per for n, per in zip(place, self._per_shard, strict=True)]
         return f"{self._folder}/{self._layout.encoding.key(self._layout.along_axes(outer))}"
 
     def locate(self, place: ChunkIndex, files: BatchFiles) -> ChunkSource | None:
@@ -124,7 +123,7 @@ class ChunkStore:
         FileFormatError
             The file has no bytes, or is no file, or the shard's index is broken.
         """
-        if not self._sharded:  # its file is asked for this chunk alone
+        if self._index is None:  # its file is asked for this chunk alone
             path = self.file_of(place)
             stamp = state_of_chunk_file(path, place)
             return None if stamp is None else ChunkSource(place, path, stamp, 0, stamp[2])
@@ -132,7 +131,7 @@ class ChunkStore:
         channels, rows, cols = self._per_shard
         key = self._shard_of(place)
         if key not in files:
-            files[key] = self._found(key, place)
+            files[key] = self._found(key, place, self._index)
         shard = files[key]
         if shard is None:
             return None
@@ -188,11 +187,11 @@ class ChunkStore:
         FileFormatError, ChunkError
             As `locate` and `decode`.
         """
-        path, encoding, files = self.file_of(place), self._layout.encoding, BatchFiles()
-        if encoding.sharded:
-            size = index_bytes(self._chunks_per_shard, has_checksum=encoding.index_crc)
+        path, files = self.file_of(place), BatchFiles()
+        if self._index is not None:
+            size = self._index.size(self._chunks_per_shard)
             if self._shard_of(place) not in self._shards:
-                yield [FileRange(path, 0 if encoding.index_at == "start" else -size, size)]
+                yield [FileRange(path, 0 if self._index.at_start else -size, size)]
             source = self.locate(place, files)
             if source is None or not source.size:
                 return
@@ -253,7 +252,7 @@ class ChunkStore:
         (channel, row, col), (channels, rows, cols) = place, self._per_shard
         return self._owner, channel // channels, row // rows, col // cols
 
-    def _found(self, key: tuple[int, ...], place: ChunkIndex) -> ShardFile | None:
+    def _found(self, key: tuple[int, ...], place: ChunkIndex, kind: ShardIndex) -> ShardFile | None:
         """Return what a shard is now, None where there is none; its index is read once for every state of the file."""
         known = self._shards.get(key)
         path = self.file_of(place) if known is None else known.path
@@ -261,9 +260,7 @@ class ChunkStore:
         if current is None:
             return None
         if known is None or known.stamp != current:
-            encoding, file = self._layout.encoding, open_file(self._owner, path, current)
-            index = read_index(
-                file, count=self._chunks_per_shard, at=encoding.index_at, has_checksum=encoding.index_crc
-            )
+            file = open_file(self._owner, path, current)
+            index = read_index(file, kind, count=self._chunks_per_shard)
             known = self._shards[key] = ShardFile(path, current, index)
         return known

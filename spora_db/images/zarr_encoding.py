@@ -12,6 +12,7 @@ import numpy as np
 from spora_db.images.chunk_codecs import DECODERS
 from spora_db.images.files import broken
 from spora_db.images.zarr_json import sizes
+from spora_db.images.zarr_shards import ShardIndex
 
 V3_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
 V2_TYPES = re.compile(r"[<>|=]([iu][1248]|f[248]|b1)")
@@ -33,14 +34,12 @@ class Encoding:
         Shape of what is encoded at once.
     shard
         Shape of what one file holds, a whole number of chunks; equal to ``chunk`` without sharding.
-    sharded
-        Whether files begin or end with an index of chunks.
+    index
+        Where the index of a shard lies; None without sharding.
     codecs
         Compressors and checksums, in the order in which they were applied.
     prefix, separator
         A file's name is ``prefix`` and its chunk coordinates joined by ``separator``.
-    index_at, index_crc
-        Where a shard's index lies, and whether a checksum follows it.
     unusual
         Why chunks are decoded by zarr-python instead, or None.
     """
@@ -50,12 +49,10 @@ class Encoding:
     order: Literal["C", "F"]
     chunk: tuple[int, ...]
     shard: tuple[int, ...]
-    sharded: bool = False
+    index: ShardIndex | None = None
     codecs: tuple[str, ...]
     prefix: str = ""
     separator: str
-    index_at: Literal["start", "end"] = "end"
-    index_crc: bool = False
     unusual: str | None = None
 
     def key(self, coordinates: Sequence[int]) -> str:
@@ -75,17 +72,17 @@ def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
     if metadata.get("storage_transformers"):
         unusual = "storage transformers"
     outer = shape if unusual else _chunk(grid[1], "chunk_shape", shape, path)
-    chunk, sharded, index_at, index_crc = outer, False, "end", False
+    chunk, index = outer, None
     codecs = _codecs(metadata.get("codecs"), path)
     if len(codecs) == 1 and codecs[0][0] == "sharding_indexed":
         inner = codecs[0][1]
-        sharded, chunk = True, _chunk(inner, "chunk_shape", shape, path)
+        chunk = _chunk(inner, "chunk_shape", shape, path)
         if any(whole % part for whole, part in zip(outer, chunk, strict=True)):
             raise broken(path, f"chunks {chunk} do not divide shards {outer}", expected="a whole number of chunks")
-        index = [name for name, _ in _codecs(inner.get("index_codecs"), path)]
-        index_at, index_crc = inner.get("index_location", "end"), index == ["bytes", "crc32c"]
-        if index not in (["bytes"], ["bytes", "crc32c"]) or index_at not in ("start", "end"):
-            unusual = f"a shard index of codecs {index}"
+        coding, at = [name for name, _ in _codecs(inner.get("index_codecs"), path)], inner.get("index_location", "end")
+        if coding not in (["bytes"], ["bytes", "crc32c"]) or at not in ("start", "end"):
+            unusual = f"a shard index of codecs {coding}"
+        index = ShardIndex(at_start=at == "start", has_checksum="crc32c" in coding)
         codecs = _codecs(inner.get("codecs"), path)
     names = tuple(name for name, _ in codecs)
     if names[0] != "bytes" or any(name not in DECODERS for name in names[1:]):
@@ -98,12 +95,10 @@ def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
         order="C",
         chunk=chunk,
         shard=outer,
-        sharded=sharded,
+        index=index,
         codecs=names[1:],
         prefix=f"c{separator}" if naming[0] == "default" else "",
         separator=separator,
-        index_at="start" if index_at == "start" else "end",
-        index_crc=index_crc,
         unusual=unusual,
     )
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,11 +69,8 @@ class ZarrLayout:
 
     def along_axes(self, place: Sequence[int]) -> list[int]:
         """Return coordinates (channel, row, col) along the array's own axes; 0 along those of one element."""
-        coordinates = [0] * len(self.shape)
-        for axis, coordinate in zip(self.axes, place, strict=True):
-            if axis is not None:
-                coordinates[axis] = coordinate
-        return coordinates
+        along = dict(zip(self.axes, place, strict=True))
+        return [along.get(axis, 0) for axis in range(len(self.shape))]
 
     def planes(self, stored: AnyArray) -> AnyArray:
         """View a piece of the array as (planes, rows, cols), in the type that is delivered."""
@@ -106,19 +103,19 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) 
     found = attributes_of(path)
     if found is None:
         raise broken(path, f"it has no metadata file ({_listing(path)})", expected="zarr.json, or .zgroup and .zattrs")
-    attributes, files = found
-    inner, names, levels = "", None, 1
-    if not _is_array(files[0]):
+    attributes, files, is_array = found
+    folder, names, levels = path, None, 1
+    if not is_array:
         image = image_group(path, attributes)
         if image:
-            attributes, more = attributes_of(path / image) or ({}, ())
+            attributes, more, _ = attributes_of(path / image) or ({}, (), False)
             files += more
         levels = level_count(attributes)
         inner, names = multiscale(path / image, attributes, level=level)
-        inner = str(PurePosixPath(image, inner))
-    folder = path / inner if inner else path
+        folder = path / image / inner
     document = next((folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()), None)
     if document is None:
+        inner = folder.relative_to(path).as_posix()
         raise ImageNotFoundError(
             f"The image {path} has no array at {inner!r}: neither {inner}/zarr.json nor {inner}/.zarray exists "
             f"({_listing(path)}). It may have been copied in part. {again(path)}"
@@ -161,13 +158,6 @@ def _check_written(attributes: Mapping[str, Any], shape: tuple[int, ...], docume
             expected="the same shape in both",
             remedy=f"{again(document)} Or, if it was resized on purpose, remove {NOTE!r} from the group.",
         )
-
-
-def _is_array(document: Path) -> bool:
-    """Say whether a metadata file is that of an array, not of a group."""
-    return document.name == ".zarray" or (
-        document.name == "zarr.json" and load_json(document).get("node_type") == "array"
-    )
 
 
 def _listing(path: Path) -> str:

@@ -32,9 +32,7 @@ class ZarrPythonStore(ChunkStore):
             chunk, shard = tuple(self._array.chunks), tuple(self._array.shards or self._array.chunks)
             dtype = np.dtype(self._array.dtype)
         # where in its file a chunk lies is not asked: all of it is read
-        encoding = replace(
-            layout.encoding, chunk=chunk, shard=shard, sharded=False, codecs=("zarr-python",), dtype=dtype
-        )
+        encoding = replace(layout.encoding, chunk=chunk, shard=shard, index=None, codecs=("zarr-python",), dtype=dtype)
         super().__init__(replace(layout, encoding=encoding), owner)
 
     def decode(self, source: ChunkSource, planes: Int64) -> AnyArray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spora_db.errors import FileFormatError
 from spora_db.files.stores.remote_files import again
@@ -12,14 +12,23 @@ from spora_db.images.zarr_json import load_json
 LISTED = 8
 
 
-def attributes_of(folder: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]] | None:
-    """Return the attributes of a group or an array and the files they were read from; None where neither is there."""
+class ZarrNode(NamedTuple):
+    """The attributes of a group or an array, the files they were read from, and which of the two it is."""
+
+    attributes: Mapping[str, Any]
+    files: tuple[Path, ...]
+    is_array: bool
+
+
+def attributes_of(folder: Path) -> ZarrNode | None:
+    """Return what a group or an array says of itself; None where neither is there."""
     names = ("zarr.json", ".zarray", ".zgroup")
     document = next((folder / name for name in names if (folder / name).is_file()), None)
     if document is None:
         return None
     files: tuple[Path, ...] = (document,)
     value = load_json(document)
+    is_array = document.name == ".zarray" or value.get("node_type") == "array"
     if document.name == "zarr.json":
         value = value.get("attributes", {})
     elif (folder / ".zattrs").is_file():
@@ -29,7 +38,7 @@ def attributes_of(folder: Path) -> tuple[Mapping[str, Any], tuple[Path, ...]] | 
         value = {}
     if not isinstance(value, dict):
         raise broken(document, f"its attributes are {value!r:.80}", expected="a JSON object")
-    return value, files
+    return ZarrNode(value, files, is_array)
 
 
 def ome_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:

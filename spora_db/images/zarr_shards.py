@@ -1,6 +1,6 @@
 """The index of a shard: where in its file each of its chunks lies (Zarr v3, ``sharding_indexed``)."""
 
-from typing import Literal
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -13,17 +13,28 @@ ENTRY_BYTES = 16
 CHECKSUM_BYTES = 4
 
 
-def read_index(file: OpenFile, *, count: int, at: Literal["start", "end"], has_checksum: bool) -> UInt64:
+class ShardIndex(NamedTuple):
+    """Whether the index of a shard lies at its start or its end, and whether a crc32c checksum follows it."""
+
+    at_start: bool
+    has_checksum: bool
+
+    def size(self, count: int) -> int:
+        """Return how many bytes the index of so many chunks takes."""
+        return ENTRY_BYTES * count + (CHECKSUM_BYTES if self.has_checksum else 0)
+
+
+def read_index(file: OpenFile, kind: ShardIndex, *, count: int) -> UInt64:
     """Return where the chunks of a shard lie, after a look at whether that can be.
 
     Parameters
     ----------
     file
         The shard.
+    kind
+        Where its index is.
     count
         How many chunks it holds or leaves out.
-    at, has_checksum
-        Where the index is, and whether a crc32c checksum follows it.
 
     Returns
     -------
@@ -35,25 +46,20 @@ def read_index(file: OpenFile, *, count: int, at: Literal["start", "end"], has_c
     FileFormatError
         The file is too small, the checksum is wrong, or the index places chunks outside the file or over each other.
     """
-    size = index_bytes(count, has_checksum=has_checksum)
+    size = kind.size(count)
     if file.size < size:
         head = _head(file)
         raise broken(file.path, f"{head} and has {file.size} bytes", expected=f"a shard with an index of {size} bytes")
-    data = np.frombuffer(file.read(0 if at == "start" else file.size - size, size), np.uint8)
-    if has_checksum and google_crc32c.value(data[:-CHECKSUM_BYTES]) != int(data[-CHECKSUM_BYTES:].view("<u4")[0]):
+    data = np.frombuffer(file.read(0 if kind.at_start else file.size - size, size), np.uint8)
+    if kind.has_checksum and google_crc32c.value(data[:-CHECKSUM_BYTES]) != int(data[-CHECKSUM_BYTES:].view("<u4")[0]):
         found = f"the checksum of its chunk index is wrong ({_head(file)})"
         raise broken(file.path, found, expected="a whole shard")
     index = data[: ENTRY_BYTES * count].view("<u8").reshape(count, 2).astype(np.uint64)
     is_empty = (index == EMPTY).all(axis=1)
-    first, last = (size, file.size) if at == "start" else (0, file.size - size)
+    first, last = (size, file.size) if kind.at_start else (0, file.size - size)
     _check(index, np.flatnonzero(~is_empty), path=file.path, first=first, last=last, size=file.size)
     index[is_empty] = 0
     return index
-
-
-def index_bytes(count: int, *, has_checksum: bool) -> int:
-    """Return how many bytes the index of so many chunks takes."""
-    return ENTRY_BYTES * count + (CHECKSUM_BYTES if has_checksum else 0)
 
 
 def _check(index: UInt64, kept: Int64, *, path: str, first: int, last: int, size: int) -> None:

@@ -125,7 +125,7 @@ def _zarr_names(path: Path) -> list[str | None]:
         found = attributes_of(path / group)
     if found is None:
         return []
-    attributes, files = found
+    attributes, files, _ = found
     omero = ome_of(attributes).get("omero", {})
     channels = omero.get("channels", []) if isinstance(omero, dict) else None
     if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
