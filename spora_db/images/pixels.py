@@ -106,9 +106,5 @@ def narrowed(chunk: AnyArray) -> AnyArray:
 
     if chunk.itemsize <= 2 or chunk.dtype.kind not in "iuf":
         return chunk
-    out = np.empty(chunk.shape, np.uint16)
-    for plane, target in zip(chunk, out, strict=True):
-        own = np.ascontiguousarray(plane).reshape(-1)
-        if not narrow(own, own.view(f"i{own.itemsize}"), target.reshape(-1)):
-            return chunk
-    return out
+    values, out = np.ascontiguousarray(chunk).reshape(-1), np.empty(chunk.shape, np.uint16)
+    return out if narrow(values, values.view(f"i{values.itemsize}"), out.reshape(-1)) else chunk

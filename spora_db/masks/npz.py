@@ -79,14 +79,12 @@ def read_array(
             f"The mask {path} claims {found[0]} x {found[1]} pixels of {dtype}, {size} bytes, but holds "
             f"{max(member.file_size - offset, 0)}."
         )
-    raw = np.empty(size, np.uint8)
-    filled = 0
-    while filled < size:
-        piece = stream.read(min(CHUNK, size - filled))
-        if not piece:
-            raise FileFormatError(f"The mask {path} is truncated: {filled} of {size} bytes.")
+    raw, filled = np.empty(size, np.uint8), 0
+    while piece := stream.read(min(CHUNK, size - filled)):
         raw[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
         filled += len(piece)
+    if filled < size:
+        raise FileFormatError(f"The mask {path} is truncated: {filled} of {size} bytes.")
     if dtype == np.bool_ and raw.max() > 1:  # numpy shows such a byte as True but counts and compares it as what it is
         np.not_equal(raw, 0, out=raw.view(np.bool_))
     array = raw.view(dtype).reshape(found[::-1]).T if fortran else raw.view(dtype).reshape(found)

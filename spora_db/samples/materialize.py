@@ -56,11 +56,9 @@ class Materializer:
         self._seen = seen
         self._images: dict[int, ImagePlan] = {}
         self._compared: set[int] = set()
-        choice = plan.standardization
-        self._filters: FilterFactory | None = None
-        if choice.filters:
-            parameters = {name: dict(pairs) for name, pairs in choice.filters}
-            self._filters = FilterFactory([name for name, _ in choice.filters], parameters)
+        filters = plan.standardization.filters
+        names, parameters = [name for name, _ in filters], {name: dict(pairs) for name, pairs in filters}
+        self._filters = FilterFactory(names, parameters) if filters else None
 
     def image(self, image: int) -> ImagePlan:
         """Return what is read from one image of the plan; a file that has changed is refused, or opened anew.
@@ -154,18 +152,15 @@ class Materializer:
             By positions in `rows`: a TableError where a cell lies outside the image, is not in the mask, or elsewhere
             in it; or the error of a mask that cannot be read.
         """
-        plan, found = self.plan, dict[int, Exception]()
-
-        def fault_of(cells: ListedCells) -> Exception | None:
-            return self._misfit(source, image, cells)
-
-        if plan.unit == "cell" and fault_of(plan.cells_at(rows, source.record)):
-            together = fault_of(plan.cells_at(np.flatnonzero((plan.image == image).any(axis=1)), source.record))
+        plan, record, found = self.plan, source.record, dict[int, Exception]()
+        if plan.unit == "cell" and self._misfit(source, image, plan.cells_at(rows, record)):
+            all_rows = np.flatnonzero((plan.image == image).any(axis=1))
+            together = self._misfit(source, image, plan.cells_at(all_rows, record))
             for k in range(len(rows)):
-                if error := fault_of(plan.cells_at(rows[k : k + 1], source.record)):
+                if error := self._misfit(source, image, plan.cells_at(rows[k : k + 1], record)):
                     found[k] = together or error
         if plan.cells is not None and image not in self._compared:
-            if error := fault_of(plan.cells.listed(image, source.record)):
+            if error := self._misfit(source, image, plan.cells.listed(image, record)):
                 return dict.fromkeys(range(len(rows)), error) | found
             self._compared.add(image)
         return found
