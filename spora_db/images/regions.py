@@ -10,7 +10,7 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import ArgumentError
 from spora_db.images.base import ImageReader, Pages
-from spora_db.images.pieces import Regions, cut_chunks
+from spora_db.images.pieces import CutChunk, Regions, cut_chunks
 
 
 class Block(NamedTuple):
@@ -41,16 +41,22 @@ def blocks(regions: Regions) -> Iterator[Block]:
     SporaError, OSError
         The first error of a chunk.
     """
-    faults = dict[int, Exception]()
-    for part in cut_chunks(regions, faults):
-        if faults:
-            break
+    for part in _cut(regions):
         pixels, above, before = part.planes.pixels, part.planes.row, part.planes.col
         for region, _, _, row, col, down, across, height, width in part.pieces.tolist():  # `PIECES`
             rows, cols = slice(row - above, row - above + height), slice(col - before, col - before + width)
             top, left = int(regions.row[region]) + down, int(regions.col[region]) + across
             for source, slots in part.filling.runs:
                 yield Block(pixels[source, rows, cols], slots, top, left)
+
+
+def _cut(regions: Regions) -> Iterator[CutChunk]:
+    """Decode regions up to the first chunk that cannot be read, and raise its error."""
+    faults = dict[int, Exception]()
+    for part in cut_chunks(regions, faults):
+        if faults:
+            break
+        yield part
     for error in faults.values():
         raise error
 
@@ -185,8 +191,11 @@ def read_region(
     out = np.empty((len(wanted), height, width), reader.dtype) if out is None else out
     if not inside:
         out[:] = 0
-    for pixels, slots, top, left in blocks(region):
-        rows, cols = slice(top - row, top - row + pixels.shape[1]), slice(left - col, left - col + pixels.shape[2])
-        for plane, slot in zip(pixels, slots.tolist(), strict=True):
-            out[slot, rows, cols] = plane
+    for chunk, filling, pieces, _ in _cut(region):
+        for _, _, _, top, left, down, across, tall, wide in pieces.tolist():  # `PIECES`
+            above, before = top - chunk.row, left - chunk.col
+            found = chunk.pixels[:, above : above + tall, before : before + wide]
+            target = out[:, down : down + tall, across : across + wide]
+            for plane, slot in zip(filling.planes.tolist(), filling.slots.tolist(), strict=True):
+                target[slot] = found[plane]
     return out
