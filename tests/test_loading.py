@@ -108,7 +108,8 @@ def test_a_tile_outside_the_image_is_an_error_naming_it(lake):
 
 
 @pytest.mark.parametrize(
-    ("spec", "mean", "std"), [("identity", 0, 1), ("imagenet", 0.485, 0.229), ("hibou", 0.7068, 0.195)]
+    ("spec", "mean", "std"),
+    [("identity", 0, 1), ("imagenet", 0.485, 0.229), (" imagenet/", 0.485, 0.229), ("hibou", 0.7068, 0.195)],
 )
 def test_brightfield_presets(lake, spec, mean, std):
     sample = SporaQuery(lake).modality("he").tiles(size=32).standardize(spec).to_torch()[0]

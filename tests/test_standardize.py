@@ -21,7 +21,7 @@ from spora_db.errors import (
 )
 from spora_db.images.pieces import tables, whole_piece
 from spora_db.standardization.filters import FilterFactory
-from spora_db.standardization.methods import _registered, register_standardizer
+from spora_db.standardization.methods import _registered, register_standardizer, registrations
 from spora_db.standardization.precision import PIXELS
 from spora_db.standardization.specs import Spec, parse_spec
 from spora_db.standardization.standardize import placed, run, standardize_block, warm_up
@@ -395,6 +395,13 @@ def test_registering_twice_and_badly():
     register_standardizer("quantile_clipping_sum", np.sum)
     with pytest.raises(ArgumentError, match="keep the shape"):
         warm_up(make("quantile_clipping_sum", 2), dtype="uint8")
+
+
+@pytest.mark.parametrize("text", ["{}/uq_0.99_image", " {}/uq_0.99_image", "/{}/uq_0.99_image/"])
+def test_what_is_registered_goes_along_however_its_spec_is_written(text):
+    register_standardizer("quantile_clipping_sqrt", square_root)
+    name = parse_spec(text.format("quantile_clipping_sqrt")).method
+    assert registrations([text.format(name)]).keys() == {name}
 
 
 def test_a_transform_pickles_with_its_function():

@@ -146,9 +146,13 @@ class PlanChannels:
         counts = [panel.delivered.sum(axis=1, dtype=np.int64) for panel in panels]
         return cls(panels=panels, offsets=np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts])))
 
+    def panel(self, image: int) -> PlanPanel:
+        """Return the panel that an image belongs to."""
+        return self.panels[bisect_right(self.panels, image, key=lambda panel: panel.first) - 1]
+
     def of(self, image: int) -> ChannelEntries:
         """Return the channels of one image, in the order in which they are delivered."""
-        panel = self.panels[bisect_right(self.panels, image, key=lambda panel: panel.first) - 1]
+        panel = self.panel(image)
         channels = np.flatnonzero(panel.page[image - panel.first] != NOT_DELIVERED)
         return panel.entries(np.full(len(channels), image - panel.first), channels)
 

@@ -20,6 +20,7 @@ from spora_db.plan.planes import holds_panel
 from spora_db.samples.image_plan import ImagePlan
 from spora_db.samples.seen import SeenImages
 from spora_db.standardization.filters import FilterFactory
+from spora_db.standardization.methods import method_of
 from spora_db.standardization.precision import BeyondRange, Precision
 from spora_db.standardization.transform import Transform, rgb_transform
 
@@ -188,13 +189,13 @@ class Materializer:
             fault = brightfield_fault(reader)
             if fault is not None:
                 raise FileFormatError(fault)
-            transform = rgb_transform(text, dtype=reader.dtype)
+            transform = rgb_transform(method_of(text), dtype=reader.dtype)
             pages = channels.page
         else:
-            spec = plan.standardization.parsed(record["modality"])
+            clips_from_zero = plan.channels.panel(image).lower is None
             transform = Transform(
-                method=spec.method,
-                lower=np.zeros_like(channels.lower) if spec.lower is None else channels.lower,
+                method=method_of(text),
+                lower=np.zeros_like(channels.lower) if clips_from_zero else channels.lower,
                 upper=channels.upper,
                 mean=channels.mean,
                 std=channels.std,

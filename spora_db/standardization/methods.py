@@ -27,6 +27,17 @@ def methods() -> tuple[str, ...]:
     return (*BUILT_IN, *_registered)
 
 
+def method_of(spec: str) -> str:
+    """Return the method that a spec names, whether there is one of that name or not.
+
+    Examples
+    --------
+    >>> method_of("quantile_clipping_log1p/uq_0.99_image"), method_of(" imagenet/")
+    ('quantile_clipping_log1p', 'imagenet')
+    """
+    return spec.strip().strip("/").partition("/")[0]
+
+
 def registered(method: str) -> Elementwise | None:
     """Return the function registered for ``method``; None for a built-in method.
 
@@ -49,7 +60,7 @@ def registered(method: str) -> Elementwise | None:
 
 def registrations(specs: Iterable[str]) -> dict[str, tuple[tuple[str, str], Elementwise]]:
     """Return what is registered for the methods of some specs: what another process needs to know of them."""
-    methods = {text.partition("/")[0] for text in specs}
+    methods = {method_of(text) for text in specs}
     return {name: _registered[name] for name in sorted(methods & _registered.keys())}
 
 

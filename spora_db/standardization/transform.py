@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32
 from spora_db.errors import ArgumentError, unknown
-from spora_db.standardization.methods import RGB_PRESETS, Elementwise, methods, registered
+from spora_db.standardization.methods import RGB_PRESETS, Elementwise, methods, registered, unknown_method
 
 EPSILON: Final = 1e-8
 
@@ -67,7 +67,7 @@ class Transform:
         modes = {"identity": CONVERT, "quantile_clipping": CLIP, "quantile_clipping_log1p": LOG1P, "rgb": CLIP}
         if self.function is None and self.method not in modes:
             if self.method not in methods():
-                raise unknown("standardization method", self.method, ("identity", "rgb", *methods()))
+                raise unknown_method(self.method)
             object.__setattr__(self, "function", registered(self.method))
         object.__setattr__(self, "mode", modes.get(self.method, BOUND))
         object.__setattr__(self, "coefficients", _coefficients(self))
