@@ -1,18 +1,19 @@
 """What comes beside the images of a batch: their numbers, the masks of the same regions, the cells in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from spora_db.arrays import Int32, Int64
+from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.errors import ArgumentError, SporaError
 from spora_db.images.pieces import Regions
-from spora_db.loading.joining import FieldColumns
+from spora_db.loading.read_rows import FieldColumns
 from spora_db.plan import Plan
 from spora_db.plan.mask_parts import cut
 from spora_db.samples.image_plan import ImagePlan
+from spora_db.samples.materialize import Materializer
 from spora_db.selection.label import SAMPLE_FIELDS
 
 PLACE = frozenset(("dataset", "modality", "mpp", "tissue_id", "tile_id", "cell_id", "row", "col"))
@@ -67,20 +68,21 @@ def features_of(plan: Plan, rows: Int64) -> dict[str, list[dict[str, torch.Tenso
 
 
 def beside(
-    plan: Plan, sources: Sequence[ImagePlan], images: Int32, regions: Regions, faults: dict[int, Exception]
-) -> FieldColumns:
+    materializer: Materializer, sources: Sequence[ImagePlan], regions: Regions, rows: Int64, images: Int32,
+    faults: dict[int, Exception],
+) -> FieldColumns:  # fmt: skip
     """Return the fields ``masks`` and ``cells`` of the samples of a batch, as far as the plan has them.
 
     Parameters
     ----------
-    plan
-        The plan.
-    sources, images
-        The open images of the regions, and for each region its image's position among those of the plan.
-    regions
-        The samples' regions.
+    materializer
+        What opened the images.
+    sources, regions
+        The open images, and the regions of them.
+    rows, images
+        The row of each region in the plan, and its image's position among those of the plan.
     faults
-        The regions that need none; takes the errors of those whose masks cannot be read.
+        The regions that need none; takes the errors of those whose masks cannot be read, or whose cells do not fit.
 
     Returns
     -------
@@ -89,19 +91,18 @@ def beside(
         for ``"tissue"``, int32 for all others; zero beyond the image's edge. ``cells``: tensors of shape (n,) by name,
         as `PlanCells.within` gives them, and ``categories``: by column the texts that its codes stand for.
     """
+    plan = materializer.plan
     parts = {"masks": plan.masks, "cells": plan.cells}
-    found: FieldColumns = {name: [None] * len(regions.image) for name, part in parts.items() if part is not None}
-    for number, source in enumerate(sources if found else ()):
-        own = [region for region in np.flatnonzero(regions.image == number).tolist() if region not in faults]
-        if not own:
-            continue
-        image, (_, height, width) = int(images[own[0]]), source.reader.shape
+    found: FieldColumns = {name: [None] * len(rows) for name, part in parts.items() if part is not None}
+    for number, source in enumerate(sources if found or plan.unit == "cell" else ()):
+        at = np.flatnonzero(regions.image == number)
+        image, reader = int(images[at[0]]), source.reader
+        faults |= {int(at[k]): error for k, error in materializer.misplaced(source, image, rows[at]).items()}
+        own = [region for region in at.tolist() if region not in faults]
+        masks: Mapping[str, AnyArray] = {}
         try:
-            masks = (
-                {}
-                if plan.masks is None
-                else plan.masks.of(image, lake=Path(plan.lake), shape=(height, width), image_path=source.reader.path)
-            )
+            if plan.masks is not None:
+                masks = plan.masks.of(image, lake=Path(plan.lake), shape=reader.shape[1:], image_path=reader.path)
         except (SporaError, OSError) as error:
             faults |= dict.fromkeys(own, error)
             continue

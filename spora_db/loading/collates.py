@@ -31,11 +31,14 @@ from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import torch
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from spora_db.errors import ArgumentError, unknown
 from spora_db.loading.batch import Batch
-from spora_db.loading.joining import PER_CHANNEL, FieldColumns, Fields, by_modality, common, consecutive, others
+from spora_db.loading.joining import PER_CHANNEL, Fields, by_modality, common, consecutive, joined, others
 from spora_db.loading.memory import allocate
+from spora_db.loading.read_rows import FieldColumns
+from spora_db.loading.sample import Sample
 
 CollateChoice: TypeAlias = "Literal['list', 'padded', 'packed', 'panel'] | Callable[[Sequence[Any]], Any]"
 
@@ -126,6 +129,13 @@ def collate_packed(samples: Sequence[Fields]) -> Batch:
     return by_modality(samples, _packed)
 
 
+def _default(samples: Sequence[Sample], *, collate_fn_map: object = None) -> Batch:
+    return collate_padded(samples)
+
+
+default_collate_fn_map[Sample] = _default
+
+
 @dataclass(frozen=True, slots=True)
 class collate_panel:
     """Make a collate that delivers fixed channels, with a mask of those that a sample has.
@@ -173,15 +183,11 @@ class collate_panel:
 def _padded(columns: FieldColumns) -> Batch:
     images = columns["image"]
     if isinstance(images, torch.Tensor):
-        fields = {"presence": torch.ones(images.shape[:2], dtype=torch.bool)}
-        fields |= {name: _stacked(columns[name]) for name in PER_CHANNEL if name in columns}
+        fields: dict[str, object] = {"presence": torch.ones(images.shape[:2], dtype=torch.bool)}
+        fields |= {name: joined(name, columns[name]) for name in PER_CHANNEL if name in columns}
         return Batch({"image": images, **fields, **others(columns)})
     panels = [tuple(range(len(image))) for image in images]
     return _fixed(columns, panels, width=max(map(len, images)))
-
-
-def _stacked(values: "torch.Tensor | Sequence[torch.Tensor]") -> torch.Tensor:
-    return values if isinstance(values, torch.Tensor) else torch.stack(list(values))
 
 
 def _fixed(columns: FieldColumns, found: Sequence[tuple[int, ...]], *, width: int, **changed: object) -> Batch:

@@ -1,19 +1,17 @@
 """What all collates share: samples by modality, images that lie together, fields joined where they can be."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
-from spora_db.arrays import AnyArray, Int64
+from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 from spora_db.loading.batch import Batch
+from spora_db.loading.read_rows import FieldColumns, ReadRows
 
 Fields: TypeAlias = Mapping[str, Any]
-FieldColumns: TypeAlias = dict[str, Any]
-"""What n samples hold, by field: a tensor whose first dimension is n, an array of n numbers, or a list of n values."""
 
 PER_CHANNEL = {"marker_index": -1, "statistics": 0}
 """Tensors with a value per channel, and what stands where a batch has no channel."""
@@ -21,28 +19,16 @@ _TEXTS = {str, list, type(None)}
 _NUMBERS = {bool, int, float}
 
 
-class JoinedRows(Sequence[Fields]):
-    """Samples that were read together, and lie in columns already."""
-
-    several: bool
-    """Whether samples are of several modalities."""
-
-    @abstractmethod
-    def columns(self) -> "Sequence[tuple[FieldColumns, Int64]] | None":
-        """Return what samples hold of each modality, and which of them have it; None where that is not known."""
-
-
 def by_modality(samples: Sequence[Fields], collate: Callable[[FieldColumns], Batch]) -> Batch:
     """Collate samples, or the parts of samples by modality."""
     if not len(samples):
         raise ArgumentError("There are no samples to collate.")
-    read = samples.columns() if isinstance(samples, JoinedRows) else None
-    if read is None:
-        return _by_modality(samples, collate)
-    parts = [(collate(columns), torch.from_numpy(which)) for columns, which in read]
-    if isinstance(samples, JoinedRows) and not samples.several:
-        return parts[0][0]
-    return Batch({part["modality"][0]: part | {"sample_index": which} for part, which in parts})
+    if isinstance(samples, ReadRows) and (parts := samples.columns()) is not None:
+        found = [(collate(part.columns), part.which) for part in parts]
+        if not samples.several:
+            return found[0][0]
+        return Batch({own["modality"][0]: own | {"sample_index": torch.from_numpy(which)} for own, which in found})
+    return _by_modality(samples, collate)
 
 
 def _by_modality(samples: Sequence[Fields], collate: Callable[[FieldColumns], Batch]) -> Batch:

@@ -40,7 +40,7 @@ def memory_for(
     dtypes
         The type in which each of the others is delivered.
     together
-        Whether images of one type and size lie together, as tiles do.
+        Whether images of one type, which are of one size then, lie together, as tiles do.
 
     Returns
     -------
@@ -51,15 +51,13 @@ def memory_for(
         Table of `REGIONS`.
     """
     channels = np.array([len(pages) for pages in regions.pages], np.int64)[regions.image]
-    heights, widths = regions.height, regions.width
-    kinds = {dtypes[image] for image in regions.image.tolist()}
-    shapes = list(zip(channels.tolist(), heights.tolist(), widths.tolist(), strict=True))
-    if not together or len(kinds) != 1 or len({shape[1:] for shape in shapes}) != 1:
+    shapes = list(zip(channels.tolist(), regions.height.tolist(), regions.width.tolist(), strict=True))
+    if not together or len(set(dtypes)) != 1:
         images = [torch.empty(shape, dtype=dtypes[k]) for shape, k in zip(shapes, regions.image.tolist(), strict=True)]
         return images, placed([array_over(image) for image in images])
-    whole = allocate((int(channels.sum()), *shapes[0][1:]), kinds.pop())
+    whole = allocate((int(channels.sum()), *shapes[0][1:]), dtypes[0])
     places = np.zeros(len(shapes), REGIONS)
-    places["line"], places["plane"] = widths * whole.itemsize, heights * widths * whole.itemsize
+    places["plane"], places["line"] = (step * whole.itemsize for step in whole.stride()[:2])
     places["address"] = whole.data_ptr() + (np.cumsum(channels) - channels) * places["plane"]
     if len(set(shapes)) == 1:
         return whole.view(len(shapes), *shapes[0]), places

@@ -1,7 +1,6 @@
 """The images of one modality in a batch, read together, and what tells them apart, column by column."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,9 +9,9 @@ from spora_db.arrays import Int64
 from spora_db.images.pixels import delivered
 from spora_db.loading.beside import beside, features_of, numbers
 from spora_db.loading.columns import NumberTypes, values_of
-from spora_db.loading.joining import FieldColumns
 from spora_db.loading.labels import labels_of
 from spora_db.loading.memory import array_over, memory_for
+from spora_db.loading.read_rows import FieldColumns, ReadPart
 from spora_db.samples.image_plan import ImagePlan, read_regions
 from spora_db.samples.materialize import Materializer
 from spora_db.standardization.precision import PIXELS
@@ -21,28 +20,10 @@ NAMES = ("dataset", "tissue_id", "modality", "mpp")
 """What tells images apart, in the order of the fields."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadPart:
-    """The images of one modality in a batch.
-
-    Attributes
-    ----------
-    which
-        int64 array of shape (n,): which rows of the batch have one.
-    columns
-        What samples hold of them, by field; see `spora_db.loading.joining.FieldColumns`.
-    faults
-        What could not be read: by the row of the batch its image, and the first error.
-    """
-
-    which: Int64
-    columns: FieldColumns
-    faults: dict[int, tuple[int, Exception]]
-
-
 def read_part(
-    materializer: Materializer, rows: Int64, column: int, *, raw: bool, markers: Int64, number_types: NumberTypes
-) -> ReadPart:
+    materializer: Materializer, rows: Int64, column: int, faults: dict[int, tuple[int, Exception]], *, raw: bool,
+    markers: Int64, number_types: NumberTypes,
+) -> ReadPart:  # fmt: skip
     """Read what rows of the plan have in one column of its images.
 
     Parameters
@@ -51,6 +32,8 @@ def read_part(
         What opens images.
     rows, column
         The rows, and the column of the images of the plan.
+    faults
+        Takes what cannot be read: by the row of the batch its image, and the first error.
     raw
         Whether pixels are delivered as they are.
     markers
@@ -63,9 +46,9 @@ def read_part(
     BeyondRange
         If the precision cannot hold a pixel: the fault of no row.
     """
-    plan, precision, faults = materializer.plan, materializer.precision, dict[int, Exception]()
+    plan, precision, unopened = materializer.plan, materializer.precision, dict[int, Exception]()
     images = plan.image[rows, column]
-    sources, source_of = materializer.opened(images, faults)
+    sources, source_of = materializer.opened(images, unopened)
     which = np.flatnonzero(source_of >= 0)
     own, source_of = rows[which], source_of[which]
     of_row = [sources[number] for number in source_of.tolist()]
@@ -73,15 +56,10 @@ def read_part(
     dtypes = [_raw_dtype(source) if raw else getattr(torch, precision) for source in sources]
     image, places = memory_for(regions, dtypes, together=plan.unit != "tissue")
     failed = read_regions(sources, regions, places, dtype=None if raw else PIXELS[precision]) if of_row else {}
-    for number, source in enumerate(sources if plan.unit == "cell" or plan.cells is not None else ()):
-        at = np.flatnonzero(source_of == number)
-        misplaced = materializer.misplaced(source, int(images[which[at[0]]]), own[at])
-        failed |= {int(at[k]): error for k, error in misplaced.items()}
+    further = beside(materializer, sources, regions, own, images[which], failed)
     if raw and precision != "float32":
         for region in set(range(len(of_row))) - failed.keys():
             of_row[region].check_raw(array_over(image[region]))
-    further = beside(plan, sources, images[which], regions, failed)
-    faults |= {int(which[region]): error for region, error in failed.items()}
     columns: FieldColumns = {
         "image": image,
         "channel_names": [list(source.channel_names) for source in of_row],
@@ -98,8 +76,9 @@ def read_part(
         **labels_of(plan, own),
         **features_of(plan, own),
     }
-    of_image = {row: (int(images[row]), error) for row, error in faults.items()}
-    return ReadPart(which=which, columns=columns, faults=of_image)
+    for row, error in [*unopened.items(), *((int(which[region]), error) for region, error in failed.items())]:
+        faults.setdefault(row, (int(images[row]), error))
+    return ReadPart(which, columns)
 
 
 def _raw_dtype(source: ImagePlan) -> torch.dtype:

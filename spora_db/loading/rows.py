@@ -1,6 +1,5 @@
 """`PlanRows`: the rows of a plan as samples, read in whichever process asks."""
 
-from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast, get_args
 
@@ -67,6 +66,7 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         self.missing_chunks: MissingChunks = missing_chunks
         self.standardize_on: Literal["cpu", "device"] = standardize_on
         self.dtype: torch.dtype = getattr(torch, precision)
+        self._precision = cast(Precision, precision)
         self.vocabulary = plan.vocabulary if vocabulary is None else checked_vocabulary(vocabulary)
         self._markers = marker_numbers(plan, self.vocabulary)
         self._number_types = number_types(plan.columns)
@@ -153,14 +153,14 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         SporaError, OSError
             The error of the first of these, where no other row is to take its place.
         """
+        faults = dict[int, tuple[int, Exception]]()
         parts = [
             read_part(
-                self.materializer, rows, column, raw=self.standardize_on == "device", markers=self._markers,
+                self.materializer, rows, column, faults, raw=self.standardize_on == "device", markers=self._markers,
                 number_types=self._number_types,
             )
             for column in range(len(self.plan.modalities))
         ]  # fmt: skip
-        faults = dict(ChainMap(*(part.faults for part in parts)))
         if self._substitutes is None and faults:
             raise faults[min(faults)][1]
         for part in parts if self._substitutes is not None else ():
@@ -204,8 +204,7 @@ class PlanRows(LabelledRows, Dataset[Sample]):
     def _opened_for(self, use: str) -> Materializer:
         """Return what opens the images for one use: threads that fetch ahead keep their own."""
         if use not in self._opening:
-            precision = cast(Precision, str(self.dtype).removeprefix("torch."))
             self._opening[use] = Materializer(
-                self.plan, missing_chunks=self.missing_chunks, precision=precision, seen=self._seen
+                self.plan, missing_chunks=self.missing_chunks, precision=self._precision, seen=self._seen
             )
         return self._opening[use]

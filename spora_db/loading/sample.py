@@ -1,12 +1,7 @@
 """`Sample`: the dict that a dataset yields, which shows its picture in a notebook."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from torch.utils.data._utils.collate import default_collate_fn_map
-
-from spora_db.loading.batch import Batch
-from spora_db.loading.collates import collate_padded
 from spora_db.loading.movable import Movable
 
 
@@ -36,13 +31,6 @@ class Sample(Movable):
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ANN401, FBT001 - IPython's protocol
         printer.text("Sample(...)" if cycle else summary(self))
-
-
-def _padded(samples: Sequence[Sample], *, collate_fn_map: object = None) -> Batch:
-    return collate_padded(samples)
-
-
-default_collate_fn_map[Sample] = _padded
 
 
 def summary(sample: Sample) -> str:
