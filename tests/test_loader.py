@@ -132,6 +132,15 @@ def test_weights_and_collates_by_function(dataset):
         ({"cache": "share"}, UnknownNameError, r"Did you mean 'shared'\?.* such as '\./share'"),
         ({"cache": "Process"}, UnknownNameError, r"Did you mean 'process'\?"),
         ({"cache": ""}, UnknownNameError, "Available: process, shared"),
+        ({"cache": 5}, ArgumentError, r"loader\(cache=5\): expected 'process', 'shared' or a folder"),
+        ({"cache_bytes": "2 GB"}, ArgumentError, r"loader\(cache_bytes='2 GB'\): expected a whole number of bytes"),
+        ({"cache_bytes": -1}, ArgumentError, r"loader\(cache_bytes=-1\): .* at least 0"),
+        ({"num_workers": "2"}, ArgumentError, r"loader\(num_workers='2'\): expected a whole number of workers"),
+        ({"num_workers": 1, "prefetch": 0}, ArgumentError, r"loader\(prefetch=0\): expected a whole number of batches"),
+        ({"num_workers": 1, "timeout": "5"}, ArgumentError, r"loader\(timeout='5'\): expected seconds"),
+        ({"collate": ["list"]}, UnknownNameError, "packed, padded, panel"),
+        ({"drop_last": 1}, ArgumentError, r"TileSampler\(drop_last=1\): expected True or False"),
+        ({"pin_memory": "no"}, ArgumentError, r"loader\(pin_memory='no'\): expected True or False"),
     ],
 )
 def test_unusable_arguments(dataset, tmp_path, monkeypatch, options, error, match):

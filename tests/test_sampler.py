@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakes import write_lake
-from spora_db import SporaQuery
+from spora_db import SporaQuery, collate_packed, collate_padded, collate_panel, standardize_batch
 from spora_db.errors import ArgumentError, UnknownNameError
 from spora_db.loading.batches import PanelBatchSampler
+from spora_db.loading.dataset import PlanDataset
 from spora_db.loading.draws import (
     draw_with_replacement,
     draw_without_replacement,
@@ -338,6 +340,15 @@ def test_a_part_of_the_rows_differs_between_epochs(dataset):
         ({"num_samples": 33}, ArgumentError, "replacement=True"),
         ({"num_samples": 0}, ArgumentError, "num_samples=0"),
         ({"num_samples": 2.5}, ArgumentError, "whole number of rows"),
+        ({"num_samples": "x"}, ArgumentError, r"TileSampler\(num_samples='x'\): expected a whole number of rows"),
+        ({"rank": "0", "world_size": 2}, ArgumentError, r"TileSampler\(rank='0'\): expected a whole number of ranks"),
+        ({"rank": 0, "world_size": 0}, ArgumentError, r"TileSampler\(world_size=0\): .* at least 1"),
+        ({"rank": -1, "world_size": 2}, ArgumentError, r"TileSampler\(rank=-1\): .* at least 0"),
+        ({"replacement": "no"}, ArgumentError, r"TileSampler\(replacement='no'\): expected True or False"),
+        ({"drop_last": None}, ArgumentError, r"TileSampler\(drop_last=None\): expected True or False"),
+        ({"balance_by": 5}, ArgumentError, r"TileSampler\(balance_by=5\): expected a name, such as 'dataset', or"),
+        ({"weights": ["a"] * 32}, ArgumentError, "the name of a column, or a number per row"),
+        ({"weights": {"age": 1}}, ArgumentError, "the name of a column, or a number per row"),
         ({"num_samples": 2**63, "replacement": True}, ArgumentError, r"below 2\*\*63"),
         ({"weights": "grade"}, UnknownNameError, r"\.select\('grade'\)"),
         ({"weights": "cancer_type"}, ArgumentError, "expected numbers"),
@@ -352,6 +363,63 @@ def test_a_part_of_the_rows_differs_between_epochs(dataset):
 def test_unusable_arguments(dataset, options, error, match):
     with pytest.raises(error, match=match):
         TileSampler(dataset, **options)
+
+
+@pytest.mark.parametrize("value", ["x", -1, 0.5, True, [1]])
+def test_what_methods_are_given_is_told(dataset, value):
+    sampler = TileSampler(dataset)
+    batches, loader = PanelBatchSampler(sampler, batch_size=4), dataset.loader(4)
+    for call, at in (
+        (sampler.order, "order(epoch="),
+        (batches.batches, "batches(epoch="),
+        (sampler.set_epoch, "set_epoch(epoch="),
+        (lambda value: sampler.state_dict(taken=value), "state_dict(taken="),
+        (lambda value: sampler.report(batch_size=value), "report(batch_size="),
+        (lambda value: sampler.report(workers=value), "report(workers="),
+        (lambda value: sampler.report(cache_bytes=value), "report(cache_bytes="),
+        (lambda value: dataset.explain(batch_size=value), "explain(batch_size="),
+        (lambda value: PanelBatchSampler(sampler, batch_size=value), "PanelBatchSampler(batch_size="),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            call(value)
+        assert str(caught.value).startswith(f"{at}{value!r}): expected a whole number of "), str(caught.value)
+    for call, words in (
+        (loader.profile, "profile(seconds='x'): expected a number of seconds"),
+        (lambda value: dataset.explain(seconds=value), "explain(seconds='x', "),
+        (lambda value: dataset.explain(cache_bytes=value), "cache_bytes='x'): expected a number of seconds from 0 on"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            call("x")
+        assert words in str(caught.value)
+
+
+def test_what_is_no_sampler_plan_batch_or_list_of_samples_is_told(dataset):
+    for call, words in (
+        (lambda: PanelBatchSampler(dataset, batch_size=4), "PanelBatchSampler(sampler=PlanDataset"),
+        (lambda: PanelBatchSampler(TileSampler(dataset), batch_size=4, drop_last=1), "PanelBatchSampler(drop_last=1)"),
+        (lambda: PlanDataset("lake"), "PlanDataset('lake'): expected a plan"),
+        (lambda: collate_padded(5), "collate(5): expected a list of samples"),
+        (lambda: collate_packed(dataset[0][name] for name in ()), "expected a list of samples"),
+        (lambda: collate_panel(5), "collate_panel(5): expected a list of different names"),
+        (lambda: collate_panel([5]), "collate_panel([5]): expected a list of different names"),
+        (lambda: standardize_batch(5, "cpu"), "standardize_batch(5): expected a batch"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            call()
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("row", [32, -33, 2**70, -(2**70)])
+def test_a_plan_names_the_row_that_it_has_not(dataset, row):
+    with pytest.raises(IndexError, match=rf"position {row} is out of range for 32 rows"):
+        dataset.plan.identity(row)
+
+
+def test_a_row_of_a_plan_is_a_number(dataset):
+    assert dataset.plan.identity(-1) == dataset.plan.identity(torch.tensor(31)) == dataset.plan.identity(np.uint8(31))
+    for row in (1.0, True, "1", slice(1), np.arange(2)):
+        with pytest.raises(ArgumentError, match=r"identity\(.*expected a row's number"):
+            dataset.plan.identity(row)
 
 
 # ---- panels ----

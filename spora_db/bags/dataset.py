@@ -16,13 +16,13 @@ from spora_db.errors import ArgumentError
 from spora_db.loading.batch import Batch
 from spora_db.loading.collates import collate_padded
 from spora_db.loading.dataset import PlanDataset
-from spora_db.loading.indexing import index_number
 from spora_db.loading.labels import labels_of, targets
 from spora_db.loading.movable import Movable
 from spora_db.loading.row_numbers import plan_column
 from spora_db.nearest.matrix import FeatureMatrix
 from spora_db.plan import Plan
 from spora_db.selection import ClassName
+from spora_db.selection.arguments import index_number
 
 
 class Bag(Movable):

@@ -14,7 +14,7 @@ from spora_db.loading.progress import OneEpoch
 from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.weights import digest
-from spora_db.selection.arguments import checked_whole
+from spora_db.selection.arguments import checked_flag, checked_whole, wrong
 
 
 class TileBatchSampler(OneEpoch, BatchSampler):
@@ -81,7 +81,7 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
     Raises
     ------
     ArgumentError
-        If the batch size is below 1.
+        If the sampler is none, the batch size no whole number above 0, or `drop_last` neither True nor False.
 
     See Also
     --------
@@ -99,7 +99,10 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
     KIND = "PanelBatchSampler"
 
     def __init__(self, sampler: TileSampler, *, batch_size: int, drop_last: bool = False) -> None:
+        if not isinstance(sampler, TileSampler):
+            raise wrong(sampler, at="PanelBatchSampler(sampler=", expected="a TileSampler")
         batch_size = checked_whole(batch_size, at="PanelBatchSampler(batch_size=", of="rows")
+        drop_last = checked_flag(drop_last, at="PanelBatchSampler(drop_last=")
         super().__init__(progress=sampler.progress, ranks=sampler.ranks, block=1, drop_last=drop_last)
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
         self.panels = sampler.rows.panels()
@@ -125,7 +128,7 @@ class PanelBatchSampler(ResumableSampler[list[int]]):
         >>> len(batches.batches()) == len(batches)
         True
         """
-        epoch = self.epoch if epoch is None else epoch
+        epoch = self.epoch if epoch is None else checked_whole(epoch, at="batches(epoch=", of="epochs", least=0)
         order = self.sampler.order(epoch)
         return [order[positions] for positions in self._positions(epoch)]
 

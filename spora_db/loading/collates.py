@@ -25,7 +25,7 @@ a number in some and none in others, is an error. Images that lie one after anot
 them, are not copied.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -39,6 +39,7 @@ from spora_db.loading.joining import PER_CHANNEL, Fields, by_modality, common, c
 from spora_db.loading.memory import allocate
 from spora_db.loading.read_rows import FieldColumns
 from spora_db.loading.sample import Sample
+from spora_db.selection.arguments import wrong
 
 CollateChoice: TypeAlias = "Literal['list', 'padded', 'packed', 'panel'] | Callable[[Sequence[Any]], Any]"
 
@@ -160,9 +161,10 @@ class collate_panel:
 
     def __post_init__(self) -> None:
         """Refuse panels without names and names twice."""
-        if isinstance(self.names, str) or not self.names or len(set(self.names)) != len(self.names):
-            raise ArgumentError(f"collate_panel({self.names!r}): expected a list of different names.")
-        object.__setattr__(self, "names", tuple(self.names))
+        names = _listed(self.names)
+        if not names or len(set(names)) != len(names):
+            raise wrong(self.names, at="collate_panel(", expected="a list of different names")
+        object.__setattr__(self, "names", names)
 
     def __call__(self, samples: Sequence[Fields]) -> Batch:
         """Return a batch: ``image`` (B, P, H, W), ``presence`` (B, P), ``marker_index`` (B, P), the other fields.
@@ -178,6 +180,13 @@ class collate_panel:
         labels = zip(columns["channel_names"], columns["uniprot_ids"], strict=True)
         found = [_find(tuple(self.names), tuple(names), tuple(accessions)) for names, accessions in labels]
         return _fixed(columns, found, width=len(self.names), channel_names=list(self.names))
+
+
+def _listed(names: object) -> tuple[str, ...]:
+    """Return the texts of a list; none where it holds something else, or is no list."""
+    listed = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else ()
+    texts = tuple(name for name in listed if isinstance(name, str))
+    return texts if len(texts) == len(listed) else ()
 
 
 def _padded(columns: FieldColumns) -> Batch:
@@ -271,6 +280,6 @@ def chosen_collate(collate: CollateChoice) -> Callable[[Sequence[Any]], Any]:
     """
     if callable(collate):
         return collate
-    if collate not in COLLATES:
+    if collate not in tuple(COLLATES):  # which asks no hash of it
         raise unknown("collate", collate, COLLATES)
     return COLLATES[collate]

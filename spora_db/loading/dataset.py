@@ -15,7 +15,7 @@ from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import StartMethod
 from spora_db.loading.workers import CACHE_BYTES, HandOver, worker_options
-from spora_db.selection.arguments import checked_whole
+from spora_db.selection.arguments import checked_flag, checked_whole
 
 
 class PlanDataset(PlanRows):
@@ -144,7 +144,7 @@ class PlanDataset(PlanRows):
         Raises
         ------
         ArgumentError
-            If a number is out of range, or none.
+            If a number is out of range, or none, or an argument of another kind.
         UnknownNameError
             For choices that do not exist; a folder that would be named nearly as one of `cache` is written "./shard".
         WriteError
@@ -168,21 +168,18 @@ class PlanDataset(PlanRows):
             replacement=replacement, num_samples=num_samples, drop_last=drop_last, block=batch_size, lanes=lanes,
             interleave=interleave,
         )  # fmt: skip
+        pinned = torch.cuda.is_available() if pin_memory is None else pin_memory
         batches = PanelBatchSampler if collate == "panel" else TileBatchSampler
         return TileLoader(
             self,
             batches(tiles, batch_size=batch_size, drop_last=drop_last),
             collate_fn=HandOver(chosen_collate(collate)),
-            pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
+            pin_memory=checked_flag(pinned, at="loader(pin_memory="),
             **worker_options(
-                num_workers,
-                cache=cache,
-                cache_bytes=cache_bytes,
-                start_method=start_method,
-                prefetch=prefetch,
+                num_workers, cache=cache, cache_bytes=cache_bytes, start_method=start_method, prefetch=prefetch,
                 timeout=timeout,
             ),
-        )
+        )  # fmt: skip
 
     def explain(self, *, batch_size: int = 32, seconds: float = 1.0, cache_bytes: int = CACHE_BYTES) -> EpochCost:
         """Return what an epoch costs before it starts: bytes read, decoded and delivered, and rows a second.

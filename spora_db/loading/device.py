@@ -10,6 +10,7 @@ from spora_db.layout.names import is_rgb
 from spora_db.loading.batch import Batch
 from spora_db.loading.movable import moved
 from spora_db.plan import Plan
+from spora_db.selection.arguments import wrong
 from spora_db.standardization.methods import BUILT_IN
 
 AnyBatch = TypeVar("AnyBatch", Batch, dict[str, Any], Sequence[dict[str, Any]])
@@ -61,7 +62,7 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     Raises
     ------
     ArgumentError
-        If the batch carries no statistics.
+        If it is no batch, or one without statistics.
 
     See Also
     --------
@@ -78,6 +79,8 @@ def standardize_batch(batch: AnyBatch, device: torch.device | str) -> AnyBatch:
     >>> standardize_batch(sample, "cpu")["image"].tolist()
     [[[-0.5, 0.0, 0.5]]]
     """
+    if not isinstance(batch, dict | Sequence):
+        raise wrong(batch, at="standardize_batch(", expected="a batch, or a list of samples")
     there: Any = moved(_listed(batch), device, non_blocking=True)  # its dicts are new ones
     _standardize(there)
     found: AnyBatch = there

@@ -13,6 +13,7 @@ from spora_db.loading.row_numbers import first_images, panel_numbers
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
 from spora_db.loading.starting import WorkersStart, workers_start
+from spora_db.selection.arguments import checked_whole, own_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,9 @@ class EpochCost:
 
 def explain(dataset: PlanRows, *, batch_size: int, seconds: float, cache_bytes: int) -> EpochCost:
     """Return what an epoch in locality order costs; see `PlanDataset.explain`."""
-    if not 0 <= seconds < 3600 or cache_bytes < 0:
+    batch_size = checked_whole(batch_size, at="explain(batch_size=", of="rows")
+    number, held = own_number(seconds), own_number(cache_bytes)
+    if number is None or not 0 <= number < 3600 or held is None or held < 0:
         raise ArgumentError(
             f"explain(seconds={seconds!r}, cache_bytes={cache_bytes!r}): expected a number of seconds from 0 on, such "
             "as 1, and 0 or more bytes."

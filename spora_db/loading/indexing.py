@@ -1,6 +1,5 @@
 """What a dataset of rows may be indexed with: the number of one row; everything else is told how it is written."""
 
-import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from spora_db.arrays import Int64
 from spora_db.errors import ArgumentError
 from spora_db.loading.drawn import Drawn
+from spora_db.selection.arguments import row_of
 
 
 def row_numbers(indices: Sequence[object], count: int) -> Int64:
@@ -53,28 +53,11 @@ def row_number(index: object, count: int) -> int:
     [dataset[i] for i in range(0, 3)]; for a dataset of these rows torch.utils.data.Subset(dataset, range(0, 3)), or
     query.limit(3).to_torch().
     """
-    number = index_number(index)
-    if number is None:
-        raise ArgumentError(f"dataset[{_shown(index)}]: expected the number of one row, {_remedy(index, count)}.")
-    if not -count <= number < count:
-        raise IndexError(f"position {number} is out of range for {count} rows")
-    return number % count
 
+    def otherwise() -> ArgumentError:
+        return ArgumentError(f"dataset[{_shown(index)}]: expected the number of one row, {_remedy(index, count)}.")
 
-def index_number(index: object) -> int | None:
-    """Return a whole number of Python, numpy or torch as an int; None of all else, a bool and an array of one too.
-
-    Examples
-    --------
-    >>> index_number(np.uint8(7)), index_number(True), index_number(np.array([7])), index_number(7.0)
-    (7, None, None, None)
-    """
-    if getattr(index, "ndim", 0) or "bool" in str(getattr(index, "dtype", type(index).__name__)):
-        return None
-    try:
-        return operator.index(index)  # type: ignore[arg-type]
-    except TypeError:
-        return None
+    return row_of(index, count, otherwise=otherwise)
 
 
 def _shown(index: object) -> str:

@@ -1,6 +1,6 @@
 """What all collates share: samples by modality, images that lie together, fields joined where they can be."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
 from spora_db.loading.batch import Batch
 from spora_db.loading.read_rows import FieldColumns, ReadRows
+from spora_db.selection.arguments import wrong
 
 Fields: TypeAlias = Mapping[str, Any]
 
@@ -21,6 +22,8 @@ _NUMBERS = {bool, int, float}
 
 def by_modality(samples: Sequence[Fields], collate: Callable[[FieldColumns], Batch]) -> Batch:
     """Collate samples, or the parts of samples by modality."""
+    if not isinstance(samples, Sized):
+        raise wrong(samples, at="collate(", expected="a list of samples")
     if not len(samples):
         raise ArgumentError("There are no samples to collate.")
     if isinstance(samples, ReadRows) and (parts := samples.columns()) is not None:

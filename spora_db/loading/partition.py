@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from spora_db.errors import ArgumentError
+from spora_db.selection.arguments import checked_whole
 
 FRAMEWORKS = ("accelerate", "lightning", "pytorch_lightning", "ray")
 """Libraries that iterate over loaders in ways of their own."""
@@ -100,17 +101,16 @@ def checked_ranks(rank: int | None, world_size: int | None, *, at: str) -> tuple
     Raises
     ------
     ArgumentError
-        If only one of the two is given, or there is no such rank.
+        If only one of the two is given, or one is no whole number, or there is no such rank.
     """
     if rank is None and world_size is None:
         return None, None
     if rank is None or world_size is None:
         raise ArgumentError(f"{at}(rank={rank}, world_size={world_size}): pass both or neither.")
-    if world_size < 1:
-        raise ArgumentError(f"{at}(world_size={world_size}): expected at least 1.")
-    if not 0 <= rank < world_size:
+    world_size = checked_whole(world_size, at=f"{at}(world_size=", of="ranks")
+    if checked_whole(rank, at=f"{at}(rank=", of="ranks", least=0) >= world_size:
         raise ArgumentError(f"{at}(rank={rank}, world_size={world_size}): expected a rank from 0 to world_size - 1.")
-    return rank, world_size
+    return int(rank), world_size
 
 
 def iterating() -> Iterator[Any]:

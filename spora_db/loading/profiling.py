@@ -18,6 +18,7 @@ from spora_db.images.cache import ChunkCache, cache_in_use, cache_info, use_cach
 from spora_db.loading.batches import PanelBatchSampler, TileBatchSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.sampler import TileSampler
+from spora_db.selection.arguments import own_number, wrong
 
 STAGES = (
     ("images/files.py", "fetching"), ("files", "fetching"), ("images", "decoding"), ("masks", "decoding"),
@@ -103,8 +104,8 @@ class LoaderProfile:
 
 def profile(loader: MeasuredLoader, *, seconds: float) -> LoaderProfile:
     """Measure a loader; see `TileLoader.profile`."""
-    if not 0 < seconds < 3600:
-        raise ArgumentError(f"profile(seconds={seconds!r}): expected a number of seconds above 0, such as 5.")
+    if not 0 < (own_number(seconds) or 0) < 3600:
+        raise wrong(seconds, at="profile(seconds=", expected="a number of seconds above 0, such as 5")
     if not len(loader):
         raise ArgumentError(
             f"profile(): this loader has no batch to measure. Its epoch has {counted(len(loader.tiles), 'row')}, and "

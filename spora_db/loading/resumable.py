@@ -10,6 +10,7 @@ from spora_db.errors import ArgumentError
 from spora_db.loading.partition import Partition, checkpoint_ranks
 from spora_db.loading.position import VERSION, Cut, Position, check_state
 from spora_db.loading.progress import EpochProgress, OneEpoch, Run, Start
+from spora_db.selection.arguments import checked_whole
 
 Item = TypeVar("Item", covariant=True)
 
@@ -105,6 +106,8 @@ class ResumableSampler(OneEpoch, DistributedSampler[Item]):  # type: ignore[over
         >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
         >>> state = TileSampler(dataset, seed=0).state_dict()
         """
+        if taken is not None:
+            taken = checked_whole(taken, at="state_dict(taken=", of="items", least=0)
         run = self.progress.current if self.progress.start is not None else self.progress.run
         if run is None:
             start = self.progress.following

@@ -28,6 +28,7 @@ from spora_db.loading.vocabulary import checked_vocabulary, marker_numbers
 from spora_db.plan import Plan
 from spora_db.samples.materialize import Materializer
 from spora_db.samples.seen import SeenImages
+from spora_db.selection.arguments import wrong
 from spora_db.standardization.precision import Precision
 
 
@@ -45,6 +46,8 @@ class PlanRows(LabelledRows, Dataset[Sample]):
         transform: Callable[..., Any] | None = None,
         dtype: "Precision | torch.dtype" = "float32",
     ) -> None:
+        if not isinstance(plan, Plan):
+            raise wrong(plan, at=f"{type(self).__name__}(", expected="a plan, such as query.plan()")
         if len(plan) == 0:
             raise QueryError(
                 f"The query selects no {plan.unit}s in {plan.lake}. "

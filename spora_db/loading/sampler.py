@@ -21,7 +21,7 @@ from spora_db.loading.resumable import ResumableSampler
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.underlying import underlying
 from spora_db.loading.weights import balanced_weights, row_weights
-from spora_db.selection.arguments import checked_seed, checked_whole
+from spora_db.selection.arguments import checked_bytes, checked_flag, checked_names, checked_seed, checked_whole
 
 AT_A_TIME = 1024
 """Row numbers that are made at a time."""
@@ -122,16 +122,20 @@ class TileSampler(ResumableSampler[int]):
         lanes = checked_whole(lanes, at="TileSampler(lanes=", of="streams")
         interleave = checked_whole(interleave, at="TileSampler(interleave=", of="groups")
         group = checked_whole(group, at="TileSampler(group=", of="pixels")
-        if weights is not None and len(balance_by):
+        drop_last = checked_flag(drop_last, at="TileSampler(drop_last=")
+        by = checked_names(balance_by, at="TileSampler(balance_by=", example=("dataset",), alone=True)
+        if weights is not None and by:
             raise ArgumentError("TileSampler takes weights or balance_by, not both.")
         ranks = checked_ranks(rank, world_size, at="TileSampler")
         super().__init__(progress=EpochProgress(), ranks=ranks, block=block, drop_last=drop_last)
         self.dataset, self.rows = dataset, underlying(dataset)
-        by = (balance_by,) if isinstance(balance_by, str) else tuple(balance_by)
         of_row = balanced_weights(self.rows, by) if by else None if weights is None else row_weights(self.rows, weights)
-        repeated = of_row is not None if replacement is None else replacement
+        drawn = of_row is not None if replacement is None else replacement
+        repeated = checked_flag(drawn, at="TileSampler(replacement=")
         possible = len(self.rows) if of_row is None else int(np.count_nonzero(of_row))
-        number = (len(self.rows) if repeated else possible) if num_samples is None else num_samples
+        number = len(self.rows) if repeated else possible
+        if num_samples is not None:
+            number = checked_whole(num_samples, at="TileSampler(num_samples=", of="rows")
         if number < 1 or (number > possible and not repeated):
             raise ArgumentError(
                 f"TileSampler(num_samples={num_samples}): {possible} rows can be drawn. Ask for 1 to {possible}, or "
@@ -144,7 +148,7 @@ class TileSampler(ResumableSampler[int]):
             shuffle=shuffle,
             weights=of_row,
             replacement=repeated,
-            num_samples=checked_whole(number, at="TileSampler(num_samples=", of="rows"),
+            num_samples=number,
             mix=Interleave(lanes=lanes, width=interleave, block=block, group=group),
         )
         self._groups: ChunkGroups | None = None
@@ -174,7 +178,7 @@ class TileSampler(ResumableSampler[int]):
         >>> sorted(order.tolist()) == list(range(len(dataset)))
         True
         """
-        epoch = self.epoch if epoch is None else epoch
+        epoch = self.epoch if epoch is None else checked_whole(epoch, at="order(epoch=", of="epochs", least=0)
         if self._order is None or self._order[0] != epoch:
             if self._groups is None and self.rule.shuffle == "locality":
                 self._groups = self.rows.groups(self.rule.mix.group)
@@ -196,7 +200,7 @@ class TileSampler(ResumableSampler[int]):
         Raises
         ------
         ArgumentError
-            The dataset is none of a query.
+            A number is out of range, or the dataset is none of a query.
 
         See Also
         --------
@@ -208,19 +212,19 @@ class TileSampler(ResumableSampler[int]):
         >>> dataset = SporaQuery("lake").modality("imc").tiles(size=128, mpp=1.0).to_torch()
         >>> report = TileSampler(dataset, seed=0).report()
         """
-        order = self.order()
         if not isinstance(self.dataset, PlanRows):
             raise ArgumentError(
                 f"report() of a TileSampler({type(self.dataset).__name__}): expected one of the dataset of a query."
             )
+        order = self.order()
         return report_order(
             self.dataset,
             order,
             order[permutation(len(order), self.rule.key(self.epoch, "report"))],
-            batch_size=batch_size or self.rule.mix.block,
+            batch_size=checked_whole(batch_size or self.rule.mix.block, at="report(batch_size=", of="rows"),
             ranks=self.world_size,
-            workers=workers,
-            cache_bytes=cache_bytes,
+            workers=checked_whole(workers, at="report(workers=", of="workers", least=0),
+            cache_bytes=None if cache_bytes is None else checked_bytes(cache_bytes, at="report(cache_bytes="),
         )
 
     def _count(self, epoch: int) -> int:

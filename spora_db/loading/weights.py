@@ -12,6 +12,7 @@ from spora_db.errors import ArgumentError
 from spora_db.files.arrow_arrays import is_number, numpy_array
 from spora_db.loading.row_numbers import value_numbers
 from spora_db.loading.underlying import Underlying
+from spora_db.selection.arguments import wrong
 
 
 def row_weights(rows: Underlying, weights: "str | npt.ArrayLike") -> Float64:
@@ -27,7 +28,7 @@ def row_weights(rows: Underlying, weights: "str | npt.ArrayLike") -> Float64:
     Raises
     ------
     ArgumentError
-        If a weight is missing, negative or infinite, if all are zero, or if there is not one per row.
+        If a weight is no number, missing, negative or infinite, if all are zero, or if there is not one per row.
     """
     if isinstance(weights, str):
         column = rows.column(weights)
@@ -38,7 +39,11 @@ def row_weights(rows: Underlying, weights: "str | npt.ArrayLike") -> Float64:
             )
         values: Float64 = numpy_array(column.cast(pa.float64()))
     else:
-        values = np.asarray(weights, np.float64)
+        try:
+            values = np.asarray(weights, np.float64)
+        except (TypeError, ValueError):
+            expected = "the name of a column, or a number per row"
+            raise wrong(weights, at="TileSampler(weights=", expected=expected) from None
     if values.shape != (len(rows),):
         raise ArgumentError(f"Weights of shape {values.shape} for {len(rows)} rows; expected one per row.")
     bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))

@@ -1,6 +1,7 @@
 """What worker processes of a loader are asked for, and do: take a cache, load kernels, hand batches over uncopied."""
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import reduction, util
@@ -8,7 +9,7 @@ from typing import Any, get_args
 
 from torch.utils.data import get_worker_info
 
-from spora_db.errors import ArgumentError, SporaError, unknown
+from spora_db.errors import SporaError, unknown
 from spora_db.files.garbage import collected_later
 from spora_db.files.stores.http import NETWORK
 from spora_db.files.stores.ranged import SINCE
@@ -16,6 +17,7 @@ from spora_db.images.cache import CacheChoice, ChunkCache, choose_cache, use_cac
 from spora_db.loading.rows import PlanRows
 from spora_db.loading.segments import SEGMENTS, Parcel, SegmentPool
 from spora_db.loading.starting import StartMethod
+from spora_db.selection.arguments import checked_bytes, checked_whole, own_number, wrong
 from spora_db.standardization.standardize import warm_up
 
 CACHE_BYTES = 2 * 2**30
@@ -92,12 +94,13 @@ def worker_options(
     UnknownNameError
         If there is no such start method.
     """
-    if workers < 0 or prefetch < 1:
-        raise ArgumentError(
-            f"loader(num_workers={workers}, prefetch={prefetch}): expected at least 0 workers, 1 batch ahead."
-        )
-    if not timeout >= 0:
-        raise ArgumentError(f"loader(timeout={timeout}): expected seconds above 0, or 0 to wait for ever.")
+    workers = checked_whole(workers, at="loader(num_workers=", of="workers", least=0)
+    prefetch = checked_whole(prefetch, at="loader(prefetch=", of="batches")
+    cache_bytes = checked_bytes(cache_bytes, at="loader(cache_bytes=")
+    if (seconds := own_number(timeout)) is None or seconds < 0:
+        raise wrong(timeout, at="loader(timeout=", expected="seconds above 0, or 0 to wait for ever")
+    if not isinstance(cache, str | os.PathLike):
+        raise wrong(cache, at="loader(cache=", expected="'process', 'shared' or a folder")
     if start_method is not None and start_method not in get_args(StartMethod):
         raise unknown("start method", start_method, get_args(StartMethod))
     chosen = choose_cache(cache, cache_bytes=cache_bytes, processes=max(workers, 1))
@@ -106,7 +109,7 @@ def worker_options(
         return own
     util.get_temp_dir()  # for sockets; were it made by a worker, a killed worker would leave it behind
     return own | {
-        "timeout": timeout,
+        "timeout": seconds,
         "persistent_workers": True,
         "prefetch_factor": prefetch,
         "start_method": start_method,

@@ -24,6 +24,7 @@ from spora_db.plan.label_parts import PlanLabels
 from spora_db.plan.mask_parts import PlanMasks
 from spora_db.plan.panels import PlanChannels
 from spora_db.selection import StandardizationChoice, Unit, WindowChoice
+from spora_db.selection.arguments import row_of, wrong
 
 VERSION = 4
 """Of `Plan.hash`, which locks compare: what it is made of changes with spora-db."""
@@ -180,7 +181,7 @@ class Plan:
         return self.uniprot_ids
 
     def identity(self, position: int) -> Mapping[str, object]:
-        """Return dataset, tissue, tile and corner of the row at `position`, as for an error message or a record.
+        """Return dataset, tissue, tile and corner of the row at `position`, for an error; IndexError where none is.
 
         Examples
         --------
@@ -189,9 +190,10 @@ class Plan:
         >>> sorted(plan.identity(0))
         ['col', 'dataset', 'row', 'tile_id', 'tissue_id']
         """
-        present = next(int(image) for image in self.image[position] if image != ABSENT)
+        row = row_of(position, len(self), otherwise=lambda: wrong(position, at="identity(", expected="a row's number"))
+        present = next(int(image) for image in self.image[row] if image != ABSENT)
         image = self.images.slice(present, 1).to_pylist()[0]
-        place = {name: int(getattr(self, name)[position]) for name in ("tile_id", "row", "col")}
+        place = {name: int(getattr(self, name)[row]) for name in ("tile_id", "row", "col")}
         return {"dataset": image["dataset"], "tissue_id": image["tissue_id"], **place}
 
     def image_path(self, image: int) -> Path:

@@ -5,8 +5,9 @@ written as JSON. Its `at` is the call up to the argument, such as ``"tiles(size=
 """
 
 import math
+import operator
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -59,6 +60,38 @@ def own_text(value: object) -> str | None:
     return str.__str__(value) if isinstance(value, str) else None
 
 
+def index_number(index: object) -> int | None:
+    """Return a whole number of Python, numpy or torch as an int; None of all else, a bool and an array of one too.
+
+    Examples
+    --------
+    >>> index_number(np.uint8(7)), index_number(True), index_number(np.array([7])), index_number(7.0)
+    (7, None, None, None)
+    """
+    if getattr(index, "ndim", 0) or "bool" in str(getattr(index, "dtype", type(index).__name__)):
+        return None
+    try:
+        return operator.index(index)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def row_of(index: object, count: int, *, otherwise: Callable[[], ArgumentError]) -> int:
+    """Return the number of one of `count` rows, negative ones counted from the end; what is no number is that error.
+
+    Examples
+    --------
+    >>> row_of(-1, 5, otherwise=lambda: wrong(-1, at="dataset[", expected="a row"))
+    4
+    """
+    number = index_number(index)
+    if number is None:
+        raise otherwise()
+    if not -count <= number < count:
+        raise IndexError(f"position {number} is out of range for {count} rows")
+    return number % count
+
+
 def checked_whole(value: object, *, at: str, of: str, least: int = 1) -> int:
     """Return a whole number, `of` what: pixels, rows; one above zero, unless `least` is another, and of 64 bits.
 
@@ -72,6 +105,11 @@ def checked_whole(value: object, *, at: str, of: str, least: int = 1) -> int:
         limit = f"at least {least}" if number is None or number < 2**63 else "below 2**63"
         raise wrong(value, at=at, expected=f"a whole number of {of}, {limit}")
     return int(number)
+
+
+def checked_bytes(value: object, *, at: str) -> int:
+    """Return a number of bytes, 0 or more."""
+    return checked_whole(value, at=at, of="bytes", least=0)
 
 
 def checked_seed(value: object, *, at: str) -> int:
