@@ -41,9 +41,8 @@ def group_rows(plan: Plan, *, side: int) -> ChunkGroups:
     image = first_images(plan)
     size = max(plan.tile_size, 1)
     corners = [np.maximum(corner.astype(np.int64), 0) for corner in (plan.row, plan.col)]  # cells may begin outside
-    places = [_blocks(corner, image, size, side) for corner in corners]
-    (down, _), (across, columns) = places
-    number = (image * (int(down.max(initial=0)) + 1) + down) * columns + across
+    down, across = (_blocks(corner, image, size, side) for corner in corners)
+    number = (image * (int(down.max(initial=0)) + 1) + down) * (int(across.max(initial=0)) + 1) + across
     within = (corners[0] // size << 32) | corners[1]
     rows = np.lexsort((within, number))
     ordered = number[rows]
@@ -51,13 +50,14 @@ def group_rows(plan: Plan, *, side: int) -> ChunkGroups:
     return ChunkGroups(rows=rows.astype(np.int64), group=np.cumsum(starts) - 1)
 
 
-def _blocks(corner: Int64, image: Int64, size: int, side: int) -> tuple[Int64, int]:
-    """Return in which of its image's equal parts along one axis every corner lies, and the largest number of parts."""
+def _blocks(corner: Int64, image: Int64, size: int, side: int) -> Int64:
+    """Return in which of its image's equal parts along one axis every corner lies."""
     extent = np.zeros(int(image.max(initial=0)) + 1, np.int64)
     np.maximum.at(extent, image, corner + size)
     parts = np.maximum((extent + side // 2) // side, 1)
     length = -(-extent // (parts * ALIGNMENT)) * ALIGNMENT
-    return np.minimum(corner // length[image], parts[image] - 1), int(parts.max(initial=1))
+    found: Int64 = np.minimum(corner // length[image], parts[image] - 1)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,14 +66,11 @@ def warm_up_for(dataset: PlanRows) -> None:
 
     One that cannot be read is left to its rows, which raise or are replaced.
     """
-    plan = dataset.plan
-    modalities = plan.images.column("modality").to_pylist()
-    firsts = [modalities.index(name) for name in dict.fromkeys(modalities)][:WARMED]
-    if dataset.standardize_on == "cpu":
-        for image in firsts:
-            with collected_later(), contextlib.suppress(SporaError, OSError):
-                source = dataset.materializer.image(image)
-                warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)
+    modalities = dataset.plan.images.column("modality").to_pylist()
+    for name in list(dict.fromkeys(modalities))[:WARMED] if dataset.standardize_on == "cpu" else ():
+        with collected_later(), contextlib.suppress(SporaError, OSError):
+            source = dataset.materializer.image(modalities.index(name))
+            warm_up(source.transform, dtype=source.reader.dtype, precision=source.precision)
 
 
 def worker_options(
