@@ -233,6 +233,41 @@ def test_processes_share_under_pressure_and_one_is_killed_while_it_publishes(mem
     assert held == cache_info().bytes_held <= 120_000
 
 
+def test_a_chunk_whose_writer_was_killed_is_written_by_the_next(memory, images):
+    set_cache("shared", cache_bytes=2**20)
+    [folder] = memory.iterdir()
+    killed = multiprocessing.get_context("fork").Process(target=in_cache, args=(cache_in_use(), dying, images))
+    killed.start()
+    killed.join(60)
+    assert len([file for file in folder.iterdir() if len(file.name) == 33]) == 1
+    read_region(open_image(images[0]))
+    assert cache_info().entries == 12
+    assert not [file for file in folder.iterdir() if len(file.name) == 33]
+
+
+def test_who_fails_to_write_does_not_remove_what_the_next_one_writes(tmp_path, monkeypatch):
+    folder, name = cache_folders.lasting_folder(tmp_path / "kept", limit=10_000), "0" * 32
+    release, found = shared_folder.release, []
+
+    def meanwhile(descriptor: int) -> None:
+        release(descriptor)
+        if not found and not (tmp_path / "kept" / name).exists() and tried:
+            found.append(True)
+            found.append(folder.write(name, lambda file: os.write(file, bytes(100)), size=100))
+
+    def fails(_file: int) -> int:
+        tried.append(True)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    tried: list[bool] = []
+    monkeypatch.setattr(shared_folder, "release", meanwhile)
+    with pytest.raises(OSError, match="Input/output"):
+        folder.write(name, fails, size=100)
+    assert found == [True, True]
+    assert (tmp_path / "kept" / name).read_bytes() == bytes(100)
+    assert folder.held == 100
+
+
 def in_cache(chosen: ChunkCache, work: Callable, *arguments: object) -> None:
     use_cache(chosen)
     work(*arguments)
@@ -315,12 +350,12 @@ def test_a_folder_that_is_made_anew_meanwhile_is_counted_by_both_runs(tmp_path):
     limit = 10_000
     first = cache_folders.lasting_folder(tmp_path / "kept", limit=limit)
     for number in range(9):
-        assert first.write(f"{number:032x}", lambda file: os.write(file, bytes(1000)))
+        assert first.write(f"{number:032x}", lambda file: os.write(file, bytes(1000)), size=1000)
     shutil.rmtree(tmp_path / "kept")
     second = cache_folders.lasting_folder(tmp_path / "kept", limit=limit)
     for number in range(30):
         run = (first, second)[number % 2]
-        assert run.write(f"{number:032x}", lambda file: os.write(file, bytes(1000)))
+        assert run.write(f"{number:032x}", lambda file: os.write(file, bytes(1000)), size=1000)
         files = [file for file in (tmp_path / "kept").iterdir() if len(file.name) == 32]
         assert run.held == sum(file.stat().st_size for file in files) == 1000 * len(files) <= limit
     assert (first.held, first.removals) == (second.held, second.removals)
@@ -389,6 +424,54 @@ def test_a_folder_that_is_full_is_told_once_and_chunks_are_kept_by_the_process(m
     assert caplog.text.count("takes no more chunks (No space left on device)") == 1
     assert all(np.array_equal(find_chunk(number).pixels, chunk) for number, chunk in chunks.items())
     assert (cache_info().hits, cache_info().misses, cache_info().entries) == (4, 0, 4)
+
+
+def test_a_disk_that_has_no_more_than_the_limit_is_used_to_the_end(memory, monkeypatch, caplog):
+    limit, write, most = 10 * 9_000, os.write, []
+    set_cache("shared", cache_bytes=limit)
+    [folder] = memory.iterdir()
+
+    def within_limit(file: int, data: memoryview) -> int:
+        """Write as a disk of just as many bytes does, where what was removed takes room for as long as it is mapped."""
+        taken = sum(path.stat().st_size for path in folder.iterdir() if len(path.name) > 31)
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        taken += 8_192 * sum(f"{folder}/" in line and "(deleted)" in line for line in lines)
+        most.append(taken + len(data))
+        if most[-1] > limit:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, data)
+
+    monkeypatch.setattr(shared_chunks.os, "write", within_limit)
+    for number in range(40):
+        keep_chunk(number, np.full((4, 32, 32), number, np.uint16))
+        assert (find_chunk(number).pixels == number).all()
+        assert cache_in_use().folder.has(shared_chunks.name_of(number))
+    monkeypatch.undo()
+    assert not caplog.messages
+    assert max(most) > limit - 9_000
+
+
+def test_a_chunk_larger_than_the_limit_is_not_written(memory, monkeypatch, caplog):
+    set_cache("shared", cache_bytes=2**16)
+
+    def refuse(_file: int, _data: memoryview) -> int:
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_chunks.os, "write", refuse)
+        keep_chunk("large", np.zeros((1, 300, 300), np.uint16))
+    keep_chunk("small", np.ones((1, 9, 9), np.uint16))
+    assert cache_info().entries == 1
+    assert not caplog.messages
+
+
+def test_a_file_of_which_the_disk_took_a_part_is_not_kept(tmp_path):
+    folder = cache_folders.lasting_folder(tmp_path / "kept", limit=10_000)
+    with pytest.raises(OSError, match="No space left"):
+        folder.write("0" * 32, lambda file: os.write(file, bytes(60)), size=100)
+    assert not folder.names()
+    assert folder.held == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
 def test_a_cache_whose_disk_fails_is_no_fault_of_the_image(tmp_path, monkeypatch, caplog):

@@ -1,13 +1,14 @@
 """Files that processes share in one folder: each appears whole, they are bounded, and who is killed does no harm.
 
-1. `SharedFolder.write` fills a hidden file, which one process makes under the folder's lock, and locks while it lives.
-2. Under the folder's lock again, room is made for it and it gets its name.
+1. Under the folder's lock `SharedFolder.write` makes room and a hidden file, which it locks while it lives.
+2. It fills the file, which under the folder's lock again gets its name.
 3. `SharedFolder.read` maps it: what was removed since stays mapped as it was.
 
 Locks are those of the system, which end with the process that holds them.
 """
 
 import contextlib
+import errno
 import mmap
 import os
 import re
@@ -110,16 +111,17 @@ class SharedFolder:
         with contextlib.suppress(OSError):
             os.utime(self._at + name)
 
-    def write(self, name: str, fill: Callable[[int], int]) -> bool:
-        """Let `fill` write a file, given its descriptor, and return its bytes; then give it its name.
+    def write(self, name: str, fill: Callable[[int], int], *, size: int) -> bool:
+        """Let `fill` write a file of so many bytes, given its descriptor, and return them; then give it its name.
 
         Nothing changes if there is one of that name, which has 32 hexadecimal digits, or if another process is writing
-        it: workers that read neighbouring tiles decode the same at the same time.
+        it: workers that read neighbouring tiles decode the same at the same time. Room is made before, as a disk may
+        have no more than the limit, and again after, as others may have taken it meanwhile.
 
         Returns
         -------
         bool
-            Whether it is there, or about to be; not if it is larger than the limit.
+            Whether it is there, or about to be; not if it is larger than the limit, which is not written at all.
 
         Raises
         ------
@@ -132,26 +134,27 @@ class SharedFolder:
         with self._locked():
             if os.path.exists(self._at + name):  # noqa: PTH110
                 return True
-            try:
-                descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            except FileExistsError:
+            if os.path.exists(hidden) and not _left(hidden):  # noqa: PTH110
                 return True
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: see _files
+            if not self._make_room(size):
+                return False
+            descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # until it is closed: see _left
         try:
-            size = fill(descriptor)
+            if fill(descriptor) != size:  # the last bytes of a disk take a part of what is written, and no error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self.lasting:
                 os.fdatasync(descriptor)
             with self._locked():
-                if not self._make_room(size):
-                    return False
+                self._make_room(size)
                 self._state[0] += size  # first: a writer that is killed here must not leave bytes uncounted
                 os.rename(hidden, self._at + name)  # noqa: PTH104
                 hidden = ""
             return True
         finally:
-            release(descriptor)
-            if hidden:
+            if hidden:  # before it is let go of: then it is for the next to remove, who writes one of that name
                 Path(hidden).unlink(missing_ok=True)
+            release(descriptor)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -202,6 +205,13 @@ class SharedFolder:
                     status = entry.stat(follow_symlinks=False)
                     found.append(CachedFile(status.st_mtime_ns, status.st_size, entry.name))
                 elif OURS.fullmatch(entry.name) and entry.name.startswith("."):
-                    with contextlib.suppress(OSError), held_alone(Path(entry.path)):
-                        Path(entry.path).unlink()
+                    _left(entry.path)
         return found
+
+
+def _left(hidden: str) -> bool:
+    """Remove a hidden file if its writer was killed, and return whether it was."""
+    with contextlib.suppress(OSError), held_alone(Path(hidden)):
+        Path(hidden).unlink()
+        return True
+    return False

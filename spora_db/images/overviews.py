@@ -205,7 +205,7 @@ class Overviews:
                     part[:] = np.rint(found) if plane.dtype.kind in "iub" else found
                 making.go_on(count)
             for step, plane in making.planes.items():
-                self._folder.write(_name(image, page, step), partial(_write, plane))
+                self._folder.write(_name(image, page, step), partial(_write, plane), size=plane.nbytes)
         finally:
             with self._lock:
                 self._making.pop((image, page), None)

@@ -80,13 +80,20 @@ class SharedChunks:
         if self.full:
             return False
         try:
-            there = self.folder.write(name_of(key), partial(_write, chunk))
+            there = self.folder.write(name_of(key), partial(self._write, chunk), size=HEAD.size + chunk.nbytes)
         except OSError as error:
             self._give_up(error)
             return False
         if there:
             self._map(key)
         return there
+
+    def _write(self, chunk: AnyArray, descriptor: int) -> int:
+        """Write a chunk, and return its bytes; planes that do not lie so one by one, which takes no second chunk."""
+        if self._removals != self.folder.removals:
+            self._let_go()  # of what made room for it
+        head = _all(descriptor, memoryview(HEAD.pack(chunk.dtype.str.encode(), *chunk.shape)))
+        return head + sum(_all(descriptor, np.ascontiguousarray(plane).data) for plane in chunk)
 
     def _map(self, key: Hashable) -> MappedChunk | None:
         try:
@@ -130,12 +137,6 @@ def name_of(key: Hashable) -> str:
     32
     """
     return hashlib.blake2b(repr((spora_db.__version__, key)).encode(), digest_size=16).hexdigest()
-
-
-def _write(chunk: AnyArray, descriptor: int) -> int:
-    """Write a chunk, and return its bytes; planes that do not lie so one by one, which takes no second chunk."""
-    head = _all(descriptor, memoryview(HEAD.pack(chunk.dtype.str.encode(), *chunk.shape)))
-    return head + sum(_all(descriptor, np.ascontiguousarray(plane).data) for plane in chunk)
 
 
 def _all(descriptor: int, data: memoryview) -> int:

@@ -83,7 +83,7 @@ class LastingAnswer:
                 return file.write(_digest(answer)) + file.write(answer)
 
         try:
-            self.folder.write(self.name, fill)
+            self.folder.write(self.name, fill, size=_DIGEST + memoryview(answer).nbytes)
         except OSError as error:
             logger.info("%s keeps nothing more: %s.", self.folder.path, error.strerror or error)
 
