@@ -202,7 +202,7 @@ def test_a_negative_weight_is_an_error_there_too(lake, server):
     query = SporaQuery(lake).modality("imc").tiles(size=32, mpp=1.0).sample(5, weights="tile_id - 3")
     with pytest.raises(QueryError, match="negative"):
         query.count()
-    with pytest.raises(RuntimeError, match="A sampling weight is negative or not a number: -"):
+    with pytest.raises(RuntimeError, match="A sampling weight is negative, infinite or not a number: -"):
         server.query(query.sql(dialect="postgres"))
 
 

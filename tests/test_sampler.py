@@ -75,6 +75,21 @@ def test_hashes_and_draws_have_literal_values():
     assert draw_without_replacement(np.array([1.0, 2.0, 5.0, 1.0]), 3, 3).tolist() == [2, 1, 0]
 
 
+@pytest.mark.parametrize("unit", [2.0**-1050, 2.0**-300, 2.0**700, 2.0**1018])
+def test_weights_of_any_size_draw_what_their_shares_draw(unit):
+    shares = np.array([1.0, 2.0, 0.0, 5.0, 1.0, 20.0])
+    for key in range(20):
+        for draw, count in ((draw_with_replacement, 40), (draw_without_replacement, 5)):
+            assert draw(shares * unit, count, key).tolist() == draw(shares, count, key).tolist()
+
+
+def test_what_weighs_nothing_beside_another_is_drawn_last():
+    weights = np.array([5e-324, 1.7e308, 0.0, 1e-300])
+    assert set(draw_with_replacement(weights, 100, 3).tolist()) == {1}
+    assert draw_without_replacement(weights, 3, 3).tolist()[0] == 1
+    assert sorted(draw_without_replacement(weights, 3, 3).tolist()) == [0, 1, 3]
+
+
 @given(st.integers(1, 400), st.integers(0, 2**64 - 1))
 def test_a_permutation_has_every_number_once(count, key):
     assert sorted(permutation(count, key).tolist()) == list(range(count))

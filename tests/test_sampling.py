@@ -147,9 +147,10 @@ def test_n_tiles_counts_the_selected_rows_of_the_tissue(query):
     assert hits > 4 * max(even, 1) / 2
 
 
-def test_negative_weights_are_an_error(query):
-    with pytest.raises(QueryError, match="weight"):
-        query.sample(3, weights="age - 60").df()
+@pytest.mark.parametrize(("weights", "found"), [("age - 60", "-20.0"), ("1.0 / (age - 40)", "inf")])
+def test_negative_and_infinite_weights_are_an_error(query, weights, found):
+    with pytest.raises(QueryError, match=f"weight is negative, infinite or not a number: {found}"):
+        query.sample(3, weights=weights).df()
 
 
 @pytest.mark.parametrize("nothing", ["NULL", "0"])

@@ -10,6 +10,8 @@ from numpy.random.bit_generator import ISeedSequence
 from spora_db.arrays import Float64, Int64, UInt64
 
 VERSION = 1
+WIDEST = 960
+"""The exponent of the greatest weight with which quotients of weights are numbers over the widest range."""
 GOLDEN, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -70,6 +72,7 @@ def draw_with_replacement(weights: Float64, count: int, key: int) -> Int64:
     >>> draw_with_replacement(np.array([0.0, 1.0, 0.0]), 3, 7).tolist()
     [1, 1, 1]
     """
+    weights = _scaled(weights, 0)
     ends = np.cumsum(weights)
     found = np.searchsorted(ends, uniforms(key, np.arange(count)) * ends[-1], side="right")
     return np.asarray(np.minimum(found, np.flatnonzero(weights)[-1]), np.int64)
@@ -88,8 +91,19 @@ def draw_without_replacement(weights: Float64, count: int, key: int) -> Int64:
     from spora_db.kernels.logarithms import log  # numba, which a worker that draws nothing does not wait for
 
     possible = np.flatnonzero(weights)
-    arrival = -log(uniforms(key, possible)) / weights[possible]  # numpy's last bits hang on the processor
+    with np.errstate(divide="ignore", over="ignore"):  # of what hardly weighs anything beside the greatest: the last
+        # numpy's last bits hang on the processor
+        arrival = -log(uniforms(key, possible)) / _scaled(weights, WIDEST)[possible]
     return np.asarray(possible[np.argsort(arrival, kind="stable")[:count]])
+
+
+def _scaled(weights: Float64, exponent: int) -> Float64:
+    """Return weights times a power of two, which changes no draw: the greatest is just below 2**exponent.
+
+    Sums of others overflow, and quotients by them.
+    """
+    scaled: Float64 = np.ldexp(weights, exponent - np.frexp(weights.max())[1])
+    return scaled
 
 
 class _Hashed(ISeedSequence):

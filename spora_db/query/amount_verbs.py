@@ -46,9 +46,9 @@ class AmountVerbs(Question):
             At most so many rows of each tissue, of each patient. Selected rows without a patient are an error, as
             nobody knows whose they are.
         weights
-            SQL expression, not negative: rows are drawn in proportion to it, such as ``"1.0 / n_tiles"``, where
-            ``n_tiles`` is the number of selected rows of the same tissue. Rows whose weight is 0 or NULL are never
-            drawn, even if there are too few others.
+            SQL expression, neither negative nor infinite: rows are drawn in proportion to it, such as
+            ``"1.0 / n_tiles"``, where ``n_tiles`` is the number of selected rows of the same tissue. Rows whose weight
+            is 0 or NULL are never drawn, even if there are too few others.
         seed
             Another seed draws another sample.
 

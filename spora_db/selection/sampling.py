@@ -23,8 +23,8 @@ UNIT_INTERVAL = "(CAST('0x' || substr(sample_key, 1, 13) AS BIGINT) + 0.5) / 450
 """The key's first 52 bits as a number in (0, 1)."""
 WEIGHTED = f"""
     CASE
-        WHEN sample_weight < 0 OR isnan(sample_weight)
-        THEN error('A sampling weight is negative or not a number: ' || sample_weight)
+        WHEN sample_weight < 0 OR NOT isfinite(sample_weight)
+        THEN error('A sampling weight is negative, infinite or not a number: ' || sample_weight)
         WHEN sample_weight > 0 THEN -ln({UNIT_INTERVAL}) / sample_weight
     END
 """

@@ -23,8 +23,8 @@ FROM (
     SELECT
       *,
       CASE
-        WHEN sample_weight < 0 OR ISNAN(sample_weight)
-        THEN ERROR('A sampling weight is negative or not a number: ' || sample_weight)
+        WHEN sample_weight < 0 OR NOT ISFINITE(sample_weight)
+        THEN ERROR('A sampling weight is negative, infinite or not a number: ' || sample_weight)
         WHEN sample_weight > 0
         THEN -LN(
           (
