@@ -1,6 +1,7 @@
 """What collates make of samples: types that follow from the query, moves of frameworks, torch's own collate."""
 
 import copy
+import datetime
 import math
 import pickle
 from multiprocessing.reduction import ForkingPickler
@@ -113,6 +114,34 @@ def test_whole_numbers_that_no_tensor_holds_are_refused(lake, text):
         query = SporaQuery.from_sql(lake, sql).modality("imc").tiles(size=32, mpp=1.0).select("large")
         with pytest.raises(QueryError, match=rf"'large' of the query .*{limit}.*AS VARCHAR"):
             query.to_torch()
+
+
+TIMES = {
+    "DATE 'infinity'": None,
+    "TIMESTAMP '-infinity'": None,
+    "TIMESTAMPTZ '290000-01-01 00:00:00+00'": None,
+    "DATE '0044-03-15 (BC)'": None,
+    "TIME '24:00:00'": None,
+    "TIME_NS '10:00:00.123456789'": None,
+    "DATE '9999-12-31'": datetime.date(9999, 12, 31),
+    "TIMESTAMP '0001-01-01 00:00:00'": datetime.datetime(1, 1, 1),
+    "TIME '23:59:59.999999'": datetime.time(23, 59, 59, 999999),
+    "TIME_NS '10:00:00.123456'": datetime.time(10, 0, 0, 123456),
+}
+"""Times of DuckDB, and what they are in Python; pyarrow gave 00:00 for 24:00, and ended in an OverflowError."""
+
+
+@pytest.mark.some(3)
+@pytest.mark.parametrize(("text", "expected"), TIMES.items())
+def test_times_that_python_has_not_are_refused(lake, text, expected):
+    column = f"CASE WHEN tile_id = 1 THEN {text} END AS at"
+    sql = f"SELECT dataset, tissue_id, tile_id, \"row\", col, {column} FROM tiles WHERE modality = 'imc'"
+    query = SporaQuery.from_sql(lake, sql).modality("imc").tiles(size=32, mpp=1.0).select("at")
+    if expected is None:
+        with pytest.raises(QueryError, match=r"'at' of the query holds times .*AS VARCHAR"):
+            query.to_torch()
+    else:
+        assert [sample["at"] for sample in query.to_torch().__getitems__([0, 1])] == [None, expected]
 
 
 @pytest.mark.parametrize("collate", COLLATES)

@@ -281,13 +281,13 @@ def _column_bytes(column: pa.ChunkedArray) -> list[_Bytes]:
         texts = json.dumps(whole.dictionary.to_pylist(), default=str).encode()
         return [texts, _buffer(numpy_array(whole.indices.cast(pa.int64()), absent=-1))]
     if pa.types.is_boolean(column.type):
-        values = whole.cast(pa.uint8())
-    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        values = whole
-    else:
-        return [json.dumps(column.to_pylist(), default=str).encode()]
-    known = numpy_array(values.is_valid())
-    return [_buffer(known), _buffer(_numbers(numpy_array(values, absent=0)))]
+        whole = whole.cast(pa.uint8())
+    elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        try:
+            return [json.dumps(column.to_pylist(), default=str).encode()]
+        except OverflowError:  # of a time that Python has not, such as infinity
+            return _column_bytes(column.cast(pa.string()))
+    return [_buffer(numpy_array(whole.is_valid())), _buffer(_numbers(numpy_array(whole, absent=0)))]
 
 
 def _numbers(values: AnyArray) -> AnyArray:
