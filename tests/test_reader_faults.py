@@ -67,6 +67,12 @@ def tiff(folder: Path) -> Path:
     return write_ometiff(folder / "a.ome.tiff", IMAGE, mpp=1, tile=16)
 
 
+def tiff_in_packbits(folder: Path) -> Path:
+    """Write segments that tifffile decodes."""
+    tifffile.imwrite(folder / "b.tiff", IMAGE, tile=(16, 16), compression="packbits", photometric="minisblack")
+    return folder / "b.tiff"
+
+
 def store(folder: Path) -> Path:
     return write_omezarr(folder / "a.ome.zarr", IMAGE, mpp=1, chunk=16, shard=32)
 
@@ -98,7 +104,7 @@ READERS = {
     "open a TIFF": (tifffile, "TiffFile", tiff, open_image),
     "its header": (tifffile, "TiffFile", tiff, image_header),
     "its names": (tifffile, "TiffFile", tiff, lambda path: page_names(path, 2)),
-    "decode a TIFF": (tifffile.TiffPage, "decode", tiff, lambda path: read_region(open_image(path))),
+    "decode a TIFF": (tifffile.TiffPage, "decode", tiff_in_packbits, lambda path: read_region(open_image(path))),
     "decode a chunk": (chunk_codecs, "BLOSC_DECODE", store, lambda path: read_region(open_image(path))),
     "decode some planes": (chunk_codecs, "BLOSC_DECODE", store, lambda path: read_region(open_image(path), [1])),
     "open an unusual store": (zarr, "open_array", unusual_store, open_image),
