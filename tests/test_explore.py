@@ -1,7 +1,9 @@
 """The server behind `spora-db explore`, asked over HTTP: what it gives, compared with the lake; what it refuses."""
 
+import errno
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -13,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from exploring import serving
+from exploring import serving, serving_anew
 from http_servers import relayed, slow_bucket
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
@@ -24,6 +26,7 @@ from spora_db.explore.near import Near
 from spora_db.explore.opened import ListedImage, OpenedImage, shown_as
 from spora_db.explore.queries import Asker, Queries
 from spora_db.explore.serving import PageServer
+from spora_db.files.shared_folder import SharedFolder
 from spora_db.images import open_image, open_levels, read_region, write_omezarr
 from spora_db.images.overviews import OverviewChoice
 from spora_db.layout import lake_path
@@ -150,6 +153,28 @@ def test_contrast_is_that_of_pictures(client, lake, images):
             np.testing.assert_allclose([row["low"], row["high"], row["gamma"]], [low, high, gamma], rtol=1e-6)
     counts = client.ask("GET", f"/api/images/{image['key']}/histogram?page=0")[1]
     assert sum(counts["counts"]) == pixels[0].size
+
+
+def test_what_a_full_disk_cannot_keep_is_shown(tmp_path, monkeypatch):
+    def full(*_given, **_named):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    lake = write_lake(tmp_path / "lake", names=("alpha",), tissues=1)
+    path = lake / "alpha/imc/1_0mpp/images/alpha_0000.ome.zarr"
+    shutil.rmtree(path)
+    pixels = np.random.default_rng(5).integers(0, 900, (5, 1100, 700)).astype("f4")
+    write_omezarr(path, pixels, mpp=1)
+    monkeypatch.setattr(SharedFolder, "write", full)
+    with serving_anew(lake, tmp_path / "cache") as client:
+        image = next(one for one in client.ask("GET", "/api/images")[1]["images"] if one["modality"] == "imc")
+        told = client.ask("GET", f"/api/images/{image['key']}")[1]
+        assert [level["made"] for level in told["levels"]] == [False, True]
+        for _ in range(2):
+            status, found = client.ask("GET", f"/api/images/{image['key']}/limits?pages=2")
+            assert status == 200
+            assert (found["limits"][0]["least"], found["limits"][0]["most"]) == (pixels[2].min(), pixels[2].max())
+            coarse = client.planes(f"/api/images/{image['key']}/tiles/1/0/0?pages=2")[0]
+            np.testing.assert_allclose(coarse, pixels[2].reshape(275, 4, 175, 4).mean((1, 3)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("turned", [False, True])

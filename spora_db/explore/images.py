@@ -201,7 +201,10 @@ class ShownImages:
                 else:
                     found = self._learned[name] = shown_as(image, page)
                     content = json.dumps(found).encode()
-                    self._folder.write(identity(*name).hex(), lambda file: os.write(file, content), size=len(content))
+                    with contextlib.suppress(OSError):  # on a full disk the next run learns it again
+                        self._folder.write(
+                            identity(*name).hex(), lambda file: os.write(file, content), size=len(content)
+                        )
             return self._learned[name]
 
     def _panel(

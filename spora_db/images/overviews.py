@@ -5,6 +5,7 @@
    levels of the channel at once; whoever waits for rows gets them as soon as their band is done.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -204,8 +205,9 @@ class Overviews:
                     found = means[: len(part), : plane.shape[1]]
                     part[:] = np.rint(found) if plane.dtype.kind in "iub" else found
                 making.go_on(count)
-            for step, plane in making.planes.items():
-                self._folder.write(_name(image, page, step), partial(_write, plane), size=plane.nbytes)
+            with contextlib.suppress(OSError):  # on a full disk they are made again when nobody looks at them any more
+                for step, plane in making.planes.items():
+                    self._folder.write(_name(image, page, step), partial(_write, plane), size=plane.nbytes)
         finally:
             with self._lock:
                 self._making.pop((image, page), None)
