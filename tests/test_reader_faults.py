@@ -170,7 +170,8 @@ def test_validate_does_not_advise_to_download_what_a_library_cannot_read(tmp_pat
     images, masks = tmp_path / "cohort/he/1_0mpp/images", tmp_path / "cohort/segmentations/1_0mpp/tissue_masks"
     images.mkdir(parents=True)
     masks.mkdir(parents=True)
-    write_ometiff(images / "a.ome.tiff", np.zeros((3, 40, 50), np.uint8), mpp=1, photometric="rgb")
+    pixels = np.zeros((40, 50, 3), np.uint8)
+    tifffile.imwrite(images / "a.ome.tiff", pixels, tile=(16, 16), compression="packbits", photometric="rgb")
     mask(masks)
     monkeypatch.setattr(tifffile.TiffPage, "decode", raiser(AttributeError("no such method")))
     monkeypatch.setattr(zipfile, "ZipFile", raiser(TypeError("one argument too many")))
