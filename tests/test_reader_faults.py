@@ -297,7 +297,9 @@ NO_FILES = {
     "loading/indexing.py": "an index of any type",
     "loading/joining.py": "a field that a client's samples lack",
     "loading/transforming.py": "arguments that a client's function does not take",
+    "loading/weights.py": "an argument as numbers",
     "nearest/answer.py": "an argument of any type as a vector",
+    "selection/arguments.py": "an argument as a number",
     "sources/given_tables.py": "an argument of any type as a table",
     "tiling/parameters.py": "an argument as a number",
 }

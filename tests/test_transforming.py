@@ -21,6 +21,9 @@ from spora_db.loading.transforming import SampleTransform
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 
+OF_CHANNELS = ("marker_index", "channel_names", "uniprot_ids")
+
+
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
     return write_lake(tmp_path_factory.mktemp("transforms") / "lake")
@@ -134,8 +137,11 @@ def test_one_call_gets_all_modalities_masks_and_columns_of_a_row(lake):
     ],
 )
 def test_arrays_in_a_returned_sample_become_tensors(query, image):
-    changed = query.to_torch(transform=lambda sample: {**sample, "image": image, "masks": {"own": image[0] > 3}})
-    sample = changed[0]
+    def change(sample):
+        kept = {name: value for name, value in sample.items() if name not in OF_CHANNELS}
+        return {**kept, "image": image, "masks": {"own": image[0] > 3}}
+
+    sample = query.to_torch(transform=change)[0]
     assert type(sample) is Sample
     assert torch.equal(sample["image"], torch.from_numpy(image.copy()))
     assert torch.equal(sample["masks"]["own"], torch.from_numpy(image[0] > 3))
@@ -201,6 +207,40 @@ def test_a_worker_hands_on_which_row_it_was(query):
 
     with pytest.raises(OSError, match="at row 0 of the plan: dataset alpha"):
         next(iter(DataLoader(query.to_torch(transform=fail), num_workers=1, batch_size=2)))
+
+
+def with_channels(sample, places, fields):
+    return {**sample, "image": sample["image"][places]} | {
+        name: sample[name][places] if name == "marker_index" else [sample[name][place] for place in places]
+        for name in fields
+    }
+
+
+@pytest.mark.parametrize("collate", ["padded", "packed", "panel"])
+@pytest.mark.parametrize("places", [[1, 2], [0, 0, 1, 2, 2, 2]], ids=["fewer", "more"])
+def test_channels_of_which_nothing_says_which_they_are_are_no_batch(query, collate, places):
+    for left in OF_CHANNELS:
+        kept = [name for name in OF_CHANNELS if name != left]
+        changed = functools.partial(with_channels, places=places, fields=kept)
+        loader = query.to_torch(transform=changed).loader(4, collate=collate)
+        with pytest.raises(ArgumentError, match=rf"image has {len(places)} channels and its {left} \d"):
+            next(iter(loader))
+
+
+@pytest.mark.parametrize("collate", ["padded", "packed", "panel"])
+def test_channels_that_a_transform_takes_have_their_own_markers(query, collate):
+    places = [2, 0]
+    chosen = query.to_torch(transform=lambda sample: with_channels(sample, places, OF_CHANNELS))
+    batch = next(iter(chosen.loader(4, collate=collate)))
+    plain = [sample for sample in query.to_torch() if sample["tissue_id"] in batch["tissue_id"]]
+    of_row = {(sample["tissue_id"], sample["tile_id"]): sample for sample in plain}
+    for k, key in enumerate(zip(batch["tissue_id"], batch["tile_id"].tolist(), strict=True)):
+        image, markers = (
+            batch[name][2 * k : 2 * k + 2] if collate == "packed" else batch[name][k]
+            for name in ("image", "marker_index")
+        )
+        torch.testing.assert_close(image, of_row[key]["image"][places], rtol=0, atol=0)
+        assert markers.tolist() == of_row[key]["marker_index"][places].tolist()
 
 
 def test_a_substitute_is_transformed_with_the_draws_of_the_place(tmp_path, monkeypatch):

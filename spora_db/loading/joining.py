@@ -1,14 +1,14 @@
 """What all collates share: samples by modality, images that lie together, fields joined where they can be."""
 
 from collections.abc import Callable, Mapping, Sequence, Sized
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import torch
 
 from spora_db.arrays import AnyArray
 from spora_db.errors import ArgumentError
-from spora_db.loading.batch import Batch
+from spora_db.loading.batch import Batch, NamesField
 from spora_db.loading.read_rows import FieldColumns, ReadRows
 from spora_db.selection.arguments import wrong
 
@@ -16,6 +16,8 @@ Fields: TypeAlias = Mapping[str, Any]
 
 PER_CHANNEL = {"marker_index": -1, "statistics": 0}
 """Tensors with a value per channel, and what stands where a batch has no channel."""
+NAMES = get_args(NamesField)
+"""Lists with a text per channel."""
 _TEXTS = {str, list, type(None)}
 _NUMBERS = {bool, int, float}
 
@@ -56,7 +58,7 @@ def columns_of(samples: Sequence[Fields]) -> FieldColumns:
     Raises
     ------
     ArgumentError
-        If some lack a field.
+        If some lack a field, or have not as many values of channels as channels.
     """
     images = field("image", samples)
     whole = consecutive(images) if len({image.shape for image in images}) == 1 else None
@@ -64,7 +66,19 @@ def columns_of(samples: Sequence[Fields]) -> FieldColumns:
     for name in dict.fromkeys(name for sample in samples for name in sample if name != "image"):
         if name not in PER_CHANNEL or name not in samples[0] or all(name in sample for sample in samples):
             columns[name] = field(name, samples)
+    _check_channels(columns)
     return columns
+
+
+def _check_channels(columns: FieldColumns) -> None:
+    """Refuse what a transform has made of images alone: which channels are left is said by nothing else."""
+    for name in (*PER_CHANNEL, *NAMES):
+        for image, values in zip(columns["image"], columns.get(name, ()), strict=False):
+            if len(values) != len(image):
+                raise ArgumentError(
+                    f"A sample's image has {len(image)} channels and its {name} {len(values)}. A transform that leaves "
+                    f"out or adds channels does the same to {name}: sample[{name!r}][kept], or removes that field."
+                )
 
 
 def _check_dicts(samples: Sequence[object]) -> None:

@@ -6,10 +6,8 @@ from typing import Any
 import torch
 
 from spora_db.errors import ArgumentError
-from spora_db.loading.joining import PER_CHANNEL
+from spora_db.loading.joining import NAMES, PER_CHANNEL
 
-NAMES = ("channel_names", "uniprot_ids")
-"""Lists with an entry per channel."""
 OF_SAMPLE = ("masks", "cells", "row", "col", "mpp", "modality", "symmetry")
 """Fields that transforms read or change, beside those of channels."""
 

@@ -11,10 +11,10 @@ import torch
 from spora_db.arrays import Bools
 from spora_db.errors import ArgumentError
 from spora_db.layout.names import is_rgb
-from spora_db.loading.joining import PER_CHANNEL, Fields
+from spora_db.loading.joining import NAMES, PER_CHANNEL, Fields
 from spora_db.loading.sample import Sample
 from spora_db.transforms.acting import Generators, Samples, acting, generators, on_every_part
-from spora_db.transforms.batches import NAMES, is_batch, is_fixed, parts_of
+from spora_db.transforms.batches import is_batch, is_fixed, parts_of
 from spora_db.transforms.square import as_bits
 
 
