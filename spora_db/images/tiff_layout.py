@@ -14,7 +14,7 @@ from spora_db.images.files import broken, describe, telling_broken
 from spora_db.images.tiff_described import as_described, described
 from spora_db.images.tiff_pages import Formats, PageFormat, PageTable
 from spora_db.images.tiff_series import TiffPicture, check_all_listed, choose, page_count, pictures
-from spora_db.images.tiff_tags import odd_tag
+from spora_db.images.tiff_tags import check_all_there, odd_tag
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -131,7 +131,9 @@ def _image(
     if picture.series[0].transform is not None:
         found_ = f"its pixels need a conversion ({picture.kind})"
         raise broken(path, found_, expected="plain pixels", remedy="Convert it.")
-    if picture.kind == "ome" and not level:
+    if picture.kind != "ome":
+        check_all_there(path, tiff)
+    elif not level:
         check_all_listed(path, tiff, picture)
     formats = Formats(path, tiff)
     form = formats.of(picture.key)

@@ -159,6 +159,29 @@ def check_all_read(path: Path, tiff: "TiffFile", page: "TiffPage") -> None:
             raise broken(path, lost, expected="tags inside the file")
 
 
+def check_all_there(path: Path, tiff: "TiffFile") -> None:
+    """Refuse a file whose last directory names one more, which tifffile does not find: it takes those before for all.
+
+    Raises
+    ------
+    FileFormatError
+        The file is cut short.
+    """
+    form, file, pages = tiff.tiff, tiff.filehandle, len(tiff.pages)
+    file.seek(tiff.pages[-1].offset)
+    try:
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(count * ENTRIES[form.byteorder, form.is_bigtiff].size, 1)
+        (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+    except struct.error:
+        lost = f"it ends in the directory of page {pages - 1}"
+    else:
+        if not following or following in {page.offset for page in tiff.pages}:  # some end in a circle
+            return
+        lost = f"it has {file.size} bytes, and the directory of page {pages} begins at {following}"
+    raise broken(path, f"{lost}: it is cut short", expected="a complete file")
+
+
 def numbers(tiff: "TiffFile", kind: int, length: int, value: bytes) -> Int64:
     """Return the whole numbers of a directory's entry."""
     stored = np.dtype(f"{tiff.tiff.byteorder}u{WIDTHS.get(kind, 1)}")
