@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from spora_db.errors import FileFormatError, ImageNotFoundError, SporaError
 from spora_db.images import cache_info, clear_cache, image_header, open_image, read_region, write_ometiff
 from spora_db.images.files import OpenFile
+from spora_db.images.pieces import Regions, cut_chunks
 
 CODECS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -210,6 +211,52 @@ def test_a_strip_that_is_broken_or_absent_is_that_of_its_rows(tmp_path: Path) ->
     image[:, 70] = 65535
     found = read_region(open_image(path, missing_chunks="white"), row=65, height=10)
     np.testing.assert_array_equal(found, image[:, 65:75])
+
+
+@pytest.mark.parametrize("codec", ["zstd", "deflate"])
+def test_of_regions_that_are_read_together_those_of_broken_rows_fail(tmp_path: Path, codec: str) -> None:
+    image = pixels((2, 90, 50), "uint16") + 1
+    path = strips(tmp_path / "a.tif", image, compression=codec)
+    with tifffile.TiffFile(path) as tiff:
+        places, counts = tiff.pages[1].dataoffsets, tiff.pages[1].databytecounts
+    content = bytearray(path.read_bytes())
+    content[places[40] : places[40] + counts[40]] = bytes(counts[40])
+    path.write_bytes(content)
+    rows = np.array([0, 31, 38, 41, 70])
+    numbers = {"col": 5 + 0 * rows, "height": 3 + 0 * rows, "width": 20 + 0 * rows}
+    regions = Regions(readers=[open_image(path)], pages=[np.arange(2)], image=0 * rows, row=rows, **numbers)
+    faults: dict[int, Exception] = {}
+    found = np.zeros((5, 2, 3, 20), "uint16")
+    for part in cut_chunks(regions, faults):
+        for region, _, _, row, col, down, across, height, width in part.pieces.tolist():
+            row, col = row - part.planes.row, col - part.planes.col
+            cut = part.planes.pixels[:, row : row + height, col : col + width]
+            found[region, part.filling.slots, down : down + height, across : across + width] = cut[part.filling.planes]
+    assert sorted(faults) == [2]
+    for region in (0, 1, 3, 4):
+        np.testing.assert_array_equal(found[region], image[:, rows[region] : rows[region] + 3, 5:25])
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {}, {"compression": "zlib"}])
+def test_a_file_that_is_cut_before_its_last_directories_is_no_image_of_fewer_pages(tmp_path: Path, options) -> None:
+    path, image = tmp_path / "a.tif", pixels((3, 90, 50), "uint16")
+    tifffile.imwrite(path, image, photometric="minisblack", **options)
+    np.testing.assert_array_equal(read_region(open_image(path)), image)
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        ends = [tiff.pages[1].offset, tiff.pages[1].offset + 20, tiff.pages[2].offset, tiff.pages[2].offset + 1]
+    refused = 0
+    for size in (4, 9, 100, *(len(content) * tenth // 10 for tenth in range(1, 10)), *ends, len(content) - 1):
+        path.write_bytes(content[:size])
+        refused += 1
+        try:
+            found = read_region(open_image(path))
+        except FileFormatError as error:
+            assert "broken" in str(error)  # noqa: PT017 - or all pixels are there, where one directory tells of all
+        else:
+            np.testing.assert_array_equal(found, image)
+            refused -= 1
+    assert refused >= 12
 
 
 def test_an_absent_uncompressed_segment_is_no_other_bytes_of_the_file(tmp_path: Path) -> None:

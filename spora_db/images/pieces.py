@@ -150,16 +150,27 @@ def cut_chunks(regions: Regions, faults: dict[int, Exception]) -> Iterator[CutCh
     """Decode what lies in images, chunk by chunk."""
     files: BatchFiles = {}
     for chunk, unfetched in fetched(planned_chunks(regions, faults)):
-        reader, grid, down, across, rows, cols, pieces = chunk
-        if unfetched is not None:
-            _fail(faults, pieces[:, 0], unfetched)
-            continue
-        try:
-            for group in grid.groups:
-                planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files=files)
-                yield CutChunk(planes, filling, pieces, reader.dtype)
-        except (SporaError, OSError) as error:
+        if unfetched is None:
+            yield from _decoded(chunk, files, faults)
+        else:
+            _fail(faults, chunk.pieces[:, 0], unfetched)
+
+
+def _decoded(chunk: PlannedChunk, files: BatchFiles, faults: dict[int, Exception]) -> Iterator[CutChunk]:
+    """Decode a chunk; where not all rows of it can be read, those of each piece, so that only damaged regions fail."""
+    reader, grid, down, across, rows, cols, pieces = chunk
+    try:
+        for group in grid.groups:
+            planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files=files)
+            yield CutChunk(planes, filling, pieces, reader.dtype)
+    except (SporaError, OSError) as error:
+        if not grid.by_rows or len(pieces) == 1:
             _fail(faults, pieces[:, 0], error)
+            return
+        for own in pieces:
+            _, _, _, row, col, _, _, height, width = own.tolist()  # `PIECES`
+            rows, cols = slice(row, row + height), slice(col, col + width)
+            yield from _decoded(chunk._replace(rows=rows, cols=cols, pieces=own[None]), files, faults)
 
 
 def planned_chunks(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
