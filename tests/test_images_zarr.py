@@ -176,6 +176,28 @@ def test_unusual_codecs_go_to_zarr_python(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changed", "readable"),
+    [
+        ({"codecs": [{"name": "bytes", "configuration": {"endian": "middle"}}]}, False),
+        ({"codecs": [{"name": "bytes", "configuration": {"endian": "little"}}]}, True),
+        ({"turned": {"must_understand": True}}, False),
+        ({"turned": {"by": 90}}, False),
+        ({"turned": {"by": 90, "must_understand": False}}, True),
+    ],
+)
+def test_what_readers_must_understand_is_not_passed_over(tmp_path: Path, changed, readable) -> None:
+    image = pixels((2, 40, 30), "uint16")
+    path = write_v3(tmp_path / "a.zarr", image, chunks=(2, 32, 32), compressors=None)
+    document = path / "s0/zarr.json"
+    document.write_text(json.dumps(json.loads(document.read_text()) | changed))
+    if readable:
+        assert_region(path, image, None, (0, 0, 40, 30))
+    else:
+        with pytest.raises(FileFormatError, match="broken"):
+            read_region(open_image(path))
+
+
+@pytest.mark.parametrize(
     ("axes", "shape"),
     [
         ("yx", (40, 30)),

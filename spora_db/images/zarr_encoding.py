@@ -15,6 +15,10 @@ from spora_db.images.zarr_json import sizes
 from spora_db.images.zarr_shards import ShardIndex
 
 V3_TYPES = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
+V3_FIELDS = (
+    {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"}
+    | {"attributes", "dimension_names", "storage_transformers"}
+)  # fmt: skip
 V2_TYPES = re.compile(r"[<>|=]([iu][1248]|f[248]|b1)")
 
 
@@ -60,6 +64,11 @@ class Encoding:
         return self.prefix + self.separator.join(map(str, coordinates))
 
 
+def _may_be_skipped(value: object) -> bool:
+    """Tell whether a field that readers do not know says that they need not."""
+    return isinstance(value, Mapping) and value.get("must_understand") is False
+
+
 def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> Encoding:
     """Read the encoding from the contents of an array's ``zarr.json``."""
     dtype = _pixel_type(metadata.get("data_type"), V3_TYPES, path)
@@ -87,8 +96,12 @@ def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
     names = tuple(name for name, _ in codecs)
     if names[0] != "bytes" or any(name not in DECODERS for name in names[1:]):
         unusual = unusual or f"codecs {', '.join(names)}"
-    elif codecs[0][1].get("endian") == "big":
+    elif (order := codecs[0][1].get("endian") or "little") not in ("little", "big"):
+        raise broken(path, f"its pixels are in the byte order {order!r:.100}", expected="little or big")
+    elif order == "big":
         dtype = dtype.newbyteorder(">")
+    if unknown := [name for name in metadata if name not in V3_FIELDS and not _may_be_skipped(metadata[name])]:
+        unusual = f"fields {', '.join(unknown)}"
     return Encoding(
         dtype=dtype,
         fill=_fill(metadata.get("fill_value"), dtype, path),
