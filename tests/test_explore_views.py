@@ -39,6 +39,19 @@ FAILING = """(what) => {
     return Promise.resolve(new Response('{"error": "not now"}', { status: 503 }));
   };
 }"""
+ONE_FAILS = """async () => {
+  const { Pieces } = await import("/pieces.js");
+  const told = [];
+  const headers = { "X-Shape": "1,1,1", "X-Dtype": "float32" };
+  window.fetch = (path) => Promise.resolve(path.includes("/0/0/0?")
+    ? new Response('{"error": "not now"}', { status: 503 }) : new Response(new Float32Array(1), { headers }));
+  const heard = { changed() {}, failed: (message) => told.push(message) };
+  const pieces = new Pieces({ key: "k", signature: "s" }, { texture: () => ({}) }, heard);
+  for (const col of [0, 1]) await pieces.take({ level: 0, row: 0, col, pages: [0] });
+  const first = [...told];
+  while (told.length < 2) await new Promise(requestAnimationFrame);
+  return [first, told, [...pieces.pieces.keys()]];
+}"""
 STRIP = """() => {
   const strip = document.querySelector("canvas.strip");
   const copy = new OffscreenCanvas(300, 96).getContext("2d", { willReadFrequently: true });
@@ -121,6 +134,11 @@ def test_what_failed_once_is_asked_for_again(browser, client, what):
     limits = [url.split("?")[1] for url in walk.settled() if "/limits?" in url]
     assert len(limits) == len(set(limits)) == 1  # all at once; the first that failed never left the page
     walk.well()
+
+
+def test_what_failed_is_told_until_it_is_asked_for_again_though_other_pieces_come(browser, client):
+    walk = visit(browser, client).open({"sql": "SELECT 1 AS one"})
+    assert walk.page.evaluate(ONE_FAILS) == [["not now"], ["not now", ""], ["0/0/1/0"]]
 
 
 @pytest.mark.parametrize("taken", [True, False], ids=["taken", "come"])

@@ -15,6 +15,7 @@ export class Pieces {
     this.pieces = new Map();  // texture of a plane of a piece, or a promise, by level/row/col/page
     this.held = 0;
     this.asked = 0;
+    this.failing = 0;
     this.complete = false;
   }
 
@@ -114,13 +115,13 @@ export class Pieces {
         this.held -= piece.size;
         this.pieces.delete(old);
       }
-      if (this.faulty) this.failed("");
-      this.faulty = false;
     } catch (error) {
-      this.faulty = true;
+      this.failing += 1;
       this.failed(error.message);
       setTimeout(() => {
         for (const page of pages) this.pieces.delete(name(page));
+        this.failing -= 1;
+        if (!this.failing) this.failed("");
         this.changed();
       }, AGAIN);
     } finally {
