@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +65,32 @@ def own_standardizers() -> Iterator[None]:
     yield
     _registered.clear()
     _registered.update(before)
+
+
+@pytest.fixture
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let no chunk be kept, and nothing be known of what is asked for again, as when a process begins."""
+    from spora_db.images import clear_cache, ometiff, set_cache_bytes
+    from spora_db.images.cache import DEFAULT_BYTES
+    from spora_db.images.reuse import Reuse
+
+    monkeypatch.setattr(ometiff, "REUSE", defaultdict(Reuse))
+    clear_cache()
+    yield
+    clear_cache()
+    set_cache_bytes(DEFAULT_BYTES)
+
+
+@pytest.fixture
+def reuse(empty_cache: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what decides whether parts of segments are decoded: as if nothing had been asked for again."""
+    from spora_db.images import ometiff
+    from spora_db.images.reuse import Reuse
+
+    fresh = Reuse()
+    fresh.share = 0.0
+    monkeypatch.setattr(ometiff, "REUSE", defaultdict(lambda: fresh))
+    return fresh
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,7 @@
 
 import io
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +14,10 @@ import tifffile
 from PIL import Image
 
 from spora_db.errors import FileFormatError
-from spora_db.images import cache_info, clear_cache, files, jpeg_rows, ometiff, open_image, read_region, set_cache_bytes
-from spora_db.images.cache import DEFAULT_BYTES
-from spora_db.images.reuse import Reuse
+from spora_db.images import cache_info, files, jpeg_rows, ometiff, open_image, read_region, set_cache_bytes
 from spora_db.loading.costs import _probe
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 TALL, WIDE = 96, 112
 RNG = np.random.default_rng(0)
@@ -28,23 +27,6 @@ def picture(height: int, width: int) -> np.ndarray:
     """Return colours that change from pixel to pixel, so that every row of chroma counts."""
     coarse = RNG.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3)).repeat(4, 0).repeat(4, 1)[:height, :width]
     return np.clip(coarse + RNG.integers(-30, 30, coarse.shape), 0, 255).astype(np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def _as_a_process_begins() -> Iterator[None]:
-    clear_cache()
-    yield
-    clear_cache()
-    set_cache_bytes(DEFAULT_BYTES)
-
-
-@pytest.fixture
-def reuse(monkeypatch: pytest.MonkeyPatch) -> Reuse:
-    """Return what decides whether parts are decoded: as if nothing had been asked for again."""
-    fresh = Reuse()
-    fresh.share = 0.0
-    monkeypatch.setattr(ometiff, "REUSE", defaultdict(lambda: fresh))
-    return fresh
 
 
 @pytest.fixture

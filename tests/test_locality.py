@@ -2,9 +2,7 @@
 
 import itertools
 import shutil
-from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +11,9 @@ import tifffile
 
 from lakes import write_lake
 from spora_db import SporaQuery
-from spora_db.images import cache_info, clear_cache, ometiff, open_image, read_region, set_cache_bytes
-from spora_db.images.cache import DEFAULT_BYTES
-from spora_db.images.reuse import Reuse
+from spora_db.images import cache_info, clear_cache, open_image, read_region
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 CHUNK, SIZE, TILE, STEP = 32, 96, 32, 30
 CODECS = {"imc": {"compression": "zlib"}, "he": {"photometric": "rgb", "compression": "jpeg"}}
@@ -34,15 +32,6 @@ def lakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         tifffile.imwrite(path.with_suffix(".tiff"), pixels, tile=(CHUNK, CHUNK), **CODECS[modality])
         shutil.rmtree(path)
     return {"zarr": zarr, "tiff": tiff}
-
-
-@pytest.fixture(autouse=True)
-def _empty_cache(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(ometiff, "REUSE", defaultdict(Reuse))
-    clear_cache()
-    yield
-    clear_cache()
-    set_cache_bytes(DEFAULT_BYTES)
 
 
 @pytest.mark.some(2)

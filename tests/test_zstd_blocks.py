@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spora_db.errors import FileFormatError
-from spora_db.images import cache_info, clear_cache, ometiff, open_image, read_region, set_cache_bytes, tiff_packed
-from spora_db.images.cache import DEFAULT_BYTES
+from spora_db.images import cache_info, ometiff, open_image, read_region, set_cache_bytes, tiff_packed
 from spora_db.images.reuse import Reuse
 from spora_db.images.zstd_blocks import BLOCK, decode_first_blocks
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 RNG = np.random.default_rng(0)
 COUNTS = (RNG.poisson(3.0, 200_000) * (RNG.random(200_000) < 0.4)).astype(np.float32).tobytes()
@@ -98,23 +99,6 @@ def test_damage_gives_no_bytes_but_those_that_the_whole_gives(at: int, value: in
     except OSError:  # by what lies behind the first block: it reads ahead
         return
     assert found == expected
-
-
-@pytest.fixture(autouse=True)
-def _as_a_process_begins() -> Iterator[None]:
-    clear_cache()
-    yield
-    clear_cache()
-    set_cache_bytes(DEFAULT_BYTES)
-
-
-@pytest.fixture
-def reuse(monkeypatch: pytest.MonkeyPatch) -> Reuse:
-    """Return what decides whether parts are decoded: as if nothing had been asked for again."""
-    fresh = Reuse()
-    fresh.share = 0.0
-    monkeypatch.setattr(ometiff, "REUSE", defaultdict(lambda: fresh))
-    return fresh
 
 
 @pytest.fixture

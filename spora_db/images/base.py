@@ -101,14 +101,14 @@ class ChunkGrid(NamedTuple):
         Size of a chunk in pixels.
     groups
         The pages, by the chunks that they share at each place of the grid.
-    by_rows
+    rows_apart
         Whether rows are read without the others of a chunk, whose damage then does not matter.
     """
 
     height: int
     width: int
     groups: Sequence[PageGroup]
-    by_rows: bool = False
+    rows_apart: bool = False
 
 
 class ImageReader(Protocol):

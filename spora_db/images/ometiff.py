@@ -79,8 +79,8 @@ class OmeTiffReader:
         for group in group_pages(pages, form.together):
             table = self._layout.pages[self._page_of(group)[0]]
             grids.setdefault(table.format.chunk if table.raw_offset < 0 else LINES, []).append(group)
-        by_rows = form.raw or form.strips > 1
-        return [ChunkGrid(*size, groups, by_rows) for size, groups in grids.items()]
+        rows_apart = form.raw or form.strips > 1
+        return [ChunkGrid(*size, groups, rows_apart) for size, groups in grids.items()]
 
     def needs(self, group: PageGroup, down: int, across: int, *, rows: slice, cols: slice) -> Iterator[list[FileRange]]:
         """Yield what is read of the file for a segment, or for strips; see `ImageReader`."""

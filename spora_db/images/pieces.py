@@ -164,7 +164,7 @@ def _decoded(chunk: PlannedChunk, files: BatchFiles, faults: dict[int, Exception
             planes, filling = reader.decoded(group, down, across, rows=rows, cols=cols, files=files)
             yield CutChunk(planes, filling, pieces, reader.dtype)
     except (SporaError, OSError) as error:
-        if not grid.by_rows or len(pieces) == 1:
+        if not grid.rows_apart or len(pieces) == 1:
             _fail(faults, pieces[:, 0], error)
             return
         for own in pieces:

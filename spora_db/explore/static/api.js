@@ -35,6 +35,12 @@ export const post = async (path, body, signal) => (await ask("POST", path, body,
 export const drop = async (path) => void (await ask("DELETE", path));
 export const bytes = async (path, body, signal) => (await ask(body ? "POST" : "GET", path, body, signal)).arrayBuffer();
 
+// what an answer of numbers begins with, in JSON after its length, and where the numbers begin
+export function headed(content) {
+  const length = new DataView(content).getUint32(0, true);
+  return { head: JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length))), start: 4 + length };
+}
+
 // planes of a piece of an image, each as float32
 export async function planes(path, signal) {
   const answer = await ask("GET", path, undefined, signal);

@@ -1,6 +1,6 @@
 // The gallery: a picture of every row of the answer, as strips of which only those seen exist.
 
-import { bytes } from "./api.js";
+import { bytes, headed } from "./api.js";
 import { make } from "./dom.js";
 import { Compositor, rgb } from "./gl.js";
 import { AGAIN, image, learned, limitsOf, shownMarkers } from "./images.js";
@@ -179,11 +179,10 @@ export class Gallery {
     try {
       const { id } = rows;
       const content = await bytes("api/thumbs", { query: id, rows: asked, markers, size: side, modality: state.modality || null });
-      const length = new DataView(content).getUint32(0, true);
-      const head = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));
+      const { head, start } = headed(content);
       const images = await Promise.all(head.rows.map(({ key }) => (key ? image(key).catch(() => null) : null)));
       if (id !== rows.id || at !== this.names) return;  // the first image of a panel brings its markers
-      this.take(head, images, new Uint16Array(content, 4 + length), asked, side);
+      this.take(head, images, new Uint16Array(content, start), asked, side);
     } catch (error) {
       for (const number of asked) this.thumbs.set(number, { error: error.message });
       setTimeout(() => {

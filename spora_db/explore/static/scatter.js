@@ -1,6 +1,6 @@
 // The scatter: a point for every row, of two columns; a line around points selects their rows.
 
-import { bytes } from "./api.js";
+import { bytes, headed } from "./api.js";
 import { brief, counted, make } from "./dom.js";
 import { drawing, linked, LOST, rgb } from "./gl.js";
 import { named, rows } from "./rows.js";
@@ -119,9 +119,7 @@ export class Scatter {
   }
 
   take(content) {
-    const length = new DataView(content).getUint32(0, true);
-    const head = JSON.parse(new TextDecoder().decode(new Uint8Array(content, 4, length)));
-    const start = 4 + length;
+    const { head, start } = headed(content);
     const { count } = head;
     this.points = {
       head, numbers: new Uint32Array(content, start, count), x: new Float32Array(content, start + 4 * count, count),
