@@ -307,6 +307,8 @@ NO_FILES = {
 
 
 def raised_again(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.With):  # such as `telling`
+        return raised_again(statement.body[-1])
     return isinstance(statement, ast.Raise) and statement.exc is None
 
 

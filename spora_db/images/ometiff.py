@@ -149,26 +149,27 @@ class OmeTiffReader:
         """Return strips that hold some rows of a chunk, as (samples, rows, cols)."""
         tall = table.format.segment[0]
         above = rows.start // tall * tall
-        found = [self._known(page, index, table, tall) for index in indices]
-        missing = [index for index, known in zip(indices, found, strict=True) if known is None]
+        found = [self._kept(page, index, table) for index in indices]
+        missing = [index for index, kept in zip(indices, found, strict=True) if kept is None]
         contents = iter(self._read(table, missing) if missing else [])
         strips = [
-            self._decode(next(contents), page, index, table, tall) if known is None else known
-            for index, known in zip(indices, found, strict=True)
+            self._decode(next(contents), page, index, table, rows=None) if kept is None else kept
+            for index, kept in zip(indices, found, strict=True)
         ]
         return ChunkPlanes(np.concatenate([strip.pixels[:, :tall] for strip in strips], axis=1), above)
 
     def _segment(self, page: int, index: int, table: PageTable, rows: int) -> ChunkPlanes:
         """Return a tile or strip, its first `rows` at least, as (samples, rows, cols), from the cache or the file."""
-        known = self._known(page, index, table, rows)
-        if known is None:
-            data = self._open().read(int(table.offsets[index]), int(table.sizes[index]))
-            check_unchanged(self._name, self._layout.stamp)
-            known = self._decode(data, page, index, table, rows)
-        return known
+        kept = self._kept(page, index, table)
+        if kept is not None and kept.pixels.shape[1] >= rows:
+            return kept
+        data = self._open().read(int(table.offsets[index]), int(table.sizes[index]))
+        check_unchanged(self._name, self._layout.stamp)
+        in_part = table.format.by_rows and kept is None and not REUSE[page].pays
+        return self._decode(data, page, index, table, rows=rows if in_part else None)
 
-    def _known(self, page: int, index: int, table: PageTable, rows: int) -> ChunkPlanes | None:
-        """Return a segment that is kept, its first `rows` at least, or has no bytes; None where it is to be decoded."""
+    def _kept(self, page: int, index: int, table: PageTable) -> ChunkPlanes | None:
+        """Return a segment, or the first rows of it, that is kept or has no bytes; None where it is to be decoded."""
         form = table.format
         if not table.sizes[index]:
             if self._missing == "error":
@@ -183,7 +184,7 @@ class OmeTiffReader:
             return find_chunk(key)
         kept = find_chunk(key, (*key, "rows"))
         REUSE[page].note(kept=kept is not None)
-        return kept if kept is not None and kept.pixels.shape[1] >= rows else None
+        return kept
 
     def _read(self, table: PageTable, indices: Sequence[int]) -> list[bytes]:
         """Return the bytes of strips: at once, where they follow each other in the file."""
@@ -197,9 +198,9 @@ class OmeTiffReader:
         check_unchanged(self._name, self._layout.stamp)
         return contents
 
-    def _decode(self, data: bytes, page: int, index: int, table: PageTable, rows: int) -> ChunkPlanes:
-        """Decode a segment, its first `rows` at least, and keep it."""
-        form, key, is_part = table.format, (self._identity, page, index), False
+    def _decode(self, data: bytes, page: int, index: int, table: PageTable, *, rows: int | None) -> ChunkPlanes:
+        """Decode a segment, or only its first `rows` at least, and keep it."""
+        form, key, decoded = table.format, (self._identity, page, index), None
 
         def undecodable(error: Exception) -> FileFormatError:
             place = f"{len(data)} bytes at {table.offsets[index]}"
@@ -209,18 +210,19 @@ class OmeTiffReader:
                 expected=f"{form.segment[0]} x {form.segment[1]} pixels of {form.stored}",
             )
 
-        with telling(f"The image {self._name}", library="tifffile", broken=undecodable):
-            decoded = None
-            if form.by_rows and not REUSE[page].pays and not is_kept((*key, "rows")):
+        try:
+            if rows is not None:
                 decoded = _first_rows(data, rows, index, table)
-                is_part = decoded is not None
-            if decoded is None:
+            if is_whole := decoded is None:
                 decoded = _whole(data, index, table)
             planes = deliver(decoded.transpose(2, 0, 1))
             planes = planes if form.convert is None else form.convert(planes)
-        if not is_part and planes.shape[1:] != form.segment:
+        except Exception:  # to tell what this is costs 4 µs, and most segments decode
+            with telling(f"The image {self._name}", library="tifffile", broken=undecodable):
+                raise
+        if is_whole and planes.shape[1:] != form.segment:
             self._check_size(planes, index, page, table)
-        return keep_chunk((*key, "rows") if is_part else key, planes)
+        return keep_chunk(key if is_whole else (*key, "rows"), planes)
 
     def _check_size(self, planes: AnyArray, index: int, page: int, table: PageTable) -> None:
         """Refuse a segment that is smaller than the part of the image that it covers."""

@@ -176,7 +176,7 @@ def _decoded(chunk: PlannedChunk, files: BatchFiles, faults: dict[int, Exception
 def planned_chunks(regions: Regions, faults: dict[int, Exception]) -> list[PlannedChunk]:
     """Return the chunks that regions need, each once; `faults` takes the errors of images that cannot be read."""
     grids: Grids = []
-    for image in np.unique(regions.image).tolist():
+    for image in np.bincount(regions.image).nonzero()[0].tolist():
         reader = regions.readers[image]
         if not len(regions.pages[image]):
             continue
@@ -198,15 +198,17 @@ def _by_chunks(regions: Regions, grids: Grids) -> list[PlannedChunk]:
         return []
     order = np.lexsort(chunks[::-1])
     pieces, chunks = pieces.take(order, axis=1), chunks.take(order, axis=1)
-    firsts = np.concatenate([[True], (chunks[:, 1:] != chunks[:, :-1]).any(axis=0)]).nonzero()[0]
-    numbers, downs, acrosses = chunks[:, firsts].tolist()
-    begins = np.minimum.reduceat(pieces[3:5], firsts, axis=1)
-    ends = np.maximum.reduceat(pieces[3:5] + pieces[7:], firsts, axis=1)
-    rows, cols = (map(slice, *window) for window in zip(begins.tolist(), ends.tolist(), strict=True))
+    firsts = np.concatenate([[0], (chunks[:, 1:] != chunks[:, :-1]).any(axis=0).nonzero()[0] + 1])
+    begins = np.minimum.reduceat(pieces[3:5], firsts, axis=1).tolist()
+    ends = np.maximum.reduceat(pieces[3:5] + pieces[7:], firsts, axis=1).tolist()
     pieces = np.ascontiguousarray(pieces.T)
-    cut = [pieces[first:end] for first, end in pairwise([*firsts.tolist(), len(pieces)])]
-    _, readers, own_grids = zip(*(grids[number] for number in numbers), strict=True)
-    return list(map(PlannedChunk, readers, own_grids, downs, acrosses, rows, cols, cut))
+    starts, places = firsts.tolist(), zip(*chunks.take(firsts, axis=1).tolist(), *begins, *ends, strict=True)
+    planned = []
+    for (number, down, across, *window), (first, end) in zip(places, pairwise([*starts, len(pieces)]), strict=True):
+        _, reader, grid = grids[number]
+        rows, cols = map(slice, window[:2], window[2:])
+        planned.append(PlannedChunk(reader, grid, down, across, rows, cols, pieces[first:end]))
+    return planned
 
 
 def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64]:
@@ -214,21 +216,22 @@ def _cut(regions: Regions, grids: Grids) -> tuple[Int64, Int64]:
 
     Both are columns of numbers; those of pieces in the order of `PIECES`, their `row` and `col` those in the chunk.
     """
-    images = np.array([image for image, _, _ in grids])
-    sizes = np.array([(grid.height, grid.width) for _, _, grid in grids])
-    region, nth = _repeated(np.bincount(images, minlength=len(regions.readers))[regions.image])
-    number = images.searchsorted(regions.image)[region] + nth  # the grids of an image are neighbours
-    size, edges = sizes[number].T, regions.inside[:, region]
+    images, *sizes = np.array([(image, grid.height, grid.width) for image, _, grid in grids]).T
+    region, nth = _repeated(np.bincount(images, minlength=len(regions.readers)).take(regions.image))
+    number = images.searchsorted(regions.image).take(region) + nth  # the grids of an image are neighbours
+    size, edges = np.array(sizes).take(number, axis=1), regions.inside.take(region, axis=1)
     place = edges[:2] // size
     downs, acrosses = -(-edges[2:] // size) - place
     own, nth = _repeated(downs * acrosses)
-    region, number, size, edges = region[own], number[own], size[:, own], edges[:, own]
-    place = place[:, own] + np.divmod(nth, acrosses[own])
+    region, number, size, edges = region.take(own), number.take(own), size.take(own, axis=1), edges.take(own, axis=1)
+    place = place.take(own, axis=1) + np.divmod(nth, acrosses.take(own))
     corner = place * size
-    first, end = np.maximum(edges[:2], corner), np.minimum(edges[2:], corner + size)
-    outer = np.array([regions.row, regions.col])[:, region]
-    planes = np.zeros_like(corner)  # which ones is known once they are decoded
-    pieces = np.concatenate([region[None], planes, first - corner, first - outer, end - first])
+    first, outer = np.maximum(edges[:2], corner), np.array([regions.row, regions.col]).take(region, axis=1)
+    pieces = np.zeros((9, len(own)), np.int64)  # `PIECES`; which planes is known once they are decoded
+    pieces[0] = region
+    np.subtract(first, corner, out=pieces[3:5])
+    np.subtract(first, outer, out=pieces[5:7])
+    np.subtract(np.minimum(edges[2:], corner + size), first, out=pieces[7:])
     return pieces, np.concatenate([number[None], place])
 
 
@@ -241,7 +244,7 @@ def _repeated(counts: Int64) -> tuple[Int64, Int64]:
     (array([0, 0, 2]), array([0, 1, 0]))
     """
     own = np.arange(len(counts)).repeat(counts)
-    return own, np.arange(len(own)) - (counts.cumsum() - counts)[own]
+    return own, np.arange(len(own)) - (counts.cumsum() - counts).take(own)
 
 
 def _outside(regions: Regions) -> Iterator[CutChunk]:

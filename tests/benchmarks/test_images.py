@@ -147,7 +147,7 @@ def test_locality_of_zarr(benchmark, lake):
 
 
 def test_pages_of_tiff(benchmark, lake):
-    """3 of 43 pages against the bare zstd decode of the touched segments."""
+    """3 of 43 pages against the bare zstd decode of the touched segments, and against that and one pass over a tile."""
     segments = []
     for number in range(2):
         with tifffile.TiffFile(lake / f"{number}.ome.tiff") as tiff:
@@ -160,11 +160,25 @@ def test_pages_of_tiff(benchmark, lake):
             )
     across = -(-WIDTH // 256)
 
-    def bare(number, row, col):
-        for page in THREE:
+    def decoded(number, row, col):
+        for slot, page in enumerate(THREE):
             for down in range(row // 256, (row + TILE - 1) // 256 + 1):
                 for right in range(col // 256, (col + TILE - 1) // 256 + 1):
-                    imagecodecs.zstd_decode(segments[number][page][down * across + right], out=256 * 256 * 4)
+                    content = imagecodecs.zstd_decode(segments[number][page][down * across + right], out=256 * 256 * 4)
+                    yield slot, 256 * down - row, 256 * right - col, content
+
+    def bare(number, row, col):
+        for _ in decoded(number, row, col):
+            pass
+
+    def bound(number, row, col):
+        out = np.empty((len(THREE), TILE, TILE), np.float32)
+        for slot, top, left, content in decoded(number, row, col):
+            pixels = np.frombuffer(content, np.float32).reshape(256, 256)
+            target = out[slot, max(top, 0) : top + 256, max(left, 0) : left + 256]
+            above, before = max(-top, 0), max(-left, 0)
+            target[:] = pixels[above : above + target.shape[0], before : before + target.shape[1]]
+        return out
 
     def ours(number, row, col):
         return read_region(open_image(lake / f"{number}.ome.tiff"), THREE, row=row, col=col, height=TILE, width=TILE)
@@ -174,16 +188,19 @@ def test_pages_of_tiff(benchmark, lake):
             return np.stack([tiff.pages[int(page)].asarray()[row : row + TILE, col : col + TILE] for page in THREE])
 
     np.testing.assert_array_equal(ours(*TILES[0]), plain(*TILES[0]))
+    np.testing.assert_array_equal(bound(*TILES[0]), plain(*TILES[0]))
     benchmark(ours, *TILES[0])
-    floor, fast, slow = seconds(bare, ours, plain)
+    decode, both, fast, slow = np.median([seconds(bare, bound, ours, plain) for _ in range(5)], axis=0)
     print(
-        f"\nOME-TIFF, {len(THREE)} of {CHANNELS} pages: {1 / fast:.0f} tiles/s, "
-        f"bare decode / spora-db = {floor / fast:.2f} (asked: 0.7); plain tifffile / spora-db = {slow / fast:.1f}"
+        f"\nOME-TIFF, {len(THREE)} of {CHANNELS} pages: {1 / fast:.0f} tiles/s, decode and one pass / spora-db = "
+        f"{both / fast:.2f} (asked: 0.75), bare decode / spora-db = {decode / fast:.2f}; plain tifffile / spora-db = "
+        f"{slow / fast:.1f}"
     )
     work = "random tile of an OME-TIFF, 3 of 43 pages"
     record(work, 1 / fast, "tiles/s")
     record(f"{work}, against plain tifffile", slow / fast)
-    record(f"{work}, of decoding the touched segments", floor / fast)
+    record(f"{work}, of decoding the touched segments", decode / fast)
+    record(f"{work}, of decoding the touched segments and one pass", both / fast)
 
 
 @pytest.fixture(scope="module")
