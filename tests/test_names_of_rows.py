@@ -13,6 +13,7 @@ from region_lakes import box, region_table
 from spora_db import Catalog, SporaQuery
 from spora_db.catalog.names_in import listed
 from spora_db.datasets.frames import read_metadata
+from spora_db.errors import UnknownNameError
 from spora_db.selection.cells import IDENTITY, OF_REGIONS
 from spora_db.selection.resolved import TILE_IDENTITY, TISSUE_IDENTITY
 from spora_db.sources.names_of_rows import OF_ROWS
@@ -57,22 +58,42 @@ def test_a_relation_has_such_a_column_by_its_second_name(lake, relation):
 CONDITIONS = ["tissues.path = 302", "tissue_path = 302", "tissues.row = 102", "tissues.Col = 202", "tissues.mpp = 402"]
 
 
+ROWS = {
+    "tiles": lambda q: q.tiles(size=32, mpp=1.0),
+    "windows": lambda q: q.windows(size=32, stride=32, mpp=1.0),
+    "tissues": lambda q: q.tissues(mpp=1.0),
+    "cells": lambda q: q.cells(size=8, mpp=1.0),
+}
+
+
 @pytest.mark.parametrize("condition", CONDITIONS)
-@pytest.mark.parametrize(
-    "rows",
-    [
-        lambda q: q.tiles(size=32, mpp=1.0),
-        lambda q: q.windows(size=32, stride=32, mpp=1.0),
-        lambda q: q.tissues(mpp=1.0),
-        lambda q: q.cells(size=8, mpp=1.0),
-    ],
-    ids=["tiles", "windows", "tissues", "cells"],
-)
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_a_condition_on_tissues_is_about_tissues(lake, rows, condition):
     query = rows(SporaQuery(lake).modality("imc"))
     expected = query.where("number = 2").count()
     assert query.where(condition).count() == expected > 0
     assert set(query.where(condition).df()["tissue_id"]) == {"alpha_0002"}
+
+
+@pytest.mark.parametrize("unit", ROWS)
+def test_a_column_that_begins_with_tissue_is_no_second_name(tmp_path, unit):
+    """Tissues have ``tissue_path`` and no ``path``, and of another name the first and the third."""
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    write_cells(root / "alpha", write_masks(root), names=("centroid_row", "centroid_col"))
+    path = root / "alpha/metadata/tissues.parquet"
+    frame = pd.read_parquet(path)
+    third = (frame["tissue_id"] == "alpha_0002").astype(int)
+    frame.assign(tissue_path="scan", row=third, tissue_tissue_row=1 - third).to_parquet(path)
+    query = ROWS[unit](SporaQuery(root).modality("imc"))
+    of_third = query.where("tissue_id = 'alpha_0002'").count()
+    assert query.where("tissues.tissue_path = 'scan'").count() == query.count()
+    for condition in ("tissues.row = 1", "tissues.tissue_tissue_row = 0"):
+        assert query.where(condition).count() == of_third > 0
+    if unit == "tiles":
+        assert query.where("tissues.path LIKE '%alpha_0002%'").count() == of_third
+    else:
+        with pytest.raises(UnknownNameError, match=r"Unknown column 'path' in tissues.*Available: X..spots, age"):
+            query.where("tissues.path = 'scan'").count()
 
 
 def test_a_condition_without_the_relation_is_about_the_row(lake):

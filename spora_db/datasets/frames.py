@@ -14,7 +14,6 @@ from spora_db.selection import ChannelChoice
 from spora_db.selection.channels import panel_select
 from spora_db.sources.names_of_rows import second_names
 from spora_db.sqltext.dialect import DIALECT
-from spora_db.sqltext.names import fold
 
 ROWS = {
     "tissues": "SELECT * FROM tissues ORDER BY tissue_id, modality",
@@ -43,8 +42,7 @@ def read_metadata(catalog: Catalog, folder: Path, table: Literal["tissues", "cel
         raise TableError(message)
     rows = catalog._run(ROWS[table]).df().set_index("tissue_id")
     if table == "tissues":
-        known, second = set(map(fold, rows.columns)), second_names(tuple(rows.columns))
-        rows = rows.drop(columns=[name for first, name in second.items() if first in known])
+        rows = rows.drop(columns=list(second_names(tuple(rows.columns)).values()))
     return rows
 
 

@@ -15,7 +15,6 @@ from spora_db.selection.named_around import named_around
 from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
 from spora_db.selection.sampling import assigned_split, sampled
 from spora_db.selection.statistics_conditions import statistics_conditions
-from spora_db.sources.names_of_rows import second_names
 from spora_db.sqltext.binding import Binder, Compiled, Value
 from spora_db.sqltext.dialect import DIALECT
 from spora_db.sqltext.names import fold
@@ -173,9 +172,11 @@ def on_base(predicate: exp.Expr, resolved: Resolved) -> exp.Expr:
     for column in list(tree.find_all(exp.Column)):
         table = column.table.lower()
         if table in relations and not named_around(column, table):
-            name = column.name if cells is None else cells.named(table, column.name)
+            name = column.name
             if table == "tissues":
-                name = second_names(resolved.columns).get(fold(name), name)
+                name = resolved.second_names.get(fold(name), name)
+            if cells is not None:
+                name = cells.named(table, name)
             column.set("this", exp.to_identifier(name, quoted=True))
             column.set("table", exp.to_identifier("base"))
     return tree

@@ -12,6 +12,7 @@ from spora_db.selection.joins import JoinedColumns, joined_columns, lend_tables,
 from spora_db.selection.repeatable import refuse_random
 from spora_db.selection.resolved import TISSUE_IDENTITY, Resolved, identity_columns
 from spora_db.sources.names_of_rows import second_names
+from spora_db.sqltext.names import fold
 
 
 def with_columns(resolved: Resolved, catalog: Catalog) -> Resolved:
@@ -56,7 +57,11 @@ def with_conditions(resolved: Resolved, catalog: Catalog) -> Resolved:
     UnknownNameError
         For a column or relation that does not exist.
     """
-    asked, columns = resolved.selection, _in_scope(resolved)
+    asked = resolved.selection
+    if not asked.conditions and (asked.sampling is None or asked.sampling.weights is None):
+        return resolved
+    resolved = replace(resolved, second_names=_second_names(resolved, catalog))
+    columns = _in_scope(resolved)
     weight: exp.Expr | None = None
     checked = (check_predicate(text, columns=columns, relations=catalog.relations) for text in asked.conditions)
     predicates = tuple(of_rows(tree, resolved.joins) for tree in checked)
@@ -70,6 +75,12 @@ def with_conditions(resolved: Resolved, catalog: Catalog) -> Resolved:
     return replace(resolved, predicates=predicates, weight=weight)
 
 
+def _second_names(resolved: Resolved, catalog: Catalog) -> dict[str, str]:
+    """Return the second names of columns of tissues that rows have: the user's own may lack some."""
+    known = set(map(fold, resolved.cells.known("tissues") if resolved.cells else resolved.columns))
+    return {name: second for name, second in second_names(catalog.columns("tissues")).items() if second in known}
+
+
 def _in_scope(resolved: Resolved) -> dict[str, Collection[str]]:
     """Return the columns of the rows, and of the relations by which a condition may name them."""
     columns, cells = resolved.columns, resolved.cells
@@ -77,5 +88,5 @@ def _in_scope(resolved: Resolved) -> dict[str, Collection[str]]:
         lake: dict[str, Collection[str]] = {"tiles": columns, "tissues": columns}
     else:
         lake = {"cells": cells.known("cells"), "tissues": cells.known("tissues")}
-    lake["tissues"] = (*lake["tissues"], *second_names(columns))
+    lake["tissues"] = (*lake["tissues"], *resolved.second_names)
     return {"": columns, **lake, **{join.name: join.known for join in resolved.joins}}

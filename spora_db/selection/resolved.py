@@ -35,6 +35,9 @@ class Resolved:
         The users' tables beside the rows.
     columns
         The columns of the rows: what conditions, `select` and `sample` may name.
+    second_names
+        The columns of tissues that are called as what rows say themselves, folded, with their names in `tissues`
+        that are none of rows.
     predicates
         The conditions as checked trees.
     weight
@@ -55,6 +58,7 @@ class Resolved:
     cells: CellTable | None = None
     joins: tuple[JoinedColumns, ...] = ()
     columns: tuple[str, ...] = ()
+    second_names: Mapping[str, str] = field(default_factory=dict)
     predicates: tuple[exp.Expr, ...] = ()
     weight: exp.Expr | None = None
     markers: Markers | None = None

@@ -3,6 +3,7 @@
 A core's ``row`` on its slide is no tile's, and the ``path`` of a scan is no image's: in rows the name means their own.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -21,31 +22,27 @@ PREFIX = "tissue_"
 def with_second_names(columns: Mapping[str, FileColumn], taken: Collection[str]) -> dict[str, FileColumn]:
     """Return the columns of a file of tissues, by folded name, with those of `OF_ROWS` by a second name too.
 
-    The second name is none of those `taken`, the folded names of the columns of all files.
+    The second name is longer than all like it of those `taken`, the folded names of the columns of all files.
     """
-    second = {}
-    for key in sorted(OF_ROWS.intersection(columns)):
-        name = PREFIX + key
-        while name in taken:
-            name = PREFIX + name
-        second[name] = replace(columns[key], name=name)
-    return {**columns, **second}
+    second = {key: PREFIX + _longest(key, taken) for key in sorted(OF_ROWS.intersection(columns))}
+    return {**columns, **{name: replace(columns[key], name=name) for key, name in second.items()}}
 
 
 @lru_cache(maxsize=8)
 def second_names(columns: tuple[str, ...]) -> dict[str, str]:
-    """Return the columns of tissues, folded, that have a second name among these columns, with it.
+    """Return those of the columns of tissues, folded, that have a second name, with it.
 
     Examples
     --------
-    >>> second_names(("dataset", "Row", "tissue_row", "col", "tissue_path"))
-    {'path': 'tissue_path', 'row': 'tissue_row'}
+    >>> second_names(("dataset", "Row", "tissue_row", "tissue_path"))
+    {'row': 'tissue_row'}
     """
-    known, found = set(map(fold, columns)), {}
-    for name in sorted(OF_ROWS):
-        second = name
-        while PREFIX + second in known:
-            second = PREFIX + second
-        if second != name:
-            found[name] = second
-    return found
+    known = set(map(fold, columns))
+    found = {name: _longest(name, known) for name in sorted(OF_ROWS & known)}
+    return {name: second for name, second in found.items() if second != name}
+
+
+def _longest(name: str, names: Collection[str]) -> str:
+    """Return the longest of some names that is this one after any number of prefixes."""
+    alike = re.compile(f"({PREFIX})*{name}")
+    return max(filter(alike.fullmatch, names), key=len)
