@@ -1,17 +1,19 @@
-"""A file that another one has replaced is seen, of the same size and of the same time too."""
+"""A file that another one has replaced, or that is written anew in place, is seen, of the same size and time too."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zarr
 
 from cell_lakes import write_mask
-from spora_db.files.stamps import file_stamp, lasting_stamp, stamp, stamps
-from spora_db.images import open_image, read_region, write_ometiff
+from spora_db.files.stamps import file_stamp, lasting_stamp, same_content, stamp, stamps
+from spora_db.images import cache_info, open_image, read_region, set_cache, write_ometiff
 from spora_db.plan.mask_parts import MASKS
 from spora_db.standardization.wide_tables import wide_table
 
@@ -24,6 +26,18 @@ def replaced(path: Path, write: Callable[[Path], object]) -> None:
     assert other.stat().st_size == before.st_size
     other.replace(path)
     assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def in_place(path: Path, write: Callable[[Path], object]) -> None:
+    """Write another file into a first one, of whose size and time it is."""
+    before, other = path.stat(), path.with_name(f"other-{path.name}")
+    write(other)
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # until the clock that the file system reads has moved
+        path.write_bytes(other.read_bytes())
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.unlink()
+    after = path.stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
 
 
 def test_a_replaced_file_has_another_stamp_and_the_same_lasting_one(tmp_path: Path) -> None:
@@ -51,6 +65,7 @@ def number_of_table(path: Path) -> float:
     return float(wide_table(path).values.max())
 
 
+@pytest.mark.parametrize("again", [replaced, in_place])
 @pytest.mark.parametrize(
     ("name", "write", "read"),
     [
@@ -60,10 +75,51 @@ def number_of_table(path: Path) -> float:
     ],
 )
 def test_what_a_process_remembers_of_a_file_ends_with_it(
-    tmp_path: Path, name: str, write: object, read: object
+    tmp_path: Path, name: str, write: Callable, read: Callable, again: Callable
 ) -> None:
     path = tmp_path / name
     write(path, 3)
     assert read(path) == 3
-    replaced(path, lambda other: write(other, 5))
+    again(path, lambda other: write(other, 5))
     assert read(path) == 5
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which decoded chunks are kept from run to run."""
+    yield tmp_path / "kept"
+    set_cache("process")
+
+
+@pytest.mark.parametrize("again", [replaced, in_place])
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tiff"])
+def test_what_a_folder_keeps_of_a_file_ends_with_it(kept: Path, tmp_path: Path, name: str, again: Callable) -> None:
+    def write(number: int, folder: Path) -> Path:
+        """Write an image of one number, and return its file of pixels."""
+        image, path = np.full((1, 8, 8), number, np.uint8), folder / name
+        if name.endswith(".tiff"):
+            return write_ometiff(path, image, mpp=1)
+        options = {"chunks": (1, 8, 8), "compressors": None, "dimension_names": ["c", "y", "x"]}
+        zarr.open_group(path, mode="w").create_array("0", data=image, **options)
+        return path / "0/c/0/0/0"
+
+    file, other = write(3, tmp_path), write(5, tmp_path / "other")
+    for number in (3, 5):
+        for _ in range(2):
+            set_cache("process")
+            set_cache(kept)
+            assert number_of_image(tmp_path / name) == number
+        assert cache_info().shared == 1
+        if number == 3:
+            again(file, lambda path: shutil.copy(other, path))
+
+
+def test_another_link_to_a_file_and_other_rights_are_no_other_content(tmp_path: Path) -> None:
+    image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    path = write_ometiff(tmp_path / "a.ome.tiff", image, mpp=1)
+    reader, before = open_image(path), stamp(path)
+    while stamp(path) == before:
+        path.chmod(0o600)
+    (tmp_path / "b.ome.tiff").hardlink_to(path)
+    assert same_content(stamp(path), before)
+    np.testing.assert_array_equal(read_region(reader), image)

@@ -1,6 +1,7 @@
 """What changes when a file is written: one form of it for all rooms, as plain numbers, which are asked for per tile.
 
-A file that a rename has replaced has another inode, even where its size and its time are those of the one before.
+A file that a rename has replaced has another inode, even where its size and its time are those of the one before. One
+that is written anew in place, of the same size, may be given its time back; no program can set that of the change.
 """
 
 import os
@@ -10,12 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-Stamp: TypeAlias = tuple[int, int, int]
-"""Inode, modification time (ns) and size; for as long as a process runs."""
+Stamp: TypeAlias = tuple[int, int, int, int]
+"""Inode, modification time (ns), size, and time of the last change of any kind (ns): on one machine, in one place."""
 LastingStamp: TypeAlias = tuple[int, int]
 """Size and modification time (ns): what is written to files, as a copy, or another machine, has other inodes."""
-SettledStamp: TypeAlias = tuple[int, int, int, int]
-"""Inode, modification time, time of the last change of any kind (both in ns), and size; see `settled_stamps`."""
 
 SETTLED_NS = 2 * 10**9
 """How long the time of a file must have passed to tell it from any later time: two seconds, as FAT counts."""
@@ -23,7 +22,21 @@ SETTLED_NS = 2 * 10**9
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """Return the stamp of a file of which the status is known."""
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_size, status.st_ctime_ns
+
+
+def same_content(one: Stamp | None, other: Stamp | None) -> bool:
+    """Tell whether stamps are of one file as written once; None is that of no file.
+
+    A second link to a file and other rights are changes of it too: what is remembered of it may be read again for them,
+    and nobody may be refused.
+
+    Examples
+    --------
+    >>> same_content((7, 1, 2, 3), (7, 1, 2, 4)), same_content((7, 1, 2, 3), None)
+    (True, False)
+    """
+    return one is other or (one is not None and other is not None and one[:3] == other[:3])
 
 
 def stamp(path: str | Path) -> Stamp:
@@ -79,7 +92,7 @@ def lasting_stamp(path: str | Path) -> LastingStamp:
     OSError
         There is no file.
     """
-    _, modified, size = stamp(path)
+    _, modified, size, _ = stamp(path)
     return size, modified
 
 
@@ -97,11 +110,8 @@ def is_settled(*times: int) -> bool:
     return all(at < latest for at in times)
 
 
-def settled_stamps(paths: Iterable[str | Path]) -> tuple[SettledStamp, ...] | None:
+def settled_stamps(paths: Iterable[str | Path]) -> tuple[Stamp, ...] | None:
     """Return the stamps of files by which another process knows them again; None where one is gone or not settled.
-
-    A program can set a file's modification time, as after it has written the file anew, in place and of the same size;
-    no program can set the time of that change.
 
     Examples
     --------
@@ -110,11 +120,8 @@ def settled_stamps(paths: Iterable[str | Path]) -> tuple[SettledStamp, ...] | No
     """
     found = []
     for path in paths:
-        try:
-            status = os.stat(path)  # noqa: PTH116 - as above
-        except OSError:
+        current = stamp_if_there(path)
+        if current is None or not is_settled(current[1], current[3]):
             return None
-        if not is_settled(status.st_mtime_ns, status.st_ctime_ns):
-            return None
-        found.append((status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size))
+        found.append(current)
     return tuple(found)

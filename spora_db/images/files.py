@@ -5,7 +5,7 @@ import os
 from spora_db.errors import FileFormatError
 from spora_db.files.failures import telling
 from spora_db.files.recent import Recent
-from spora_db.files.stamps import Stamp, stamp_if_there, stamp_of
+from spora_db.files.stamps import Stamp, same_content, stamp_if_there, stamp_of
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.remote_files import again
 
@@ -35,7 +35,7 @@ def check_unchanged(path: str, known: Stamp) -> None:
     FileFormatError
         The file was written again, or is gone.
     """
-    if stamp_if_there(path) != known:
+    if not same_content(stamp_if_there(path), known):
         raise FileFormatError(
             f"The image file {path} was written again while it was read. Open the image again, once it is whole."
         )

@@ -11,6 +11,7 @@ import numpy as np
 from spora_db.arrays import AnyArray, Int64
 from spora_db.errors import FileFormatError, ImageNotFoundError
 from spora_db.files.failures import telling
+from spora_db.files.stamps import same_content
 from spora_db.files.stores.ranges import FileRange
 from spora_db.files.stores.remote_files import again
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
@@ -138,7 +139,7 @@ class OmeTiffReader:
             raise ImageNotFoundError(f"The image {self.path} was there when it was opened and is gone now.") from error
         except OSError as error:
             raise broken(self.path, str(error), expected="a TIFF file", remedy="Check the disk.") from error
-        if file.stamp != self._layout.stamp:
+        if not same_content(file.stamp, self._layout.stamp):
             close_files(self._owner)
             raise FileFormatError(
                 f"The image {self.path} was written again since it was opened. Open it again with open_image."

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spora_db.errors import SporaError
-from spora_db.files.stamps import Stamp
+from spora_db.files.stamps import Stamp, same_content
 from spora_db.jobs.options import Options
 from spora_db.jobs.publishing import Target, exists_error
 from spora_db.jobs.report import DatasetReport, State, failures_file, read_failures
@@ -121,7 +121,7 @@ class DatasetRun:
                 return run()
             except ResultsGoneError as error:
                 gone = error
-                if self.target.stamp() != self.before and self.target.standing() == "same":
+                if not same_content(self.target.stamp(), self.before) and self.target.standing() == "same":
                     return self.kept(MEANWHILE)
         raise gone
 

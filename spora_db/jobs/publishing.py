@@ -11,7 +11,7 @@ from spora_db import __version__
 from spora_db.errors import FileFormatError, WriteError
 from spora_db.files.locks import lock_file
 from spora_db.files.parquet import read_provenance
-from spora_db.files.stamps import Stamp, stamp_if_there
+from spora_db.files.stamps import Stamp, same_content, stamp_if_there
 from spora_db.files.writing import sync_folder
 from spora_db.jobs.work_folder import LOCK, WorkFolder
 
@@ -156,7 +156,7 @@ def publish(
         The disk is full, or the target exists and may not be replaced.
     """
     with lock_file(work.path.parent / LOCK):
-        first = work.committing or target.stamp() == (before if overwrite else None)
+        first = work.committing or same_content(target.stamp(), before if overwrite else None)
         if first:
             _rename(target, work=work, write=write)
         elif target.standing() != "same":

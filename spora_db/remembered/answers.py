@@ -19,7 +19,7 @@ from spora_db.errors import WriteError
 from spora_db.files.cache_folders import lasting_folder
 from spora_db.files.folders import user_folder
 from spora_db.files.shared_folder import SharedFolder
-from spora_db.files.stamps import SettledStamp, settled_stamps
+from spora_db.files.stamps import Stamp, settled_stamps
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class LastingAnswer:
     folder: SharedFolder
     name: str
     files: tuple[Path, ...]
-    stamps: tuple[SettledStamp, ...]
+    stamps: tuple[Stamp, ...]
 
     def read(self) -> memoryview | None:
         """Return the answer; None where there is none, not the whole of it, or none that can be read."""
@@ -99,7 +99,7 @@ def lasting_answer(question: Sequence[str], files: Sequence[Path]) -> LastingAns
         All files that are read.
     """
     stamps = settled_stamps(files)
-    if stamps is None or sum(size + OPENED for *_, size in stamps) < KEPT_FROM:
+    if stamps is None or sum(size + OPENED for _, _, size, _ in stamps) < KEPT_FROM:
         return None
     folder = _folder(user_folder("cache") / "answers")
     if folder is None:

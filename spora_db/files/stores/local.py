@@ -15,10 +15,10 @@ def state_of(stamp: Stamp) -> ObjectState:
 
     Examples
     --------
-    >>> state_of((7, 1_000, 3))
+    >>> state_of((7, 1_000, 3, 2_000))
     ObjectState(size=3, version='7-1000')
     """
-    inode, modified, size = stamp
+    inode, modified, size, _ = stamp
     return ObjectState(size=size, version=f"{inode}-{modified}")
 
 
