@@ -465,6 +465,15 @@ def test_a_chunk_larger_than_the_limit_is_not_written(memory, monkeypatch, caplo
     assert not caplog.messages
 
 
+def test_a_file_that_is_cut_short_is_discarded_with_all_its_bytes(tmp_path):
+    folder = cache_folders.lasting_folder(tmp_path / "kept", limit=10_000)
+    for name in ("0" * 32, "1" * 32):
+        assert folder.write(name, lambda file: os.write(file, bytes(100)), size=100)
+    os.truncate(tmp_path / "kept" / ("0" * 32), 10)
+    folder.discard("0" * 32)
+    assert (folder.names(), folder.held) == ({"1" * 32}, 100)
+
+
 def test_a_file_of_which_the_disk_took_a_part_is_not_kept(tmp_path):
     folder = cache_folders.lasting_folder(tmp_path / "kept", limit=10_000)
     with pytest.raises(OSError, match="No space left"):

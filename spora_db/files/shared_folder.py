@@ -102,9 +102,8 @@ class SharedFolder:
     def discard(self, name: str) -> None:
         """Remove a file that is not whole, as a broken disk or half a copy of the folder leaves one."""
         with contextlib.suppress(OSError), self._locked():
-            size = (self.path / name).stat().st_size
             (self.path / name).unlink()
-            self._state[0] -= size
+            self._make_room(0, recount=True)  # it has other bytes now than were counted
 
     def touch(self, name: str) -> None:
         """Note that a file is used, where its disk is not one to be read only by now."""
