@@ -2,6 +2,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
@@ -130,14 +131,15 @@ def test_caps_come_before_the_number(query):
     assert query.sample(10, per_tissue=1).df()["tissue_id"].is_unique
 
 
-def test_weights_are_exponential_clocks(query, tiles):
-    weights = tiles["age"].astype(float) - 40
+@pytest.mark.parametrize("unit_of_weights", ["1", "1e-320", "1e306"])
+def test_weights_are_exponential_clocks(query, tiles, unit_of_weights):
+    weights = (tiles["age"].astype(float) - 40) * float(unit_of_weights)
     clocks = [
-        -math.log(unit(key(5, row))) / w if w else math.inf
+        Fraction(-math.log(unit(key(5, row)))) / Fraction(w) if w else math.inf
         for (_, row), w in zip(tiles.iterrows(), weights, strict=True)
     ]
     expected = tiles.assign(clock=clocks).sort_values("clock")[:15]
-    assert identity(query.sample(15, weights="age - 40", seed=5).df()) == identity(expected)
+    assert identity(query.sample(15, weights=f"(age - 40) * {unit_of_weights}", seed=5).df()) == identity(expected)
 
 
 def test_n_tiles_counts_the_selected_rows_of_the_tissue(query):

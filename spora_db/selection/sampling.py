@@ -25,10 +25,13 @@ WEIGHTED = f"""
     CASE
         WHEN sample_weight < 0 OR NOT isfinite(sample_weight)
         THEN error('A sampling weight is negative, infinite or not a number: ' || sample_weight)
-        WHEN sample_weight > 0 THEN -ln({UNIT_INTERVAL}) / sample_weight
+        WHEN sample_weight > 0 THEN ln(-ln({UNIT_INTERVAL})) - ln(sample_weight)
     END
 """
-"""Rows in order of exponential clocks are a weighted sample without replacement (Efraimidis and Spirakis 2006)."""
+"""Rows in order of exponential clocks are a weighted sample without replacement (Efraimidis and Spirakis 2006).
+
+Of the clocks, the logarithms: quotients by the least weights, or by the greatest, are no numbers.
+"""
 
 
 def sample_key(identity: Sequence[str], *, table: str) -> str:
