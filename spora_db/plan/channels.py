@@ -110,9 +110,9 @@ def _check_complete(
             row, channel = (int(place) for place in np.argwhere(absent)[0])
             record = images.slice(panel.first + row, 1).to_pylist()[0]
             first = {**record, "channel_name": names[panel.name[channel]]}
-            without_quantiles = not own.known[0, row, channel]
+            moment_level = own.moment_level if own.known[0, row, channel] else None
     if first is not None:
         raise absent_statistics(
-            first, channels=channels, tissues=tissues, without_quantiles=without_quantiles,
+            first, channels=channels, tissues=tissues, moment_level=moment_level,
             spec=standardization.parsed(modality), standardization=standardization,
         )  # fmt: skip

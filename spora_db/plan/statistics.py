@@ -32,6 +32,8 @@ class PanelStatistics:
     known
         bool array of shape (2, n, c): whether the tables have the entry's quantiles, and its moments (or none are
         used).
+    moment_level
+        The level whose means and deviations were looked for.
     reasons
         int8 array of shape (n, c): why the channel cannot be standardized with the values, as numbers of
         `spora_db.standardization.usable.REASONS`; 0 where it can.
@@ -39,6 +41,7 @@ class PanelStatistics:
 
     values: Values
     known: Bools
+    moment_level: str
     reasons: Int8
 
     @property
@@ -94,7 +97,8 @@ def find_statistics(
             lower, upper, mean, std, use_mean_std=standardization.use_mean_std, method=spec.method,
             on_zero_quantile=spec.on_zero_quantile,
         )  # fmt: skip
-        found.append(PanelStatistics(values=values, known=known, reasons=reasons))
+        level = tables.moment_level(place, standardization.stats_level) or standardization.stats_level or "global"
+        found.append(PanelStatistics(values=values, known=known, moment_level=level, reasons=reasons))
     return found
 
 
@@ -123,7 +127,7 @@ def global_spec(spec: Spec) -> Spec:
 
 
 def absent_statistics(
-    first: Mapping[str, str | float], *, channels: int, tissues: int, without_quantiles: bool, spec: Spec,
+    first: Mapping[str, str | float], *, channels: int, tissues: int, moment_level: str | None, spec: Spec,
     standardization: StandardizationChoice,
 ) -> StatisticsNotFoundError:  # fmt: skip
     """Build the error for statistics that no table has.
@@ -134,14 +138,14 @@ def absent_statistics(
         ``dataset, modality, mpp, tissue_id, channel_name`` of the first that are missing.
     channels, tissues
         Number of channels that lack some, summed over tissues, and of these tissues.
-    without_quantiles
-        Whether the first lacks its quantiles, not only its moments.
+    moment_level
+        The level of the moments that the first lacks; None where it lacks its quantiles.
     spec, standardization
         What was asked for.
     """
     files = f"{spec.quantile_level}_level_{'' if spec.lower is None else 'lower_quantiles and '}upper_quantiles"
-    if not without_quantiles:
-        files = f"{standardization.stats_level or 'global'}_level_means and stds"
+    if moment_level is not None:
+        files = f"{moment_level}_level_means and stds"
     chosen = standardization.missing_statistics
     nor = f" nor under {global_spec(spec)}" if chosen == "global" else ""
     left = "; they would be left without a channel" if chosen == "drop_channel" else ""
@@ -155,6 +159,7 @@ def absent_statistics(
         f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper}"
         f"{'' if spec.lower is None else f' --lower-quantile {spec.lower}'} --quantile-level {spec.quantile_level} "
         f"{'' if spec.on_zero_quantile is None else f'--on-zero-quantile {spec.on_zero_quantile} '}"
+        f"{'--stats-level image ' if moment_level == 'image' else ''}"
         "(--overwrite replaces tables that are there already)"
     )
 
