@@ -178,6 +178,31 @@ def test_global_statistics_stand_in_quantiles_and_moments_together(lake, query):
         query.standardize(SPEC, missing="global").plan()
 
 
+def test_a_channel_may_be_called_as_an_index_of_pandas(tmp_path):
+    plain, renamed = (write_lake(tmp_path / name, names=("alpha",)) for name in ("plain", "renamed"))
+    for file in (renamed / "alpha/imc").rglob("*.parquet"):
+        frame = pd.read_parquet(file).rename(columns={"CD8": "index"})
+        if "channel_name" in frame:
+            frame["channel_name"] = frame["channel_name"].replace("CD8", "index")
+        frame.to_parquet(file)
+    expected, found = (
+        entries(SporaQuery(root).modality("imc").tissues(mpp=1.0).standardize(SPEC).plan()) for root in (plain, renamed)
+    )
+    assert found == {(*key, "index" if name == "CD8" else name): value for (*key, name), value in expected.items()}
+
+
+def test_absent_moments_are_those_of_the_level_that_tables_have(tmp_path):
+    root = write_lake(tmp_path / "lake", names=("alpha",))
+    folder = root / "alpha" / FOLDER / "uq_0.99_image"
+    for kind in ("means", "stds"):
+        table = pd.read_parquet(folder / f"global_level_{kind}.parquet").set_axis(["alpha_0000"])
+        table.to_parquet(folder / f"image_level_{kind}.parquet")
+        (folder / f"global_level_{kind}.parquet").unlink()
+    said = r"^No image_level_means and stds for channel 'DNA' of tissue 'alpha_0001' .* --stats-level image "
+    with pytest.raises(StatisticsNotFoundError, match=said):
+        SporaQuery(root).modality("imc").tissues(mpp=1.0).standardize(SPEC).plan()
+
+
 def test_image_level_moments_give_way_to_global_ones(lake, tmp_path):
     """Moments at image level for one tissue only, beside quantiles for all: the others have none at this level."""
     root = write_lake(tmp_path / "lake", names=("alpha",))

@@ -75,6 +75,11 @@ def test_tissue_id_is_found_and_index_columns_are_dropped(tmp_path, table):
         }  # fmt: skip
 
 
+def test_fractions_and_truth_values_are_no_index(tmp_path):
+    lake = tissues(tmp_path, d={"tissue_id": ["a"], "index": [1.5], "level_0": [True], "level_1": [7]})
+    assert ask(lake, 'SELECT "index", level_0 FROM tissues') == [(1.5, True)]
+
+
 @pytest.mark.parametrize(
     "table",
     [{"x": [1]}, {"__index_level_0__": [0], "x": ["a"]}, {"index": ["a"]}, pa.table({})],

@@ -1,7 +1,8 @@
 """What a parquet file says about itself, and which of its columns mean something.
 
 pandas leaves its index in files: as a column of the index's name, as ``__index_level_0__``, and, after ``reset_index``,
-as ``index`` or ``level_0``. Only the key of a table is ever looked for there; other index columns are dropped.
+as ``index`` or ``level_0`` of whole numbers or texts. Only the key of a table is ever looked for there; other index
+columns are dropped.
 """
 
 import re
@@ -19,10 +20,11 @@ from spora_db.files.stores.remote_files import again, fetch_whole
 from spora_db.layout import Lake, TableFile
 from spora_db.layout.lake import TableKind
 from spora_db.sources.duckdb_types import duckdb_type
+from spora_db.sources.reconcile import FLOATS
 from spora_db.sqltext.names import fold, positions
 
 FOOTERS_KEPT = 4096
-_STRAY = re.compile(r"index|level_[0-9]+|__index_level_[0-9]+__")
+_NAMED_INDEX = re.compile(r"index|level_[0-9]+")
 _UNNAMED_INDEX = re.compile(r"__index_level_[0-9]+__")
 
 
@@ -135,9 +137,18 @@ def _is_unique(path: Path, position: int, _stamp: Stamp) -> bool:
     return column.null_count == 0 and len(column.unique()) == len(column)
 
 
-def is_stray(name: str) -> bool:
-    """Tell whether a column is an index that pandas left behind; ``Unnamed: 0`` is not, it is a column of its own."""
-    return _STRAY.fullmatch(name) is not None
+def is_stray(name: str, found: str) -> bool:
+    """Tell whether a column of a type is an index that pandas left behind; ``Unnamed: 0`` is a column of its own.
+
+    Fractions and truth values are what was measured: of a channel, or by an index of proliferation.
+
+    Examples
+    --------
+    >>> is_stray("index", "BIGINT"), is_stray("index", "DOUBLE")
+    (True, False)
+    """
+    named = _NAMED_INDEX.fullmatch(name) is not None and found not in {"BOOLEAN", *FLOATS}
+    return named or _UNNAMED_INDEX.fullmatch(name) is not None
 
 
 def layout_positions(footer: Footer, names: Iterable[str]) -> dict[str, int]:
@@ -217,7 +228,7 @@ def file_columns(
     columns: list[FileColumn] = []
     for position, (file_name, type_name) in enumerate(zip(footer.names, footer.types, strict=True)):
         name = names.get(position, "")
-        if not name and (fold(file_name) in skipped or is_stray(file_name)):
+        if not name and (fold(file_name) in skipped or is_stray(file_name, type_name)):
             continue
         if not name:
             spelled = file_name or f"column_{position}"

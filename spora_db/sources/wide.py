@@ -76,7 +76,7 @@ def _opened(footer: Footer) -> Wide:
     channels = tuple(
         (at, name)
         for at, name in enumerate(footer.names)
-        if at != key_at and not is_stray(name) and name not in _NOT_CHANNELS
+        if at != key_at and not is_stray(name, footer.types[at]) and name not in _NOT_CHANNELS
     )
     seen: set[str] = set()
     for at, name in channels:

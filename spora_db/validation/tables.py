@@ -192,7 +192,9 @@ def _names(footer: Footer, key_at: int | None) -> Iterator[tuple[str, str]]:
         if alike:
             yield "column_case", f"Columns differ in case only: {', '.join(map(repr, alike))}."
     left = [
-        name for at, name in enumerate(footer.names) if at != key_at and (is_stray(name) or _UNNAMED.fullmatch(name))
+        name
+        for at, (name, found) in enumerate(zip(footer.names, footer.types, strict=True))
+        if at != key_at and (is_stray(name, found) or _UNNAMED.fullmatch(name))
     ]
     if left:
         yield "stray_columns", f"An index of pandas was left in: {', '.join(map(repr, left))}."
@@ -204,7 +206,7 @@ def _types(footer: Footer, key_at: int | None) -> Iterator[tuple[str, str]]:
     wanted = {**kind.needed, **kind.expected}
     wrong: dict[tuple[str, frozenset[str]], list[str]] = {}
     for at, (name, found) in enumerate(zip(footer.names, footer.types, strict=True)):
-        types = _ID if at == key_at else wanted.get(fold(name), None if is_stray(name) else kind.wide)
+        types = _ID if at == key_at else wanted.get(fold(name), None if is_stray(name, found) else kind.wide)
         values_tell = fold(name) in _TOLD_BY_VALUES.get(footer.table.kind, ()) and (
             found in ("FLOAT", "DOUBLE", "VARCHAR") or found.startswith("DECIMAL")
         )
