@@ -50,9 +50,16 @@ PARQUET_FAILURES = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 class telling:
-    """Tell what a library raises in this block: as a broken file, or as a fault of its own; errors of ours pass.
+    """Tell what a library raises on a file in this block: as a broken file, or as a fault that no file explains.
 
-    `broken` makes the error for a file that explains what was raised, one of `FILE_FAILURES`.
+    Errors of ours pass, and so does what is of neither kind.
+
+    Parameters
+    ----------
+    what, library, remedy
+        As `reader_error` takes them, which tells what is in `READER_FAILURES`.
+    broken
+        What makes the error of a broken file from what is in `FILE_FAILURES`, and not there.
 
     Examples
     --------
