@@ -195,6 +195,18 @@ def test_points_are_drawn_and_select_their_rows(browser, client, lake_of_example
     walk.well()
 
 
+def test_a_scatter_begins_with_columns_that_have_values(browser, client):
+    sql = (
+        "SELECT dataset, NULL::DOUBLE AS region_fraction, NULL::VARCHAR AS region_class, NULL::DOUBLE AS umap_1, "
+        "NULL::DOUBLE AS umap_2, row AS down, col AS across FROM tile_coordinates"
+    )
+    walk = visit(browser, client).open({"sql": sql, "view": "scatter"})
+    walk.page.locator("#scatter[data-drawn*='points']").wait_for()
+    chosen = [walk.page.locator(f"#scatter .bar select >> nth={k}").input_value() for k in range(3)]
+    assert chosen == ["down", "across", "dataset"]
+    walk.well()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "suffix"), [("f4", ".ome.zarr"), ("u2", ".ome.zarr"), ("u2", ".ome.tiff"), ("u1", ".ome.tiff")]

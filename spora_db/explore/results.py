@@ -31,8 +31,8 @@ class KeptAnswer:
         self.table = table
         self.rows = len(table)
         self.columns = [
-            {"name": field.name, "type": str(field.type), "numeric": is_number(field.type)}
-            for field in self.table.schema
+            {"name": field.name, "type": str(field.type), "numeric": is_number(field.type), "empty": nulls == self.rows}
+            for field, nulls in zip(table.schema, (column.null_count for column in table.columns), strict=True)
         ]
         self._order: tuple[int, bool, Int64] | None = None
         self._lock = threading.Lock()

@@ -71,10 +71,11 @@ export class Scatter {
     this.listen();
   }
 
-  // which columns are shown: those chosen, if the answer has them; else two that an embedding is called; else two numbers; else places
+  // which columns are shown: those chosen, if the answer has them; else, of those with a value, two that an embedding is called, two numbers, or places
   get chosen() {
-    const names = rows.columns.map(({ name }) => name);
-    const numbers = rows.columns.filter(({ numeric }) => numeric).map(({ name }) => name);
+    const filled = rows.columns.filter(({ empty }) => !empty);
+    const names = filled.map(({ name }) => name);
+    const numbers = filled.filter(({ numeric }) => numeric).map(({ name }) => name);
     const { x, y, by } = state.scatter;
     const told = names.includes(by) ? by : ["cell_type", "region_class", "dataset"].find((name) => names.includes(name)) ?? "";
     if (numbers.includes(x) && numbers.includes(y)) return { x, y, by: names.includes(by) || by === "" ? by : told };
