@@ -438,7 +438,7 @@ def test_a_table_of_patients_is_joined_by_patient(bring, tmp_path, how):
     assert "1 row of clinic.csv left out" in said(report, about="metadata")
     patients.write_text("Patient,grade\np1,2\n")
     given = [tmp_path / "images.csv", patients] if how == "sheets" else [patients]
-    with pytest.raises(errors.TableError, match="no row for 1 of 2 patients of the images: p2"):
+    with pytest.raises(errors.TableError, match="no row for 1 of 2 patients of the images: 'p2'"):
         bring(raw, metadata=given, pattern=pattern, dataset="x")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import imagecodecs
 import numpy as np
@@ -248,7 +249,8 @@ def test_cells_and_metadata_of_steinbock(bring, raw):
         cells="image,Object,area\nroi_1.tiff,1,30.5\nroi_1.tiff,2,41\nroi_7.tiff,1,9\n",
         id_column="image",
     )
-    assert "1 row of metadata.csv left out: without an image here." in report.notes
+    assert "1 row of metadata.csv left out, without an image here: 'roi_9.tiff'." in report.notes
+    assert "1 row of cells.csv left out, of other tissues: 'roi_7.tiff'." in report.notes
     tissues = pq.read_table(report.path / "metadata/tissues.parquet").to_pylist()
     assert tissues[0] == {
         "tissue_id": "roi_1", "dataset": "mine", "modality": "imc", "image": "roi_1.tiff", "Sex": "F", "group": 1.5,
@@ -334,7 +336,8 @@ BAD = [
     (ome_tiff, {"panel": "name,keep\nDNA,0\n"}, errors.TableError, "keeps no channel"),
     (ome_tiff, {"panel": "name,keep\nDNA\n"}, errors.FileFormatError, "Row 2 .* has 1 values, the header has 2"),
     (ome_tiff, {"panel": ""}, errors.FileFormatError, "is empty"),
-    (ome_tiff, {"metadata": "tissue_id\nroi_1\n"}, errors.TableError, "no row for 1 of 2 images: roi_2"),
+    (ome_tiff, {"metadata": "tissue_id\nroi_1\n"}, errors.TableError, "1 of 2 images: 'roi_2'. .*has nothing besides"),
+    (ome_tiff, {"metadata": "ROI\nroi_1\nroi_02b\n", "id_column": "roi"}, errors.TableError, "has 'roi_02b' besides"),
     (ome_tiff, {"metadata": "tissue_id\nroi_1\nroi_1\nroi_2\n"}, errors.TableError, "several rows .* roi_1"),
     (ome_tiff, {"metadata": "x\na\nb\n"}, errors.TableError, "no column that names the 2 images: 'roi_1'"),
     (ome_tiff, {"metadata": "image\nroi_1\n", "id_column": "imag"}, errors.UnknownNameError, "Did you mean 'image'"),
@@ -426,12 +429,24 @@ def test_a_failure_while_writing_leaves_the_old_dataset(bring, raw, monkeypatch,
 def test_command_imports_and_says_what_is_next(raw, tmp_path):
     multi_page(raw)
     (tmp_path / "panel.csv").write_text(STEINBOCK)
-    arguments = ["import", str(raw), "--dataset", "mine", "--into", str(tmp_path / "lake"), "--modality", "imc"]
+    lake = tmp_path / "my lake"
+    arguments = ["import", str(raw), "--dataset", "it's mine", "--into", str(lake), "--modality", "imc"]
     arguments += ["--mpp", "1.0", "--panel", str(tmp_path / "panel.csv"), "--tissue-mask", "full"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "mine: 2 tissues, 4 channels" in result.stdout
+    assert "it's mine: 2 tissues, 4 channels" in result.stdout
     assert "metadata: No metadata was given" in result.stdout
-    assert "Next: spora-db tile" in result.stdout
+    command = shlex.split(result.stdout.partition("Next: ")[2])  # as a shell reads it
+    assert command[:5] == ["spora-db", "tile", str(lake), "--dataset", "it's mine"]
+    with pytest.raises(errors.QueryError, match="Make one with: ") as failed:
+        SporaQuery(lake).modality("imc").tiles(size=16, mpp=1.0).count()
+    command = shlex.split(str(failed.value).partition("Make one with: ")[2])
+    assert CliRunner().invoke(app, command[1:]).exit_code == 0
+    query = SporaQuery(lake).modality("imc").tiles(size=16, mpp=1.0).standardize("quantile_clipping/uq_0.99_image")
+    with pytest.raises(errors.StatisticsNotFoundError, match="make them with: ") as failed:
+        query.to_torch()
+    command = shlex.split(str(failed.value).partition("make them with: ")[2].partition(" (")[0])
+    assert CliRunner().invoke(app, [str(lake) if word == "LAKE" else word for word in command[1:]]).exit_code == 0
+    assert len(query.to_torch()) == query.count() > 0
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, errors.WriteError)

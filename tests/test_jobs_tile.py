@@ -269,7 +269,7 @@ def test_a_dataset_at_another_resolution_is_left_out_with_a_reason(tmp_path):
     (root / "other/segmentations/1_0mpp").rename(root / "other/segmentations/0_5mpp")
     report = tile(root)
     assert [part.dataset for part in report.datasets] == ["cohort"]
-    assert report.skipped == {"other": "nothing at 1 mpp; this lake has 0.5, 1"}
+    assert report.skipped == {"other": "nothing at 1 mpp; it has 0.5"}
 
 
 CHILD = """

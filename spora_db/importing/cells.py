@@ -211,7 +211,9 @@ def _told(sheet: Sheet, join: Join | None, names: Sequence[TissueName], taken: i
     decisions = [Decision(about="cells", says=join.says(sheet.path), details=join.details(sheet.path))]
     left = len(sheet.table) - taken
     if left:
-        says = f"{counted(left, 'row')} of {sheet.path.name} left out: of other tissues."
+        strangers = join.strangers(sheet.table)
+        which = f": {listed(strangers)}" if strangers else ""
+        says = f"{counted(left, 'row')} of {sheet.path.name} left out, of other tissues{which}."
         decisions.append(Decision(about="cells", says=says))
     absent = [name.tissue_id for name in names if name.tissue_id not in join.tissues.values()]
     if absent:

@@ -168,10 +168,11 @@ def _row_of_each(sheet: Sheet, join: Join, wanted: Sequence[str], *, is_partial:
         )
     absent = sorted({key for key in wanted if key not in place})
     if absent and not is_partial:
-        shown = [str(key) for key in dict.fromkeys(keys) if key is not None]
+        strangers = join.strangers(sheet.table)
         raise TableError(
-            f"{sheet.path} has no row for {len(absent)} of {len(set(wanted))} {kinds}: {', '.join(absent[:10])}. It "
-            f"has {', '.join(shown[:10])}. Add the rows, or name the column of image names as id_column."
+            f"{sheet.path} has no row for {len(absent)} of {len(set(wanted))} {kinds}: {listed(absent)}. In "
+            f"{' and '.join(map(repr, join.columns))} it has {listed(strangers) or 'nothing'} besides. Correct or add "
+            "these rows, or name the column of image names as id_column (--id-column)."
         )
     return [place[key][0] if key in place else None for key in wanted]
 
@@ -181,7 +182,9 @@ def _told(sheet: Sheet, join: Join, rows: Sequence[int | None], names: Sequence[
     decisions = [Decision(about="metadata", says=join.says(sheet.path), details=join.details(sheet.path))]
     left = len(sheet.table) - len(set(rows) - {None})
     if left:
-        says = f"{counted(left, 'row')} of {sheet.path.name} left out: without an image here."
+        strangers = join.strangers(sheet.table)
+        which = f": {listed(strangers)}" if strangers else ""
+        says = f"{counted(left, 'row')} of {sheet.path.name} left out, without an image here{which}."
         decisions.append(Decision(about="metadata", says=says))
     absent = [name.tissue_id for name, row in zip(names, rows, strict=True) if row is None]
     if absent:

@@ -73,6 +73,11 @@ class Join:
         at = pc.index_in(keys_of_rows(table, self.columns), pa.array(list(self.tissues), pa.string()))
         return pc.take(pa.array(list(self.tissues.values()), pa.string()), at)
 
+    def strangers(self, table: "pa.Table") -> list[str]:
+        """Return what rows of others hold in the columns, each value once."""
+        found = keys_of_rows(table, self.columns).unique().to_pylist()
+        return [value for value in found if value is not None and value not in self.tissues]
+
     def says(self, path: Path) -> str:
         """Say how the table was joined."""
         hows = Counter(self.levels.values())

@@ -107,7 +107,8 @@ def tissue_decisions(shares: Mapping[str, float | None], *, method: TissueMaskCh
     if not made or method == "full":
         return []
     low, high = min(made.values()), max(made.values())
-    says = f"Tissue is {100 * low:.0f} % to {100 * high:.0f} % of the images."
+    ends = dict.fromkeys(f"{100 * share:.0f} %" for share in (low, high))
+    says = f"Tissue is {' to '.join(ends)} of the images."
     none = [name for name, share in made.items() if not share]
     if none:
         says += f" No pixel is tissue of {listed(none)}. Leave out, or give masks (masks)."

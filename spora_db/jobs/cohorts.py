@@ -1,6 +1,7 @@
 """Which tissues of which datasets a run concerns: from folder listings, at one resolution."""
 
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,10 +93,9 @@ def cohort_of(dataset: Dataset, *, mpp: float) -> Cohort:
     return Cohort(dataset=dataset, mpp=mpp, tissues=tissues, masks=len(masked))
 
 
-def resolutions(lake: Lake) -> str:
-    """Return the resolutions that images or masks of a lake have, for messages."""
-    found = {folder.mpp for dataset in lake.datasets for folder in dataset.image_folders}
-    found |= {folder.mpp for dataset in lake.datasets for folder in dataset.mask_folders}
+def resolutions(datasets: Iterable[Dataset]) -> str:
+    """Return the resolutions that images or masks of datasets have, for messages."""
+    found = {folder.mpp for dataset in datasets for folder in (*dataset.image_folders, *dataset.mask_folders)}
     return ", ".join(f"{mpp:g}" for mpp in sorted(found)) or "none"
 
 
@@ -104,7 +104,7 @@ def no_masks(lake: Lake, cohorts: tuple[Cohort, ...], *, mpp: float) -> MaskNotF
     places = ", ".join(str(mask_folder(cohort.dataset.path, "tissue", mpp=mpp)) for cohort in cohorts[:3])
     return MaskNotFoundError(
         f"There is no tissue mask at {mpp:g} mpp in {places or lake.path}. Expected files <tissue_id>.npz with a 2-D "
-        f"array named 'mask'. Images and masks of this lake are at these resolutions: {resolutions(lake)}."
+        f"array named 'mask'. Images and masks of this lake are at these resolutions: {resolutions(lake.datasets)}."
     )
 
 

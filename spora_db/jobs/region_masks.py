@@ -85,7 +85,7 @@ def write_region_masks(
     if not masks:
         raise ArgumentError(
             f"No tissue of {lake} has regions with a class and an image at {parse_mpp(mpp):g} mpp. Images are at these "
-            f"resolutions: {resolutions(folders)}. Regions come with spora-db import --annotations."
+            f"resolutions: {resolutions(folders.datasets)}. Regions come with spora-db import --annotations."
         )
     return RegionMaskReport(masks=tuple(sorted(masks)), numbers=numbers)
 

@@ -158,7 +158,7 @@ def _no_images(lake: Lake, modality: str, mpp: float) -> ImageNotFoundError:
     return ImageNotFoundError(
         f"There is no {modality} image at {mpp:g} mpp in {lake.path}."
         f"{did_you_mean(modality, there) if modality not in there else ''} It has the modalities "
-        f"{', '.join(there) or 'none'} and the resolutions {resolutions(lake)}."
+        f"{', '.join(there) or 'none'} and the resolutions {resolutions(lake.datasets)}."
     )
 
 

@@ -144,7 +144,7 @@ def tile_lake(
         for cohort, run, units in planned
     ]
     skipped = {
-        cohort.name: f"nothing at {resolution:g} mpp; this lake has {resolutions(scanned)}"
+        cohort.name: f"nothing at {resolution:g} mpp; it has {resolutions([cohort.dataset])}"
         for cohort in cohorts
         if not cohort.tissues
     }

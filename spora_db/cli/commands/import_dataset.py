@@ -117,6 +117,7 @@ def import_dataset(
 
     spora-db import --add --dataset mine --into my-lake --metadata follow-up.xlsx --cells cells.csv
     """
+    import shlex
     import sys
 
     from spora_db.cli.runs import progress_shown
@@ -166,4 +167,5 @@ def import_dataset(
     would = "" if report.written else " (dry run: nothing was written)"
     sys.stdout.write(f"{report.path}: {counted(len(report.tissues), 'tissue')}{channels}{would}\n{report.decisions}\n")
     if report.written and source is not None:
-        sys.stdout.write(f"Next: spora-db tile {into} --dataset {dataset} --tile-size 224 --mpp {mpp}\n")
+        command = ["spora-db", "tile", str(into), "--dataset", dataset, "--tile-size", "224", "--mpp", str(mpp)]
+        sys.stdout.write(f"Next: {shlex.join(command)}\n")
