@@ -4,6 +4,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -31,6 +32,16 @@ def test_help_teaches(command):
     assert "Usage" in told
     assert "<bool>" not in told  # a flag takes no value
     assert "Example" in told or not command
+
+
+@pytest.mark.parametrize("command", ["sql", "index", "diff"])
+def test_help_fills_its_lines_on_any_screen(command):
+    told = call(command, "--help", COLUMNS="80").stdout
+    assert "[[" not in told  # an argument that may be left out has one pair of brackets
+    for part in re.split(r"\n *\n", told.partition("╭")[0].strip()):
+        lines = [line.strip() for line in part.splitlines()]
+        for line, after in pairwise(lines):
+            assert len(line) + 1 + len(after.split()[0]) > 78, line
 
 
 def test_help_loads_nothing_heavy():

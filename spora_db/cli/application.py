@@ -36,6 +36,8 @@ ORDER = (
 _NO_CHOICE = re.compile(r"(?:Value error, )?('(.*)' is not one of (.*))\.")
 """What typer says of an option with choices; newer ones begin it with the kind of error."""
 _QUOTED = re.compile("'(.*?)'")
+_LINE_END = re.compile(r"(?<!\n)\n(?!\n)")
+"""Where a line of a docstring ends within a paragraph; typer would end it there on a screen of any width."""
 
 
 def _drop_types(options: list[Any]) -> list[Any]:
@@ -57,6 +59,7 @@ class _Commands(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _drop_types([*command.params, command.get_help_option(ctx)])
+            command.help = _LINE_END.sub(" ", command.help or "")
         return command
 
     def get_params(self, ctx: Any) -> Any:  # noqa: ANN401

@@ -1,5 +1,6 @@
 """The rows of many cohorts: tissues or tiles by position, in a DataFrame that users see and may edit."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -132,7 +133,8 @@ def _tiles(name: str, dataset: ComposedImagingDataset) -> pd.DataFrame:
         file = tile_file(Path(), "tile_coordinates", mpp=dataset.mpp, strategy=strategy, tile_size=size)
         message = (
             f"Dataset {name!r} has no tile file {locate(dataset.path, file)}. Make it with: spora-db tile "
-            f"{dataset.path} --tile-size {size} --mpp {dataset.mpp} --strategy {strategy}, or leave the dataset out."
+            f"{shlex.quote(str(dataset.path))} --tile-size {size} --mpp {dataset.mpp} --strategy "
+            f"{shlex.quote(strategy)}, or leave the dataset out."
         )
         raise TilingNotFoundError(message)
     wanted = set(dataset.get_tissue_ids())

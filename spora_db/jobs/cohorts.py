@@ -95,7 +95,10 @@ def cohort_of(dataset: Dataset, *, mpp: float) -> Cohort:
 
 def resolutions(datasets: Iterable[Dataset]) -> str:
     """Return the resolutions that images or masks of datasets have, for messages."""
-    found = {folder.mpp for dataset in datasets for folder in (*dataset.image_folders, *dataset.mask_folders)}
+    found: set[float] = set()
+    for dataset in datasets:
+        found.update(folder.mpp for folder in dataset.image_folders)
+        found.update(folder.mpp for folder in dataset.mask_folders)
     return ", ".join(f"{mpp:g}" for mpp in sorted(found)) or "none"
 
 

@@ -1,6 +1,7 @@
 """The statistics of a plan: what the tables of a spec know of every image and channel, and what becomes of the rest."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -155,8 +156,9 @@ def absent_statistics(
         f"{first['dataset']}/{first['modality']}/.../standardization/{spec}{nor} ({counted(channels, 'channel')} in "
         f"{counted(tissues, 'tissue')}{left}; query.coverage() lists them). What there is: SELECT DISTINCT dataset, "
         f"modality, mpp, spec, level FROM standardization_stats. Choose what becomes of them: "
-        f"standardize(missing={others}), or make them with: spora-db standardize LAKE --dataset {first['dataset']} "
-        f"--modality {first['modality']} --mpp {first['mpp']} --method {spec.method} --upper-quantile {spec.upper}"
+        f"standardize(missing={others}), or make them with: spora-db standardize LAKE "
+        f"--dataset {shlex.quote(str(first['dataset']))} --modality {first['modality']} --mpp {first['mpp']} "
+        f"--method {spec.method} --upper-quantile {spec.upper}"
         f"{'' if spec.lower is None else f' --lower-quantile {spec.lower}'} --quantile-level {spec.quantile_level} "
         f"{'' if spec.on_zero_quantile is None else f'--on-zero-quantile {spec.on_zero_quantile} '}"
         f"{'--stats-level image ' if moment_level == 'image' else ''}"

@@ -1,5 +1,7 @@
 """Resolution and tile size of a query: the ones that were named, or the only ones that there are."""
 
+import shlex
+
 from spora_db.catalog import Catalog
 from spora_db.errors import QueryError, unknown
 from spora_db.selection.own_rows import placed_as_rows_say
@@ -76,8 +78,8 @@ def _tiling(asked: Selection, catalog: Catalog) -> tuple[float, int, str]:
         raise QueryError(
             f"No tiling with size={asked.tile_size}, mpp={asked.mpp}, strategy={strategy!r} for the images of "
             f"{', '.join(asked.modality_names)} in {catalog.lake}. {found} Make one with: "
-            f"spora-db tile {catalog.lake} --tile-size {asked.tile_size or 224} --mpp {asked.mpp or 1.0} "
-            f"--strategy {strategy}"
+            f"spora-db tile {shlex.quote(str(catalog.lake))} --tile-size {asked.tile_size or 224} "
+            f"--mpp {asked.mpp or 1.0} --strategy {shlex.quote(strategy)}"
         )
     if len(fitting) > 1:
         raise QueryError(f"Several tilings fit; choose one with .tiles(size=, mpp=, strategy=). There are: {existing}.")

@@ -1,6 +1,7 @@
 """Windows over whole tissues as rows: their places follow from the sizes of the images, no tile table is needed."""
 
 import logging
+import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -81,7 +82,7 @@ def _measured(sizes: pa.Table, catalog: Catalog) -> pa.Table:
     if len(unknown) >= WORTH_TELLING:
         logger.info(
             "Reading the sizes of %s; 'spora-db index %s' does it once for all queries.",
-            counted(len(unknown), "image"), catalog.lake,
+            counted(len(unknown), "image"), shlex.quote(str(catalog.lake)),
         )  # fmt: skip
     with ThreadPoolExecutor(max_workers=min(32, 4 * usable_cpus())) as pool:
         headers = pool.map(lambda record: image_header(catalog._folders.locate(record["path"])), unknown)

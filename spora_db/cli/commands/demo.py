@@ -1,6 +1,7 @@
 """``spora-db demo``: a lake made, tiled, standardized, queried, loaded and drawn, in under a minute."""
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,7 +58,7 @@ def demo(
     told = f" a batch of {len(batch)} places with two workers and drew it: {picture}"
     console.print(Text.assemble(("\nLoaded", "bold"), told))
     seconds = f"{time.perf_counter() - started:.0f} s"
-    console.print(f'Done in {seconds}. Next:  spora-db sql {folder} "SELECT * FROM markers"')
+    console.print(f'Done in {seconds}. Next:  spora-db sql {shlex.quote(str(folder))} "SELECT * FROM markers"')
 
 
 def cohort_query(folder: Path) -> "SporaQuery":

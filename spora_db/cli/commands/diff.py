@@ -15,7 +15,7 @@ def diff(
     lock: Annotated[Path, typer.Argument(metavar="LOCK", help="A lock, as query.lock(path) writes it.")],
     other: Annotated[
         Path | None,
-        typer.Argument(metavar="[OTHER]", help="Another lock; left out, the lake as it is now.", show_default=False),
+        typer.Argument(metavar="OTHER", help="Another lock; left out, the lake as it is now.", show_default=False),
     ] = None,
     *,
     lake: Annotated[

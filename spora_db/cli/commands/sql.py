@@ -1,6 +1,7 @@
 """``spora-db sql``: ask a lake in SQL, or open a shell."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def sql(
     lake_or_query: Annotated[
         str | None,
-        typer.Argument(metavar="[LAKE]", help=f"The lake; left out, {LAKE_VARIABLE} names it.", show_default=False),
+        typer.Argument(metavar="LAKE", help=f"The lake; left out, {LAKE_VARIABLE} names it.", show_default=False),
     ] = None,
     query: Annotated[
         str | None,
@@ -134,4 +135,4 @@ def _lake_and_script(
         raise ArgumentError(f'No lake given. Either: spora-db sql LAKE "SELECT ...", or set {LAKE_VARIABLE}.')
     if sys.stdin.isatty():
         return place, None
-    return place, read_script(STANDARD_INPUT, hint=f' Example: spora-db sql {place} "SELECT 1"')
+    return place, read_script(STANDARD_INPUT, hint=f' Example: spora-db sql {shlex.quote(str(place))} "SELECT 1"')
