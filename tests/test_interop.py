@@ -139,7 +139,7 @@ def test_what_cannot_be_measured_is_said(demo: Path, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="selects no tissues"):
         he.where("age > 200").to_anndata()
     bare = write_lake(tmp_path / "lake", names=("alpha",), tissues=1)
-    with pytest.raises(UnknownNameError, match="kind of mask 'instances'"):
+    with pytest.raises(UnknownNameError, match=r"kind of mask 'instances'.*import --add --cell-masks"):
         SporaQuery(bare).modality("imc").tissues(mpp=1.0).to_anndata()
 
 

@@ -151,7 +151,7 @@ WRONG: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("tissue", {"grain": "tile"}, ArgumentError, "rows are about tiles"),
     ("tile", {"grain": "cell"}, ArgumentError, "rows of the query are tiles, which have no cell_id"),
     ("tile", {"name": "tiles"}, ArgumentError, "relation of this name"),
-    ("tile", {"drop": "tissue_id"}, ArgumentError, "no column 'tissue_id'"),
+    ("tile", {"drop": "tissue_id"}, ArgumentError, "no column 'tissue_id'.*Call the column that names tissues"),
     ("tile", {"twice": True}, TableError, "2 rows of one tissue"),
     ("tile", {"where": "mine.scor > 1"}, UnknownNameError, "column 'scor' in mine, line 1.*Did you mean 'score'"),
     (

@@ -273,6 +273,8 @@ def test_a_table_that_says_a_thing_twice_is_not_put_into_a_lake(lake: Path, tmp_
     assert not (lake / "tables").exists()
     strange = as_csv(LABELS.assign(tissue_id="x").iloc[1:], tmp_path)
     assert "that the lake does not have" in call("add-table", lake, strange, "--name", "labels").stderr
+    nameless = as_csv(LABELS.drop(columns="tissue_id"), tmp_path)
+    assert "has no column 'tissue_id'" in call("add-table", lake, nameless, "--name", "stages").stderr
     call("add-table", lake, as_csv(LABELS, tmp_path), "--name", "labels", "--overwrite")
     with Catalog(lake) as catalog:
         assert len(catalog.sql("FROM labels")) == 3

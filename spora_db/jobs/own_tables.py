@@ -1,11 +1,12 @@
 """Puts a user's table into a lake, checked, where every query finds it."""
 
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
 
 from spora_db.catalog import Catalog
-from spora_db.errors import TableError, WriteError
+from spora_db.errors import OrphanRowsWarning, TableError, WriteError, level_of_the_user
 from spora_db.files.parquet import write_parquet
 from spora_db.layout import Dataset, LakePath, own_table_file, scan
 from spora_db.sources.given_tables import GivenTable, read_given
@@ -18,7 +19,8 @@ def add_table(
 ) -> Path:
     """Write a table of your own into the last layer of a lake, as ``tables/<name>.parquet``.
 
-    Its keys are checked as `Catalog.register` does; rows about what the lake does not have are told by a warning.
+    Its keys are checked as `Catalog.register` does; rows about what the lake does not have, and a table that names no
+    tissues, are told by a warning.
 
     Parameters
     ----------
@@ -66,7 +68,9 @@ def add_table(
     if home is not None:
         given = _without_dataset(given, home.name, name=name)
     if folders.locate(folders.relative(path)).is_file() and not overwrite:
-        raise WriteError(f"{path} was not written: the lake has a table {name!r}. Replace it with overwrite.")
+        raise WriteError(
+            f"{path} was not written: the lake has a table {name!r}. Replace it with overwrite (--overwrite)."
+        )
     try:
         check_beside(name, given, folders, path=path, dataset="" if home is None else home.name)
     except TableError as error:
@@ -75,6 +79,9 @@ def add_table(
         said = given if home is None else given.append_column("dataset", pa.repeat(home.name, len(given)))
         catalog._give(name, said, at="add_table(lake, table, name=", instead=True)
         catalog.columns(name)  # its keys are checked at first use
+        if catalog._own.table(name).grain is None:
+            message = f"The table {name!r} has no column 'tissue_id': SQL knows it, but rows of a query cannot join it."
+            warnings.warn(message, OrphanRowsWarning, stacklevel=level_of_the_user())
     return write_parquet(given, path)
 
 

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 from spora_db.catalog import Catalog
 from spora_db.errors import unknown
+from spora_db.layout import INSTANCES
 from spora_db.selection.cells import cell_table
 from spora_db.selection.resolved import Resolved
+
+CELL_MASKS = "Masks of cells of your images come into the lake with spora-db import --add --cell-masks FOLDER."
 
 
 def with_cells(resolved: Resolved, catalog: Catalog) -> Resolved:
@@ -28,7 +31,7 @@ def check_masks(resolved: Resolved, catalog: Catalog) -> None:
     if asked.masks:
         rows = catalog._run("SELECT DISTINCT kind FROM masks WHERE mpp = $mpp", {"mpp": asked.mpp}).fetchall()
         where = f"the masks at {asked.mpp} mpp of lake {str(catalog.lake)!r}"
-        _check_all("kind of mask", asked.masks, tuple(row[0] for row in rows), where=where)
+        _check_all("kind of mask", asked.masks, tuple(row[0] for row in rows), where=where, remedy=CELL_MASKS)
 
 
 def check_cells(resolved: Resolved, catalog: Catalog) -> None:
@@ -44,7 +47,7 @@ def check_cells(resolved: Resolved, catalog: Catalog) -> None:
         _check_all("column", asked.columns, catalog.columns("cells"), where="cells")
 
 
-def _check_all(kind: str, names: tuple[str, ...], existing: tuple[str, ...], *, where: str) -> None:
+def _check_all(kind: str, names: tuple[str, ...], existing: tuple[str, ...], *, where: str, remedy: str = "") -> None:
     for name in names:
         if name not in existing:
-            raise unknown(kind, name, existing, where=where)
+            raise unknown(kind, name, existing, where=where, remedy=remedy if name in INSTANCES else "")

@@ -134,7 +134,7 @@ def _remedy(name: str, names: Collection[str]) -> str:
             f"{name!r}: table}}).sql('SELECT DISTINCT tissue_id, own.* FROM tissues JOIN {name} AS own USING (dataset, "
             "patient_id)')."
         )
-    return "Ask it in SQL, with SporaQuery.from_sql."
+    return "Call the column that names tissues 'tissue_id', or ask the table in SQL, with SporaQuery.from_sql."
 
 
 def with_joined(rows: exp.Expr, joins: Collection[JoinedColumns], *, names: Collection[str] | None) -> exp.Subquery:

@@ -20,7 +20,7 @@ def extract(
     lake: Lake,
     *,
     model: Annotated[
-        str, typer.Option(metavar="MODULE:NAME", help="A function of a batch, or a torch module.", show_default=False)
+        str, typer.Option(metavar="MODULE:NAME", help="A function, or a torch module, of a batch.", show_default=False)
     ],
     name: Annotated[str, typer.Option(help="What the feature set is called.", show_default=False)],
     query: Annotated[
