@@ -163,6 +163,24 @@ def test_a_mask_that_was_not_asked_for_is_named(demo: Path) -> None:
     assert len(plot.tile(sample, mask="instances").axes[0].images) == 2
     with pytest.raises(UnknownNameError, match=r"Available: instances"):
         plot.tile(sample, mask="tissue")
+    with pytest.raises(UnknownNameError, match=r"Available: instances"):
+        plot.contact_sheet(query, mask="tissue")
+
+
+def test_the_cell_of_a_sample_is_outlined_among_the_others(demo: Path) -> None:
+    query = SporaQuery(demo).modality("imc").cells(size=48, mpp=1.0).with_masks("instances").sample(3, seed=0)
+    drawn = [axes for axes in plot.contact_sheet(query, mask="instances").axes if axes.images]
+    for axes, sample in zip(drawn, query.to_torch(), strict=True):
+        inside = sample["masks"]["instances"].numpy() == sample["cell_id"]
+        assert inside.any()
+        crossed = np.zeros((2, inside.shape[0] + 1, inside.shape[1] + 1), int)  # sides that run across, and down
+        for (left, top), (right, _) in axes.collections[0].get_segments():
+            crossed[int(left == right), int(top), int(left)] += 1
+        np.testing.assert_array_equal(crossed[0].cumsum(axis=0)[:-1, :-1] % 2, inside)
+        np.testing.assert_array_equal(crossed[1].cumsum(axis=1)[:-1, :-1] % 2, inside)
+        others = np.asarray(axes.images[1].get_array())[..., 3]
+        assert not others[inside].any()
+        assert 0 < others.max() < 0.5
 
 
 def test_a_sample_is_a_dict_that_shows_its_picture(imc: SporaQuery) -> None:

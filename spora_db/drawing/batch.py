@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
-from spora_db.arrays import Float32
+from spora_db.arrays import AnyArray, Bools, Float32, Int64
 from spora_db.drawing.arguments import wrong_kind
 from spora_db.drawing.canvas import scale_bar, show
 from spora_db.drawing.composite import as_planes, brightfield, composite, contrast_limits
 from spora_db.drawing.contrast import Limits, set_limits
 from spora_db.drawing.markers import MarkerNames, PanelNames, Shown, choose_channels
 from spora_db.drawing.overview import TissueView
-from spora_db.errors import ArgumentError
+from spora_db.errors import ArgumentError, unknown
+from spora_db.layout import INSTANCES
 from spora_db.layout.names import is_rgb
 
 SampleLike = Mapping[str, Any]
@@ -130,7 +132,13 @@ def legend_of(shown: Sequence[tuple[Shown, ...]]) -> list[tuple[str, str]]:
 
 
 def draw_sample(
-    axes: Axes, sample: SampleLike, shown: Sequence[Shown], limits: Mapping[TissueKey, Float32], *, mpp: float | None
+    axes: Axes,
+    sample: SampleLike,
+    shown: Sequence[Shown],
+    limits: Mapping[TissueKey, Float32],
+    *,
+    mpp: float | None,
+    mask: str | None = None,
 ) -> tuple[int, int]:
     """Draw one sample, a composite of the channels shown or brightfield; return its height and width.
 
@@ -142,6 +150,8 @@ def draw_sample(
         What, its channels, and their contrast as `shared_limits` found it.
     mpp
         Microns per pixel, for a scale bar; None for none.
+    mask
+        The kind of mask to outline; None for none.
     """
     dark = not is_rgb(str(sample["modality"]))
     if dark:
@@ -152,6 +162,52 @@ def draw_sample(
         picture = brightfield(sample["image"], spec=sample.get("spec"))
     show(axes, picture)
     height, width = picture.shape[:2]
+    if mask is not None:
+        _outline(axes, sample, mask)
     if mpp is not None:
         scale_bar(axes, width=width, height=height, mpp=float(mpp), dark=dark)
     return height, width
+
+
+def _outline(axes: Axes, sample: Mapping[str, Any], mask: str) -> None:
+    """Draw the edges of a mask's labels over a sample, fainter than those of the cell that it is of."""
+    kinds = sample.get("masks", {})
+    if mask not in kinds:
+        raise unknown("mask", mask, kinds, where="the sample; ask for it with query.with_masks(...)")
+    labels = np.asarray(kinds[mask])
+    cell = sample.get("cell_id") if mask in INSTANCES else None
+    meant = np.zeros(labels.shape, np.bool_) if cell is None else labels == cell
+    ink = 0.0 if is_rgb(str(sample["modality"])) else 1.0
+    overlay = np.full((*labels.shape, 4), ink, dtype=np.float32)
+    overlay[..., 3] = (0.3 if meant.any() else 0.75) * (_edges(labels) & ~meant)
+    axes.imshow(overlay, extent=(0, labels.shape[1], labels.shape[0], 0), interpolation="nearest")
+    lines = LineCollection(list(_sides(meant)), colors=[(ink, ink, ink)], linewidths=1.2, capstyle="projecting")
+    axes.add_collection(lines, autolim=False)
+
+
+def _edges(labels: AnyArray) -> Bools:
+    """Return the pixels of a label whose right or lower neighbour has another one.
+
+    Examples
+    --------
+    >>> _edges(np.array([[1, 1, 2]])).tolist()
+    [[False, True, False]]
+    """
+    edges = np.zeros(labels.shape, dtype=np.bool_)
+    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edges[:-1] |= labels[:-1] != labels[1:]
+    return edges
+
+
+def _sides(inside: Bools) -> Int64:
+    """Return the sides of pixels between inside and outside: array of shape (n, 2, 2), of two ends, as col and row.
+
+    Examples
+    --------
+    >>> _sides(np.array([[False, True]])).tolist()
+    [[[1, 0], [2, 0]], [[1, 1], [2, 1]], [[1, 0], [1, 1]], [[2, 0], [2, 1]]]
+    """
+    padded = np.pad(inside, 1)
+    above, beside = padded[1:, 1:-1] != padded[:-1, 1:-1], padded[1:-1, 1:] != padded[1:-1, :-1]
+    ends = np.array([[[0, 0], [1, 0]], [[0, 0], [0, 1]]])
+    return np.concatenate([np.argwhere(at)[:, None, ::-1] + to for at, to in zip((above, beside), ends, strict=True)])

@@ -4,18 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-
-from spora_db.arrays import AnyArray, Bools
 from spora_db.drawing.batch import draw_sample, legend_of, make_entries, panels_of, shared_limits, split_samples
 from spora_db.drawing.canvas import FAINT, LEGEND_ROW, MARGIN, Canvas, Picture, wrap_legend
 from spora_db.drawing.captions import write_caption
 from spora_db.drawing.contrast import Limits, check_limits
 from spora_db.drawing.markers import spell_markers
 from spora_db.drawing.overview import modality_name
-from spora_db.errors import unknown
-from spora_db.layout.names import is_rgb
 
 GAP = 0.12  # inches between the modalities
 HEAD = 0.9  # inches above the pictures
@@ -43,7 +37,8 @@ def tile(
         By channel, name or accession, the levels shown black and in full colour, such as ``{"CD8a": (0, 4)}``; default:
         percentiles of the sample's pixels.
     mask
-        The kind of mask to outline, one of those that `SporaQuery.with_masks` asked for.
+        The kind of mask to outline, one of those that `SporaQuery.with_masks` asked for. Of ``"instances"`` of a sample
+        around a cell, the others are fainter than the cell.
     mpp
         Microns per pixel, for a sample without the key ``mpp``; without either no scale bar is drawn.
     panel
@@ -83,39 +78,11 @@ def tile(
     for number, (part, shown) in enumerate(zip(entry.samples, entry.shown, strict=True)):
         left = MARGIN + number * (panel + GAP)
         axes = page.axes(left, HEAD, width=panel, height=panel)
-        draw_sample(axes, part, shown, bounds, mpp=part.get("mpp", mpp))
-        if mask is not None:
-            _outline(axes, part, mask)
+        draw_sample(axes, part, shown, bounds, mpp=part.get("mpp", mpp), mask=mask)
         if len(entry.samples) > 1:
             page.text(left, HEAD - 0.17, text=modality_name(str(part["modality"])), size=7.5, colour=FAINT)
     page.legend(MARGIN, HEAD + panel + 0.14, rows=chips)
     return page.save(path)
-
-
-def _outline(axes: Axes, sample: Mapping[str, Any], mask: str) -> None:
-    """Draw the edges of a mask's labels over a sample."""
-    kinds = sample.get("masks", {})
-    if mask not in kinds:
-        raise unknown("mask", mask, kinds, where="the sample; ask for it with query.with_masks(...)")
-    edges = _edges(np.asarray(kinds[mask]))
-    overlay = np.zeros((*edges.shape, 4), dtype=np.float32)
-    overlay[..., :3] = 0.0 if is_rgb(str(sample["modality"])) else 1.0
-    overlay[..., 3] = 0.75 * edges
-    axes.imshow(overlay, extent=(0, edges.shape[1], edges.shape[0], 0), interpolation="nearest")
-
-
-def _edges(labels: AnyArray) -> Bools:
-    """Return the pixels of a label whose right or lower neighbour has another one.
-
-    Examples
-    --------
-    >>> _edges(np.array([[1, 1, 2]])).tolist()
-    [[False, True, False]]
-    """
-    edges = np.zeros(labels.shape, dtype=np.bool_)
-    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    edges[:-1] |= labels[:-1] != labels[1:]
-    return edges
 
 
 def sample_png(sample: Mapping[str, Any]) -> bytes | None:

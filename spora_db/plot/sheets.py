@@ -86,6 +86,7 @@ def _draw_entries(
     mpp: float | None,
     numbered: bool,
     limits: Limits | None,
+    mask: str | None,
 ) -> None:
     found = shared_limits(entries, limits)
     for number, entry in enumerate(entries):
@@ -95,7 +96,7 @@ def _draw_entries(
         for position, (sample, shown) in enumerate(zip(entry.samples, entry.shown, strict=True)):
             axes = page.axes(left + position * (grid.panel + GAP), upper, width=grid.panel, height=grid.panel)
             scale = sample.get("mpp", mpp) if position == 0 else None
-            height, width = draw_sample(axes, sample, shown, found, mpp=scale)
+            height, width = draw_sample(axes, sample, shown, found, mpp=scale, mask=mask)
             if numbered and position == 0:
                 badge(axes, row=0.035 * height, col=0.035 * width, text=str(number + 1))
         below = upper + grid.panel
@@ -108,6 +109,7 @@ def contact_sheet(
     count: int | None = None,
     channels: Sequence[str] | None = None,
     limits: Limits | None = None,
+    mask: str | None = None,
     columns: int | None = None,
     title: str | None = None,
     subtitle: str | None = None,
@@ -129,6 +131,8 @@ def contact_sheet(
     limits
         By channel, name or accession, the levels shown black and in full colour; default: percentiles over all tiles of
         a channel in its dataset, so that tiles of one cohort can be compared.
+    mask
+        The kind of mask to outline, as for :func:`tile`.
     columns
         Tiles per row; default: what makes a page of usual proportions.
     title, subtitle
@@ -149,6 +153,8 @@ def contact_sheet(
     ------
     ArgumentError
         The batch is empty, an item is not a sample, or the path has another suffix.
+    UnknownNameError
+        A channel or a mask that the samples do not have.
     QueryError
         The query selects no rows.
 
@@ -171,7 +177,7 @@ def contact_sheet(
     foot = MARGIN + (0.05 + LEGEND_ROW * len(chips) if chips else 0)
     page = Canvas(width=width + 2 * MARGIN, height=head + grid.height + foot)
     heading.draw(page)
-    _draw_entries(page, entries, grid, top=head, mpp=mpp, numbered=False, limits=limits)
+    _draw_entries(page, entries, grid, top=head, mpp=mpp, numbered=False, limits=limits, mask=mask)
     page.legend(MARGIN, head + grid.height + 0.1, rows=chips)
     return page.save(path)
 
@@ -181,6 +187,7 @@ def cohort_sheet(
     tissues: Sequence[TissueView],
     *,
     channels: Sequence[str] | None = None,
+    mask: str | None = None,
     columns: int | None = None,
     title: str | None = None,
     subtitle: str | None = None,
@@ -196,7 +203,7 @@ def cohort_sheet(
         As for :func:`contact_sheet`; tiles are numbered from 1.
     tissues
         The tissues to draw. Those that hold tiles of the batch show where.
-    channels, columns, title, subtitle, mpp, panel, path
+    channels, mask, columns, title, subtitle, mpp, panel, path
         As for :func:`contact_sheet`.
 
     Returns
@@ -247,5 +254,5 @@ def cohort_sheet(
         page.text(left, head + tall + 0.23, text=f"{modality_name(view.modality)}{count}", size=7.5, colour=FAINT)
         left += tall * ratio + SPACE
     page.legend(MARGIN, head + tall + CAPTION + 0.12, rows=chips)
-    _draw_entries(page, entries, grid, top=below, mpp=mpp, numbered=True, limits=None)
+    _draw_entries(page, entries, grid, top=below, mpp=mpp, numbered=True, limits=None, mask=mask)
     return page.save(path)
