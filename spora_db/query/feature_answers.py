@@ -193,7 +193,8 @@ class FeatureAnswers(Question):
         -------
         SporaQuery
             Of these rows, with the further column ``similarity`` (float64, 1 at most), and the columns that this query
-            selects. Of rows that are equally like, those that come first in the set are taken.
+            selects; in the order of the lake, which ``df().sort_values("similarity")`` changes. Of rows that are
+            equally like, those that come first in the set are taken.
 
         Raises
         ------
