@@ -1,3 +1,4 @@
+import errno
 import json
 import logging
 import multiprocessing
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.cli import app
-from spora_db.errors import ArgumentError, SporaError, TableError, UnknownNameError, WriteError
+from spora_db.errors import ArgumentError, ReaderError, SporaError, TableError, UnknownNameError, WriteError
+from spora_db.images import clear_cache, close_images, files
 from spora_db.loading import parts
 from spora_db.loading.dataset import PlanDataset
 from spora_db.remembered.quarantine import SCHEMA, Quarantine, quarantine_path, read_quarantine
@@ -239,6 +241,23 @@ def test_other_errors_are_not_hidden(query, monkeypatch):
     monkeypatch.setattr(parts, "read_regions", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         dataset[0]
+
+
+def test_a_row_is_not_replaced_for_want_of_a_descriptor(query, lake, monkeypatch):
+    dataset = query.to_torch(on_error="replace")
+    dataset[0]
+    close_images()
+    clear_cache()
+
+    def exhausted(path, *_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "open", exhausted)
+        with pytest.raises(ReaderError, match="as many open files as it may have"):
+            dataset[0]
+    assert quarantine(lake).empty
+    assert dataset[0]["substituted_for"] == -1
 
 
 def test_whole_tissues_and_several_modalities_are_replaced(lake):

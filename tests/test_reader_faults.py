@@ -2,9 +2,13 @@
 
 import ast
 import contextlib
+import errno
 import json
+import os
 import re
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +135,62 @@ def test_a_fault_of_a_library_is_no_broken_file(tmp_path, monkeypatch, reader):
         assert type(error).__name__ in said
         assert not re.search("broken|download|damaged|cut short", said)
         assert not isinstance(caught.value, FileFormatError)
+
+
+def test_what_the_system_does_not_give_is_told_by_name(tmp_path, monkeypatch):
+    paths = [
+        write_omezarr(tmp_path / f"{name}.ome.zarr", np.ones((2, 64, 64), "u2"), mpp=1, chunk=64, shard=64)
+        for name in "ab"
+    ]
+    np.savez_compressed(tmp_path / "a.npz", mask=np.eye(3, dtype="u1"))
+    opened = open_image(paths[0])
+    clear_cache()
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(FileFormatError, match=r"a\.ome\.zarr/0/c/0/0/0 .*Permission denied.*rights"):
+        read_region(opened)
+    monkeypatch.setattr(Path, "is_file", refuse)  # as below a folder that one may not enter
+    for read in (open_image, image_header):
+        with pytest.raises(FileFormatError, match=r"b\.ome\.zarr .*Permission denied.*rights"):
+            read(paths[1])
+    with pytest.raises(FileFormatError, match=r"a\.npz .*Permission denied"):
+        load_mask(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("write", [write_omezarr, write_ometiff])
+def test_a_process_without_a_free_descriptor_calls_no_file_broken(tmp_path, monkeypatch, write):
+    path = write(
+        tmp_path / f"a.{write.__name__.removeprefix('write_').replace('ome', 'ome.')}", np.ones((2, 64, 64)), mpp=1
+    )
+    opened = open_image(path)
+    close_images()
+
+    def exhausted(path, *_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(os, "open", exhausted)
+    with pytest.raises(ReaderError, match=r"a\.ome\..* as many open files as it may have.*ulimit -n"):
+        read_region(opened)
+    monkeypatch.setattr(Path, "open", exhausted)
+    with pytest.raises(ReaderError, match=r"a\.ome\..* as many open files as it may have.*ulimit -n"):
+        open_image(path)
+
+
+FEW = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from spora_db.images import open_image, read_region
+print(sum(int(read_region(open_image(path)).sum()) for path in sys.argv[1:]))
+"""
+
+
+def test_more_images_than_a_process_may_open_are_read(tmp_path):
+    paths = [write_ometiff(tmp_path / f"{n}.ome.tiff", np.full((1, 20, 20), n, "u2"), mpp=1) for n in range(70)]
+    run = subprocess.run([sys.executable, "-c", FEW, *paths], capture_output=True, text=True, check=False)
+    assert run.stdout.split() == [str(400 * sum(range(70)))], run.stderr
 
 
 def test_memory_that_is_short_is_told_as_such(tmp_path, monkeypatch):

@@ -122,6 +122,20 @@ def test_what_cannot_be_sent_for_want_of_a_descriptor_is_told_so(query):
         read(query, exhausting, timeout=60)
 
 
+def test_a_loader_whose_workers_were_killed_starts_others_for_the_next_epoch(query):
+    loader, delivered = query.to_torch().loader(4, num_workers=2, start_method="fork", timeout=60), 0
+    with pytest.raises((WorkerError, RuntimeError), match=r"SIGKILL|killed by signal"):  # noqa: PT012 - torch's, anywhere
+        for _ in loader:
+            delivered += 1
+            for worker in loader._iterator._workers:
+                worker.kill()
+    state = loader.state_dict()
+    found = [place for batch in loader for place in zip(batch["tissue_id"], batch["tile_id"].tolist(), strict=True)]
+    assert len(found) == len(set(found)) == 72
+    loader.load_state_dict(state)
+    assert len(list(loader)) == 18 - delivered
+
+
 def test_a_batch_that_is_late_names_the_argument(query):
     with pytest.raises(WorkerError, match=r"timeout=1 seconds: the workers \(pid \d+\).*longer timeout.*py-spy"):
         read(query, endless, timeout=1)

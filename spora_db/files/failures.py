@@ -5,6 +5,7 @@ version of tifffile without a method that is called raises AttributeError on eve
 `reader_error`, and never as a broken file.
 """
 
+import errno
 import lzma
 import struct
 import zipfile
@@ -57,7 +58,7 @@ class telling:
     Parameters
     ----------
     what, library, remedy
-        As `reader_error` takes them, which tells what is in `READER_FAILURES`.
+        As `reader_error` takes them, which tells what is in `READER_FAILURES`, and a want of descriptors.
     broken
         What makes the error of a broken file from what is in `FILE_FAILURES`, and not there.
 
@@ -80,7 +81,7 @@ class telling:
         """Raise what tells the error."""
         if error is None or isinstance(error, SporaError):
             return
-        if isinstance(error, READER_FAILURES):
+        if isinstance(error, READER_FAILURES) or (isinstance(error, Exception) and no_descriptor(error)):
             raise reader_error(self._what, error, library=self._library, remedy=self._remedy) from error
         if isinstance(error, FILE_FAILURES):
             raise self._broken(error) from error
@@ -94,7 +95,7 @@ def reader_error(what: str, error: Exception, *, library: str, remedy: str = "")
     what
         The file, such as ``"The image a.ome.tiff"``.
     error
-        One of `READER_FAILURES`.
+        One of `READER_FAILURES`, or of which `no_descriptor` is true.
     library
         The name of the library's distribution.
     remedy
@@ -111,11 +112,31 @@ def reader_error(what: str, error: Exception, *, library: str, remedy: str = "")
             f"{what} was not read: there was not enough memory for what it claims to hold ({said}, {_named(library)}). "
             "Free memory, or read it on a machine with more."
         )
+    if no_descriptor(error):
+        return ReaderError(
+            f"{what} was not read: this process has as many open files as it may have ({said}). Close files, or raise "
+            "the limit: ulimit -n."
+        )
     return ReaderError(
         f"{what} was not read: {_named(library)}, or spora-db itself, failed with {said}. Either the fault is theirs, "
         f"or the file is of a kind that they do not know. Try another version of {library}, or write the file again "
         f"with another program. {remedy}".rstrip()
     )
+
+
+def no_descriptor(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that led to it, says that no more files may be open: the fault of no file.
+
+    Examples
+    --------
+    >>> no_descriptor(OSError(errno.EMFILE, "Too many open files")), no_descriptor(OSError(errno.EIO, "Input error"))
+    (True, False)
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _named(library: str) -> str:

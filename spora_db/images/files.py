@@ -2,20 +2,43 @@
 
 import os
 
-from spora_db.errors import FileFormatError
-from spora_db.files.failures import telling
+from spora_db.errors import FileFormatError, SporaError
+from spora_db.files.descriptors import open_at_once
+from spora_db.files.failures import no_descriptor, reader_error, telling
 from spora_db.files.recent import Recent
 from spora_db.files.stamps import Stamp, same_content, stamp_if_there, stamp_of
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.files.stores.remote_files import again
 
-MAX_OPEN_FILES = 128
+MAX_OPEN_FILES = open_at_once()
 
 
 def broken(path: object, found: str, *, expected: str, remedy: str = "") -> FileFormatError:
     """Build the error for a file whose bytes are not what they should be, such as after half a copy."""
     remedy = remedy or again(str(path))
     return FileFormatError(f"The image file {path} is broken: {found}. Expected {expected}. {remedy}")
+
+
+class telling_unopened:
+    """Tell what the system says in this block of a file that it does not give; errors of ours pass."""
+
+    def __init__(self, path: object, *, expected: str) -> None:
+        self._path, self._expected = path, expected
+
+    def __enter__(self) -> None:
+        """Enter the block."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Raise what tells the error."""
+        if isinstance(error, OSError) and not isinstance(error, SporaError):
+            raise unopened(self._path, error, expected=self._expected) from error
+
+
+def unopened(path: object, error: OSError, *, expected: str) -> SporaError:
+    """Build the error for a file that the system does not give: broken, unless any other would not be given either."""
+    if no_descriptor(error):
+        return reader_error(f"The image file {path}", error, library="spora-db")
+    return broken(path, str(error), expected=expected, remedy="Check the disk and its rights.")
 
 
 def telling_broken(path: object, *, library: str, expected: str) -> telling:

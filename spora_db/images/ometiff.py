@@ -16,7 +16,7 @@ from spora_db.files.stores.ranges import FileRange
 from spora_db.files.stores.remote_files import again
 from spora_db.images.base import MEANT, BatchFiles, ChannelAxis, ChunkGrid, MissingChunks
 from spora_db.images.cache import OWNERS, find_chunk, identity, is_kept, keep_chunk
-from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file
+from spora_db.images.files import OpenFile, broken, check_unchanged, close_files, open_file, unopened
 from spora_db.images.jpeg_rows import check_end, decode_first_rows
 from spora_db.images.page_groups import Filling, PageGroup, group_pages
 from spora_db.images.pixels import ChunkPlanes, deliver, delivered, white
@@ -138,7 +138,7 @@ class OmeTiffReader:
         except FileNotFoundError as error:
             raise ImageNotFoundError(f"The image {self.path} was there when it was opened and is gone now.") from error
         except OSError as error:
-            raise broken(self.path, str(error), expected="a TIFF file", remedy="Check the disk.") from error
+            raise unopened(self.path, error, expected="a TIFF file") from error
         if not same_content(file.stamp, self._layout.stamp):
             close_files(self._owner)
             raise FileFormatError(

@@ -10,6 +10,7 @@ from spora_db.files.stamps import Stamp, stamps
 from spora_db.files.stores.mirror import mirror_of
 from spora_db.images.base import ChannelAxis, ImageHeader, ImageReader, MissingChunks, check_missing_chunks
 from spora_db.images.conversions import conversion
+from spora_db.images.files import telling_unopened
 from spora_db.images.formats import FORMATS, ImageFormat
 
 MAX_READERS = 1024
@@ -73,7 +74,8 @@ def open_image(
     known = READERS.get((name, missing_chunks, channel_axis))
     if known is not None and None not in known[1] and stamps(known[0].files) == known[1]:
         return known[0]
-    reader = _format_of(Path(name))[1].reader(Path(name), missing_chunks=missing_chunks, channel_axis=channel_axis)
+    with telling_unopened(name, expected="an image"):
+        reader = _format_of(Path(name))[1].reader(Path(name), missing_chunks=missing_chunks, channel_axis=channel_axis)
     for old, _ in READERS.put((name, missing_chunks, channel_axis), (reader, stamps(reader.files))):
         old.close()
     return reader
@@ -136,11 +138,12 @@ def image_header(path: str | Path) -> ImageHeader:
     ImageHeader(format='ome-tiff', channels=3, height=30, width=40, dtype=dtype('uint16'))
     """
     path = Path(path)
-    name, row = _format_of(path)
-    if row.header is not None:
-        return row.header(path)
-    reader = row.reader(path, missing_chunks="error", channel_axis="c")
-    return ImageHeader(name, *reader.shape, reader.dtype)
+    with telling_unopened(path, expected="an image"):
+        name, row = _format_of(path)
+        if row.header is not None:
+            return row.header(path)
+        reader = row.reader(path, missing_chunks="error", channel_axis="c")
+        return ImageHeader(name, *reader.shape, reader.dtype)
 
 
 def close_images() -> None:

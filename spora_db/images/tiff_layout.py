@@ -10,7 +10,7 @@ from spora_db.files.forks import unforked
 from spora_db.files.stamps import Stamp, file_stamp
 from spora_db.files.stores.remote_files import open_binary, opened
 from spora_db.images.base import ChannelAxis
-from spora_db.images.files import broken, describe, telling_broken
+from spora_db.images.files import broken, describe, telling_broken, unopened
 from spora_db.images.tiff_described import as_described, described
 from spora_db.images.tiff_pages import Formats, PageFormat, PageTable
 from spora_db.images.tiff_series import TiffPicture, check_all_listed, choose, page_count, pictures
@@ -71,7 +71,7 @@ def read_layout(path: Path, *, channel_axis: ChannelAxis = "c", level: int = 0) 
     except FileNotFoundError as error:
         raise ImageNotFoundError(f"There is no image at {path}. Check the path, or download the image.") from error
     except OSError as error:
-        raise broken(path, str(error), expected="a TIFF file", remedy="Check the path and its rights.") from error
+        raise unopened(path, error, expected="a TIFF file") from error
     if not head.startswith(MAGIC):
         raise broken(path, describe(head), expected="a TIFF file")
 

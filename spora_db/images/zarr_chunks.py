@@ -14,7 +14,7 @@ from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.images.base import BatchFiles, ShardFile
 from spora_db.images.blosc_planes import PEEK, decode_planes, plane_ranges, read_planes
 from spora_db.images.chunk_codecs import ChunkError, checked, decode_chunk
-from spora_db.images.files import OpenFile, broken, describe, open_file
+from spora_db.images.files import OpenFile, broken, describe, open_file, telling_unopened, unopened
 from spora_db.images.pixels import delivered
 from spora_db.images.zarr_layout import ZarrLayout
 from spora_db.images.zarr_shards import CHECKSUM_BYTES, ShardIndex, read_index
@@ -50,7 +50,7 @@ def state_of_chunk_file(path: str, place: ChunkIndex) -> Stamp | None:
     except NotADirectoryError as error:
         raise broken(path, "a folder above it is a file", expected="a chunk file") from error
     except OSError as error:
-        raise broken(path, str(error), expected="a chunk file", remedy="Check the disk and its rights.") from error
+        raise unopened(path, error, expected="a chunk file") from error
     if found[2] == 0:
         raise broken(path, f"it is empty, so there is nothing of chunk {place} in it", expected="a chunk file")
     return found
@@ -163,7 +163,7 @@ class ChunkStore:
         except StoreError:  # of a remote lake; it says all
             raise
         except OSError as error:
-            raise broken(source.path, str(error), expected="a chunk file", remedy="Check the disk.") from error
+            raise unopened(source.path, error, expected="a chunk file") from error
         except READER_FAILURES as error:
             raise reader_error(f"The chunk {source.place} in {source.path}", error, library="imagecodecs") from error
         except ChunkError as error:
@@ -260,7 +260,8 @@ class ChunkStore:
         if current is None:
             return None
         if known is None or known.stamp != current:
-            file = open_file(self._owner, path, current)
-            index = read_index(file, kind, count=self._chunks_per_shard)
+            with telling_unopened(path, expected="a chunk file"):
+                file = open_file(self._owner, path, current)
+                index = read_index(file, kind, count=self._chunks_per_shard)
             known = self._shards[key] = ShardFile(path, current, index)
         return known

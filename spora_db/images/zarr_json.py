@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spora_db.errors import FileFormatError
-from spora_db.images.files import broken, describe
+from spora_db.images.files import broken, describe, unopened
 
 METADATA_LIMIT = 64 * 2**20
 FORMATS = {"zarr.json": 3, ".zarray": 2, ".zgroup": 2}
@@ -22,9 +21,7 @@ def load_json(path: Path) -> dict[str, Any]:
             raise broken(path, f"it is larger than {METADATA_LIMIT:,} bytes", expected="Zarr metadata")
         value = json.loads(data)
     except OSError as error:
-        raise FileFormatError(
-            f"Could not read {path}: {error.strerror or error}. Check the disk and its rights."
-        ) from error
+        raise unopened(path, error, expected="Zarr metadata") from error
     except (ValueError, RecursionError) as error:
         raise broken(
             path, f"{describe(data)}, which is not JSON ({error})", expected="Zarr metadata in JSON"

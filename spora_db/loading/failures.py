@@ -68,7 +68,7 @@ def _told(loader: DataLoader[Any], error: Exception) -> str | None:
     if "bootstrapping phase" in text:
         return f"A worker that is being started makes workers itself: {GUARD}."
     if text.startswith("DataLoader timed out"):
-        workers = ", ".join(str(worker.pid) for worker in _workers(loader))
+        workers = ", ".join(str(worker.pid) for worker in workers_of(loader))
         return (
             f"No batch came within timeout={loader.timeout:g} seconds: the workers (pid {workers}) are slow, by what "
             "transform, collate or the store take, or stand still, by a lock that was held when they were forked. Give "
@@ -122,7 +122,7 @@ def _exit_code(loader: DataLoader[Any], text: str) -> int | None:
     known = re.search(r"exit code (-?\d+)", text)
     if known:
         return int(known[1])
-    ended = [worker.exitcode for worker in _workers(loader) if worker.exitcode]
+    ended = [worker.exitcode for worker in workers_of(loader) if worker.exitcode]
     if ended:
         return int(ended[0])
     killed = re.search(r"killed by signal: ([\w ]+)", text)
@@ -130,5 +130,6 @@ def _exit_code(loader: DataLoader[Any], text: str) -> int | None:
     return described.get(killed[1].strip()) if killed else None
 
 
-def _workers(loader: DataLoader[Any]) -> Sequence[BaseProcess]:
+def workers_of(loader: DataLoader[Any]) -> Sequence[BaseProcess]:
+    """Return the processes that read for a loader, whether they live or not; none before it is iterated."""
     return getattr(loader._iterator, "_workers", ())

@@ -12,7 +12,7 @@ from spora_db.errors import WorkerError
 from spora_db.images.cache import ChunkCache, use_cache
 from spora_db.loading.ahead import WithThoseAhead
 from spora_db.loading.batches import PanelBatchSampler, TileBatchSampler
-from spora_db.loading.failures import worker_errors
+from spora_db.loading.failures import worker_errors, workers_of
 from spora_db.loading.profiling import LoaderProfile, profile
 from spora_db.loading.progress import OneEpoch, Run
 from spora_db.loading.rows import PlanRows
@@ -37,7 +37,8 @@ class TileLoader(OneEpoch, DataLoader[Any]):
     5. The rank and the number of ranks are found when iteration begins, wherever the loader was made.
     6. Without workers, several iterators may run at once, each over an epoch of its own. With workers, which are
        shared, an iterator that was overtaken by another raises.
-    7. Workers start with the first iteration, by the method that is right then; `start` tells which, and why.
+    7. Workers start with the first iteration, by the method that is right then; `start` tells which, and why. Where
+       one has ended, the next iteration starts others.
 
     Parameters
     ----------
@@ -235,6 +236,10 @@ class TileLoader(OneEpoch, DataLoader[Any]):
         return WithThoseAhead(batches, readers=max(self.num_workers, 1))
 
     def _delivered(self) -> Iterator[Any]:
+        if not all(worker.is_alive() for worker in workers_of(self)):  # others take their place, as of a new loader
+            ended: Any = self._iterator
+            ended._shutdown_workers()
+            self._iterator = None
         if self.num_workers and self._started is None:
             self._started = workers_start(self.start_method)
             self.multiprocessing_context = self._started.context()

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from spora_db.arrays import Int64
+from spora_db.files.failures import no_descriptor
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.draws import hashed, order_key
 from spora_db.loading.row_numbers import cohort_numbers, panel_numbers
@@ -65,7 +66,15 @@ class Substitutes:
         return self._numbers[panel]
 
     def record(self, plan: Plan, position: int, *, image: int, error: Exception) -> None:
-        """Record an error of a row in the quarantine, and warn of the first of each image."""
+        """Record an error of a row in the quarantine, and warn of the first of each image.
+
+        Raises
+        ------
+        SporaError, OSError
+            The error itself, if it is that no more files may be open: another row would fail as well.
+        """
+        if no_descriptor(error):
+            raise error
         source = {name: plan.images.column(name)[image].as_py() for name in ("dataset", "tissue_id", "modality", "mpp")}
         record = dict(source)
         if plan.unit != "tissue":

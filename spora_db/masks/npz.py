@@ -25,15 +25,13 @@ LENGTH = re.compile(r"\d{1,18}L?")  # Python 2 wrote (697L, 597L)
 @contextlib.contextmanager
 def array_of(path: Path) -> Iterator[tuple[zipfile.ZipInfo, IO[bytes]]]:
     """Open the array of a mask file; what zipfile raises is told as the file's or its own fault."""
-    if not path.is_file():
-        raise MaskNotFoundError(f"No mask file {path}. Expected an .npz file with a 2-D array named 'mask'.")
-    with (
-        telling(f"The mask {path}", library="zipfile", broken=lambda error: _broken(path, error)),
-        zipfile.ZipFile(opened(path)) as archive,
-    ):
-        member = _member(archive, path)
-        with archive.open(member) as stream:
-            yield member, stream
+    with telling(f"The mask {path}", library="zipfile", broken=lambda error: _broken(path, error)):
+        if not path.is_file():
+            raise MaskNotFoundError(f"No mask file {path}. Expected an .npz file with a 2-D array named 'mask'.")
+        with zipfile.ZipFile(opened(path)) as archive:
+            member = _member(archive, path)
+            with archive.open(member) as stream:
+                yield member, stream
 
 
 def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
@@ -117,7 +115,8 @@ def read_header(stream: IO[bytes], path: Path) -> tuple[np.dtype[Any], bool, tup
 
 def _broken(path: Path, error: Exception) -> FileFormatError:
     """Say what is in place of an .npz file."""
-    with open_binary(path) as file:
+    start = b""
+    with contextlib.suppress(OSError), open_binary(path) as file:  # what the system does not give is told below
         start = file.read(64)
     found = f"could not be read as .npz ({type(error).__name__}: {error}). Expected a zip of arrays."
     if start.startswith(b"version https://git-lfs"):

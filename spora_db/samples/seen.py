@@ -7,6 +7,7 @@ import numpy as np
 from spora_db.errors import FileFormatError
 from spora_db.files.stamps import LastingStamp, lasting_stamp
 from spora_db.images.base import ImageReader
+from spora_db.images.files import telling_unopened
 
 
 class SeenImages:
@@ -49,7 +50,8 @@ class SeenImages:
             If it is not what it was.
         """
         path = reader.files[-1]  # of a folder, the metadata of the array
-        found, known = lasting_stamp(path), self.state(image)
+        with telling_unopened(path, expected="the file that was opened"):
+            found, known = lasting_stamp(path), self.state(image)
         if known is None:
             size, modified = found
             self._states[image, 0] = modified

@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from spora_db.errors import AbsentObjectError, FileFormatError, SporaError, StoreError
+from spora_db.files.descriptors import open_at_once
 from spora_db.files.recent import Recent
 from spora_db.files.stores.crew import Settling
 from spora_db.files.stores.granules import GRANULE, Granules
@@ -25,8 +26,6 @@ from spora_db.files.stores.store import ObjectState, ObjectStore, Span, changed
 
 logger = logging.getLogger(__name__)
 
-OPEN = 128
-"""Files whose granules a process has open, two descriptors each."""
 KNOWN = 2**16
 """Files of which a process knows what they are, about 450 bytes each; of others it reads the notes again."""
 TRIMMED = 64 * 2**20
@@ -76,7 +75,7 @@ class RangedFiles:
         self._lock = threading.Lock()
         self._known = Recent[str, tuple[ObjectState | None]](KNOWN)
         self._asked: dict[str, Future[ObjectState | None]] = {}
-        self._open = Recent[str, Granules](OPEN)
+        self._open = Recent[str, Granules](open_at_once())  # two descriptors each
         self._fetched = 0
         self._full_since = -FULL
 
