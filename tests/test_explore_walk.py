@@ -492,8 +492,14 @@ def test_two_million_rows_are_scrolled_with_few_elements_and_layouts(browser, cl
 
 
 def test_an_answer_without_rows_says_so_in_every_view_and_long_numbers_have_room(browser, client):
-    walk = visit(browser, client).open({"sql": "SELECT dataset, tissue_id, row, col FROM tiles WHERE false"})
+    walk = visit(browser, client).open({"sql": "SELECT dataset, tissue_id FROM tissues", "view": "gallery"})
     page = walk.page
+    page.locator("canvas.strip").first.hover(position={"x": 40, "y": 40})
+    page.locator("#gallery .caption", has_text="lung_imc").wait_for()
+    page.fill("textarea", "SELECT dataset, tissue_id, row, col FROM tiles WHERE false")
+    page.keyboard.press("Control+Enter")  # the pointer stays where the picture was
+    walk.answered("0 rows in")
+    assert page.locator("#gallery .caption").inner_text() == ""
     for view in ("table", "gallery", "scatter"):
         walk.view(view)
         page.locator(f"#{view} .empty", has_text="The answer has no rows.").wait_for()

@@ -53,8 +53,6 @@ export class Gallery {
 
   fill() {
     this.forget();
-    for (const strip of this.strips.values()) strip.canvas.remove();
-    this.strips.clear();
     this.empty.hidden = Boolean(rows.id && this.usable && rows.total);
     this.empty.textContent = rows.id && !rows.all ? "The answer has no rows." : "Run a query whose rows have dataset and tissue_id to see their pictures.";
     this.layout();
@@ -76,6 +74,7 @@ export class Gallery {
   layout() {
     const width = Math.max(1, this.scroll.clientWidth);
     this.across = Math.max(1, Math.floor((width + GAP) / (state.size + GAP)));
+    this.caption.textContent = "";  // the pointer does not leave a strip that is taken away
     for (const strip of this.strips.values()) strip.canvas.remove();
     this.strips.clear();
     this.scroller.resize(this.usable ? Math.ceil(rows.total / this.across) : 0, state.size + GAP);
