@@ -391,7 +391,11 @@ def test_the_command_makes_the_same_bytes(
     assert parts == {path: digest for path, digest in expected.items() if "part-" in path}
     told = call(*how, *of_sql, "--standardize", "quantile_clipping/uq_0.99_image", code=1).stderr
     assert "spec is 'identity' there" in told
-    assert "a lock, which says" in call(*how, "--query", "cohort.lock.json", "--mpp", "1.0", code=1).stderr
+    where = "tissue_id = 'alpha_0000'"
+    told = call(*start, "--name", "few", "--into", "mine", *of_sql, "--where", where, "--where", "tile_id > 0").stdout
+    assert f"alpha: {len(tiles(published).where(where).where('tile_id > 0'))} rows" in told
+    for option in ("--mpp", "1.0"), ("--where", where):
+        assert "a lock, which says" in call(*how, "--query", "cohort.lock.json", *option, code=1).stderr
     assert "cannot be read" in call(*how, "--query", "no.sql", code=1).stderr
     assert "needs --tile-size" in call(*how, "--unit", "cell", "--modality", "imc", code=1).stderr
 

@@ -7,7 +7,7 @@ import typer
 
 from spora_db.cli.application import app
 from spora_db.cli.arguments import EngineOption, Into, Lake, MissingChunksOption, QuietOption
-from spora_db.cli.chosen import query_in
+from spora_db.cli.chosen import WhereOption, query_in
 from spora_db.cli.runs import FAILURES_RECORDED, progress_shown, shard_of, tell
 from spora_db.errors import ArgumentError
 
@@ -32,6 +32,7 @@ def extract(
             show_default=False,
         ),
     ] = None,
+    where: WhereOption = None,
     modality: Annotated[
         str | None, typer.Option(help="What is read, such as imc; of a lock as it says.", show_default=False)
     ] = None,
@@ -80,7 +81,7 @@ def extract(
     """
     from spora_db.extraction.models import model_named
 
-    asked = _query(lake, query, modality=modality, unit=unit, tile_size=tile_size, mpp=mpp, spec=spec)
+    asked = _query(lake, query, where=where, modality=modality, unit=unit, tile_size=tile_size, mpp=mpp, spec=spec)
     report = asked.extract(
         model_named(model),
         name=name,
@@ -110,6 +111,7 @@ def _query(
     lake: Path,
     query: Path | None,
     *,
+    where: list[str] | None,
     modality: str | None,
     unit: Literal["tile", "tissue", "cell"],
     tile_size: int | None,
@@ -120,7 +122,13 @@ def _query(
     from spora_db.query import SporaQuery
 
     if query is not None and query.suffix == ".json":
-        given = {"--modality": modality, "--tile-size": tile_size, "--mpp": mpp, "--standardize": spec}
+        given = {
+            "--where": where,
+            "--modality": modality,
+            "--tile-size": tile_size,
+            "--mpp": mpp,
+            "--standardize": spec,
+        }
         if said := [option for option, value in given.items() if value is not None]:
             raise ArgumentError(f"--query {query} is a lock, which says what is read: leave out {', '.join(said)}.")
         return SporaQuery.from_lock(query, lake=lake)
@@ -134,4 +142,6 @@ def _query(
         raise ArgumentError("--unit cell needs --tile-size, the side of the tile around a cell, in pixels.")
     else:
         asked = asked.cells(size=tile_size, mpp=mpp)
+    for condition in where or ():
+        asked = asked.where(condition)
     return asked if spec is None else asked.standardize(spec)
