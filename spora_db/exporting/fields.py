@@ -1,6 +1,7 @@
 """A sample as formats of files take it: arrays by name, and one JSON document of all else."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from spora_db.arrays import AnyArray
 
 LEFT_OUT = ("dtype",)
-"""Fields that tell a loader what to do, not what a row is."""
+"""Fields that tell a loader what to do, not what a row is; those of a struct are all of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +64,16 @@ def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            if inner := _told(value):
+            if inner := _told(value) if _has_arrays(value) else _plain(value):
                 told[name] = inner
         elif not _is_array(value) and name not in LEFT_OUT:
             told[name] = _plain(value)
     return told
+
+
+def _has_arrays(fields: Mapping[str, Any]) -> bool:
+    """Tell whether fields are those of a modality, or masks; the others are a struct in a column."""
+    return any(_has_arrays(value) if isinstance(value, Mapping) else _is_array(value) for value in fields.values())
 
 
 def _is_array(value: object) -> bool:
@@ -75,13 +81,15 @@ def _is_array(value: object) -> bool:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a field
-    """Return a JSON value: numbers as Python's, NaN as null, what JSON has no word for as text."""
+    """Return a JSON value: numbers as Python's, NaN as null, what JSON has no word for, as infinity, as text."""
     if isinstance(value, torch.Tensor | np.ndarray | np.generic):
         value = value.item()
-    if isinstance(value, float) and value != value:
-        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
     if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, Sequence):
         return [_plain(item) for item in value]
     return str(value)
