@@ -22,7 +22,7 @@ CHOICES = (
     "-1 (numbers: NaN), missing='error', as without it, is this error."
 )
 SHOWN = 10
-_EXACT = 2.0**53  # whole numbers up to here are the same as float64
+_EXACT = 2.0**53  # whole numbers below are the same as float64
 
 
 def choose_labels(plan: Plan, columns: pa.Table, resolved: Resolved, catalog: Catalog) -> PlanLabels | None:
@@ -148,8 +148,9 @@ def _numbers(column: pa.ChunkedArray, label: Label, plan: Plan) -> Float32:
     with np.errstate(over="ignore"):
         found: Float32 = exact.astype(np.float32)
     lost = np.isinf(found)
-    if pa.types.is_integer(column.type):  # ids and dates that float32 rounds would become one another
-        lost |= (found != exact) & ~np.isnan(found) | (np.abs(exact) > _EXACT)
+    whole = pa.types.is_integer(column.type) or (pa.types.is_decimal(column.type) and column.type.scale == 0)
+    if whole:  # ids and dates that float32 rounds would become one another
+        lost |= (found != exact) & ~np.isnan(found) | (np.abs(exact) >= _EXACT)
     if len(rows := np.flatnonzero(lost)):
         what = f"have a number that float32 does not hold, such as {column[int(rows[0])].as_py()}"
         remedy = "Correct or scale the column, make it classes, or leave these rows out with .where(...)."

@@ -107,6 +107,8 @@ def _label_type(label: Label, type_name: str) -> LabelType:
 
 
 def _kind(type_name: str) -> ValueKind | None:
+    if type_name.endswith("]"):  # a list of what has a kind has none
+        return None
     if type_name == TEXT or type_name.startswith("ENUM"):
         return "text"
     if type_name == "BOOLEAN":
