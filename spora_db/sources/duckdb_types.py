@@ -46,7 +46,7 @@ _LOGICAL = {"JSON": "JSON", "ENUM": "VARCHAR", "INTERVAL": "INTERVAL", "UUID": "
 _KNOWN = {*_PLAIN.values(), "HUGEINT", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_NS", "TIMESTAMPTZ_NS"}
 _KNOWN |= {*_LOGICAL.values()} - {NULL}
 _LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType, pa.ListViewType, pa.LargeListViewType)
-_WIDEST_DECIMAL = 38
+WIDEST_DECIMAL = 38
 """Digits; DuckDB reads wider ones as DOUBLE."""
 _DECIMAL = re.compile(r"DECIMAL\((\d+), (\d+)\)")
 _TOKEN = re.compile(r'"(?:[^"]|"")*"|.', re.DOTALL)
@@ -100,7 +100,7 @@ def _leaf(arrow: pa.DataType, column: pq.ColumnSchema | None) -> str:
         nanoseconds = arrow.unit == "ns" and (column is None or column.physical_type != "INT96")
         return ("TIMESTAMP" if arrow.tz is None else "TIMESTAMPTZ") + ("_NS" if nanoseconds else "")
     if pa.types.is_decimal(arrow):
-        return f"DECIMAL({arrow.precision}, {arrow.scale})" if arrow.precision <= _WIDEST_DECIMAL else "DOUBLE"
+        return f"DECIMAL({arrow.precision}, {arrow.scale})" if arrow.precision <= WIDEST_DECIMAL else "DOUBLE"
     name = _PLAIN.get(str(arrow), "BLOB" if pa.types.is_fixed_size_binary(arrow) else str(arrow))
     if column is not None and name in ("BLOB", "VARCHAR"):
         said = {column.logical_type.type, column.converted_type}

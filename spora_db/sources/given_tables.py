@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 
 from spora_db.errors import ArgumentError, FileFormatError, reason
+from spora_db.sources.duckdb_types import WIDEST_DECIMAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def read_given(table: Any, *, at: str, texts: Collection[str] = TEXTS) -> pa.Tab
     spora_db.errors.FileFormatError: register(name, 'no/such.csv'): there is no such file. Expected parquet or .csv.
     """
     if isinstance(table, str | os.PathLike):
-        return _readable(_of_file(Path(table), at=at, texts=texts))
+        return _of_file(Path(table), at=at, texts=texts)
     return as_arrow(
         table, at=at, expected="a pyarrow Table, a DataFrame, or the path of a parquet or .csv file"
     )  # fmt: skip
@@ -98,25 +99,45 @@ def _of_file(path: Path, *, at: str, texts: Collection[str]) -> pa.Table:
             ways = [csv.ConvertOptions(column_types=kinds, decimal_point=mark) for mark in marks]
             tables = [csv.read_csv(path, parse_options=parse, convert_options=way) for way in ways]
             return min(tables, key=lambda table: table.schema.types.count(pa.string()))  # the mark that makes numbers
-        return pq.ParquetFile(path).read()
+        return _readable(pq.ParquetFile(path).read())
     except (pa.ArrowException, OSError) as error:
         raise FileFormatError(f"{at}{str(path)!r}) cannot be read as parquet or .csv: {reason(error)}.") from error
 
 
 def _readable(table: pa.Table) -> pa.Table:
-    """Return a table without numbers of 16 bits, which DuckDB does not take from Arrow, and without pandas' index."""
+    """Return a table in types that DuckDB takes from Arrow, and without pandas' index."""
     kept = [name for name in table.column_names if not (name.startswith("__index_level_") and name.endswith("__"))]
     for at, field in enumerate(table.schema):
-        if (wider := _wider(field.type)) != field.type:
-            table = table.set_column(at, field.name, table.column(at).cast(wider))
+        if (taken := _taken(field.type)) != field.type:
+            try:
+                table = table.set_column(at, field.name, table.column(at).cast(taken))
+            except pa.ArrowInvalid as error:
+                raise pa.ArrowInvalid(
+                    f"column {field.name!r} of {field.type}, which DuckDB takes as {taken}: {reason(error)}. "
+                    "Write it as whole numbers or text"
+                ) from error
     return table.select(kept) if len(kept) < table.num_columns else table
 
 
-def _wider(kind: pa.DataType) -> pa.DataType:
+def _taken(kind: pa.DataType) -> pa.DataType:
+    """Return the type that DuckDB takes for one that it does not, or of which it drops nanoseconds; else itself.
+
+    Decimals of more than 38 digits become what DuckDB reads in parquet files.
+    """
     if pa.types.is_float16(kind):
         return pa.float32()
-    lists = pa.types.is_list(kind), pa.types.is_large_list(kind), pa.types.is_fixed_size_list(kind)
-    if not any(lists) or (inner := _wider(kind.value_type)) == kind.value_type:
+    if pa.types.is_decimal256(kind):
+        return pa.decimal128(kind.precision, kind.scale) if kind.precision <= WIDEST_DECIMAL else pa.float64()
+    if pa.types.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    if pa.types.is_dictionary(kind):
+        return kind if (inner := _taken(kind.value_type)) == kind.value_type else inner
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_taken(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_taken(kind.key_type), _taken(kind.item_type), keys_sorted=kind.keys_sorted)
+    lists = pa.types.is_list(kind), pa.types.is_large_list(kind), pa.types.is_fixed_size_list(kind)  # no views: pyarrow
+    if not any(lists) or (inner := _taken(kind.value_type)) == kind.value_type:  # 26 casts them to a broken array
         return kind
     if lists[1]:
         return pa.large_list(inner)
