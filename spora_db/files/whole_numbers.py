@@ -10,6 +10,7 @@ import pyarrow as pa
 from spora_db.arrays import AnyArray
 from spora_db.errors import TableError
 from spora_db.files.arrow_arrays import arrow_array, numpy_array
+from spora_db.files.python_times import NO_TIMES, are_python_times, unfit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,6 +120,11 @@ def type_with_gaps(values: AnyArray) -> Any:  # noqa: ANN401 - a type of numpy o
 def as_frame(table: pa.Table) -> "pd.DataFrame":
     """Return a table as a pandas DataFrame; large whole numbers beside nulls keep their digits, as Int64.
 
+    Raises
+    ------
+    QueryError
+        If it has dates or times of day that Python has not.
+
     Examples
     --------
     >>> as_frame(pa.table({"a": [2**53 + 1, None], "b": [1, None]})).dtypes.astype(str).tolist()
@@ -126,6 +132,9 @@ def as_frame(table: pa.Table) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not pa.types.is_timestamp(column.type) and not are_python_times(column):
+            raise unfit(name, NO_TIMES)
     frame: pd.DataFrame = table.to_pandas()
     for at, column in enumerate(table.columns):
         if column.null_count and pa.types.is_integer(column.type):

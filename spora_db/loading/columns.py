@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from spora_db.errors import QueryError
+from spora_db.files.python_times import NO_TIMES, are_python_times, unfit
 from spora_db.files.whole_numbers import exact_floats
 
 NumberTypes: TypeAlias = Mapping[str, type[int] | type[float]]
 BEYOND = "whole numbers beyond {}, which no tensor holds exactly"
-NO_TIMES = "times that Python has not: infinity, years outside of 1 to 9999, 24:00, or nanoseconds of a time of day"
 
 
 def number_types(columns: pa.Table) -> NumberTypes:
@@ -36,15 +34,17 @@ def number_types(columns: pa.Table) -> NumberTypes:
         kind = column.type
         whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
         if column.null_count and (whole or pa.types.is_boolean(kind)):
-            _check(name, fits=exact_floats(column) is not None, holds=BEYOND.format("2**53, beside nulls"))
+            if exact_floats(column) is None:
+                raise unfit(name, BEYOND.format("2**53, beside nulls"))
             found[name] = float
         elif whole:
-            _check(name, fits=_fits_int64(column), holds=BEYOND.format("64 bits"))
+            if not _fits_int64(column):
+                raise unfit(name, BEYOND.format("64 bits"))
             found[name] = int
         elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             found[name] = float
-        elif pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind):
-            _check(name, fits=_fits_python(column), holds=NO_TIMES)
+        elif not are_python_times(column):
+            raise unfit(name, NO_TIMES)
     return found
 
 
@@ -72,27 +72,3 @@ def _fits_int64(column: pa.ChunkedArray) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _fits_python(times: pa.ChunkedArray) -> bool:
-    """Tell whether Python has such times: in its years, before 24:00, and without parts of microseconds in a day."""
-    if pa.types.is_time64(times.type):
-        second = 10**6 if times.type.unit == "us" else 10**9
-        counts, step = times.cast(pa.int64()), second // 10**6
-        whole = pc.equal(pc.multiply(pc.divide(counts, step), step), counts)
-        return bool(pc.all(pc.and_(whole, pc.less(counts, 24 * 60 * 60 * second)), min_count=0).as_py())
-    if pa.types.is_timestamp(times.type) and times.type.unit == "ns":
-        return True
-    try:
-        pc.min_max(times).as_py()
-    except (OverflowError, ValueError):  # as infinity, which databases have
-        return False
-    return True
-
-
-def _check(name: str, *, fits: bool, holds: str) -> None:
-    if not fits:
-        raise QueryError(
-            f"The column {name!r} of the query holds {holds}. "
-            "Leave it out, or take it as text, with CAST(... AS VARCHAR) in SporaQuery.from_sql."
-        )

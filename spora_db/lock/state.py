@@ -15,6 +15,7 @@ from sqlglot import exp
 from spora_db.arrays import AnyArray, Int64
 from spora_db.catalog.relations import MARKER_MACROS
 from spora_db.files.arrow_arrays import numpy_array
+from spora_db.files.python_times import are_python_times
 from spora_db.files.stores.mirror import Mirror, mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.files.stores.remote_files import fetch_whole, open_binary
@@ -247,6 +248,8 @@ def _cell_arrays(cells: PlanCells) -> tuple[AnyArray, ...]:
 
 def _column_hashes(column: pa.ChunkedArray) -> AnyArray:
     """Return a number per value, the same wherever the value stands."""
+    if not are_python_times(column):
+        column = column.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64())
     if pa.types.is_nested(column.type):  # Arrow makes no dictionary of lists and structs
         return _hashes(column.to_pylist())
     encoded = column.combine_chunks()

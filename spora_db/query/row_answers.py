@@ -147,6 +147,11 @@ class RowAnswers(Question):
     def df(self) -> "pd.DataFrame":
         """Return the rows as a pandas DataFrame, with the columns of `to_arrow`.
 
+        Raises
+        ------
+        QueryError
+            If a column has dates or times of day that Python has not, such as infinity.
+
         See Also
         --------
         SporaQuery.pl, SporaQuery.to_arrow, SporaQuery.head
