@@ -15,7 +15,15 @@ from typer.testing import CliRunner
 from lakes import write_lake
 from spora_db import Catalog, SporaQuery
 from spora_db.cli import app
-from spora_db.errors import ArgumentError, ReaderError, SporaError, TableError, UnknownNameError, WriteError
+from spora_db.errors import (
+    ArgumentError,
+    FileFormatError,
+    ReaderError,
+    SporaError,
+    TableError,
+    UnknownNameError,
+    WriteError,
+)
 from spora_db.images import clear_cache, close_images, files
 from spora_db.loading import parts
 from spora_db.loading.dataset import PlanDataset
@@ -258,6 +266,19 @@ def test_a_row_is_not_replaced_for_want_of_a_descriptor(query, lake, monkeypatch
             dataset[0]
     assert quarantine(lake).empty
     assert dataset[0]["substituted_for"] == -1
+
+
+def test_an_error_that_led_to_itself_is_replaced_like_any(query, monkeypatch):
+    dataset = query.to_torch(on_error="replace")
+    error, other = FileFormatError("It is broken."), ValueError()
+    error.__context__, other.__context__ = other, error  # as of errors that are kept, and raised while others are told
+    read, failing = parts.read_regions, [True]
+
+    def broken_once(*arguments, **options):
+        return {0: error} if failing and failing.pop() else read(*arguments, **options)
+
+    monkeypatch.setattr(parts, "read_regions", broken_once)
+    assert dataset[0]["substituted_for"] == 0
 
 
 def test_whole_tissues_and_several_modalities_are_replaced(lake):

@@ -125,7 +125,7 @@ def reader_error(what: str, error: Exception, *, library: str, remedy: str = "")
 
 
 def no_descriptor(error: BaseException | None) -> bool:
-    """Tell whether an error, or one that led to it, says that no more files may be open: the fault of no file.
+    """Tell whether an error, or one that it was raised from, says that no more files may be open: the fault of no file.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def no_descriptor(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return True
-        error = error.__cause__ or error.__context__
+        error = error.__cause__  # not its context: an error that is raised again later may be its own
     return False
 
 
