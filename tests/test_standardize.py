@@ -1,6 +1,7 @@
 import pickle
 import shutil
 import warnings
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -236,6 +237,32 @@ def test_rows_written_past_the_caches_are_the_same(data):
         regions = placed([out])
         regions["mode"] = transform.mode
         run(tables_of, regions, transform.coefficients, out.dtype, streamed=streamed)
+        found.append(memory.tobytes())
+    assert found[0] == found[1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_rows_that_go_on_in_other_chunks_are_the_same(data):
+    """Pieces of any chunks, whose planes may come in any order: as of one chunk, which is written row by row."""
+    transform, dtype = make(data.draw(st.sampled_from(METHODS)), 2), data.draw(st.sampled_from(list(PIXELS.values())))
+    heights, widths = (data.draw(st.lists(st.integers(1, 90), min_size=1, max_size=3)) for _ in range(2))
+    height, width = sum(heights), sum(widths)
+    image = draw(data.draw(st.sampled_from(["uint8", "uint16", "float32"])), (2, height, width))
+    parts = []
+    for row, down in zip(np.cumsum(heights) - heights, heights, strict=True):
+        for col, across in zip(np.cumsum(widths) - widths, widths, strict=True):
+            slots = np.array(data.draw(st.sampled_from([(0, 1), (0, 1), (1, 0)])))
+            own = np.ascontiguousarray(image[slots, row : row + down, col : col + across])
+            pieces = np.array([(0, 0, 0, 0, 0, row, col, down, across)])
+            parts.append(whole_piece(own, slots=slots)._replace(pieces=pieces))
+    found = []
+    for wave, streamed in ((data.draw(st.permutations(parts)), True), ([whole_piece(image)], False)):
+        memory = np.full((2, height, width + 20), 7, dtype)
+        regions = placed([memory])
+        regions["mode"] = transform.mode
+        with mock.patch("spora_db.standardization.standardize.BAND", data.draw(st.sampled_from([1, 1024, 2**13]))):
+            run(tables(wave), regions, transform.coefficients, memory.dtype, streamed=streamed)
         found.append(memory.tobytes())
     assert found[0] == found[1]
 

@@ -1,89 +1,43 @@
-"""Fused standardization of decoded planes: convert, clip, scale and shift in one pass over the pixels."""
+"""Fused standardization of decoded planes, in one pass over the pixels: from pieces of chunks to rows of regions."""
 
 from typing import Final
 
 import numpy as np
 
-from spora_db.arrays import AnyArray, Float32
+from spora_db.arrays import AnyArray, Float32, UInt8
+from spora_db.files.buffers import LINE
 from spora_db.kernels.compile import kernel
-from spora_db.kernels.fused import fused, row_kernel
-from spora_db.kernels.halves import MAGNITUDE, ONE_POWER, magnitude, put, round_row, specials
-from spora_db.kernels.logarithms import any_log1p, fast_log1p
+from spora_db.kernels.formula import CAP, CLIP, WHOLE, fits, standardize_row
+from spora_db.kernels.fused import row_kernel
+from spora_db.kernels.halves import round_row
 from spora_db.kernels.memory import coming, fetch_row, items_at, pack_row, rows_ahead
-from spora_db.kernels.streaming import settle, stream_row
+from spora_db.kernels.streaming import fetch_ends, settle, stream_row
 
-CONVERT, CLIP, LOG1P, BOUND, AFFINE, CAP = range(6)
-"""CAP is CLIP from 0 on, of numbers that have no sign: 32 tiles of colours take 0.86 of the time."""
 STREAMED: Final = 32
 """Pixels: a shorter row has more beginning and end than lines of the cache in between."""
 
-LOG1P_LOWEST, LOG1P_HIGHEST = np.float32(-0.99), np.float32(1e37)  # clipped to these, the fast log1p holds
+
+@row_kernel
+def room(pixels: int, width: int) -> int:
+    """Return the bytes that a row of so many pixels of so many bytes takes before it is written past the caches."""
+    return -(-(pixels + WHOLE) * width // LINE) * LINE
 
 
 @row_kernel
-def standardize_row(
-    mode: int, source: AnyArray, out: AnyArray, lower: np.float32, upper: np.float32, scale: np.float32,
-    offset: np.float32,
-) -> None:  # fmt: skip
-    """Standardize one row of one channel; see `put`.
-
-    Comparisons are ordered so that NaN passes through the clipping.
-    """
-    if mode == CLIP:
-        for i in range(out.size):
-            value = np.float32(source[i])
-            value = lower if value < lower else value
-            value = upper if value > upper else value
-            put(out, i, fused(np.float32(value - lower), scale, offset))
-    elif mode == CAP:
-        for i in range(out.size):
-            value = np.float32(source[i])
-            put(out, i, fused(upper if value > upper else value, scale, offset))
-    elif mode == LOG1P and min(lower, upper) > LOG1P_LOWEST and upper < LOG1P_HIGHEST:  # the upper bound wins
-        for i in range(out.size):
-            value = np.float32(source[i])
-            value = lower if value < lower else value
-            value = upper if value > upper else value
-            put(out, i, fused(fast_log1p(value), scale, offset))
-    elif mode == LOG1P:
-        for i in range(out.size):
-            value = np.float32(source[i])
-            value = lower if value < lower else value
-            value = upper if value > upper else value
-            put(out, i, fused(np.float32(any_log1p(np.float64(value))), scale, offset))
-    elif mode == BOUND:
-        for i in range(out.size):
-            value = np.float32(source[i])
-            value = lower if value < lower else value
-            put(out, i, upper if value > upper else value)
-    elif mode == AFFINE:
-        for i in range(out.size):
-            put(out, i, fused(np.float32(source[i]), scale, offset))
-    else:
-        for i in range(out.size):
-            put(out, i, np.float32(source[i]))
-
-
-@row_kernel
-def fits(
-    mode: int, extremes: AnyArray, between: Float32, like: AnyArray, lower: np.float32, upper: np.float32,
-    scale: np.float32, offset: np.float32,
-) -> bool:  # fmt: skip
-    """Return whether no pixel becomes NaN, or too large for a type of `ROWS`, nor half of that.
-
-    Formulas rise or fall: what becomes of any number lies between what becomes of the least and the greatest.
-    """
-    lost = specials(like)[0]
-    if lost == MAGNITUDE:
-        return True
-    standardize_row(mode, extremes, between[:2], lower, upper, scale, offset)
-    return bool(max(magnitude(between[0]), magnitude(between[1])) < lost - ONE_POWER)
+def adjoins(pieces: AnyArray, planes: AnyArray, number: int) -> bool:
+    """Return whether the rows of a piece go on where those of the piece before it end, in the same channels."""
+    piece, before = pieces[number], pieces[number - 1]
+    found = piece.region == before.region and piece.height == before.height and piece.count == before.count
+    found = found and piece.out_row == before.out_row and piece.out_col == before.out_col + before.width
+    for k in range(piece.count if found else 0):
+        found = found and planes[piece.first + k].slot == planes[before.first + k].slot
+    return bool(found)
 
 
 @kernel
 def standardize_pieces(
     pieces: AnyArray, planes: AnyArray, regions: AnyArray, coefficients: Float32, extremes: AnyArray, pixels: AnyArray,
-    numbers: Float32, like: AnyArray, streamed: int,
+    numbers: Float32, lines: UInt8, like: AnyArray,
 ) -> tuple[int, int]:  # fmt: skip
     """Standardize pieces, each into its place; see `spora_db.kernels.tables` for the tables.
 
@@ -96,11 +50,12 @@ def standardize_pieces(
     extremes
         The least and the greatest number of the type of the planes; NaN where it has that.
     pixels, numbers
-        Memory for a row of the widest piece in the type of the planes, and for two in float32.
+        Memory for a row of the widest piece and `WHOLE` more, in the type of the planes and in float32.
+    lines
+        Memory for rows that are written past the caches of the processor, at least one of the widest piece; empty where
+        none are. Neighbours that follow each other in the table are written together, in whole rows.
     like
         An array of the type of the regions, one of `ROWS`.
-    streamed
-        1 where rows are written past the caches of the processor, else 0; see `stream_row`.
 
     Returns
     -------
@@ -108,41 +63,57 @@ def standardize_pieces(
         The first region and channel that have a pixel beyond the type, -1 and -1 for none.
     """
     size, width = pixels.itemsize, like.itemsize
-    packed, single = np.int64(pixels.ctypes.data), np.int64(numbers.ctypes.data)
-    second = single + numbers.nbytes // 2
-    for piece in pieces:
-        region = regions[piece.region]
-        streams = streamed == 1 and piece.width >= STREAMED
-        last = piece.first + piece.count - 1
-        for k in range(piece.first, last + 1):
-            plane, inside = planes[k], piece.row * planes[k].line + piece.col * planes[k].step * size
-            source, following = plane.address + inside, planes[min(k + 1, last)].address + inside
-            target = region.address + plane.slot * region.plane + piece.out_row * region.line + piece.out_col * width
-            constants = coefficients[region.constants + plane.slot]
+    packed, single, made = np.int64(pixels.ctypes.data), np.int64(numbers.ctypes.data), np.int64(lines.ctypes.data)
+    end = 0
+    while end < pieces.size:
+        first, piece, across = end, pieces[end], 0
+        while end < pieces.size and (end == first or adjoins(pieces, planes, end)):
+            if end > first and room(across + pieces[end].width, width) > lines.size:
+                break
+            across, end = across + pieces[end].width, end + 1
+        region, streams = regions[piece.region], lines.size > 0 and across >= STREAMED
+        line = room(across, width) if streams else region.line
+        band = lines.size // line if streams else piece.height
+        for k in range(piece.count):
+            slot = planes[piece.first + k].slot
+            constants = coefficients[region.constants + slot]
             lower, upper, scale, offset = constants[0], constants[1], constants[2], constants[3]
             mode = CAP if region.mode == CLIP and lower == 0 and extremes[0] == 0 else region.mode
-            safe = fits(mode, extremes, numbers, like, lower, upper, scale, offset)
-            length = ((piece.width - 1) * plane.step + 1) * size
-            ahead = rows_ahead(length, piece.height)
-            for i in range(ahead if k == piece.first else 0):
-                fetch_row(source + i * plane.line, length)
-            for i in range(piece.height):
-                fetch_row(coming(source, following, plane.line, i + ahead, piece.height), length)
-                row, out = source + i * plane.line, target + i * region.line
-                if plane.step != 1:
-                    pack_row(row, plane.step, pixels, items_at(packed, piece.width, pixels))
-                    row = packed
-                values = items_at(row, piece.width, pixels)
-                line = items_at(single if streams else out, piece.width, like)
-                if safe:
-                    standardize_row(mode, values, line, lower, upper, scale, offset)
-                else:
-                    between = items_at(second, piece.width, numbers)
-                    standardize_row(mode, values, between, lower, upper, scale, offset)
-                    if round_row(between, line):
-                        return piece.region, plane.slot
+            safe = fits(mode, extremes, items_at(single, 2, numbers), like, lower, upper, scale, offset)
+            place = region.address + slot * region.plane + piece.out_row * region.line + piece.out_col * width
+            for top in range(0, piece.height, band):
+                bottom = min(top + band, piece.height)
                 if streams:
-                    stream_row(single, out, piece.width * width)
-    if streamed == 1:
+                    fetch_ends(place + top * region.line, across * width, region.line, bottom - top)
+                for j in range(first, end):  # numba counts the references to a slice, which waits for all writes
+                    own = pieces[j]
+                    plane, following = planes[own.first + k], planes[own.first + min(k + 1, own.count - 1)].address
+                    inside = own.row * plane.line + own.col * plane.step * size
+                    target = (made if streams else place + top * line) + (own.out_col - piece.out_col) * width
+                    length = ((own.width - 1) * plane.step + 1) * size
+                    ahead = rows_ahead(length, own.height)
+                    whole = own.width
+                    if streams and safe and plane.line >= WHOLE * size:  # the row below, or the next piece, lies there
+                        whole = -(-whole // WHOLE) * WHOLE
+                    for i in range(ahead if k == 0 and top == 0 else 0):
+                        fetch_row(plane.address + inside + i * plane.line, length)
+                    for i in range(top, bottom):
+                        row = plane.address + inside + i * plane.line
+                        fetch_row(coming(plane.address, following, plane.line, i + ahead, own.height) + inside, length)
+                        if plane.step != 1:
+                            pack_row(row, plane.step, pixels, items_at(packed, own.width, pixels))
+                            row = packed
+                        count = whole if i < own.height - 1 else own.width
+                        values, out = items_at(row, count, pixels), items_at(target + (i - top) * line, count, like)
+                        if safe:
+                            standardize_row(mode, values, out, lower, upper, scale, offset)
+                        else:
+                            exact = items_at(single, count, numbers)
+                            standardize_row(mode, values, exact, lower, upper, scale, offset)
+                            if round_row(exact, out):
+                                return own.region, slot
+                for i in range(bottom - top if streams else 0):
+                    stream_row(made + i * line, place + (top + i) * region.line, across * width)
+    if lines.size:
         settle()
     return -1, -1

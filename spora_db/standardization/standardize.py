@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from spora_db.arrays import AnyArray, Float32, Int64
 from spora_db.errors import ArgumentError
-from spora_db.files.buffers import aligned
+from spora_db.files.buffers import LINE, aligned
 from spora_db.images.pieces import PieceTables, tables, whole_piece
 from spora_db.images.pixels import deliver, narrowed
 from spora_db.kernels.tables import REGIONS
 from spora_db.standardization.precision import HIGHEST, PIXELS, WRITTEN, BeyondRange, Precision, precision_of
 from spora_db.standardization.transform import Transform, identity_transform
+
+BAND: Final = 2**13
+"""Bytes of rows that are made before they are written past the caches: half and twice as many take as long."""
 
 
 def standardize_block(pixels: AnyArray, out: AnyArray, transform: Transform, slots: Int64) -> None:
@@ -104,7 +107,7 @@ def apply_function(transform: Transform, out: Float32, slots: Int64) -> None:
     ArgumentError
         If the function changes the shape of its pixels.
     """
-    from spora_db.kernels.standardize import AFFINE
+    from spora_db.kernels.formula import AFFINE
 
     for slot in slots if transform.function is not None else ():
         assert transform.function is not None
@@ -150,6 +153,17 @@ def extremes(dtype: np.dtype[Any]) -> AnyArray:
     return np.array([np.iinfo(dtype).min, np.iinfo(dtype).max], dtype)
 
 
+def by_rows(found: PieceTables) -> AnyArray:
+    """Return pieces in the order of their chunks, but each after the one whose rows it goes on with, if there is one.
+
+    A line of the cache in which two of them meet is then written once, and whole: 43 channels take 0.8 of the time.
+    """
+    pieces = found.pieces
+    rows = np.array([pieces["region"], pieces["out_row"], found.planes["slot"][pieces["first"]]])
+    _, first, row = np.unique(rows, axis=1, return_index=True, return_inverse=True)
+    return pieces[np.lexsort([pieces["out_col"], first[row.reshape(-1)]])]
+
+
 def run(
     found: PieceTables, regions: AnyArray, coefficients: Float32, dtype: np.dtype[Any], *, streamed: bool = False
 ) -> None:
@@ -173,13 +187,16 @@ def run(
     BeyondRange
         If a finite pixel becomes infinite in that type.
     """
+    from spora_db.kernels.formula import WHOLE
     from spora_db.kernels.halves import ROWS
     from spora_db.kernels.standardize import standardize_pieces
 
-    precision, widest = precision_of(dtype), int(found.pieces["width"].max(initial=1))
-    rows = np.empty(widest, found.dtype), aligned(8 * widest).view(np.float32), np.empty(0, ROWS[precision])
-    constants = coefficients, extremes(found.dtype)
-    region, channel = standardize_pieces(found.pieces, found.planes, regions, *constants, *rows, int(streamed))
+    precision, widest = precision_of(dtype), int(found.pieces["width"].max(initial=1)) + WHOLE
+    rows = np.empty(widest, found.dtype), np.empty(widest, np.float32)
+    lines = aligned(max(BAND, 4 * widest + LINE) if streamed else 0)
+    constants, like = (coefficients, extremes(found.dtype)), np.empty(0, ROWS[precision])
+    pieces = by_rows(found) if streamed else found.pieces
+    region, channel = standardize_pieces(pieces, found.planes, regions, *constants, *rows, lines, like)
     if channel >= 0:
         message = (
             f"A pixel of channel {channel} of the result is larger than {precision} holds, {HIGHEST[precision]:,.6g}."

@@ -55,7 +55,7 @@ class Transform:
 
     def __post_init__(self) -> None:
         """Check the shapes and fold everything into lower, upper, scale and offset per channel."""
-        from spora_db.kernels.standardize import BOUND, CLIP, CONVERT, LOG1P
+        from spora_db.kernels.formula import BOUND, CLIP, CONVERT, LOG1P
 
         parts = {}
         for name in ("lower", "upper", "mean", "std"):
