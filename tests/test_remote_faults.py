@@ -19,6 +19,7 @@ from spora_db.errors import SporaError, StoreError, WriteError
 from spora_db.files.stores import http, mirror, ranged
 from spora_db.images import clear_cache, close_images
 from spora_db.jobs.indexing import index_images
+from spora_db.remembered.quarantine import read_quarantine
 
 IMAGE = "alpha/imc/1_0mpp/images/alpha_0000.ome.zarr"
 TABLE = "alpha/metadata/tissues.parquet"
@@ -212,6 +213,20 @@ def test_a_server_that_is_killed_within_an_epoch_and_comes_back(
     expected = [sample["image"].numpy() for sample in here]
     assert len(found) == len(expected)
     assert {image.tobytes() for image in found} == {image.tobytes() for image in expected}
+
+
+def test_no_row_is_replaced_because_a_server_is_gone(
+    another: tuple[ExitStack, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPORA_STATE_DIR", str(tmp_path / "state"))
+    tiles = SporaQuery("s3://b/lake").modality("imc").tiles(size=32, mpp=1.0).standardize("identity")
+    dataset = tiles.to_torch(on_error="replace")
+    monkeypatch.setattr(http, "OUTAGE", 0.5)
+    monkeypatch.setattr(http, "PATIENCE", 0.5)
+    another[0].close()
+    with pytest.raises(StoreError, match=r"no connection: .* after \d+ tries"):
+        dataset[0]
+    assert not read_quarantine("s3://b/lake").num_rows
 
 
 @pytest.mark.slow

@@ -49,7 +49,8 @@ class PlanDataset(PlanRows):
         another tissue of the same dataset and modalities (of any, if there is none; in batches of one panel, one with
         the same channels) stands in, a function of the plan's rows and the position alone. What failed is recorded in
         the quarantine of the lake (`Catalog.quarantine`), with one warning per tissue and process; after 100 failures
-        in a row the last error is raised. Samples then have ``substituted_for``: the position that they stand in for,
+        in a row the last error is raised, and at once where a remote lake is out of reach or no more files may be open.
+        Samples then have ``substituted_for``: the position that they stand in for,
         -1 for their own.
     transform
         ``f(sample)`` or ``f(sample, rng)``, called in the worker with every sample: the dict of a row, with all its

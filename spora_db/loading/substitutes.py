@@ -6,6 +6,7 @@ import numpy as np
 
 from spora_db.arrays import Int64
 from spora_db.files.failures import no_descriptor
+from spora_db.files.stores.http import out_of_reach
 from spora_db.loading.drawn import Drawn
 from spora_db.loading.draws import hashed, order_key
 from spora_db.loading.row_numbers import cohort_numbers, panel_numbers
@@ -71,9 +72,10 @@ class Substitutes:
         Raises
         ------
         SporaError, OSError
-            The error itself, if it is that no more files may be open: another row would fail as well.
+            The error itself, if it is that no more files may be open, or that a remote lake is out of reach: other
+            rows would fail as well, each after minutes.
         """
-        if no_descriptor(error):
+        if no_descriptor(error) or out_of_reach(error):
             raise error
         source = {name: plan.images.column(name)[image].as_py() for name in ("dataset", "tissue_id", "modality", "mpp")}
         record = dict(source)

@@ -160,9 +160,10 @@ def send(method: str, url: str, *, prepare: Prepare, check: Check, longest: int 
         try found, and how many there were.
     """
     began, said, host = time.monotonic(), "", urlsplit(url).netloc
+    last: Unusable | None = None
     tries, patience = float(TRIES), PATIENCE
     for number in itertools.count(1):
-        wait = 0.0
+        wait, last = 0.0, None
         try:
             answer = _once(method, url, headers=prepare(), longest=longest, until=time.monotonic() + PATIENCE)
             NETWORK.answered.add(host)
@@ -171,7 +172,7 @@ def send(method: str, url: str, *, prepare: Prepare, check: Check, longest: int 
                 return answer
             said, wait = f"status {answer.status}", _asked_to_wait(answer)
         except Unusable as error:
-            said = str(error)
+            said, last = str(error), error
             if isinstance(error, Unreachable) and host in NETWORK.answered:
                 tries, patience = math.inf, OUTAGE  # from now on: what comes back may be busy at first
         pause = max(wait, random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(number, TRIES))))
@@ -183,7 +184,18 @@ def send(method: str, url: str, *, prepare: Prepare, check: Check, longest: int 
     raise StoreError(
         f"{method} {url} failed: {said}, after {number} {'try' if number == 1 else 'tries'} in "
         f"{time.monotonic() - began:.0f} s. Check the network and the address, and try again: what was read is kept."
-    )
+    ) from last
+
+
+def out_of_reach(error: BaseException) -> bool:
+    """Tell whether an error is that nobody answers: the fault of the network, and of no file.
+
+    Examples
+    --------
+    >>> out_of_reach(StoreError("There is no lake at s3://b/lake."))
+    False
+    """
+    return isinstance(error, StoreError) and isinstance(error.__cause__, Unreachable)
 
 
 def _once(method: str, url: str, *, headers: Mapping[str, str], longest: int, until: float) -> Answer:
