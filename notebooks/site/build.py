@@ -41,7 +41,7 @@ GUIDES = {
     "write_beside_a_lake copy_a_smaller_lake index_image_sizes",
     "Tile and standardize": "tile_and_standardize tile_on_a_cluster sparse_channels",
     "Ask and choose": "ask_in_sql explore_in_a_browser look_at_a_selection tiles_by_cell_density similar_tiles "
-    "audit_for_leakage lock_and_share export_a_cohort use_postgres_or_spark",
+    "split_by_patient audit_for_leakage lock_and_share export_a_cohort use_postgres_or_spark",
     "Train": "train_in_a_trainer supervised_labels my_own_transforms use_a_gpu bags_per_patient debug_a_slow_loader "
     "rows_that_cannot_be_read move_from_the_published_loader move_to_and_from_shards",
     "Predict and keep": "embeddings_into_the_lake choose_what_to_label predict_per_cell windows_and_maps",
