@@ -143,11 +143,27 @@ def test_dates_that_python_has_not_are_told_or_kept(lake: Path, tmp_path: Path) 
         query.df()
     query.lock(tmp_path / "a.lock.json")
     assert SporaQuery.from_lock(tmp_path / "a.lock.json").plan().columns.equals(query.plan().columns)
-    assert len(np.unique(_column_hashes(dates))) == len(dates)
+    hashes = _column_hashes(dates)
+    assert len(np.unique(hashes)) == len(dates)
+    assert hashes[1] == _column_hashes(dates.slice(1, 1))[0]  # whatever stands beside it
     odd = pa.chunked_array([pa.array([1_001, 1_002], pa.time64("ns"))])
     assert len(np.unique(_column_hashes(odd))) == 2
     with pytest.raises(QueryError, match="nanoseconds of a time of day"):
         joined(lake, by_tissue(odd), "v").df()
+
+
+@pytest.mark.parametrize("value", ["[v]", "{'a': [v]}", "map {'a': v}", "[{'a': v}]"])
+def test_dates_within_others_are_told_or_kept_as_well(lake: Path, tmp_path: Path, value: str) -> None:
+    dates = duckdb.sql(f"SELECT {value} AS v FROM ({DATES})").to_arrow_table().column(0)
+    query = joined(lake, by_tissue(dates), "v")
+    for ask in (query.df, lambda: query.to_torch()[0]):
+        with pytest.raises(QueryError, match=r"column 'v' of the query holds times that Python has not"):
+            ask()
+    query.lock(tmp_path / "a.lock.json")
+    assert SporaQuery.from_lock(tmp_path / "a.lock.json").plan().columns.equals(query.plan().columns)
+    hashes = _column_hashes(dates)
+    assert len(np.unique(hashes)) == len(dates)
+    assert hashes[1] == _column_hashes(dates.slice(1, 1))[0]
 
 
 def test_an_export_holds_structs_whole_and_numbers_that_json_has() -> None:

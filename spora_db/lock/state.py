@@ -15,7 +15,7 @@ from sqlglot import exp
 from spora_db.arrays import AnyArray, Int64
 from spora_db.catalog.relations import MARKER_MACROS
 from spora_db.files.arrow_arrays import numpy_array
-from spora_db.files.python_times import are_python_times
+from spora_db.files.python_times import python_values
 from spora_db.files.stores.mirror import Mirror, mirror_of
 from spora_db.files.stores.ranges import TO_THE_END, FileRange
 from spora_db.files.stores.remote_files import fetch_whole, open_binary
@@ -248,14 +248,12 @@ def _cell_arrays(cells: PlanCells) -> tuple[AnyArray, ...]:
 
 def _column_hashes(column: pa.ChunkedArray) -> AnyArray:
     """Return a number per value, the same wherever the value stands."""
-    if not are_python_times(column):
-        column = column.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64())
-    if pa.types.is_nested(column.type):  # Arrow makes no dictionary of lists and structs
-        return _hashes(column.to_pylist())
     encoded = column.combine_chunks()
+    if pa.types.is_nested(encoded.type):  # Arrow makes no dictionary of lists and structs
+        return _hashes(python_values(encoded))
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode(null_encoding="mask")
-    hashes = np.array([*_hashes(encoded.dictionary.to_pylist()), 0], np.uint64)
+    hashes = np.array([*_hashes(python_values(encoded.dictionary)), 0], np.uint64)
     return cast(AnyArray, hashes[numpy_array(encoded.indices.cast(pa.int64()), absent=-1)])
 
 

@@ -15,6 +15,7 @@ from spora_db.arrays import AnyArray, Int32, Int64
 from spora_db.errors import counted
 from spora_db.files.arrow_arrays import numpy_array
 from spora_db.files.processors import usable_cpus
+from spora_db.files.python_times import python_values
 from spora_db.layout import locate
 from spora_db.plan.cell_checks import ListedCells
 from spora_db.plan.cell_parts import PlanCells
@@ -283,10 +284,7 @@ def _column_bytes(column: pa.ChunkedArray) -> list[_Bytes]:
     if pa.types.is_boolean(column.type):
         whole = whole.cast(pa.uint8())
     elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        try:
-            return [json.dumps(column.to_pylist(), default=str).encode()]
-        except OverflowError:  # of a time that Python has not, such as infinity
-            return _column_bytes(column.cast(pa.string()))
+        return [json.dumps(python_values(whole), default=str).encode()]
     return [_buffer(numpy_array(whole.is_valid())), _buffer(_numbers(numpy_array(whole, absent=0)))]
 
 
