@@ -109,6 +109,24 @@ def test_a_picture_waits_for_nothing_that_it_does_not_need(browser, tmp_path):
         walk.well()
 
 
+def test_images_that_share_their_names_are_told_apart(browser, tmp_path):
+    lake = write_lake(tmp_path / "lake", tissues=2)
+    study = min(path.parent.parent.name for path in lake.glob("*/imc/channels.parquet"))
+    shutil.copytree(lake / study / "imc", lake / "zz_again" / "imc")
+    with serving_anew(lake, tmp_path / "cache") as client:
+        tissue = min(one["tissue_id"] for one in images(client, "imc") if one["dataset"] == "zz_again")
+        walk = visit(browser, client).open({"view": "viewer", "sql": "SELECT 1 AS one"})
+        listed = walk.page.locator("#images button")
+        listed.first.wait_for()
+        names = listed.all_inner_texts()
+        assert len(set(names)) == len(names)
+        assert {f"{tissue} · imc · {own}, 1 µm per pixel" for own in (study, "zz_again")} < set(names)
+        listed.filter(has_text="zz_again").first.click()
+        title = walk.page.locator(".pane .title", has_text="zz_again")
+        title.wait_for()
+        assert title.inner_text().startswith(f"{tissue} · imc")
+
+
 @pytest.mark.slow
 def test_histograms_come_although_limits_failed(browser, client):
     (image, *_) = images(client, "imc")

@@ -31,7 +31,7 @@ export class Pane {
     this.ready = image(key).then((found) => {
       this.found = found;
       this.pieces = this.pieced(found);
-      this.title.textContent = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm`;
+      this.title.textContent = `${found.tissue_id} · ${found.modality} · ${found.height} × ${found.width} · ${found.mpp} µm · ${found.dataset}`;
       this.title.title = this.title.textContent;
       this.box.classList.toggle("bright", found.rgb);
       viewer.redraw();  // what is seen as a whole may be larger now

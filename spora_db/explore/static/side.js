@@ -23,8 +23,11 @@ export class Images {
 
   async find() {
     const { images } = await get(`api/images?q=${encodeURIComponent(this.words.value)}`);
-    this.list.replaceChildren(...images.map((one) => {
-      const button = make("button", { title: `${one.dataset}, ${one.mpp} µm per pixel. Shift: beside.`, onclick: (event) => this.onopen(one.key, event.shiftKey) }, `${one.tissue_id} · ${one.modality}`);
+    const names = images.map((one) => `${one.tissue_id} · ${one.modality}`), once = new Set(), twice = new Set();
+    for (const name of names) (once.has(name) ? twice : once).add(name);
+    this.list.replaceChildren(...images.map((one, at) => {
+      const rest = `${one.dataset}, ${one.mpp} µm per pixel`, name = names[at];
+      const button = make("button", { title: `${rest}. Shift: beside.`, onclick: (event) => this.onopen(one.key, event.shiftKey) }, twice.has(name) ? `${name} · ${rest}` : name);
       button.dataset.key = one.key;
       return make("li", {}, button);
     }));
