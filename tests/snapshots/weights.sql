@@ -26,11 +26,13 @@ FROM (
         WHEN sample_weight < 0 OR NOT ISFINITE(sample_weight)
         THEN ERROR('A sampling weight is negative, infinite or not a number: ' || sample_weight)
         WHEN sample_weight > 0
-        THEN -LN(
-          (
-            CAST('0x' || SUBSTR(sample_key, 1, 13) AS BIGINT) + 0.5
-          ) / 4503599627370496.0
-        ) / sample_weight
+        THEN LN(
+          -LN(
+            (
+              CAST('0x' || SUBSTR(sample_key, 1, 13) AS BIGINT) + 0.5
+            ) / 4503599627370496.0
+          )
+        ) - LN(sample_weight)
       END AS sample_order
     FROM (
       SELECT
