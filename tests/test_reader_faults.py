@@ -37,7 +37,7 @@ from spora_db.lock.json_values import from_json
 from spora_db.masks import load_mask
 from spora_db.remembered.image_index import index_path, read_index
 from spora_db.remembered.quarantine import SCHEMA, quarantine_path, read_quarantine
-from spora_db.sources.footers import read_footer, verify_pages
+from spora_db.sources.footers import broken_parquet, read_footer, verify_pages
 from spora_db.standardization.wide_tables import wide_table
 from spora_db.validation import validate
 
@@ -213,6 +213,16 @@ TABLES = {
     "statistics": wide_table,
     "what was recorded": read_provenance,
 }
+
+
+@pytest.mark.parametrize("reader", ["a footer", "its pages"])
+def test_a_table_without_a_free_descriptor_is_not_called_broken(tmp_path, monkeypatch, reader):
+    path = table(tmp_path)
+    said = f'IO Error: Cannot open file "{path}": {os.strerror(errno.EMFILE)}'  # DuckDB's, without a number
+    assert isinstance(broken_parquet(path, said), ReaderError)
+    monkeypatch.setattr(pq, "ParquetFile", raiser(OSError(errno.EMFILE, os.strerror(errno.EMFILE))))
+    with pytest.raises(ReaderError, match=r"tissues\.parquet was not read: .* as many open files as it may have"):
+        TABLES[reader](path)
 
 
 @pytest.mark.parametrize("error", [AttributeError("a"), TypeError("t"), KeyError("k"), NameError("n")], ids=repr)

@@ -13,7 +13,7 @@ from sqlglot.errors import SqlglotError
 
 from spora_db.catalog.describe import cohort_types
 from spora_db.catalog.sql_files import sql_text
-from spora_db.errors import FileFormatError, QueryError, SporaError, TableError, unknown
+from spora_db.errors import QueryError, SporaError, TableError, unknown
 from spora_db.guard.text import quoting, tokens_of, where
 from spora_db.sources import Branch, Origin
 from spora_db.sources.duckdb_types import is_known
@@ -190,7 +190,7 @@ def _clashes(text: str, origins: Sequence[Origin]) -> str:
     return said
 
 
-def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], Any]) -> FileFormatError | None:
+def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], Any]) -> SporaError | None:
     """Return the error for the file that a message names or, reading them one by one, the first that is broken."""
     for branch in branches:
         if _says_file(message) and any(str(path) in message for path in branch.files):
@@ -204,6 +204,6 @@ def _broken_file(message: str, branches: list[Branch], execute: Callable[[str], 
     return None
 
 
-def _broken(branch: Branch, reason: str) -> FileFormatError:
+def _broken(branch: Branch, reason: str) -> SporaError:
     files = ", ".join(str(path) for path in branch.files)
     return broken_parquet(files, reason.partition("\n")[0].rstrip("."))

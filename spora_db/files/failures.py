@@ -49,6 +49,9 @@ FILE_FAILURES: tuple[type[Exception], ...] = (
 PARQUET_FAILURES = (pa.ArrowException, OSError, ValueError, OverflowError)
 """What pyarrow raises on parquet files that are broken, and on no others."""
 
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+"""What the system says where this process, or all together, have as many open files as they may have."""
+
 
 class telling:
     """Tell what a library raises on a file in this block: as a broken file, or as a fault that no file explains.
@@ -133,7 +136,7 @@ def no_descriptor(error: BaseException | None) -> bool:
     (True, False)
     """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
             return True
         error = error.__cause__  # not its context: an error that is raised again later may be its own
     return False

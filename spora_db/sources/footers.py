@@ -5,6 +5,7 @@ as ``index`` or ``level_0`` of whole numbers or texts. Only the key of a table i
 columns are dropped.
 """
 
+import os
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from spora_db.errors import FileFormatError, TableError, reason
-from spora_db.files.failures import PARQUET_FAILURES
+from spora_db.errors import FileFormatError, SporaError, TableError, reason
+from spora_db.files.failures import NO_DESCRIPTOR, PARQUET_FAILURES, reader_error
 from spora_db.files.stamps import Stamp, stamp
 from spora_db.files.stores.remote_files import again, fetch_whole
 from spora_db.layout import Lake, TableFile
@@ -97,8 +98,10 @@ def _read_footer(table: TableFile, _stamp: Stamp) -> Footer:
     return Footer(table=table, names=names, types=types, without_nulls=frozenset(without_nulls), rows=rows)
 
 
-def broken_parquet(files: Path | str, said: str) -> FileFormatError:
-    """Return the error for a parquet file that cannot be read, with what its reader said; an encrypted one is whole.
+def broken_parquet(files: Path | str, said: str) -> SporaError:
+    """Return the error for a parquet file that cannot be read, with what its reader said.
+
+    An encrypted one is whole, and so is one for which there is no descriptor.
 
     Examples
     --------
@@ -107,6 +110,9 @@ def broken_parquet(files: Path | str, said: str) -> FileFormatError:
     """
     if "encrypt" in said.lower():
         return FileFormatError(f"{files} is encrypted, and spora-db has no key. Write it again without encryption.")
+    for number in NO_DESCRIPTOR:
+        if os.strerror(number) in said:  # DuckDB's errors have no number
+            return reader_error(f"The table {files}", OSError(number, os.strerror(number)), library="pyarrow")
     return FileFormatError(f"{files} cannot be read as parquet: {said}. {again(files)}")
 
 
