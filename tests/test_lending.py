@@ -151,7 +151,6 @@ def test_a_table_that_is_written_again_is_read_again(lake):
     path = lake / "alpha/metadata/tissues.parquet"
     frame = pd.read_parquet(path)
     frame.assign(split="test", extra=1).to_parquet(path)
-    settle(lake)
     assert borrowed(lake) is first
     assert query.count() == len(before) // 2
     assert query.where("extra IS NULL").count() == query.count()

@@ -60,6 +60,7 @@ def tile(
 
     Examples
     --------
+    >>> import numpy as np
     >>> sample = {"image": np.eye(32, dtype="float32")[None], "channel_names": ["DAPI"], "dataset": "cohort",
     ...           "tissue_id": "cohort_0001", "modality": "codex", "tile_id": 0, "row": 0, "col": 0}
     >>> figure = tile(sample, limits={"DAPI": (0, 1)}, mpp=1.0)
