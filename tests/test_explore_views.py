@@ -137,6 +137,7 @@ def test_histograms_come_although_limits_failed(browser, client):
     assert any("/histogram" in url for url in walk.settled())
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("what", ["/limits?", "/tiles/"])
 def test_what_failed_once_is_asked_for_again(browser, client, what):
     (image, *_) = images(client, "imc")
@@ -178,6 +179,7 @@ def test_a_picture_comes_back_with_the_graphics_card(browser, client, taken):
     walk.well()
 
 
+@pytest.mark.slow
 def test_pictures_and_points_come_back_with_the_graphics_card(browser, client):
     sql = "SELECT dataset, tissue_id, modality, mpp, 1 AS a, 2 AS b FROM images ORDER BY ALL LIMIT 3"
     walk = visit(browser, client).open({"view": "gallery", "sql": sql})
@@ -271,6 +273,7 @@ def test_an_image_that_fits_its_window_fits_it_again_until_it_is_moved(browser, 
     walk.well()
 
 
+@pytest.mark.slow
 def test_rows_of_the_query_before_are_not_taken_for_an_answer(browser, client):
     walk = visit(browser, client).open({"sql": "SELECT i AS n FROM range(7) AS r(i)"})
     page, note = walk.page, walk.page.locator("#before")

@@ -107,6 +107,7 @@ def test_a_finite_pixel_never_becomes_infinite(precision, sign):
         rounded(np.float32([1, sign * (most + step), 2]), precision)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("precision", HALVES)
 def test_integers_are_looked_at_one_by_one_only_where_the_largest_does_not_fit(precision):
     """float16 of uint16 may be too large, that of int16 and uint8 not: the same bits, and the same error."""
@@ -119,6 +120,7 @@ def test_integers_are_looked_at_one_by_one_only_where_the_largest_does_not_fit(p
         assert rounded(np.uint16([65_535]), precision) == 65_536
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("precision", PIXELS)
 @pytest.mark.parametrize("dtype", ["uint16", "uint8", "bool", "int16"])
 def test_clipped_from_zero_on_integers_become_what_the_same_floats_do(precision, dtype):
@@ -174,6 +176,7 @@ def test_all_pixels_of_16_bits(precision, method, use_mean_std):
     )
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", ">u2", "bool", "float16"])
 def test_all_types_of_files_and_layouts(precision, dtype):
