@@ -101,7 +101,8 @@ def read_v3(metadata: Mapping[str, Any], shape: tuple[int, ...], path: Path) -> 
     elif order == "big":
         dtype = dtype.newbyteorder(">")
     if unknown := [name for name in metadata if name not in V3_FIELDS and not _may_be_skipped(metadata[name])]:
-        unusual = f"fields {', '.join(unknown)}"
+        found = f"it has fields that its readers must understand: {', '.join(unknown)}"
+        raise broken(path, f"{found:.200}", expected="fields of Zarr 3", remedy="Write the image again without them.")
     return Encoding(
         dtype=dtype,
         fill=_fill(metadata.get("fill_value"), dtype, path),
