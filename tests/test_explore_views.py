@@ -121,10 +121,17 @@ def test_images_that_share_their_names_are_told_apart(browser, tmp_path):
         names = listed.all_inner_texts()
         assert len(set(names)) == len(names)
         assert {f"{tissue} · imc · {own}, 1 µm per pixel" for own in (study, "zz_again")} < set(names)
-        listed.filter(has_text="zz_again").first.click()
+        listed.filter(has_text=f"{tissue} · imc · zz_again").click()
         title = walk.page.locator(".pane .title", has_text="zz_again")
         title.wait_for()
         assert title.inner_text().startswith(f"{tissue} · imc")
+        listed.filter(has_text=f"{tissue} · imc · {study}").click(modifiers=["Shift"])
+        walk.page.locator('.pane[data-complete="true"]').nth(1).wait_for()
+        walk.page.route("**/outlines/regions", lambda route: route.fulfill(json={"regions": []}))
+        walk.page.keyboard.press("r")
+        walk.answered("2 of 2 images have no regions")
+        told = walk.page.locator("#status").inner_text()
+        assert all(f"{tissue} · imc · {own}, 1 µm per pixel" in told for own in (study, "zz_again"))
 
 
 @pytest.mark.slow

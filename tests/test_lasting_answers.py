@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,7 @@ from spora_db.files.shared_folder import SharedFolder
 from spora_db.files.stamps import settled_stamps
 from spora_db.remembered import answers
 from tests.lakes import write_lake
+from tests.rewriting import in_place, replaced
 
 COUNT = "SELECT count(*) FROM tiles"
 CHANNELS = "SELECT * FROM tissue_channels ORDER BY ALL"
@@ -85,27 +87,6 @@ def repeated(table: pa.Table) -> pa.Table:
     return table.set_column(table.schema.get_field_index("tile_id"), "tile_id", pa.array(numbers))
 
 
-def in_place(path: Path, table: pa.Table) -> None:
-    """Write another file into the one that is there, of the same size, and give it its time back."""
-    before, other = path.stat(), path.with_name("other")
-    write_plain(table, other)
-    while path.stat().st_ctime_ns == before.st_ctime_ns:  # until the clock that the file system reads has moved
-        path.write_bytes(other.read_bytes())
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    other.unlink()
-    after = path.stat()
-    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
-
-
-def renamed(path: Path, table: pa.Table) -> None:
-    """Rename another file over the one that is there, of the same size and time."""
-    before, other = path.stat(), path.with_name("other")
-    write_plain(table, other)
-    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert other.stat().st_size == before.st_size
-    other.replace(path)
-
-
 def test_good_tables_are_read_through_once(lake: Path, tmp_path: Path, asked: list[str]) -> None:
     first = [rows(lake), rows(lake, CHANNELS)]
     assert any("tile_id names one tile" in text for text in asked)
@@ -148,25 +129,25 @@ def test_columns_of_panels_have_their_types_in_every_process(lake: Path, tmp_pat
 def test_what_contradicts_itself_is_refused_every_time(lake: Path) -> None:
     path = lake / TILES
     good = pq.read_table(path)
-    renamed(path, repeated(good))
+    replaced(path, partial(write_plain, repeated(good)))
     for _ in range(3):
         with pytest.raises(TableError, match=REFUSED):
             rows(lake)
-    renamed(path, good)
+    replaced(path, partial(write_plain, good))
     assert rows(lake) == rows(lake)
 
 
-@pytest.mark.parametrize("write", [in_place, renamed])
+@pytest.mark.parametrize("write", [in_place, replaced])
 def test_a_good_table_that_becomes_a_bad_one_of_the_same_size_and_time(
-    lake: Path, write: Callable[[Path, pa.Table], None]
+    lake: Path, write: Callable[[Path, Callable[[Path], object]], None]
 ) -> None:
     path = lake / TILES
     good, answer = pq.read_table(path), rows(lake)
-    write(path, repeated(good))
+    write(path, partial(write_plain, repeated(good)))
     for _ in range(2):
         with pytest.raises(TableError, match=REFUSED):
             rows(lake)
-    write(path, good)
+    write(path, partial(write_plain, good))
     assert rows(lake) == answer
 
 
@@ -195,7 +176,7 @@ def test_a_table_that_changes_while_it_is_read_through(
     def overtaken(self: Database, text: str, names: object) -> object:
         found = once(self, text, names)
         if "A tile_id names one tile" in text:
-            renamed(path, repeated(good))
+            replaced(path, partial(write_plain, repeated(good)))
         return found
 
     monkeypatch.setattr(Database, "_once", overtaken)
@@ -212,7 +193,7 @@ def test_what_is_kept_is_bounded(lake: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(answers, "LIMIT", limit)
     good, before = pq.read_table(lake / TILES), set[Path]()
     for _ in range(5):
-        renamed(lake / TILES, good)
+        replaced(lake / TILES, partial(write_plain, good))
         rows(lake, "SELECT count(*) FROM tile_coordinates")
         before |= set(kept(tmp_path))
     assert len(before) == 5
@@ -341,6 +322,6 @@ def test_two_processes_at_once(lake: Path, tmp_path: Path) -> None:
     assert [process.returncode for process in both] == [0, 0]
     names = [path.name for path in kept(tmp_path)]
     assert len(names) >= 3
-    renamed(lake / TILES, repeated(pq.read_table(lake / TILES)))
+    replaced(lake / TILES, partial(write_plain, repeated(pq.read_table(lake / TILES))))
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "'alpha_0000' has 2 rows with tile_id 1" in refused.stderr

@@ -137,6 +137,15 @@ def test_a_fault_of_a_library_is_no_broken_file(tmp_path, monkeypatch, reader):
         assert not isinstance(caught.value, FileFormatError)
 
 
+def refusing(number):
+    """Return what opens no file, as the system says it: of some numbers a kind of OSError of their own."""
+
+    def refuse(path, *_, **__):
+        raise OSError(number, os.strerror(number), str(path))
+
+    return refuse
+
+
 def test_what_the_system_does_not_give_is_told_by_name(tmp_path, monkeypatch):
     paths = [
         write_omezarr(tmp_path / f"{name}.ome.zarr", np.ones((2, 64, 64), "u2"), mpp=1, chunk=64, shard=64)
@@ -146,9 +155,7 @@ def test_what_the_system_does_not_give_is_told_by_name(tmp_path, monkeypatch):
     opened = open_image(paths[0])
     clear_cache()
 
-    def refuse(path, *_, **__):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
+    refuse = refusing(errno.EACCES)
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(FileFormatError, match=r"a\.ome\.zarr/0/c/0/0/0 .*Permission denied.*rights"):
         read_region(opened)
@@ -168,9 +175,7 @@ def test_a_process_without_a_free_descriptor_calls_no_file_broken(tmp_path, monk
     opened = open_image(path)
     close_images()
 
-    def exhausted(path, *_, **__):
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
-
+    exhausted = refusing(errno.EMFILE)
     monkeypatch.setattr(os, "open", exhausted)
     with pytest.raises(ReaderError, match=r"a\.ome\..* as many open files as it may have.*ulimit -n"):
         read_region(opened)

@@ -1,6 +1,5 @@
 """A file that another one has replaced, or that is written anew in place, is seen, of the same size and time too."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,32 +11,11 @@ import pytest
 import zarr
 
 from cell_lakes import write_mask
+from rewriting import in_place, replaced
 from spora_db.files.stamps import file_stamp, lasting_stamp, same_content, stamp, stamps
 from spora_db.images import cache_info, open_image, read_region, set_cache, write_ometiff
 from spora_db.plan.mask_parts import MASKS
 from spora_db.standardization.wide_tables import wide_table
-
-
-def replaced(path: Path, write: Callable[[Path], object]) -> None:
-    """Write another file, and rename it over a first one, of whose size and time it is."""
-    before, other = path.stat(), path.with_name(f"other-{path.name}")
-    write(other)
-    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert other.stat().st_size == before.st_size
-    other.replace(path)
-    assert path.stat().st_mtime_ns == before.st_mtime_ns
-
-
-def in_place(path: Path, write: Callable[[Path], object]) -> None:
-    """Write another file into a first one, of whose size and time it is."""
-    before, other = path.stat(), path.with_name(f"other-{path.name}")
-    write(other)
-    while path.stat().st_ctime_ns == before.st_ctime_ns:  # until the clock that the file system reads has moved
-        path.write_bytes(other.read_bytes())
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    other.unlink()
-    after = path.stat()
-    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
 
 
 def test_a_replaced_file_has_another_stamp_and_the_same_lasting_one(tmp_path: Path) -> None:

@@ -26,6 +26,13 @@ export function image(key) {
   return known.get(key);
 }
 
+// the names of images that stand together, which tell those of two cohorts apart where they share one
+export function namesOf(images) {
+  const names = images.map((one) => `${one.tissue_id} · ${one.modality}`), once = new Set(), twice = new Set();
+  for (const name of names) (once.has(name) ? twice : once).add(name);
+  return names.map((name, at) => twice.has(name) ? `${name} · ${images[at].dataset}, ${images[at].mpp} µm per pixel` : name);
+}
+
 // learns how channels are shown at first, of all that are drawn at once by one request
 function learn(found, channels) {
   const pages = channels.map(({ page }) => page).filter((page) => !found.limits.has(page));

@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { copied, counted, make } from "./dom.js";
+import { namesOf } from "./images.js";
 import { rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
 
@@ -23,11 +24,9 @@ export class Images {
 
   async find() {
     const { images } = await get(`api/images?q=${encodeURIComponent(this.words.value)}`);
-    const names = images.map((one) => `${one.tissue_id} · ${one.modality}`), once = new Set(), twice = new Set();
-    for (const name of names) (once.has(name) ? twice : once).add(name);
+    const names = namesOf(images);
     this.list.replaceChildren(...images.map((one, at) => {
-      const rest = `${one.dataset}, ${one.mpp} µm per pixel`, name = names[at];
-      const button = make("button", { title: `${rest}. Shift: beside.`, onclick: (event) => this.onopen(one.key, event.shiftKey) }, twice.has(name) ? `${name} · ${rest}` : name);
+      const button = make("button", { title: `${one.dataset}, ${one.mpp} µm per pixel. Shift: beside.`, onclick: (event) => this.onopen(one.key, event.shiftKey) }, names[at]);
       button.dataset.key = one.key;
       return make("li", {}, button);
     }));

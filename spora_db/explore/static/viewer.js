@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { make } from "./dom.js";
-import { image } from "./images.js";
+import { image, namesOf } from "./images.js";
 import { Pane } from "./pane.js";
 import { rows } from "./rows.js";
 import { change, onChange, state } from "./state.js";
@@ -172,7 +172,8 @@ export class Viewer {
   lacking(kind) {
     const panes = [...this.panes.values()].filter(({ found }) => found);
     if (panes.some(({ lines }) => !lines[kind] || lines[kind].asked)) return;
-    const without = panes.filter(({ lines }) => Object.values(lines[kind]).every((some) => !some.length)).map(({ found }) => `${found.tissue_id} · ${found.modality}`);
+    const names = namesOf(panes.map(({ found }) => found));
+    const without = names.filter((_, at) => Object.values(panes[at].lines[kind]).every((some) => !some.length));
     const [, , , name] = LINES.find(([one]) => one === kind);
     if (without.length === 1) this.tell(`${without[0]} has no ${name}.`);
     else if (without.length) this.tell(`${without.length} of ${panes.length} images have no ${name}: ${without.join(", ")}.`);
